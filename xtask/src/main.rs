@@ -1,0 +1,2 @@
+//! Chores of the project: fixtures, schema, checks.
+fn main() {}
