@@ -1,1 +1,11 @@
-//! report
+//! The text side: what a report is, what it says, and whether it says it because of the scan.
+//!
+//! Plain numbers and strings in, plain numbers and strings out: no tensors, no files, no printing.
+
+mod error;
+pub mod evidence;
+pub mod metrics;
+pub mod prompt;
+pub mod slots;
+
+pub use error::{Error, Result};

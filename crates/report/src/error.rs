@@ -1,0 +1,202 @@
+//! What can be wrong with slots, prompts and tables of results.
+
+/// The result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A sentence about the user's slots, template or numbers.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two slots share a name.
+    #[error("slot {slot} is listed twice")]
+    DuplicateSlot {
+        /// The shared name.
+        slot: String,
+    },
+    /// A name that is no slot.
+    #[error("there is no slot {slot}, expected one of {}", expected.join(", "))]
+    UnknownSlot {
+        /// The name that was asked for.
+        slot: String,
+        /// The slots there are.
+        expected: Vec<String>,
+    },
+    /// A name that is no value of a slot.
+    #[error("slot {slot} has no value {value}, expected one of {}", expected.join(", "))]
+    UnknownValue {
+        /// The slot.
+        slot: String,
+        /// The value that was asked for.
+        value: String,
+        /// The values there are.
+        expected: Vec<String>,
+    },
+    /// A label that a table has no row for.
+    #[error("unknown value {label}, expected one of {}", expected.join(", "))]
+    UnknownLabel {
+        /// The label.
+        label: String,
+        /// The labels there are.
+        expected: Vec<String>,
+    },
+    /// A slot that could never be scored.
+    #[error("slot {slot} has {found} values, a slot needs at least 2")]
+    TooFewValues {
+        /// The slot.
+        slot: String,
+        /// How many values it has.
+        found: usize,
+    },
+    /// Forms correspond across values by their place, so every value needs as many.
+    #[error("slot {slot}: value {value} has {found} surface forms, the first value has {expected}")]
+    UnequalForms {
+        /// The slot.
+        slot: String,
+        /// The value with another number of forms.
+        value: String,
+        /// Its number of forms.
+        found: usize,
+        /// The first value's number of forms, or 1 where that has none.
+        expected: usize,
+    },
+    /// A form that would say two things, or one that says nothing.
+    #[error("slot {slot}: surface form {form:?} of {value} is already a form of {other}")]
+    SharedForm {
+        /// The slot.
+        slot: String,
+        /// The form.
+        form: String,
+        /// The value it was found under.
+        value: String,
+        /// The value that had it before.
+        other: String,
+    },
+    /// A surface form without a letter or digit at both ends cannot be found as whole words.
+    #[error(
+        "slot {slot}: surface form {form:?} of {value} must begin and end with a letter or digit"
+    )]
+    FormWithoutWords {
+        /// The slot.
+        slot: String,
+        /// The value.
+        value: String,
+        /// The form.
+        form: String,
+    },
+    /// The scored slot cannot follow itself.
+    #[error("slot {slot} is the scored one and cannot be derived from itself")]
+    DerivedFromItself {
+        /// The slot.
+        slot: String,
+    },
+    /// A derived slot must know what follows from every scored value.
+    #[error("derived slot {slot} does not say what follows from {scored}")]
+    UnderivedValue {
+        /// The derived slot.
+        slot: String,
+        /// The scored value without a consequence.
+        scored: String,
+    },
+    /// A prompt template without its placeholder, or with more.
+    #[error("prompt template {template:?} has {found} placeholders {{technique}}, expected 1")]
+    TechniquePlaceholders {
+        /// The template.
+        template: String,
+        /// How many there are.
+        found: usize,
+    },
+    /// A placeholder nobody fills.
+    #[error(
+        "prompt template {template:?} has an unknown placeholder {placeholder}, expected only {{technique}}"
+    )]
+    UnknownPlaceholder {
+        /// The template.
+        template: String,
+        /// The placeholder, with its braces.
+        placeholder: String,
+    },
+    /// A file name needs a subject first.
+    #[error("a report file name begins with the entity sub, found {found}")]
+    NoSubject {
+        /// The first entity.
+        found: String,
+    },
+    /// An entity or label that is not BIDS.
+    #[error(
+        "{entity}-{label} is not a BIDS entity: lower-case letters, a hyphen, then letters and digits"
+    )]
+    BadEntity {
+        /// The entity.
+        entity: String,
+        /// Its label.
+        label: String,
+    },
+    /// Columns of different lengths.
+    #[error("{what}: found {found}, expected {expected}")]
+    Length {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+    /// Too little to compute from.
+    #[error("{what}: found {found}, expected at least {expected}")]
+    TooFew {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        expected: usize,
+    },
+    /// A number that is not one.
+    #[error("{what} {idx} is {found}, expected a finite number")]
+    NotFinite {
+        /// What the number is.
+        what: &'static str,
+        /// Which one, from 0.
+        idx: usize,
+        /// The number.
+        found: f64,
+    },
+    /// A class that is not there.
+    #[error("class {found} of sample {sample} is out of range, there are {n_classes} classes")]
+    ClassOutOfRange {
+        /// Which sample, from 0.
+        sample: usize,
+        /// Its class.
+        found: usize,
+        /// How many classes there are.
+        n_classes: usize,
+    },
+    /// No pair of windows whose scored slots differ, so nothing to choose between.
+    #[error("every window has the scored value {value}, forced choice needs two different ones")]
+    NothingToChoose {
+        /// The only value.
+        value: String,
+    },
+    /// A fit that stopped short of its tolerance.
+    #[error(
+        "{what} stopped after {iterations} iterations with gradient {gradient:e}, expected {tolerance:e}"
+    )]
+    NotConverged {
+        /// What was fitted.
+        what: &'static str,
+        /// How many steps were taken.
+        iterations: usize,
+        /// The largest entry of the last gradient.
+        gradient: f64,
+        /// What it had to fall below.
+        tolerance: f64,
+    },
+    /// A covariance without an inverse.
+    #[error(
+        "the pooled covariance of {n_features} features is singular: some feature never varies within a class"
+    )]
+    SingularCovariance {
+        /// How many features there are.
+        n_features: usize,
+    },
+}

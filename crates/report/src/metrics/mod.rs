@@ -1,0 +1,28 @@
+//! Numbers about reports: slot scores, calibration, and intervals that respect how windows were sampled.
+
+mod bootstrap;
+mod calibration;
+mod slot_scores;
+mod temperature;
+
+pub(crate) use bootstrap::percentile;
+pub use bootstrap::{Bootstrap, Interval};
+pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
+pub use slot_scores::{Confusion, SlotScores, n_distinct, slot_scores};
+pub use temperature::{Temperature, fit_temperature, softmax};
+
+use crate::{Error, Result};
+
+/// Two columns that must have the same length.
+pub(crate) fn same_length(what: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(Error::Length { what, found, expected }) }
+}
+
+/// A column that must hold something.
+pub(crate) fn at_least(what: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found >= expected { Ok(()) } else { Err(Error::TooFew { what, found, expected }) }
+}
+
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
