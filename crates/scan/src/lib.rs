@@ -1,1 +1,45 @@
-//! scan
+//! Brain scans as checked values: files, geometry, voxel series, cleaning, windows, cohort tables.
+//!
+//! ```text
+//! .nii(.gz) ── read_bold ─→ Bold (x, y, z, t) + affine + t_r
+//!                            │ VoxelMask::apply
+//!                            ▼
+//!                  VoxelSeries (n_frames, n_voxels) + t_r ── clean ─→ WindowConfig::cut ─→ NoiseWhitening::apply
+//! ```
+//!
+//! Nothing here knows of tensors, prompts or pipelines, and nothing prints.
+
+mod affine;
+mod bold;
+mod clean;
+mod covariance;
+mod digest;
+mod error;
+mod inspect;
+mod mask;
+mod nii;
+mod pairs;
+mod quality;
+mod series;
+mod split;
+mod whiten;
+mod window;
+
+pub use affine::Affine;
+pub use bold::{Bold, Volume};
+pub use clean::{CleanConfig, Detrend, Standardize, clean};
+pub use covariance::ledoit_wolf;
+pub use digest::{sha256_bytes, sha256_file};
+pub use error::{Error, Result};
+pub use inspect::{Inspection, inspect};
+pub use mask::{VoxelMask, VoxelMaskConfig};
+pub use nii::{
+    AffineSource, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
+    read_volume, write_bold,
+};
+pub use pairs::{Pair, PairsTable, read_pairs};
+pub use quality::QualityFigures;
+pub use series::VoxelSeries;
+pub use split::{Split, SplitUnit};
+pub use whiten::{NoiseWhitening, Shrinkage, WhitenConfig, residuals_by_group};
+pub use window::WindowConfig;

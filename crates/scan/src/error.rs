@@ -1,0 +1,131 @@
+//! What can go wrong between a file and a series, as sentences about the user's files.
+
+use std::{io, path::PathBuf};
+
+use crate::split::{Split, SplitUnit};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every failure of this crate; a sentence names the file, what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the sentence beside each variant says what its fields hold")]
+pub enum Error {
+    // files
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}: not a NIfTI file: {found}", path.display())]
+    NotNifti { path: PathBuf, found: String },
+    #[error("{}: is {found}, which is not read yet; expected {expected}", path.display())]
+    Unsupported { path: PathBuf, found: String, expected: &'static str },
+    #[error("{}: header field {field} is {found}, expected {expected}", path.display())]
+    Header { path: PathBuf, field: &'static str, found: String, expected: &'static str },
+    #[error("{}: holds {found} bytes, its header promises {expected}", path.display())]
+    Truncated { path: PathBuf, found: u64, expected: u128 },
+    #[error("{}: gzip stream ends early or is damaged: {source}", path.display())]
+    Gzip { path: PathBuf, source: io::Error },
+    #[error("{}: header claims {found} bytes of voxels, the limit is {limit}", path.display())]
+    TooLarge { path: PathBuf, found: u128, limit: u64 },
+    #[error("{}: {n_bytes} bytes of voxels do not fit into memory", path.display())]
+    OutOfMemory { path: PathBuf, n_bytes: u64 },
+    #[error("{}: name does not end in .nii or .nii.gz", path.display())]
+    FileName { path: PathBuf },
+    #[error("{}: shape {found:?} does not fit into NIfTI-1, expected at most 32767 a side", path.display())]
+    TooWide { path: PathBuf, found: Vec<usize> },
+    #[error("{}: has {} dimensions {found:?}, expected {expected}", path.display(), found.len())]
+    Dimensions { path: PathBuf, found: Vec<usize>, expected: usize },
+    #[error("{}: repetition time unknown: {problem}", path.display())]
+    RepetitionTime { path: PathBuf, problem: String },
+
+    // geometry
+    #[error("affine is no map from voxels to millimetres: {problem}: {rows:?}")]
+    Affine { problem: &'static str, rows: [[f64; 4]; 4] },
+    #[error("{}: {source}", path.display())]
+    AffineOf { path: PathBuf, source: Box<Error> },
+    #[error("repetition time is {found} s, expected a positive finite number of seconds")]
+    BadRepetitionTime { found: f64 },
+    #[error("array of shape {found:?} is empty, expected at least one voxel and one frame")]
+    EmptyArray { found: Vec<usize> },
+
+    // voxels
+    #[error("{scan}: grid is {found:?}, expected {expected:?} as in the voxel mask")]
+    GridShape { scan: String, found: [usize; 3], expected: [usize; 3] },
+    #[error("{scan}: affine differs by {found} from the voxel mask's, expected at most {limit}")]
+    GridAffine { scan: String, found: f64, limit: f64 },
+    #[error("{scan}: {found} of {total} values inside the voxel mask are not finite")]
+    NonFinite { scan: String, found: usize, total: usize },
+    #[error("{scan}: mean image is not finite in {found} voxels, so no voxel mask can be fitted")]
+    NonFiniteMean { scan: String, found: usize },
+    #[error("voxel mask needs at least one run, found none")]
+    NoRuns,
+    #[error("voxel mask keeps 0 of {total} voxels: {rule}")]
+    EmptyMask { total: usize, rule: String },
+    #[error("voxel mask is damaged: {problem}")]
+    DamagedMask { problem: String },
+    #[error("{field} is {found}, expected {expected}")]
+    Setting { field: &'static str, found: f64, expected: &'static str },
+
+    // series
+    #[error("{found} of {total} values of the voxel series are not finite")]
+    NonFiniteSeries { found: usize, total: usize },
+    #[error("{task} needs at least {expected} frames, found {found}")]
+    TooFewFrames { task: &'static str, found: usize, expected: usize },
+    #[error("{task} needs {expected} voxels, found {found}")]
+    VoxelCount { task: &'static str, found: usize, expected: usize },
+    #[error(
+        "window at onset {onset_s} s takes frames {first} to {last}, \
+         but the run has {n_run_frames} frames ({run_s} s)"
+    )]
+    Window { onset_s: f64, first: i64, last: i64, n_run_frames: usize, run_s: f64 },
+    #[error("window onset is {found} s, expected a finite number")]
+    WindowOnset { found: f64 },
+    #[error("{task} needs raw intensities, found no voxel with a positive mean that varies")]
+    NoRawVoxel { task: &'static str },
+
+    // covariance
+    #[error("covariance needs at least {expected} samples, found {found}")]
+    TooFewSamples { found: usize, expected: usize },
+    #[error("{found} voxels are too many for a covariance, expected at most {limit}")]
+    TooManyVoxels { found: usize, limit: usize },
+    #[error("covariance is singular: smallest eigenvalue {smallest}, largest {largest}")]
+    Singular { smallest: f64, largest: f64 },
+    #[error("{n_groups} group labels for {n_samples} samples, expected one each")]
+    GroupCount { n_groups: usize, n_samples: usize },
+    #[error("whitening matrix has shape {found:?}, expected a finite square matrix")]
+    WhiteningMatrix { found: [usize; 2] },
+
+    // cohort tables
+    #[error("{}: unknown column {found:?}, allowed are {}", path.display(), allowed.join(", "))]
+    UnknownColumn { path: PathBuf, found: String, allowed: &'static [&'static str] },
+    #[error("{}: column {column} is missing", path.display())]
+    MissingColumn { path: PathBuf, column: &'static str },
+    #[error("{}: column {column} appears twice", path.display())]
+    DoubleColumn { path: PathBuf, column: &'static str },
+    #[error("{}: row {row}: column {column} is {found:?}, expected {expected}", path.display())]
+    Cell { path: PathBuf, row: usize, column: &'static str, found: String, expected: &'static str },
+    #[error("{}: row {row}: {problem}", path.display())]
+    Row { path: PathBuf, row: usize, problem: String },
+    #[error("{}: {problem}", path.display())]
+    Table { path: PathBuf, problem: &'static str },
+    #[error(
+        "{}: rows {first_row} and {row} both hold scan {} at onset {onset} s",
+        path.display(), scan.display()
+    )]
+    DuplicatePair { path: PathBuf, first_row: usize, row: usize, scan: PathBuf, onset: f64 },
+    #[error(
+        "{}: {unit} {name} is in split {first} (row {first_row}) and in split {second} (row {row})",
+        path.display()
+    )]
+    SplitLeak {
+        path: PathBuf,
+        unit: SplitUnit,
+        name: String,
+        first: Split,
+        first_row: usize,
+        second: Split,
+        row: usize,
+    },
+}

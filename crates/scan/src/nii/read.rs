@@ -1,0 +1,194 @@
+//! Scans from files, in one pass over the bytes and without a 64-bit copy of a run.
+
+use std::path::Path;
+
+use ndarray::{Array3, Array4, ArrayD, IxDyn, ShapeBuilder};
+use nifti::{InMemNiftiVolume, IntoNdArray};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Header, Source, affine_rows, repetition_time};
+use crate::{
+    affine::Affine,
+    bold::{Bold, Volume},
+    error::{Error, Result},
+};
+
+/// Values decoded at once; the `nifti` crate counts a side in 16 bits.
+const CHUNK: usize = 1 << 15;
+
+/// Bytes of values kept back until they are written row-major, several frames at a time.
+const BLOCK_BYTES: usize = 64 << 20;
+
+/// What a caller knows better than the header.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadOptions {
+    /// Repetition time in seconds; used instead of the header's.
+    #[serde(default)]
+    pub t_r: Option<f64>,
+}
+
+/// Reads a functional run from `.nii` or `.nii.gz` (told apart by content).
+///
+/// Stored numbers are scaled by slope and intercept in 64 bits and kept in 32. Values that are not
+/// finite are kept too: [`Bold::n_nonfinite`].
+pub fn read_bold(path: impl AsRef<Path>) -> Result<Bold> {
+    read_bold_with(path, &ReadOptions::default())
+}
+
+/// Reads a functional run, with what the caller knows better than its header.
+pub fn read_bold_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Bold> {
+    let path = path.as_ref();
+    let mut source = Source::open(path)?;
+    let header = Header::read(&mut source)?;
+    let [x, y, z, t] = sized(path, &header)?;
+    let affine = checked_affine(path, &header)?;
+    let t_r = match options.t_r {
+        Some(t_r) => t_r,
+        None => repetition_time(&header)
+            .map(|(t_r, _)| t_r)
+            .map_err(|problem| Error::RepetitionTime { path: path.to_path_buf(), problem })?,
+    };
+    let values = row_major(source, &header, [x, y, z], t)?;
+    let data = Array4::from_shape_vec((x, y, z, t), values).expect("as many values as promised");
+    Ok(Bold::new(data, affine, t_r)?.with_path(path))
+}
+
+/// Reads one image: a mask, an atlas, an anatomical scan.
+pub fn read_volume(path: impl AsRef<Path>) -> Result<Volume> {
+    let path = path.as_ref();
+    let mut source = Source::open(path)?;
+    let mut header = Header::read(&mut source)?;
+    if header.dims.len() == 4 && header.dims[3] == 1 {
+        header.dims.pop();
+    }
+    let [x, y, z] = sized(path, &header)?;
+    let affine = checked_affine(path, &header)?;
+    let values = row_major(source, &header, [x, y, z], 1)?;
+    let data = Array3::from_shape_vec((x, y, z), values).expect("as many values as promised");
+    Volume::new(data, affine)
+}
+
+/// Reads the scaled values of a file of any number of axes in 64 bits, without geometry: for
+/// comparisons with other programs. A scan is read by [`read_bold`].
+pub fn read_values(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
+    let path = path.as_ref();
+    let mut source = Source::open(path)?;
+    let header = Header::read(&mut source)?;
+    let mut values = reserved(path, header.n_values() as usize)?;
+    each_chunk(source, &header, |chunk| values.extend_from_slice(chunk))?;
+    let shape = IxDyn(&header.dims).f();
+    Ok(ArrayD::from_shape_vec(shape, values).expect("as many values as promised"))
+}
+
+/// Hands all values on, in file order (first axis fastest), scaled.
+pub(crate) fn each_chunk(
+    mut source: Source,
+    header: &Header,
+    mut sink: impl FnMut(&[f64]),
+) -> Result<()> {
+    let promised = u128::from(header.offset) + header.n_bytes();
+    let width = header.dtype.size_of();
+    let n_values = header.n_values() as usize;
+    for start in (0..n_values).step_by(CHUNK) {
+        let n = CHUNK.min(n_values - start);
+        let mut bytes = vec![0; n * width];
+        source.fill_all(&mut bytes, promised)?;
+        let dim = [1, n as u16, 0, 0, 0, 0, 0, 0];
+        // Slope and intercept are ours to apply: the crate does it in the precision of the output.
+        let decoded = InMemNiftiVolume::from_raw_fields(
+            dim,
+            header.dtype,
+            1.0,
+            0.0,
+            bytes,
+            header.endianness,
+        )
+        .and_then(IntoNdArray::into_ndarray::<f64>);
+        let mut decoded = decoded.expect("length and data type were checked with the header");
+        if let Some(scaling) = header.scaling {
+            decoded.mapv_inplace(|x| x * scaling.slope + scaling.inter);
+        }
+        sink(decoded.as_slice_memory_order().expect("one axis is contiguous"));
+    }
+    source.finish()
+}
+
+/// Values of `n_frames` images in 32 bits: x slowest, time fastest.
+fn row_major(
+    source: Source,
+    header: &Header,
+    grid: [usize; 3],
+    n_frames: usize,
+) -> Result<Vec<f32>> {
+    let path = source.path().to_path_buf();
+    let n_voxels: usize = grid.iter().product();
+    let mut values: Vec<f32> = reserved(&path, n_voxels * n_frames)?;
+    values.resize(n_voxels * n_frames, 0.0);
+    // Sixteen frames fill a cache line of the output; one by one each would be fetched 16 times.
+    let frames_held = (BLOCK_BYTES / (4 * n_voxels)).clamp(1, 16).min(n_frames);
+    let mut block: Vec<f32> = reserved(&path, n_voxels * frames_held)?;
+    let mut first_frame = 0;
+    each_chunk(source, header, |chunk| {
+        for &value in chunk {
+            block.push(value as f32);
+            if block.len() == n_voxels * frames_held {
+                transpose(&block, grid, &mut values, n_frames, first_frame);
+                first_frame += frames_held;
+                block.clear();
+            }
+        }
+    })?;
+    if !block.is_empty() {
+        transpose(&block, grid, &mut values, n_frames, first_frame);
+    }
+    Ok(values)
+}
+
+/// Puts a block of whole frames, x fastest, into its place of the row-major run.
+fn transpose(
+    block: &[f32],
+    [nx, ny, nz]: [usize; 3],
+    values: &mut [f32],
+    n_frames: usize,
+    first_frame: usize,
+) {
+    let n_voxels = nx * ny * nz;
+    let n_block = block.len() / n_voxels;
+    for x in 0..nx {
+        for y in 0..ny {
+            for z in 0..nz {
+                let from = x + nx * (y + ny * z);
+                let to = ((x * ny + y) * nz + z) * n_frames + first_frame;
+                for frame in 0..n_block {
+                    values[to + frame] = block[from + frame * n_voxels];
+                }
+            }
+        }
+    }
+}
+
+/// An empty vector with room, or an error instead of an abort.
+fn reserved<T>(path: &Path, n: usize) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(n).map_err(|_| Error::OutOfMemory {
+        path: path.to_path_buf(),
+        n_bytes: (n * size_of::<T>()) as u64,
+    })?;
+    Ok(values)
+}
+
+fn sized<const N: usize>(path: &Path, header: &Header) -> Result<[usize; N]> {
+    header.dims.as_slice().try_into().map_err(|_| Error::Dimensions {
+        path: path.to_path_buf(),
+        found: header.dims.clone(),
+        expected: N,
+    })
+}
+
+fn checked_affine(path: &Path, header: &Header) -> Result<Affine> {
+    let (rows, _) = affine_rows(header);
+    Affine::new(rows)
+        .map_err(|source| Error::AffineOf { path: path.to_path_buf(), source: Box::new(source) })
+}

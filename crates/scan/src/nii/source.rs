@@ -1,0 +1,118 @@
+//! The bytes of a file, whether they are compressed or not.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Chain, Cursor, Read},
+    path::{Path, PathBuf},
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Deflate packs at most 258 bytes into 2 bits; no stream can hold more than this times its length.
+const MAX_DEFLATE_RATIO: u64 = 1032;
+
+/// A file being read from front to back.
+pub(crate) struct Source {
+    path: PathBuf,
+    /// Size on disk.
+    pub(crate) n_bytes: u64,
+    /// Whether the content, not the name, says gzip.
+    pub(crate) is_gzip: bool,
+    reader: Box<dyn Read>,
+    position: u64,
+}
+
+type Peeked = Chain<Cursor<Vec<u8>>, File>;
+
+impl Source {
+    /// Opens a file and looks at its first two bytes.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let attach = |source| Error::Read { path: path.to_path_buf(), source };
+        let mut file = File::open(path).map_err(attach)?;
+        let metadata = file.metadata().map_err(attach)?;
+        if !metadata.is_file() {
+            return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
+        }
+        let mut magic = Vec::new();
+        file.by_ref().take(2).read_to_end(&mut magic).map_err(attach)?;
+        let is_gzip = magic == GZIP_MAGIC;
+        let peeked: BufReader<Peeked> =
+            BufReader::with_capacity(1 << 17, Cursor::new(magic).chain(file));
+        let reader: Box<dyn Read> =
+            if is_gzip { Box::new(MultiGzDecoder::new(peeked)) } else { Box::new(peeked) };
+        Ok(Self { path: path.to_path_buf(), n_bytes: metadata.len(), is_gzip, reader, position: 0 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses a promise of more content than the file can hold.
+    pub(crate) fn check_holds(&self, expected: u128) -> Result<()> {
+        let ratio = if self.is_gzip { MAX_DEFLATE_RATIO } else { 1 };
+        if expected > u128::from(self.n_bytes) * u128::from(ratio) {
+            return Err(Error::Truncated {
+                path: self.path.clone(),
+                found: self.n_bytes,
+                expected,
+            });
+        }
+        Ok(())
+    }
+
+    /// Fills the front of `buffer` and says how much of it, less than all at the end only.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.attach(source)),
+            }
+        }
+        self.position += filled as u64;
+        Ok(filled)
+    }
+
+    /// Fills all of `buffer`; `promised` is the length the content must have.
+    pub(crate) fn fill_all(&mut self, buffer: &mut [u8], promised: u128) -> Result<()> {
+        if self.fill(buffer)? < buffer.len() {
+            let (path, found) = (self.path.clone(), self.position);
+            return Err(Error::Truncated { path, found, expected: promised });
+        }
+        Ok(())
+    }
+
+    /// Moves forward to `offset` of the content.
+    pub(crate) fn skip_to(&mut self, offset: u64, promised: u128) -> Result<()> {
+        let mut buffer = [0; 4096];
+        while self.position < offset {
+            let n = (offset - self.position).min(4096) as usize;
+            self.fill_all(&mut buffer[..n], promised)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a compressed stream to its end, because its checksum stands there.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let mut buffer = [0; 1 << 14];
+        while self.is_gzip && self.fill(&mut buffer)? > 0 {}
+        Ok(())
+    }
+
+    fn attach(&self, source: io::Error) -> Error {
+        let path = self.path.clone();
+        let damaged =
+            [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+        if self.is_gzip && damaged.contains(&source.kind()) {
+            Error::Gzip { path, source }
+        } else {
+            Error::Read { path, source }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The repetition time, in seconds, or a sentence why the header does not say it.
+
+use super::header::Header;
+
+/// Faster and slower scans than these are not known; a value outside is a wrong unit.
+const PLAUSIBLE_S: std::ops::RangeInclusive<f64> = 0.05..=30.0;
+
+const TIME_UNITS: [(&str, f64); 3] = [("s", 1.0), ("ms", 1e-3), ("us", 1e-6)];
+
+/// Seconds between frames and the unit they were stored in, or what is wrong.
+pub(crate) fn repetition_time(header: &Header) -> Result<(f64, &'static str), String> {
+    let stored = header.pixdim[4];
+    if !(stored.is_finite() && stored > 0.0) {
+        return Err(format!("pixdim[4] is {stored}, expected a positive finite number"));
+    }
+    let (unit, seconds) = match header.xyzt_units & 0o70 {
+        0o10 => TIME_UNITS[0],
+        0o20 => TIME_UNITS[1],
+        0o30 => TIME_UNITS[2],
+        code => {
+            return Err(format!(
+                "pixdim[4] is {stored} in no unit (xyzt_units has time code {code}), \
+                 expected seconds, milliseconds or microseconds"
+            ));
+        }
+    };
+    let t_r = stored * seconds;
+    if PLAUSIBLE_S.contains(&t_r) {
+        return Ok((t_r, unit));
+    }
+    let mut problem = format!(
+        "pixdim[4] is {stored} {unit}, expected {} to {} s",
+        PLAUSIBLE_S.start(),
+        PLAUSIBLE_S.end()
+    );
+    let meant = TIME_UNITS.iter().find(|(_, factor)| PLAUSIBLE_S.contains(&(stored * factor)));
+    if let Some((meant, _)) = meant {
+        problem += &format!("; perhaps {stored} {meant} is meant and the unit is wrong");
+    }
+    Err(problem)
+}

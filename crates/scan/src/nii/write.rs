@@ -1,0 +1,100 @@
+//! Runs to NIfTI-1 files with a fresh header: nothing of a source file's text survives.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use ndarray::Axis;
+
+use crate::{
+    bold::Bold,
+    error::{Error, Result},
+};
+
+const FLOAT32: i16 = 16;
+/// Millimetres (2) and seconds (8).
+const MM_AND_SECONDS: u8 = 10;
+/// The world is that of another file (here: of the scan it came from).
+const ALIGNED: i16 = 2;
+
+/// Writes a run as 32-bit floats, `.nii` or `.nii.gz` by its name.
+///
+/// Affine and repetition time are stored in 32 bits, as the format has it. The file appears under
+/// its name only when it is whole.
+pub fn write_bold(path: impl AsRef<Path>, bold: &Bold) -> Result<()> {
+    let path = path.as_ref();
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let compressed = name.ends_with(".nii.gz");
+    if !compressed && !name.ends_with(".nii") {
+        return Err(Error::FileName { path: path.to_path_buf() });
+    }
+    if bold.data().shape().iter().any(|&n| n > i16::MAX as usize) {
+        let found = bold.data().shape().to_vec();
+        return Err(Error::TooWide { path: path.to_path_buf(), found });
+    }
+    let aside = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let written = write_content(&aside, bold, compressed)
+        .and_then(|()| std::fs::rename(&aside, path))
+        .map_err(|source| Error::Write { path: path.to_path_buf(), source });
+    if written.is_err() {
+        // The first error is the one to report; what is left of the attempt is only in the way.
+        let _ = std::fs::remove_file(&aside);
+    }
+    written
+}
+
+fn write_content(path: &Path, bold: &Bold, compressed: bool) -> io::Result<()> {
+    let file = BufWriter::new(File::create(path)?);
+    let file = if compressed {
+        let mut encoder = GzEncoder::new(file, Compression::default());
+        write_all(&mut encoder, bold)?;
+        encoder.finish()?
+    } else {
+        let mut file = file;
+        write_all(&mut file, bold)?;
+        file
+    };
+    file.into_inner()?.sync_all()
+}
+
+fn write_all(out: &mut impl Write, bold: &Bold) -> io::Result<()> {
+    out.write_all(&header(bold))?;
+    for frame in bold.data().axis_iter(Axis(3)) {
+        // x fastest: the row-major order of the reversed axes
+        let bytes: Vec<u8> = frame.t().iter().flat_map(|x| x.to_le_bytes()).collect();
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// 348 bytes of header and 4 that say "no extensions"; offsets as in nifti1.h.
+fn header(bold: &Bold) -> [u8; 352] {
+    let mut bytes = [0; 352];
+    let mut put = |offset: usize, field: &[u8]| {
+        bytes[offset..offset + field.len()].copy_from_slice(field);
+    };
+    put(0, &348_i32.to_le_bytes());
+    put(38, b"r");
+    put(40, &4_i16.to_le_bytes());
+    for (axis, &size) in bold.data().shape().iter().chain(&[1, 1, 1]).enumerate() {
+        put(42 + 2 * axis, &(size as i16).to_le_bytes());
+    }
+    put(70, &FLOAT32.to_le_bytes());
+    put(72, &32_i16.to_le_bytes());
+    let [x, y, z] = bold.affine().zooms();
+    for (slot, spacing) in [1.0, x, y, z, bold.t_r()].into_iter().enumerate() {
+        put(76 + 4 * slot, &(spacing as f32).to_le_bytes());
+    }
+    put(108, &352_f32.to_le_bytes());
+    put(112, &1_f32.to_le_bytes());
+    put(123, &[MM_AND_SECONDS]);
+    put(254, &ALIGNED.to_le_bytes());
+    for (slot, entry) in bold.affine().rows().as_flattened()[..12].iter().enumerate() {
+        put(280 + 4 * slot, &(*entry as f32).to_le_bytes());
+    }
+    put(344, b"n+1\0");
+    bytes
+}
