@@ -4,6 +4,7 @@
 
 mod error;
 pub mod evidence;
+pub mod linear;
 pub mod metrics;
 pub mod prompt;
 pub mod slots;
