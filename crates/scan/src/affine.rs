@@ -27,10 +27,11 @@ pub struct Affine([[f64; 4]; 4]);
 impl Affine {
     /// Checks the rows: finite, last row 0 0 0 1, not singular.
     pub fn new(rows: [[f64; 4]; 4]) -> Result<Self> {
-        let refuse = |problem| Err(Error::Affine { problem, rows });
+        let refuse = |problem| Err(Error::Affine { problem, rows: Box::new(rows) });
         if rows.as_flattened().iter().any(|x| !x.is_finite()) {
             return refuse("it holds a number that is not finite");
         }
+        #[expect(clippy::float_cmp, reason = "these four numbers are written, not computed")]
         if rows[3] != [0.0, 0.0, 0.0, 1.0] {
             return refuse("its last row is not 0 0 0 1");
         }
@@ -84,6 +85,7 @@ impl Affine {
     }
 
     /// Millimetres to voxel coordinates.
+    #[must_use]
     pub fn inverse(&self) -> Self {
         let matrix = Matrix4::from_fn(|i, j| self.0[i][j]);
         let inverse = matrix.try_inverse().expect("checked not to be singular when it was made");

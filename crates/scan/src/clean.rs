@@ -107,15 +107,18 @@ pub fn clean(series: &VoxelSeries, config: &CleanConfig) -> Result<VoxelSeries> 
 pub(crate) fn polynomials(n_frames: usize, n_polynomials: usize) -> Array2<f64> {
     let middle = (n_frames as f64 - 1.0) / 2.0;
     let half = middle.max(1.0);
-    let mut basis = Array2::from_shape_fn((n_frames, n_polynomials), |(frame, degree)| {
-        ((frame as f64 - middle) / half).powi(degree as i32)
-    });
+    let mut basis = Array2::<f64>::ones((n_frames, n_polynomials));
+    for degree in 1..n_polynomials {
+        for frame in 0..n_frames {
+            basis[[frame, degree]] = basis[[frame, degree - 1]] * (frame as f64 - middle) / half;
+        }
+    }
     for degree in 0..n_polynomials {
         // Twice: the second round removes what rounding left of the first.
         for _ in 0..2 {
             for lower in 0..degree {
                 let lower = basis.column(lower).to_owned();
-                let share = lower.dot(&basis.column(degree));
+                let share: f64 = lower.dot(&basis.column(degree));
                 basis.column_mut(degree).scaled_add(-share, &lower);
             }
         }

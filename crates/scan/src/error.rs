@@ -42,7 +42,7 @@ pub enum Error {
 
     // geometry
     #[error("affine is no map from voxels to millimetres: {problem}: {rows:?}")]
-    Affine { problem: &'static str, rows: [[f64; 4]; 4] },
+    Affine { problem: &'static str, rows: Box<[[f64; 4]; 4]> },
     #[error("{}: {source}", path.display())]
     AffineOf { path: PathBuf, source: Box<Error> },
     #[error("repetition time is {found} s, expected a positive finite number of seconds")]

@@ -9,6 +9,8 @@
 //!
 //! Nothing here knows of tensors, prompts or pipelines, and nothing prints.
 
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare exact numbers exactly"))]
+
 mod affine;
 mod bold;
 mod clean;

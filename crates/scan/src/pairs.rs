@@ -18,6 +18,7 @@ use std::{
 };
 
 use csv::{ErrorKind, StringRecord};
+use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// One row: an event in a scan and its report.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
     /// Row of the table, counted as a spreadsheet does: the header is row 1.
     pub row: usize,
@@ -61,7 +62,7 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
         std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     // The parser would take the rest of the file as one report.
-    if bytes.iter().filter(|&&b| b == b'"').count() % 2 == 1 {
+    if bytes.split(|&b| b == b'"').count() % 2 == 0 {
         let problem = "a quotation mark is not closed";
         return Err(Error::Table { path: path.to_path_buf(), problem });
     }

@@ -1,7 +1,7 @@
 //! Multivariate noise normalisation: voxels that share noise are turned into ones that do not.
 //!
 //! Source: Walther et al., "Reliability of dissimilarity measures for multi-voxel pattern
-//! analysis", NeuroImage 137 (2016). Σ is the covariance of what is left of the training windows
+//! analysis", `NeuroImage` 137 (2016). Σ is the covariance of what is left of the training windows
 //! after their class means; frames x become x Σ^(−1/2).
 
 use nalgebra::{DMatrix, SymmetricEigen};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::s;
+use ndarray::{Axis, Slice};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,8 @@ impl WindowConfig {
     /// Cuts the window of an event out of a run's series.
     pub fn cut(&self, series: &VoxelSeries, onset_s: f64) -> Result<VoxelSeries> {
         let frames = self.frames(onset_s, series.t_r, series.n_frames())?;
-        Ok(VoxelSeries { values: series.values.slice(s![frames, ..]).to_owned(), t_r: series.t_r })
+        let values = series.values.slice_axis(Axis(0), Slice::from(frames)).to_owned();
+        Ok(VoxelSeries { values, t_r: series.t_r })
     }
 }
 

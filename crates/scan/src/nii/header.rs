@@ -50,6 +50,7 @@ impl Header {
         let n = source.fill(&mut bytes)?;
         let path = source.path().to_path_buf();
         check_identity(&path, &bytes[..n])?;
+        check_n_axes(&path, &bytes)?;
         let mut extender = [0; 4];
         source.fill(&mut extender)?;
         let raw = NiftiHeader::from_reader(&bytes[..])
@@ -85,9 +86,6 @@ impl Header {
         };
         // The crate reads sizes as unsigned; the format says signed.
         let dims: Vec<i16> = raw.dim.iter().map(|&n| n.cast_signed()).collect();
-        if !(1..=7).contains(&dims[0]) {
-            return Err(refuse("dim[0]", dims[0].to_string(), "a number of axes from 1 to 7"));
-        }
         let sizes = &dims[1..=dims[0] as usize];
         if sizes.iter().any(|&n| n <= 0) {
             return Err(refuse("dim", format!("{sizes:?}"), "a positive size for each axis"));
@@ -151,11 +149,26 @@ fn check_identity(path: &Path, bytes: &[u8]) -> Result<()> {
     match &bytes[344..348] {
         b"n+1\0" => Ok(()),
         b"ni1\0" => unsupported("the .hdr half of a .hdr/.img pair", "a single .nii file"),
-        magic => not_nifti(format!(
-            "its magic is {:?}, expected \"n+1\\0\"",
-            magic.escape_ascii().to_string()
-        )),
+        magic => {
+            not_nifti(format!("its magic is \"{}\", expected \"n+1\\0\"", magic.escape_ascii()))
+        }
     }
+}
+
+/// The crate guesses the byte order from the number of axes, so that number must be right first.
+fn check_n_axes(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<()> {
+    let n_axes = [bytes[40], bytes[41]];
+    let is_little = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) == 348;
+    let n_axes = if is_little { i16::from_le_bytes(n_axes) } else { i16::from_be_bytes(n_axes) };
+    if (1..=7).contains(&n_axes) {
+        return Ok(());
+    }
+    Err(Error::Header {
+        path: path.to_path_buf(),
+        field: "dim[0]",
+        found: n_axes.to_string(),
+        expected: "a number of axes from 1 to 7",
+    })
 }
 
 fn checked_dtype(path: &Path, raw: &NiftiHeader) -> Result<NiftiType> {

@@ -47,7 +47,7 @@ fn bytes_that_are_no_scan_are_told_apart() {
     let half = sentence(&scratch.file("half.nii", &scratch.small_bytes()[..200]));
     assert_eq!(half, "not a NIfTI file: it ends after 200 of 348 header bytes");
     let magic = sentence(&scratch.patched(&[(344, b"abc\0")]));
-    assert!(magic.starts_with("not a NIfTI file: its magic is \"abc"), "{magic}");
+    assert_eq!(magic, r#"not a NIfTI file: its magic is "abc\x00", expected "n+1\0""#);
     let nifti2 =
         sentence(&scratch.file("two.nii", &[&540_i32.to_le_bytes()[..], &[0; 540]].concat()));
     assert_eq!(nifti2, "is NIfTI-2, which is not read yet; expected NIfTI-1");
@@ -109,7 +109,8 @@ fn a_header_that_lies_about_its_size_allocates_nothing() {
 #[test]
 fn header_fields_that_make_no_sense_are_named() {
     let scratch = Scratch::new();
-    let cases: [(usize, Vec<u8>, &str); 12] = [
+    let cases: [(usize, Vec<u8>, &str); 13] = [
+        (40, i16s(&[9]), "header field dim[0] is 9, expected a number of axes from 1 to 7"),
         (40, i16s(&[0]), "header field dim[0] is 0, expected a number of axes from 1 to 7"),
         (42, i16s(&[2, -3]), "header field dim is [2, -3, 1, 2], expected a positive size"),
         (42, i16s(&[0]), "header field dim is [0, 3, 1, 2], expected a positive size"),

@@ -28,14 +28,10 @@ pub(crate) fn repetition_time(header: &Header) -> Result<(f64, &'static str), St
     if PLAUSIBLE_S.contains(&t_r) {
         return Ok((t_r, unit));
     }
-    let mut problem = format!(
-        "pixdim[4] is {stored} {unit}, expected {} to {} s",
-        PLAUSIBLE_S.start(),
-        PLAUSIBLE_S.end()
-    );
     let meant = TIME_UNITS.iter().find(|(_, factor)| PLAUSIBLE_S.contains(&(stored * factor)));
-    if let Some((meant, _)) = meant {
-        problem += &format!("; perhaps {stored} {meant} is meant and the unit is wrong");
-    }
-    Err(problem)
+    let guess = meant.map_or_else(String::new, |(meant, _)| {
+        format!("; perhaps {stored} {meant} is meant and the unit is wrong")
+    });
+    let (shortest, longest) = (PLAUSIBLE_S.start(), PLAUSIBLE_S.end());
+    Err(format!("pixdim[4] is {stored} {unit}, expected {shortest} to {longest} s{guess}"))
 }

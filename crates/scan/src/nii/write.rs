@@ -28,7 +28,8 @@ pub fn write_bold(path: impl AsRef<Path>, bold: &Bold) -> Result<()> {
     let path = path.as_ref();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let compressed = name.ends_with(".nii.gz");
-    if !compressed && !name.ends_with(".nii") {
+    let plain = path.extension().is_some_and(|extension| extension == "nii");
+    if !compressed && !plain {
         return Err(Error::FileName { path: path.to_path_buf() });
     }
     if bold.data().shape().iter().any(|&n| n > i16::MAX as usize) {
@@ -80,7 +81,7 @@ fn header(bold: &Bold) -> [u8; 352] {
     put(38, b"r");
     put(40, &4_i16.to_le_bytes());
     for (axis, &size) in bold.data().shape().iter().chain(&[1, 1, 1]).enumerate() {
-        put(42 + 2 * axis, &(size as i16).to_le_bytes());
+        put(42 + 2 * axis, &(size as u16).to_le_bytes());
     }
     put(70, &FLOAT32.to_le_bytes());
     put(72, &32_i16.to_le_bytes());
