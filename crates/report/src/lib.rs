@@ -4,9 +4,11 @@
 
 mod error;
 pub mod evidence;
+pub mod generated;
 pub mod linear;
 pub mod metrics;
 pub mod prompt;
+pub mod render;
 pub mod slots;
 
 pub use error::{Error, Result};

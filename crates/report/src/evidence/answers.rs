@@ -102,7 +102,7 @@ fn number(answer: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::input::example;
+    use crate::evidence::example;
 
     #[test]
     fn shuffled_accuracy_is_that_of_a_random_pair() {

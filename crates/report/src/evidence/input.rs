@@ -94,7 +94,7 @@ impl EvidenceInput {
 
 /// Small made-up evaluations, for tests.
 #[cfg(test)]
-pub(super) mod example {
+pub(crate) mod example {
     use super::*;
 
     const VALUES: [&str; 4] = ["cat", "face", "house", "shoe"];
@@ -122,12 +122,12 @@ pub(super) mod example {
     }
 
     /// States what the scan shows and prefers its own scan.
-    pub(in crate::evidence) fn seeing(n: usize) -> EvidenceInput {
+    pub(crate) fn seeing(n: usize) -> EvidenceInput {
         make(n, |i, j| if i == j { 0.5 } else { 1.0 + 0.01 * j as f64 }, |scan| scan)
     }
 
     /// Writes the same whatever the scan.
-    pub(in crate::evidence) fn blind(n: usize) -> EvidenceInput {
+    pub(crate) fn blind(n: usize) -> EvidenceInput {
         make(n, |i, _| 1.0 + 0.1 * i as f64, |_| 0)
     }
 }

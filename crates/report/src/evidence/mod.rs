@@ -14,6 +14,8 @@ mod verdict;
 use serde::{Deserialize, Serialize};
 
 pub use answers::Shuffled;
+#[cfg(test)]
+pub(crate) use input::example;
 pub use input::{EvidenceConfig, EvidenceInput, GateOpening};
 pub use likelihood::Retrieval;
 pub use units::{ResampledUnit, Unit, UnitCounts};
@@ -54,6 +56,18 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Accuracy with the interval this evidence would give it: for baselines on the same windows.
+    pub fn accuracy_of(
+        correct: &[bool],
+        units: &[Unit],
+        config: &EvidenceConfig,
+    ) -> Result<Interval> {
+        let (resampled, _) = units::choose(units);
+        let values: Vec<f64> = correct.iter().map(|&right| f64::from(u8::from(right))).collect();
+        Bootstrap { n_draws: config.n_draws, seed: config.seed }
+            .mean(&values, &units::clusters(units, resampled))
+    }
+
     /// Measures everything. Intervals resample the largest unit with at least 8 members.
     pub fn measure(input: &EvidenceInput, config: &EvidenceConfig) -> Result<Self> {
         input.check()?;
@@ -87,7 +101,6 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::input::example;
 
     const CONFIG: EvidenceConfig =
         EvidenceConfig { n_draws: 2000, n_permutations: 999, n_shuffles: 1000, seed: 3 };

@@ -1,0 +1,254 @@
+//! A written report with everything needed to judge it: where it comes from, what it states, how sure
+//! that is, and what it must not be used for.
+
+use std::fmt::Write;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{Error, Result, slots::SlotReading};
+
+/// Stands on every text, file and page.
+pub const DISCLAIMER: &str =
+    "Research output of neuroflamingo, not for diagnosis; not a medical device.";
+
+/// [`DISCLAIMER`] as a field that cannot be left out, emptied or reworded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disclaimer;
+
+impl Serialize for Disclaimer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(DISCLAIMER)
+    }
+}
+
+impl<'de> Deserialize<'de> for Disclaimer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let found = String::deserialize(deserializer)?;
+        if found == DISCLAIMER {
+            return Ok(Self);
+        }
+        Err(de::Error::invalid_value(de::Unexpected::Str(&found), &DISCLAIMER))
+    }
+}
+
+/// One generated report; its JSON is the record, its text a rendering of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratedReport {
+    /// What it must not be used for.
+    pub disclaimer: Disclaimer,
+    /// The subject's label, without `sub-`.
+    pub subject: String,
+    /// The session's label, without `ses-`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The stretch of the scan that was looked at.
+    pub window: Window,
+    /// What the model was told.
+    pub prompt: String,
+    /// What it wrote.
+    pub text: String,
+    /// What that says, and how sure the model is of it.
+    pub slots: Vec<GeneratedSlot>,
+    /// Which model wrote it.
+    pub model_id: String,
+    /// Digest of the scan.
+    pub data_digest: String,
+    /// Seed of the generation.
+    pub seed: u64,
+}
+
+/// A stretch of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The scan's file name, without folders: paths name people and machines.
+    pub scan: String,
+    /// Start, in seconds from the first volume.
+    pub onset_s: f64,
+    /// Length, in seconds.
+    pub duration_s: f64,
+}
+
+impl Window {
+    /// Keeps only the file name of `scan`.
+    pub fn new(scan: &str, onset_s: f64, duration_s: f64) -> Self {
+        let name = scan.rsplit(['/', '\\']).next().unwrap_or(scan);
+        Self { scan: name.to_owned(), onset_s, duration_s }
+    }
+}
+
+/// One slot of a generated report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratedSlot {
+    /// The slot's name.
+    pub name: String,
+    /// The value, if exactly one is stated.
+    pub stated: Option<String>,
+    /// The values that contradict each other, if several are stated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicting: Vec<String>,
+    /// Probability of each allowed value in place of the stated one; they sum to 1.
+    pub probabilities: IndexMap<String, f64>,
+    /// Probability of the stated value.
+    pub confidence: Option<f64>,
+}
+
+impl GeneratedSlot {
+    /// Joins what was read with what the model thinks of the alternatives.
+    pub fn new(name: &str, reading: &SlotReading, probabilities: IndexMap<String, f64>) -> Self {
+        let stated = reading.value().map(str::to_owned);
+        let confidence = stated.as_ref().and_then(|value| probabilities.get(value).copied());
+        let conflicting = match reading {
+            SlotReading::Conflicting { values } => values.clone(),
+            SlotReading::Stated { .. } | SlotReading::Absent => Vec::new(),
+        };
+        Self { name: name.to_owned(), stated, conflicting, probabilities, confidence }
+    }
+
+    fn sentence(&self) -> String {
+        match (&self.stated, self.confidence) {
+            (Some(value), Some(confidence)) => format!("{value} (probability {confidence:.2})"),
+            (Some(value), None) => value.clone(),
+            (None, _) if self.conflicting.is_empty() => "not stated".to_owned(),
+            (None, _) => format!("contradictory: {}", self.conflicting.join(", ")),
+        }
+    }
+}
+
+impl GeneratedReport {
+    /// The record, indented, with a final newline.
+    pub fn to_json(&self) -> String {
+        let mut json =
+            serde_json::to_string_pretty(self).expect("strings and numbers are always JSON");
+        json.push('\n');
+        json
+    }
+
+    /// The report for a reader, with its provenance and the disclaimer below.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n\n", self.text.trim_end());
+        let session = self.session.as_ref().map(|ses| format!(", session {ses}"));
+        let Window { scan, onset_s, duration_s } = &self.window;
+        let mut line = |line: std::fmt::Arguments<'_>| {
+            writeln!(text, "{line}").expect("a String takes every line");
+        };
+        line(format_args!("Subject: {}{}", self.subject, session.unwrap_or_default()));
+        line(format_args!("Window: {scan}, {onset_s} s to {} s", onset_s + duration_s));
+        for slot in &self.slots {
+            line(format_args!("Slot {}: {}", slot.name, slot.sentence()));
+        }
+        line(format_args!("Model: {}, seed {}", self.model_id, self.seed));
+        line(format_args!("Scan digest: {}", self.data_digest));
+        line(format_args!("\n{DISCLAIMER}"));
+        text
+    }
+}
+
+/// A BIDS-like file name of a generated report.
+///
+/// ```
+/// use report::generated::report_file_name;
+/// let name = report_file_name(&[("sub", "1"), ("ses", "11"), ("run", "03")], "json").unwrap();
+/// assert_eq!(name, "sub-1_ses-11_run-03_desc-generated_report.json");
+/// ```
+pub fn report_file_name(entities: &[(&str, &str)], extension: &str) -> Result<String> {
+    let first = entities.first().map_or("nothing", |(entity, _)| entity);
+    if first != "sub" {
+        return Err(Error::NoSubject { found: first.to_owned() });
+    }
+    let mut name = String::new();
+    for (entity, label) in entities {
+        let good_entity = !entity.is_empty() && entity.chars().all(|c| c.is_ascii_lowercase());
+        let good_label = !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric());
+        if !good_entity || !good_label {
+            let (entity, label) = ((*entity).to_owned(), (*label).to_owned());
+            return Err(Error::BadEntity { entity, label });
+        }
+        name.push_str(&format!("{entity}-{label}_"));
+    }
+    Ok(format!("{name}desc-generated_report.{extension}"))
+}
+
+/// A made-up report, for tests.
+#[cfg(test)]
+pub(crate) mod example {
+    use super::*;
+    use crate::slots::example::{FACES, haxby};
+
+    pub(crate) fn faces() -> GeneratedReport {
+        let probabilities: IndexMap<String, f64> =
+            [("cat", 0.25), ("face", 0.625), ("house", 0.0), ("scrambledpix", 0.125)]
+                .map(|(value, p)| (value.to_owned(), p))
+                .into();
+        let reading = &haxby().parse(FACES).slots[0];
+        GeneratedReport {
+            disclaimer: Disclaimer,
+            subject: "1".to_owned(),
+            session: Some("11".to_owned()),
+            window: Window::new("/data/people/run011/bold_1slice.nii.gz", 15.0, 22.5),
+            prompt: "Technique: BOLD fMRI.\n".to_owned(),
+            text: FACES.to_owned(),
+            slots: vec![GeneratedSlot::new("viewed", reading, probabilities)],
+            model_id: "tiny".to_owned(),
+            data_digest: "sha256:0123".to_owned(),
+            seed: 7,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_holds_report_provenance_and_disclaimer() {
+        let expected = "Findings: The ventral temporal pattern fits viewing of faces. \
+            The stimulus domain is living things.\nImpression: Visual response to faces.\n\n\
+            Subject: 1, session 11\nWindow: bold_1slice.nii.gz, 15 s to 37.5 s\n\
+            Slot viewed: face (probability 0.62)\nModel: tiny, seed 7\nScan digest: sha256:0123\n\n\
+            Research output of neuroflamingo, not for diagnosis; not a medical device.\n";
+        assert_eq!(example::faces().to_text(), expected);
+    }
+
+    #[test]
+    fn json_is_the_record_and_keeps_the_disclaimer() {
+        let report = example::faces();
+        let json = report.to_json();
+        assert_eq!(serde_json::from_str::<GeneratedReport>(&json).unwrap(), report);
+        assert!(json.contains(DISCLAIMER) && !json.contains("/data"));
+        let reworded = json.replace("not for diagnosis", "for diagnosis");
+        assert!(serde_json::from_str::<GeneratedReport>(&reworded).is_err());
+    }
+
+    #[test]
+    fn silence_and_contradiction_have_no_confidence() {
+        let none = GeneratedSlot::new("viewed", &SlotReading::Absent, IndexMap::new());
+        assert_eq!((none.confidence, none.sentence().as_str()), (None, "not stated"));
+        let values = vec!["cat".to_owned(), "face".to_owned()];
+        let both =
+            GeneratedSlot::new("viewed", &SlotReading::Conflicting { values }, IndexMap::new());
+        assert_eq!(both.sentence(), "contradictory: cat, face");
+    }
+
+    #[test]
+    fn file_names_take_letters_and_digits_only() {
+        let name = |entities: &[(&str, &str)]| report_file_name(entities, "txt");
+        assert_eq!(name(&[("sub", "A1")]).unwrap(), "sub-A1_desc-generated_report.txt");
+        for entities in [
+            &[("sub", "1_2")] as &[(&str, &str)],
+            &[("sub", "")],
+            &[("sub", "../x")],
+            &[("sub", "é")],
+            &[("sub", "1"), ("Ses", "1")],
+            &[("ses", "1")],
+            &[],
+        ] {
+            assert!(name(entities).is_err(), "{entities:?}");
+        }
+        let error = name(&[("sub", "01-a")]).unwrap_err().to_string();
+        assert!(error.starts_with("sub-01-a is not a BIDS entity"));
+    }
+}

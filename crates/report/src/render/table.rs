@@ -1,0 +1,136 @@
+//! The table an evaluation ends in: what was generated, beside what it must beat.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::html::escape;
+use crate::{evidence::Evidence, metrics::Interval};
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryRow {
+    /// Who answered.
+    pub name: String,
+    /// Accuracy of the scored slot with its 95 % interval.
+    pub accuracy: Interval,
+}
+
+/// Generated reports, their controls and the baselines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SummaryTable {
+    /// From top to bottom.
+    pub rows: Vec<SummaryRow>,
+}
+
+impl SummaryTable {
+    /// Generated, shuffled, no scan and majority, then `baselines` by name.
+    pub fn new(evidence: &Evidence, baselines: &[(&str, Interval)]) -> Self {
+        let controls = [
+            ("generated", evidence.accuracy),
+            ("shuffled scans", evidence.shuffled.interval),
+            ("no scan", evidence.no_scan),
+            ("majority", evidence.majority),
+        ];
+        let rows = controls
+            .iter()
+            .chain(baselines)
+            .map(|(name, accuracy)| SummaryRow { name: (*name).to_owned(), accuracy: *accuracy })
+            .collect();
+        Self { rows }
+    }
+
+    /// Aligned columns, without colours.
+    pub fn terminal(&self) -> String {
+        let width = self.width();
+        let mut text = format!("{:width$}  accuracy  95 % interval\n", "");
+        for SummaryRow { name, accuracy } in &self.rows {
+            let Interval { estimate, low, high } = accuracy;
+            writeln!(text, "{name:width$}  {estimate:>8.2}  [{low:.2}, {high:.2}]")
+                .expect("a String takes every line");
+        }
+        text
+    }
+
+    /// The same in Markdown.
+    pub fn markdown(&self) -> String {
+        let width = self.width();
+        let mut text = format!("| {:width$} | accuracy | 95 % interval |\n", "");
+        writeln!(text, "| {} | -------: | ------------- |", "-".repeat(width))
+            .expect("a String takes every line");
+        for SummaryRow { name, accuracy } in &self.rows {
+            let Interval { estimate, low, high } = accuracy;
+            let name = name.replace('|', "\\|");
+            writeln!(text, "| {name:width$} | {estimate:>8.2} | [{low:.2}, {high:.2}]  |")
+                .expect("a String takes every line");
+        }
+        text
+    }
+
+    /// The same for the page, with a bar a row.
+    pub(super) fn html(&self) -> String {
+        let mut text = String::from(
+            "<table><thead><tr><th scope=\"col\">reports</th><th scope=\"col\">accuracy</th>\
+             <th scope=\"col\">95 % interval</th><td></td></tr></thead><tbody>\n",
+        );
+        for (idx, SummaryRow { name, accuracy }) in self.rows.iter().enumerate() {
+            let Interval { estimate, low, high } = accuracy;
+            let class = if idx == 0 { " class=\"own\"" } else { "" };
+            writeln!(
+                text,
+                "<tr{class}><th scope=\"row\">{}</th><td>{estimate:.2}</td>\
+                 <td>[{low:.2}, {high:.2}]</td><td class=\"bar\">\
+                 <i style=\"width:{:.1}%\"></i><b style=\"left:{:.1}%;width:{:.1}%\"></b></td></tr>",
+                escape(name),
+                100.0 * estimate.clamp(0.0, 1.0),
+                100.0 * low.clamp(0.0, 1.0),
+                100.0 * (high - low).clamp(0.0, 1.0),
+            )
+            .expect("a String takes every line");
+        }
+        text + "</tbody></table>\n"
+    }
+
+    fn width(&self) -> usize {
+        self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max(3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> SummaryTable {
+        let row = |name: &str, estimate, low, high| SummaryRow {
+            name: name.to_owned(),
+            accuracy: Interval { estimate, low, high },
+        };
+        SummaryTable {
+            rows: vec![row("generated", 0.75, 0.5625, 0.9375), row("LDA", 1.0, 1.0, 1.0)],
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_on_the_terminal() {
+        let expected = "           accuracy  95 % interval\n\
+                        generated      0.75  [0.56, 0.94]\n\
+                        LDA            1.00  [1.00, 1.00]\n";
+        assert_eq!(table().terminal(), expected);
+    }
+
+    #[test]
+    fn markdown_has_a_head_and_a_line_a_row() {
+        let expected = "|           | accuracy | 95 % interval |\n\
+                        | --------- | -------: | ------------- |\n\
+                        | generated |     0.75 | [0.56, 0.94]  |\n\
+                        | LDA       |     1.00 | [1.00, 1.00]  |\n";
+        assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn names_cannot_break_the_page() {
+        let mut table = table();
+        table.rows[0].name = "<script>".to_owned();
+        assert!(table.html().contains("&lt;script&gt;") && !table.html().contains("<script"));
+    }
+}
