@@ -167,7 +167,7 @@ pub fn report_file_name(entities: &[(&str, &str)], extension: &str) -> Result<St
             let (entity, label) = ((*entity).to_owned(), (*label).to_owned());
             return Err(Error::BadEntity { entity, label });
         }
-        name.push_str(&format!("{entity}-{label}_"));
+        write!(name, "{entity}-{label}_").expect("a String takes every line");
     }
     Ok(format!("{name}desc-generated_report.{extension}"))
 }

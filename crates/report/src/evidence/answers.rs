@@ -100,6 +100,7 @@ fn number(answer: bool) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "shares of small counts are exact")]
 mod tests {
     use super::*;
     use crate::evidence::example;

@@ -94,6 +94,7 @@ pub(super) fn permutation_p(nll: &[Vec<f64>], config: &EvidenceConfig) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "shares of small counts are exact")]
 mod tests {
     use proptest::prelude::*;
 

@@ -99,6 +99,7 @@ impl Evidence {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "shares of small counts are exact")]
 mod tests {
     use super::*;
 

@@ -92,7 +92,9 @@ fn direction(memory: &VecDeque<Pair>, gradient: &[f64]) -> Vec<f64> {
     }
     if let Some(last) = memory.back() {
         let scale = last.curvature / dot(&last.change, &last.change);
-        direction.iter_mut().for_each(|d| *d *= scale);
+        for entry in &mut direction {
+            *entry *= scale;
+        }
     }
     for (pair, weight) in memory.iter().zip(weights.iter().rev()) {
         let correction = dot(&pair.change, &direction) / pair.curvature;

@@ -95,6 +95,7 @@ fn ledoit_wolf(centred: &DMatrix<f64>) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unreadable_literal, reason = "recorded numbers, as they were printed")]
 mod tests {
     use super::*;
     use crate::linear::example;

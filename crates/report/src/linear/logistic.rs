@@ -96,6 +96,7 @@ impl<'a> Objective<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unreadable_literal, reason = "recorded numbers, as they were printed")]
 mod tests {
     use super::*;
     use crate::linear::example;

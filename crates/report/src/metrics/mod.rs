@@ -1,4 +1,5 @@
-//! Numbers about reports: slot scores, calibration, and intervals that respect how windows were sampled.
+//! Numbers about reports: slot scores, calibration, and intervals that respect how windows were
+//! sampled.
 
 mod bootstrap;
 mod calibration;

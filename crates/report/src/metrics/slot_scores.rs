@@ -107,6 +107,7 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "shares of small counts are exact")]
 mod tests {
     use super::*;
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     evidence::{Answer, Evidence},
     generated::{DISCLAIMER, GeneratedReport},
-    metrics::{Reliability, SlotScores},
+    metrics::{Reliability, SlotScores, n_distinct},
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -83,7 +83,8 @@ impl Page {
             }
         };
         format!(
-            "<section class=\"banner {}\" role=\"status\">{loud}<code>{}</code><p>{meaning}</p></section>\n",
+            "<section class=\"banner {}\" role=\"status\">{loud}<code>{}</code>\
+             <p>{meaning}</p></section>\n",
             verdict.answer.word(),
             escape(&verdict.to_string()),
         )
@@ -105,35 +106,58 @@ impl Page {
         )
     }
 
-    fn controls(&self) -> String {
-        let Evidence { likelihood_gain, two_afc, retrieval, reliance, .. } = &self.evidence;
+    fn control_rows(&self) -> Vec<(&str, String, &str)> {
+        let Evidence { likelihood_gain: gain, two_afc, retrieval, reliance, .. } = &self.evidence;
         let texts: Vec<&str> =
             self.reports.iter().map(|entry| entry.report.text.as_str()).collect();
-        let rows = [
+        let n_first = retrieval.recall_at_1 * retrieval.n as f64;
+        let gain = format!("{:.3} [{:.3}, {:.3}]", gain.estimate, gain.low, gain.high);
+        let different = format!("{} of {}", n_distinct(&texts), texts.len());
+        vec![
             ("Two-alternative forced choice", two_afc.to_string(), "0.50 by chance"),
-            ("Likelihood gain, nats a token", format!("{:.3} [{:.3}, {:.3}]",
-                likelihood_gain.estimate, likelihood_gain.low, likelihood_gain.high), "0 by chance"),
-            ("Permutation p of that gain", format!("{:.3}", self.evidence.permutation_p), "uniform by chance"),
-            ("Own scan found first", format!("{:.2} of {}", retrieval.recall_at_1, retrieval.n),
-                &format!("{:.2} by chance", 1.0 / retrieval.n as f64)),
+            ("Likelihood gain, nats a token", gain, "0 by chance"),
+            (
+                "Permutation p of that gain",
+                format!("{:.3}", self.evidence.permutation_p),
+                "any value alike by chance",
+            ),
+            (
+                "Own scan is the likeliest",
+                format!("{n_first:.0} of {}", retrieval.n),
+                "1 by chance",
+            ),
             ("Mean reciprocal rank", format!("{:.2}", retrieval.mrr), "1 at best"),
-            ("Reliance: real minus shuffled accuracy", reliance.to_string(), "0 for a blind model"),
-            ("Answers that change with the scan", format!("{:.2}", self.evidence.sensitivity),
-                "0 for a blind model"),
-            ("Different texts", format!("{} of {}", crate::metrics::n_distinct(&texts), texts.len()),
-                "1 when collapsed"),
+            ("Real minus shuffled accuracy", reliance.to_string(), "0 for a blind model"),
+            (
+                "Answers that change with the scan",
+                format!("{:.2}", self.evidence.sensitivity),
+                "0 for a blind model",
+            ),
+            ("Different texts", different, "1 when collapsed"),
         ]
-        .map(|(name, value, chance)| {
-            format!("<tr><th scope=\"row\">{name}</th><td>{value}</td><td class=\"soft\">{chance}</td></tr>")
-        });
+    }
+
+    fn controls(&self) -> String {
+        let rows: Vec<String> = self
+            .control_rows()
+            .into_iter()
+            .map(|(name, value, chance)| {
+                format!(
+                    "<tr><th scope=\"row\">{name}</th><td>{value}</td>\
+                     <td class=\"soft\">{chance}</td></tr>"
+                )
+            })
+            .collect();
         let mut html = format!(
             "<h2>Does the text depend on the scan?</h2>\n<div class=\"scroll\"><table>{}</table></div>\n",
             rows.join("\n")
         );
         if !self.evidence.gates.is_empty() {
-            html.push_str("<p>Gate openings, tanh; 0 before training:</p>\n<div class=\"scroll\"><table><thead><tr>\
-                <th scope=\"col\">block</th><th scope=\"col\">attention</th>\
-                <th scope=\"col\">feed-forward</th></tr></thead><tbody>");
+            html.push_str(
+                "<p>Gate openings, tanh; 0 before training:</p>\n\
+                 <div class=\"scroll\"><table><thead><tr><th scope=\"col\">block</th>\
+                 <th scope=\"col\">attention</th><th scope=\"col\">feed-forward</th></tr></thead><tbody>",
+            );
             for gate in &self.evidence.gates {
                 write!(
                     html,
@@ -207,10 +231,12 @@ impl Page {
             )
             .expect("a String takes every line");
         }
-        html + "</table></div>\n<p class=\"soft\">Intervals are percentile bootstraps of whole units. Distractors differ in \
-                the scored slot. Probabilities compare the allowed values of a slot at the place where \
-                it is stated.</p>\n"
-            + &format!("<footer><p><strong>{DISCLAIMER}</strong></p></footer>\n")
+        html.push_str(
+            "</table></div>\n<p class=\"soft\">Intervals are percentile bootstraps of whole units. \
+             Distractors differ in the scored slot. Probabilities compare the allowed values of a slot \
+             at the place where it is stated.</p>\n",
+        );
+        html + &format!("<footer><p><strong>{DISCLAIMER}</strong></p></footer>\n")
     }
 }
 
@@ -235,7 +261,8 @@ impl PageReport {
             .map_or(String::new(), |confidence| format!(" with probability {confidence:.2}"));
         format!(
             "<article class=\"{class}\">{}<h3>Subject {}{}, {} s to {} s{stamp}</h3>\
-             <pre>{}</pre><p class=\"soft\">{mark}: shown {}, stated {}{confidence}. {}. {DISCLAIMER}</p></article>\n",
+             <pre>{}</pre><p class=\"soft\">{mark}: shown {}, stated {}{confidence}. {}. \
+             {DISCLAIMER}</p></article>\n",
             self.map.as_ref().map_or(String::new(), WindowMap::html),
             escape(subject),
             escape(&session),
@@ -267,7 +294,7 @@ mod tests {
         let point = |step: usize| CurvePoint {
             step,
             train: Some(3.0 / (1.0 + step as f64 / 40.0)),
-            choose: (step % 10 == 0).then(|| 1.0 + (step as f64 - 120.0).powi(2) / 2e4),
+            choose: step.is_multiple_of(10).then(|| 1.0 + (step as f64 - 120.0).powi(2) / 2e4),
         };
         let rows = vec![vec![0.0, 1.0], vec![1.0, 0.5]];
         let map = WindowMap { rows, zooms_mm: [3.0, 3.0], caption: "slice".to_owned() };

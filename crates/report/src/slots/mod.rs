@@ -1,4 +1,5 @@
-//! What a report can say that is either right or wrong: named slots, their values, the words for them.
+//! What a report can say that is either right or wrong: named slots, their values, the words for
+//! them.
 
 #[cfg(test)]
 pub(crate) mod example;

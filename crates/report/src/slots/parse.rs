@@ -235,7 +235,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_panic(text in "\\PC*|(?i:findings|impression|faces|scrambled pictures|[:\\s é’-]){0,20}") {
+        fn any_text_is_read_without_panic(
+            text in "\\PC*|(?i:findings|impression|faces|scrambled pictures|[:\\s é’-]){0,20}",
+        ) {
             let slots = haxby();
             let report = slots.parse(&text);
             prop_assert_eq!(report.slots.len(), 3);

@@ -38,7 +38,8 @@ pub struct Slot {
     pub section: Section,
     /// The words before the value in a canonical sentence.
     pub lead: String,
-    /// Every value and its surface forms; the k-th form of one value can stand where the k-th of another does.
+    /// Every value and its surface forms; the k-th form of one value can stand where the k-th of
+    /// another does.
     pub values: IndexMap<String, Vec<String>>,
 }
 

@@ -4,29 +4,31 @@ use super::canvas::{Anchor, Canvas};
 use crate::metrics::Confusion;
 
 const CELL: f64 = 38.0;
-const TOP: f64 = 104.0;
 
 /// A grid of counts: a row a true value, a column a stated one, the last for reports without one.
 /// Shade is the share of the row; right answers are framed.
 pub fn confusion(confusion: &Confusion) -> String {
     let n_rows = confusion.labels.len() as f64;
-    let longest = confusion.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
-    let left = 40.0 + 7.2 * longest as f64;
-    let (width, height) = (left + CELL * (n_rows + 1.0) + 76.0, TOP + CELL * n_rows + 12.0);
+    let longest =
+        confusion.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(10);
+    // a slanted label is 0.7 of its length high
+    let (left, top) = (24.0 + 7.2 * longest as f64, 44.0 + 5.1 * longest as f64);
+    let (width, height) = (left + CELL * (n_rows + 1.0) + 76.0, top + CELL * n_rows + 12.0);
     let mut canvas = Canvas::new(width, height, &title(confusion));
 
-    canvas.text((left - 10.0, TOP - 12.0), Anchor::End, "soft", "shown");
+    canvas.text((left - 10.0, top - 12.0), Anchor::End, "soft", "shown");
     let columns = confusion.labels.iter().map(String::as_str).chain(["not stated"]);
     for (idx, label) in columns.enumerate() {
         let x = left + CELL * (idx as f64 + 0.5);
-        let y = TOP - 10.0;
+        let y = top - 10.0;
         canvas.push(format_args!("<g transform=\"translate({x:.1} {y:.1}) rotate(-45)\">"));
         canvas.text((0.0, 4.0), Anchor::Start, "", label);
         canvas.push("</g>");
     }
-    canvas.text((12.0, 18.0), Anchor::Start, "soft", "columns: stated");
+    let middle = left + CELL * (n_rows + 1.0) / 2.0;
+    canvas.text((middle, 16.0), Anchor::Middle, "soft", "stated");
     for (row, (label, counts)) in confusion.labels.iter().zip(&confusion.counts).enumerate() {
-        let y = TOP + CELL * row as f64;
+        let y = top + CELL * row as f64;
         canvas.text((left - 10.0, y + CELL / 2.0 + 4.0), Anchor::End, "", label);
         let total = counts.iter().sum::<usize>().max(1) as f64;
         for (column, &count) in counts.iter().enumerate() {
@@ -47,7 +49,7 @@ pub fn confusion(confusion: &Confusion) -> String {
     }
     for row in 0..confusion.labels.len() {
         let at = CELL * row as f64;
-        canvas.rect("own", (left + at, TOP + at), (CELL, CELL));
+        canvas.rect("own", (left + at, top + at), (CELL, CELL));
     }
     canvas.finish()
 }

@@ -38,9 +38,9 @@ pub fn permutation_histogram(real: f64, shuffled: &[f64], n_windows: usize) -> S
     {
         let (x, _) = axes.at(value.clamp(0.0, 1.0), 0.0);
         canvas.line(class, (x, height + 6.0), (x, axes.edges[3]));
-        let anchor = if value > 0.75 { Anchor::End } else { Anchor::Start };
+        let (anchor, gap) = if value > 0.75 { (Anchor::End, -6.0) } else { (Anchor::Start, 6.0) };
         let class = if name == "shuffled" { "soft" } else { "orange" };
-        canvas.text((x, height), anchor, class, &format!("{name} {value:.2}"));
+        canvas.text((x + gap, height + 8.0), anchor, class, &format!("{name} {value:.2}"));
     }
     canvas.finish()
 }

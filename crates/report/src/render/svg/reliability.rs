@@ -23,8 +23,8 @@ pub fn reliability(reliability: &Reliability) -> String {
             bin.n, bin.confidence, bin.accuracy
         ));
     }
-    let corner = axes.at(0.03, 0.94);
-    canvas.text(corner, Anchor::Start, "", &format!("ECE {:.2}, n={n}", reliability.ece));
+    let corner = (axes.edges[2], axes.edges[1] - 12.0);
+    canvas.text(corner, Anchor::End, "", &format!("ECE {:.2}, n={n}", reliability.ece));
     canvas.finish()
 }
 
