@@ -82,6 +82,15 @@ impl SlotSet {
     /// A section runs from its heading to the next one, wherever on a line those stand; a section that
     /// is written twice is read twice. Text before the first heading counts as findings when no heading
     /// `Findings:` follows.
+    ///
+    /// ```
+    /// # use report::slots::SlotSet;
+    /// # let json = r#"{"scored": "viewed", "slots": [{"name": "viewed", "section": "findings",
+    /// #     "lead": "Viewing of", "values": {"cat": ["cats"], "house": ["houses"]}}]}"#;
+    /// # let slots: SlotSet = serde_json::from_str(json).unwrap();
+    /// assert_eq!(slots.parse("FINDINGS: Cats.").slots[0].value(), Some("cat"));
+    /// assert_eq!(slots.parse("Findings: cats or houses.").slots[0].value(), None);
+    /// ```
     pub fn parse(&self, report_text: &str) -> ParsedReport {
         let sections = Sections::of(report_text);
         ParsedReport {

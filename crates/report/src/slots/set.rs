@@ -325,4 +325,12 @@ mod tests {
         let text = "scored: a\nslots: []\nderived: {}\n";
         assert!(serde_yaml::from_str::<SlotSet>(text).unwrap_err().to_string().contains("derived"));
     }
+
+    #[test]
+    fn the_schema_is_that_of_the_file() {
+        let schema = serde_json::to_value(schemars::schema_for!(SlotSet)).unwrap();
+        let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["scored", "slots", "derive"], "{schema}");
+        assert_eq!(schema["additionalProperties"], false);
+    }
 }
