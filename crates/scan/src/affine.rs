@@ -140,7 +140,8 @@ mod tests {
         let cases = [
             ([[-1.93, -0.63, -0.14], [-0.48, 2.39, -0.52], [-0.17, 0.39, 2.95]], "LAS"),
             ([[0.2, 0.1, -2.9], [2.0, 0.3, 0.4], [-0.1, 2.4, 0.6]], "ASL"),
-            // both of the first axes are most along x: the clearer one takes it
+            // the first and the last axis are most along y: the clearer one takes it
+            ([[0.44, 0.83, 0.35], [-0.65, 0.02, 0.76], [0.62, -0.56, 0.55]], "SRA"),
             ([[1.0, 0.9, 0.0], [0.0, 0.436, 0.0], [0.0, 0.0, -2.0]], "RAI"),
             ([[0.7, 1.0, 0.0], [0.69, 0.05, 0.0], [0.0, 0.0, 1.0]], "ARS"),
         ];

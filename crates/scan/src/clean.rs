@@ -272,6 +272,9 @@ mod tests {
                 assert!(flat.iter().all(|x| x.abs() < 1e-9), "{detrend:?} {standardize:?}");
             }
         }
+        // nothing but trend is constant too, though rounding leaves 1e-13 of it
+        let ramp: Vec<f32> = (0..37_u8).map(|t| 1000.0 + 0.75 * f32::from(t)).collect();
+        assert_eq!(cleaned(Detrend::Linear, Standardize::ZscoreSample, &ramp), [0.0; 37]);
         assert_eq!(cleaned(Detrend::None, Standardize::ZscoreSample, &[0.1; 7]), [0.0; 7]);
         assert_eq!(cleaned(Detrend::Linear, Standardize::ZscoreSample, &[1e-3; 7]), [0.0; 7]);
     }

@@ -20,6 +20,9 @@ const CHUNK: usize = 1 << 15;
 /// Bytes of values kept back until they are written row-major, several frames at a time.
 const BLOCK_BYTES: usize = 64 << 20;
 
+/// Side of a square of frames and voxels turned at once: sixteen values fill a cache line.
+const TILE: usize = 16;
+
 /// What a caller knows better than the header.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -126,14 +129,16 @@ fn row_major(
     let n_voxels: usize = grid.iter().product();
     let mut values: Vec<f32> = reserved(&path, n_voxels * n_frames)?;
     values.resize(n_voxels * n_frames, 0.0);
-    // Sixteen frames fill a cache line of the output; one by one each would be fetched 16 times.
-    let frames_held = (BLOCK_BYTES / (4 * n_voxels)).clamp(1, 16).min(n_frames);
-    let mut block: Vec<f32> = reserved(&path, n_voxels * frames_held)?;
+    let frames_held = (BLOCK_BYTES / (4 * n_voxels)).clamp(1, TILE).min(n_frames);
+    let n_block = n_voxels * frames_held;
+    let mut block: Vec<f32> = reserved(&path, n_block)?;
     let mut first_frame = 0;
-    each_chunk(source, header, |chunk| {
-        for &value in chunk {
-            block.push(value as f32);
-            if block.len() == n_voxels * frames_held {
+    each_chunk(source, header, |mut chunk| {
+        while !chunk.is_empty() {
+            let (now, later) = chunk.split_at(chunk.len().min(n_block - block.len()));
+            block.extend(now.iter().map(|&value| value as f32));
+            chunk = later;
+            if block.len() == n_block {
                 transpose(&block, grid, &mut values, n_frames, first_frame);
                 first_frame += frames_held;
                 block.clear();
@@ -146,7 +151,10 @@ fn row_major(
     Ok(values)
 }
 
-/// Puts a block of whole frames, x fastest, into its place of the row-major run.
+/// Puts a block of at most [`TILE`] whole frames, x fastest, into its place of the row-major run.
+///
+/// Through a tile that stays in the nearest cache: frames often lie a power of two apart, where
+/// neighbouring reads would evict each other.
 fn transpose(
     block: &[f32],
     [nx, ny, nz]: [usize; 3],
@@ -155,14 +163,19 @@ fn transpose(
     first_frame: usize,
 ) {
     let n_voxels = nx * ny * nz;
-    let n_block = block.len() / n_voxels;
-    for x in 0..nx {
-        for y in 0..ny {
-            for z in 0..nz {
-                let from = x + nx * (y + ny * z);
-                let to = ((x * ny + y) * nz + z) * n_frames + first_frame;
-                for frame in 0..n_block {
-                    values[to + frame] = block[from + frame * n_voxels];
+    let mut tile = [[0.0; TILE]; TILE];
+    for (z, y) in (0..nz).flat_map(|z| (0..ny).map(move |y| (z, y))) {
+        for x in (0..nx).step_by(TILE) {
+            let width = TILE.min(nx - x);
+            let from = x + nx * (y + ny * z);
+            for (row, frame) in tile.iter_mut().zip(block.chunks_exact(n_voxels)) {
+                row[..width].copy_from_slice(&frame[from..from + width]);
+            }
+            for column in 0..width {
+                let to = (((x + column) * ny + y) * nz + z) * n_frames + first_frame;
+                let series = &mut values[to..to + block.len() / n_voxels];
+                for (value, row) in series.iter_mut().zip(&tile) {
+                    *value = row[column];
                 }
             }
         }
