@@ -1,1 +1,50 @@
-//! pipeline
+//! From a YAML file to a run directory.
+//!
+//! ```text
+//! file ── Loaded::read ─→ Spec ── Plan::new ─→ Plan ── run ─→ run directory
+//!          (strict)               (checked)            (cached, resumable)
+//! ```
+//!
+//! [`Spec`] is what the file says. [`Plan`] has everything resolved and checked before a scan is
+//! opened. [`run()`] computes each stage once, keeps the result by key, and tells an [`Observer`].
+
+mod arrays;
+mod cache;
+mod component;
+mod error;
+mod event;
+mod files;
+mod one;
+mod overrides;
+mod package;
+mod plan;
+mod publish;
+mod readout;
+mod record;
+mod run;
+mod spec;
+mod stage;
+mod state;
+mod summary;
+mod whitening;
+mod yaml;
+
+pub use component::Component;
+pub use error::{Error, Result};
+pub use event::{Control, Event, Observer, Silent};
+pub use one::{Place, generate};
+pub use overrides::Override;
+pub use plan::{CohortPlan, LmPlan, Plan, RowPlan, RunPlan, ScanPlan, SourcePlan};
+pub use run::{Outcome, run};
+pub use spec::{
+    CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, RepeatSpec, Spec,
+    schema,
+};
+pub use stage::{Artifact, EvaluateConfig, RenderConfig, Stage};
+pub use yaml::YamlError;
+
+// what the command line shows of the crates below, so that it needs this one only
+pub use flamingo::{PackageInfo, inspect as inspect_model, verify as verify_model};
+pub use report::generated::GeneratedReport;
+pub use scan::{Inspection, inspect as inspect_scan};
+pub use train::Progress;

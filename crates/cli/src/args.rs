@@ -1,0 +1,133 @@
+//! What can be typed, and the help that teaches it.
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as Group, Parser, Subcommand};
+
+/// Turns brain scans into text, and measures whether the text depends on the scan.
+#[derive(Debug, Parser)]
+#[command(
+    name = "neuroflamingo",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = "\
+Start here:
+  neuroflamingo check pipelines/quickstart.yaml     what would be done, without reading a scan
+  neuroflamingo run pipelines/quickstart.yaml       do it; ends with a table and one line
+  neuroflamingo generate --model runs/quickstart/model \\
+      --scan fixtures/haxby2001/run011/bold_1slice.nii.gz --window 3
+
+Exit codes: 0 all done; 1 some scans failed, the rest is complete; 2 nothing could start;
+75 stopped by a signal after saving, run the same command again to go on.
+
+Research output, not for diagnosis."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say more on stderr; twice for debugging.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline file from scans to scores.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo run pipelines/quickstart.yaml
+  neuroflamingo run pipelines/quickstart.yaml --set stages.finetune.steps=50 --set seed=2
+  neuroflamingo run pipelines/quickstart.yaml --set outputs=/scratch/runs --json > metrics.json
+
+Results are stored by what decides them: a second run does nothing twice, a changed parameter
+recomputes its stage and those below, a stopped run goes on where it was.")]
+    Run(PipelineArgs),
+    /// Check a pipeline file: every file, header, window, split and parameter, no scan read.
+    #[command(after_help = "\
+Example:
+  neuroflamingo check pipelines/finetune.yaml --set cohort.pairs.table=/data/pairs.csv")]
+    Check(PipelineArgs),
+    /// Write the report of one window of one scan.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --window 3
+  neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --onset 87.5 --json
+
+--window counts from 1: the cohort table's windows where the model knows the scan by its digest,
+else consecutive windows from the first frame. --onset is when something was shown; the model's
+own haemodynamic shift is added.")]
+    Generate(GenerateArgs),
+    /// Print the JSON Schema of pipeline files, for editors.
+    Schema,
+    /// Look at a scan.
+    #[command(subcommand)]
+    Scan(ScanCommand),
+    /// Look at a model package.
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct PipelineArgs {
+    /// A pipeline file, as those in pipelines/.
+    pub(crate) pipeline: PathBuf,
+    /// Change one value: KEY.KEY=VALUE; a stage is found by its name. May be repeated.
+    /// Paths are relative to the pipeline file, as those inside it.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct GenerateArgs {
+    /// A model package: the folder `model` of a run directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// A 4D NIfTI file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scan: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Stop after this many tokens, finished or not.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) max_new_tokens: usize,
+    /// Print the whole record as JSON: text, slots, probabilities, digests.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Group)]
+#[group(required = true, multiple = false)]
+pub(crate) struct PlaceArgs {
+    /// Which window, from 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) window: Option<usize>,
+    /// Seconds from the scan's start.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) onset: Option<f64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScanCommand {
+    /// Header and geometry of a file; its private text is never shown.
+    Inspect(FileArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// What is inside a package: parts, tensors, gates, licences.
+    Inspect(FileArgs),
+    /// Whether a package is whole: digests, shapes, finite values.
+    Verify(FileArgs),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct FileArgs {
+    /// The file or folder.
+    pub(crate) path: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,64 @@
+//! One function a command, and what each ends with.
+mod inspect;
+mod pipeline;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::{Command, ModelCommand, ScanCommand};
+
+/// How a command ended; the numbers are promised to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    All,
+    Some,
+    Nothing,
+    Stopped,
+}
+
+impl From<Done> for ExitCode {
+    fn from(done: Done) -> Self {
+        Self::from(match done {
+            Done::All => 0,
+            Done::Some => 1,
+            Done::Nothing => 2,
+            Done::Stopped => 75,
+        })
+    }
+}
+
+/// An error while work was under way, told apart from one before it began.
+#[derive(Debug)]
+pub(crate) struct DuringRun;
+
+impl std::fmt::Display for DuringRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the run could not be finished")
+    }
+}
+
+impl Done {
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let ours = error.downcast_ref::<::pipeline::Error>();
+        if ours.is_some_and(::pipeline::Error::is_interrupted) {
+            Self::Stopped
+        } else if error.downcast_ref::<DuringRun>().is_some() {
+            Self::Some
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+pub(crate) fn run(command: Command) -> Result<Done> {
+    match command {
+        Command::Run(args) => pipeline::run(&args),
+        Command::Check(args) => pipeline::check(&args),
+        Command::Generate(args) => pipeline::generate(&args),
+        Command::Schema => inspect::schema(),
+        Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
+        Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),
+        Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
+    }
+}

@@ -1,0 +1,87 @@
+//! `run`, `check` and `generate`.
+use std::sync::{Arc, atomic::AtomicBool};
+
+use anyhow::{Context as _, Result};
+use pipeline::{Loaded, Outcome, Place, Plan};
+use serde_json::json;
+
+use super::{Done, DuringRun};
+use crate::{
+    args::{GenerateArgs, PipelineArgs},
+    print,
+    progress::Progress,
+};
+
+fn plan(args: &PipelineArgs) -> Result<Plan> {
+    Ok(Plan::new(Loaded::read(&args.pipeline, &args.set)?)?)
+}
+
+pub(super) fn check(args: &PipelineArgs) -> Result<Done> {
+    let plan = plan(args)?;
+    if args.json {
+        print::json(&plan.to_json())?;
+    } else {
+        print::out(&plan.to_string())?;
+    }
+    Ok(Done::All)
+}
+
+pub(super) fn run(args: &PipelineArgs) -> Result<Done> {
+    let plan = plan(args)?;
+    let stop = stop_on_signals()?;
+    let mut progress = Progress::new();
+    let outcome = pipeline::run(&plan, &mut progress, &stop);
+    progress.done();
+    let outcome = match outcome {
+        Err(error) if error.is_interrupted() => return Err(error.into()),
+        other => other.context(DuringRun)?,
+    };
+    show(args, &outcome)?;
+    Ok(if outcome.n_failed == 0 { Done::All } else { Done::Some })
+}
+
+fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
+    let Outcome { run_dir, n_failed, n_units, table, verdict, metrics } = outcome;
+    if *n_failed > 0 {
+        let of = format!("{n_failed} of {n_units} scans failed");
+        print::note(&format!("{of}, the rest is complete; reasons are in status.tsv"));
+    }
+    print::note(&format!("run directory: {}", run_dir.display()));
+    if args.json {
+        return print::json(&json!({
+            "run_dir": run_dir,
+            "n_failed": n_failed,
+            "n_scans": n_units,
+            "verdict": verdict,
+            "metrics": metrics,
+        }));
+    }
+    if let Some(table) = table {
+        print::out(table.trim_end())?;
+    }
+    verdict.as_ref().map_or(Ok(()), |verdict| print::out(&format!("\n{verdict}")))
+}
+
+pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
+    let place = match (args.place.window, args.place.onset) {
+        (Some(number), _) => Place::Window(number),
+        (None, Some(seconds)) => Place::Onset(seconds),
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    let report = pipeline::generate(&args.model, &args.scan, place, args.max_new_tokens)?;
+    let text = if args.json { report.to_json() } else { report.to_text() };
+    print::out(text.trim_end())?;
+    Ok(Done::All)
+}
+
+/// The first signal asks to save and stop, a second one ends the program at once.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    const KILLED: i32 = 130;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, KILLED, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .context("cannot listen to signals")?;
+    }
+    Ok(stop)
+}

@@ -1,0 +1,101 @@
+//! Events as bars where someone watches, as lines where a file does.
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline::{Event, Observer, Progress as Training};
+
+use crate::print;
+
+/// Lines of countable work come no faster than this.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Watches a run.
+pub(crate) struct Progress {
+    /// None where stderr is no terminal.
+    bar: Option<ProgressBar>,
+    stage: &'static str,
+    last_line: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix:>10} {bar:32} {pos}/{len} {msg}")
+                .expect("the template is a constant");
+            let target = ProgressDrawTarget::stderr_with_hz(8);
+            ProgressBar::with_draw_target(None, target).with_style(style)
+        });
+        Self { bar, stage: "", last_line: Instant::now() }
+    }
+
+    /// Leaves the terminal as it was.
+    pub(crate) fn done(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| print::note(text)),
+            None => print::note(text),
+        }
+    }
+
+    fn advance(&mut self, stage: &'static str, done: usize, total: usize, message: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(stage);
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                bar.set_message(message.to_owned());
+            }
+            None if self.last_line.elapsed() >= EVERY => {
+                self.last_line = Instant::now();
+                print::note(&format!("{stage}: {done}/{total} {message}"));
+            }
+            None => {}
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Repetition { name, idx, n } => {
+                self.line(&format!("{name} ({} of {n})", idx + 1))
+            }
+            Event::StageStarted { stage, idx, n } => {
+                self.stage = stage;
+                self.last_line = Instant::now();
+                self.line(&format!("{stage} (stage {} of {n})", idx + 1));
+            }
+            Event::StageCached { stage } => self.line(&format!("{stage}: stored result taken")),
+            Event::StageFinished { stage, seconds } => {
+                if let Some(bar) = &self.bar {
+                    bar.reset();
+                }
+                self.line(&format!("{stage}: done in {seconds:.1} s"));
+            }
+            Event::Advanced { stage, done, total } => self.advance(stage, *done, *total, ""),
+            Event::Training(Training::Step { step, n_steps, loss, lr }) => {
+                let message = format!("loss {loss:.4}, rate {lr:.2e}");
+                self.advance(self.stage, *step, *n_steps, &message);
+            }
+            Event::Training(Training::Validated { step, nll, best }) => {
+                let best = if *best { ", best so far" } else { "" };
+                self.line(&format!(
+                    "{}: step {step}, held out {nll:.4} nats a token{best}",
+                    self.stage
+                ));
+            }
+            Event::UnitFailed { stage, unit, reason } => {
+                self.line(&format!("{unit}: left out by {stage}: {reason}"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Everything a pipeline can refuse, as sentences about the user's files.
+use std::{io, path::PathBuf};
+
+use scan::Split;
+
+use crate::{stage::Artifact, yaml::YamlError};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a pipeline cannot be read, planned or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the sentence beside each variant says what its fields hold")]
+pub enum Error {
+    // files
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{}: is not the JSON it should be: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: is damaged: {problem}", path.display())]
+    Arrays { path: PathBuf, problem: String },
+
+    // what the user wrote
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    #[error("--set {set}: {problem}")]
+    Override { set: String, problem: String },
+    #[error("name {name:?} cannot be a folder name, expected letters, digits, - and _")]
+    Name { name: String },
+
+    // the chain of stages
+    #[error("there are no stages, expected at least one")]
+    NoStages,
+    #[error("stage {stage} needs {takes}, but what comes before it gives {have}")]
+    Chain { stage: &'static str, takes: Artifact, have: Artifact },
+    #[error("stage {stage} is listed twice")]
+    StageTwice { stage: &'static str },
+    #[error("stage {stage} needs the section {section}, which is missing")]
+    MissingSection { stage: &'static str, section: &'static str },
+    #[error("section {section} is never used by the stages {stages}")]
+    UnusedSection { section: &'static str, stages: String },
+
+    #[error("stages.{stage}.{field} is {found}, expected {expected}")]
+    Setting { stage: &'static str, field: &'static str, found: String, expected: String },
+
+    // the cohort
+    #[error("{}: split {split} has no rows, stage {stage} needs some", path.display())]
+    EmptySplit { path: PathBuf, split: Split, stage: &'static str },
+    #[error("{}: {column} {found:?} cannot be part of a file name, expected letters and digits", path.display())]
+    Label { path: PathBuf, column: &'static str, found: String },
+    #[error("{}: row {row}: the report does not state the scored slot {slot}: {report:?}", path.display())]
+    UnscoredReport { path: PathBuf, row: usize, slot: String, report: String },
+    #[error("{}: row {row}: {source}", path.display())]
+    Row { path: PathBuf, row: usize, source: scan::Error },
+    #[error("{}: every test report states {value}, a comparison needs two different values", path.display())]
+    OneValue { path: PathBuf, value: String },
+    #[error("{}: TR is {found} s, but {} has {expected} s", path.display(), first.display())]
+    RepetitionTime { path: PathBuf, found: f64, first: PathBuf, expected: f64 },
+    #[error("{}: grid is {found:?}, but {} has {expected:?}", path.display(), first.display())]
+    Grid { path: PathBuf, found: Vec<usize>, first: PathBuf, expected: Vec<usize> },
+    #[error("{}: same bytes as {}, but one is in split {first_split} and one in split {split}", path.display(), first.display())]
+    SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
+    #[error("{}: holds no text, expected texts separated by blank lines", path.display())]
+    EmptyCorpus { path: PathBuf },
+
+    // repetitions
+    #[error("repeat.{field} is {found}, expected {expected}")]
+    Repeat { field: &'static str, found: String, expected: String },
+
+    // the model
+    #[error("{}: language model folder lacks {missing}", path.display())]
+    LanguageModel { path: PathBuf, missing: &'static str },
+    #[error("model.encoder: {0}")]
+    Encoder(encoder::Error),
+    #[error("{}: package was not written by a pipeline: {problem}", path.display())]
+    Package { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
+    NoSuchWindow { path: PathBuf, problem: String },
+
+    // from below
+    #[error(transparent)]
+    Scan(#[from] scan::Error),
+    #[error(transparent)]
+    Report(#[from] report::Error),
+    #[error(transparent)]
+    Model(#[from] flamingo::Error),
+    #[error(transparent)]
+    Train(train::Error),
+
+    // the run
+    #[error("stage {stage}: {source}")]
+    Stage { stage: &'static str, source: Box<Error> },
+    #[error("every scan of split {split} failed, the first with: {reason}")]
+    NothingLeft { split: Split, reason: String },
+    #[error("stopped after saving, run the same command again to go on")]
+    Interrupted,
+    #[error("{}", several(problems))]
+    Several { problems: Vec<Error> },
+}
+
+impl From<train::Error> for Error {
+    fn from(error: train::Error) -> Self {
+        match error {
+            train::Error::Interrupted { .. } => Self::Interrupted,
+            other => Self::Train(other),
+        }
+    }
+}
+
+impl Error {
+    /// Whether a signal ended the run after everything was saved.
+    pub fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Stage { source, .. } => source.is_interrupted(),
+            _ => false,
+        }
+    }
+
+    /// What the user could do, where there is a cure.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Yaml(error) => error.hint(),
+            Self::Stage { source, .. } => source.hint(),
+            Self::Several { problems } => problems.iter().find_map(Self::hint),
+            Self::LanguageModel { .. } => Some(
+                "write one with `neuroflamingo run pipelines/pretrain-tiny-lm.yaml`, or point \
+                 model.lm.hf at a Hugging Face folder"
+                    .to_owned(),
+            ),
+            Self::Scan(scan::Error::SplitLeak { .. }) => Some(
+                "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
+                    .to_owned(),
+            ),
+            Self::Row { source: scan::Error::Window { .. }, .. } => {
+                Some("shorten the window, or drop the row from the table".to_owned())
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("paths in a pipeline are relative to the file that names them".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// One error of many; `Ok` where there are none.
+    pub(crate) fn collect(mut problems: Vec<Self>) -> Result<()> {
+        match problems.len() {
+            0 => Ok(()),
+            1 => Err(problems.remove(0)),
+            _ => Err(Self::Several { problems }),
+        }
+    }
+}
+
+/// The first few of many; a wrong number in one place is often wrong for every row.
+fn several(problems: &[Error]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = format!("{} problems", problems.len());
+    for problem in problems.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if problems.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+    }
+    text
+}

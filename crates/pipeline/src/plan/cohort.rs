@@ -1,0 +1,203 @@
+//! The cohort table against its scans: headers, windows, reports, splits.
+use std::path::PathBuf;
+
+use report::slots::SlotSet;
+use scan::{Pair, PairsTable, Split, WindowConfig};
+
+use super::{RunPlan, scans};
+use crate::{
+    Error, Result,
+    spec::{CohortSpec, Loaded, PairsSpec, Spec},
+    stage::{Artifact, Stage},
+};
+
+/// The table, its scans, and what each row says.
+#[derive(Clone, Debug)]
+pub struct CohortPlan {
+    /// The table.
+    pub table: PathBuf,
+    /// Its digest.
+    pub sha256: String,
+    /// Every scan once, in the order of the table.
+    pub scans: Vec<ScanPlan>,
+    /// Every row of the table.
+    pub rows: Vec<RowPlan>,
+    /// Repetition time of all scans in seconds.
+    pub t_r_s: f64,
+    /// Voxels along x, y, z of all scans.
+    pub grid: Vec<usize>,
+}
+
+/// One scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScanPlan {
+    /// Subject label.
+    pub subject: String,
+    /// Session label.
+    pub session: String,
+    /// From 1 within the session.
+    pub run: usize,
+    /// Where it is.
+    pub path: PathBuf,
+    /// As the table names it.
+    pub name: String,
+    /// Digest of the file.
+    pub sha256: String,
+    /// Frames, as far as the header can be believed.
+    pub n_frames: Option<usize>,
+}
+
+impl ScanPlan {
+    /// `sub-1 ses-11 run-1`.
+    pub fn unit(&self) -> String {
+        format!("sub-{} ses-{} run-{}", self.subject, self.session, self.run)
+    }
+}
+
+/// One window and its report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowPlan {
+    /// Line of the table; the header is line 1.
+    pub row: usize,
+    /// Which of [`CohortPlan::scans`].
+    pub scan_idx: usize,
+    /// From 1 within the scan, in the order of the table.
+    pub window: usize,
+    /// Seconds from the scan's start.
+    pub onset_s: f64,
+    /// Seconds.
+    pub duration_s: f64,
+    /// The true report.
+    pub report: String,
+    /// What the true report states in the scored slot.
+    pub truth: Option<String>,
+    /// The table's split.
+    pub split: Split,
+}
+
+pub(super) fn plan(
+    loaded: &Loaded,
+    spec: &PairsSpec,
+    window: Option<&WindowConfig>,
+) -> Result<CohortPlan> {
+    let path = loaded.resolve(&spec.table);
+    let table = scan::read_pairs(&path)?;
+    if loaded.spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
+        table.check_splits(spec.split_unit)?;
+    }
+    let (mut scans, rows) = list(&table, spec.slots.get())?;
+    let mut problems = Vec::new();
+    let facts = scans::check_headers(&mut scans, &mut problems);
+    if let (Some(window), Some(facts)) = (window, &facts) {
+        for row in &rows {
+            let Some(n_frames) = scans[row.scan_idx].n_frames else { continue };
+            if let Err(source) = window.frames(row.onset_s, facts.t_r_s, n_frames) {
+                problems.push(Error::Row { path: path.clone(), row: row.row, source });
+            }
+        }
+    }
+    Error::collect(problems)?;
+    let facts = facts.expect("without any readable header there is a problem");
+    let sha256 = scan::sha256_file(&path)?;
+    Ok(CohortPlan { table: path, sha256, scans, rows, t_r_s: facts.t_r_s, grid: facts.grid })
+}
+
+fn list(table: &PairsTable, slots: &SlotSet) -> Result<(Vec<ScanPlan>, Vec<RowPlan>)> {
+    let mut scans: Vec<ScanPlan> = Vec::new();
+    let mut rows: Vec<RowPlan> = Vec::new();
+    for pair in &table.pairs {
+        for (column, label) in [("subject", &pair.subject), ("session", &pair.session)] {
+            if label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric()) {
+                let (path, found) = (table.path.clone(), label.clone());
+                return Err(Error::Label { path, column, found });
+            }
+        }
+        let path = table.scan_path(pair);
+        let scan_idx = match scans.iter().position(|scan| scan.path == path) {
+            Some(idx) => idx,
+            None => {
+                scans.push(scan_plan(table, pair, &scans)?);
+                scans.len() - 1
+            }
+        };
+        rows.push(RowPlan {
+            row: pair.row,
+            scan_idx,
+            window: 1 + rows.iter().filter(|row| row.scan_idx == scan_idx).count(),
+            onset_s: pair.onset,
+            duration_s: pair.duration,
+            report: pair.report.clone(),
+            truth: stated(slots, &pair.report),
+            split: pair.split,
+        });
+    }
+    Ok((scans, rows))
+}
+
+fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<ScanPlan> {
+    let path = table.scan_path(pair);
+    let same = |scan: &&ScanPlan| scan.subject == pair.subject && scan.session == pair.session;
+    Ok(ScanPlan {
+        subject: pair.subject.clone(),
+        session: pair.session.clone(),
+        run: 1 + before.iter().filter(same).count(),
+        sha256: scan::sha256_file(&path)?,
+        name: pair.scan.display().to_string(),
+        path,
+        n_frames: None,
+    })
+}
+
+/// The scored slot's value in a report.
+pub(crate) fn stated(slots: &SlotSet, report: &str) -> Option<String> {
+    slots.parse(report).slots[slots.scored_idx()].value().map(str::to_owned)
+}
+
+/// Each split that a stage needs is there, and no scan is in two of them under two names.
+pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result<()> {
+    let gives = |artifact| {
+        let mut stages = spec.stages.iter();
+        stages.find(|stage| stage.work().signature().1 == artifact).map(Stage::name)
+    };
+    let needed = [
+        (Split::Train, gives(Artifact::Series).or(gives(Artifact::Model))),
+        (Split::Choose, gives(Artifact::Model)),
+        (Split::Test, gives(Artifact::Reports)),
+    ];
+    for (split, stage) in needed {
+        if let Some(stage) = stage
+            && !run.splits.contains(&split)
+        {
+            return Err(Error::EmptySplit { path: cohort.table.clone(), split, stage });
+        }
+    }
+    if gives(Artifact::Evidence).is_some() {
+        for (row, split) in cohort.rows.iter().zip(&run.splits) {
+            if row.truth.is_none() && *split != Split::Choose {
+                return Err(Error::UnscoredReport {
+                    path: cohort.table.clone(),
+                    row: row.row,
+                    slot: slots(spec).scored().name.clone(),
+                    report: row.report.clone(),
+                });
+            }
+        }
+    }
+    if gives(Artifact::Evidence).is_some() {
+        let tested = cohort.rows.iter().zip(&run.splits).filter(|(_, it)| **it == Split::Test);
+        let mut values: Vec<_> = tested.filter_map(|(row, _)| row.truth.as_ref()).collect();
+        values.dedup();
+        if let [value] = values[..] {
+            return Err(Error::OneValue { path: cohort.table.clone(), value: value.clone() });
+        }
+    }
+    scans::check_same_bytes(cohort, &run.splits)
+}
+
+/// The slots of the cohort's reports.
+pub(crate) fn slots(spec: &Spec) -> &SlotSet {
+    match &spec.cohort {
+        CohortSpec::Pairs(pairs) => pairs.slots.get(),
+        CohortSpec::Corpus(_) => unreachable!("only stages after scans ask for slots"),
+    }
+}

@@ -1,0 +1,172 @@
+//! Everything resolved and checked before a scan is opened.
+mod cohort;
+mod folds;
+mod lm;
+mod scans;
+mod show;
+
+pub use cohort::{CohortPlan, RowPlan, ScanPlan};
+pub(crate) use cohort::{slots, stated};
+pub use lm::LmPlan;
+
+use std::path::{Path, PathBuf};
+
+use encoder::InputShape;
+use scan::Split;
+
+use crate::{
+    Error, Result, files,
+    spec::{CohortSpec, Loaded, Spec},
+    stage::{self, Stage},
+};
+
+/// A pipeline that can start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) loaded: Loaded,
+    /// What is read.
+    pub source: SourcePlan,
+    /// The frozen language model, where one is used.
+    pub lm: Option<LmPlan>,
+    /// One run, or one for each seed and fold.
+    pub runs: Vec<RunPlan>,
+    /// Folder of this pipeline's run directory.
+    pub run_dir: PathBuf,
+    /// Folder of stored stage results, shared by all pipelines with the same outputs.
+    pub cache_dir: PathBuf,
+}
+
+/// What is read.
+#[derive(Clone, Debug)]
+pub enum SourcePlan {
+    /// Scans with reports.
+    Cohort(CohortPlan),
+    /// Text alone.
+    Corpus {
+        /// The file.
+        path: PathBuf,
+        /// Its digest.
+        sha256: String,
+        /// One text each.
+        texts: Vec<String>,
+    },
+}
+
+/// One seed and one division into splits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunPlan {
+    /// Its folder inside the run directory; none where there is only one run.
+    pub label: Option<String>,
+    /// Every random number of the run follows from it.
+    pub seed: u64,
+    /// The split of each row of the table.
+    pub splits: Vec<Split>,
+}
+
+impl Plan {
+    /// Resolves and checks everything; several problems are told at once.
+    pub fn new(loaded: Loaded) -> Result<Self> {
+        let spec = &loaded.spec;
+        stage::check_chain(&spec.stages, &spec.cohort)?;
+        let outputs = loaded.resolve(&spec.outputs);
+        let mut problems = Vec::new();
+        let mut keep = |result: Result<()>| problems.extend(result.err());
+        let lm = lm::plan(&loaded).map_err(|error| keep(Err(error))).unwrap_or_default();
+        keep(writable(&outputs));
+        let source = source(&loaded).map_err(|error| keep(Err(error))).ok();
+        let runs = source.as_ref().map(|source| runs(spec, source)).transpose();
+        let runs = runs.map_err(|error| keep(Err(error))).ok().flatten();
+        if let Some(SourcePlan::Cohort(cohort)) = &source {
+            keep(encoder_fits(spec, cohort));
+        }
+        problems.extend(spec.stages.iter().filter_map(|stage| stage.work().check().err()));
+        Error::collect(problems)?;
+        let (Some(source), Some(runs)) = (source, runs) else {
+            unreachable!("what is missing was a problem")
+        };
+        let run_dir = outputs.join(&spec.name);
+        Ok(Self { cache_dir: outputs.join("cache"), run_dir, source, lm, runs, loaded })
+    }
+
+    /// What the file says.
+    pub fn spec(&self) -> &Spec {
+        &self.loaded.spec
+    }
+
+    /// The folder of one of the runs.
+    pub fn dir_of(&self, run: &RunPlan) -> PathBuf {
+        run.label.as_ref().map_or_else(|| self.run_dir.clone(), |label| self.run_dir.join(label))
+    }
+
+    pub(crate) fn window(&self) -> Option<&scan::WindowConfig> {
+        window(self.spec())
+    }
+
+    /// The cohort; only stages that read scans ask.
+    pub(crate) fn cohort(&self) -> &CohortPlan {
+        match &self.source {
+            SourcePlan::Cohort(cohort) => cohort,
+            SourcePlan::Corpus { .. } => unreachable!("the chain of stages was checked"),
+        }
+    }
+}
+
+fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
+    spec.stages.iter().find_map(|stage| match stage {
+        Stage::Window(config) => Some(config),
+        _ => None,
+    })
+}
+
+fn source(loaded: &Loaded) -> Result<SourcePlan> {
+    match &loaded.spec.cohort {
+        CohortSpec::Pairs(pairs) => {
+            Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))
+        }
+        CohortSpec::Corpus(corpus) => {
+            let path = loaded.resolve(&corpus.texts);
+            let text = files::read_text(&path)?;
+            let texts = text.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+            let texts: Vec<String> = texts.map(str::to_owned).collect();
+            if texts.is_empty() {
+                return Err(Error::EmptyCorpus { path });
+            }
+            Ok(SourcePlan::Corpus { path, sha256: files::sha256(text.as_bytes()), texts })
+        }
+    }
+}
+
+fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
+    let cohort = match source {
+        SourcePlan::Cohort(cohort) => cohort,
+        SourcePlan::Corpus { .. } => {
+            return folds::of_seeds(spec, &[]);
+        }
+    };
+    let runs = folds::plan(spec, cohort)?;
+    for run in &runs {
+        cohort::check_splits(spec, cohort, run)?;
+    }
+    Ok(runs)
+}
+
+/// The number of voxels is known after the mask; until then the whole grid bounds it.
+fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
+    if let (Some(model), Some(window)) = (&spec.model, window(spec)) {
+        let n_voxels = cohort.grid.iter().product();
+        let input = InputShape { n_frames: window.n_frames, n_voxels };
+        model.encoder.get().spec(input).map_err(Error::Encoder)?;
+    }
+    Ok(())
+}
+
+/// Tries it in the nearest folder that is there, and leaves nothing behind.
+fn writable(outputs: &Path) -> Result<()> {
+    let existing = outputs.ancestors().find(|dir| dir.is_dir());
+    let dir = existing.unwrap_or(Path::new("."));
+    tempfile::tempfile_in(dir).map(drop).map_err(|source| Error::Io {
+        action: "write into",
+        path: dir.to_owned(),
+        source,
+    })
+}

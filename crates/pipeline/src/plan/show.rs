@@ -1,0 +1,113 @@
+//! A plan in words, for `check`.
+use std::{collections::BTreeSet, fmt};
+
+use scan::Split;
+use serde_json::{Value, json};
+
+use super::{CohortPlan, Plan, RunPlan, SourcePlan};
+use crate::files;
+
+impl Plan {
+    /// A plan for programs.
+    pub fn to_json(&self) -> Value {
+        let source = match &self.source {
+            SourcePlan::Cohort(cohort) => json!({
+                "table": files::shown(&cohort.table),
+                "n_scans": cohort.scans.len(),
+                "n_subjects": cohort.n_subjects(),
+                "n_windows": cohort.rows.len(),
+                "t_r_s": cohort.t_r_s,
+                "grid": cohort.grid,
+                "memory_mib": cohort.memory_mib(),
+            }),
+            SourcePlan::Corpus { path, texts, .. } => {
+                json!({ "texts": files::shown(path), "n_texts": texts.len() })
+            }
+        };
+        let runs = self.runs.iter().map(|run| {
+            json!({
+                "label": run.label,
+                "seed": run.seed,
+                "train": run.count(Split::Train),
+                "choose": run.count(Split::Choose),
+                "test": run.count(Split::Test),
+            })
+        });
+        json!({
+            "name": self.spec().name,
+            "source": source,
+            "language_model": self.lm.as_ref().map(|lm| files::shown(&lm.dir)),
+            "stages": self.stage_names(),
+            "runs": runs.collect::<Vec<_>>(),
+            "run_dir": files::shown(&self.run_dir),
+        })
+    }
+
+    fn stage_names(&self) -> Vec<&'static str> {
+        self.spec().stages.iter().map(crate::stage::Stage::name).collect()
+    }
+}
+
+impl RunPlan {
+    /// Rows of a split.
+    pub fn count(&self, split: Split) -> usize {
+        self.splits.iter().filter(|it| **it == split).count()
+    }
+}
+
+impl CohortPlan {
+    fn n_subjects(&self) -> usize {
+        self.scans.iter().map(|scan| &scan.subject).collect::<BTreeSet<_>>().len()
+    }
+
+    /// One whole scan, and the masked series of all of them, as `f32`; an upper bound.
+    fn memory_mib(&self) -> f64 {
+        let n_voxels: usize = self.grid.iter().product();
+        let frames = || self.scans.iter().filter_map(|scan| scan.n_frames);
+        let values = n_voxels * (frames().max().unwrap_or(0) + 2 * frames().sum::<usize>());
+        (values * size_of::<f32>()) as f64 / f64::from(1 << 20)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "pipeline  {}", self.spec().name)?;
+        match &self.source {
+            SourcePlan::Cohort(cohort) => {
+                let [x, y, z] = cohort.grid[..] else { unreachable!("headers were checked") };
+                writeln!(f, "cohort    {}", files::shown(&cohort.table))?;
+                writeln!(
+                    f,
+                    "          {} windows, {} scans, {} subjects; grid {x}×{y}×{z}, TR {} s",
+                    cohort.rows.len(),
+                    cohort.scans.len(),
+                    cohort.n_subjects(),
+                    cohort.t_r_s,
+                )?;
+                writeln!(
+                    f,
+                    "memory    at most {:.0} MiB of scans at once",
+                    cohort.memory_mib().ceil()
+                )?;
+            }
+            SourcePlan::Corpus { path, texts, .. } => {
+                writeln!(f, "corpus    {}, {} texts", files::shown(path), texts.len())?;
+            }
+        }
+        if let Some(lm) = &self.lm {
+            writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;
+        }
+        writeln!(f, "stages    {}", self.stage_names().join(" → "))?;
+        for run in &self.runs {
+            let label = run.label.as_deref().map_or(String::new(), |label| format!("{label}: "));
+            write!(f, "run       {label}seed {}", run.seed)?;
+            if matches!(self.source, SourcePlan::Cohort(_)) {
+                let [train, choose, test] =
+                    [Split::Train, Split::Choose, Split::Test].map(|split| run.count(split));
+                write!(f, "; {train} windows to train on, {choose} to choose, {test} to test")?;
+            }
+            writeln!(f)?;
+        }
+        write!(f, "writes    {}", files::shown(&self.run_dir))
+    }
+}

@@ -1,0 +1,157 @@
+//! From results to a run directory: every file whole, none left over from an earlier run.
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use flamingo::Manifest;
+use report::generated::{Disclaimer, GeneratedReport, Window, report_file_name};
+use serde_json::Value;
+
+use crate::{
+    Result, files,
+    package::model_id,
+    record::{self, StageRecord, Started},
+    stage::WrittenReport,
+    state::State,
+};
+
+const RECORD: &str = "record.json";
+
+/// A run directory being written.
+pub(crate) struct Publisher {
+    dir: PathBuf,
+    files: BTreeMap<String, String>,
+}
+
+impl Publisher {
+    pub(crate) fn new(dir: &Path) -> Result<Self> {
+        files::make_dir(dir)?;
+        Ok(Self { dir: dir.to_owned(), files: BTreeMap::new() })
+    }
+
+    /// Writes a file, unless it is there with these bytes.
+    pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let (target, digest) = (self.dir.join(path), files::sha256(bytes));
+        if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
+            files::write_atomic(&target, bytes)?;
+        }
+        self.files.insert(path.to_owned(), digest);
+        Ok(())
+    }
+
+    /// Copies a folder, file by file.
+    pub(crate) fn put_dir(&mut self, path: &str, from: &Path) -> Result<()> {
+        for name in files::list(from)? {
+            let (source, path) = (from.join(&name), format!("{path}/{name}"));
+            if source.is_dir() {
+                self.put_dir(&path, &source)?;
+            } else {
+                let (target, digest) = (self.dir.join(&path), scan::sha256_file(&source)?);
+                if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
+                    files::copy_atomic(&source, &target)?;
+                }
+                self.files.insert(path, digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what an earlier run wrote and this one did not, then writes the record.
+    pub(crate) fn finish(
+        self,
+        record: impl FnOnce(&BTreeMap<String, String>) -> Value,
+    ) -> Result<()> {
+        let path = self.dir.join(RECORD);
+        if let Ok(earlier) = files::read_json::<Value>(&path)
+            && let Some(earlier) = earlier["files"].as_object()
+        {
+            for stale in earlier.keys().filter(|path| !self.files.contains_key(*path)) {
+                files::remove_inside(&self.dir, stale)?;
+            }
+        }
+        files::write_json(&path, &record(&self.files))
+    }
+}
+
+/// Writes the run directory of one repetition.
+pub(crate) fn publish(
+    state: &State<'_>,
+    started: &Started,
+    stages: Vec<StageRecord>,
+) -> Result<()> {
+    let dir = state.plan.dir_of(state.run);
+    let mut out = Publisher::new(&dir)?;
+    out.put("config_used.yaml", state.plan.loaded.as_used(&dir, state.run).as_bytes())?;
+    if let Some(model) = &state.model_dir {
+        out.put_dir("model", model)?;
+    }
+    if let Some(lm) = &state.lm_dir {
+        out.put_dir("lm", lm)?;
+    }
+    for (path, text) in report_files(state)? {
+        out.put(&path, text.as_bytes())?;
+    }
+    let metrics = match (&state.evaluation, &state.lm_summary) {
+        (Some(evaluation), _) => Some(files::to_json(evaluation)),
+        (None, Some(summary)) => Some(files::to_json(summary)),
+        (None, None) => None,
+    };
+    if let Some(metrics) = metrics {
+        out.put("metrics.json", (metrics + "\n").as_bytes())?;
+    }
+    for (path, bytes) in &state.pages {
+        out.put(path, bytes)?;
+    }
+    out.put("status.tsv", record::status(state).as_bytes())?;
+    out.finish(|files| record::record(state, started, &stages, files))
+}
+
+/// Each generated report twice: for programs and for people.
+fn report_files(state: &State<'_>) -> Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for (report, written) in generated(state)?.into_iter().zip(&state.reports) {
+        let row = &state.cohort().rows[written.row];
+        let scan = &state.cohort().scans[row.scan_idx];
+        let (run, window) = (format!("{:02}", scan.run), format!("{:02}", row.window));
+        let entities = [
+            ("sub", scan.subject.as_str()),
+            ("ses", scan.session.as_str()),
+            ("run", run.as_str()),
+            ("win", window.as_str()),
+        ];
+        let folder = format!("sub-{}/ses-{}", scan.subject, scan.session);
+        for (extension, text) in [("json", report.to_json()), ("txt", report.to_text())] {
+            let name = report_file_name(&entities, extension)?;
+            all.push((format!("{folder}/{name}"), text));
+        }
+    }
+    Ok(all)
+}
+
+/// The reports with everything that says where they come from.
+pub(crate) fn generated(state: &State<'_>) -> Result<Vec<GeneratedReport>> {
+    let Some(model_dir) = state.model_dir.as_ref().filter(|_| !state.reports.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let model = flamingo::Model::open(model_dir)?;
+    let report = |written: &WrittenReport| of_window(state, written, model.manifest());
+    Ok(state.reports.iter().map(report).collect())
+}
+
+fn of_window(state: &State<'_>, written: &WrittenReport, manifest: &Manifest) -> GeneratedReport {
+    let row = &state.cohort().rows[written.row];
+    let scan = &state.cohort().scans[row.scan_idx];
+    GeneratedReport {
+        disclaimer: Disclaimer::default(),
+        subject: scan.subject.clone(),
+        session: Some(scan.session.clone()),
+        window: Window::new(&scan.name, row.onset_s, row.duration_s),
+        prompt: written.prompt.clone(),
+        text: written.answer.text.clone(),
+        slots: written.answer.slots.clone(),
+        model_id: model_id(manifest),
+        data_digest: scan.sha256.clone(),
+        seed: state.run.seed,
+    }
+}

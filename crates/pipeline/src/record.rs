@@ -1,0 +1,165 @@
+//! What was run, with what, and how it went: `record.json` and `status.tsv`.
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{cache::Key, files, plan::SourcePlan, state::State};
+
+/// When a run began.
+pub(crate) struct Started {
+    clock: Instant,
+    unix: u64,
+}
+
+impl Started {
+    pub(crate) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self { clock: Instant::now(), unix: since.map_or(0, |since| since.as_secs()) }
+    }
+}
+
+/// One stage of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StageRecord {
+    stage: String,
+    key: String,
+    /// Taken from the cache.
+    stored: bool,
+    seconds: f64,
+}
+
+impl StageRecord {
+    pub(crate) fn new(stage: &str, key: &Key, stored: bool, seconds: f64) -> Self {
+        Self { stage: stage.to_owned(), key: key.as_str().to_owned(), stored, seconds }
+    }
+}
+
+/// How it went with one scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct UnitRecord {
+    subject: String,
+    session: String,
+    run: usize,
+    scan: String,
+    n_windows: usize,
+    /// `SUCCESS` or `FAIL`.
+    status: String,
+    /// The last stage it went through, or the one it failed in.
+    stage: String,
+    reason: Option<String>,
+}
+
+fn units(state: &State<'_>) -> Vec<UnitRecord> {
+    let SourcePlan::Cohort(cohort) = &state.plan.source else { return Vec::new() };
+    let last = state.plan.spec().stages.last().map_or("", |stage| stage.name());
+    let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {
+        let failure = state.failures.get(&scan_idx);
+        UnitRecord {
+            subject: scan.subject.clone(),
+            session: scan.session.clone(),
+            run: scan.run,
+            scan: scan.name.clone(),
+            n_windows: cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count(),
+            status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
+            stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
+            reason: failure.map(|(_, reason)| reason.clone()),
+        }
+    };
+    cohort.scans.iter().enumerate().map(unit).collect()
+}
+
+/// The record; `files` are the digests of what else is in the run directory.
+pub(crate) fn record(
+    state: &State<'_>,
+    started: &Started,
+    stages: &[StageRecord],
+    files: &BTreeMap<String, String>,
+) -> Value {
+    let plan = state.plan;
+    let inputs = match &plan.source {
+        SourcePlan::Cohort(cohort) => json!({
+            "table": { "path": files::shown(&cohort.table), "sha256": cohort.sha256 },
+            "scans": cohort.scans.iter().map(|scan| json!({
+                "scan": scan.name, "sha256": scan.sha256,
+            })).collect::<Vec<_>>(),
+        }),
+        SourcePlan::Corpus { path, sha256, .. } => {
+            json!({ "texts": { "path": files::shown(path), "sha256": sha256 } })
+        }
+    };
+    let lm =
+        plan.lm.as_ref().map(|lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests }));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    json!({
+        "program": "neuroflamingo",
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": plan.spec().name,
+        "repetition": state.run.label,
+        "seed": state.run.seed,
+        "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        "threads": threads,
+        "started": utc(started.unix),
+        "seconds": started.clock.elapsed().as_secs_f64(),
+        "inputs": inputs,
+        "language_model": lm,
+        "stages": stages,
+        "units": units(state),
+        "verdict": state.evaluation.as_ref().map(|it| &it.verdict),
+        "files": files,
+    })
+}
+
+/// One line a scan, in the words of cohort tools.
+pub(crate) fn status(state: &State<'_>) -> String {
+    let mut table = "participant_id\tsession_id\trun\tscan\tpipeline_name\tpipeline_version\t\
+                     pipeline_step\tstatus\treason\n"
+        .to_owned();
+    for unit in units(state) {
+        let reason = unit.reason.as_deref().unwrap_or("n/a").replace(['\t', '\n'], " ");
+        let _ = writeln!(
+            table,
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}",
+            unit.subject,
+            unit.session,
+            unit.run,
+            unit.scan,
+            state.plan.spec().name,
+            env!("CARGO_PKG_VERSION"),
+            unit.stage,
+            unit.status,
+        );
+    }
+    table
+}
+
+/// `2001-09-28T12:00:00Z`, by Howard Hinnant's days-to-civil.
+fn utc(unix: u64) -> String {
+    let (days, seconds) = (unix / 86_400 + 719_468, unix % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153; // months from March
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_001_678_400 + 59), "2001-09-28T12:00:59Z");
+    }
+}

@@ -1,0 +1,44 @@
+//! What a pipeline file says, and nothing more.
+mod cohort;
+mod load;
+mod model;
+mod repeat;
+
+pub use cohort::{CohortSpec, CorpusSpec, PairsSpec};
+pub use load::Loaded;
+pub use model::{LmSpec, ModelSpec};
+pub use repeat::{FoldsSpec, RepeatSpec};
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::stage::Stage;
+
+/// A pipeline: a cohort, a model, and what is done with them. Paths are relative to the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Names the run directory: letters, digits, `-` and `_`.
+    pub name: String,
+    /// Every random number follows from it.
+    pub seed: u64,
+    /// What is read.
+    pub cohort: CohortSpec,
+    /// What is trained and used; a pipeline that writes a language model has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelSpec>,
+    /// What is done, in order; each stage takes what the one before it gives.
+    pub stages: Vec<Stage>,
+    /// The same run again with other seeds or other splits, each in a folder of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<RepeatSpec>,
+    /// Folder of run directories and of the cache.
+    pub outputs: PathBuf,
+}
+
+/// The JSON Schema of a pipeline file, for editors.
+pub fn schema() -> String {
+    crate::files::to_json(&schemars::schema_for!(Spec)) + "\n"
+}

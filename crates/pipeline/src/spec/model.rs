@@ -1,0 +1,59 @@
+//! What is trained and used.
+use std::path::{Path, PathBuf};
+
+use encoder::EncoderConfig;
+use flamingo::{FlamingoConfig, GatesConfig, ResamplerConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, component::Component};
+
+/// Encoder, resampler and gates are trained; the language model stays as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// Scans to tokens.
+    pub encoder: Component<EncoderConfig>,
+    /// Tokens to a fixed number of latents.
+    pub resampler: Component<ResamplerConfig>,
+    /// Where the language model looks at the latents.
+    pub gates: Component<GatesConfig>,
+    /// The frozen language model.
+    pub lm: LmSpec,
+}
+
+/// Which language model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LmSpec {
+    /// A Hugging Face folder: config.json, tokenizer.json, *.safetensors.
+    Hf(PathBuf),
+}
+
+impl LmSpec {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        let Self::Hf(path) = self;
+        path
+    }
+}
+
+impl ModelSpec {
+    /// The trained part, once components are inlined.
+    pub fn flamingo(&self) -> FlamingoConfig {
+        FlamingoConfig {
+            encoder: self.encoder.get().clone(),
+            resampler: self.resampler.get().clone(),
+            gates: self.gates.get().clone(),
+        }
+    }
+
+    pub(super) fn inline(self, dir: &Path) -> Result<Self> {
+        Ok(Self {
+            encoder: self.encoder.inline(dir)?,
+            resampler: self.resampler.inline(dir)?,
+            gates: self.gates.inline(dir)?,
+            lm: self.lm,
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! `clean`: detrend and standardise each scan by itself.
+use std::path::Path;
+
+use scan::CleanConfig;
+use serde_json::Value;
+
+use super::{
+    Artifact,
+    mask::{read_series, write_series},
+    work::{Work, each_scan, load_failures},
+};
+use crate::{Result, event::Control, state::State};
+
+impl Work for CleanConfig {
+    fn name(&self) -> &'static str {
+        "clean"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Series, Artifact::Series)
+    }
+
+    fn inputs(&self, _: &State<'_>) -> Value {
+        Value::Null
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let cleaned = each_scan(state, self.name(), dir, control, |scan_idx| {
+            let series = state.series[scan_idx].as_ref().expect("failed scans are passed over");
+            Ok(scan::clean(series, self)?)
+        })?;
+        write_series(dir, cleaned.iter().map(Option::as_ref))
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        load_failures(state, self.name(), dir)?;
+        state.series = read_series(dir, state)?;
+        Ok(())
+    }
+}

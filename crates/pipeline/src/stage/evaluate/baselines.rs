@@ -1,0 +1,42 @@
+//! What a linear model reads from the same windows, before whitening.
+use ndarray::{Array2, Axis};
+use report::linear::{Logistic, ShrinkageLda, majority_class};
+use scan::Split;
+
+use super::EvaluateConfig;
+use crate::{Result, state::State};
+
+/// Predicted classes of the test windows, and the training windows' most frequent class.
+pub(super) struct Baselines {
+    pub(super) majority: usize,
+    pub(super) logistic: Vec<usize>,
+    pub(super) lda: Vec<usize>,
+}
+
+pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) -> Result<Baselines> {
+    let trained = state.rows_of(Split::Train)?;
+    let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
+    let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+    let n_classes = state.slots().scored().values.len();
+    let (train, test) = (features(state, &rows), features(state, test));
+    let logistic = Logistic::fit(train.view(), &class, n_classes, config.logistic_c)?;
+    let lda = ShrinkageLda::fit(train.view(), &class, n_classes)?;
+    Ok(Baselines {
+        majority: majority_class(&class, n_classes)?,
+        logistic: logistic.predict(test.view())?,
+        lda: lda.predict(test.view())?,
+    })
+}
+
+/// Mean over the frames of each window: `(n_rows, n_voxels)`.
+fn features(state: &State<'_>, rows: &[usize]) -> Array2<f32> {
+    let means: Vec<_> = rows
+        .iter()
+        .map(|&row| {
+            let window = state.cleaned[row].as_ref().expect("cut before it was whitened");
+            window.mean_axis(Axis(0)).expect("a window has frames")
+        })
+        .collect();
+    let views: Vec<_> = means.iter().map(|mean| mean.view().insert_axis(Axis(0))).collect();
+    ndarray::concatenate(Axis(0), &views).expect("windows have one width")
+}

@@ -1,0 +1,143 @@
+//! `evaluate`: scores of the reports, and whether they depend on the scans.
+mod baselines;
+mod measure;
+
+use std::path::Path;
+
+use report::{
+    evidence::{Evidence, EvidenceConfig},
+    metrics::{Bootstrap, Reliability, SlotScores, Temperature},
+    render::SummaryRow,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Artifact, finetune::Fit, work::Work};
+use crate::{Error, Result, event::Control, files, state::State};
+
+/// How much is resampled, and the linear baselines' strength.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateConfig {
+    /// Bootstrap draws behind every interval.
+    pub bootstrap: usize,
+    /// Permutations behind the p-value of the likelihood gain.
+    pub permutations: usize,
+    /// Derangements of the scans behind the row `shuffled scans`.
+    pub shuffles: usize,
+    /// Inverse strength of the logistic regression's ridge.
+    pub logistic_c: f64,
+    /// Reports scored at once.
+    pub batch_size: usize,
+}
+
+/// Everything `metrics.json` holds: no times, so that the same run gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Evaluation {
+    pub(crate) name: String,
+    pub(crate) seed: u64,
+    /// The one line.
+    pub(crate) verdict: String,
+    /// Accuracy in the scored slot, one row a way to answer.
+    pub(crate) table: Vec<SummaryRow>,
+    pub(crate) evidence: Evidence,
+    pub(crate) scored_slot: String,
+    /// One entry a slot of the report.
+    pub(crate) slots: Vec<NamedScores>,
+    pub(crate) calibration: Calibration,
+    pub(crate) n_distinct_reports: usize,
+    /// Share of reports that ended by themselves.
+    pub(crate) stopped: f64,
+    pub(crate) windows: Vec<WindowScore>,
+    /// Row: report; column: scan; nats a token.
+    pub(crate) nll: Vec<Vec<f64>>,
+    pub(crate) fit: Fit,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NamedScores {
+    pub(crate) slot: String,
+    pub(crate) scores: SlotScores,
+}
+
+/// Whether the probabilities of the scored slot are worth what they say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Calibration {
+    pub(crate) temperature: Temperature,
+    pub(crate) brier: f64,
+    pub(crate) reliability: Reliability,
+}
+
+/// One test window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WindowScore {
+    pub(crate) subject: String,
+    pub(crate) session: String,
+    pub(crate) run: usize,
+    pub(crate) window: usize,
+    pub(crate) onset_s: f64,
+    pub(crate) truth: String,
+    pub(crate) generated: Option<String>,
+    pub(crate) no_scan: Option<String>,
+    pub(crate) confidence: Option<f64>,
+    /// Nats a token of the true report given its own scan, and given the others on average.
+    pub(crate) nll_own: f64,
+    pub(crate) nll_others: f64,
+}
+
+impl Evaluation {
+    /// Scores of the scored slot.
+    pub(crate) fn scored(&self) -> &SlotScores {
+        let scored = self.slots.iter().find(|it| it.slot == self.scored_slot);
+        &scored.expect("the scored slot is one of the slots").scores
+    }
+}
+
+impl Work for EvaluateConfig {
+    fn name(&self) -> &'static str {
+        "evaluate"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Reports, Artifact::Evidence)
+    }
+
+    fn check(&self) -> Result<()> {
+        let least = [
+            ("bootstrap", self.bootstrap, Bootstrap::MIN_DRAWS),
+            ("permutations", self.permutations, EvidenceConfig::MIN_PERMUTATIONS),
+            ("shuffles", self.shuffles, 1),
+            ("batch_size", self.batch_size, 1),
+        ];
+        for (field, found, least) in least {
+            if found < least {
+                let (found, expected) = (found.to_string(), format!("at least {least}"));
+                return Err(Error::Setting { stage: "evaluate", field, found, expected });
+            }
+        }
+        if !(self.logistic_c.is_finite() && self.logistic_c > 0.0) {
+            let (found, expected) = (self.logistic_c.to_string(), "a positive number".to_owned());
+            return Err(Error::Setting { stage: "evaluate", field: "logistic_c", found, expected });
+        }
+        Ok(())
+    }
+
+    fn inputs(&self, _: &State<'_>) -> Value {
+        Value::Null
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let evaluation = measure::evaluate(self, state, control)?;
+        files::write_json(&dir.join("metrics.json"), &evaluation)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        state.evaluation = Some(files::read_json(&dir.join("metrics.json"))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+
+use flamingo::{IMAGE, Medium, Model};
+use ndarray::s;
+use report::metrics::{Temperature, fit_temperature};
+use scan::Split;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
+
+use super::{Artifact, work::Work};
+use crate::{
+    Result,
+    event::{Control, Event},
+    files,
+    package::Preprocessing,
+    plan::LmPlan,
+    readout::{self, Query},
+    spec::ModelSpec,
+    state::State,
+};
+
+/// What a fit says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fit {
+    /// As `train` gives it.
+    pub(crate) curve: Value,
+    pub(crate) chosen_step: usize,
+    pub(crate) n_trained: usize,
+    pub(crate) n_frozen: usize,
+    pub(crate) n_train: usize,
+    pub(crate) n_choose: usize,
+    pub(crate) temperature: Temperature,
+}
+
+const MODEL: &str = "model";
+
+impl Work for FitConfig {
+    fn name(&self) -> &'static str {
+        "finetune"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Windows, Artifact::Model)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let rows = state.cohort().rows.iter().zip(&state.run.splits);
+        let rows: Vec<_> = rows.map(|(row, split)| (split, &row.report)).collect();
+        json!({
+            "name": state.plan.spec().name,
+            "seed": state.run.seed,
+            "slots": state.slots(),
+            "prompt": state.prompt_template(),
+            "table": state.cohort().sha256,
+            "rows": rows,
+            "model": model(state).flamingo(),
+            "lm": lm(state).digests,
+        })
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let (train, choose) = (state.rows_of(Split::Train)?, state.rows_of(Split::Choose)?);
+        let examples = |rows: &[usize], reach| {
+            rows.iter().map(|&row| example(state, row, reach)).collect::<Result<Vec<_>>>()
+        };
+        let inputs = FitInputs {
+            lm: &lm(state).dir,
+            config: &model(state).flamingo(),
+            input: state.input(),
+            fit: self,
+            seed: state.run.seed,
+            train: &examples(&train, self.augment.jitter_frames)?,
+            choose: &examples(&choose, 0)?,
+            state: &state.state_dir,
+        };
+        let fitted = train::fit(&inputs, &mut |progress| {
+            control.tell(Event::Training(progress.clone()));
+            if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        // the temperature needs the chosen weights in a model, and the package needs the temperature
+        let draft = dir.join("draft");
+        fitted.save(&draft, &card(state, &train, 1.0))?;
+        let temperature = temperature(&Model::open(&draft)?, state, &choose, control)?;
+        fitted.save(&dir.join(MODEL), &card(state, &train, temperature.value))?;
+        files::remove_dir(&draft)?;
+        write_fit(dir, &fitted, [train.len(), choose.len()], temperature)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        state.fit = Some(files::read_json(&dir.join("fit.json"))?);
+        state.model_dir = Some(dir.join(MODEL));
+        Ok(())
+    }
+}
+
+fn model<'a>(state: &State<'a>) -> &'a ModelSpec {
+    state.plan.spec().model.as_ref().expect("the plan asks for a model where one is fitted")
+}
+
+fn lm<'a>(state: &State<'a>) -> &'a LmPlan {
+    state.plan.lm.as_ref().expect("the plan asks for a language model where one is used")
+}
+
+/// A window with up to `reach` frames more on either side, as far as the scan goes.
+fn example(state: &State<'_>, row: usize, reach: usize) -> Result<Example> {
+    let report = state.cohort().rows[row].report.clone();
+    let (medium, margin) = with_margin(state, row, reach)?;
+    Ok(Example {
+        media: vec![medium],
+        margin,
+        prompt: format!("{IMAGE}{}", state.prompt(row)),
+        weighted: state.slots().spans(&report).into_iter().map(|span| span.range).collect(),
+        class: state.class(row),
+        report,
+    })
+}
+
+fn with_margin(state: &State<'_>, row: usize, reach: usize) -> Result<(Arc<Medium>, usize)> {
+    let planned = &state.cohort().rows[row];
+    let series = state.series[planned.scan_idx].as_ref().expect("its window is there");
+    let config = state.plan.window().expect("a model is fitted to windows");
+    let frames = config.frames(planned.onset_s, series.t_r, series.n_frames())?;
+    let margin = reach.min(frames.start).min(series.n_frames() - frames.end);
+    if margin == 0 {
+        return Ok((state.window(row).clone(), 0));
+    }
+    let wider = series.values.slice(s![frames.start - margin..frames.end + margin, ..]);
+    let medium = match &state.whitening {
+        Some(whitening) => whitening.apply(wider)?,
+        None => wider.to_owned(),
+    };
+    Ok((Arc::new(medium), margin))
+}
+
+/// From the scored slot of the windows that were not trained on.
+fn temperature(
+    model: &Model,
+    state: &State<'_>,
+    choose: &[usize],
+    control: &mut Control<'_>,
+) -> Result<Temperature> {
+    let labelled = choose.iter().filter_map(|&row| Some((row, state.class(row)?)));
+    let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+    let queries: Vec<(Query, String)> = rows
+        .iter()
+        .map(|&row| {
+            let medium = Some(state.window(row).clone());
+            let query = Query { prompt: state.prompt(row), medium };
+            (query, state.cohort().rows[row].report.clone())
+        })
+        .collect();
+    let slots = state.slots();
+    let scored = &slots.scored().name;
+    let found = readout::slot_likelihoods(model, slots, scored, &queries, "finetune", control)?;
+    Ok(fit_temperature(&found, &class)?)
+}
+
+fn card(state: &State<'_>, train: &[usize], temperature: f64) -> PackageCard {
+    let cohort = state.cohort();
+    let mut scans: Vec<&str> =
+        train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
+    scans.dedup();
+    let preprocessing = Preprocessing::of(state, temperature);
+    PackageCard {
+        name: state.plan.spec().name.clone(),
+        seed: state.run.seed,
+        preprocessing: serde_json::to_value(preprocessing).expect("plain values"),
+        files: Preprocessing::files(state),
+        trained_on: json!({
+            "table_sha256": cohort.sha256,
+            "n_windows": train.len(),
+            "scans_sha256": scans,
+        }),
+        licence: "Apache-2.0".to_owned(),
+    }
+}
+
+fn write_fit(
+    dir: &Path,
+    fitted: &Fitted,
+    [n_train, n_choose]: [usize; 2],
+    temperature: Temperature,
+) -> Result<()> {
+    let fit = Fit {
+        curve: serde_json::to_value(&fitted.curve).expect("a curve is plain numbers"),
+        chosen_step: fitted.chosen_step,
+        n_trained: fitted.n_trained,
+        n_frozen: fitted.n_frozen,
+        n_train,
+        n_choose,
+        temperature,
+    };
+    files::write_json(&dir.join("fit.json"), &fit)
+}

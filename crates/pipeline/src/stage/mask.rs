@@ -1,0 +1,116 @@
+//! `mask`: scans to the series of the voxels that are bright enough in the training scans.
+use std::path::Path;
+
+use ndarray::Axis;
+use scan::{Bold, QualityFigures, Split, VoxelMask, VoxelMaskConfig, VoxelSeries};
+use serde_json::{Value, json};
+
+use super::{
+    Artifact,
+    work::{Work, each_scan, load_failures},
+};
+use crate::{Error, Result, arrays, event::Control, files, plan::ScanPlan, state::State};
+
+impl Work for VoxelMaskConfig {
+    fn name(&self) -> &'static str {
+        "mask"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Scans, Artifact::Series)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let digests = state.cohort().scans.iter().map(|scan| &scan.sha256);
+        json!({ "scans": digests.collect::<Vec<_>>(), "fit_on": trained_on(state) })
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let scans = &state.cohort().scans;
+        // one mean image a training scan is kept, not the scan
+        let mut means = Vec::new();
+        let mut unreadable: Vec<Option<Error>> = scans.iter().map(|_| None).collect();
+        for scan_idx in trained_on(state) {
+            control.checkpoint()?;
+            match mean_of(&scans[scan_idx]) {
+                Ok(mean) => means.push(mean),
+                Err(error) => unreadable[scan_idx] = Some(error),
+            }
+        }
+        if means.is_empty() {
+            let reason = unreadable.iter().flatten().next().map(Error::to_string);
+            let reason = reason.unwrap_or_default();
+            return Err(Error::NothingLeft { split: Split::Train, reason });
+        }
+        let mask = VoxelMask::fit(&means.iter().collect::<Vec<_>>(), self)?;
+        files::write_json(&dir.join("mask.json"), &mask)?;
+
+        let read = each_scan(state, self.name(), dir, control, |scan_idx| {
+            if let Some(error) = unreadable[scan_idx].take() {
+                return Err(error);
+            }
+            let series = mask.apply(&scan::read_bold(&scans[scan_idx].path)?)?;
+            let quality = QualityFigures::measure(&series)?;
+            Ok((series, quality))
+        })?;
+        let quality: Vec<_> =
+            read.iter().map(|it| it.as_ref().map(|(_, quality)| quality)).collect();
+        files::write_json(&dir.join("quality.json"), &quality)?;
+        write_series(dir, read.iter().map(|it| it.as_ref().map(|(series, _)| series)))
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        load_failures(state, self.name(), dir)?;
+        state.mask = Some(files::read_json(&dir.join("mask.json"))?);
+        state.quality = files::read_json(&dir.join("quality.json"))?;
+        state.series = read_series(dir, state)?;
+        Ok(())
+    }
+}
+
+/// Scans with at least one training row.
+fn trained_on(state: &State<'_>) -> Vec<usize> {
+    let rows = state.cohort().rows.iter().zip(&state.run.splits);
+    let trained = rows.filter(|(_, split)| **split == Split::Train).map(|(row, _)| row.scan_idx);
+    let mut scans: Vec<usize> = trained.collect();
+    scans.sort_unstable();
+    scans.dedup();
+    scans
+}
+
+/// The scan's mean image as a run of one frame.
+fn mean_of(scan: &ScanPlan) -> Result<Bold> {
+    let bold = scan::read_bold(&scan.path)?;
+    let (affine, t_r) = (bold.affine().clone(), bold.t_r());
+    let mean = bold.frame_mean().into_data();
+    let found = mean.iter().filter(|x| !x.is_finite()).count();
+    if found > 0 {
+        let scan = scan.path.display().to_string();
+        return Err(scan::Error::NonFiniteMean { scan, found }.into());
+    }
+    Ok(Bold::new(mean.insert_axis(Axis(3)), affine, t_r)?)
+}
+
+const SERIES: &str = "series.safetensors";
+
+pub(super) fn write_series<'a>(
+    dir: &Path,
+    series: impl Iterator<Item = Option<&'a VoxelSeries>>,
+) -> Result<()> {
+    let there = series.enumerate().filter_map(|(idx, series)| Some((idx, series?)));
+    arrays::write(
+        &dir.join(SERIES),
+        there.map(|(idx, series)| (format!("scan-{idx}"), series.values.view())),
+    )
+}
+
+pub(super) fn read_series(dir: &Path, state: &State<'_>) -> Result<Vec<Option<VoxelSeries>>> {
+    let mut arrays = arrays::read(&dir.join(SERIES))?;
+    let t_r = state.cohort().t_r_s;
+    let of_scan = |idx| Some(VoxelSeries { values: arrays.remove(&format!("scan-{idx}"))?, t_r });
+    Ok((0..state.cohort().scans.len()).map(of_scan).collect())
+}

@@ -1,0 +1,135 @@
+//! The stages of a pipeline: a closed set, each with what it takes and what it gives.
+mod clean;
+mod evaluate;
+mod finetune;
+mod generate;
+mod mask;
+mod pretrain;
+mod render;
+mod whiten;
+mod window;
+pub(crate) mod work;
+
+pub use evaluate::EvaluateConfig;
+pub(crate) use evaluate::Evaluation;
+pub(crate) use finetune::Fit;
+pub(crate) use generate::WrittenReport;
+pub use render::RenderConfig;
+pub(crate) use whiten::WHITENING;
+
+use std::fmt;
+
+use flamingo::GenerateConfig;
+use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use train::{FitConfig, PretrainConfig};
+
+use crate::{Error, Result, spec::CohortSpec};
+use work::Work;
+
+/// One step of a pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Keep the voxels that are bright enough in the training scans.
+    Mask(VoxelMaskConfig),
+    /// Detrend and standardise every scan.
+    Clean(CleanConfig),
+    /// Cut the table's windows out of the scans.
+    Window(WindowConfig),
+    /// Whiten the noise covariance estimated on the training windows.
+    Whiten(WhitenConfig),
+    /// Fit encoder, resampler and gates to the training windows.
+    Finetune(FitConfig),
+    /// Write a report for every test window.
+    Generate(GenerateConfig),
+    /// Measure the reports, and whether they depend on the scans.
+    Evaluate(EvaluateConfig),
+    /// Draw figures and pages.
+    Render(RenderConfig),
+    /// Train a small language model from text.
+    Pretrain(PretrainConfig),
+}
+
+/// What one stage hands to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Artifact {
+    /// Scans as files.
+    Scans,
+    /// One voxel series a scan.
+    Series,
+    /// One voxel series a window.
+    Windows,
+    /// A trained model.
+    Model,
+    /// Generated reports.
+    Reports,
+    /// Scores with their controls.
+    Evidence,
+    /// Pages for people.
+    Pages,
+    /// Text alone.
+    Texts,
+    /// A language model folder.
+    LanguageModel,
+}
+
+impl fmt::Display for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scans => "scans",
+            Self::Series => "voxel series",
+            Self::Windows => "windows",
+            Self::Model => "a trained model",
+            Self::Reports => "generated reports",
+            Self::Evidence => "scores",
+            Self::Pages => "pages",
+            Self::Texts => "texts",
+            Self::LanguageModel => "a language model",
+        })
+    }
+}
+
+impl Stage {
+    /// The stage's work; the only place that tells stages apart.
+    pub(crate) fn work(&self) -> &dyn Work {
+        match self {
+            Self::Mask(config) => config,
+            Self::Clean(config) => config,
+            Self::Window(config) => config,
+            Self::Whiten(config) => config,
+            Self::Finetune(config) => config,
+            Self::Generate(config) => config,
+            Self::Evaluate(config) => config,
+            Self::Render(config) => config,
+            Self::Pretrain(config) => config,
+        }
+    }
+
+    /// Its name in the file.
+    pub fn name(&self) -> &'static str {
+        self.work().name()
+    }
+}
+
+/// Checks that each stage gets what it needs, and appears once.
+pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
+    if stages.is_empty() {
+        return Err(Error::NoStages);
+    }
+    let start = match cohort {
+        CohortSpec::Pairs(_) => Artifact::Scans,
+        CohortSpec::Corpus(_) => Artifact::Texts,
+    };
+    let names: Vec<&str> = stages.iter().map(Stage::name).collect();
+    stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
+        let (takes, gives) = stage.work().signature();
+        let stage = stage.name();
+        if names[..idx].contains(&stage) {
+            return Err(Error::StageTwice { stage });
+        }
+        if have == takes { Ok(gives) } else { Err(Error::Chain { stage, takes, have }) }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `pretrain`: a small language model from text alone, as a Hugging Face folder.
+use std::{ops::ControlFlow, path::Path};
+
+use serde_json::{Value, json};
+use train::PretrainConfig;
+
+use super::{Artifact, work::Work};
+use crate::{
+    Result,
+    event::{Control, Event},
+    files,
+    plan::SourcePlan,
+    state::State,
+};
+
+const LM: &str = "lm";
+
+impl Work for PretrainConfig {
+    fn name(&self) -> &'static str {
+        "pretrain"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Texts, Artifact::LanguageModel)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let SourcePlan::Corpus { sha256, .. } = &state.plan.source else {
+            unreachable!("the chain of stages was checked")
+        };
+        json!({ "seed": state.run.seed, "corpus": sha256 })
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let SourcePlan::Corpus { texts, .. } = &state.plan.source else {
+            unreachable!("the chain of stages was checked")
+        };
+        let summary =
+            train::pretrain(self, texts, state.run.seed, &dir.join(LM), &mut |progress| {
+                control.tell(Event::Training(progress.clone()));
+                if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        files::write_json(&dir.join("summary.json"), &summary)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let summary: Value = files::read_json(&dir.join("summary.json"))?;
+        state.lm_dir = Some(dir.join(LM));
+        state.lm_summary = Some(summary);
+        Ok(())
+    }
+}

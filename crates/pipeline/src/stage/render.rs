@@ -1,0 +1,162 @@
+//! `render`: figures and one page, from what was measured.
+use std::{collections::BTreeMap, path::Path};
+
+use ndarray::Axis;
+use report::{
+    generated::GeneratedReport,
+    render::{
+        Page, PageReport, SummaryTable, WindowMap,
+        svg::{self, CurvePoint},
+    },
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Artifact, Evaluation, work::Work};
+use crate::{Result, event::Control, files, publish, state::State};
+
+/// What is drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenderConfig {
+    /// Draw one slice of the mean of every test window.
+    pub window_maps: bool,
+}
+
+impl Work for RenderConfig {
+    fn name(&self) -> &'static str {
+        "render"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Evidence, Artifact::Pages)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let scans = state.cohort().scans.iter();
+        json!(scans.map(|scan| (&scan.subject, &scan.session, scan.run)).collect::<Vec<_>>())
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, _: &mut Control<'_>) -> Result<()> {
+        let evaluation = state.evaluation.as_ref().expect("pages come from scores");
+        for (name, figure) in figures(evaluation) {
+            files::write_atomic(&dir.join("figures").join(name), figure.as_bytes())?;
+        }
+        let page = page(self, state, evaluation)?;
+        files::write_atomic(&dir.join("index.html"), page.html().as_bytes())
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let mut pages = BTreeMap::new();
+        for folder in ["", "figures/"] {
+            for name in files::list(&dir.join(folder))? {
+                let path = dir.join(folder).join(&name);
+                if path.is_file() {
+                    pages.insert(format!("{folder}{name}"), files::read_bytes(&path)?);
+                }
+            }
+        }
+        state.pages = pages;
+        Ok(())
+    }
+}
+
+fn figures(evaluation: &Evaluation) -> [(&'static str, String); 4] {
+    let evidence = &evaluation.evidence;
+    let (accuracy, shuffled) = (evidence.accuracy.estimate, &evidence.shuffled.draws);
+    let n_windows = evaluation.windows.len();
+    [
+        ("confusion.svg", svg::confusion(&evaluation.scored().confusion)),
+        ("shuffled.svg", svg::permutation_histogram(accuracy, shuffled, n_windows)),
+        ("reliability.svg", svg::reliability(&evaluation.calibration.reliability)),
+        ("training.svg", svg::loss_curve(&curve(evaluation))),
+    ]
+}
+
+/// A fit's curve as it is drawn.
+fn curve(evaluation: &Evaluation) -> Vec<CurvePoint> {
+    let points = evaluation.fit.curve.as_array().map(Vec::as_slice).unwrap_or_default();
+    let point = |point: &Value| CurvePoint {
+        step: point["step"].as_u64().unwrap_or_default() as usize,
+        train: point["loss"].as_f64(),
+        choose: point["nll"].as_f64(),
+    };
+    points.iter().map(point).collect()
+}
+
+fn page(config: &RenderConfig, state: &State<'_>, evaluation: &Evaluation) -> Result<Page> {
+    let scored = state.slots().scored_idx();
+    let entry = |(idx, mut report): (usize, GeneratedReport)| {
+        let row = state.reports[idx].row;
+        report.slots[..=scored].rotate_right(1);
+        let truth = state.cohort().rows[row].truth.clone().unwrap_or_default();
+        let caption = format!("Mean of the cleaned window, {truth} shown");
+        let map = config.window_maps.then(|| window_map(state, row, caption));
+        PageReport { report, truth, map }
+    };
+    Ok(Page {
+        title: state.plan.spec().name.clone(),
+        evidence: evaluation.evidence.clone(),
+        table: SummaryTable { rows: evaluation.table.clone() },
+        scores: evaluation.scored().clone(),
+        reliability: evaluation.calibration.reliability.clone(),
+        curve: curve(evaluation),
+        reports: publish::generated(state)?.into_iter().enumerate().map(entry).collect(),
+        methods: methods(state, evaluation),
+    })
+}
+
+/// The slice with the most voxels of the mask: x to the right, y upwards; black is outside.
+fn window_map(state: &State<'_>, row: usize, caption: String) -> WindowMap {
+    let mask = state.mask.as_ref().expect("windows come from a mask");
+    let window = state.cleaned[row].as_ref().expect("reports come from windows");
+    let mean = window.mean_axis(Axis(0)).expect("a window has frames");
+    let [n_x, n_y, n_z] = mask.grid_shape();
+    let mut n_voxels = vec![0_usize; n_z];
+    mask.indices().iter().for_each(|idx| n_voxels[idx % n_z] += 1);
+    let fullest = (0..n_z).max_by_key(|&z| (n_voxels[z], n_z - z)).expect("a grid has slices");
+    let mut rows = vec![vec![f32::NAN; n_x]; n_y];
+    for (&idx, &value) in mask.indices().iter().zip(&mean) {
+        let (x, y, z) = (idx / (n_y * n_z), idx / n_z % n_y, idx % n_z);
+        if z == fullest {
+            rows[n_y - 1 - y][x] = value;
+        }
+    }
+    let [x_mm, y_mm, _] = mask.affine().zooms();
+    WindowMap { rows, zooms_mm: [x_mm, y_mm], caption }
+}
+
+/// What was done with what, in words.
+fn methods(state: &State<'_>, evaluation: &Evaluation) -> Vec<(String, String)> {
+    let fit = &evaluation.fit;
+    let n_tested = evaluation.windows.len();
+    let mut methods = vec![
+        (
+            "Scans".to_owned(),
+            format!("{}, TR {} s", state.cohort().scans.len(), state.cohort().t_r_s),
+        ),
+        (
+            "Windows".to_owned(),
+            format!("{} trained on, {} to choose, {n_tested} tested", fit.n_train, fit.n_choose),
+        ),
+        (
+            "Parameters".to_owned(),
+            format!(
+                "{} trained, {} frozen; step {} chosen",
+                fit.n_trained, fit.n_frozen, fit.chosen_step
+            ),
+        ),
+        ("Seed".to_owned(), evaluation.seed.to_string()),
+        ("Version".to_owned(), format!("neuroflamingo {}", env!("CARGO_PKG_VERSION"))),
+    ];
+    for stage in &state.plan.spec().stages {
+        let settings = serde_json::to_value(stage).unwrap_or_default();
+        methods.push((format!("Stage {}", stage.name()), settings[stage.name()].to_string()));
+    }
+    methods
+}

@@ -1,0 +1,65 @@
+//! `whiten`: make the noise of the windows white, as learned from the training windows.
+use std::{path::Path, sync::Arc};
+
+use scan::{Split, WhitenConfig};
+use serde_json::{Value, json};
+
+use super::{
+    Artifact,
+    window::{read_windows, write_windows},
+    work::Work,
+};
+use crate::{Error, Result, arrays, event::Control, files, state::State, whitening::Whitening};
+
+/// The fitted matrices, in a stage result and in a package.
+pub(crate) const WHITENING: &str = "whitening.safetensors";
+
+impl Work for WhitenConfig {
+    fn name(&self) -> &'static str {
+        "whiten"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Windows, Artifact::Windows)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let class: Vec<_> = (0..state.run.splits.len()).map(|row| state.class(row)).collect();
+        json!({ "splits": state.run.splits, "class": class })
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let trained = state.rows_of(Split::Train)?;
+        let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
+        let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+        let views: Vec<_> = rows.iter().map(|&row| state.window(row).view()).collect();
+        let fitted = Whitening::fit(&views, &class, self)?;
+        control.checkpoint()?;
+        files::write_atomic(&dir.join(WHITENING), &fitted.to_bytes())?;
+        files::write_json(&dir.join("whitening.json"), &fitted.shrinkage())?;
+        let there =
+            state.windows.iter().enumerate().filter_map(|(row, it)| Some((row, it.as_ref()?)));
+        let white = there
+            .map(|(row, window)| Ok((row, fitted.apply(window.view())?)))
+            .collect::<Result<Vec<_>>>()?;
+        write_windows(dir, white.iter().map(|(row, window)| (*row, window.view())))
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        state.windows = read_windows(dir, state)?;
+        state.whitening = Some(Arc::new(read_whitening(dir)?));
+        Ok(())
+    }
+}
+
+/// Reads the two files of a fitted whitening.
+pub(crate) fn read_whitening(dir: &Path) -> Result<Whitening> {
+    let path = dir.join(WHITENING);
+    let shrinkage = files::read_json(&dir.join("whitening.json"))?;
+    let fitted = Whitening::from_arrays(arrays::read(&path)?, shrinkage)?;
+    fitted.ok_or(Error::Arrays { path, problem: "matrix, mean or scale is missing".to_owned() })
+}

@@ -1,0 +1,190 @@
+//! What many repetitions say together.
+use report::{
+    evidence::Answer,
+    metrics::Interval,
+    render::{SummaryRow, SummaryTable},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Result,
+    event::{Control, Event},
+    files,
+    plan::{Plan, SourcePlan},
+    publish::Publisher,
+    run::{Finished, Outcome},
+    stage::Evaluation,
+};
+
+/// The table and the line of one run, or of all repetitions; those also get a parent folder.
+pub(crate) fn conclude(
+    plan: &Plan,
+    finished: Vec<Finished>,
+    control: &mut Control<'_>,
+) -> Result<Outcome> {
+    let n_units = match &plan.source {
+        SourcePlan::Cohort(cohort) => cohort.scans.len(),
+        SourcePlan::Corpus { .. } => 1,
+    };
+    let n_failed = finished.iter().map(|it| it.n_failed).max().unwrap_or(0);
+    let evaluations: Vec<Evaluation> =
+        finished.into_iter().filter_map(|it| it.evaluation).collect();
+    let mut outcome = Outcome {
+        run_dir: plan.run_dir.clone(),
+        n_failed,
+        n_units,
+        table: None,
+        verdict: None,
+        metrics: None,
+    };
+    let (rows, metrics) = match evaluations.as_slice() {
+        [] => return Ok(outcome),
+        [only] if plan.spec().repeat.is_none() => {
+            outcome.verdict = Some(only.verdict.clone());
+            (only.table.clone(), serde_json::to_value(only).expect("plain values"))
+        }
+        many => {
+            let summary = Summary::of(plan, many);
+            outcome.verdict = Some(summary.verdict.clone());
+            let metrics = serde_json::to_value(&summary).expect("plain values");
+            (summary.table, metrics)
+        }
+    };
+    let mut table = terminal(&rows);
+    if plan.spec().repeat.is_some() {
+        table = table.replace("95 % interval", "range over repetitions");
+    }
+    if plan.spec().repeat.is_some() {
+        publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
+        control.tell(Event::Published { run_dir: plan.run_dir.clone() });
+    }
+    outcome.table = Some(table);
+    outcome.metrics = Some(metrics);
+    Ok(outcome)
+}
+
+fn terminal(rows: &[SummaryRow]) -> String {
+    SummaryTable { rows: rows.to_vec() }.terminal()
+}
+
+/// `metrics.json` of the parent folder; intervals are mean and range over repetitions.
+#[derive(Debug, Serialize)]
+struct Summary {
+    name: String,
+    verdict: String,
+    n_repetitions: usize,
+    table: Vec<SummaryRow>,
+    scores: Vec<Score>,
+    repetitions: Vec<Repetition>,
+}
+
+#[derive(Debug, Serialize)]
+struct Score {
+    name: &'static str,
+    over_repetitions: Interval,
+}
+
+#[derive(Debug, Serialize)]
+struct Repetition {
+    label: Option<String>,
+    seed: u64,
+    verdict: String,
+    table: Vec<SummaryRow>,
+    chosen_step: usize,
+}
+
+impl Summary {
+    fn of(plan: &Plan, evaluations: &[Evaluation]) -> Self {
+        let first = &evaluations[0].table;
+        let row_mean =
+            |idx: usize| range(evaluations.iter().map(|it| it.table[idx].accuracy.estimate));
+        let table = first.iter().enumerate();
+        let table =
+            table.map(|(idx, row)| SummaryRow { name: row.name.clone(), accuracy: row_mean(idx) });
+        let score = |name, of: fn(&Evaluation) -> f64| Score {
+            name,
+            over_repetitions: range(evaluations.iter().map(of)),
+        };
+        let repetition = |(run, it): (&crate::plan::RunPlan, &Evaluation)| Repetition {
+            label: run.label.clone(),
+            seed: run.seed,
+            verdict: it.verdict.clone(),
+            table: it.table.clone(),
+            chosen_step: it.fit.chosen_step,
+        };
+        Self {
+            name: plan.spec().name.clone(),
+            verdict: verdict(evaluations),
+            n_repetitions: evaluations.len(),
+            table: table.collect(),
+            scores: vec![
+                score("two_afc", |it| it.evidence.two_afc.estimate),
+                score("likelihood_gain", |it| it.evidence.likelihood_gain.estimate),
+                score("recall_at_1", |it| it.evidence.retrieval.recall_at_1),
+                score("mrr", |it| it.evidence.retrieval.mrr),
+                score("reliance", |it| it.evidence.reliance.estimate),
+                score("sensitivity", |it| it.evidence.sensitivity),
+                score("brier", |it| it.calibration.brier),
+                score("ece", |it| it.calibration.reliability.ece),
+            ],
+            repetitions: plan.runs.iter().zip(evaluations).map(repetition).collect(),
+        }
+    }
+}
+
+/// Yes or no only where all repetitions agree.
+fn verdict(evaluations: &[Evaluation]) -> String {
+    let count =
+        |answer| evaluations.iter().filter(|it| it.evidence.verdict.answer == answer).count();
+    let (yes, no, n) = (count(Answer::Yes), count(Answer::No), evaluations.len());
+    let answer = match (yes, no) {
+        (yes, _) if yes == n => Answer::Yes,
+        (_, no) if no == n => Answer::No,
+        _ => Answer::Undecided,
+    };
+    let two_afc = range(evaluations.iter().map(|it| it.evidence.two_afc.estimate));
+    format!(
+        "SCAN-DEPENDENT: {} (2AFC {two_afc}, n={n} repetitions: {yes} yes, {no} no, {} undecided)",
+        answer.word(),
+        n - yes - no,
+    )
+}
+
+/// Mean, smallest, largest.
+fn range(values: impl Iterator<Item = f64> + Clone) -> Interval {
+    let n = values.clone().count() as f64;
+    Interval {
+        estimate: values.clone().sum::<f64>() / n,
+        low: values.clone().fold(f64::INFINITY, f64::min),
+        high: values.fold(f64::NEG_INFINITY, f64::max),
+    }
+}
+
+fn publish(plan: &Plan, metrics: &Value, table: &str, verdict: &str) -> Result<()> {
+    let mut out = Publisher::new(&plan.run_dir)?;
+    out.put("metrics.json", (files::to_json(metrics) + "\n").as_bytes())?;
+    let heading = "Mean and range over repetitions.\n\n";
+    out.put("summary.txt", format!("{heading}{table}\n{verdict}\n").as_bytes())?;
+    out.finish(|files| {
+        json!({
+            "program": "neuroflamingo",
+            "version": env!("CARGO_PKG_VERSION"),
+            "name": plan.spec().name,
+            "repetitions": plan.runs.iter().map(|run| &run.label).collect::<Vec<_>>(),
+            "verdict": verdict,
+            "files": files,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_mean_and_ends() {
+        let range = range([0.5, 0.75, 1.0].into_iter());
+        assert_eq!(range, Interval { estimate: 0.75, low: 0.5, high: 1.0 });
+    }
+}

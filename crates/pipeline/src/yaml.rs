@@ -1,0 +1,172 @@
+//! Strict reading of our own YAML: every complaint names file, line and column and shows the place.
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use serde::de::DeserializeOwned;
+
+/// A place in a YAML file and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YamlError {
+    /// The file, as the user named it.
+    pub path: PathBuf,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What was found and what was expected.
+    pub message: String,
+    /// The line itself.
+    pub source_line: String,
+}
+
+impl std::error::Error for YamlError {}
+
+impl fmt::Display for YamlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, line, column, message, source_line } = self;
+        writeln!(f, "{}:{line}:{column}: {message}", path.display())?;
+        let number = line.to_string();
+        let margin = " ".repeat(number.len());
+        let carets = "^".repeat(token_at(source_line, *column).chars().count().max(1));
+        writeln!(f, "{margin} |")?;
+        writeln!(f, "{number} | {source_line}")?;
+        write!(f, "{margin} | {}{carets}", " ".repeat(column - 1))
+    }
+}
+
+impl YamlError {
+    /// The closest of the expected names, where a name was not one of them.
+    pub fn hint(&self) -> Option<String> {
+        let (_, expected) = self.message.split_once(", expected ")?;
+        let found = token_at(&self.source_line, self.column);
+        let names = expected.trim_start_matches("one of ").split([',', ' ']);
+        let distance = |name: &str| edit_distance(name, found);
+        let best = names.map(|name| name.trim_matches('`')).filter(|name| !name.is_empty());
+        let best = best.min_by_key(|name| distance(name))?;
+        (distance(best) <= 1 + best.chars().count() / 4).then(|| format!("did you mean `{best}`?"))
+    }
+}
+
+/// Reads `text`, which came from `path`.
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, YamlError> {
+    serde_yaml::from_str(text).map_err(|error| locate(path, text, &error))
+}
+
+fn locate(path: &Path, text: &str, error: &serde_yaml::Error) -> YamlError {
+    let place = error.location();
+    let line = place.map_or(1, |at| at.line() as usize).max(1);
+    let column = place.map_or(1, |at| at.column() as usize).max(1);
+    let source_line = text.lines().nth(line - 1).unwrap_or_default().to_owned();
+    let plain = error.without_snippet().to_string();
+    let plain = plain.rsplit_once(" at line ").map_or(plain.as_str(), |(message, _)| message);
+    let message = in_our_words(plain, token_at(&source_line, column));
+    YamlError { path: path.to_owned(), line, column, message, source_line }
+}
+
+/// The parser's sentence without its programming interface, and with the word that was found.
+fn in_our_words(message: &str, found: &str) -> String {
+    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        let key = rest.split_once(',').map_or(rest, |(key, _)| key);
+        return format!("key `{key}` appears twice in this block");
+    }
+    let expected = match message {
+        "invalid u64" | "invalid u32" | "invalid usize" => "a whole number, not negative",
+        "invalid i64" | "invalid i32" => "a whole number",
+        "invalid f64" | "invalid f32" | "invalid floating point" => "a number",
+        "invalid bool" | "invalid boolean" => "true or false",
+        "expected sequence start" => "a list",
+        "expected mapping start" => "a block of keys",
+        "expected string scalar" => "text",
+        "expected end of mapping after enum variant value" => {
+            return "only one choice may be made here, found a second key".to_owned();
+        }
+        other => return other.to_owned(),
+    };
+    format!("expected {expected}, found `{found}`")
+}
+
+/// The word that starts at `column`.
+fn token_at(line: &str, column: usize) -> &str {
+    let start = line.char_indices().nth(column - 1).map_or(line.len(), |(byte, _)| byte);
+    let rest = &line[start..];
+    let end = rest.find([':', ',', '}', ']', '#', '\n']).unwrap_or(rest.len());
+    rest[..end].trim_end()
+}
+
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substitute = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by the parser")]
+    struct Window {
+        shift_s: f64,
+        n_frames: usize,
+    }
+
+    fn refused(text: &str) -> YamlError {
+        parse::<Window>(Path::new("a.yaml"), text).unwrap_err()
+    }
+
+    #[test]
+    fn a_typo_is_underlined_where_it_stands() {
+        let error = refused("shift_s: 5.0\nn_frmaes: 9\n");
+        assert_eq!(
+            error.to_string(),
+            "a.yaml:2:1: unknown field `n_frmaes`, expected one of shift_s, n_frames\n  \
+             |\n2 | n_frmaes: 9\n  | ^^^^^^^^"
+        );
+        assert_eq!(error.hint().as_deref(), Some("did you mean `n_frames`?"));
+    }
+
+    #[test]
+    fn a_duplicate_key_is_an_error_at_its_second_place() {
+        let error = refused("shift_s: 5.0\nn_frames: 9\nshift_s: 4.0\n");
+        assert_eq!((error.line, error.column), (3, 1));
+        assert_eq!(error.message, "key `shift_s` appears twice in this block");
+    }
+
+    #[test]
+    fn a_wrong_type_says_what_was_expected_and_found() {
+        let error = refused("shift_s: 5.0\nn_frames: nine\n");
+        assert_eq!((error.line, error.column), (2, 11));
+        assert_eq!(error.message, "expected a whole number, not negative, found `nine`");
+        assert_eq!(
+            refused("shift_s: late\nn_frames: 9\n").message,
+            "expected a number, found `late`"
+        );
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        let error = refused("shift_s: 5.0\n");
+        assert_eq!(error.message, "missing field `n_frames`");
+        assert_eq!(error.hint(), None);
+    }
+
+    #[test]
+    fn broken_syntax_has_a_place_too() {
+        let error = refused("shift_s: [5.0\nn_frames: 9\n");
+        assert!(error.line >= 1, "{error}");
+    }
+}
