@@ -1,1 +1,3 @@
-//! The one integration binary.
+//! The integration tests: one binary, a module a subject.
+
+mod architecture;

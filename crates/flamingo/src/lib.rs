@@ -1,1 +1,27 @@
-//! flamingo
+//! The joined model: encoder, resampler and gated cross-attention around a frozen language model.
+//!
+//! [`Flamingo`] is the network. [`Model`] is the network with its tokenizer, read from a package:
+//! text and preprocessed windows in, text and likelihoods out, no tensors in sight.
+
+mod error;
+mod flamingo;
+mod gated;
+mod generate;
+mod likelihood;
+mod manifest;
+mod media;
+mod model;
+mod package;
+mod prompt;
+mod resampler;
+
+pub use error::{Error, Result};
+pub use flamingo::{Flamingo, FlamingoConfig, MediaView, TextView};
+pub use gated::{GatedBlock, GatesConfig};
+pub use generate::{GenerateConfig, Generated, Request};
+pub use likelihood::{LogLikelihood, Scored};
+pub use manifest::{Manifest, Part};
+pub use model::{GateOpening, Medium, Model};
+pub use package::{LmFiles, NewPackage, PackageInfo, TensorCount, inspect, verify, write};
+pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
+pub use resampler::{PerceiverResampler, ResamplerConfig};

@@ -1,1 +1,75 @@
-//! lm
+//! Causal language models that can be walked one block at a time.
+//!
+//! Flamingo acts *between* the blocks of a frozen language model, so a model here is not one
+//! `forward` but its parts ([`CausalLm`]): `embed`, `block` after `block`, `norm`, `head`. Nothing
+//! is patched into a layer and no state hides in one: positions, padding and the key-value cache
+//! are arguments.
+
+mod cache;
+mod error;
+mod extra_rows;
+mod greedy;
+mod llama;
+mod pretrained;
+mod tokenizer;
+
+use candle_core::{Result as CandleResult, Tensor};
+
+pub use cache::{Cache, Step};
+pub use error::{Error, Result};
+pub use extra_rows::ExtraRows;
+pub use greedy::greedy;
+pub use llama::{Llama, LlamaConfig};
+pub use pretrained::{Pretrained, open, write};
+pub use tokenizer::{END_OF_TEXT, Encoded, Tokenizer, train_bpe};
+
+/// A causal language model, cut so that something may happen before each block.
+pub trait CausalLm: Send + Sync {
+    /// Width of a token, and of the residual stream.
+    fn dim(&self) -> usize;
+
+    /// Transformer blocks.
+    fn n_blocks(&self) -> usize;
+
+    /// Rows of the embedding: ids from this on belong to [`ExtraRows`].
+    fn vocab_size(&self) -> usize;
+
+    /// Longest sequence the positions reach.
+    fn n_positions(&self) -> usize;
+
+    /// Attribute path of the block list in the model's Hugging Face class, as checkpoints spell it.
+    fn blocks_name(&self) -> &'static str;
+
+    /// Attribute path of the input embedding in the model's Hugging Face class.
+    fn embedding_name(&self) -> &'static str;
+
+    /// Whether the output head is the input embedding.
+    fn tied(&self) -> bool;
+
+    /// Ids `(batch, n_tokens)` to tokens `(batch, n_tokens, dim)`.
+    fn embed(&self, ids: &Tensor) -> CandleResult<Tensor>;
+
+    /// Block `idx`: tokens `(batch, n_tokens, dim)` to the same shape; reads and extends `cache`.
+    fn block(
+        &self,
+        idx: usize,
+        xs: &Tensor,
+        step: &Step,
+        cache: Option<&mut Cache>,
+    ) -> CandleResult<Tensor>;
+
+    /// The norm before the head; same shape.
+    fn norm(&self, xs: &Tensor) -> CandleResult<Tensor>;
+
+    /// Normed tokens `(…, dim)` to logits `(…, vocab_size)`.
+    fn head(&self, xs: &Tensor) -> CandleResult<Tensor>;
+
+    /// All blocks in order: ids to logits, without anything in between.
+    fn logits(&self, ids: &Tensor, step: &Step) -> CandleResult<Tensor> {
+        let mut xs = self.embed(ids)?;
+        for idx in 0..self.n_blocks() {
+            xs = self.block(idx, &xs, step, None)?;
+        }
+        self.head(&self.norm(&xs)?)
+    }
+}

@@ -1,1 +1,24 @@
-//! train
+//! Fitting: the adapter on paired scans and reports ([`fit`]), and a small language model on text
+//! ([`pretrain`]).
+//!
+//! Both are deterministic: every random choice depends on (seed, step) alone, so that a run that
+//! was stopped and resumed equals one that was not.
+
+mod augment;
+mod batch;
+mod checkpoint;
+mod error;
+mod fit;
+mod fitted;
+mod optimizer;
+mod pretrain;
+mod progress;
+mod schedule;
+
+pub use augment::AugmentConfig;
+pub use batch::Example;
+pub use error::{Error, Result};
+pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, fit};
+pub use fitted::{CurvePoint, Fitted, PackageCard};
+pub use pretrain::{PretrainConfig, PretrainSummary, pretrain};
+pub use progress::{Observer, Progress};

@@ -1,0 +1,68 @@
+//! What an encoder must be fed; preprocessing is planned from it, before any scan is opened.
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of data that an encoder reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputSpace {
+    /// Parcel time series of one atlas.
+    Parcels {
+        /// Name and version of the atlas.
+        atlas: String,
+        /// Parcels, in the atlas's order.
+        n: usize,
+        /// Whether the encoder reads the parcels' coordinates too.
+        coordinates: bool,
+    },
+    /// A volume on a fixed grid.
+    Volume {
+        /// Voxels along each axis.
+        shape: [usize; 3],
+        /// Orientation, such as `LAS`.
+        axes: String,
+    },
+    /// A connectivity matrix.
+    Connectome {
+        /// Parcels.
+        n: usize,
+    },
+    /// The voxels of a mask.
+    Voxels {
+        /// Voxels in the mask.
+        n: usize,
+    },
+}
+
+/// The size of one preprocessed window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputShape {
+    /// Volumes in a window.
+    pub n_frames: usize,
+    /// Values in a volume: voxels or parcels.
+    pub n_voxels: usize,
+}
+
+/// What an encoder needs and gives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EncoderSpec {
+    /// Name and version of the architecture.
+    pub id: String,
+    /// The kind of data.
+    pub input: InputSpace,
+    /// Volumes in a window.
+    pub n_frames: usize,
+    /// Repetition time in seconds, where the weights were trained on one; absent: any.
+    pub t_r_s: Option<f64>,
+    /// Orientation that the volume must have; absent: none.
+    pub orientation: Option<String>,
+    /// Name of the normalisation that the weights expect.
+    pub normalisation: String,
+    /// Width of a token.
+    pub vis_dim: usize,
+    /// Tokens for one window.
+    pub n_tokens: usize,
+    /// Licence of the weights.
+    pub licence: String,
+}

@@ -1,0 +1,133 @@
+//! The quickstart's encoder: a shared linear map of the masked voxels, one token per frame group.
+//!
+//! ```text
+//! window (n_frames, n_voxels) ─ mean of each group of frames ─ linear ─ + position ─ (n_groups, vis_dim)
+//! ```
+//! After noise whitening the distance between windows is the Mahalanobis distance of linear
+//! discriminant analysis, so a linear map is the right first guess for few windows of one volunteer;
+//! attention and the language model do the rest.
+
+use candle_core::{Result as CandleResult, Tensor};
+use candle_nn::{Init, VarBuilder};
+use nn::Linear;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BrainEncoder, EncoderInput, EncoderSpec, Error, InputShape, InputSpace, Result, Tokens,
+};
+
+const NAME: &str = "voxel_frames";
+
+/// How many tokens, and how wide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoxelFramesConfig {
+    /// Width of a token (`vis_dim`).
+    pub dim: usize,
+    /// Groups of consecutive frames, one token each; must divide the window's frames.
+    pub n_groups: usize,
+}
+
+impl VoxelFramesConfig {
+    pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
+        let Self { dim, n_groups } = *self;
+        if dim == 0 || n_groups == 0 {
+            let reason = format!("dim is {dim} and n_groups is {n_groups}, both must be above 0");
+            return Err(Error::Setting { encoder: NAME, reason });
+        }
+        if input.n_frames == 0 || input.n_frames % n_groups != 0 {
+            return Err(Error::Input {
+                encoder: NAME,
+                expected: format!("a window of a multiple of {n_groups} frames (n_groups)"),
+                found: format!("{} frames", input.n_frames),
+            });
+        }
+        Ok(EncoderSpec {
+            id: "voxel_frames_v1".to_owned(),
+            input: InputSpace::Voxels { n: input.n_voxels },
+            n_frames: input.n_frames,
+            t_r_s: None,
+            orientation: None,
+            normalisation: "as trained, kept in the package".to_owned(),
+            vis_dim: dim,
+            n_tokens: n_groups,
+            licence: "Apache-2.0".to_owned(),
+        })
+    }
+}
+
+/// One token per frame group. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct VoxelFrames {
+    embed: Linear,
+    positions: Tensor,
+    spec: EncoderSpec,
+}
+
+impl VoxelFrames {
+    /// Reads `embed.weight` `(dim, n_voxels)`, `embed.bias` and `positions` `(n_groups, dim)`.
+    pub fn new(
+        config: &VoxelFramesConfig,
+        input: InputShape,
+        vb: VarBuilder,
+    ) -> CandleResult<Self> {
+        let VoxelFramesConfig { dim, n_groups } = *config;
+        let init = Init::Randn { mean: 0., stdev: 0.02 };
+        Ok(Self {
+            embed: Linear::with_bias(input.n_voxels, dim, vb.pp("embed"))?,
+            positions: vb.get_with_hints((n_groups, dim), "positions", init)?,
+            spec: config.spec(input).map_err(candle_core::Error::wrap)?,
+        })
+    }
+}
+
+impl BrainEncoder for VoxelFrames {
+    fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+
+    fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens> {
+        let (batch, n_media, n_windows, n_frames, n_voxels) = input.values.dims5()?;
+        let n_groups = self.spec.n_tokens;
+        let groups = input
+            .values
+            .reshape((batch * n_media * n_windows, n_groups, n_frames / n_groups, n_voxels))?
+            .mean(2)?;
+        let tokens = groups.apply(&self.embed)?.broadcast_add(&self.positions)?;
+        let shape = (batch, n_media, n_windows, n_groups, self.spec.vis_dim);
+        Ok(Tokens { values: tokens.reshape(shape)?, mask: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+    use nn::gradcheck::{check, sample};
+    use nn::weights::Variables;
+
+    const CONFIG: VoxelFramesConfig = VoxelFramesConfig { dim: 3, n_groups: 2 };
+
+    #[test]
+    fn gradients_match_finite_differences() -> CandleResult<()> {
+        let variables = Variables::default();
+        let input = InputShape { n_frames: 4, n_voxels: 5 };
+        let encoder = VoxelFrames::new(&CONFIG, input, variables.builder(1, DType::F64))?;
+        let windows = sample("windows", (2, 1, 1, 4, 5))?;
+        let named = variables.all();
+        let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+        assert_eq!(vars.len(), 3);
+        vars.push(("windows", &windows));
+        check(&vars, || {
+            let input = EncoderInput { values: windows.as_tensor().clone() };
+            encoder.encode(&input)?.values.sqr()?.sum_all()
+        })
+    }
+
+    #[test]
+    fn a_window_that_does_not_split_into_the_groups_is_refused_with_both_numbers() {
+        let error = CONFIG.spec(InputShape { n_frames: 9, n_voxels: 5 }).unwrap_err().to_string();
+        assert!(error.contains("multiple of 2") && error.contains("9 frames"), "{error}");
+    }
+}

@@ -1,0 +1,82 @@
+//! What can go wrong with a package or a request.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A package whose `model.yaml` cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        reason: String,
+    },
+    /// A part that is not the one that the package was made with.
+    #[error("{}: {found}, but the package was made with {expected}", path.display())]
+    Part {
+        /// The part's file.
+        path: PathBuf,
+        /// What it is now.
+        found: String,
+        /// What `model.yaml` says of it.
+        expected: String,
+    },
+    /// A weight that is no number.
+    #[error("{}: tensor `{name}` holds values that are not finite", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// A text whose `<image>` tokens do not count its scans.
+    #[error("the prompt has {tokens} `<image>` for {media} scans; one each is needed")]
+    MediaCount {
+        /// `<image>` tokens in the text.
+        tokens: usize,
+        /// Scans given.
+        media: usize,
+    },
+    /// A window of another size than the model's.
+    #[error("a window is {found:?} (frames, voxels), this model reads {expected:?}")]
+    Window {
+        /// The given window.
+        found: (usize, usize),
+        /// The model's.
+        expected: (usize, usize),
+    },
+    /// A text that does not fit into the language model.
+    #[error("the text has {found} tokens, the language model reads at most {limit}")]
+    TooLong {
+        /// Tokens in the text, with those still to be written.
+        found: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// An encoder that does not fit.
+    #[error(transparent)]
+    Encoder(#[from] encoder::Error),
+    /// A language model that cannot be read.
+    #[error(transparent)]
+    Lm(#[from] lm::Error),
+    /// Weights that do not fit.
+    #[error(transparent)]
+    Weights(#[from] nn::Error),
+    /// A tensor operation that failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

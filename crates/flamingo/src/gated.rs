@@ -1,0 +1,116 @@
+//! Gated cross-attention: how a frozen language model looks at scans.
+//!
+//! Alayrac et al. 2022, section 3.1.2. Both gates start at zero, so that a new model writes exactly
+//! what its language model writes.
+//!
+//! ```text
+//! xs = xs + tanh(attn_gate) · attention(xs, media)
+//! xs = xs + tanh(ff_gate) · feed_forward(xs)
+//! ```
+//! Tensor names and arithmetic are those of OpenFlamingo's `GatedCrossAttentionBlock`: the media
+//! are not normed, and the feed-forward runs whether or not the text has a scan.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+use nn::{FeedForward, LayerNorm, Linear, Mask, attention, merge_heads, split_heads};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the gated blocks stand, and their size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatesConfig {
+    /// A gated block stands before every `every`-th block of the language model.
+    pub every: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Hidden width of the feed-forward, as a multiple of the language model's width.
+    pub ff_mult: usize,
+}
+
+/// Keys and values of the scans for one block: computed once, read for every written token.
+#[derive(Clone, Debug)]
+pub(crate) struct MediaKeys {
+    k: Tensor,
+    v: Tensor,
+}
+
+impl MediaKeys {
+    /// Those of the first `n` texts of the batch.
+    pub(crate) fn first(&self, n: usize) -> Result<Self> {
+        Ok(Self { k: self.k.narrow(0, 0, n)?, v: self.v.narrow(0, 0, n)? })
+    }
+}
+
+/// One gated block. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct GatedBlock {
+    attn_gate: Tensor,
+    ff_gate: Tensor,
+    norm: LayerNorm,
+    to_q: Linear,
+    to_kv: Linear,
+    to_out: Linear,
+    ff: FeedForward,
+    n_heads: usize,
+    head_dim: usize,
+}
+
+impl GatedBlock {
+    /// `dim` is the language model's width, `vis_dim` the latents'.
+    pub fn new(config: &GatesConfig, dim: usize, vis_dim: usize, vb: VarBuilder) -> Result<Self> {
+        let GatesConfig { n_heads, head_dim, ff_mult, .. } = *config;
+        let inner = n_heads * head_dim;
+        let attn = vb.pp("attn");
+        Ok(Self {
+            attn_gate: vb.get_with_hints(1, "attn_gate", Init::Const(0.))?,
+            ff_gate: vb.get_with_hints(1, "ff_gate", Init::Const(0.))?,
+            norm: LayerNorm::new(dim, 1e-5, attn.pp("norm"))?,
+            to_q: Linear::new(dim, inner, attn.pp("to_q"))?,
+            to_kv: Linear::new(vis_dim, 2 * inner, attn.pp("to_kv"))?,
+            to_out: Linear::new(inner, dim, attn.pp("to_out"))?,
+            ff: FeedForward::new(dim, ff_mult, vb.pp("ff"))?,
+            n_heads,
+            head_dim,
+        })
+    }
+
+    /// Latents `(batch, n_media, n_latents, vis_dim)` as this block's keys and values.
+    pub(crate) fn keys(&self, latents: &Tensor) -> Result<MediaKeys> {
+        let kv = latents.flatten(1, 2)?.apply(&self.to_kv)?.chunk(2, D::Minus1)?;
+        Ok(MediaKeys {
+            k: split_heads(&kv[0], self.n_heads)?,
+            v: split_heads(&kv[1], self.n_heads)?,
+        })
+    }
+
+    /// Text `(batch, n_tokens, dim)` looks at its scans; without any, only the feed-forward runs.
+    pub(crate) fn forward(
+        &self,
+        xs: &Tensor,
+        media: Option<(&MediaKeys, &Mask)>,
+    ) -> Result<Tensor> {
+        let mut xs = xs.clone();
+        if let Some((keys, mask)) = media {
+            let looked = self.attend(&xs, keys, mask)?;
+            xs = (&xs + looked.broadcast_mul(&self.attn_gate.tanh()?)?)?;
+        }
+        &xs + xs.apply(&self.ff)?.broadcast_mul(&self.ff_gate.tanh()?)?
+    }
+
+    fn attend(&self, xs: &Tensor, keys: &MediaKeys, mask: &Mask) -> Result<Tensor> {
+        let q = split_heads(&xs.apply(&self.norm)?.apply(&self.to_q)?, self.n_heads)?;
+        let scale = (self.head_dim as f64).powf(-0.5);
+        merge_heads(&attention(&q, &keys.k, &keys.v, scale, Some(mask))?)?.apply(&self.to_out)
+    }
+
+    /// How far the attention's and the feed-forward's gates are open: `tanh` of each.
+    pub(crate) fn opening(&self) -> Result<(f64, f64)> {
+        let open = |gate: &Tensor| -> Result<f64> {
+            gate.to_dtype(candle_core::DType::F64)?.tanh()?.get(0)?.to_scalar()
+        };
+        Ok((open(&self.attn_gate)?, open(&self.ff_gate)?))
+    }
+}

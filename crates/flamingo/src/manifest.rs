@@ -1,0 +1,81 @@
+//! `model.yaml`: what a package says of itself.
+
+use std::path::Path;
+
+use encoder::InputShape;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, FlamingoConfig, Result};
+
+/// The manifest's file.
+pub(crate) const MANIFEST: &str = "model.yaml";
+/// Resampler, gated blocks, special-token rows.
+pub(crate) const ADAPTER: &str = "adapter.safetensors";
+/// The brain encoder.
+pub(crate) const ENCODER: &str = "encoder.safetensors";
+/// The language model's folder.
+pub(crate) const LM: &str = "lm";
+
+/// The layout of packages that this version writes and reads.
+pub(crate) const FORMAT: u32 = 1;
+
+/// One file of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Path inside the package.
+    pub file: String,
+    /// Size.
+    pub bytes: u64,
+    /// Digest, in hexadecimal.
+    pub sha256: String,
+    /// Licence of the contents.
+    pub licence: String,
+}
+
+/// What a package is made of and where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Layout version.
+    pub format: u32,
+    /// Name of the run that made it.
+    pub name: String,
+    /// Version of this software that wrote it.
+    pub created_by: String,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Size of one preprocessed window.
+    pub input: InputShape,
+    /// Architecture around the language model.
+    pub config: FlamingoConfig,
+    /// Every file, with its digest.
+    pub parts: Vec<Part>,
+    /// How a scan becomes a window; read by whoever prepares scans.
+    pub preprocessing: serde_json::Value,
+    /// Data and settings of the training.
+    pub trained_on: serde_json::Value,
+}
+
+impl Manifest {
+    /// Reads `model.yaml` in `folder`.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let manifest: Self = serde_yaml::from_str(&text)
+            .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
+        if manifest.format != FORMAT {
+            let reason = format!("found format {}, expected {FORMAT}", manifest.format);
+            return Err(Error::Manifest { path, reason });
+        }
+        Ok(manifest)
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(MANIFEST);
+        let text = serde_yaml::to_string(self)
+            .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
+        std::fs::write(&path, text).map_err(|source| Error::Io { path, source })
+    }
+}

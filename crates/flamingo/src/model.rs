@@ -1,0 +1,108 @@
+//! A packaged model, ready to write: text and windows in, text and likelihoods out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use encoder::{EncoderInput, InputShape};
+use ndarray::Array2;
+use nn::weights::Frozen;
+use serde::Serialize;
+
+use crate::manifest::{ADAPTER, ENCODER, LM};
+use crate::{Flamingo, Manifest, MediaView, Result, Vocabulary, package};
+
+/// One preprocessed window: `(n_frames, n_voxels)`.
+pub type Medium = Array2<f32>;
+
+/// How far one gated block is open; a model whose gates are all near zero does not look.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct GateOpening {
+    /// Index of the language model's block that it stands before.
+    pub block: usize,
+    /// `tanh` of the attention's gate.
+    pub attention: f64,
+    /// `tanh` of the feed-forward's gate.
+    pub feed_forward: f64,
+}
+
+/// A model with its tokenizer.
+pub struct Model {
+    pub(crate) flamingo: Flamingo,
+    pub(crate) vocabulary: Vocabulary,
+    manifest: Manifest,
+    folder: PathBuf,
+}
+
+impl Model {
+    /// Opens a package; every part must be the one it was made with.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let manifest = Manifest::read(folder)?;
+        package::check_parts(folder, &manifest)?;
+        let pretrained = lm::open(&folder.join(LM), DType::F32)?;
+        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
+        let adapter = Frozen::open(&folder.join(ADAPTER))?;
+        let encoder = Frozen::open(&folder.join(ENCODER))?;
+        let flamingo = Flamingo::new(
+            &manifest.config,
+            manifest.input,
+            pretrained.lm,
+            vocabulary.n_special,
+            encoder.builder(DType::F32),
+            adapter.builder(DType::F32),
+        )?;
+        adapter.all_used()?;
+        encoder.all_used()?;
+        Ok(Self { flamingo, vocabulary, manifest, folder: folder.to_owned() })
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The package's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The gated blocks' openings.
+    pub fn gates(&self) -> Result<Vec<GateOpening>> {
+        let openings = self.flamingo.gate_openings()?.into_iter();
+        Ok(openings
+            .map(|(block, attention, feed_forward)| GateOpening { block, attention, feed_forward })
+            .collect())
+    }
+
+    /// The scans of a batch of texts; absent when no text has one.
+    pub(crate) fn look(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
+        let input = encoder_input(media, self.manifest.input)?;
+        input.map(|input| Ok(self.flamingo.look(&input)?)).transpose()
+    }
+}
+
+/// Stacks the scans of a batch, `(batch, n_media, 1, n_frames, n_voxels)`; rows with fewer scans
+/// than the longest are filled with zeros, which their text never sees. Absent: no row has any.
+pub(crate) fn encoder_input(
+    media: &[&[Arc<Medium>]],
+    input: InputShape,
+) -> Result<Option<EncoderInput>> {
+    let InputShape { n_frames, n_voxels } = input;
+    let most = media.iter().map(|row| row.len()).max().unwrap_or(0);
+    if most == 0 {
+        return Ok(None);
+    }
+    let mut values = Vec::with_capacity(media.len() * most * n_frames * n_voxels);
+    for row in media {
+        for window in *row {
+            if window.dim() != (n_frames, n_voxels) {
+                let expected = (n_frames, n_voxels);
+                return Err(crate::Error::Window { found: window.dim(), expected });
+            }
+            values.extend(window.iter());
+        }
+        values.resize(values.len() + (most - row.len()) * n_frames * n_voxels, 0.);
+    }
+    let shape = (media.len(), most, 1, n_frames, n_voxels);
+    Ok(Some(EncoderInput { values: Tensor::from_vec(values, shape, &Device::Cpu)? }))
+}

@@ -1,0 +1,240 @@
+//! Perceiver resampler: any number of encoder tokens in, a fixed number of latents out.
+//!
+//! Alayrac et al. 2022, "Flamingo", section 3.1.1. Learned latents query the concatenation of the
+//! encoder tokens and themselves, `depth` times; the output length never depends on the scan.
+//!
+//! ```text
+//! tokens (batch, n_media, n_windows, n_tokens, dim) ─┐ windows joined
+//!                                                    ├─ [attend, feed forward] × depth ─ norm ─ latents
+//! latents (n_latents, dim) ──────────────────────────┘               (batch, n_media, n_latents, dim)
+//! ```
+//! Tensor names and arithmetic are those of OpenFlamingo's `PerceiverResampler`.
+
+use candle_core::{D, DType, Module, Result, Tensor, bail};
+use candle_nn::{Init, VarBuilder};
+use encoder::Tokens;
+use nn::{FeedForward, KeyMask, LayerNorm, Linear, Mask, attention, merge_heads, split_heads};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many latents summarise one scan, and how hard they look at it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResamplerConfig {
+    /// Latents per scan; the language model sees exactly this many.
+    pub n_latents: usize,
+    /// Attention and feed-forward pairs.
+    pub depth: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Hidden width of the feed-forward, as a multiple of the token width.
+    pub ff_mult: usize,
+    /// Learned embeddings for the scan's place in the text, for at most this many scans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_num_media: Option<usize>,
+    /// Learned embeddings for a window's place in its scan, for at most this many windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_num_frames: Option<usize>,
+}
+
+/// Learned latents that read a scan's tokens. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct PerceiverResampler {
+    latents: Tensor,
+    frame_embs: Option<Tensor>,
+    media_time_embs: Option<Tensor>,
+    layers: Vec<(PerceiverAttention, FeedForward)>,
+    norm: LayerNorm,
+}
+
+impl PerceiverResampler {
+    /// `dim` is the width of the encoder's tokens, and of the latents.
+    pub fn new(config: &ResamplerConfig, dim: usize, vb: VarBuilder) -> Result<Self> {
+        let unit = Init::Randn { mean: 0., stdev: 1. };
+        let places = |n: Option<usize>, name, shape: fn(usize, usize) -> Vec<usize>| {
+            n.map(|n| vb.get_with_hints(shape(n, dim), name, unit)).transpose()
+        };
+        Ok(Self {
+            latents: vb.get_with_hints((config.n_latents, dim), "latents", unit)?,
+            frame_embs: places(config.max_num_frames, "frame_embs", |n, dim| vec![n, dim])?,
+            media_time_embs: places(config.max_num_media, "media_time_embs", |n, dim| {
+                vec![n, 1, dim]
+            })?,
+            layers: (0..config.depth)
+                .map(|idx| {
+                    let vb = vb.pp("layers").pp(idx);
+                    let attention = PerceiverAttention::new(config, dim, vb.pp(0))?;
+                    Ok((attention, FeedForward::new(dim, config.ff_mult, vb.pp(1))?))
+                })
+                .collect::<Result<_>>()?,
+            norm: LayerNorm::new(dim, 1e-5, vb.pp("norm"))?,
+        })
+    }
+
+    /// Tokens `(batch, n_media, n_windows, n_tokens, dim)` to latents `(batch, n_media, n_latents,
+    /// dim)`; tokens that their mask calls unreal are not attended to.
+    pub fn forward(&self, tokens: &Tokens) -> Result<Tensor> {
+        let (batch, n_media, n_windows, n_tokens, dim) = tokens.values.dims5()?;
+        let mut xs = tokens.values.clone();
+        if let Some(places) = &self.frame_embs {
+            let places = first_rows(places, n_windows, "windows of a scan", "max_num_frames")?;
+            xs = xs.broadcast_add(&places.reshape((n_windows, 1, dim))?)?;
+        }
+        let mut xs = xs.reshape((batch, n_media, n_windows * n_tokens, dim))?;
+        if let Some(places) = &self.media_time_embs {
+            xs = xs.broadcast_add(&first_rows(places, n_media, "scans", "max_num_media")?)?;
+        }
+        let xs = xs.reshape((batch * n_media, n_windows * n_tokens, dim))?;
+
+        let n_latents = self.latents.dim(0)?;
+        let mask = tokens.mask.as_ref().map(|mask| key_mask(mask, n_latents)).transpose()?;
+        let mut latents = self.latents.unsqueeze(0)?.repeat((batch * n_media, 1, 1))?;
+        for (attention, feed_forward) in &self.layers {
+            latents = (attention.forward(&xs, &latents, mask.as_ref())? + &latents)?;
+            latents = (latents.apply(feed_forward)? + &latents)?;
+        }
+        latents.apply(&self.norm)?.reshape((batch, n_media, n_latents, dim))
+    }
+}
+
+fn first_rows(rows: &Tensor, n: usize, what: &str, field: &str) -> Result<Tensor> {
+    let max = rows.dim(0)?;
+    if n > max {
+        bail!("{n} {what}, but this resampler was made for {field} = {max}")
+    }
+    rows.narrow(0, 0, n)
+}
+
+/// Real tokens and all latents may be seen, by every latent alike.
+fn key_mask(mask: &Tensor, n_latents: usize) -> Result<Mask> {
+    let (batch, n_media, n_windows, n_tokens) = mask.dims4()?;
+    let real = mask.to_dtype(DType::U8)?.reshape((batch * n_media, n_windows * n_tokens))?;
+    let mut allowed = Vec::new();
+    for row in real.to_vec2::<u8>()? {
+        for _ in 0..n_latents {
+            allowed.extend(row.iter().map(|&real| real != 0));
+            allowed.extend(std::iter::repeat_n(true, n_latents));
+        }
+    }
+    let n_keys = n_windows * n_tokens + n_latents;
+    Mask::new(KeyMask { allowed, silent: None, n_queries: n_latents, n_keys })
+}
+
+#[derive(Clone, Debug)]
+struct PerceiverAttention {
+    norm_media: LayerNorm,
+    norm_latents: LayerNorm,
+    to_q: Linear,
+    to_kv: Linear,
+    to_out: Linear,
+    n_heads: usize,
+    head_dim: usize,
+}
+
+impl PerceiverAttention {
+    fn new(config: &ResamplerConfig, dim: usize, vb: VarBuilder) -> Result<Self> {
+        let ResamplerConfig { n_heads, head_dim, .. } = *config;
+        let inner = n_heads * head_dim;
+        Ok(Self {
+            norm_media: LayerNorm::new(dim, 1e-5, vb.pp("norm_media"))?,
+            norm_latents: LayerNorm::new(dim, 1e-5, vb.pp("norm_latents"))?,
+            to_q: Linear::new(dim, inner, vb.pp("to_q"))?,
+            to_kv: Linear::new(dim, 2 * inner, vb.pp("to_kv"))?,
+            to_out: Linear::new(inner, dim, vb.pp("to_out"))?,
+            n_heads,
+            head_dim,
+        })
+    }
+
+    /// Latents `(batch, n_latents, dim)` look at tokens `(batch, n_tokens, dim)` and at themselves.
+    fn forward(&self, tokens: &Tensor, latents: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+        let latents = self.norm_latents.forward(latents)?;
+        let context = Tensor::cat(&[&self.norm_media.forward(tokens)?, &latents], 1)?;
+        let q = split_heads(&latents.apply(&self.to_q)?, self.n_heads)?;
+        let kv = context.apply(&self.to_kv)?.chunk(2, D::Minus1)?;
+        let k = split_heads(&kv[0], self.n_heads)?;
+        let v = split_heads(&kv[1], self.n_heads)?;
+        let scale = (self.head_dim as f64).powf(-0.5);
+        merge_heads(&attention(&q, &k, &v, scale, mask)?)?.apply(&self.to_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use nn::gradcheck::{check, sample};
+    use nn::weights::Variables;
+
+    const CONFIG: ResamplerConfig = ResamplerConfig {
+        n_latents: 3,
+        depth: 2,
+        n_heads: 2,
+        head_dim: 4,
+        ff_mult: 2,
+        max_num_media: Some(2),
+        max_num_frames: Some(2),
+    };
+
+    fn resampler(config: &ResamplerConfig) -> Result<(PerceiverResampler, Variables)> {
+        let variables = Variables::default();
+        let vb = variables.builder(3, DType::F64);
+        Ok((PerceiverResampler::new(config, 6, vb.pp("perceiver"))?, variables))
+    }
+
+    fn gap(a: &Tensor, b: &Tensor) -> Result<f64> {
+        (a - b)?.abs()?.max_all()?.to_scalar()
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() -> Result<()> {
+        let (resampler, variables) = resampler(&CONFIG)?;
+        let tokens = sample("tokens", (1, 2, 2, 3, 6))?;
+        let target = sample("target", (1, 2, 3, 6))?;
+        let named = variables.all();
+        let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+        assert_eq!(vars.len(), 3 + 2 * 11 + 2);
+        vars.push(("tokens", &tokens));
+        check(&vars, || {
+            let tokens = Tokens { values: tokens.as_tensor().clone(), mask: None };
+            (resampler.forward(&tokens)? * target.as_tensor())?.sum_all()
+        })
+    }
+
+    #[test]
+    fn any_number_of_tokens_gives_the_same_number_of_latents() -> Result<()> {
+        let (resampler, _) = resampler(&CONFIG)?;
+        for n in [1, 6, 33] {
+            let values = sample("tokens", (1, 1, 1, n, 6))?.as_tensor().clone();
+            let latents = resampler.forward(&Tokens { values, mask: None })?;
+            assert_eq!(latents.dims(), [1, 1, 3, 6]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn unreal_tokens_cannot_matter_and_an_all_real_mask_changes_nothing() -> Result<()> {
+        let (resampler, _) = resampler(&CONFIG)?;
+        let values = sample("tokens", (1, 1, 1, 4, 6))?.as_tensor().clone();
+        let mask = |flags: [u8; 4]| Tensor::from_slice(&flags, (1, 1, 1, 4), &Device::Cpu);
+        let plain = resampler.forward(&Tokens { values: values.clone(), mask: None })?;
+        let all = Tokens { values: values.clone(), mask: Some(mask([1; 4])?) };
+        assert_eq!(gap(&plain, &resampler.forward(&all)?)?, 0.);
+        let three = values.narrow(3, 0, 3)?;
+        let padded = Tokens { values, mask: Some(mask([1, 1, 1, 0])?) };
+        let alone = resampler.forward(&Tokens { values: three, mask: None })?;
+        assert!(gap(&alone, &resampler.forward(&padded)?)? < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn more_windows_than_the_resampler_was_made_for_are_refused() -> Result<()> {
+        let (resampler, _) = resampler(&CONFIG)?;
+        let values = sample("tokens", (1, 1, 3, 4, 6))?.as_tensor().clone();
+        let error = resampler.forward(&Tokens { values, mask: None }).unwrap_err().to_string();
+        assert!(error.contains("max_num_frames = 2"), "{error}");
+        Ok(())
+    }
+}

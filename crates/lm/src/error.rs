@@ -1,0 +1,37 @@
+//! What can go wrong with a language model's files.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A `config.json` that cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        reason: String,
+    },
+    /// A `tokenizer.json` that cannot be understood, or a text that it cannot encode.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// Weights that do not fit.
+    #[error(transparent)]
+    Weights(#[from] nn::Error),
+    /// A tensor operation that failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,154 @@
+//! Text to ids and back, through Hugging Face's `tokenizer.json`.
+
+use std::ops::Range;
+use std::path::Path;
+
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::{AddedToken, ModelWrapper};
+
+use crate::{Error, Result};
+
+/// The end-of-text token of the tokenizers that this project trains.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// A tokenizer read from `tokenizer.json`.
+#[derive(Clone, Debug)]
+pub struct Tokenizer(tokenizers::Tokenizer);
+
+/// A text as ids, with the byte range that each id came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Byte ranges in the encoded text.
+    pub ranges: Vec<Range<usize>>,
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Tokenizer(error.to_string())
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| failed(format!("{}: {error}", path.display())))?;
+        Ok(Self(tokenizer))
+    }
+
+    /// Ids that the file knows, special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.0.get_vocab_size(true)
+    }
+
+    /// The id of a token's exact text.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.0.token_to_id(token)
+    }
+
+    /// Adds special tokens after the last id, in the given order, unless they exist.
+    pub fn add_special(&mut self, tokens: &[&str]) -> Result<()> {
+        let tokens = tokens.iter().map(|token| AddedToken::from(*token, true));
+        self.0.add_special_tokens(tokens).map(|_| ()).map_err(failed)
+    }
+
+    /// Whether the file declares a padding token.
+    pub fn has_pad(&self) -> bool {
+        self.0.get_padding().is_some() || ["<pad>", "<PAD>"].iter().any(|t| self.id(t).is_some())
+    }
+
+    /// Ids of a text, with what the file puts before or after every text.
+    pub fn encode(&self, text: &str) -> Result<Encoded> {
+        self.encoded(text, true)
+    }
+
+    /// Ids of a text that continues another: nothing put before it.
+    pub fn encode_rest(&self, text: &str) -> Result<Encoded> {
+        self.encoded(text, false)
+    }
+
+    fn encoded(&self, text: &str, specials: bool) -> Result<Encoded> {
+        let encoding = self.0.encode(text, specials).map_err(failed)?;
+        Ok(Encoded {
+            ids: encoding.get_ids().to_vec(),
+            ranges: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
+        })
+    }
+
+    /// The text of ids, special tokens left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.0.decode(ids, true).map_err(failed)
+    }
+}
+
+/// Trains a byte-level BPE tokenizer of `vocab_size` ids and writes it as `tokenizer.json`.
+///
+/// Id 0 is [`END_OF_TEXT`]; the 256 bytes follow, so that no text is ever unknown.
+pub fn train_bpe(texts: &[String], vocab_size: usize, path: &Path) -> Result<Tokenizer> {
+    let mut trainer: TrainerWrapper = BpeTrainerBuilder::new()
+        .vocab_size(vocab_size)
+        .show_progress(false)
+        .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build()
+        .into();
+    let mut tokenizer = tokenizers::Tokenizer::new(ModelWrapper::from(BPE::default()));
+    let bytes = ByteLevel::default().add_prefix_space(false);
+    tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
+    tokenizer.train(&mut trainer, texts.iter()).map_err(failed)?;
+    tokenizer.save(path, true).map_err(failed)?;
+    Tokenizer::open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trained() -> (tempfile::TempDir, Tokenizer) {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = vec!["Findings: the pattern fits viewing of faces.".to_owned(); 8];
+        let path = folder.path().join("tokenizer.json");
+        let tokenizer = train_bpe(&texts, 300, &path).unwrap();
+        (folder, tokenizer)
+    }
+
+    #[test]
+    fn any_text_comes_back_and_ranges_cover_it() -> Result<()> {
+        let (_folder, tokenizer) = trained();
+        for text in ["viewing of faces", "Ünïcode – 2.5 s\n", ""] {
+            let encoded = tokenizer.encode(text)?;
+            assert_eq!(tokenizer.decode(&encoded.ids)?, text);
+        }
+        let text = "viewing of faces.";
+        let encoded = tokenizer.encode(text)?;
+        let faces = text.find("faces").unwrap();
+        let hit = encoded.ranges.iter().any(|range| range.start <= faces && faces < range.end);
+        assert!(hit, "{encoded:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn special_tokens_are_appended_in_order_and_skipped_when_decoding() -> Result<()> {
+        let (_folder, mut tokenizer) = trained();
+        let n = tokenizer.vocab_size() as u32;
+        tokenizer.add_special(&["<|endofchunk|>", "<image>"])?;
+        assert_eq!(tokenizer.id("<|endofchunk|>"), Some(n));
+        assert_eq!(tokenizer.id("<image>"), Some(n + 1));
+        let encoded = tokenizer.encode("<image>faces<|endofchunk|>")?;
+        assert_eq!((encoded.ids[0], *encoded.ids.last().unwrap()), (n + 1, n));
+        assert_eq!(tokenizer.decode(&encoded.ids)?, "faces");
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_is_no_tokenizer_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{}").unwrap();
+        let error = Tokenizer::open(file.path()).unwrap_err().to_string();
+        assert!(error.contains(&file.path().display().to_string()), "{error}");
+    }
+}

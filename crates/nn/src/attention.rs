@@ -1,0 +1,186 @@
+//! Softmax attention over heads, with the mask of Flamingo's cross-attention.
+
+use std::sync::Arc;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+pub use kernels::KeyMask;
+
+use crate::op::{Elem, by_dtype, filled, slice, with_slice};
+
+/// Which keys each query may see, cheap to clone; see [`KeyMask`].
+#[derive(Clone, Debug)]
+pub struct Mask(Arc<KeyMask>);
+
+impl Mask {
+    /// Checks that the lengths agree and shares the mask.
+    pub fn new(mask: KeyMask) -> Result<Self> {
+        let batch = mask.allowed.len() / (mask.n_queries * mask.n_keys).max(1);
+        let whole = mask.allowed.len() == batch * mask.n_queries * mask.n_keys
+            && mask.silent.as_ref().is_none_or(|s| s.len() == batch * mask.n_queries);
+        if !whole {
+            bail!("an attention mask's length is no multiple of its queries and keys")
+        }
+        Ok(Self(Arc::new(mask)))
+    }
+
+    /// `(batch, n_queries, n_keys)`.
+    pub fn dims(&self) -> (usize, usize, usize) {
+        let (queries, keys) = (self.0.n_queries, self.0.n_keys);
+        (self.0.allowed.len() / (queries * keys), queries, keys)
+    }
+}
+
+/// `softmax(q kᵀ · scale) v`.
+///
+/// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_heads, n_keys,
+/// head_dim)`, result as the queries. The scale multiplies the queries before the product, as in
+/// OpenFlamingo.
+pub fn attention(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    scale: f64,
+    mask: Option<&Mask>,
+) -> Result<Tensor> {
+    let keys = keys.transpose(2, 3)?.contiguous()?;
+    let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
+    softmax(&scores, mask)?.matmul(&values.contiguous()?)
+}
+
+/// `(batch, n_tokens, n_heads · head_dim)` to `(batch, n_heads, n_tokens, head_dim)`.
+pub fn split_heads(xs: &Tensor, n_heads: usize) -> Result<Tensor> {
+    let (batch, n_tokens, dim) = xs.dims3()?;
+    xs.reshape((batch, n_tokens, n_heads, dim / n_heads))?.transpose(1, 2)?.contiguous()
+}
+
+/// `(batch, n_heads, n_tokens, head_dim)` to `(batch, n_tokens, n_heads · head_dim)`.
+pub fn merge_heads(xs: &Tensor) -> Result<Tensor> {
+    xs.transpose(1, 2)?.contiguous()?.flatten_from(D::Minus2)
+}
+
+/// Softmax over the keys of scores `(batch, n_heads, n_queries, n_keys)`.
+fn softmax(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+    let (batch, n_heads, n_queries, n_keys) = scores.dims4()?;
+    if let Some(mask) = mask
+        && mask.dims() != (batch, n_queries, n_keys)
+    {
+        bail!("attention scores {:?} do not fit a mask {:?}", scores.dims(), mask.dims())
+    }
+    if scores.device().is_cpu() {
+        let mask = mask.map(|mask| mask.0.clone());
+        scores.contiguous()?.apply_op1(SoftmaxOp { n_heads, n_keys, mask })
+    } else {
+        composed(scores, mask)
+    }
+}
+
+/// The same from candle's own operations, for devices without our kernels.
+fn composed(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+    let Some(mask) = mask else { return candle_nn::ops::softmax(scores, D::Minus1) };
+    let (batch, n_queries, n_keys) = mask.dims();
+    let flags = |flags: &[bool], shape| {
+        let flags: Vec<u8> = flags.iter().map(|&flag| u8::from(flag)).collect();
+        Tensor::from_vec(flags, shape, scores.device())
+    };
+    let allowed = flags(&mask.0.allowed, Shape::from((batch, 1, n_queries, n_keys)))?;
+    let lowest = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
+    let scores = allowed
+        .broadcast_as(scores.shape())?
+        .where_cond(scores, &lowest.to_dtype(scores.dtype())?)?;
+    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
+    let Some(silent) = &mask.0.silent else { return Ok(weights) };
+    let silent = flags(silent, Shape::from((batch, 1, n_queries, 1)))?;
+    silent.broadcast_as(weights.shape())?.where_cond(&weights.zeros_like()?, &weights)
+}
+
+struct SoftmaxOp {
+    n_heads: usize,
+    n_keys: usize,
+    mask: Option<Arc<KeyMask>>,
+}
+
+impl CustomOp1 for SoftmaxOp {
+    fn name(&self) -> &'static str {
+        "masked_softmax"
+    }
+
+    fn cpu_fwd(&self, scores: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let out = by_dtype!(scores.dtype(), T => {
+            let scores = slice::<T>(scores, layout)?;
+            let mut weights = vec![0. as T; scores.len()];
+            kernels::softmax(scores, self.n_keys, self.n_heads, self.mask.as_deref(), &mut weights);
+            <T as candle_core::WithDType>::to_cpu_storage_owned(weights)
+        });
+        Ok((out, layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, weights: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        fn run<T: Elem>(op: &SoftmaxOp, weights: &Tensor, grad: &Tensor) -> Result<Tensor> {
+            let mask = op.mask.as_deref();
+            with_slice::<T, _>(weights, |w| {
+                with_slice::<T, _>(grad, |dw| {
+                    filled::<T>(weights, |ds| {
+                        kernels::softmax_backward(w, dw, op.n_keys, op.n_heads, mask, ds);
+                    })
+                })
+            })??
+        }
+        let grad = grad.contiguous()?;
+        Ok(Some(by_dtype!(weights.dtype(), T => run::<T>(self, weights, &grad)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::{check, sample};
+
+    /// Two batch items, three queries, four keys: one query sees nothing, one is silent.
+    fn mask() -> Result<Mask> {
+        let mut allowed = vec![true; 2 * 3 * 4];
+        allowed[..4].fill(false);
+        allowed[5] = false;
+        let mut silent = vec![false; 6];
+        silent[4] = true;
+        Mask::new(KeyMask { allowed, silent: Some(silent), n_queries: 3, n_keys: 4 })
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() -> Result<()> {
+        let q = sample("q", (2, 2, 3, 5))?;
+        let (k, v) = (sample("k", (2, 2, 4, 5))?, sample("v", (2, 2, 4, 5))?);
+        let mask = mask()?;
+        for mask in [None, Some(&mask)] {
+            check(&[("q", &q), ("k", &k), ("v", &v)], || {
+                attention(&q, &k, &v, 0.4, mask)?.sqr()?.sum_all()
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_kernel_equals_the_composed_form() -> Result<()> {
+        let scores = sample("s", (2, 2, 3, 4))?;
+        let mask = mask()?;
+        for mask in [None, Some(&mask)] {
+            let gap = (softmax(&scores, mask)? - composed(&scores, mask)?)?.abs()?.max_all()?;
+            assert!(gap.to_scalar::<f64>()? < 1e-14);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn splitting_and_merging_heads_is_the_identity() -> Result<()> {
+        let xs = sample("x", (2, 3, 8))?;
+        let back = merge_heads(&split_heads(&xs, 4)?)?;
+        assert_eq!(back.to_vec3::<f64>()?, xs.to_vec3::<f64>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_mask_of_another_shape_is_an_error() -> Result<()> {
+        assert!(softmax(&*sample("s", (2, 2, 3, 5))?, Some(&mask()?)).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! Layer norm and RMS norm with gradients for input and parameters.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{
+    CpuStorage, CustomOp2, CustomOp3, D, Layout, Module, Result, Shape, Tensor, bail,
+};
+use candle_nn::{Init, VarBuilder};
+
+use crate::op::{Elem, by_dtype, filled, slice, with_slice};
+
+/// Layer norm over the last dimension: weight and bias, biased variance (Ba et al. 2016).
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Reads `weight` and `bias`, `(dim)` each; `eps` is 1e-5 in the whole Flamingo adapter.
+    pub fn new(dim: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get_with_hints(dim, "weight", Init::Const(1.))?,
+            bias: vb.get_with_hints(dim, "bias", Init::Const(0.))?,
+            eps,
+        })
+    }
+
+    fn composed(&self, xs: &Tensor) -> Result<Tensor> {
+        let centred = xs.broadcast_sub(&xs.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        centred
+            .broadcast_div(&(variance + self.eps)?.sqrt()?)?
+            .broadcast_mul(&self.weight)?
+            .broadcast_add(&self.bias)
+    }
+}
+
+impl Module for LayerNorm {
+    /// `(…, dim)` to the same shape.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        if !xs.device().is_cpu() {
+            return self.composed(xs);
+        }
+        xs.contiguous()?.apply_op3(&self.weight, &self.bias, LayerNormOp(self.eps))
+    }
+}
+
+/// RMS norm over the last dimension: weight, no bias (Zhang and Sennrich 2019).
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    weight: Tensor,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// Reads `weight`, `(dim)`.
+    pub fn new(dim: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        Ok(Self { weight: vb.get_with_hints(dim, "weight", Init::Const(1.))?, eps })
+    }
+
+    fn composed(&self, xs: &Tensor) -> Result<Tensor> {
+        let square = xs.sqr()?.mean_keepdim(D::Minus1)?;
+        xs.broadcast_div(&(square + self.eps)?.sqrt()?)?.broadcast_mul(&self.weight)
+    }
+}
+
+impl Module for RmsNorm {
+    /// `(…, dim)` to the same shape.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        if !xs.device().is_cpu() {
+            return self.composed(xs);
+        }
+        xs.contiguous()?.apply_op2(&self.weight, RmsNormOp(self.eps))
+    }
+}
+
+/// A row kernel divides by the weight's length, so the shapes are checked before it runs.
+fn check_dim(layout: &Layout, weight: &Layout) -> Result<()> {
+    if layout.dims().last() != Some(&weight.shape().elem_count()) {
+        bail!("a norm over {:?} was given tokens of shape {:?}", weight.dims(), layout.dims())
+    }
+    Ok(())
+}
+
+struct LayerNormOp(f64);
+
+impl CustomOp3 for LayerNormOp {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        xs_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        check_dim(xs_layout, weight_layout)?;
+        let out = by_dtype!(xs.dtype(), T => {
+            let xs = slice::<T>(xs, xs_layout)?;
+            let mut ys = vec![0. as T; xs.len()];
+            let weight = slice(weight, weight_layout)?;
+            kernels::layer_norm(xs, weight, slice(bias, bias_layout)?, self.0, &mut ys);
+            <T as candle_core::WithDType>::to_cpu_storage_owned(ys)
+        });
+        Ok((out, xs_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        xs: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        dys: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (xs, dys) = (xs.contiguous()?, dys.contiguous()?);
+        let trainable = weight.track_op() || bias.track_op();
+        by_dtype!(xs.dtype(), T => {
+            let (dxs, both) = norm_backward::<T, _>(&xs, weight, &dys, |x, w, dy, dx| {
+                kernels::layer_norm_backward(x, w, dy, self.0, dx, trainable)
+            })?;
+            let Some((dweight, dbias)) = both else { return Ok((Some(dxs), None, None)) };
+            let like = |values| Tensor::from_vec(values, weight.shape(), weight.device());
+            Ok((Some(dxs), Some(like(dweight)?), Some(like(dbias)?)))
+        })
+    }
+}
+
+struct RmsNormOp(f64);
+
+impl CustomOp2 for RmsNormOp {
+    fn name(&self) -> &'static str {
+        "rms_norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        xs: &CpuStorage,
+        xs_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        check_dim(xs_layout, weight_layout)?;
+        let out = by_dtype!(xs.dtype(), T => {
+            let xs = slice::<T>(xs, xs_layout)?;
+            let mut ys = vec![0. as T; xs.len()];
+            kernels::rms_norm(xs, slice(weight, weight_layout)?, self.0, &mut ys);
+            <T as candle_core::WithDType>::to_cpu_storage_owned(ys)
+        });
+        Ok((out, xs_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        xs: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        dys: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (xs, dys) = (xs.contiguous()?, dys.contiguous()?);
+        by_dtype!(xs.dtype(), T => {
+            let (dxs, dweight) = norm_backward::<T, _>(&xs, weight, &dys, |x, w, dy, dx| {
+                kernels::rms_norm_backward(x, w, dy, self.0, dx, weight.track_op())
+            })?;
+            let dweight = dweight
+                .map(|values| Tensor::from_vec(values, weight.shape(), weight.device()))
+                .transpose()?;
+            Ok((Some(dxs), dweight))
+        })
+    }
+}
+
+/// Runs a norm's backward kernel over the data of `(xs, weight, dys)`.
+fn norm_backward<T: Elem, R>(
+    xs: &Tensor,
+    weight: &Tensor,
+    dys: &Tensor,
+    kernel: impl FnOnce(&[T], &[T], &[T], &mut [T]) -> R,
+) -> Result<(Tensor, R)> {
+    let mut rest = None;
+    let dxs = with_slice::<T, _>(xs, |x| {
+        with_slice::<T, _>(weight, |w| {
+            with_slice::<T, _>(dys, |dy| filled::<T>(xs, |dx| rest = Some(kernel(x, w, dy, dx))))
+        })
+    })????;
+    Ok((dxs, rest.expect("the kernel ran")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::{check, sample};
+    use candle_core::DType;
+
+    #[test]
+    fn gradients_match_finite_differences() -> Result<()> {
+        let (xs, weight, bias) = (sample("x", (2, 3, 5))?, sample("w", 5)?, sample("b", 5)?);
+        let target = sample("t", (2, 3, 5))?;
+        let norm = LayerNorm {
+            weight: weight.as_tensor().clone(),
+            bias: bias.as_tensor().clone(),
+            eps: 1e-5,
+        };
+        check(&[("x", &xs), ("weight", &weight), ("bias", &bias)], || {
+            (norm.forward(&xs)? * target.as_tensor())?.sum_all()
+        })?;
+        let norm = RmsNorm { weight: weight.as_tensor().clone(), eps: 1e-5 };
+        check(&[("x", &xs), ("weight", &weight)], || {
+            (norm.forward(&xs)? * target.as_tensor())?.sum_all()
+        })
+    }
+
+    #[test]
+    fn the_kernel_equals_the_composed_form() -> Result<()> {
+        let xs = sample("x", (4, 16))?.to_dtype(DType::F32)?;
+        let weight = sample("w", 16)?.to_dtype(DType::F32)?;
+        let norm = LayerNorm { weight: weight.clone(), bias: weight.clone(), eps: 1e-5 };
+        let gap = (norm.forward(&xs)? - norm.composed(&xs)?)?.abs()?.max_all()?;
+        assert!(gap.to_scalar::<f32>()? < 1e-5);
+        let norm = RmsNorm { weight, eps: 1e-5 };
+        let gap = (norm.forward(&xs)? - norm.composed(&xs)?)?.abs()?.max_all()?;
+        assert!(gap.to_scalar::<f32>()? < 1e-5);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_width_is_an_error() -> Result<()> {
+        let norm = RmsNorm { weight: sample("w", 4)?.as_tensor().clone(), eps: 1e-5 };
+        let error = norm.forward(&*sample("x", (2, 6))?).unwrap_err().to_string();
+        assert!(error.contains("[2, 6]"), "{error}");
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Rotary position embedding.
+
+use std::sync::Arc;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use kernels::RotaryTable;
+
+use crate::op::{by_dtype, slice};
+
+/// Rotations for every position up to a limit (Su et al. 2021), half-split pairs.
+#[derive(Clone, Debug)]
+pub struct Rotary(Arc<RotaryTable>);
+
+impl Rotary {
+    /// Frequencies `base^(−2i / head_dim)` for `i` in `0..head_dim / 2`.
+    pub fn new(head_dim: usize, base: f64, n_positions: usize) -> Self {
+        let frequencies: Vec<f64> =
+            (0..head_dim / 2).map(|i| base.powf(-2. * i as f64 / head_dim as f64)).collect();
+        Self::with_frequencies(&frequencies, n_positions)
+    }
+
+    /// The given inverse frequencies, for models that rescale them.
+    pub fn with_frequencies(frequencies: &[f64], n_positions: usize) -> Self {
+        Self(Arc::new(RotaryTable::new(frequencies, n_positions)))
+    }
+
+    /// Rotates `(batch, n_heads, n_tokens, head_dim)` by `positions`, `(batch, n_tokens)` row by row.
+    pub fn forward(&self, xs: &Tensor, positions: &Arc<Vec<u32>>) -> Result<Tensor> {
+        let (batch, _, n_tokens, _) = xs.dims4()?;
+        if positions.len() != batch * n_tokens {
+            bail!("{} positions for {batch} × {n_tokens} tokens", positions.len())
+        }
+        if let Some(&last) = positions.iter().max()
+            && last as usize >= self.0.n_positions()
+        {
+            bail!("position {last} lies beyond the model's {} positions", self.0.n_positions())
+        }
+        let op = RotateOp { table: self.0.clone(), positions: positions.clone(), inverse: false };
+        if xs.device().is_cpu() {
+            return xs.contiguous()?.apply_op1(op);
+        }
+        // the operation is linear: on other devices it travels through the CPU's table
+        bail!("rotary embedding has no kernel for this device yet")
+    }
+}
+
+#[derive(Clone)]
+struct RotateOp {
+    table: Arc<RotaryTable>,
+    positions: Arc<Vec<u32>>,
+    inverse: bool,
+}
+
+impl CustomOp1 for RotateOp {
+    fn name(&self) -> &'static str {
+        "rotary"
+    }
+
+    fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, n_heads, n_tokens, _) = layout.shape().dims4()?;
+        let out = by_dtype!(xs.dtype(), T => {
+            let xs = slice::<T>(xs, layout)?;
+            let mut ys = vec![0. as T; xs.len()];
+            let Self { table, positions, inverse } = self;
+            kernels::rotate(xs, table, positions, n_heads, n_tokens, *inverse, &mut ys);
+            <T as candle_core::WithDType>::to_cpu_storage_owned(ys)
+        });
+        Ok((out, layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, dys: &Tensor) -> Result<Option<Tensor>> {
+        let op = Self { inverse: !self.inverse, ..self.clone() };
+        Ok(Some(dys.contiguous()?.apply_op1_no_bwd(&op)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::{check, sample};
+    use candle_core::DType;
+
+    #[test]
+    fn gradients_match_finite_differences() -> Result<()> {
+        let (xs, target) = (sample("x", (2, 2, 3, 4))?, sample("t", (2, 2, 3, 4))?);
+        let rotary = Rotary::new(4, 100., 16);
+        let positions = Arc::new(vec![0, 1, 2, 5, 6, 7]);
+        check(&[("x", &xs)], || (rotary.forward(&xs, &positions)? * target.as_tensor())?.sum_all())
+    }
+
+    #[test]
+    fn products_of_rotated_vectors_depend_on_the_distance_alone() -> Result<()> {
+        let (q, k) = (sample("q", (1, 1, 1, 8))?, sample("k", (1, 1, 1, 8))?);
+        let rotary = Rotary::new(8, 10_000., 64);
+        let product = |at: u32, to: u32| -> Result<f64> {
+            let q = rotary.forward(&q, &Arc::new(vec![at]))?;
+            let k = rotary.forward(&k, &Arc::new(vec![to]))?;
+            (q * k)?.sum_all()?.to_scalar()
+        };
+        assert!((product(3, 7)? - product(40, 44)?).abs() < 1e-12);
+        assert!((product(3, 7)? - product(3, 8)?).abs() > 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn a_position_beyond_the_table_is_an_error() -> Result<()> {
+        let xs = sample("x", (1, 1, 1, 4))?.to_dtype(DType::F32)?;
+        assert!(Rotary::new(4, 100., 8).forward(&xs, &Arc::new(vec![8])).is_err());
+        Ok(())
+    }
+}

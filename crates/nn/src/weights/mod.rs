@@ -1,0 +1,10 @@
+//! Where a layer's tensors come from: [`Variables`] to be trained, [`Frozen`] constants from a file.
+//!
+//! Both hand out candle's `VarBuilder`, so that a layer is written once and never asks which it is.
+
+mod frozen;
+pub mod seeded;
+mod variables;
+
+pub use frozen::{Frozen, TensorInfo, list_tensors};
+pub use variables::Variables;

@@ -1,0 +1,147 @@
+//! Variables under training, created by name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+
+use super::seeded;
+use crate::Error;
+
+/// The named variables of a model under training; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(Arc<Mutex<BTreeMap<String, Var>>>);
+
+impl Variables {
+    /// A builder that creates each asked tensor once, from `(seed, name)` alone.
+    pub fn builder(&self, seed: u64, dtype: DType) -> VarBuilder<'static> {
+        let backend = Seeded { seed, variables: self.clone() };
+        VarBuilder::from_backend(Box::new(backend), dtype, Device::Cpu)
+    }
+
+    /// All variables in the order of their names.
+    pub fn all(&self) -> Vec<(String, Var)> {
+        let variables = self.0.lock().expect("no holder panics");
+        variables.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
+    }
+
+    /// Parameters in all variables.
+    pub fn n_parameters(&self) -> usize {
+        self.all().iter().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// The present values, detached.
+    pub fn tensors(&self) -> HashMap<String, Tensor> {
+        self.all().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect()
+    }
+
+    /// Replaces every value by the tensor of the same name; names and shapes must agree exactly.
+    ///
+    /// # Errors
+    /// Names `path`, where the tensors were read, and the tensor that is missing, unexpected or of
+    /// another shape.
+    pub fn assign(&self, tensors: &HashMap<String, Tensor>, path: &Path) -> crate::Result<()> {
+        let all = self.all();
+        for (name, var) in &all {
+            let Some(tensor) = tensors.get(name) else {
+                return Err(Error::Missing { path: path.to_owned(), name: name.clone() });
+            };
+            if tensor.dims() != var.dims() {
+                return Err(Error::Shape {
+                    path: path.to_owned(),
+                    name: name.clone(),
+                    found: tensor.dims().to_vec(),
+                    expected: var.dims().to_vec(),
+                });
+            }
+            var.set(&tensor.to_dtype(var.dtype())?)?;
+        }
+        let mut names: Vec<_> = tensors.keys().collect();
+        names.sort();
+        match names.into_iter().find(|name| all.iter().all(|(known, _)| known != *name)) {
+            Some(name) => Err(Error::Unexpected { path: path.to_owned(), name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Seeded {
+    seed: u64,
+    variables: Variables,
+}
+
+impl SimpleBackend for Seeded {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let mut variables = self.variables.0.lock().expect("no holder panics");
+        if let Some(var) = variables.get(name) {
+            if var.shape() != &shape {
+                bail!("{name}: asked for {shape:?}, made as {:?}", var.shape())
+            }
+            return Ok(var.as_tensor().clone());
+        }
+        let values = seeded::initial(self.seed, name, shape.elem_count(), init)?;
+        let var = Var::from_tensor(&Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)?;
+        let tensor = var.as_tensor().clone();
+        variables.insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        bail!("{name}: a new tensor needs a shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Linear;
+
+    #[test]
+    fn the_order_of_construction_does_not_matter() -> Result<()> {
+        let (first, second) = (Variables::default(), Variables::default());
+        let (a, b) = (first.builder(7, DType::F32), second.builder(7, DType::F32));
+        (Linear::new(3, 4, a.pp("one"))?, Linear::new(3, 4, a.pp("two"))?);
+        (Linear::new(3, 4, b.pp("two"))?, Linear::new(3, 4, b.pp("one"))?);
+        for ((name, x), (_, y)) in first.all().iter().zip(second.all()) {
+            assert_eq!(x.to_vec2::<f32>()?, y.to_vec2::<f32>()?, "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn assigning_is_strict() -> crate::Result<()> {
+        let variables = Variables::default();
+        Linear::new(2, 2, variables.builder(1, DType::F32).pp("a"))?;
+        let path = Path::new("adapter.safetensors");
+        let message = |tensors: &[(&str, (usize, usize))]| {
+            let tensors = tensors
+                .iter()
+                .map(|(name, shape)| {
+                    let zeros = Tensor::zeros(*shape, DType::F32, &Device::Cpu).unwrap();
+                    ((*name).to_owned(), zeros)
+                })
+                .collect();
+            variables.assign(&tensors, path).err().map(|error| error.to_string())
+        };
+        assert_eq!(message(&[("a.weight", (2, 2))]), None);
+        assert!(message(&[]).unwrap().contains("`a.weight` is missing"));
+        assert!(message(&[("a.weight", (2, 3))]).unwrap().contains("[2, 3]"));
+        let extra = message(&[("a.weight", (2, 2)), ("b.weight", (1, 1))]);
+        assert!(extra.unwrap().contains("`b.weight` belongs to no part"));
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! What can stop a training.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The observer asked to stop; the state is saved, a new call goes on from there.
+    #[error("stopped after step {step}; the state is saved")]
+    Interrupted {
+        /// Steps done.
+        step: usize,
+    },
+    /// Training data that cannot be trained on.
+    #[error("{0}")]
+    Data(String),
+    /// A loss that is no number.
+    #[error("the loss is not finite at step {step}: lower the learning rate")]
+    Diverged {
+        /// The step.
+        step: usize,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint that cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        reason: String,
+    },
+    /// A model that cannot be built, read or written.
+    #[error(transparent)]
+    Flamingo(#[from] flamingo::Error),
+    /// A language model that cannot be read or written.
+    #[error(transparent)]
+    Lm(#[from] lm::Error),
+    /// Weights that do not fit.
+    #[error(transparent)]
+    Weights(#[from] nn::Error),
+    /// A tensor operation that failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

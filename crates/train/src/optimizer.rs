@@ -1,0 +1,209 @@
+//! `AdamW` over named variables, with gradient clipping and a running average of the weights.
+
+use std::collections::HashMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor, Var};
+use kernels::AdamW;
+
+/// A variable with its place in the optimizer.
+struct Slot {
+    name: String,
+    var: Var,
+    lr_scale: f64,
+    weight_decay: f64,
+    values: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
+    average: Vec<f32>,
+}
+
+/// The optimizer's state: all that a checkpoint must hold.
+pub(crate) struct Optimizer {
+    slots: Vec<Slot>,
+    clip_norm: f64,
+    averaging: f64,
+    step: usize,
+}
+
+impl Optimizer {
+    /// `group` gives each name its learning-rate scale and weight decay. `averaging` is the decay of
+    /// the running average of the weights (0: the last weights are the average).
+    pub(crate) fn new(
+        vars: Vec<(String, Var)>,
+        clip_norm: f64,
+        averaging: f64,
+        group: impl Fn(&str) -> (f64, f64),
+    ) -> Result<Self> {
+        let slots = vars
+            .into_iter()
+            .map(|(name, var)| {
+                let values = var.flatten_all()?.to_vec1::<f32>()?;
+                let (lr_scale, weight_decay) = group(&name);
+                Ok(Slot {
+                    name,
+                    lr_scale,
+                    weight_decay,
+                    first: vec![0.; values.len()],
+                    second: vec![0.; values.len()],
+                    average: values.clone(),
+                    values,
+                    var,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { slots, clip_norm, averaging, step: 0 })
+    }
+
+    /// Steps taken.
+    pub(crate) fn step(&self) -> usize {
+        self.step
+    }
+
+    /// One update; a variable without a gradient stays.
+    pub(crate) fn update(&mut self, grads: &GradStore, lr: f64) -> Result<()> {
+        let grads = self
+            .slots
+            .iter()
+            .map(|slot| {
+                let grad = grads.get(&slot.var);
+                grad.map(|grad| grad.flatten_all()?.to_vec1::<f32>()).transpose()
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let squares = grads.iter().flatten().flatten().map(|&g| f64::from(g) * f64::from(g));
+        let norm = squares.sum::<f64>().sqrt();
+        let grad_scale = if norm > self.clip_norm { self.clip_norm / norm } else { 1. };
+        self.step += 1;
+        let keep = self.averaging.min(self.step as f64 / (self.step + 9) as f64);
+        for (slot, grad) in self.slots.iter_mut().zip(grads) {
+            if let Some(grad) = grad {
+                let adamw = AdamW {
+                    lr: lr * slot.lr_scale,
+                    beta1: 0.9,
+                    beta2: 0.999,
+                    eps: 1e-8,
+                    weight_decay: slot.weight_decay,
+                };
+                let step = self.step as u32;
+                let Slot { values, first, second, .. } = slot;
+                kernels::adamw(&adamw, step, grad_scale, values, &grad, first, second);
+                slot.write(&slot.values)?;
+            }
+            for (average, &value) in slot.average.iter_mut().zip(&slot.values) {
+                *average = (keep * f64::from(*average) + (1. - keep) * f64::from(value)) as f32;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `f` with the variables at their running average, then puts the weights back.
+    pub(crate) fn averaged<R, E: From<candle_core::Error>>(
+        &self,
+        f: impl FnOnce() -> std::result::Result<R, E>,
+    ) -> std::result::Result<R, E> {
+        for slot in &self.slots {
+            slot.write(&slot.average)?;
+        }
+        let result = f();
+        for slot in &self.slots {
+            slot.write(&slot.values)?;
+        }
+        result
+    }
+
+    /// Weights, moments and averages by name, for a checkpoint.
+    pub(crate) fn state(&self) -> Result<HashMap<String, Tensor>> {
+        let mut state = HashMap::new();
+        for slot in &self.slots {
+            let parts = [
+                ("value", &slot.values),
+                ("first", &slot.first),
+                ("second", &slot.second),
+                ("average", &slot.average),
+            ];
+            for (part, values) in parts {
+                let tensor = Tensor::from_slice(values, values.len(), slot.var.device())?;
+                state.insert(format!("{part}/{}", slot.name), tensor);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Goes back to a checkpoint; absent: the name of the tensor that it lacks.
+    pub(crate) fn restore(
+        &mut self,
+        state: &HashMap<String, Tensor>,
+        step: usize,
+    ) -> Result<Option<String>> {
+        for slot in &mut self.slots {
+            let Slot { name, values, first, second, average, .. } = slot;
+            let parts =
+                [("value", values), ("first", first), ("second", second), ("average", average)];
+            for (part, values) in parts {
+                let key = format!("{part}/{name}");
+                match state.get(&key) {
+                    Some(tensor) if tensor.elem_count() == values.len() => {
+                        *values = tensor.to_dtype(DType::F32)?.to_vec1()?;
+                    }
+                    _ => return Ok(Some(key)),
+                }
+            }
+            slot.write(&slot.values)?;
+        }
+        self.step = step;
+        Ok(None)
+    }
+}
+
+impl Slot {
+    fn write(&self, values: &[f32]) -> Result<()> {
+        self.var.set(&Tensor::from_slice(values, self.var.shape(), self.var.device())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn optimizer(var: &Var) -> Optimizer {
+        Optimizer::new(vec![("w".into(), var.clone())], 1., 0.98, |_| (1., 0.)).unwrap()
+    }
+
+    fn loss(var: &Var) -> Result<Tensor> {
+        (var.as_tensor() - 3.)?.sqr()?.sum_all()
+    }
+
+    #[test]
+    fn it_walks_to_the_minimum_and_the_average_follows() -> Result<()> {
+        let var = Var::from_tensor(&Tensor::zeros(2, DType::F32, &Device::Cpu)?)?;
+        let mut optimizer = optimizer(&var);
+        for _ in 0..400 {
+            optimizer.update(&loss(&var)?.backward()?, 0.05)?;
+        }
+        let values = var.to_vec1::<f32>()?;
+        assert!((values[0] - 3.).abs() < 1e-2, "{values:?}");
+        let average = optimizer.averaged(|| var.to_vec1::<f32>())?;
+        assert!((average[0] - 3.).abs() < 0.1 && average != values);
+        assert_eq!(var.to_vec1::<f32>()?, values);
+        Ok(())
+    }
+
+    #[test]
+    fn restoring_continues_bit_for_bit() -> Result<()> {
+        let start = || Var::from_tensor(&Tensor::zeros(2, DType::F32, &Device::Cpu)?);
+        let (one, two) = (start()?, start()?);
+        let mut straight = optimizer(&one);
+        for _ in 0..5 {
+            straight.update(&loss(&one)?.backward()?, 0.05)?;
+        }
+        let state = straight.state()?;
+        straight.update(&loss(&one)?.backward()?, 0.05)?;
+        let mut resumed = optimizer(&two);
+        assert_eq!(resumed.restore(&state, 5)?, None);
+        resumed.update(&loss(&two)?.backward()?, 0.05)?;
+        assert_eq!(one.to_vec1::<f32>()?, two.to_vec1::<f32>()?);
+        assert!(resumed.restore(&HashMap::new(), 5)?.is_some());
+        Ok(())
+    }
+}

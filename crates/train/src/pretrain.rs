@@ -1,0 +1,243 @@
+//! Training a small language model from nothing, on text.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use lm::{CausalLm, END_OF_TEXT, Llama, LlamaConfig, Step};
+use nn::seeded::rng;
+use nn::weights::Variables;
+use rand::seq::SliceRandom;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::weighted_loss;
+use crate::optimizer::Optimizer;
+use crate::schedule::learning_rate;
+use crate::{Error, Observer, Progress, Result};
+
+/// Size and training of a small LLaMA-architecture language model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainConfig {
+    /// Ids of the byte-level BPE tokenizer, trained on the same text.
+    pub vocab_size: usize,
+    /// Width of a token.
+    pub dim: usize,
+    /// Blocks.
+    pub n_layers: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Hidden width of the feed-forward.
+    pub hidden_dim: usize,
+    /// Longest sequence.
+    pub n_positions: usize,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Texts in a step.
+    pub batch_size: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises.
+    pub warmup_steps: usize,
+    /// The learning rate falls along a cosine to this share of its peak.
+    pub final_lr: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of the whole gradient.
+    pub clip_norm: f64,
+    /// Texts, the last of the corpus, that are never learned and judge the model.
+    pub held_out: usize,
+    /// Steps between two looks at them.
+    pub validate_every: usize,
+}
+
+/// A finished pre-training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PretrainSummary {
+    /// Parameters of the model.
+    pub n_parameters: usize,
+    /// Ids of the tokenizer.
+    pub vocab_size: usize,
+    /// Mean loss of the last steps, in nats a token.
+    pub train_nll: f64,
+    /// Mean negative log-likelihood of the held-out texts, in nats a token.
+    pub heldout_nll: f64,
+}
+
+/// Trains a tokenizer and a model on `corpus` and writes them into `folder` as Hugging Face does.
+pub fn pretrain(
+    config: &PretrainConfig,
+    corpus: &[String],
+    seed: u64,
+    folder: &Path,
+    observer: Observer,
+) -> Result<PretrainSummary> {
+    if corpus.len() <= config.held_out || config.held_out == 0 || config.batch_size == 0 {
+        let (texts, held_out) = (corpus.len(), config.held_out);
+        return Err(Error::Data(format!(
+            "the corpus has {texts} texts and {held_out} are held out: both parts need some"
+        )));
+    }
+    fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+    let (learned, held_out) = corpus.split_at(corpus.len() - config.held_out);
+    let tokenizer = lm::train_bpe(learned, config.vocab_size, &folder.join("tokenizer.json"))?;
+    let end = tokenizer.id(END_OF_TEXT).expect("every tokenizer of ours has it");
+    let encode = |text: &String| -> Result<Vec<u32>> {
+        let mut ids = tokenizer.encode(text)?.ids;
+        ids.push(end);
+        if ids.len() > config.n_positions {
+            let (found, limit) = (ids.len(), config.n_positions);
+            return Err(Error::Data(format!(
+                "a text of the corpus has {found} tokens, n_positions is {limit}"
+            )));
+        }
+        Ok(ids)
+    };
+    let learned = learned.iter().map(encode).collect::<Result<Vec<_>>>()?;
+    let held_out = held_out.iter().map(encode).collect::<Result<Vec<_>>>()?;
+
+    let llama = LlamaConfig {
+        hidden_size: config.dim,
+        intermediate_size: config.hidden_dim,
+        vocab_size: tokenizer.vocab_size(),
+        num_hidden_layers: config.n_layers,
+        num_attention_heads: config.n_heads,
+        num_key_value_heads: None,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.,
+        max_position_embeddings: config.n_positions,
+        tie_word_embeddings: true,
+    };
+    let variables = Variables::default();
+    let model = Llama::new(&llama, variables.builder(seed, DType::F32))?;
+    let mut optimizer = Optimizer::new(variables.all(), config.clip_norm, 0., |name| {
+        (1., if name.contains("norm") { 0. } else { config.weight_decay })
+    })?;
+    let mut recent = Vec::new();
+    let mut heldout_nll = f64::NAN;
+    for step in 0..config.steps {
+        let mut order: Vec<&Vec<u32>> = learned.iter().collect();
+        let (batch, _) =
+            order.partial_shuffle(&mut rng(seed, &format!("text {step}")), config.batch_size);
+        let loss = loss(&model, batch)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(Error::Diverged { step });
+        }
+        let PretrainConfig { steps, warmup_steps, final_lr, .. } = *config;
+        let lr = learning_rate(config.learning_rate, step, steps, warmup_steps, final_lr);
+        optimizer.update(&loss.backward()?, lr)?;
+        recent.push(value);
+        let done = step + 1;
+        let mut flow = observer(&Progress::Step { step: done, n_steps: steps, loss: value, lr });
+        if done % config.validate_every.max(1) == 0 || done == steps {
+            heldout_nll = mean_loss(&model, &held_out, config.batch_size)?;
+            let news = Progress::Validated { step: done, nll: heldout_nll, best: done == steps };
+            if observer(&news).is_break() {
+                flow = std::ops::ControlFlow::Break(());
+            }
+        }
+        if flow.is_break() {
+            return Err(Error::Interrupted { step: done });
+        }
+    }
+    lm::write(folder, &llama, &variables, DType::F32)?;
+    let last = &recent[recent.len().saturating_sub(50)..];
+    Ok(PretrainSummary {
+        n_parameters: variables.n_parameters(),
+        vocab_size: tokenizer.vocab_size(),
+        train_nll: last.iter().sum::<f64>() / last.len() as f64,
+        heldout_nll,
+    })
+}
+
+/// Mean cross-entropy of every token after the first.
+fn loss(model: &Llama, texts: &[&Vec<u32>]) -> CandleResult<Tensor> {
+    let n_tokens = texts.iter().map(|ids| ids.len() - 1).max().unwrap_or(0);
+    let (mut ids, mut real) = (Vec::new(), Vec::new());
+    let (mut places, mut targets) = (Vec::new(), Vec::new());
+    for (row, text) in texts.iter().enumerate() {
+        let n = text.len() - 1;
+        ids.extend_from_slice(&text[..n]);
+        ids.resize((row + 1) * n_tokens, 0);
+        real.push((0..n_tokens).map(|at| at < n).collect());
+        places.extend((0..n).map(|at| (row * n_tokens + at) as u32));
+        targets.extend_from_slice(&text[1..]);
+    }
+    let ids = Tensor::from_vec(ids, (texts.len(), n_tokens), &Device::Cpu)?;
+    let step = Step::new(&real, n_tokens)?;
+    let mut xs = model.embed(&ids)?;
+    for idx in 0..model.n_blocks() {
+        xs = model.block(idx, &xs, &step, None)?;
+    }
+    let weights = vec![1.; targets.len()];
+    weighted_loss(&model.norm(&xs)?, places, targets, weights, |xs| model.head(xs))
+}
+
+fn mean_loss(model: &Llama, texts: &[Vec<u32>], batch_size: usize) -> CandleResult<f64> {
+    let (mut sum, mut n) = (0., 0usize);
+    for batch in texts.chunks(batch_size) {
+        let tokens: usize = batch.iter().map(|ids| ids.len() - 1).sum();
+        let batch: Vec<_> = batch.iter().collect();
+        sum += f64::from(loss(model, &batch)?.to_scalar::<f32>()?) * tokens as f64;
+        n += tokens;
+    }
+    Ok(sum / n as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    fn config() -> PretrainConfig {
+        PretrainConfig {
+            vocab_size: 300,
+            dim: 16,
+            n_layers: 1,
+            n_heads: 2,
+            hidden_dim: 24,
+            n_positions: 64,
+            steps: 150,
+            batch_size: 8,
+            learning_rate: 1e-2,
+            warmup_steps: 5,
+            final_lr: 0.1,
+            weight_decay: 0.01,
+            clip_norm: 1.,
+            held_out: 4,
+            validate_every: 30,
+        }
+    }
+
+    fn corpus() -> Vec<String> {
+        let words = ["faces", "houses", "cats", "shoes"];
+        (0..40).map(|i| format!("The pattern fits viewing of {}.", words[i % 4])).collect()
+    }
+
+    #[test]
+    fn a_small_model_learns_its_text_and_reads_back() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = None;
+        let mut watch = |news: &Progress| {
+            if let Progress::Step { loss, .. } = news {
+                first.get_or_insert(*loss);
+            }
+            ControlFlow::Continue(())
+        };
+        let summary = pretrain(&config(), &corpus(), 1, folder.path(), &mut watch)?;
+        assert!(summary.heldout_nll < 0.5 && first.unwrap() > 4., "{summary:?}");
+        let opened = lm::open(folder.path(), DType::F32)?;
+        assert_eq!(opened.n_parameters, summary.n_parameters);
+        Ok(())
+    }
+
+    #[test]
+    fn a_corpus_that_cannot_be_split_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = |_: &Progress| ControlFlow::Continue(());
+        let few = &corpus()[..3];
+        assert!(pretrain(&config(), few, 1, folder.path(), &mut watch).is_err());
+    }
+}
