@@ -3,21 +3,18 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Module, Tensor};
-use encoder::{EncoderInput, InputShape};
-use flamingo::{Flamingo, FlamingoConfig, MediaView, Medium, Vocabulary};
-use nn::Linear;
+use encoder::InputShape;
+use flamingo::FlamingoConfig;
 use nn::seeded::rng;
-use nn::weights::Variables;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::{Augmenter, crop};
-use crate::batch::{Row, text_loss};
+use crate::augment::Augmenter;
 use crate::fitted::Progression;
 use crate::optimizer::Optimizer;
 use crate::schedule::learning_rate;
+use crate::trainee::Trainee;
 use crate::{AugmentConfig, Error, Example, Fitted, Observer, Progress, Result, checkpoint};
 
 /// How to fine-tune. Nothing here takes part when a report is written.
@@ -84,111 +81,6 @@ pub struct FitInputs<'a> {
     pub choose: &'a [Example],
     /// Where the state is saved and found again.
     pub state: &'a Path,
-}
-
-/// A model under training.
-struct Trainee {
-    flamingo: Flamingo,
-    vocabulary: Vocabulary,
-    encoder: Variables,
-    adapter: Variables,
-    auxiliary: Option<(Linear, Variables)>,
-    n_frozen: usize,
-}
-
-impl Trainee {
-    fn new(inputs: &FitInputs) -> Result<Self> {
-        let pretrained = lm::open(inputs.lm, DType::F32)?;
-        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
-        let (encoder, adapter) = (Variables::default(), Variables::default());
-        let flamingo = Flamingo::new(
-            inputs.config,
-            inputs.input,
-            pretrained.lm,
-            vocabulary.n_special,
-            encoder.builder(inputs.seed, DType::F32),
-            adapter.builder(inputs.seed, DType::F32),
-        )?;
-        let n_classes = inputs.train.iter().filter_map(|e| e.class).max().map_or(0, |max| max + 1);
-        let auxiliary = match &inputs.fit.auxiliary {
-            Some(_) if n_classes > 0 => {
-                let variables = Variables::default();
-                let vb = variables.builder(inputs.seed, DType::F32).pp("auxiliary");
-                let dim = flamingo.encoder().spec().vis_dim;
-                Some((Linear::with_bias(dim, n_classes, vb)?, variables))
-            }
-            _ => None,
-        };
-        let n_frozen = pretrained.n_parameters;
-        Ok(Self { flamingo, vocabulary, encoder, adapter, auxiliary, n_frozen })
-    }
-
-    /// All variables; the encoder's under a prefix, so that names stay unique.
-    fn variables(&self) -> Vec<(String, candle_core::Var)> {
-        let prefixed = |(name, var)| (format!("encoder/{name}"), var);
-        let mut all: Vec<_> = self.encoder.all().into_iter().map(prefixed).collect();
-        all.extend(self.adapter.all());
-        all.extend(self.auxiliary.iter().flat_map(|(_, variables)| variables.all()));
-        all
-    }
-
-    fn rows(&self, examples: &[Example], slot_weight: f64) -> Result<Vec<Row>> {
-        let limit = self.flamingo.lm().n_positions();
-        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary, slot_weight));
-        let rows = rows.collect::<Result<Vec<_>>>()?;
-        match rows.iter().map(Row::len).max() {
-            Some(found) if found > limit => Err(flamingo::Error::TooLong { found, limit }.into()),
-            _ => Ok(rows),
-        }
-    }
-
-    fn look(&self, windows: &[Medium]) -> Result<MediaView> {
-        let (n_frames, n_voxels) = windows[0].dim();
-        let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
-        let shape = (windows.len(), 1, 1, n_frames, n_voxels);
-        let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
-        Ok(self.flamingo.look(&EncoderInput { values })?)
-    }
-
-    /// The loss of one step: weighted text loss plus the auxiliary loss.
-    fn loss(
-        &self,
-        rows: &[&Row],
-        windows: &[Medium],
-        classes: &[Option<usize>],
-        fit: &FitConfig,
-    ) -> Result<Tensor> {
-        let media = self.look(windows)?;
-        let shown = media.first(rows.len())?;
-        let text = text_loss(&self.flamingo, rows, Some(&shown), &self.vocabulary)?;
-        let (Some((head, _)), Some(config)) = (&self.auxiliary, &fit.auxiliary) else {
-            return Ok(text);
-        };
-        let known: Vec<u32> =
-            (0u32..).zip(classes).filter_map(|(idx, class)| class.map(|_| idx)).collect();
-        let targets: Vec<u32> = classes.iter().flatten().map(|&class| class as u32).collect();
-        if known.is_empty() {
-            return Ok(text);
-        }
-        let known = Tensor::from_slice(&known, known.len(), &Device::Cpu)?;
-        let latents = media.latents().squeeze(1)?.mean(1)?.index_select(&known, 0)?;
-        let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?.mean_all()?;
-        Ok((text + (auxiliary * config.weight)?)?)
-    }
-
-    /// Weighted mean negative log-likelihood of the reports, without augmentation.
-    fn nll(&self, examples: &[Example], rows: &[Row], batch_size: usize) -> Result<f64> {
-        let (mut sum, mut n) = (0., 0usize);
-        for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
-            let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
-            let media = self.look(&windows)?;
-            let rows: Vec<_> = rows.iter().collect();
-            let loss = text_loss(&self.flamingo, &rows, Some(&media), &self.vocabulary)?;
-            sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
-            n += rows.len();
-        }
-        Ok(sum / n as f64)
-    }
 }
 
 fn check(inputs: &FitInputs) -> Result<()> {
@@ -279,7 +171,7 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
                 .averaged(|| trainee.nll(inputs.choose, &choose_rows, config.batch_size))?;
             let best = progression.judged(nll);
             if best {
-                progression.best = optimizer.averaged(|| best_tensors(&trainee))?;
+                progression.best = optimizer.averaged(|| trainee.kept())?;
             }
             if observer(&Progress::Validated { step: done, nll, best }).is_break() {
                 flow = std::ops::ControlFlow::Break(());
@@ -297,13 +189,168 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
     Ok(Fitted::new(inputs, progression, trainee.n_frozen))
 }
 
-/// Copies of the package's tensors, under `best/encoder/` and `best/adapter/`.
-fn best_tensors(trainee: &Trainee) -> Result<HashMap<String, Tensor>> {
-    let mut best = HashMap::new();
-    for (part, variables) in [("encoder", &trainee.encoder), ("adapter", &trainee.adapter)] {
-        for (name, tensor) in variables.tensors() {
-            best.insert(format!("best/{part}/{name}"), tensor.copy()?);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PretrainConfig, pretrain};
+    use encoder::{EncoderConfig, VoxelFramesConfig};
+    use flamingo::{GatesConfig, ResamplerConfig};
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    const INPUT: InputShape = InputShape { n_frames: 4, n_voxels: 6 };
+
+    fn config() -> FlamingoConfig {
+        FlamingoConfig {
+            encoder: EncoderConfig::VoxelFrames(VoxelFramesConfig { dim: 8, n_groups: 2 }),
+            resampler: ResamplerConfig {
+                n_latents: 2,
+                depth: 1,
+                n_heads: 2,
+                head_dim: 4,
+                ff_mult: 2,
+                max_num_media: None,
+                max_num_frames: None,
+            },
+            gates: GatesConfig { every: 1, n_heads: 2, head_dim: 4, ff_mult: 2 },
         }
     }
-    Ok(best)
+
+    fn fit_config(steps: usize) -> FitConfig {
+        FitConfig {
+            steps,
+            batch_size: 6,
+            learning_rate: 3e-3,
+            warmup_steps: 2,
+            final_lr: 0.1,
+            weight_decay: 0.01,
+            clip_norm: 1.,
+            gates_lr_scale: 10.,
+            slot_weight: 5.,
+            auxiliary: Some(AuxiliaryConfig { weight: 0.5, batch_size: 8 }),
+            augment: AugmentConfig { voxel_dropout: 0.1, class_averaging: 0.5, jitter_frames: 1 },
+            averaging: 0.9,
+            validate_every: 10,
+            checkpoint_every: 10,
+        }
+    }
+
+    /// Two kinds of windows, told apart by the sign of their voxels, with a word each.
+    fn examples(n: usize, name: &str) -> Vec<Example> {
+        let window = |i: usize| {
+            let sign = if i % 2 == 0 { 1. } else { -1. };
+            let noise = nn::seeded::normal(1, &format!("{name} {i}"), 36, sign, 0.3);
+            let noise = noise.into_iter().map(|x| x as f32).collect();
+            Arc::new(ndarray::Array2::from_shape_vec((6, 6), noise).unwrap())
+        };
+        let words = ["faces", "houses"];
+        (0..n)
+            .map(|i| Example {
+                media: vec![window(i)],
+                margin: 1,
+                prompt: "<image>Seen:".into(),
+                report: format!(" {}.", words[i % 2]),
+                weighted: vec![1..1 + words[i % 2].len()],
+                class: Some(i % 2),
+            })
+            .collect()
+    }
+
+    /// A language model that can tell both sentences apart: one that cannot would not obey any gate.
+    fn language_model(folder: &Path) {
+        let config = PretrainConfig {
+            vocab_size: 270,
+            dim: 16,
+            n_layers: 2,
+            n_heads: 2,
+            hidden_dim: 24,
+            n_positions: 32,
+            steps: 200,
+            batch_size: 8,
+            learning_rate: 1e-2,
+            warmup_steps: 5,
+            final_lr: 0.1,
+            weight_decay: 0.,
+            clip_norm: 1.,
+            held_out: 2,
+            validate_every: 200,
+        };
+        let texts: Vec<_> = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
+        let texts: Vec<_> = texts.into_iter().map(str::to_owned).collect();
+        pretrain(&config, &texts, 1, folder, &mut |_| ControlFlow::Continue(())).unwrap();
+    }
+
+    struct Run {
+        root: tempfile::TempDir,
+        fit: FitConfig,
+    }
+
+    impl Run {
+        fn new(steps: usize) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            language_model(root.path());
+            Self { root, fit: fit_config(steps) }
+        }
+
+        fn go(&self, state: &str, stop_at: Option<usize>) -> Result<Fitted> {
+            let (train, choose) = (examples(16, "train"), examples(4, "choose"));
+            let inputs = FitInputs {
+                lm: self.root.path(),
+                config: &config(),
+                input: INPUT,
+                fit: &self.fit,
+                seed: 3,
+                train: &train,
+                choose: &choose,
+                state: &self.root.path().join(state),
+            };
+            let mut watch = |news: &Progress| match news {
+                Progress::Step { step, .. } if Some(*step) == stop_at => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            };
+            fit(&inputs, &mut watch)
+        }
+    }
+
+    #[test]
+    fn the_report_comes_to_depend_on_the_scan() -> Result<()> {
+        let fitted = Run::new(100).go("state", None)?;
+        let (first, last) = (fitted.curve[0].nll, fitted.curve.last().unwrap().nll);
+        assert!(first > 0.5 && last < 0.2, "{:?}", fitted.curve);
+        Ok(())
+    }
+
+    #[test]
+    fn a_stopped_training_goes_on_to_the_same_weights() -> Result<()> {
+        let run = Run::new(24);
+        let straight = run.go("straight", None)?;
+        let stopped = run.go("resumed", Some(13));
+        assert!(matches!(stopped, Err(Error::Interrupted { step: 13 })));
+        let resumed = run.go("resumed", None)?;
+        assert_eq!(resumed.curve, straight.curve);
+        assert_eq!(resumed.chosen_step, straight.chosen_step);
+        for (name, tensor) in &straight.adapter {
+            let other = resumed.adapter[name].flatten_all()?.to_vec1::<f32>()?;
+            assert_eq!(tensor.flatten_all()?.to_vec1::<f32>()?, other, "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_to_choose_by_is_refused() {
+        let run = Run::new(4);
+        let train = examples(4, "train");
+        let inputs = FitInputs {
+            lm: run.root.path(),
+            config: &config(),
+            input: INPUT,
+            fit: &run.fit,
+            seed: 1,
+            train: &train,
+            choose: &[],
+            state: &run.root.path().join("state"),
+        };
+        let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+        assert!(error.contains("(4, 0)"), "{error}");
+    }
 }

@@ -62,8 +62,8 @@ pub struct Fitted {
     pub n_trained: usize,
     /// Parameters of the frozen language model.
     pub n_frozen: usize,
-    encoder: HashMap<String, Tensor>,
-    adapter: HashMap<String, Tensor>,
+    pub(crate) encoder: HashMap<String, Tensor>,
+    pub(crate) adapter: HashMap<String, Tensor>,
     lm: PathBuf,
     config: FlamingoConfig,
     input: InputShape,

@@ -14,6 +14,7 @@ mod optimizer;
 mod pretrain;
 mod progress;
 mod schedule;
+mod trainee;
 
 pub use augment::AugmentConfig;
 pub use batch::Example;

@@ -1,0 +1,129 @@
+//! The model under training, and its loss.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Module, Tensor};
+use encoder::EncoderInput;
+use flamingo::{Flamingo, MediaView, Medium, Vocabulary};
+use nn::Linear;
+use nn::weights::Variables;
+
+use crate::augment::crop;
+use crate::batch::{Row, text_loss};
+use crate::{Example, FitConfig, FitInputs, Result};
+
+/// A model under training.
+pub(crate) struct Trainee {
+    flamingo: Flamingo,
+    vocabulary: Vocabulary,
+    encoder: Variables,
+    adapter: Variables,
+    auxiliary: Option<(Linear, Variables)>,
+    pub(crate) n_frozen: usize,
+}
+
+impl Trainee {
+    pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
+        let pretrained = lm::open(inputs.lm, DType::F32)?;
+        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
+        let (encoder, adapter) = (Variables::default(), Variables::default());
+        let flamingo = Flamingo::new(
+            inputs.config,
+            inputs.input,
+            pretrained.lm,
+            vocabulary.n_special,
+            encoder.builder(inputs.seed, DType::F32),
+            adapter.builder(inputs.seed, DType::F32),
+        )?;
+        let n_classes = inputs.train.iter().filter_map(|e| e.class).max().map_or(0, |max| max + 1);
+        let auxiliary = match &inputs.fit.auxiliary {
+            Some(_) if n_classes > 0 => {
+                let variables = Variables::default();
+                let vb = variables.builder(inputs.seed, DType::F32).pp("auxiliary");
+                let dim = flamingo.encoder().spec().vis_dim;
+                Some((Linear::with_bias(dim, n_classes, vb)?, variables))
+            }
+            _ => None,
+        };
+        let n_frozen = pretrained.n_parameters;
+        Ok(Self { flamingo, vocabulary, encoder, adapter, auxiliary, n_frozen })
+    }
+
+    /// All variables; the encoder's under a prefix, so that names stay unique.
+    pub(crate) fn variables(&self) -> Vec<(String, candle_core::Var)> {
+        let prefixed = |(name, var)| (format!("encoder/{name}"), var);
+        let mut all: Vec<_> = self.encoder.all().into_iter().map(prefixed).collect();
+        all.extend(self.adapter.all());
+        all.extend(self.auxiliary.iter().flat_map(|(_, variables)| variables.all()));
+        all
+    }
+
+    pub(crate) fn rows(&self, examples: &[Example], slot_weight: f64) -> Result<Vec<Row>> {
+        let limit = self.flamingo.lm().n_positions();
+        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary, slot_weight));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        match rows.iter().map(Row::len).max() {
+            Some(found) if found > limit => Err(flamingo::Error::TooLong { found, limit }.into()),
+            _ => Ok(rows),
+        }
+    }
+
+    fn look(&self, windows: &[Medium]) -> Result<MediaView> {
+        let (n_frames, n_voxels) = windows[0].dim();
+        let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
+        let shape = (windows.len(), 1, 1, n_frames, n_voxels);
+        let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        Ok(self.flamingo.look(&EncoderInput { values })?)
+    }
+
+    /// The loss of one step: weighted text loss plus the auxiliary loss.
+    pub(crate) fn loss(
+        &self,
+        rows: &[&Row],
+        windows: &[Medium],
+        classes: &[Option<usize>],
+        fit: &FitConfig,
+    ) -> Result<Tensor> {
+        let media = self.look(windows)?;
+        let shown = media.first(rows.len())?;
+        let text = text_loss(&self.flamingo, rows, Some(&shown), &self.vocabulary)?;
+        let (Some((head, _)), Some(config)) = (&self.auxiliary, &fit.auxiliary) else {
+            return Ok(text);
+        };
+        let known: Vec<u32> =
+            (0u32..).zip(classes).filter_map(|(idx, class)| class.map(|_| idx)).collect();
+        let targets: Vec<u32> = classes.iter().flatten().map(|&class| class as u32).collect();
+        if known.is_empty() {
+            return Ok(text);
+        }
+        let known = Tensor::from_slice(&known, known.len(), &Device::Cpu)?;
+        let latents = media.latents().squeeze(1)?.mean(1)?.index_select(&known, 0)?;
+        let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?.mean_all()?;
+        Ok((text + (auxiliary * config.weight)?)?)
+    }
+
+    /// Weighted mean negative log-likelihood of the reports, without augmentation.
+    pub(crate) fn nll(&self, examples: &[Example], rows: &[Row], batch_size: usize) -> Result<f64> {
+        let (mut sum, mut n) = (0., 0usize);
+        for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
+            let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
+            let media = self.look(&windows)?;
+            let rows: Vec<_> = rows.iter().collect();
+            let loss = text_loss(&self.flamingo, &rows, Some(&media), &self.vocabulary)?;
+            sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
+            n += rows.len();
+        }
+        Ok(sum / n as f64)
+    }
+
+    /// Copies of the package's tensors, under `best/encoder/` and `best/adapter/`.
+    pub(crate) fn kept(&self) -> Result<HashMap<String, Tensor>> {
+        let mut best = HashMap::new();
+        for (part, variables) in [("encoder", &self.encoder), ("adapter", &self.adapter)] {
+            for (name, tensor) in variables.tensors() {
+                best.insert(format!("best/{part}/{name}"), tensor.copy()?);
+            }
+        }
+        Ok(best)
+    }
+}
