@@ -5,6 +5,7 @@
 
 mod activation;
 mod adamw;
+mod allocator;
 mod cross_entropy;
 mod norm;
 mod real;
@@ -14,6 +15,7 @@ mod softmax;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
+pub use allocator::keep_freed_memory;
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use real::Real;

@@ -113,6 +113,7 @@ fn check(inputs: &FitInputs) -> Result<()> {
 /// [`Error::Interrupted`] when the observer breaks off, with the state saved.
 pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
     check(inputs)?;
+    kernels::keep_freed_memory();
     let config = inputs.fit;
     let trainee = Trainee::new(inputs)?;
     let mut optimizer =
@@ -277,7 +278,10 @@ mod tests {
         };
         let texts: Vec<_> = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
         let texts: Vec<_> = texts.into_iter().map(str::to_owned).collect();
-        pretrain(&config, &texts, 1, folder, &mut |_| ControlFlow::Continue(())).unwrap();
+        pretrain(&config, &texts, 1, folder, &folder.join("state"), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     }
 
     struct Run {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::weighted_loss;
 use crate::optimizer::Optimizer;
 use crate::schedule::learning_rate;
-use crate::{Error, Observer, Progress, Result};
+use crate::{Error, Observer, Progress, Result, checkpoint};
 
 /// Size and training of a small LLaMA-architecture language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,12 +65,21 @@ pub struct PretrainSummary {
     pub heldout_nll: f64,
 }
 
-/// Trains a tokenizer and a model on `corpus` and writes them into `folder` as Hugging Face does.
+/// Losses of the steps so far; what a checkpoint keeps beside the tensors.
+#[derive(Default, Serialize, Deserialize)]
+struct Taken(Vec<f64>);
+
+/// Trains a tokenizer and a model on `corpus` and writes them into `folder` as Hugging Face does,
+/// or goes on from the state saved in `state` before.
+///
+/// # Errors
+/// [`Error::Interrupted`] when the observer breaks off, with the state saved.
 pub fn pretrain(
     config: &PretrainConfig,
     corpus: &[String],
     seed: u64,
     folder: &Path,
+    state: &Path,
     observer: Observer,
 ) -> Result<PretrainSummary> {
     if corpus.len() <= config.held_out || config.held_out == 0 || config.batch_size == 0 {
@@ -79,6 +88,7 @@ pub fn pretrain(
             "the corpus has {texts} texts and {held_out} are held out: both parts need some"
         )));
     }
+    kernels::keep_freed_memory();
     fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
     let (learned, held_out) = corpus.split_at(corpus.len() - config.held_out);
     let tokenizer = lm::train_bpe(learned, config.vocab_size, &folder.join("tokenizer.json"))?;
@@ -114,9 +124,16 @@ pub fn pretrain(
     let mut optimizer = Optimizer::new(variables.all(), config.clip_norm, 0., |name| {
         (1., if name.contains("norm") { 0. } else { config.weight_decay })
     })?;
-    let mut recent = Vec::new();
+    let mut taken = Taken::default();
+    if let Some((tensors, facts)) = checkpoint::load::<Taken>(state)? {
+        taken = facts;
+        if let Some(missing) = optimizer.restore(&tensors, taken.0.len())? {
+            let reason = format!("tensor `{missing}` is missing or of another size");
+            return Err(Error::Checkpoint { path: state.to_owned(), reason });
+        }
+    }
     let mut heldout_nll = f64::NAN;
-    for step in 0..config.steps {
+    for step in optimizer.step()..config.steps {
         let mut order: Vec<&Vec<u32>> = learned.iter().collect();
         let (batch, _) =
             order.partial_shuffle(&mut rng(seed, &format!("text {step}")), config.batch_size);
@@ -128,22 +145,26 @@ pub fn pretrain(
         let PretrainConfig { steps, warmup_steps, final_lr, .. } = *config;
         let lr = learning_rate(config.learning_rate, step, steps, warmup_steps, final_lr);
         optimizer.update(&loss.backward()?, lr)?;
-        recent.push(value);
+        taken.0.push(value);
         let done = step + 1;
         let mut flow = observer(&Progress::Step { step: done, n_steps: steps, loss: value, lr });
-        if done % config.validate_every.max(1) == 0 || done == steps {
+        let judged = done % config.validate_every.max(1) == 0 || done == steps;
+        if judged {
             heldout_nll = mean_loss(&model, &held_out, config.batch_size)?;
             let news = Progress::Validated { step: done, nll: heldout_nll, best: done == steps };
             if observer(&news).is_break() {
                 flow = std::ops::ControlFlow::Break(());
             }
         }
+        if flow.is_break() || (judged && done < steps) {
+            checkpoint::save(state, done, &optimizer.state()?, &taken)?;
+        }
         if flow.is_break() {
             return Err(Error::Interrupted { step: done });
         }
     }
     lm::write(folder, &llama, &variables, DType::F32)?;
-    let last = &recent[recent.len().saturating_sub(50)..];
+    let last = &taken.0[taken.0.len().saturating_sub(50)..];
     Ok(PretrainSummary {
         n_parameters: variables.n_parameters(),
         vocab_size: tokenizer.vocab_size(),
@@ -226,10 +247,37 @@ mod tests {
             }
             ControlFlow::Continue(())
         };
-        let summary = pretrain(&config(), &corpus(), 1, folder.path(), &mut watch)?;
+        let summary = pretrain(
+            &config(),
+            &corpus(),
+            1,
+            folder.path(),
+            &folder.path().join("state"),
+            &mut watch,
+        )?;
         assert!(summary.heldout_nll < 0.5 && first.unwrap() > 4., "{summary:?}");
         let opened = lm::open(folder.path(), DType::F32)?;
         assert_eq!(opened.n_parameters, summary.n_parameters);
+        Ok(())
+    }
+
+    #[test]
+    fn a_stopped_pretraining_goes_on_to_the_same_bytes() -> Result<()> {
+        let root = tempfile::tempdir().unwrap();
+        let config = PretrainConfig { steps: 12, validate_every: 5, ..config() };
+        let go = |name: &str, stop_at: Option<usize>| {
+            let folder = root.path().join(name);
+            let mut watch = |news: &Progress| match news {
+                Progress::Step { step, .. } if Some(*step) == stop_at => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            };
+            let summary =
+                pretrain(&config, &corpus(), 1, &folder, &folder.join("state"), &mut watch)?;
+            Ok((summary, fs::read(folder.join("model.safetensors")).unwrap()))
+        };
+        let straight = go("straight", None)?;
+        assert!(matches!(go("resumed", Some(7)), Err(Error::Interrupted { step: 7 })));
+        assert_eq!(go("resumed", None)?, straight);
         Ok(())
     }
 
@@ -238,6 +286,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut watch = |_: &Progress| ControlFlow::Continue(());
         let few = &corpus()[..3];
-        assert!(pretrain(&config(), few, 1, folder.path(), &mut watch).is_err());
+        assert!(pretrain(&config(), few, 1, folder.path(), folder.path(), &mut watch).is_err());
     }
 }

@@ -39,11 +39,17 @@ impl Work for PretrainConfig {
         let SourcePlan::Corpus { texts, .. } = &state.plan.source else {
             unreachable!("the chain of stages was checked")
         };
-        let summary =
-            train::pretrain(self, texts, state.run.seed, &dir.join(LM), &mut |progress| {
+        let summary = train::pretrain(
+            self,
+            texts,
+            state.run.seed,
+            &dir.join(LM),
+            &state.state_dir,
+            &mut |progress| {
                 control.tell(Event::Training(progress.clone()));
                 if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
+            },
+        )?;
         files::write_json(&dir.join("summary.json"), &summary)
     }
 
