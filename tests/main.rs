@@ -1,3 +1,8 @@
 //! The integration tests: one binary, a module a subject.
 
 mod architecture;
+mod bad_input;
+mod bad_pipeline;
+mod cli;
+mod pipelines;
+mod quickstart;

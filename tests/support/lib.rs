@@ -1,9 +1,30 @@
 //! Helpers shared by the integration tests.
 
+mod cohort;
+mod program;
+
 use std::path::{Path, PathBuf};
+
+pub use cohort::Cohort;
+pub use program::{Ran, neuroflamingo, program, run};
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests lies in the workspace").to_owned()
+}
+
+/// Every file below `folder`, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder);
+        let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        for path in entries.map(|entry| entry.expect("an entry of a folder").path()) {
+            if path.is_dir() { &mut folders } else { &mut files }.push(path);
+        }
+    }
+    files.sort();
+    files
 }

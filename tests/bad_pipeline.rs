@@ -1,0 +1,160 @@
+//! Pipelines and `--set`s with one thing wrong: file, line, column and a caret, and exit code 2.
+
+use std::fs;
+
+use insta::assert_snapshot;
+use tests::{Cohort, run};
+
+/// What is said about the cohort's pipeline with one thing changed.
+fn changed(from: &str, to: &str) -> String {
+    let cohort = Cohort::new();
+    cohort.edit_pipeline(from, to);
+    refused(&cohort, &[])
+}
+
+fn set(set: &str) -> String {
+    refused(&Cohort::new(), &[set])
+}
+
+fn refused(cohort: &Cohort, sets: &[&str]) -> String {
+    let ran = cohort.run(sets).exits_with(2);
+    assert_eq!(ran.stdout, "", "{ran}");
+    assert!(!cohort.outputs().exists(), "nothing is written before the plan stands");
+    ran.stderr
+}
+
+#[test]
+fn a_typo_is_underlined_and_corrected() {
+    assert_snapshot!(changed("n_frames: 9", "n_frmaes: 9"), @"
+    error: [cohort]/windows.yaml:12:29: unknown field `n_frmaes`, expected one of shift_s, n_frames
+       |
+    12 |   - window: { shift_s: 5.0, n_frmaes: 9 }
+       |                             ^^^^^^^^
+    hint: did you mean `n_frames`?
+    ");
+}
+
+#[test]
+fn a_typo_in_a_stage_name_is_underlined_and_corrected() {
+    assert_snapshot!(changed("- whiten:", "- whitten:"), @"
+    error: [cohort]/windows.yaml:13:5: unknown variant `whitten`, expected one of mask, clean, window, whiten, finetune, generate, evaluate, render, pretrain
+       |
+    13 |   - whitten: { shrinkage: { fixed: 0.3 } }
+       |     ^^^^^^^
+    hint: did you mean `whiten`?
+    ");
+}
+
+#[test]
+fn a_duplicate_key_is_shown_at_its_second_place() {
+    assert_snapshot!(changed("outputs: runs", "outputs: runs\nseed: 2"), @"
+    error: [cohort]/windows.yaml:15:1: key `seed` appears twice in this block
+       |
+    15 | seed: 2
+       | ^^^^
+    ");
+}
+
+#[test]
+fn a_wrong_type_says_what_was_expected_and_found() {
+    assert_snapshot!(changed("n_frames: 9", "n_frames: nine"), @"
+    error: [cohort]/windows.yaml:12:39: expected a whole number, not negative, found `nine`
+       |
+    12 |   - window: { shift_s: 5.0, n_frames: nine }
+       |                                       ^^^^
+    ");
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    assert_snapshot!(changed("seed: 1\n", ""), @"
+    error: [cohort]/windows.yaml:13:1: missing field `seed`
+       |
+    13 | outputs: runs
+       | ^^^^^^^
+    ");
+}
+
+#[test]
+fn broken_syntax_has_a_place() {
+    assert_snapshot!(changed("fixed: 0.3 } }", "fixed: 0.3 }"), @"
+    error: [cohort]/windows.yaml:14:1: while parsing a flow mapping, did not find expected ',' or '}'
+       |
+    14 | outputs: runs
+       | ^^^^^^^
+    ");
+}
+
+#[test]
+fn a_typo_in_a_component_names_the_components_file() {
+    let cohort = Cohort::new();
+    let file = cohort.dir().join("slots.yaml");
+    let slots = fs::read_to_string(tests::root().join("configs/slots/haxby_v1.yaml")).unwrap();
+    fs::write(file, slots.replacen("  - name: viewed", "  - nmae: viewed", 1)).unwrap();
+    let set = "cohort.pairs.slots={file: slots.yaml}";
+    assert_snapshot!(refused(&cohort, &[set]), @"
+    error: [cohort]/slots.yaml:6:5: unknown field `nmae`, expected one of name, section, lead, values
+      |
+    6 |   - nmae: viewed
+      |     ^^^^
+    hint: did you mean `name`?
+    ");
+}
+
+#[test]
+fn stages_in_the_wrong_order_are_refused() {
+    let clean = "  - clean: { detrend: quadratic, standardize: zscore_sample }\n";
+    let cohort = Cohort::new();
+    cohort.edit_pipeline(clean, "");
+    cohort.edit_pipeline("stages:\n", &format!("stages:\n{clean}"));
+    assert_snapshot!(refused(&cohort, &[]), @"
+    error: stage clean needs voxel series, but what comes before it gives scans
+    ");
+}
+
+#[test]
+fn a_set_with_an_unknown_key_lists_those_that_are_there() {
+    assert_snapshot!(set("stages.windw.n_frames=8"), @r#"
+    error: --set stages.windw.n_frames=8: there is no "windw" in stages, expected one of mask, clean, window, whiten
+    "#);
+}
+
+#[test]
+fn a_set_with_an_unknown_last_key_lists_those_that_are_there() {
+    assert_snapshot!(set("stages.window.frames=8"), @"
+    error: --set stages.window.frames=8: unknown field `frames`, expected one of shift_s, n_frames
+    ");
+}
+
+#[test]
+fn a_set_without_an_equals_sign_is_refused() {
+    assert_snapshot!(set("seed"), @"error: --set seed: expected KEY.KEY=VALUE, found no =");
+}
+
+#[test]
+fn a_set_of_a_wrong_type_is_refused() {
+    assert_snapshot!(set("seed=-1"), @"
+    error: --set seed=-1: expected a whole number, not negative, found `-1`
+    ");
+}
+
+#[test]
+fn a_name_cannot_leave_the_output_folder() {
+    assert_snapshot!(set("name=../elsewhere"), @r#"
+    error: name "../elsewhere" cannot be a folder name, expected letters, digits, - and _
+    "#);
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_is_found_before_work_begins() {
+    let cohort = Cohort::new();
+    fs::write(cohort.dir().join("file"), "").unwrap();
+    assert_snapshot!(refused(&cohort, &["outputs=file/runs"]), @"");
+}
+
+#[test]
+fn a_folder_is_no_pipeline() {
+    let cohort = Cohort::new();
+    let ran = run(&["run", &cohort.dir().display().to_string()]).exits_with(2);
+    assert_snapshot!(ran.naming(cohort.dir(), "[cohort]").stderr, @"error: [cohort]: cannot read: Is a directory (os error 21)");
+}

@@ -1,0 +1,96 @@
+//! What the program says, word for word.
+
+use insta::assert_snapshot;
+use tests::{Cohort, run};
+
+const SCAN: &str = "fixtures/haxby2001/run001/bold_1slice.nii.gz";
+
+#[test]
+fn help_starts_a_newcomer() {
+    assert_snapshot!(run(&["--help"]));
+}
+
+#[test]
+fn no_arguments_are_answered_with_help_and_a_failure() {
+    let ran = run(&[]).exits_with(2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("Start here:"), "{ran}");
+}
+
+#[test]
+fn each_command_has_examples_or_one_line() {
+    assert_snapshot!("help_of_run", run(&["run", "--help"]));
+    assert_snapshot!("help_of_check", run(&["check", "--help"]));
+    assert_snapshot!("help_of_generate", run(&["generate", "--help"]));
+}
+
+#[test]
+fn the_version_is_one_line() {
+    assert_snapshot!(run(&["--version"]), @"
+    exit code 0
+    ----- stdout
+    neuroflamingo 0.0.0
+    ----- stderr
+    ");
+}
+
+#[test]
+fn check_tells_the_plan_of_a_cohort() {
+    let cohort = Cohort::new();
+    let pipeline = cohort.pipeline().display().to_string();
+    assert_snapshot!("check_cohort", run(&["check", &pipeline]));
+    assert_snapshot!("check_cohort_json", run(&["check", &pipeline, "--json"]));
+    assert!(!cohort.outputs().exists(), "a check writes nothing");
+}
+
+#[test]
+fn check_tells_the_plan_of_a_corpus() {
+    assert_snapshot!(run(&["check", "pipelines/pretrain-tiny-lm.yaml"]));
+}
+
+#[test]
+fn check_tells_every_repetition() {
+    assert_snapshot!(run(&["check", "pipelines/quickstart-seeds.yaml"]));
+}
+
+#[test]
+fn schema_is_json() {
+    let ran = run(&["schema"]).exits_with(0);
+    let schema: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(schema["title"], "Spec");
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn scan_inspect_lists_the_facts() {
+    assert_snapshot!(run(&["scan", "inspect", SCAN]));
+}
+
+#[test]
+fn scan_inspect_gives_the_facts_to_programs() {
+    let ran = run(&["scan", "inspect", SCAN, "--json"]).exits_with(0);
+    let facts: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(facts["dims"], serde_json::json!([40, 20, 1, 121]));
+    assert_eq!(facts["t_r"], 2.5);
+    assert_snapshot!(ran);
+}
+
+#[test]
+fn a_missing_file_is_named_and_hinted_at() {
+    assert_snapshot!("missing_scan", run(&["scan", "inspect", "nowhere.nii.gz"]));
+    assert_snapshot!("missing_pipeline", run(&["run", "pipelines/nowhere.yaml"]));
+    assert_snapshot!("missing_model", run(&["model", "verify", "nowhere"]));
+    let set = "model.lm.hf=nowhere";
+    assert_snapshot!("missing_lm", run(&["check", "pipelines/quickstart.yaml", "--set", set]));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    assert_snapshot!("unknown_command", run(&["frobnicate"]));
+    assert_snapshot!("unknown_option", run(&["run", "a.yaml", "--steps", "3"]));
+    assert_snapshot!("neither_window_nor_onset", run(&["generate", "--model", "m", "--scan", "s"]));
+    for args in [&["scan"] as &[&str], &["model"], &["run"], &["scan", "inspect"]] {
+        let ran = run(args).exits_with(2);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage:"), "{ran}");
+    }
+}

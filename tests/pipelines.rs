@@ -1,0 +1,87 @@
+//! Every shipped YAML file is read, every shipped pipeline can start, and the schema is current.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tests::{files_below, root, run};
+
+/// What `--set` calls the component that a folder of `configs/` holds.
+const COMPONENTS: [(&str, &str); 4] = [
+    ("encoder", "model.encoder"),
+    ("gates", "model.gates"),
+    ("resampler", "model.resampler"),
+    ("slots", "cohort.pairs.slots"),
+];
+
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let files: Vec<PathBuf> = files_below(&root().join(folder));
+    let other = files.iter().find(|path| path.extension().is_none_or(|it| it != "yaml"));
+    assert_eq!(other, None, "only YAML lies in {folder}");
+    assert!(!files.is_empty(), "{folder} is empty");
+    files
+}
+
+/// What `check` says of a pipeline that can start.
+fn plan(path: &str, sets: &[&str]) -> Value {
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let args: Vec<&str> = ["check", path, "--json"].into_iter().chain(sets).collect();
+    serde_json::from_str(&run(&args).exits_with(0).stdout).expect("a plan is JSON")
+}
+
+#[test]
+fn every_pipeline_plans_under_the_name_of_its_file() {
+    for path in yaml_files("pipelines") {
+        let plan = plan(&path.display().to_string(), &[]);
+        let stem = path.file_stem().expect("a file has a name").to_string_lossy();
+        let name = plan["name"].as_str().expect("a plan has a name");
+        assert!(stem.ends_with(name), "{stem} is named {name}");
+    }
+}
+
+#[test]
+fn every_config_is_the_component_its_folder_names() {
+    for path in yaml_files("configs") {
+        let inside = path.strip_prefix(root().join("configs")).expect("it lies in configs");
+        let folder = inside.iter().next().expect("a path has a first part").to_string_lossy();
+        let known = COMPONENTS.iter().find(|(name, _)| *name == folder);
+        let (_, key) = known.unwrap_or_else(|| panic!("configs/{folder} is no known component"));
+        let set = format!("{key}={{file: {}}}", path.display());
+        plan("pipelines/quickstart.yaml", &[&set]);
+    }
+}
+
+#[test]
+fn every_config_is_used_by_a_pipeline() {
+    let pipelines: String = yaml_files("pipelines")
+        .iter()
+        .map(|path| std::fs::read_to_string(path).expect("a pipeline is text"))
+        .collect();
+    for path in yaml_files("configs") {
+        let inside = path.strip_prefix(root()).expect("it lies in the workspace").display();
+        assert!(pipelines.contains(&format!("../{inside}")), "{inside} is used by no pipeline");
+    }
+}
+
+#[test]
+fn every_yaml_file_names_its_schema() {
+    for path in yaml_files("configs").into_iter().chain(yaml_files("pipelines")) {
+        let text = std::fs::read_to_string(&path).expect("YAML is text");
+        let line = text.lines().find_map(|line| line.split_once("$schema="));
+        let (_, schema) = line.unwrap_or_else(|| panic!("{}: no schema", path.display()));
+        let (file, place) = schema.split_once('#').unwrap_or((schema, ""));
+        let file = path.parent().expect("a file lies in a folder").join(file);
+        let schema = std::fs::read_to_string(&file);
+        let schema = schema.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let schema: Value = serde_json::from_str(&schema).expect("a schema is JSON");
+        assert!(schema.pointer(place).is_some(), "{}: no {place} in the schema", path.display());
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_one_the_program_prints() {
+    let path = root().join("schema/pipeline.schema.json");
+    let committed = std::fs::read_to_string(&path);
+    let committed = committed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let printed = run(&["schema"]).exits_with(0).stdout;
+    assert!(printed == committed, "write it anew: neuroflamingo schema > {}", path.display());
+}

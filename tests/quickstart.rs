@@ -1,0 +1,325 @@
+//! The quickstart from end to end, with so few steps that nothing is learned.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tests::{Ran, files_below, program, root, run};
+
+const PIPELINE: &str = "pipelines/quickstart-short.yaml";
+const STAGES: [&str; 8] =
+    ["mask", "clean", "window", "whiten", "finetune", "generate", "evaluate", "render"];
+const MAX_NEW_TOKENS: &str = "24";
+const DISCLAIMER: &str =
+    "Research output of neuroflamingo, not for diagnosis; not a medical device.";
+
+/// The arguments of a run that writes into `outputs`.
+fn args(outputs: &Path) -> Vec<String> {
+    let sets = [
+        "stages.finetune.steps=6".to_owned(),
+        "stages.finetune.batch_size=4".to_owned(),
+        "stages.finetune.auxiliary.batch_size=8".to_owned(),
+        "stages.finetune.validate_every=2".to_owned(),
+        "stages.finetune.checkpoint_every=1".to_owned(),
+        format!("stages.generate.max_new_tokens={MAX_NEW_TOKENS}"),
+        format!("outputs={}", outputs.display()),
+    ];
+    let sets = sets.into_iter().flat_map(|set| ["--set".to_owned(), set]);
+    ["run".to_owned(), PIPELINE.to_owned()].into_iter().chain(sets).collect()
+}
+
+fn run_into(outputs: &Path) -> Ran {
+    run(&args(outputs).iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn run_dir(outputs: &Path) -> PathBuf {
+    outputs.join("quickstart-short")
+}
+
+/// The first run, which most tests look at; its folder is emptied before.
+struct First {
+    outputs: PathBuf,
+    ran: Ran,
+    took: Duration,
+    /// Held as long as the tests run, for those of another process that share the folder.
+    _lock: File,
+}
+
+static FIRST: LazyLock<First> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(folder).expect("the folder for tests");
+    let lock = File::create(folder.join("quickstart.lock")).expect("a file to lock");
+    lock.lock().expect("the lock is given back when tests end");
+    let outputs = folder.join("quickstart");
+    if outputs.exists() {
+        fs::remove_dir_all(&outputs).expect("the last run of the tests is removed");
+    }
+    let begun = Instant::now();
+    let ran = run_into(&outputs).exits_with(0);
+    First { outputs, ran, took: begun.elapsed(), _lock: lock }
+});
+
+impl First {
+    fn dir(&self) -> PathBuf {
+        run_dir(&self.outputs)
+    }
+
+    fn model(&self) -> String {
+        self.dir().join("model").display().to_string()
+    }
+
+    /// The report of a window of one of the two test scans.
+    fn report(&self, run: usize, window: usize, extension: &str) -> String {
+        let name = format!("sub-1_ses-{run}_run-01_win-{window:02}_desc-generated_report");
+        let path = self.dir().join(format!("sub-1/ses-{run}/{name}.{extension}"));
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The same window by `neuroflamingo generate`.
+    fn generate(&self, run_number: usize, place: [&str; 2], more: &[&str]) -> Ran {
+        let scan = scan(run_number);
+        let model = self.model();
+        let start = ["generate", "--model", &model, "--scan", &scan];
+        run(&[&start, &place as &[&str], &["--max-new-tokens", MAX_NEW_TOKENS], more].concat())
+    }
+}
+
+fn scan(run: usize) -> String {
+    format!("fixtures/haxby2001/run{run:03}/bold_1slice.nii.gz")
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Two run directories hold the same files with the same bytes, but for what says where and when.
+fn assert_same_bytes(one: &Path, other: &Path) {
+    let names = |dir: &Path| -> Vec<PathBuf> {
+        let files = files_below(dir).into_iter();
+        files.map(|path| path.strip_prefix(dir).expect("it lies below").to_owned()).collect()
+    };
+    assert_eq!(names(one), names(other));
+    let differs = ["record.json", "config_used.yaml"].map(Path::new);
+    for name in names(one).iter().filter(|name| !differs.contains(&name.as_path())) {
+        let read = |dir: &Path| fs::read(dir.join(name)).expect("a file of a run directory");
+        assert!(read(one) == read(other), "{} differs", name.display());
+    }
+}
+
+#[test]
+fn a_run_ends_with_a_table_and_one_line() {
+    let Ran { stdout, stderr, .. } = &FIRST.ran;
+    let last = stdout.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with("SCAN-DEPENDENT: "), "{stdout}");
+    assert!(stdout.contains("95 % interval"), "{stdout}");
+    for stage in STAGES {
+        assert!(stderr.contains(&format!("{stage}: done in ")), "{stderr}");
+    }
+    assert!(stderr.contains("run directory: "), "{stderr}");
+}
+
+#[test]
+fn a_run_directory_is_complete() {
+    let dir = FIRST.dir();
+    let there = |name: &str| assert!(dir.join(name).is_file(), "{name} is missing");
+    for name in ["config_used.yaml", "record.json", "status.tsv", "metrics.json", "index.html"] {
+        there(name);
+    }
+    for figure in ["confusion", "shuffled", "reliability", "training"] {
+        there(&format!("figures/{figure}.svg"));
+    }
+    for part in ["model.yaml", "README.md", "adapter.safetensors", "encoder.safetensors", "lm"] {
+        assert!(dir.join("model").join(part).exists(), "{part} is missing");
+    }
+    // eight windows in each of the two test scans
+    for (scan, window) in [11, 12].into_iter().flat_map(|scan| (1..=8).map(move |it| (scan, it))) {
+        let text = FIRST.report(scan, window, "txt");
+        assert!(text.trim_end().ends_with(DISCLAIMER), "{text}");
+        let record: Value = serde_json::from_str(&FIRST.report(scan, window, "json")).unwrap();
+        assert_eq!(record["disclaimer"], DISCLAIMER);
+    }
+    let page = fs::read_to_string(dir.join("index.html")).unwrap();
+    assert!(page.contains(DISCLAIMER) && page.contains("SCAN-DEPENDENT: "));
+    let status = fs::read_to_string(dir.join("status.tsv")).unwrap();
+    assert_eq!(status.matches("\tSUCCESS\t").count(), 12, "{status}");
+    assert!(!page.contains(&*root().to_string_lossy()), "a page names no folder of this machine");
+}
+
+#[test]
+fn the_record_holds_the_digest_of_every_file() {
+    let dir = FIRST.dir();
+    let record = json(&dir.join("record.json"));
+    let digests = record["files"].as_object().expect("digests by path");
+    for (name, digest) in digests {
+        let found = scan::sha256_file(dir.join(name)).unwrap();
+        assert_eq!(Some(found.as_str()), digest.as_str(), "{name}");
+    }
+    // the record itself is the only file without one
+    assert_eq!(files_below(&dir).len(), digests.len() + 1);
+    let text = fs::read_to_string(dir.join("record.json")).unwrap();
+    assert!(!text.contains(&*root().to_string_lossy()), "a record names no folder of this machine");
+}
+
+#[test]
+fn a_second_run_does_nothing_twice() {
+    let metrics = || fs::read(FIRST.dir().join("metrics.json")).unwrap();
+    let before = metrics();
+    let begun = Instant::now();
+    let second = run_into(&FIRST.outputs).exits_with(0);
+    let took = begun.elapsed();
+    for stage in STAGES {
+        let said = format!("{stage}: stored result taken");
+        assert!(second.stderr.contains(&said), "{second}");
+    }
+    assert!(!second.stderr.contains("done in"), "{second}");
+    assert!(2 * took < FIRST.took, "{took:?} is not much faster than {:?}", FIRST.took);
+    assert_eq!(second.stdout, FIRST.ran.stdout);
+    assert!(before == metrics());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_in_another_folder() {
+    let outputs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let elsewhere = run_into(outputs.path()).exits_with(0);
+    assert_eq!(elsewhere.stdout, FIRST.ran.stdout);
+    assert_same_bytes(&FIRST.dir(), &run_dir(outputs.path()));
+}
+
+/// Starts a run, sends it `signal` when it says `moment`, and waits for its end.
+fn run_until(outputs: &Path, moment: &str, signal: &str) -> Ran {
+    let mut command = Command::new(program());
+    command.args(args(outputs)).current_dir(root()).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.contains(moment) {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        }
+        stderr.push_str(&line);
+        stderr.push('\n');
+    }
+    assert!(stderr.contains(moment), "it never said {moment:?}\n{stderr}");
+    Ran { code: child.wait().unwrap().code(), stdout: String::new(), stderr }
+}
+
+#[test]
+fn a_killed_and_then_stopped_run_goes_on_to_the_same_bytes() {
+    let outputs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let killed = run_until(outputs.path(), "finetune: step 2, held out", "KILL");
+    assert_eq!(killed.code, None, "{killed}");
+    assert!(!run_dir(outputs.path()).exists(), "nothing is published before all is done");
+
+    let stopped = run_until(outputs.path(), "finetune: step 4, held out", "TERM").exits_with(75);
+    assert!(stopped.stderr.contains("whiten: stored result taken"), "{stopped}");
+    let last = "error: stopped after saving, run the same command again to go on\n";
+    assert!(stopped.stderr.ends_with(last), "{stopped}");
+    assert!(!run_dir(outputs.path()).exists(), "nothing is published before all is done");
+
+    let finished = run_into(outputs.path()).exits_with(0);
+    assert!(!finished.stderr.contains("step 4, held out"), "it began again: {finished}");
+    assert!(finished.stderr.contains("step 6, held out"), "{finished}");
+    assert_eq!(finished.stdout, FIRST.ran.stdout);
+    assert_same_bytes(&FIRST.dir(), &run_dir(outputs.path()));
+}
+
+#[test]
+fn a_window_alone_gives_the_report_it_gave_in_a_batch() {
+    for (scan, window) in [(11, 3), (12, 1), (12, 8)] {
+        let alone = FIRST.generate(scan, ["--window", &window.to_string()], &[]).exits_with(0);
+        assert_eq!(alone.stdout, FIRST.report(scan, window, "txt"));
+        assert_eq!(alone.stderr, "");
+    }
+}
+
+#[test]
+fn an_onset_names_the_same_window_as_its_number() {
+    let record: Value = serde_json::from_str(&FIRST.report(11, 3, "json")).unwrap();
+    let onset = record["window"]["onset_s"].to_string();
+    let alone = FIRST.generate(11, ["--onset", &onset], &[]).exits_with(0);
+    assert_eq!(alone.stdout, FIRST.report(11, 3, "txt"));
+}
+
+#[test]
+fn a_report_for_programs_holds_the_disclaimer_and_a_confidence_for_each_slot() {
+    let alone = FIRST.generate(11, ["--window", "3"], &["--json"]).exits_with(0);
+    let mut alone: Value = serde_json::from_str(&alone.stdout).expect("JSON");
+    let mut in_batch: Value = serde_json::from_str(&FIRST.report(11, 3, "json")).unwrap();
+    assert_eq!(alone["disclaimer"], DISCLAIMER);
+    let slots = |report: &mut Value| report["slots"].as_array_mut().map(std::mem::take).unwrap();
+    let (one, other) = (slots(&mut alone), slots(&mut in_batch));
+    assert_eq!(one.len(), 3, "viewed, domain, impression");
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!((&one["name"], &one["stated"]), (&other["name"], &other["stated"]));
+        assert!(one.as_object().unwrap().contains_key("confidence"));
+        assert_eq!(one["stated"].is_string(), one["confidence"].is_f64(), "{one}");
+        let probabilities = one["probabilities"].as_object().unwrap();
+        let sum: f64 = probabilities.values().filter_map(Value::as_f64).sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{one}");
+        for (value, probability) in probabilities {
+            let (a, b) = (probability.as_f64(), other["probabilities"][value].as_f64());
+            assert!((a.unwrap() - b.unwrap()).abs() < 1e-5, "{value}: {a:?} and {b:?}");
+        }
+    }
+    assert_eq!(alone, in_batch, "all but the probabilities is the same to the letter");
+}
+
+#[test]
+fn a_window_past_the_end_of_the_run_is_refused() {
+    let ran = FIRST.generate(11, ["--window", "99"], &[]).exits_with(2);
+    insta::assert_snapshot!(ran, @"
+    exit code 2
+    ----- stdout
+    ----- stderr
+    error: fixtures/haxby2001/run011/bold_1slice.nii.gz: has 8 windows in the model's cohort, found --window 99
+    ");
+    let ran = FIRST.generate(11, ["--onset", "299"], &[]).exits_with(2);
+    insta::assert_snapshot!(ran, @"
+    exit code 2
+    ----- stdout
+    ----- stderr
+    error: fixtures/haxby2001/run011/bold_1slice.nii.gz: window at onset 299 s takes frames 122 to 130, but the run has 121 frames (302.5 s)
+    ");
+}
+
+#[test]
+fn a_model_package_is_inspected_and_verified() {
+    let model = FIRST.model();
+    let shown = run(&["model", "inspect", &model]).exits_with(0);
+    assert!(shown.stdout.contains("adapter.safetensors"), "{shown}");
+    let shown = run(&["model", "inspect", &model, "--json"]).exits_with(0);
+    serde_json::from_str::<Value>(&shown.stdout).expect("JSON");
+    let verified = run(&["model", "verify", &model]).exits_with(0);
+    assert_eq!(verified.stdout, format!("{model}: whole\n"));
+}
+
+#[test]
+fn a_model_package_with_one_changed_byte_is_refused() {
+    let copy = tempfile::tempdir().unwrap();
+    let model = FIRST.dir().join("model");
+    for path in files_below(&model) {
+        let to = copy.path().join(path.strip_prefix(&model).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(path, to).unwrap();
+    }
+    let part = copy.path().join("adapter.safetensors");
+    let mut bytes = fs::read(&part).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let path = copy.path().display().to_string();
+    let verified = run(&["model", "verify", &path]).exits_with(2);
+    assert!(verified.stderr.contains("adapter.safetensors"), "{verified}");
+    let scan = scan(11);
+    let used = ["generate", "--model", &path, "--scan", &scan, "--window", "3"];
+    let used = run(&used).exits_with(2);
+    assert!(used.stderr.contains("adapter.safetensors"), "{used}");
+}

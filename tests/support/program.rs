@@ -1,0 +1,94 @@
+//! The real binary, built once, run from the workspace's root.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+    time::Duration,
+};
+
+use crate::root;
+
+/// A command that takes longer than this hangs.
+const TIMEOUT: Duration = Duration::from_secs(240);
+
+/// `cargo test` builds no binary of a package without a folder of tests. This test is asked for too:
+/// features are resolved as for the tests, so that nothing but the binary is compiled.
+/// `NEUROFLAMINGO` names a binary to test instead.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    if let Some(built) = std::env::var_os("NEUROFLAMINGO") {
+        return built.into();
+    }
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.ancestors().nth(2).expect("tests lie in <target>/<profile>/deps");
+    let target = profile.parent().expect("tests lie in <target>/<profile>/deps");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--offline", "--workspace", "--bins"]);
+    build.args(["--test", "integration"]);
+    build.arg("--target-dir").arg(target).current_dir(root());
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo runs").success(), "the binary cannot be built");
+    profile.join("neuroflamingo")
+});
+
+/// Where the binary is.
+pub fn program() -> &'static Path {
+    &PROGRAM
+}
+
+/// The program without arguments, at the workspace's root, as if nobody watched.
+pub fn neuroflamingo() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(program());
+    command.current_dir(root()).timeout(TIMEOUT).write_stdin("").env_remove("COLUMNS");
+    command
+}
+
+/// Runs the program with these words.
+pub fn run(args: &[&str]) -> Ran {
+    let output = neuroflamingo().args(args).output().expect("the program runs");
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// What a run of the program left behind; its text is what snapshots hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// The exit code; none after a signal.
+    pub code: Option<i32>,
+    /// Data.
+    pub stdout: String,
+    /// Everything else.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// With `path` called `name`.
+    #[must_use]
+    pub fn naming(mut self, path: &Path, name: &str) -> Self {
+        let path = path.display().to_string();
+        self.stdout = self.stdout.replace(&path, name);
+        self.stderr = self.stderr.replace(&path, name);
+        self
+    }
+
+    /// Panics with everything that was said, unless the exit code is `code`.
+    #[must_use]
+    pub fn exits_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\n{self}");
+        self
+    }
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => writeln!(f, "exit code {code}")?,
+            None => writeln!(f, "ended by a signal")?,
+        }
+        write!(f, "----- stdout\n{}----- stderr\n{}", self.stdout, self.stderr)
+    }
+}
