@@ -149,7 +149,8 @@ fn a_name_cannot_leave_the_output_folder() {
 fn an_output_folder_that_cannot_be_made_is_found_before_work_begins() {
     let cohort = Cohort::new();
     fs::write(cohort.dir().join("file"), "").unwrap();
-    assert_snapshot!(refused(&cohort, &["outputs=file/runs"]), @"");
+    let said = refused(&cohort, &["outputs=file/runs"]);
+    assert_snapshot!(said, @"error: [cohort]/file: cannot write into: Not a directory (os error 20)");
 }
 
 #[test]
