@@ -131,3 +131,27 @@ pub(crate) struct FileArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn arguments_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_window_or_an_onset_is_asked_for() {
+        let parse = |rest: &[&str]| {
+            let start = ["neuroflamingo", "generate", "--model", "m", "--scan", "s"];
+            Args::try_parse_from(start.iter().chain(rest))
+        };
+        assert!(parse(&["--window", "3"]).is_ok());
+        assert!(parse(&["--onset", "15"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--window", "3", "--onset", "15"]).is_err());
+    }
+}

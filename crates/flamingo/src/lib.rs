@@ -22,6 +22,6 @@ pub use generate::{GenerateConfig, Generated, Request};
 pub use likelihood::{LogLikelihood, Scored};
 pub use manifest::{Manifest, Part};
 pub use model::{GateOpening, Medium, Model};
-pub use package::{LmFiles, NewPackage, PackageInfo, TensorCount, inspect, verify, write};
+pub use package::{LM_FILES, NewPackage, PackageInfo, TensorCount, inspect, verify, write};
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use encoder::InputShape;
-use nn::weights::{Frozen, TensorInfo, list_tensors};
+use nn::weights::{Frozen, TensorInfo, list_tensors, save};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -22,12 +22,7 @@ use crate::manifest::{ADAPTER, ENCODER, FORMAT, LM, MANIFEST};
 use crate::{Error, FlamingoConfig, GateOpening, Manifest, Model, Part, Result};
 
 /// The files of a language model's folder that a package keeps.
-pub struct LmFiles;
-
-impl LmFiles {
-    /// Their names.
-    pub const NAMES: [&'static str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
-}
+pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
 /// Everything that goes into a new package.
 pub struct NewPackage<'a> {
@@ -75,12 +70,12 @@ pub fn write(folder: &Path, package: &NewPackage) -> Result<()> {
 fn fill(folder: &Path, package: &NewPackage) -> Result<()> {
     let mut parts = Vec::new();
     for (name, tensors) in [(ADAPTER, package.adapter), (ENCODER, package.encoder)] {
-        candle_core::safetensors::save(tensors, folder.join(name))?;
+        save(&folder.join(name), tensors)?;
         parts.push(part(folder, name, package.licence)?);
     }
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
-    for name in LmFiles::NAMES {
+    for name in LM_FILES {
         let from = package.lm.join(name);
         fs::copy(&from, lm.join(name)).map_err(io(&from))?;
         parts.push(part(folder, &format!("{LM}/{name}"), "the language model's own")?);

@@ -20,6 +20,12 @@ impl RotaryTable {
         Self { cos, sin, half: inverse_frequencies.len() }
     }
 
+    /// Cosines and sines of one position, one a pair.
+    pub fn row(&self, position: u32) -> (&[f64], &[f64]) {
+        let at = position as usize * self.half;
+        (&self.cos[at..at + self.half], &self.sin[at..at + self.half])
+    }
+
     /// Positions covered.
     pub fn n_positions(&self) -> usize {
         self.cos.len() / self.half
@@ -44,10 +50,9 @@ pub fn rotate<T: Real>(
     map_rows(xs, ys, 2 * half, |row, x, y| {
         let token = row % n_tokens;
         let batch = row / n_tokens / n_heads;
-        let at = positions[batch * n_tokens + token] as usize * half;
+        let (cos, sin) = table.row(positions[batch * n_tokens + token]);
         for i in 0..half {
-            let cos = T::of(table.cos[at + i]);
-            let sin = T::of(sign * table.sin[at + i]);
+            let (cos, sin) = (T::of(cos[i]), T::of(sign * sin[i]));
             y[i] = x[i] * cos - x[half + i] * sin;
             y[half + i] = x[half + i] * cos + x[i] * sin;
         }

@@ -1,9 +1,10 @@
 //! Language models on disk: a Hugging Face folder.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::DType;
-use nn::weights::{Frozen, Variables};
+use nn::weights::{Frozen, Variables, save};
 use serde::Deserialize;
 
 use crate::{CausalLm, Error, Llama, LlamaConfig, Result, Tokenizer};
@@ -79,9 +80,8 @@ pub fn write(
         .tensors()
         .into_iter()
         .map(|(name, tensor)| Ok((name, tensor.to_dtype(dtype)?)))
-        .collect::<Result<_>>()?;
-    candle_core::safetensors::save(&tensors, folder.join("model.safetensors"))?;
-    Ok(())
+        .collect::<Result<HashMap<_, _>>>()?;
+    Ok(save(&folder.join("model.safetensors"), &tensors)?)
 }
 
 #[cfg(test)]

@@ -57,8 +57,8 @@ pub enum Error {
     OneValue { path: PathBuf, value: String },
     #[error("{}: TR is {found} s, but {} has {expected} s", path.display(), first.display())]
     RepetitionTime { path: PathBuf, found: f64, first: PathBuf, expected: f64 },
-    #[error("{}: grid is {found:?}, but {} has {expected:?}", path.display(), first.display())]
-    Grid { path: PathBuf, found: Vec<usize>, first: PathBuf, expected: Vec<usize> },
+    #[error("{}: grid is {found}, but {} has {expected}", path.display(), first.display())]
+    Grid { path: PathBuf, found: String, first: PathBuf, expected: String },
     #[error("{}: same bytes as {}, but one is in split {first_split} and one in split {split}", path.display(), first.display())]
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
     #[error("{}: holds no text, expected texts separated by blank lines", path.display())]

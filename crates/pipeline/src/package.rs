@@ -145,15 +145,16 @@ impl Reader {
     /// What the model sees of the window at `onset_s`, and the prompt before its report.
     pub(crate) fn window(&self, path: &Path, onset_s: f64) -> Result<(Arc<Medium>, String)> {
         let Preprocessing { t_r_s, clean, window, prompt, .. } = &self.preprocessing;
+        let refuse = |problem: String| Error::NoSuchWindow { path: path.to_owned(), problem };
         let bold = scan::read_bold(path)?;
         if (bold.t_r() - t_r_s).abs() > 1e-6 * t_r_s {
-            let problem = format!("TR is {} s, the model was fitted to {t_r_s} s", bold.t_r());
-            return Err(Error::NoSuchWindow { path: path.to_owned(), problem });
+            let found = bold.t_r();
+            return Err(refuse(format!("TR is {found} s, the model was fitted to {t_r_s} s")));
         }
         let raw = self.mask.apply(&bold)?;
         let quality = QualityFigures::measure(&raw)?;
         let series = clean.as_ref().map_or(Ok(raw.clone()), |config| scan::clean(&raw, config))?;
-        let cut = window.cut(&series, onset_s)?.values;
+        let cut = window.cut(&series, onset_s).map_err(|error| refuse(error.to_string()))?.values;
         let seen = match &self.whitening {
             Some(whitening) => whitening.apply(cut.view())?,
             None => cut,

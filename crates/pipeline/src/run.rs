@@ -61,6 +61,7 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
     for (idx, stage) in stages.iter().enumerate() {
         control.checkpoint()?;
         let key = Key::new(stage, &stage.work().inputs(&state), upstream.as_ref());
+        tracing::debug!(stage = stage.name(), key = key.as_str(), "resolved");
         let begun = Instant::now();
         let stored = run_stage(stage, &key, (idx, stages.len()), &cache, &mut state, control)
             .map_err(|source| match source {

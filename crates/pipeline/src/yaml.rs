@@ -50,7 +50,7 @@ impl YamlError {
 }
 
 /// Reads `text`, which came from `path`.
-pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, YamlError> {
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, YamlError> {
     serde_yaml::from_str(text).map_err(|error| locate(path, text, &error))
 }
 

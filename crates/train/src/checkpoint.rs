@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use nn::weights::save as save_tensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,7 +52,7 @@ pub(crate) fn save(
         fs::remove_dir_all(&staged).map_err(io(&staged))?;
     }
     fs::create_dir_all(&staged).map_err(io(&staged))?;
-    candle_core::safetensors::save(tensors, staged.join(TENSORS))?;
+    save_tensors(&staged.join(TENSORS), tensors)?;
     let json = serde_json::to_vec(facts)
         .map_err(|error| Error::Checkpoint { path: staged.clone(), reason: error.to_string() })?;
     fs::write(staged.join(FACTS), json).map_err(io(&staged))?;

@@ -6,5 +6,5 @@ mod frozen;
 pub mod seeded;
 mod variables;
 
-pub use frozen::{Frozen, TensorInfo, list_tensors};
+pub use frozen::{Frozen, TensorInfo, list_tensors, save};
 pub use variables::Variables;

@@ -1,7 +1,7 @@
 //! The language model folder: complete, and known by the digests of its files.
 use std::{collections::BTreeMap, path::PathBuf};
 
-use flamingo::LmFiles;
+use flamingo::LM_FILES;
 
 use crate::{Error, Result, spec::Loaded, stage::Stage};
 
@@ -24,10 +24,10 @@ pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
     };
     let dir = loaded.resolve(model.lm.path());
     let missing = |name: &&'static str| !dir.join(name).is_file();
-    if let Some(missing) = LmFiles::NAMES.into_iter().find(missing) {
+    if let Some(missing) = LM_FILES.into_iter().find(missing) {
         return Err(Error::LanguageModel { path: dir, missing });
     }
-    let digests = LmFiles::NAMES
+    let digests = LM_FILES
         .into_iter()
         .map(|name| {
             let digest = scan::sha256_file(dir.join(name))?;

@@ -162,7 +162,7 @@ fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
 
 /// Tries it in the nearest folder that is there, and leaves nothing behind.
 fn writable(outputs: &Path) -> Result<()> {
-    let existing = outputs.ancestors().find(|dir| dir.is_dir());
+    let existing = outputs.ancestors().find(|dir| dir.exists());
     let dir = existing.unwrap_or(Path::new("."));
     tempfile::tempfile_in(dir).map(drop).map_err(|source| Error::Io {
         action: "write into",

@@ -6,6 +6,7 @@ use scan::Split;
 /// What all scans share.
 pub(super) struct Facts {
     pub(super) t_r_s: f64,
+    affine: [[f64; 4]; 4],
     pub(super) grid: Vec<usize>,
 }
 
@@ -36,7 +37,7 @@ pub(super) fn check_headers(scans: &mut [ScanPlan], problems: &mut Vec<Error>) -
         scans[idx].n_frames = Some(n_frames);
         let grid = vec![x, y, z];
         match &first {
-            None => first = Some((idx, Facts { t_r_s, grid })),
+            None => first = Some((idx, Facts { t_r_s, affine: header.affine, grid })),
             Some((at, facts)) => {
                 let first = scans[*at].path.clone();
                 if (t_r_s - facts.t_r_s).abs() > 1e-6 * facts.t_r_s {
@@ -44,8 +45,9 @@ pub(super) fn check_headers(scans: &mut [ScanPlan], problems: &mut Vec<Error>) -
                     let (path, first) = (path.clone(), first.clone());
                     problems.push(Error::RepetitionTime { path, found: t_r_s, first, expected });
                 }
-                if grid != facts.grid {
-                    let expected = facts.grid.clone();
+                if grid != facts.grid || !is_near(&header.affine, &facts.affine) {
+                    let (grid, expected) =
+                        (place(&grid, &header.affine), place(&facts.grid, &facts.affine));
                     problems.push(Error::Grid { path, found: grid, first, expected });
                 }
             }
@@ -56,6 +58,18 @@ pub(super) fn check_headers(scans: &mut [ScanPlan], problems: &mut Vec<Error>) -
         problems.extend(scan::inspect(&scans[0].path).err().map(Error::from));
     }
     first.map(|(_, facts)| facts)
+}
+
+/// As near as the mask asks of scans of one grid.
+fn is_near(a: &[[f64; 4]; 4], b: &[[f64; 4]; 4]) -> bool {
+    a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| (a - b).abs() <= 1e-3)
+}
+
+/// `40×20×1 at (60.4, -35.6, 0.0)`.
+fn place(grid: &[usize], affine: &[[f64; 4]; 4]) -> String {
+    let sides: Vec<String> = grid.iter().map(usize::to_string).collect();
+    let [x, y, z] = [0, 1, 2].map(|axis| affine[axis][3]);
+    format!("{} at ({x:.1}, {y:.1}, {z:.1})", sides.join("×"))
 }
 
 /// A copy of a scan under another name may not be trained on and tested.

@@ -108,3 +108,108 @@ fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
     spec.model = spec.model.map(|model| model.inline(dir)).transpose()?;
     Ok(spec)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(path: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+    }
+
+    /// The quickstart with one thing changed, in a folder from which its paths still lead home.
+    fn changed(from: &str, to: &str) -> (tempfile::TempDir, Result<Loaded>) {
+        let text = std::fs::read_to_string(repository("pipelines/quickstart.yaml")).unwrap();
+        assert!(text.contains(from), "{from}");
+        let dir = tempfile::tempdir_in(repository("pipelines")).unwrap();
+        let path = dir.path().join("p.yaml");
+        let text = text.replacen(from, to, 1).replace("../configs", "../../configs");
+        std::fs::write(&path, text).unwrap();
+        let loaded = Loaded::read(&path, &[]);
+        (dir, loaded)
+    }
+
+    fn place_of(from: &str, to: &str, underlined: &str) -> String {
+        let (_dir, loaded) = changed(from, to);
+        let Err(Error::Yaml(error)) = loaded else { panic!("{loaded:?}") };
+        let rest: String = error.source_line.chars().skip(error.column - 1).collect();
+        assert!(rest.starts_with(underlined), "{error}");
+        error.message
+    }
+
+    #[test]
+    fn every_shipped_pipeline_loads() {
+        let mut n = 0;
+        for entry in std::fs::read_dir(repository("pipelines")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "yaml") {
+                let loaded = Loaded::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(
+                    Some(loaded.spec.name.as_str()),
+                    path.file_stem()
+                        .and_then(|it| it.to_str())
+                        .map(|stem| if stem == "pretrain-tiny-lm" { "tiny-lm" } else { stem })
+                );
+                n += 1;
+            }
+        }
+        assert!(n >= 6);
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        let message = place_of("seed: 1", "sede: 1", "sede");
+        assert!(
+            message.starts_with("unknown field `sede`, expected one of name, seed"),
+            "{message}"
+        );
+        let message = place_of("- window:", "- windw:", "windw");
+        assert!(message.contains("expected one of mask, clean, window"), "{message}");
+        let message = place_of("n_frames: 9", "n_frames: nine", "nine");
+        assert_eq!(message, "expected a whole number, not negative, found `nine`");
+        let message = place_of("seed: 1\n", "seed: 1\nseed: 2\n", "seed: 2");
+        assert_eq!(message, "key `seed` appears twice in this block");
+        let message = place_of("detrend: quadratic", "detrend: cubic", "cubic");
+        assert!(message.contains("cubic"), "{message}");
+    }
+
+    #[test]
+    fn a_mistake_in_a_component_names_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("resampler.yaml");
+        std::fs::write(&file, "n_latents: 8\ndept: 1\n").unwrap();
+        let to = format!("{{ file: {} }}", file.display());
+        let (_dir, loaded) = changed("{ file: ../configs/resampler/tiny_v1.yaml }", &to);
+        let Err(Error::Yaml(error)) = loaded else { panic!("{loaded:?}") };
+        assert_eq!((error.path, error.line, error.column), (file, 2, 1));
+    }
+
+    #[test]
+    fn overrides_reach_stages_and_component_files() {
+        let path = repository("pipelines/quickstart.yaml");
+        let read = |sets: &[&str]| {
+            Loaded::read(&path, &sets.iter().map(|&set| set.to_owned()).collect::<Vec<_>>())
+        };
+        let spec = read(&["seed=7", "model.resampler.depth=2"]).unwrap().spec;
+        assert_eq!((spec.seed, spec.model.unwrap().resampler.get().depth), (7, 2));
+        let error = read(&["seed=7", "stages.finetune.stepz=3"]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--set stages.finetune.stepz=3: unknown field `stepz`"),
+            "{error}"
+        );
+        let error = read(&["name=a b"]).unwrap_err().to_string();
+        assert!(error.contains("cannot be a folder name"), "{error}");
+    }
+
+    #[test]
+    fn what_was_used_can_be_used_again() {
+        let loaded = Loaded::read(&repository("pipelines/quickstart.yaml"), &[]).unwrap();
+        let run_dir = repository("runs/quickstart");
+        let run = RunPlan { label: None, seed: 3, splits: Vec::new() };
+        let used: Spec = yaml::parse(Path::new("used"), &loaded.as_used(&run_dir, &run)).unwrap();
+        assert_eq!(used.seed, 3);
+        let CohortSpec::Pairs(pairs) = &used.cohort else { panic!("{used:?}") };
+        assert_eq!(pairs.table, Path::new("../../fixtures/haxby2001/pairs.csv"));
+        assert_eq!(Spec { seed: 1, ..used.clone() }.stages, loaded.spec.stages);
+    }
+}

@@ -11,7 +11,7 @@ use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 
 use super::{Artifact, work::Work};
 use crate::{
-    Result,
+    Error, Result,
     event::{Control, Event},
     files,
     package::Preprocessing,
@@ -47,6 +47,35 @@ impl Work for FitConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Windows, Artifact::Model)
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |field, found: String, expected: &str| {
+            let expected = expected.to_owned();
+            Err(Error::Setting { stage: "finetune", field, found, expected })
+        };
+        let counts = [
+            ("steps", self.steps),
+            ("batch_size", self.batch_size),
+            ("validate_every", self.validate_every),
+        ];
+        for (field, found) in counts {
+            if found == 0 {
+                return refuse(field, found.to_string(), "at least 1");
+            }
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return refuse("learning_rate", self.learning_rate.to_string(), "a positive number");
+        }
+        let dropout = self.augment.voxel_dropout;
+        if !(0.0..1.0).contains(&dropout) {
+            return refuse("augment.voxel_dropout", dropout.to_string(), "0 or more, below 1");
+        }
+        let averaging = self.augment.class_averaging;
+        if !(0.0..=1.0).contains(&averaging) {
+            return refuse("augment.class_averaging", averaging.to_string(), "0 to 1");
+        }
+        Ok(())
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Artifact, work::Work};
 use crate::{
-    Result,
+    Error, Result,
     event::Control,
     files,
     readout::{self, Answer, Query},
@@ -34,6 +34,17 @@ impl Work for GenerateConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Model, Artifact::Reports)
+    }
+
+    fn check(&self) -> Result<()> {
+        let counts = [("max_new_tokens", self.max_new_tokens), ("batch_size", self.batch_size)];
+        match counts.into_iter().find(|(_, found)| *found == 0) {
+            None => Ok(()),
+            Some((field, found)) => {
+                let (found, expected) = (found.to_string(), "at least 1".to_owned());
+                Err(Error::Setting { stage: "generate", field, found, expected })
+            }
+        }
     }
 
     fn inputs(&self, _: &State<'_>) -> Value {

@@ -133,3 +133,44 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::yaml;
+
+    fn chain(stages: &str) -> Result<()> {
+        let stages: Vec<Stage> = yaml::parse(Path::new("s.yaml"), stages).unwrap();
+        let cohort = "pairs: { table: t.csv, split_unit: scan, slots: { file: s.yaml }, prompt: '{technique}' }";
+        check_chain(&stages, &yaml::parse(Path::new("c.yaml"), cohort).unwrap())
+    }
+
+    const MASK: &str = "- mask: { above_mean: 0.6 }\n";
+    const WINDOW: &str = "- window: { shift_s: 5.0, n_frames: 9 }\n";
+    const WHITEN: &str = "- whiten: { shrinkage: ledoit_wolf }\n";
+
+    #[test]
+    fn each_stage_gets_what_it_takes() {
+        assert!(chain(&format!("{MASK}{WINDOW}{WHITEN}")).is_ok());
+        assert_eq!(
+            chain(&format!("{MASK}{WHITEN}")).unwrap_err().to_string(),
+            "stage whiten needs windows, but what comes before it gives voxel series"
+        );
+        assert_eq!(
+            chain(WINDOW).unwrap_err().to_string(),
+            "stage window needs voxel series, but what comes before it gives scans"
+        );
+    }
+
+    #[test]
+    fn a_stage_comes_once_and_a_chain_is_not_empty() {
+        let twice = chain(&format!("{MASK}{WINDOW}{WHITEN}{WHITEN}")).unwrap_err();
+        assert_eq!(twice.to_string(), "stage whiten is listed twice");
+        assert_eq!(
+            chain("[]").unwrap_err().to_string(),
+            "there are no stages, expected at least one"
+        );
+    }
+}

@@ -24,7 +24,7 @@ pub struct EvaluateConfig {
     pub bootstrap: usize,
     /// Permutations behind the p-value of the likelihood gain.
     pub permutations: usize,
-    /// Derangements of the scans behind the row `shuffled scans`.
+    /// Uniform permutations of the scans behind the row `shuffled scans`.
     pub shuffles: usize,
     /// Inverse strength of the logistic regression's ridge.
     pub logistic_c: f64,
