@@ -66,7 +66,7 @@ impl Observer for Progress {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Repetition { name, idx, n } => {
-                self.line(&format!("{name} ({} of {n})", idx + 1))
+                self.line(&format!("{name} ({} of {n})", idx + 1));
             }
             Event::StageStarted { stage, idx, n } => {
                 self.stage = stage;

@@ -18,7 +18,7 @@ impl Key {
             "inputs": inputs,
             "upstream": upstream.map(|key| &key.0),
         });
-        Self(files::sha256(decides.to_string().as_bytes()))
+        Self(scan::sha256_bytes(decides.to_string().as_bytes()))
     }
 
     pub(crate) fn as_str(&self) -> &str {

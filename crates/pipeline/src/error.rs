@@ -52,7 +52,7 @@ pub enum Error {
     #[error("{}: row {row}: the report does not state the scored slot {slot}: {report:?}", path.display())]
     UnscoredReport { path: PathBuf, row: usize, slot: String, report: String },
     #[error("{}: row {row}: {source}", path.display())]
-    Row { path: PathBuf, row: usize, source: scan::Error },
+    Row { path: PathBuf, row: usize, source: Box<scan::Error> },
     #[error("{}: every test report states {value}, a comparison needs two different values", path.display())]
     OneValue { path: PathBuf, value: String },
     #[error("{}: TR is {found} s, but {} has {expected} s", path.display(), first.display())]
@@ -133,7 +133,7 @@ impl Error {
                 "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
                     .to_owned(),
             ),
-            Self::Row { source: scan::Error::Window { .. }, .. } => {
+            Self::Row { source, .. } if matches!(**source, scan::Error::Window { .. }) => {
                 Some("shorten the window, or drop the row from the table".to_owned())
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -156,12 +156,9 @@ impl Error {
 /// The first few of many; a wrong number in one place is often wrong for every row.
 fn several(problems: &[Error]) -> String {
     const SHOWN: usize = 8;
-    let mut text = format!("{} problems", problems.len());
-    for problem in problems.iter().take(SHOWN) {
-        text.push_str(&format!("\n  {problem}"));
-    }
-    if problems.len() > SHOWN {
-        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
-    }
-    text
+    let lines = problems.iter().take(SHOWN).map(ToString::to_string);
+    let more = problems.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let first = format!("{} problems", problems.len());
+    [first].into_iter().chain(lines).chain(more).collect::<Vec<_>>().join("\n  ")
 }

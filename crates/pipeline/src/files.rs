@@ -6,7 +6,6 @@ use std::{
 };
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Result};
 
@@ -138,11 +137,6 @@ pub(crate) fn remove_inside(dir: &Path, path: &str) -> Result<()> {
 fn sync_dir(dir: &Path) -> Result<()> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     File::open(dir).and_then(|file| file.sync_all()).map_err(at("sync", dir))
-}
-
-/// Hexadecimal SHA-256.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `path` as seen from `dir`, with `..` folded away so that messages stay readable.

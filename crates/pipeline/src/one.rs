@@ -46,7 +46,7 @@ pub fn generate(
         readout::answers(&model, slots, temperature, &[query], &config, "generate", &mut control)?;
     let answer = answers.remove(0);
     Ok(GeneratedReport {
-        disclaimer: Disclaimer::default(),
+        disclaimer: Disclaimer,
         subject: known.map_or_else(|| "unknown".to_owned(), |known| known.subject.clone()),
         session: known.map(|known| known.session.clone()),
         window: Window::new(&scan.display().to_string(), onset_s, duration_s),
@@ -70,20 +70,19 @@ fn locate(
     let refuse = |problem: String| Error::NoSuchWindow { path: scan.to_owned(), problem };
     match (place, known) {
         (Place::Onset(onset_s), known) => {
-            let same =
-                known.and_then(|known| known.windows.iter().find(|it| it.onset_s == onset_s));
+            let same = known.and_then(|known| {
+                known.windows.iter().find(|it| (it.onset_s - onset_s).abs() < 1e-9)
+            });
             Ok((onset_s, same.map_or(length_s, |it| it.duration_s)))
         }
         (Place::Window(0), _) => Err(refuse("windows are counted from 1, found 0".to_owned())),
-        (Place::Window(number), Some(known)) => match known.windows.get(number - 1) {
-            Some(it) => Ok((it.onset_s, it.duration_s)),
-            None => {
-                let n = known.windows.len();
-                Err(refuse(format!(
-                    "has {n} windows in the model's cohort, found --window {number}"
-                )))
-            }
-        },
+        (Place::Window(number), Some(known)) => {
+            let n = known.windows.len();
+            let found = known.windows.get(number - 1).map(|it| (it.onset_s, it.duration_s));
+            found.ok_or_else(|| {
+                refuse(format!("has {n} windows in the model's cohort, found --window {number}"))
+            })
+        }
         // the shift is taken off, so that window 1 begins with the first frame
         (Place::Window(number), None) => {
             Ok(((number - 1) as f64 * length_s - window.shift_s, length_s))

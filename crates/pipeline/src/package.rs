@@ -110,7 +110,7 @@ impl Preprocessing {
 /// Names a package by what is in it.
 pub(crate) fn model_id(manifest: &Manifest) -> String {
     let parts: String = manifest.parts.iter().map(|part| part.sha256.as_str()).collect();
-    format!("{}-{}", manifest.name, &files::sha256(parts.as_bytes())[..12])
+    format!("{}-{}", manifest.name, &scan::sha256_bytes(parts.as_bytes())[..12])
 }
 
 /// A package ready to be given scans.

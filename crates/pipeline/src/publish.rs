@@ -32,7 +32,7 @@ impl Publisher {
 
     /// Writes a file, unless it is there with these bytes.
     pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        let (target, digest) = (self.dir.join(path), files::sha256(bytes));
+        let (target, digest) = (self.dir.join(path), scan::sha256_bytes(bytes));
         if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
             files::write_atomic(&target, bytes)?;
         }
@@ -143,7 +143,7 @@ fn of_window(state: &State<'_>, written: &WrittenReport, manifest: &Manifest) ->
     let row = &state.cohort().rows[written.row];
     let scan = &state.cohort().scans[row.scan_idx];
     GeneratedReport {
-        disclaimer: Disclaimer::default(),
+        disclaimer: Disclaimer,
         subject: scan.subject.clone(),
         session: Some(scan.session.clone()),
         window: Window::new(&scan.name, row.onset_s, row.duration_s),

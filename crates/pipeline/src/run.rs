@@ -100,7 +100,7 @@ fn run_stage(
         files::remove_dir(&dir)?;
     }
     control.tell(Event::StageStarted { stage: name, idx, n });
-    state.state_dir = cache.state_dir(name, key);
+    state.keep_dir = cache.state_dir(name, key);
     cache.make(name, key, control, |dir, control| work.compute(state, dir, control))?;
     work.load(state, &dir)?;
     Ok(false)

@@ -30,7 +30,7 @@ pub(crate) struct State<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) run: &'a RunPlan,
     /// Where the running stage keeps what it needs to go on after a stop.
-    pub(crate) state_dir: PathBuf,
+    pub(crate) keep_dir: PathBuf,
     /// Stage and reason, by scan.
     pub(crate) failures: BTreeMap<usize, (&'static str, String)>,
     pub(crate) mask: Option<VoxelMask>,
@@ -58,7 +58,7 @@ impl<'a> State<'a> {
         Self {
             plan,
             run,
-            state_dir: PathBuf::new(),
+            keep_dir: PathBuf::new(),
             failures: BTreeMap::new(),
             mask: None,
             series: Vec::new(),

@@ -92,7 +92,8 @@ pub(super) fn plan(
         for row in &rows {
             let Some(n_frames) = scans[row.scan_idx].n_frames else { continue };
             if let Err(source) = window.frames(row.onset_s, facts.t_r_s, n_frames) {
-                problems.push(Error::Row { path: path.clone(), row: row.row, source });
+                let (path, row, source) = (path.clone(), row.row, Box::new(source));
+                problems.push(Error::Row { path, row, source });
             }
         }
     }
@@ -113,13 +114,11 @@ fn list(table: &PairsTable, slots: &SlotSet) -> Result<(Vec<ScanPlan>, Vec<RowPl
             }
         }
         let path = table.scan_path(pair);
-        let scan_idx = match scans.iter().position(|scan| scan.path == path) {
-            Some(idx) => idx,
-            None => {
-                scans.push(scan_plan(table, pair, &scans)?);
-                scans.len() - 1
-            }
-        };
+        let known = scans.iter().position(|scan| scan.path == path);
+        if known.is_none() {
+            scans.push(scan_plan(table, pair, &scans)?);
+        }
+        let scan_idx = known.unwrap_or(scans.len() - 1);
         rows.push(RowPlan {
             row: pair.row,
             scan_idx,

@@ -66,7 +66,7 @@ fn divide(unit_of_row: &[String], folds: &FoldsSpec) -> Result<Vec<Vec<Split>>> 
     let refuse = |field, found: usize, expected: String| {
         Err(Error::Repeat { field, found: found.to_string(), expected })
     };
-    if folds.size == 0 || n % folds.size != 0 {
+    if folds.size == 0 || !n.is_multiple_of(folds.size) {
         let expected = format!("a divisor of the {n} units of the table");
         return refuse("folds.size", folds.size, expected);
     }

@@ -131,7 +131,7 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             if texts.is_empty() {
                 return Err(Error::EmptyCorpus { path });
             }
-            Ok(SourcePlan::Corpus { path, sha256: files::sha256(text.as_bytes()), texts })
+            Ok(SourcePlan::Corpus { path, sha256: scan::sha256_bytes(text.as_bytes()), texts })
         }
     }
 }

@@ -106,7 +106,7 @@ impl Work for FitConfig {
             seed: state.run.seed,
             train: &examples(&train, self.augment.jitter_frames)?,
             choose: &examples(&choose, 0)?,
-            state: &state.state_dir,
+            state: &state.keep_dir,
         };
         let fitted = train::fit(&inputs, &mut |progress| {
             control.tell(Event::Training(progress.clone()));

@@ -44,7 +44,7 @@ impl Work for PretrainConfig {
             texts,
             state.run.seed,
             &dir.join(LM),
-            &state.state_dir,
+            &state.keep_dir,
             &mut |progress| {
                 control.tell(Event::Training(progress.clone()));
                 if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
