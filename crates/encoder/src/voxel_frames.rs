@@ -36,7 +36,7 @@ impl VoxelFramesConfig {
             let reason = format!("dim is {dim} and n_groups is {n_groups}, both must be above 0");
             return Err(Error::Setting { encoder: NAME, reason });
         }
-        if input.n_frames == 0 || input.n_frames % n_groups != 0 {
+        if input.n_frames == 0 || !input.n_frames.is_multiple_of(n_groups) {
             return Err(Error::Input {
                 encoder: NAME,
                 expected: format!("a window of a multiple of {n_groups} frames (n_groups)"),

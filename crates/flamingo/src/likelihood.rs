@@ -67,9 +67,9 @@ impl Model {
         let (_, n_tokens, dim) = hidden.dims3()?;
         let (mut places, mut targets) = (Vec::new(), Vec::new());
         for (row, (ids, &start)) in rows.iter().zip(&starts).enumerate() {
-            for at in start.max(1)..ids.len() {
+            for (at, &id) in ids.iter().enumerate().skip(start.max(1)) {
                 places.push((row * n_tokens + at - 1) as u32);
-                targets.push(ids[at]);
+                targets.push(id);
             }
         }
         let mut losses = Vec::new();

@@ -136,9 +136,15 @@ fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
     Ok(Part {
         file: name.to_owned(),
         bytes: bytes.len() as u64,
-        sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex(&Sha256::digest(&bytes)),
         licence: licence.to_owned(),
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = b"0123456789abcdef";
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.map(|nibble| digits[nibble as usize] as char).collect()
 }
 
 /// Fails on the first part that is missing or not the one in the manifest.

@@ -239,7 +239,7 @@ mod tests {
     /// Two kinds of windows, told apart by the sign of their voxels, with a word each.
     fn examples(n: usize, name: &str) -> Vec<Example> {
         let window = |i: usize| {
-            let sign = if i % 2 == 0 { 1. } else { -1. };
+            let sign = if i.is_multiple_of(2) { 1. } else { -1. };
             let noise = nn::seeded::normal(1, &format!("{name} {i}"), 36, sign, 0.3);
             let noise = noise.into_iter().map(|x| x as f32).collect();
             Arc::new(ndarray::Array2::from_shape_vec((6, 6), noise).unwrap())
@@ -251,7 +251,7 @@ mod tests {
                 margin: 1,
                 prompt: "<image>Seen:".into(),
                 report: format!(" {}.", words[i % 2]),
-                weighted: vec![1..1 + words[i % 2].len()],
+                weighted: std::iter::once(1..1 + words[i % 2].len()).collect(),
                 class: Some(i % 2),
             })
             .collect()

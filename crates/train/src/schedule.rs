@@ -9,7 +9,7 @@ pub(crate) fn learning_rate(
     final_fraction: f64,
 ) -> f64 {
     let warmup = ((step + 1) as f64 / warmup_steps.max(1) as f64).min(1.);
-    let cosine = (1. + (std::f64::consts::PI * step as f64 / n_steps as f64).cos()) / 2.;
+    let cosine = f64::midpoint(1., (std::f64::consts::PI * step as f64 / n_steps as f64).cos());
     peak * warmup * (final_fraction + (1. - final_fraction) * cosine)
 }
 

@@ -114,8 +114,11 @@ mod tests {
     fn the_order_of_construction_does_not_matter() -> Result<()> {
         let (first, second) = (Variables::default(), Variables::default());
         let (a, b) = (first.builder(7, DType::F32), second.builder(7, DType::F32));
-        (Linear::new(3, 4, a.pp("one"))?, Linear::new(3, 4, a.pp("two"))?);
-        (Linear::new(3, 4, b.pp("two"))?, Linear::new(3, 4, b.pp("one"))?);
+        for (vb, names) in [(a, ["one", "two"]), (b, ["two", "one"])] {
+            for name in names {
+                Linear::new(3, 4, vb.pp(name))?;
+            }
+        }
         for ((name, x), (_, y)) in first.all().iter().zip(second.all()) {
             assert_eq!(x.to_vec2::<f32>()?, y.to_vec2::<f32>()?, "{name}");
         }

@@ -47,9 +47,7 @@ impl Loaded {
         // a fold cannot be said in one file: the whole series stays written there
         spec.repeat.take_if(|repeat| repeat.folds.is_none());
         let moved = |path: &mut PathBuf| {
-            if !path.is_absolute()
-                && let Some(relative) = files::relative(&self.resolve(path), run_dir)
-            {
+            if let Some(relative) = files::relative(&self.resolve(path), run_dir) {
                 *path = relative;
             }
         };
@@ -65,7 +63,10 @@ impl Loaded {
         let yaml = serde_yaml::to_string(&spec).expect("a spec that was read can be written");
         let which = run.label.as_ref().map(|label| format!("# Repetition {label}.\n"));
         let which = which.unwrap_or_default();
-        format!("# What was run, with --set applied and components written out.\n{which}{yaml}")
+        format!(
+            "# What was run, with --set applied and components written out. Paths are relative to this\n\
+             # file, or as they were written where it shares no folder with them.\n{which}{yaml}"
+        )
     }
 }
 
