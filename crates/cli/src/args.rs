@@ -90,8 +90,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) scan: PathBuf,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// Stop after this many tokens, finished or not.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    /// Stop after this many tokens, finished or not; the shipped pipelines say the same number.
+    #[arg(long, value_name = "N", default_value_t = 96)]
     pub(crate) max_new_tokens: usize,
     /// Print the whole record as JSON: text, slots, probabilities, digests.
     #[arg(long)]
