@@ -1,5 +1,6 @@
 //! Chores of the project: fixtures that are generated, and whether they still are what they say.
 
+mod checks;
 mod corpus;
 mod fixtures;
 mod grammar;
@@ -29,6 +30,18 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Compare our numbers with those recorded from the original models
+    Parity {
+        /// Folders of cases, at any depth
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
+    /// Compare our numbers with those of nibabel, nilearn, Pillow and the metrics packages
+    Oracles {
+        /// Folders of cases, at any depth
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,6 +50,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Pairs => fixtures::write(&root, &[pairs::file(&root)?]),
         Chore::Corpus => fixtures::write(&root, &[corpus::file(&root)?]),
         Chore::Fixtures { check: false } => fixtures::write(&root, &fixtures::all(&root)?),
+        Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
+        Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
         Chore::Fixtures { check: true } => fixtures::check(&root, &fixtures::all(&root)?),
     }
 }

@@ -1,0 +1,68 @@
+//! Our numbers beside recorded ones, case by case.
+
+mod outcome;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+pub(crate) use outcome::{Outcome, Worst};
+
+/// Which recorded cases a folder holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Family {
+    /// `cargo xtask parity`: a folder with a `case.json` is a case.
+    Parity,
+    /// `cargo xtask oracles`: the folder's name tells the family.
+    Oracles,
+}
+
+/// Runs every case below the folders, prints a line each and the sum; fails on any miss.
+#[expect(clippy::print_stdout, reason = "the lines are what this chore is for")]
+pub(crate) fn run(family: Family, folders: &[PathBuf]) -> Result<()> {
+    let (mut passed, mut failed) = (0, 0);
+    for folder in folders {
+        let mut outcomes = Vec::new();
+        walk(family, folder, &mut outcomes)?;
+        if outcomes.is_empty() {
+            outcomes.push(Outcome::broken(&folder.display().to_string(), "holds no case"));
+        }
+        for outcome in outcomes {
+            println!("{outcome}");
+            if outcome.passed() { passed += 1 } else { failed += 1 }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        bail!("{failed} recorded cases are missed")
+    }
+    Ok(())
+}
+
+fn walk(family: Family, folder: &Path, outcomes: &mut Vec<Outcome>) -> Result<()> {
+    if let Some(found) = case(family, folder) {
+        outcomes.extend(found);
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", folder.display()))?;
+    let mut folders: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    folders.iter().try_for_each(|folder| walk(family, folder, outcomes))
+}
+
+/// The outcomes of the case that `folder` is; nothing where it is none.
+fn case(family: Family, folder: &Path) -> Option<Vec<Outcome>> {
+    let name = folder.file_name()?.to_str()?;
+    match family {
+        Family::Parity if folder.join("case.json").is_file() => {
+            Some(vec![Outcome::broken(name, "a kind of case that nothing here knows")])
+        }
+        Family::Parity => None,
+        Family::Oracles if folder.join("expected.json").is_file() => {
+            Some(vec![Outcome::broken(name, "a family of cases that nothing here knows")])
+        }
+        Family::Oracles => None,
+    }
+}
