@@ -1,6 +1,6 @@
 //! Which encoder to build: the one place that knows them all.
 
-use candle_nn::VarBuilder;
+use nn::Builder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ impl EncoderConfig {
     pub fn build(
         &self,
         input: InputShape,
-        vb: VarBuilder,
+        vb: Builder,
     ) -> candle_core::Result<Box<dyn BrainEncoder>> {
         self.spec(input).map_err(candle_core::Error::wrap)?;
         match self {

@@ -8,7 +8,8 @@
 //! attention and the language model do the rest.
 
 use candle_core::{Result as CandleResult, Tensor};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
+use nn::Builder;
 use nn::Linear;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,16 +68,12 @@ pub struct VoxelFrames {
 
 impl VoxelFrames {
     /// Reads `embed.weight` `(dim, n_voxels)`, `embed.bias` and `positions` `(n_groups, dim)`.
-    pub fn new(
-        config: &VoxelFramesConfig,
-        input: InputShape,
-        vb: VarBuilder,
-    ) -> CandleResult<Self> {
+    pub fn new(config: &VoxelFramesConfig, input: InputShape, vb: Builder) -> CandleResult<Self> {
         let VoxelFramesConfig { dim, n_groups } = *config;
         let init = Init::Randn { mean: 0., stdev: 0.02 };
         Ok(Self {
             embed: Linear::with_bias(input.n_voxels, dim, vb.pp("embed"))?,
-            positions: vb.get_with_hints((n_groups, dim), "positions", init)?,
+            positions: vb.get((n_groups, dim), "positions", init)?,
             spec: config.spec(input).map_err(candle_core::Error::wrap)?,
         })
     }

@@ -1,9 +1,9 @@
 //! Encoder, resampler, gates and language model, joined.
 
 use candle_core::{Result, Tensor, bail};
-use candle_nn::VarBuilder;
 use encoder::{BrainEncoder, EncoderConfig, EncoderInput, InputShape};
 use lm::{Cache, CausalLm, ExtraRows, Step};
+use nn::Builder;
 use nn::Mask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ impl Flamingo {
         input: InputShape,
         lm: Box<dyn CausalLm>,
         n_special: usize,
-        encoder_vb: VarBuilder,
-        adapter_vb: VarBuilder,
+        encoder_vb: Builder,
+        adapter_vb: Builder,
     ) -> Result<Self> {
         let encoder = config.encoder.build(input, encoder_vb)?;
         let vis_dim = encoder.spec().vis_dim;
@@ -92,7 +92,8 @@ impl Flamingo {
                     .transpose()
             })
             .collect::<Result<_>>()?;
-        let rows = ExtraRows::new(n_special, lm.as_ref(), lang.pp(lm.embedding_name()))?;
+        let rows =
+            ExtraRows::new(lm.vocab_size(), n_special, lm.as_ref(), lang.pp(lm.embedding_name()))?;
         Ok(Self { encoder, resampler, gates, lm, rows })
     }
 
@@ -132,7 +133,7 @@ impl Flamingo {
         mut cache: Option<&mut Cache>,
     ) -> Result<Tensor> {
         let mask = media.map(|media| media_mask(media, text)).transpose()?;
-        let mut xs = self.rows.embed(self.lm.as_ref(), &text.ids)?;
+        let mut xs = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
         for (idx, gate) in self.gates.iter().enumerate() {
             if let Some(gate) = gate {
                 let keys = media.and_then(|media| media.keys[idx].as_ref());
@@ -161,7 +162,8 @@ pub(crate) mod tests {
     use encoder::VoxelFramesConfig;
     use lm::{Llama, LlamaConfig};
     use nn::gradcheck::{check, sample};
-    use nn::weights::Variables;
+    use nn::weights::{Frozen, Variables};
+    use std::path::Path;
 
     /// `<image>` of the test vocabulary: ten base tokens, then end-of-chunk and `<image>`.
     const IMAGE: u32 = 11;
@@ -189,8 +191,8 @@ pub(crate) mod tests {
         let config_lm = LlamaConfig::tiny(10);
         let lm = Llama::new(&config_lm, frozen.builder(1, dtype))?;
         // the language model inside is made of constants, as from a file
-        let constants = VarBuilder::from_tensors(frozen.tensors(), dtype, &Device::Cpu);
-        let inner = Box::new(Llama::new(&config_lm, constants)?);
+        let constants = Frozen::from_tensors(Path::new("lm"), frozen.tensors());
+        let inner = Box::new(Llama::new(&config_lm, constants.builder(dtype))?);
         let vb = trained.builder(2, dtype);
         let flamingo = Flamingo::new(&config(), INPUT, inner, 2, vb.pp("encoder"), vb)?;
         for (name, var) in trained.all() {

@@ -11,7 +11,8 @@
 //! are not normed, and the feed-forward runs whether or not the text has a scan.
 
 use candle_core::{D, Result, Tensor};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
+use nn::Builder;
 use nn::{FeedForward, LayerNorm, Linear, Mask, attention, merge_heads, split_heads};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,13 +61,13 @@ pub struct GatedBlock {
 
 impl GatedBlock {
     /// `dim` is the language model's width, `vis_dim` the latents'.
-    pub fn new(config: &GatesConfig, dim: usize, vis_dim: usize, vb: VarBuilder) -> Result<Self> {
+    pub fn new(config: &GatesConfig, dim: usize, vis_dim: usize, vb: Builder) -> Result<Self> {
         let GatesConfig { n_heads, head_dim, ff_mult, .. } = *config;
         let inner = n_heads * head_dim;
         let attn = vb.pp("attn");
         Ok(Self {
-            attn_gate: vb.get_with_hints(1, "attn_gate", Init::Const(0.))?,
-            ff_gate: vb.get_with_hints(1, "ff_gate", Init::Const(0.))?,
+            attn_gate: vb.get(1, "attn_gate", Init::Const(0.))?,
+            ff_gate: vb.get(1, "ff_gate", Init::Const(0.))?,
             norm: LayerNorm::new(dim, 1e-5, attn.pp("norm"))?,
             to_q: Linear::new(dim, inner, attn.pp("to_q"))?,
             to_kv: Linear::new(vis_dim, 2 * inner, attn.pp("to_kv"))?,

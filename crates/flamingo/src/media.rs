@@ -6,17 +6,18 @@
 //! `MaskedCrossAttention`).
 
 use candle_core::Result;
-use nn::{KeyMask, Mask};
+use nn::{KeyMask, Mask, RowKind};
 
 /// The mask of one pass: rows of `text_time`, one per token, against `n_media` scans of `n_latents`.
 pub(crate) fn mask(text_time: &[Vec<usize>], n_media: usize, n_latents: usize) -> Result<Mask> {
     let n_queries = text_time.first().map_or(0, Vec::len);
     let times = text_time.iter().flatten();
-    let silent = Some(times.clone().map(|&time| time == 0).collect());
+    let silent = |&time: &usize| if time == 0 { RowKind::Silent } else { RowKind::Scored };
+    let rows = Some(times.clone().map(silent).collect());
     let allowed = times
         .flat_map(|&time| (0..n_media * n_latents).map(move |key| key / n_latents + 1 == time))
         .collect();
-    Mask::new(KeyMask { allowed, silent, n_queries, n_keys: n_media * n_latents })
+    Mask::new(KeyMask { allowed, rows, n_queries, n_keys: n_media * n_latents })
 }
 
 /// `text_time` of every position of a row.

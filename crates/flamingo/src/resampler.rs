@@ -11,8 +11,9 @@
 //! Tensor names and arithmetic are those of OpenFlamingo's `PerceiverResampler`.
 
 use candle_core::{D, DType, Module, Result, Tensor, bail};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
 use encoder::Tokens;
+use nn::Builder;
 use nn::{FeedForward, KeyMask, LayerNorm, Linear, Mask, attention, merge_heads, split_heads};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,13 +52,13 @@ pub struct PerceiverResampler {
 
 impl PerceiverResampler {
     /// `dim` is the width of the encoder's tokens, and of the latents.
-    pub fn new(config: &ResamplerConfig, dim: usize, vb: VarBuilder) -> Result<Self> {
+    pub fn new(config: &ResamplerConfig, dim: usize, vb: Builder) -> Result<Self> {
         let unit = Init::Randn { mean: 0., stdev: 1. };
         let places = |n: Option<usize>, name, shape: fn(usize, usize) -> Vec<usize>| {
-            n.map(|n| vb.get_with_hints(shape(n, dim), name, unit)).transpose()
+            n.map(|n| vb.get(shape(n, dim), name, unit)).transpose()
         };
         Ok(Self {
-            latents: vb.get_with_hints((config.n_latents, dim), "latents", unit)?,
+            latents: vb.get((config.n_latents, dim), "latents", unit)?,
             frame_embs: places(config.max_num_frames, "frame_embs", |n, dim| vec![n, dim])?,
             media_time_embs: places(config.max_num_media, "media_time_embs", |n, dim| {
                 vec![n, 1, dim]
@@ -119,7 +120,7 @@ fn key_mask(mask: &Tensor, n_latents: usize) -> Result<Mask> {
         }
     }
     let n_keys = n_windows * n_tokens + n_latents;
-    Mask::new(KeyMask { allowed, silent: None, n_queries: n_latents, n_keys })
+    Mask::new(KeyMask { allowed, rows: None, n_queries: n_latents, n_keys })
 }
 
 #[derive(Clone, Debug)]
@@ -134,7 +135,7 @@ struct PerceiverAttention {
 }
 
 impl PerceiverAttention {
-    fn new(config: &ResamplerConfig, dim: usize, vb: VarBuilder) -> Result<Self> {
+    fn new(config: &ResamplerConfig, dim: usize, vb: Builder) -> Result<Self> {
         let ResamplerConfig { n_heads, head_dim, .. } = *config;
         let inner = n_heads * head_dim;
         Ok(Self {

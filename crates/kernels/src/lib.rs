@@ -20,4 +20,4 @@ pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use real::Real;
 pub use rotary::{RotaryTable, rotate};
-pub use softmax::{KeyMask, softmax, softmax_backward};
+pub use softmax::{KeyMask, RowKind, softmax, softmax_backward};

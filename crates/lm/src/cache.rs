@@ -10,6 +10,8 @@ use nn::{KeyMask, Mask};
 pub struct Step {
     /// Position of each token, row by row; padding counts for nothing.
     pub positions: Arc<Vec<u32>>,
+    /// Whether each token is real, row by row.
+    pub real: Arc<Vec<bool>>,
     /// Which past and present tokens each token may see.
     pub mask: Mask,
 }
@@ -27,6 +29,7 @@ impl Step {
         }
         let past = n_keys - n_tokens;
         let mut positions = Vec::with_capacity(real.len() * n_tokens);
+        let new = real.iter().flat_map(|row| row[past..].iter().copied()).collect();
         let mut allowed = Vec::with_capacity(real.len() * n_tokens * n_keys);
         for row in real {
             let mut seen = row[..past].iter().filter(|&&real| real).count() as u32;
@@ -36,8 +39,8 @@ impl Step {
                 allowed.extend((0..n_keys).map(|key| key <= query && row[key]));
             }
         }
-        let mask = KeyMask { allowed, silent: None, n_queries: n_tokens, n_keys };
-        Ok(Self { positions: Arc::new(positions), mask: Mask::new(mask)? })
+        let mask = KeyMask { allowed, rows: None, n_queries: n_tokens, n_keys };
+        Ok(Self { positions: Arc::new(positions), real: Arc::new(new), mask: Mask::new(mask)? })
     }
 
     /// A pass over whole rows without padding or past.
@@ -72,6 +75,18 @@ impl Cache {
         };
         self.0[idx] = Some(all.clone());
         Ok(all)
+    }
+
+    /// The cache of a batch made of these rows of the present one, in this order: beams that branch
+    /// and die, or one prompt for many continuations.
+    pub fn select(&self, rows: &[u32]) -> Result<Self> {
+        let Some((keys, _)) = self.0.iter().flatten().next() else { return Ok(self.clone()) };
+        let rows = Tensor::from_slice(rows, rows.len(), keys.device())?;
+        let block = |entry: &Option<(Tensor, Tensor)>| {
+            let Some((keys, values)) = entry else { return Ok(None) };
+            Ok(Some((keys.index_select(&rows, 0)?, values.index_select(&rows, 0)?)))
+        };
+        Ok(Self(self.0.iter().map(block).collect::<Result<_>>()?))
     }
 }
 

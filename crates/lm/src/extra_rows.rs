@@ -1,51 +1,65 @@
-//! Rows appended to a frozen vocabulary: the special tokens of Flamingo.
+//! Rows beyond a frozen vocabulary: the special tokens of Flamingo.
 
-use candle_core::{D, DType, Result, Tensor};
-use candle_nn::{Init, VarBuilder};
+use candle_core::{D, DType, Result, Tensor, bail};
+use candle_nn::Init;
+use nn::Builder;
 
 use crate::CausalLm;
 
-/// Embedding and output rows of the ids from `vocab_size` on, kept apart from the frozen matrix so
-/// that only they train and only they are stored.
+/// Embedding and output rows of the ids from `first` on, kept apart from the frozen matrix so that
+/// only they train and only they are stored.
+///
+/// The whole vocabulary ends with them, as after OpenFlamingo's resize: a matrix that was padded
+/// beyond its tokenizer loses its spare rows, one without spare rows grows.
 #[derive(Clone, Debug)]
 pub struct ExtraRows {
-    input: Tensor,
-    output: Tensor,
-    first: u32,
+    rows: Option<(Tensor, Tensor)>,
+    first: usize,
 }
 
 impl ExtraRows {
-    /// Reads `special_rows` `(n_rows, dim)` and, for a model with an untied head,
-    /// `special_output_rows`. New rows are drawn as Hugging Face draws them, N(0, 0.02).
-    pub fn new(n_rows: usize, lm: &dyn CausalLm, vb: VarBuilder) -> Result<Self> {
+    /// Reads `special_rows` `(n_rows, embedding_dim)` and, for a model with an untied head,
+    /// `special_output_rows`; both belong to the ids from `first` on. New rows are drawn as Hugging
+    /// Face draws them, N(0, 0.02).
+    pub fn new(first: usize, n_rows: usize, lm: &dyn CausalLm, vb: Builder) -> Result<Self> {
+        if first > lm.vocab_size() {
+            bail!("special ids begin at {first}, but the embedding has {} rows", lm.vocab_size())
+        }
         let init = Init::Randn { mean: 0., stdev: 0.02 };
-        let input = vb.get_with_hints((n_rows, lm.dim()), "special_rows", init)?;
-        let output = if lm.tied() {
-            input.clone()
-        } else {
-            vb.get_with_hints((n_rows, lm.dim()), "special_output_rows", init)?
+        let shape = (n_rows, lm.embedding_dim());
+        let read = |name| vb.get(shape, name, init);
+        let rows = match (n_rows, lm.tied()) {
+            (0, _) => None,
+            (_, true) => read("special_rows").map(|rows| Some((rows.clone(), rows)))?,
+            (_, false) => Some((read("special_rows")?, read("special_output_rows")?)),
         };
-        Ok(Self { input, output, first: lm.vocab_size() as u32 })
+        Ok(Self { rows, first })
     }
 
-    /// Ids `(batch, n_tokens)` of the whole vocabulary to tokens `(batch, n_tokens, dim)`.
+    /// Ids `(batch, n_tokens)` of the whole vocabulary to tokens `(batch, n_tokens, embedding_dim)`.
     pub fn embed(&self, lm: &dyn CausalLm, ids: &Tensor) -> Result<Tensor> {
-        let first = Tensor::full(self.first, ids.shape(), ids.device())?;
+        let Some((input, _)) = &self.rows else { return lm.embed(ids) };
+        let first = Tensor::full(self.first as u32, ids.shape(), ids.device())?;
         let special = ids.ge(&first)?;
         let zeros = ids.zeros_like()?;
         let base = lm.embed(&special.where_cond(&zeros, ids)?)?;
         let rows = special.where_cond(&(ids.maximum(&first)? - &first)?, &zeros)?;
-        let (batch, n_tokens) = ids.dims2()?;
-        let extra = self.input.index_select(&rows.flatten_all()?, 0)?;
-        let extra = extra.reshape((batch, n_tokens, lm.dim()))?;
+        let extra = input.index_select(&rows.flatten_all()?, 0)?.reshape(base.shape())?;
         let special = special.unsqueeze(D::Minus1)?.to_dtype(DType::U8)?;
         special.broadcast_as(base.shape())?.where_cond(&extra, &base)
     }
 
-    /// Normed tokens `(…, dim)` to logits over the whole vocabulary.
+    /// Normed tokens `(…, embedding_dim)` to logits over the whole vocabulary.
     pub fn head(&self, lm: &dyn CausalLm, xs: &Tensor) -> Result<Tensor> {
-        let extra = xs.apply(&nn::Linear::tied(self.output.clone()))?;
-        Tensor::cat(&[&lm.head(xs)?, &extra], D::Minus1)
+        let base = lm.head(xs)?;
+        let base = if self.first < lm.vocab_size() {
+            base.narrow(D::Minus1, 0, self.first)?
+        } else {
+            base
+        };
+        let Some((_, output)) = &self.rows else { return Ok(base) };
+        let extra = xs.apply(&nn::Linear::tied(output.clone().into()))?;
+        Tensor::cat(&[&base, &extra], D::Minus1)
     }
 }
 
@@ -63,7 +77,7 @@ mod tests {
         let frozen = Variables::default();
         let lm = Llama::new(&config, frozen.builder(1, DType::F64))?;
         let trained = Variables::default();
-        let rows = ExtraRows::new(2, &lm, trained.builder(1, DType::F64))?;
+        let rows = ExtraRows::new(10, 2, &lm, trained.builder(1, DType::F64))?;
         let ids = Tensor::new(&[[3u32, 11, 9, 10]], &Device::Cpu)?;
         let tokens = rows.embed(&lm, &ids)?;
         let plain = lm.embed(&Tensor::new(&[[3u32, 9]], &Device::Cpu)?)?;
@@ -82,5 +96,21 @@ mod tests {
             assert_eq!(logits.dims(), [1, 4, 12]);
             nn::cross_entropy(&logits.squeeze(0)?, vec![11, 9, 10, 2])?.sum_all()
         })
+    }
+
+    #[test]
+    fn spare_rows_of_a_padded_embedding_are_dropped() -> Result<()> {
+        let lm = Llama::new(&LlamaConfig::tiny(10), Variables::default().builder(1, DType::F64))?;
+        let trained = Variables::default();
+        let rows = ExtraRows::new(7, 2, &lm, trained.builder(1, DType::F64))?;
+        let xs = lm.embed(&Tensor::new(&[[3u32, 6]], &Device::Cpu)?)?;
+        let logits = rows.head(&lm, &xs)?;
+        assert_eq!(logits.dims(), [1, 2, 9]);
+        let special = &trained.tensors()["special_rows"];
+        let tokens = rows.embed(&lm, &Tensor::new(&[[8u32]], &Device::Cpu)?)?;
+        let gap = (tokens.flatten_all()? - special.get(1)?)?.abs()?.max_all()?;
+        assert_eq!(gap.to_scalar::<f64>()?, 0.);
+        assert!(ExtraRows::new(11, 2, &lm, trained.builder(1, DType::F64)).is_err());
+        Ok(())
     }
 }

@@ -25,8 +25,13 @@ pub use tokenizer::{END_OF_TEXT, Encoded, Tokenizer, train_bpe};
 
 /// A causal language model, cut so that something may happen before each block.
 pub trait CausalLm: Send + Sync {
-    /// Width of a token, and of the residual stream.
+    /// Width of the residual stream.
     fn dim(&self) -> usize;
+
+    /// Width of the embedding's rows; differs from `dim` in models that project.
+    fn embedding_dim(&self) -> usize {
+        self.dim()
+    }
 
     /// Transformer blocks.
     fn n_blocks(&self) -> usize;
@@ -46,8 +51,16 @@ pub trait CausalLm: Send + Sync {
     /// Whether the output head is the input embedding.
     fn tied(&self) -> bool;
 
-    /// Ids `(batch, n_tokens)` to tokens `(batch, n_tokens, dim)`.
+    /// Ids `(batch, n_tokens)` to tokens `(batch, n_tokens, embedding_dim)`: the rows of the
+    /// embedding alone.
     fn embed(&self, ids: &Tensor) -> CandleResult<Tensor>;
+
+    /// Embedded tokens to what the first block reads, `(batch, n_tokens, dim)`: projections and
+    /// learned positions, where the model has them.
+    fn enter(&self, xs: Tensor, step: &Step) -> CandleResult<Tensor> {
+        let _ = step;
+        Ok(xs)
+    }
 
     /// Block `idx`: tokens `(batch, n_tokens, dim)` to the same shape; reads and extends `cache`.
     fn block(
@@ -58,7 +71,8 @@ pub trait CausalLm: Send + Sync {
         cache: Option<&mut Cache>,
     ) -> CandleResult<Tensor>;
 
-    /// The norm before the head; same shape.
+    /// What stands between the last block and the head, a norm in most models: `(batch, n_tokens,
+    /// dim)` to `(batch, n_tokens, embedding_dim)`.
     fn norm(&self, xs: &Tensor) -> CandleResult<Tensor>;
 
     /// Normed tokens `(…, dim)` to logits `(…, vocab_size)`.
@@ -66,7 +80,7 @@ pub trait CausalLm: Send + Sync {
 
     /// All blocks in order: ids to logits, without anything in between.
     fn logits(&self, ids: &Tensor, step: &Step) -> CandleResult<Tensor> {
-        let mut xs = self.embed(ids)?;
+        let mut xs = self.enter(self.embed(ids)?, step)?;
         for idx in 0..self.n_blocks() {
             xs = self.block(idx, &xs, step, None)?;
         }

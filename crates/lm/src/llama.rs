@@ -6,8 +6,9 @@
 //! Tensor names and the half-split rotary pairs are those of Hugging Face's `LlamaForCausalLM`.
 
 use candle_core::{D, Module, Result, Tensor};
-use candle_nn::{Init, VarBuilder};
-use nn::{Linear, RmsNorm, Rotary, attention, merge_heads, silu, split_heads};
+use candle_nn::Init;
+use nn::Builder;
+use nn::{Linear, Matrix, RmsNorm, Rotary, attention, merge_heads, silu, split_heads};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cache, CausalLm, Step};
@@ -86,7 +87,7 @@ impl LlamaConfig {
 /// A LLaMA-architecture language model. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Llama {
-    embedding: Tensor,
+    embedding: Matrix,
     blocks: Vec<Block>,
     norm: RmsNorm,
     head: Linear,
@@ -95,10 +96,10 @@ pub struct Llama {
 
 impl Llama {
     /// Reads `model.embed_tokens`, `model.layers.N`, `model.norm` and, when untied, `lm_head`.
-    pub fn new(config: &LlamaConfig, vb: VarBuilder) -> Result<Self> {
+    pub fn new(config: &LlamaConfig, vb: Builder) -> Result<Self> {
         let dim = config.hidden_size;
         let model = vb.pp("model");
-        let embedding = model.pp("embed_tokens").get_with_hints(
+        let embedding = model.pp("embed_tokens").matrix(
             (config.vocab_size, dim),
             "weight",
             Init::Randn { mean: 0., stdev: 0.02 },
@@ -156,7 +157,7 @@ impl CausalLm for Llama {
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {
         let (batch, n_tokens) = ids.dims2()?;
-        let tokens = self.embedding.index_select(&ids.flatten_all()?, 0)?;
+        let tokens = self.embedding.rows(&ids.flatten_all()?)?;
         tokens.reshape((batch, n_tokens, self.dim()))
     }
 
@@ -188,7 +189,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(config: &LlamaConfig, rotary: &Rotary, vb: VarBuilder) -> Result<Self> {
+    fn new(config: &LlamaConfig, rotary: &Rotary, vb: Builder) -> Result<Self> {
         let norm = |name| RmsNorm::new(config.hidden_size, config.rms_norm_eps, vb.pp(name));
         Ok(Self {
             attention_norm: norm("input_layernorm")?,
@@ -221,7 +222,7 @@ struct SelfAttention {
 }
 
 impl SelfAttention {
-    fn new(config: &LlamaConfig, rotary: &Rotary, vb: VarBuilder) -> Result<Self> {
+    fn new(config: &LlamaConfig, rotary: &Rotary, vb: Builder) -> Result<Self> {
         let dim = config.hidden_size;
         let kv_dim = dim / config.num_attention_heads * config.n_kv_heads();
         Ok(Self {
@@ -280,7 +281,7 @@ struct SwiGlu {
 }
 
 impl SwiGlu {
-    fn new(config: &LlamaConfig, vb: VarBuilder) -> Result<Self> {
+    fn new(config: &LlamaConfig, vb: Builder) -> Result<Self> {
         let (dim, hidden) = (config.hidden_size, config.intermediate_size);
         Ok(Self {
             gate_proj: Linear::new(dim, hidden, vb.pp("gate_proj"))?,
@@ -316,6 +317,7 @@ mod tests {
 
     #[test]
     fn logits_equal_candle_transformers_llama() -> Result<()> {
+        use candle_nn::VarBuilder;
         use candle_transformers::models::llama;
         let (ours, variables) = model(DType::F32)?;
         let theirs = llama::Config {

@@ -4,30 +4,38 @@ use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
-pub use kernels::KeyMask;
+pub use kernels::{KeyMask, RowKind};
 
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
 #[derive(Clone, Debug)]
-pub struct Mask(Arc<KeyMask>);
+pub struct Mask {
+    keys: Arc<KeyMask>,
+    slopes: Option<Arc<[f64]>>,
+}
 
 impl Mask {
     /// Checks that the lengths agree and shares the mask.
     pub fn new(mask: KeyMask) -> Result<Self> {
         let batch = mask.allowed.len() / (mask.n_queries * mask.n_keys).max(1);
         let whole = mask.allowed.len() == batch * mask.n_queries * mask.n_keys
-            && mask.silent.as_ref().is_none_or(|s| s.len() == batch * mask.n_queries);
+            && mask.rows.as_ref().is_none_or(|rows| rows.len() == batch * mask.n_queries);
         if !whole {
             bail!("an attention mask's length is no multiple of its queries and keys")
         }
-        Ok(Self(Arc::new(mask)))
+        Ok(Self { keys: Arc::new(mask), slopes: None })
+    }
+
+    /// The same mask with the bias of ALiBi, one slope a head (Press et al. 2022).
+    pub fn with_slopes(&self, slopes: &Arc<[f64]>) -> Self {
+        Self { keys: self.keys.clone(), slopes: Some(slopes.clone()) }
     }
 
     /// `(batch, n_queries, n_keys)`.
     pub fn dims(&self) -> (usize, usize, usize) {
-        let (queries, keys) = (self.0.n_queries, self.0.n_keys);
-        (self.0.allowed.len() / (queries * keys), queries, keys)
+        let (queries, keys) = (self.keys.n_queries, self.keys.n_keys);
+        (self.keys.allowed.len() / (queries * keys).max(1), queries, keys)
     }
 }
 
@@ -68,7 +76,7 @@ fn softmax(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
         bail!("attention scores {:?} do not fit a mask {:?}", scores.dims(), mask.dims())
     }
     if scores.device().is_cpu() {
-        let mask = mask.map(|mask| mask.0.clone());
+        let mask = mask.cloned();
         scores.contiguous()?.apply_op1(SoftmaxOp { n_heads, n_keys, mask })
     } else {
         composed(scores, mask)
@@ -83,21 +91,51 @@ fn composed(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
         let flags: Vec<u8> = flags.iter().map(|&flag| u8::from(flag)).collect();
         Tensor::from_vec(flags, shape, scores.device())
     };
-    let allowed = flags(&mask.0.allowed, Shape::from((batch, 1, n_queries, n_keys)))?;
+    let allowed = flags(&mask.keys.allowed, Shape::from((batch, 1, n_queries, n_keys)))?;
+    let mut scores = scores.clone();
+    if let Some(slopes) = &mask.slopes {
+        let keys = Tensor::arange(0i64, n_keys as i64, scores.device())?.unsqueeze(0)?;
+        let first = (n_keys - n_queries) as i64;
+        let queries = Tensor::arange(first, n_keys as i64, scores.device())?.unsqueeze(1)?;
+        let distance = keys.broadcast_sub(&queries)?.to_dtype(scores.dtype())?;
+        let slopes = Tensor::new(&**slopes, scores.device())?.to_dtype(scores.dtype())?;
+        let bias = slopes.reshape(((), 1, 1))?.broadcast_mul(&distance)?;
+        scores = scores.broadcast_add(&bias)?;
+    }
+    let shape = scores.shape().clone();
+    let is = |kind: RowKind| {
+        let kinds = mask.keys.rows.iter().flatten();
+        let found: Vec<bool> = kinds.map(|&row| row == kind).collect();
+        if !found.contains(&true) {
+            return Ok(None);
+        }
+        let rows = flags(&found, Shape::from((batch, 1, n_queries, 1)))?;
+        Ok::<_, candle_core::Error>(Some(rows.broadcast_as(shape.clone())?))
+    };
+    if let Some(uniform) = is(RowKind::Uniform)? {
+        scores = uniform.where_cond(&scores.zeros_like()?, &scores)?;
+    }
     let lowest = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
     let scores = allowed
         .broadcast_as(scores.shape())?
-        .where_cond(scores, &lowest.to_dtype(scores.dtype())?)?;
+        .where_cond(&scores, &lowest.to_dtype(scores.dtype())?)?;
     let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-    let Some(silent) = &mask.0.silent else { return Ok(weights) };
-    let silent = flags(silent, Shape::from((batch, 1, n_queries, 1)))?;
-    silent.broadcast_as(weights.shape())?.where_cond(&weights.zeros_like()?, &weights)
+    match is(RowKind::Silent)? {
+        Some(silent) => silent.where_cond(&weights.zeros_like()?, &weights),
+        None => Ok(weights),
+    }
 }
 
 struct SoftmaxOp {
     n_heads: usize,
     n_keys: usize,
-    mask: Option<Arc<KeyMask>>,
+    mask: Option<Mask>,
+}
+
+impl SoftmaxOp {
+    fn keys(&self) -> Option<&KeyMask> {
+        self.mask.as_ref().map(|mask| &*mask.keys)
+    }
 }
 
 impl CustomOp1 for SoftmaxOp {
@@ -109,7 +147,8 @@ impl CustomOp1 for SoftmaxOp {
         let out = by_dtype!(scores.dtype(), T => {
             let scores = slice::<T>(scores, layout)?;
             let mut weights = vec![0. as T; scores.len()];
-            kernels::softmax(scores, self.n_keys, self.n_heads, self.mask.as_deref(), &mut weights);
+            let slopes = self.mask.as_ref().and_then(|mask| mask.slopes.as_deref());
+            kernels::softmax(scores, self.n_keys, self.n_heads, self.keys(), slopes, &mut weights);
             <T as candle_core::WithDType>::to_cpu_storage_owned(weights)
         });
         Ok((out, layout.shape().clone()))
@@ -117,7 +156,7 @@ impl CustomOp1 for SoftmaxOp {
 
     fn bwd(&self, _: &Tensor, weights: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         fn run<T: Elem>(op: &SoftmaxOp, weights: &Tensor, grad: &Tensor) -> Result<Tensor> {
-            let mask = op.mask.as_deref();
+            let mask = op.keys();
             with_slice::<T, _>(weights, |w| {
                 with_slice::<T, _>(grad, |dw| {
                     filled::<T>(weights, |ds| {
@@ -136,14 +175,14 @@ mod tests {
     use super::*;
     use crate::gradcheck::{check, sample};
 
-    /// Two batch items, three queries, four keys: one query sees nothing, one is silent.
+    /// Two batch items, three queries, four keys: one query sees nothing, one is silent, one uniform.
     fn mask() -> Result<Mask> {
         let mut allowed = vec![true; 2 * 3 * 4];
         allowed[..4].fill(false);
         allowed[5] = false;
-        let mut silent = vec![false; 6];
-        silent[4] = true;
-        Mask::new(KeyMask { allowed, silent: Some(silent), n_queries: 3, n_keys: 4 })
+        let mut rows = vec![RowKind::Scored; 6];
+        (rows[1], rows[4]) = (RowKind::Uniform, RowKind::Silent);
+        Mask::new(KeyMask { allowed, rows: Some(rows), n_queries: 3, n_keys: 4 })
     }
 
     #[test]
@@ -151,7 +190,8 @@ mod tests {
         let q = sample("q", (2, 2, 3, 5))?;
         let (k, v) = (sample("k", (2, 2, 4, 5))?, sample("v", (2, 2, 4, 5))?);
         let mask = mask()?;
-        for mask in [None, Some(&mask)] {
+        let sloped = mask.with_slopes(&Arc::from([0.5, 0.25]));
+        for mask in [None, Some(&mask), Some(&sloped)] {
             check(&[("q", &q), ("k", &k), ("v", &v)], || {
                 attention(&q, &k, &v, 0.4, mask)?.sqr()?.sum_all()
             })?;
@@ -163,7 +203,8 @@ mod tests {
     fn the_kernel_equals_the_composed_form() -> Result<()> {
         let scores = sample("s", (2, 2, 3, 4))?;
         let mask = mask()?;
-        for mask in [None, Some(&mask)] {
+        let sloped = mask.with_slopes(&Arc::from([0.5, 0.25]));
+        for mask in [None, Some(&mask), Some(&sloped)] {
             let gap = (softmax(&scores, mask)? - composed(&scores, mask)?)?.abs()?.max_all()?;
             assert!(gap.to_scalar::<f64>()? < 1e-14);
         }

@@ -1,7 +1,7 @@
 //! The feed-forward of the resampler and the gated blocks.
 
+use crate::Builder;
 use candle_core::{Module, Result, Tensor};
-use candle_nn::VarBuilder;
 
 use crate::{LayerNorm, Linear, gelu};
 
@@ -17,7 +17,7 @@ pub struct FeedForward {
 
 impl FeedForward {
     /// `mult` times `dim` hidden units.
-    pub fn new(dim: usize, mult: usize, vb: VarBuilder) -> Result<Self> {
+    pub fn new(dim: usize, mult: usize, vb: Builder) -> Result<Self> {
         Ok(Self {
             norm: LayerNorm::new(dim, 1e-5, vb.pp(0))?,
             widen: Linear::new(dim, dim * mult, vb.pp(1))?,

@@ -1,10 +1,11 @@
 //! Layer norm and RMS norm with gradients for input and parameters.
 
+use crate::Builder;
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, D, Layout, Module, Result, Shape, Tensor, bail,
 };
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
 
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
@@ -18,10 +19,10 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Reads `weight` and `bias`, `(dim)` each; `eps` is 1e-5 in the whole Flamingo adapter.
-    pub fn new(dim: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+    pub fn new(dim: usize, eps: f64, vb: Builder) -> Result<Self> {
         Ok(Self {
-            weight: vb.get_with_hints(dim, "weight", Init::Const(1.))?,
-            bias: vb.get_with_hints(dim, "bias", Init::Const(0.))?,
+            weight: vb.get(dim, "weight", Init::Const(1.))?,
+            bias: vb.get(dim, "bias", Init::Const(0.))?,
             eps,
         })
     }
@@ -55,8 +56,8 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     /// Reads `weight`, `(dim)`.
-    pub fn new(dim: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
-        Ok(Self { weight: vb.get_with_hints(dim, "weight", Init::Const(1.))?, eps })
+    pub fn new(dim: usize, eps: f64, vb: Builder) -> Result<Self> {
+        Ok(Self { weight: vb.get(dim, "weight", Init::Const(1.))?, eps })
     }
 
     fn composed(&self, xs: &Tensor) -> Result<Tensor> {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Shape, Tensor};
-use candle_nn::var_builder::SimpleBackend;
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
 
+use super::{Builder, Source};
 use crate::{Error, Result};
 
 /// Name, shape and element type of one tensor in a file.
@@ -63,7 +63,12 @@ impl Frozen {
     pub fn open(path: &Path) -> Result<Self> {
         let tensors = candle_core::safetensors::load_buffer(&read(path)?, &Device::Cpu)
             .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { path: path.to_owned(), tensors: Arc::new(tensors), used: Arc::default() })
+        Ok(Self::from_tensors(path, tensors))
+    }
+
+    /// Tensors that are already in memory; errors name `path`, where they were read.
+    pub fn from_tensors(path: &Path, tensors: HashMap<String, Tensor>) -> Self {
+        Self { path: path.to_owned(), tensors: Arc::new(tensors), used: Arc::default() }
     }
 
     /// Every tensor by name.
@@ -72,8 +77,8 @@ impl Frozen {
     }
 
     /// A builder that hands out the file's tensors in `dtype`.
-    pub fn builder(&self, dtype: DType) -> VarBuilder<'static> {
-        VarBuilder::from_backend(Box::new(self.clone()), dtype, Device::Cpu)
+    pub fn builder(&self, dtype: DType) -> Builder {
+        Builder::new(self.clone(), dtype)
     }
 
     /// Fails on the first tensor that no layer asked for.
@@ -86,16 +91,20 @@ impl Frozen {
     }
 }
 
-impl SimpleBackend for Frozen {
-    fn get(
+impl Source for Frozen {
+    fn tensor(
         &self,
-        shape: Shape,
         name: &str,
+        shape: Shape,
         _: Init,
         dtype: DType,
-        device: &Device,
     ) -> candle_core::Result<Tensor> {
-        let tensor = self.get_unchecked(name, dtype, device)?;
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(candle_core::Error::wrap(Error::Missing {
+                path: self.path.clone(),
+                name: name.to_owned(),
+            }));
+        };
         if tensor.shape() != &shape {
             return Err(candle_core::Error::wrap(Error::Shape {
                 path: self.path.clone(),
@@ -104,27 +113,8 @@ impl SimpleBackend for Frozen {
                 expected: shape.dims().to_vec(),
             }));
         }
-        Ok(tensor)
-    }
-
-    fn get_unchecked(
-        &self,
-        name: &str,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
-        let Some(tensor) = self.tensors.get(name) else {
-            return Err(candle_core::Error::wrap(Error::Missing {
-                path: self.path.clone(),
-                name: name.to_owned(),
-            }));
-        };
         self.used.lock().expect("no holder panics").insert(name.to_owned());
-        tensor.to_device(device)?.to_dtype(dtype)
-    }
-
-    fn contains_tensor(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        tensor.to_dtype(dtype)
     }
 }
 

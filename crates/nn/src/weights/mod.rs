@@ -1,10 +1,12 @@
 //! Where a layer's tensors come from: [`Variables`] to be trained, [`Frozen`] constants from a file.
 //!
-//! Both hand out candle's `VarBuilder`, so that a layer is written once and never asks which it is.
+//! Both hand out a [`Builder`], so that a layer is written once and never asks which it is.
 
+mod builder;
 mod frozen;
 pub mod seeded;
 mod variables;
 
+pub use builder::{Builder, Source};
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
 pub use variables::Variables;

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
-use candle_nn::var_builder::SimpleBackend;
-use candle_nn::{Init, VarBuilder};
+use candle_nn::Init;
 
-use super::seeded;
+use super::{Builder, Source, seeded};
 use crate::Error;
 
 /// The named variables of a model under training; clones share them.
@@ -17,9 +16,8 @@ pub struct Variables(Arc<Mutex<BTreeMap<String, Var>>>);
 
 impl Variables {
     /// A builder that creates each asked tensor once, from `(seed, name)` alone.
-    pub fn builder(&self, seed: u64, dtype: DType) -> VarBuilder<'static> {
-        let backend = Seeded { seed, variables: self.clone() };
-        VarBuilder::from_backend(Box::new(backend), dtype, Device::Cpu)
+    pub fn builder(&self, seed: u64, dtype: DType) -> Builder {
+        Builder::new(Seeded { seed, variables: self.clone() }, dtype)
     }
 
     /// All variables in the order of their names.
@@ -73,15 +71,8 @@ struct Seeded {
     variables: Variables,
 }
 
-impl SimpleBackend for Seeded {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        init: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Tensor> {
+impl Source for Seeded {
+    fn tensor(&self, name: &str, shape: Shape, init: Init, dtype: DType) -> Result<Tensor> {
         let mut variables = self.variables.0.lock().expect("no holder panics");
         if let Some(var) = variables.get(name) {
             if var.shape() != &shape {
@@ -90,18 +81,11 @@ impl SimpleBackend for Seeded {
             return Ok(var.as_tensor().clone());
         }
         let values = seeded::initial(self.seed, name, shape.elem_count(), init)?;
-        let var = Var::from_tensor(&Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)?;
+        let var =
+            Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)?;
         let tensor = var.as_tensor().clone();
         variables.insert(name.to_owned(), var);
         Ok(tensor)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        bail!("{name}: a new tensor needs a shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
     }
 }
 
