@@ -5,6 +5,7 @@
 //! one file in `configs/`, one parity case.
 
 mod error;
+mod media;
 mod registry;
 mod spec;
 mod voxel_frames;
@@ -12,17 +13,19 @@ mod voxel_frames;
 use candle_core::{Result as CandleResult, Tensor};
 
 pub use error::{Error, Result};
+pub use media::MediaEncoder;
 pub use registry::EncoderConfig;
 pub use spec::{EncoderSpec, InputShape, InputSpace};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
 
-/// Preprocessed windows of a batch.
+/// Preprocessed windows, or pictures, of a batch.
 ///
-/// `n_media` counts scans (one `<image>` in the text each), `n_windows` the windows of one scan:
-/// two axes, because text attends to scans, and the resampler joins the windows of one.
+/// `n_media` counts scans (one `<image>` in the text each), `n_windows` the windows of one scan, or
+/// the frames of one film: two axes, because text attends to scans, and the resampler joins the
+/// windows of one.
 #[derive(Clone, Debug)]
 pub struct EncoderInput {
-    /// `(batch, n_media, n_windows, n_frames, n_features)`.
+    /// `(batch, n_media, n_windows, …)`, then the dimensions of one item: [`InputShape::dims`].
     pub values: Tensor,
 }
 

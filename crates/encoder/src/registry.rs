@@ -4,7 +4,7 @@ use nn::Builder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrainEncoder, EncoderSpec, InputShape, Result, VoxelFrames, VoxelFramesConfig};
+use crate::{EncoderSpec, InputShape, MediaEncoder, Result, VoxelFrames, VoxelFramesConfig};
 
 /// An encoder and its settings, as a pipeline file states them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,14 +29,12 @@ impl EncoderConfig {
     ///
     /// # Errors
     /// As [`Self::spec`], or candle's error when a weight is missing.
-    pub fn build(
-        &self,
-        input: InputShape,
-        vb: Builder,
-    ) -> candle_core::Result<Box<dyn BrainEncoder>> {
+    pub fn build(&self, input: InputShape, vb: Builder) -> candle_core::Result<MediaEncoder> {
         self.spec(input).map_err(candle_core::Error::wrap)?;
         match self {
-            Self::VoxelFrames(config) => Ok(Box::new(VoxelFrames::new(config, input, vb)?)),
+            Self::VoxelFrames(config) => {
+                Ok(MediaEncoder::Brain(Box::new(VoxelFrames::new(config, input, vb)?)))
+            }
         }
     }
 }

@@ -34,14 +34,43 @@ pub enum InputSpace {
     },
 }
 
-/// The size of one preprocessed window.
+/// The size of one preprocessed item: what stands for one frame of one `<image>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputShape {
-    /// Volumes in a window.
-    pub n_frames: usize,
-    /// Values in a volume: voxels or parcels.
-    pub n_voxels: usize,
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum InputShape {
+    /// A window of a scan.
+    Window {
+        /// Volumes in a window.
+        n_frames: usize,
+        /// Values in a volume: voxels or parcels.
+        n_voxels: usize,
+    },
+    /// A square picture in red, green and blue.
+    Image {
+        /// Pixels along a side.
+        size: usize,
+    },
+}
+
+impl InputShape {
+    /// The array's dimensions: `(n_frames, n_voxels)`, or `(3, size, size)`.
+    pub fn dims(&self) -> Vec<usize> {
+        match *self {
+            Self::Window { n_frames, n_voxels } => vec![n_frames, n_voxels],
+            Self::Image { size } => vec![3, size, size],
+        }
+    }
+}
+
+impl std::fmt::Display for InputShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Window { n_frames, n_voxels } => {
+                write!(f, "a window of {n_frames} frames and {n_voxels} voxels")
+            }
+            Self::Image { size } => write!(f, "a picture of {size} × {size} pixels"),
+        }
+    }
 }
 
 /// What an encoder needs and gives.

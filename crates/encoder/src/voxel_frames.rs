@@ -37,17 +37,19 @@ impl VoxelFramesConfig {
             let reason = format!("dim is {dim} and n_groups is {n_groups}, both must be above 0");
             return Err(Error::Setting { encoder: NAME, reason });
         }
-        if input.n_frames == 0 || !input.n_frames.is_multiple_of(n_groups) {
-            return Err(Error::Input {
-                encoder: NAME,
-                expected: format!("a window of a multiple of {n_groups} frames (n_groups)"),
-                found: format!("{} frames", input.n_frames),
-            });
+        let wrong = || Error::Input {
+            encoder: NAME,
+            expected: format!("a window of a multiple of {n_groups} frames (n_groups)"),
+            found: input.to_string(),
+        };
+        let InputShape::Window { n_frames, n_voxels } = input else { return Err(wrong()) };
+        if n_frames == 0 || !n_frames.is_multiple_of(n_groups) {
+            return Err(wrong());
         }
         Ok(EncoderSpec {
             id: "voxel_frames_v1".to_owned(),
-            input: InputSpace::Voxels { n: input.n_voxels },
-            n_frames: input.n_frames,
+            input: InputSpace::Voxels { n: n_voxels },
+            n_frames,
             t_r_s: None,
             orientation: None,
             normalisation: "as trained, kept in the package".to_owned(),
@@ -71,10 +73,12 @@ impl VoxelFrames {
     pub fn new(config: &VoxelFramesConfig, input: InputShape, vb: Builder) -> CandleResult<Self> {
         let VoxelFramesConfig { dim, n_groups } = *config;
         let init = Init::Randn { mean: 0., stdev: 0.02 };
+        let spec = config.spec(input).map_err(candle_core::Error::wrap)?;
+        let InputSpace::Voxels { n: n_voxels } = spec.input else { unreachable!("as just said") };
         Ok(Self {
-            embed: Linear::with_bias(input.n_voxels, dim, vb.pp("embed"))?,
+            embed: Linear::with_bias(n_voxels, dim, vb.pp("embed"))?,
             positions: vb.get((n_groups, dim), "positions", init)?,
-            spec: config.spec(input).map_err(candle_core::Error::wrap)?,
+            spec,
         })
     }
 }
@@ -109,7 +113,7 @@ mod tests {
     #[test]
     fn gradients_match_finite_differences() -> CandleResult<()> {
         let variables = Variables::default();
-        let input = InputShape { n_frames: 4, n_voxels: 5 };
+        let input = InputShape::Window { n_frames: 4, n_voxels: 5 };
         let encoder = VoxelFrames::new(&CONFIG, input, variables.builder(1, DType::F64))?;
         let windows = sample("windows", (2, 1, 1, 4, 5))?;
         let named = variables.all();
@@ -124,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_window_that_does_not_split_into_the_groups_is_refused_with_both_numbers() {
-        let error = CONFIG.spec(InputShape { n_frames: 9, n_voxels: 5 }).unwrap_err().to_string();
+        let error =
+            CONFIG.spec(InputShape::Window { n_frames: 9, n_voxels: 5 }).unwrap_err().to_string();
         assert!(error.contains("multiple of 2") && error.contains("9 frames"), "{error}");
     }
 }

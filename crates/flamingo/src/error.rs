@@ -48,13 +48,13 @@ pub enum Error {
         /// Scans given.
         media: usize,
     },
-    /// A window of another size than the model's.
-    #[error("a window is {found:?} (frames, voxels), this model reads {expected:?}")]
-    Window {
-        /// The given window.
-        found: (usize, usize),
+    /// A scan or picture of another size than the model's.
+    #[error("a scan or picture has dimensions {found:?}, this model reads {expected}")]
+    Medium {
+        /// Dimensions of the given one.
+        found: Vec<usize>,
         /// The model's.
-        expected: (usize, usize),
+        expected: encoder::InputShape,
     },
     /// A text that does not fit into the language model.
     #[error("the text has {found} tokens, the language model reads at most {limit}")]

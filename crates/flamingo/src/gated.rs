@@ -29,6 +29,14 @@ pub struct GatesConfig {
     pub head_dim: usize,
     /// Hidden width of the feed-forward, as a multiple of the language model's width.
     pub ff_mult: usize,
+    /// Whether text looks at the latest image alone, or at all images before it.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub only_attend_immediate_media: bool,
+}
+
+/// What every released model was trained with.
+fn yes() -> bool {
+    true
 }
 
 /// Keys and values of the scans for one block: computed once, read for every written token.

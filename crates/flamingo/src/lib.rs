@@ -3,6 +3,7 @@
 //! [`Flamingo`] is the network. [`Model`] is the network with its tokenizer, read from a package:
 //! text and preprocessed windows in, text and likelihoods out, no tensors in sight.
 
+mod config;
 mod error;
 mod flamingo;
 mod gated;
@@ -15,8 +16,9 @@ mod package;
 mod prompt;
 mod resampler;
 
+pub use config::{Compat, FlamingoConfig};
 pub use error::{Error, Result};
-pub use flamingo::{Flamingo, FlamingoConfig, MediaView, TextView};
+pub use flamingo::{After, Flamingo, MediaView, TextView};
 pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{GenerateConfig, Generated, Request};
 pub use likelihood::{LogLikelihood, Scored};

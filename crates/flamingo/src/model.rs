@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use encoder::{EncoderInput, InputShape};
-use ndarray::Array2;
+use ndarray::ArrayD;
 use nn::weights::Frozen;
 use serde::Serialize;
 
 use crate::manifest::{ADAPTER, ENCODER, LM};
 use crate::{Flamingo, Manifest, MediaView, Result, Vocabulary, package};
 
-/// One preprocessed window: `(n_frames, n_voxels)`.
-pub type Medium = Array2<f32>;
+/// One preprocessed scan or picture: an array of the dimensions of the encoder's input.
+pub type Medium = ArrayD<f32>;
 
 /// How far one gated block is open; a model whose gates are all near zero does not look.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -81,28 +81,29 @@ impl Model {
     }
 }
 
-/// Stacks the scans of a batch, `(batch, n_media, 1, n_frames, n_voxels)`; rows with fewer scans
-/// than the longest are filled with zeros, which their text never sees. Absent: no row has any.
+/// Stacks the scans of a batch, `(batch, n_media, 1, …)`; rows with fewer scans than the longest are
+/// filled with zeros, which their text never sees. Absent: no row has any.
 pub(crate) fn encoder_input(
     media: &[&[Arc<Medium>]],
     input: InputShape,
 ) -> Result<Option<EncoderInput>> {
-    let InputShape { n_frames, n_voxels } = input;
+    let dims = input.dims();
+    let n_values: usize = dims.iter().product();
     let most = media.iter().map(|row| row.len()).max().unwrap_or(0);
     if most == 0 {
         return Ok(None);
     }
-    let mut values = Vec::with_capacity(media.len() * most * n_frames * n_voxels);
+    let mut values = Vec::with_capacity(media.len() * most * n_values);
     for row in media {
         for window in *row {
-            if window.dim() != (n_frames, n_voxels) {
-                let expected = (n_frames, n_voxels);
-                return Err(crate::Error::Window { found: window.dim(), expected });
+            if window.shape() != dims {
+                let found = window.shape().to_vec();
+                return Err(crate::Error::Medium { found, expected: input });
             }
             values.extend(window.iter());
         }
-        values.resize(values.len() + (most - row.len()) * n_frames * n_voxels, 0.);
+        values.resize(values.len() + (most - row.len()) * n_values, 0.);
     }
-    let shape = (media.len(), most, 1, n_frames, n_voxels);
+    let shape = [&[media.len(), most, 1], dims.as_slice()].concat();
     Ok(Some(EncoderInput { values: Tensor::from_vec(values, shape, &Device::Cpu)? }))
 }

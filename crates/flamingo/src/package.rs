@@ -247,7 +247,7 @@ mod tests {
     use nn::weights::Variables;
     use std::sync::Arc;
 
-    const INPUT: InputShape = InputShape { n_frames: 4, n_voxels: 5 };
+    const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 5 };
 
     /// A package with random weights and open gates.
     fn package() -> tempfile::TempDir {
@@ -289,7 +289,7 @@ mod tests {
     fn medium(seed: u64) -> Arc<crate::Medium> {
         let values = nn::seeded::normal(seed, "window", 20, 0., 1.);
         let values = values.into_iter().map(|v| v as f32).collect();
-        Arc::new(ndarray::Array2::from_shape_vec((4, 5), values).unwrap())
+        Arc::new(ndarray::ArrayD::from_shape_vec(vec![4, 5], values).unwrap())
     }
 
     fn request(prompt: &str, seeds: &[u64]) -> Request {
@@ -369,7 +369,7 @@ mod tests {
         assert!(error(request("a", &[1])).contains("0 `<image>` for 1 scans"));
         assert!(error(request(&"word ".repeat(30), &[])).contains("at most 64"));
         let mut wrong = request("<image>", &[1]);
-        wrong.media = vec![Arc::new(ndarray::Array2::zeros((4, 6)))];
-        assert!(error(wrong).contains("(4, 6)"));
+        wrong.media = vec![Arc::new(ndarray::ArrayD::zeros(vec![4, 6]))];
+        assert!(error(wrong).contains("[4, 6]"));
     }
 }

@@ -165,6 +165,6 @@ impl Reader {
             n_voxels: seen.ncols(),
             median_tsnr: quality.median_tsnr,
         };
-        Ok((Arc::new(seen), prompt.fill(&technique)))
+        Ok((Arc::new(seen.into_dyn()), prompt.fill(&technique)))
     }
 }

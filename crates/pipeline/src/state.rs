@@ -2,6 +2,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use encoder::InputShape;
+use flamingo::Medium;
 use ndarray::Array2;
 use report::{
     prompt::{PromptTemplate, Technique},
@@ -104,10 +105,15 @@ impl<'a> State<'a> {
         self.windows[row].as_ref().expect("rows_of gives rows that are there")
     }
 
+    /// The row's window as the model takes it.
+    pub(crate) fn medium(&self, row: usize) -> Arc<Medium> {
+        Arc::new(self.window(row).as_ref().clone().into_dyn())
+    }
+
     /// What the model sees of a scan.
     pub(crate) fn input(&self) -> InputShape {
         let window = self.windows.iter().flatten().next().expect("some training window is there");
-        InputShape { n_frames: window.nrows(), n_voxels: window.ncols() }
+        InputShape::Window { n_frames: window.nrows(), n_voxels: window.ncols() }
     }
 
     pub(crate) fn prompt_template(&self) -> &'a PromptTemplate {

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use flamingo::Medium;
-use ndarray::s;
+use ndarray::{Array2, s};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,7 +25,7 @@ pub struct AugmentConfig {
 }
 
 /// The frames `margin + shift ..` of a window that carries `margin` frames on either side.
-pub(crate) fn crop(window: &Medium, margin: usize, shift: isize) -> Medium {
+pub(crate) fn crop(window: &Array2<f32>, margin: usize, shift: isize) -> Array2<f32> {
     let start = margin.saturating_add_signed(shift);
     let n_frames = window.nrows() - 2 * margin;
     window.slice(s![start..start + n_frames, ..]).to_owned()
@@ -51,7 +50,7 @@ impl<'a> Augmenter<'a> {
     }
 
     /// Example `idx`'s first window, varied.
-    pub(crate) fn draw(&self, idx: usize, rng: &mut impl Rng) -> Medium {
+    pub(crate) fn draw(&self, idx: usize, rng: &mut impl Rng) -> Array2<f32> {
         let AugmentConfig { voxel_dropout, class_averaging, jitter_frames } = *self.config;
         let example = &self.examples[idx];
         let margin = example.margin;
@@ -81,7 +80,6 @@ impl<'a> Augmenter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
     use nn::seeded::rng;
     use std::sync::Arc;
 

@@ -195,11 +195,11 @@ mod tests {
     use super::*;
     use crate::{PretrainConfig, pretrain};
     use encoder::{EncoderConfig, VoxelFramesConfig};
-    use flamingo::{GatesConfig, ResamplerConfig};
+    use flamingo::{Compat, GatesConfig, ResamplerConfig};
     use std::ops::ControlFlow;
     use std::sync::Arc;
 
-    const INPUT: InputShape = InputShape { n_frames: 4, n_voxels: 6 };
+    const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 6 };
 
     fn config() -> FlamingoConfig {
         FlamingoConfig {
@@ -213,7 +213,14 @@ mod tests {
                 max_num_media: None,
                 max_num_frames: None,
             },
-            gates: GatesConfig { every: 1, n_heads: 2, head_dim: 4, ff_mult: 2 },
+            gates: GatesConfig {
+                every: 1,
+                n_heads: 2,
+                head_dim: 4,
+                ff_mult: 2,
+                only_attend_immediate_media: true,
+            },
+            compat: Compat::None,
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Module, Tensor};
 use encoder::EncoderInput;
-use flamingo::{Flamingo, MediaView, Medium, Vocabulary};
+use flamingo::{Flamingo, MediaView, Vocabulary};
+use ndarray::Array2;
 use nn::Linear;
 use nn::weights::Variables;
 
@@ -40,7 +41,7 @@ impl Trainee {
             Some(_) if n_classes > 0 => {
                 let variables = Variables::default();
                 let vb = variables.builder(inputs.seed, DType::F32).pp("auxiliary");
-                let dim = flamingo.encoder().spec().vis_dim;
+                let dim = flamingo.vis_dim();
                 Some((Linear::with_bias(dim, n_classes, vb)?, variables))
             }
             _ => None,
@@ -68,7 +69,7 @@ impl Trainee {
         }
     }
 
-    fn look(&self, windows: &[Medium]) -> Result<MediaView> {
+    fn look(&self, windows: &[Array2<f32>]) -> Result<MediaView> {
         let (n_frames, n_voxels) = windows[0].dim();
         let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
         let shape = (windows.len(), 1, 1, n_frames, n_voxels);
@@ -80,7 +81,7 @@ impl Trainee {
     pub(crate) fn loss(
         &self,
         rows: &[&Row],
-        windows: &[Medium],
+        windows: &[Array2<f32>],
         classes: &[Option<usize>],
         fit: &FitConfig,
     ) -> Result<Tensor> {

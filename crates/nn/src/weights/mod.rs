@@ -5,8 +5,10 @@
 mod builder;
 mod frozen;
 pub mod seeded;
+mod thawed;
 mod variables;
 
 pub use builder::{Builder, Source};
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
+pub use thawed::Thawed;
 pub use variables::Variables;

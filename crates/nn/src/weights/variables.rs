@@ -20,6 +20,15 @@ impl Variables {
         Builder::new(Seeded { seed, variables: self.clone() }, dtype)
     }
 
+    /// The variable of this name, made from `tensor` where there is none yet.
+    pub(crate) fn adopt(&self, name: &str, tensor: &Tensor) -> Result<Tensor> {
+        let mut variables = self.0.lock().expect("no holder panics");
+        if !variables.contains_key(name) {
+            variables.insert(name.to_owned(), Var::from_tensor(tensor)?);
+        }
+        Ok(variables[name].as_tensor().clone())
+    }
+
     /// All variables in the order of their names.
     pub fn all(&self) -> Vec<(String, Var)> {
         let variables = self.0.lock().expect("no holder panics");

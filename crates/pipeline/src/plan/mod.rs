@@ -154,7 +154,7 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
 fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
     if let (Some(model), Some(window)) = (&spec.model, window(spec)) {
         let n_voxels = cohort.grid.iter().product();
-        let input = InputShape { n_frames: window.n_frames, n_voxels };
+        let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
         model.encoder.get().spec(input).map_err(Error::Encoder)?;
     }
     Ok(())

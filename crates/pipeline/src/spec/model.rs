@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use encoder::EncoderConfig;
-use flamingo::{FlamingoConfig, GatesConfig, ResamplerConfig};
+use flamingo::{Compat, FlamingoConfig, GatesConfig, ResamplerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct ModelSpec {
     pub gates: Component<GatesConfig>,
     /// The frozen language model.
     pub lm: LmSpec,
+    /// Whose faults to repeat; absent: nobody's.
+    #[serde(default, skip_serializing_if = "Compat::is_none")]
+    pub compat: Compat,
 }
 
 /// Which language model.
@@ -45,6 +48,7 @@ impl ModelSpec {
             encoder: self.encoder.get().clone(),
             resampler: self.resampler.get().clone(),
             gates: self.gates.get().clone(),
+            compat: self.compat,
         }
     }
 
@@ -54,6 +58,7 @@ impl ModelSpec {
             resampler: self.resampler.inline(dir)?,
             gates: self.gates.inline(dir)?,
             lm: self.lm,
+            compat: self.compat,
         })
     }
 }

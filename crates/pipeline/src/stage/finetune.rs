@@ -1,8 +1,8 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
-use flamingo::{IMAGE, Medium, Model};
-use ndarray::s;
+use flamingo::{IMAGE, Model};
+use ndarray::{Array2, s};
 use report::metrics::{Temperature, fit_temperature};
 use scan::Split;
 use serde::{Deserialize, Serialize};
@@ -150,7 +150,7 @@ fn example(state: &State<'_>, row: usize, reach: usize) -> Result<Example> {
     })
 }
 
-fn with_margin(state: &State<'_>, row: usize, reach: usize) -> Result<(Arc<Medium>, usize)> {
+fn with_margin(state: &State<'_>, row: usize, reach: usize) -> Result<(Arc<Array2<f32>>, usize)> {
     let planned = &state.cohort().rows[row];
     let series = state.series[planned.scan_idx].as_ref().expect("its window is there");
     let config = state.plan.window().expect("a model is fitted to windows");
@@ -179,7 +179,7 @@ fn temperature(
     let queries: Vec<(Query, String)> = rows
         .iter()
         .map(|&row| {
-            let medium = Some(state.window(row).clone());
+            let medium = Some(state.medium(row));
             let query = Query { prompt: state.prompt(row), medium };
             (query, state.cohort().rows[row].report.clone())
         })

@@ -56,10 +56,7 @@ impl Work for GenerateConfig {
         let rows = state.rows_of(Split::Test)?;
         let queries: Vec<Query> = rows
             .iter()
-            .map(|&row| Query {
-                prompt: state.prompt(row),
-                medium: Some(state.window(row).clone()),
-            })
+            .map(|&row| Query { prompt: state.prompt(row), medium: Some(state.medium(row)) })
             .collect();
         let fit = state.fit.as_ref().expect("reports come from a fitted model");
         let (slots, temperature) = (state.slots(), fit.temperature.value);

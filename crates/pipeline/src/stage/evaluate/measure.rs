@@ -81,7 +81,7 @@ fn cross_nll(
     let mut items = Vec::with_capacity(test.len() * test.len());
     for &report in test {
         for &scan in test {
-            let medium = Some(state.window(scan).clone());
+            let medium = Some(state.medium(scan));
             let query = Query { prompt: state.prompt(report), medium };
             items.push(query.scored(&state.cohort().rows[report].report));
         }
@@ -115,7 +115,7 @@ fn cross_values(
     let queries: Vec<Query> = missing
         .iter()
         .map(|(prompt, scan)| {
-            let medium = scan.map(|row| state.window(row).clone());
+            let medium = scan.map(|row| state.medium(row));
             Query { prompt: prompt.clone(), medium }
         })
         .collect();

@@ -1,0 +1,42 @@
+//! The architecture around the language model, as files state it.
+
+use encoder::EncoderConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{GatesConfig, ResamplerConfig};
+
+/// Everything around the language model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlamingoConfig {
+    /// Scans to tokens.
+    pub encoder: EncoderConfig,
+    /// Tokens to latents.
+    pub resampler: ResamplerConfig,
+    /// Latents into the language model.
+    pub gates: GatesConfig,
+    /// Whose faults to repeat; absent: nobody's.
+    #[serde(default, skip_serializing_if = "Compat::is_none")]
+    pub compat: Compat,
+}
+
+/// Where an original is plainly wrong, the right behaviour is ours, unless its numbers are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compat {
+    /// The right behaviour.
+    #[default]
+    None,
+    /// OpenFlamingo 2.0.1: without `only_attend_immediate_media`, text before the first image looks
+    /// at every image, also at those after it; a written `<image>` turns the attention of the whole
+    /// batch to the first image or to none.
+    OpenFlamingo,
+}
+
+impl Compat {
+    /// Whether the right behaviour is asked for.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}

@@ -1,0 +1,191 @@
+//! Encoder, resampler, gates and language model, joined.
+
+use candle_core::{Result, Tensor, bail};
+use encoder::{EncoderInput, InputShape, MediaEncoder, Tokens};
+use lm::{Cache, CausalLm, ExtraRows, Step};
+use nn::Builder;
+use nn::Mask;
+
+use crate::gated::{GatedBlock, MediaKeys};
+use crate::media::MediaRule;
+use crate::{Compat, FlamingoConfig, PerceiverResampler};
+
+/// The network. See the crate's documentation.
+pub struct Flamingo {
+    encoder: MediaEncoder,
+    resampler: PerceiverResampler,
+    /// One slot per block of the language model; empty where the block is left alone.
+    gates: Vec<Option<GatedBlock>>,
+    lm: Box<dyn CausalLm>,
+    rows: ExtraRows,
+    rule: MediaRule,
+    compat: Compat,
+}
+
+/// The scans of a batch as the gated blocks read them: computed once per text.
+#[derive(Clone)]
+pub struct MediaView {
+    keys: Vec<Option<MediaKeys>>,
+    latents: Tensor,
+}
+
+impl MediaView {
+    /// Latents `(batch, n_media, n_latents, vis_dim)`.
+    pub fn latents(&self) -> &Tensor {
+        &self.latents
+    }
+
+    /// The scans of the first `n` texts of the batch.
+    pub fn first(&self, n: usize) -> Result<Self> {
+        let keys = self.keys.iter().map(|keys| keys.as_ref().map(|keys| keys.first(n)).transpose());
+        Ok(Self { keys: keys.collect::<Result<_>>()?, latents: self.latents.narrow(0, 0, n)? })
+    }
+}
+
+/// A place between two blocks, as [`Flamingo::watched`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// After the gated block that stands before a block of the language model.
+    Gate,
+    /// After the block itself.
+    Block,
+}
+
+/// One pass over text: ids, their positions and padding, and which scan each token may see.
+pub struct TextView {
+    /// `(batch, n_tokens)`.
+    pub ids: Tensor,
+    /// Positions and padding.
+    pub step: Step,
+    /// For each row and token, how many `<image>` came up to and including it.
+    pub text_time: Vec<Vec<usize>>,
+}
+
+impl Flamingo {
+    /// Builds the parts around `lm`: the encoder from `encoder_vb`; `perceiver.…`, the gated blocks
+    /// and the rows of `n_special` tokens from `adapter_vb`, under OpenFlamingo's names.
+    pub fn new(
+        config: &FlamingoConfig,
+        input: InputShape,
+        lm: Box<dyn CausalLm>,
+        n_special: usize,
+        encoder_vb: Builder,
+        adapter_vb: Builder,
+    ) -> Result<Self> {
+        let encoder = config.encoder.build(input, encoder_vb)?;
+        let vis_dim = encoder.vis_dim();
+        let resampler =
+            PerceiverResampler::new(&config.resampler, vis_dim, adapter_vb.pp("perceiver"))?;
+        let lang = adapter_vb.pp("lang_encoder");
+        let blocks = lang.pp(lm.blocks_name());
+        let every = config.gates.every;
+        if every == 0 || every > lm.n_blocks() {
+            bail!("gates every {every} blocks, but the language model has {}", lm.n_blocks())
+        }
+        let gates = (0..lm.n_blocks())
+            .map(|idx| {
+                let vb = blocks.pp(idx).pp("gated_cross_attn_layer");
+                ((idx + 1) % every == 0)
+                    .then(|| GatedBlock::new(&config.gates, lm.dim(), vis_dim, vb))
+                    .transpose()
+            })
+            .collect::<Result<_>>()?;
+        let rows =
+            ExtraRows::new(lm.vocab_size(), n_special, lm.as_ref(), lang.pp(lm.embedding_name()))?;
+        let rule = match (config.gates.only_attend_immediate_media, config.compat) {
+            (true, _) => MediaRule::Latest,
+            (false, Compat::None) => MediaRule::AllBefore,
+            (false, Compat::OpenFlamingo) => MediaRule::AllBeforeOrEvery,
+        };
+        Ok(Self { encoder, resampler, gates, lm, rows, rule, compat: config.compat })
+    }
+
+    /// The language model inside.
+    pub fn lm(&self) -> &dyn CausalLm {
+        self.lm.as_ref()
+    }
+
+    /// The encoder inside.
+    pub fn encoder(&self) -> &MediaEncoder {
+        &self.encoder
+    }
+
+    /// Width of the encoder's tokens and of the latents.
+    pub fn vis_dim(&self) -> usize {
+        self.encoder.vis_dim()
+    }
+
+    /// Whose faults are repeated.
+    pub fn compat(&self) -> Compat {
+        self.compat
+    }
+
+    /// Index, attention opening and feed-forward opening of every gated block: `tanh` of its gates.
+    pub fn gate_openings(&self) -> Result<Vec<(usize, f64, f64)>> {
+        let gates =
+            self.gates.iter().enumerate().filter_map(|(idx, gate)| Some((idx, gate.as_ref()?)));
+        gates.map(|(idx, gate)| gate.opening().map(|(attn, ff)| (idx, attn, ff))).collect()
+    }
+
+    /// Media `(batch, n_media, n_windows, …)` to what the gated blocks read.
+    pub fn look(&self, media: &EncoderInput) -> Result<MediaView> {
+        self.look_at(&self.encoder.encode(media)?)
+    }
+
+    /// Tokens of an encoder, perhaps computed long ago, to what the gated blocks read.
+    pub fn look_at(&self, tokens: &Tokens) -> Result<MediaView> {
+        let latents = self.resampler.forward(tokens)?;
+        let keys = self
+            .gates
+            .iter()
+            .map(|gate| gate.as_ref().map(|gate| gate.keys(&latents)).transpose())
+            .collect::<Result<_>>()?;
+        Ok(MediaView { keys, latents })
+    }
+
+    /// Text and media to the last hidden state `(batch, n_tokens, dim)`, normed.
+    pub fn hidden(
+        &self,
+        text: &TextView,
+        media: Option<&MediaView>,
+        cache: Option<&mut Cache>,
+    ) -> Result<Tensor> {
+        self.watched(text, media, cache, &mut |_, _, _| {})
+    }
+
+    /// As [`Self::hidden`]; `watch` is shown the text after every gated block and every block of
+    /// the language model.
+    pub fn watched(
+        &self,
+        text: &TextView,
+        media: Option<&MediaView>,
+        mut cache: Option<&mut Cache>,
+        watch: &mut dyn FnMut(usize, After, &Tensor),
+    ) -> Result<Tensor> {
+        let mask = media.map(|media| self.media_mask(media, text)).transpose()?;
+        let mut xs = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
+        for (idx, gate) in self.gates.iter().enumerate() {
+            if let Some(gate) = gate {
+                let keys = media.and_then(|media| media.keys[idx].as_ref());
+                xs = gate.forward(&xs, keys.zip(mask.as_ref()))?;
+                watch(idx, After::Gate, &xs);
+            }
+            xs = self.lm.block(idx, &xs, &text.step, cache.as_deref_mut())?;
+            watch(idx, After::Block, &xs);
+        }
+        self.lm.norm(&xs)
+    }
+
+    fn media_mask(&self, media: &MediaView, text: &TextView) -> Result<Mask> {
+        let (_, n_media, n_latents, _) = media.latents.dims4()?;
+        self.rule.mask(&text.text_time, n_media, n_latents)
+    }
+
+    /// Normed hidden states `(…, dim)` to logits over the whole vocabulary, special tokens included.
+    pub fn head(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.rows.head(self.lm.as_ref(), hidden)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
