@@ -8,6 +8,7 @@ mod error;
 mod media;
 mod registry;
 mod spec;
+mod stored;
 mod voxel_frames;
 
 use candle_core::{Result as CandleResult, Tensor};
@@ -16,6 +17,7 @@ pub use error::{Error, Result};
 pub use media::MediaEncoder;
 pub use registry::EncoderConfig;
 pub use spec::{EncoderSpec, InputShape, InputSpace};
+pub use stored::{Stored, StoredConfig};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
 
 /// Preprocessed windows, or pictures, of a batch.

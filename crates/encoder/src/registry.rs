@@ -4,7 +4,10 @@ use nn::Builder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EncoderSpec, InputShape, MediaEncoder, Result, VoxelFrames, VoxelFramesConfig};
+use crate::{
+    EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig, VoxelFrames,
+    VoxelFramesConfig,
+};
 
 /// An encoder and its settings, as a pipeline file states them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +15,8 @@ use crate::{EncoderSpec, InputShape, MediaEncoder, Result, VoxelFrames, VoxelFra
 pub enum EncoderConfig {
     /// A small trainable encoder of masked voxels: one token per group of frames.
     VoxelFrames(VoxelFramesConfig),
+    /// Tokens computed elsewhere.
+    Stored(StoredConfig),
 }
 
 impl EncoderConfig {
@@ -22,6 +27,7 @@ impl EncoderConfig {
     pub fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         match self {
             Self::VoxelFrames(config) => config.spec(input),
+            Self::Stored(config) => config.spec(input),
         }
     }
 
@@ -31,9 +37,11 @@ impl EncoderConfig {
     /// As [`Self::spec`], or candle's error when a weight is missing.
     pub fn build(&self, input: InputShape, vb: Builder) -> candle_core::Result<MediaEncoder> {
         self.spec(input).map_err(candle_core::Error::wrap)?;
+        let brain = |encoder| Ok(MediaEncoder::Brain(encoder));
         match self {
-            Self::VoxelFrames(config) => {
-                Ok(MediaEncoder::Brain(Box::new(VoxelFrames::new(config, input, vb)?)))
+            Self::VoxelFrames(config) => brain(Box::new(VoxelFrames::new(config, input, vb)?)),
+            Self::Stored(config) => {
+                brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }
         }
     }

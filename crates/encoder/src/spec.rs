@@ -27,6 +27,11 @@ pub enum InputSpace {
         /// Parcels.
         n: usize,
     },
+    /// Tokens of another model.
+    Tokens {
+        /// Tokens for one item.
+        n: usize,
+    },
     /// The voxels of a mask.
     Voxels {
         /// Voxels in the mask.
@@ -50,14 +55,22 @@ pub enum InputShape {
         /// Pixels along a side.
         size: usize,
     },
+    /// Tokens of another model.
+    Tokens {
+        /// Tokens for one item.
+        n_tokens: usize,
+        /// Width of a token.
+        dim: usize,
+    },
 }
 
 impl InputShape {
-    /// The array's dimensions: `(n_frames, n_voxels)`, or `(3, size, size)`.
+    /// The array's dimensions: `(n_frames, n_voxels)`, `(3, size, size)` or `(n_tokens, dim)`.
     pub fn dims(&self) -> Vec<usize> {
         match *self {
             Self::Window { n_frames, n_voxels } => vec![n_frames, n_voxels],
             Self::Image { size } => vec![3, size, size],
+            Self::Tokens { n_tokens, dim } => vec![n_tokens, dim],
         }
     }
 }
@@ -69,6 +82,7 @@ impl std::fmt::Display for InputShape {
                 write!(f, "a window of {n_frames} frames and {n_voxels} voxels")
             }
             Self::Image { size } => write!(f, "a picture of {size} × {size} pixels"),
+            Self::Tokens { n_tokens, dim } => write!(f, "{n_tokens} tokens of {dim} numbers"),
         }
     }
 }

@@ -21,5 +21,6 @@ pub use batch::Example;
 pub use error::{Error, Result};
 pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, fit};
 pub use fitted::{CurvePoint, Fitted, PackageCard};
+pub use optimizer::Optimizer;
 pub use pretrain::{PretrainConfig, PretrainSummary, pretrain};
 pub use progress::{Observer, Progress};

@@ -19,7 +19,7 @@ struct Slot {
 }
 
 /// The optimizer's state: all that a checkpoint must hold.
-pub(crate) struct Optimizer {
+pub struct Optimizer {
     slots: Vec<Slot>,
     clip_norm: f64,
     averaging: f64,
@@ -29,7 +29,7 @@ pub(crate) struct Optimizer {
 impl Optimizer {
     /// `group` gives each name its learning-rate scale and weight decay. `averaging` is the decay of
     /// the running average of the weights (0: the last weights are the average).
-    pub(crate) fn new(
+    pub fn new(
         vars: Vec<(String, Var)>,
         clip_norm: f64,
         averaging: f64,
@@ -56,12 +56,13 @@ impl Optimizer {
     }
 
     /// Steps taken.
-    pub(crate) fn step(&self) -> usize {
+    pub fn step(&self) -> usize {
         self.step
     }
 
-    /// One update; a variable without a gradient stays.
-    pub(crate) fn update(&mut self, grads: &GradStore, lr: f64) -> Result<()> {
+    /// One update; a variable without a gradient stays. Returns the norm of all gradients before
+    /// clipping.
+    pub fn update(&mut self, grads: &GradStore, lr: f64) -> Result<f64> {
         let grads = self
             .slots
             .iter()
@@ -93,7 +94,7 @@ impl Optimizer {
                 *average = (keep * f64::from(*average) + (1. - keep) * f64::from(value)) as f32;
             }
         }
-        Ok(())
+        Ok(norm)
     }
 
     /// Runs `f` with the variables at their running average, then puts the weights back.

@@ -1,5 +1,6 @@
 //! Our numbers beside recorded ones, case by case.
 
+mod flamingo;
 mod outcome;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ pub(crate) use outcome::{Outcome, Worst};
 
 /// Which recorded cases a folder holds.
 #[derive(Clone, Copy)]
-pub(crate) enum Family {
+pub enum Family {
     /// `cargo xtask parity`: a folder with a `case.json` is a case.
     Parity,
     /// `cargo xtask oracles`: the folder's name tells the family.
@@ -19,7 +20,7 @@ pub(crate) enum Family {
 
 /// Runs every case below the folders, prints a line each and the sum; fails on any miss.
 #[expect(clippy::print_stdout, reason = "the lines are what this chore is for")]
-pub(crate) fn run(family: Family, folders: &[PathBuf]) -> Result<()> {
+pub fn run(family: Family, folders: &[PathBuf]) -> Result<()> {
     let (mut passed, mut failed) = (0, 0);
     for folder in folders {
         let mut outcomes = Vec::new();
@@ -56,13 +57,24 @@ fn walk(family: Family, folder: &Path, outcomes: &mut Vec<Outcome>) -> Result<()
 fn case(family: Family, folder: &Path) -> Option<Vec<Outcome>> {
     let name = folder.file_name()?.to_str()?;
     match family {
-        Family::Parity if folder.join("case.json").is_file() => {
-            Some(vec![Outcome::broken(name, "a kind of case that nothing here knows")])
-        }
+        Family::Parity if folder.join("case.json").is_file() => Some(vec![parity(folder, name)]),
         Family::Parity => None,
         Family::Oracles if folder.join("expected.json").is_file() => {
             Some(vec![Outcome::broken(name, "a family of cases that nothing here knows")])
         }
         Family::Oracles => None,
+    }
+}
+
+/// A recorded case of a model, by the kind that its `case.json` names.
+fn parity(folder: &Path, name: &str) -> Outcome {
+    let text = std::fs::read_to_string(folder.join("case.json")).unwrap_or_default();
+    let case: serde_json::Value = match serde_json::from_str(&text) {
+        Ok(case) => case,
+        Err(error) => return Outcome::broken(name, format!("case.json: {error}")),
+    };
+    match case["kind"].as_str() {
+        None if case.get("spec").is_some() => flamingo::run(folder),
+        _ => Outcome::broken(name, "a kind of case that nothing here knows"),
     }
 }

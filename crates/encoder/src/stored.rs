@@ -1,0 +1,84 @@
+//! Tokens computed elsewhere, by any model: the way in for encoders that this project does not have.
+
+use candle_core::{Result as CandleResult, bail};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BrainEncoder, EncoderInput, EncoderSpec, Error, InputShape, InputSpace, Result, Tokens,
+};
+
+const NAME: &str = "stored";
+
+/// How wide the tokens are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoredConfig {
+    /// Width of a token (`vis_dim`).
+    pub dim: usize,
+}
+
+impl StoredConfig {
+    pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
+        let InputShape::Tokens { n_tokens, dim } = input else {
+            return Err(Error::Input {
+                encoder: NAME,
+                expected: format!("tokens of {} numbers", self.dim),
+                found: input.to_string(),
+            });
+        };
+        if dim != self.dim {
+            let reason = format!("dim is {}, the tokens have {dim} numbers", self.dim);
+            return Err(Error::Setting { encoder: NAME, reason });
+        }
+        Ok(EncoderSpec {
+            id: "stored_v1".to_owned(),
+            input: InputSpace::Tokens { n: n_tokens },
+            n_frames: 1,
+            t_r_s: None,
+            orientation: None,
+            normalisation: "the tokens' own".to_owned(),
+            vis_dim: dim,
+            n_tokens,
+            licence: "the tokens' own".to_owned(),
+        })
+    }
+}
+
+/// Hands its input on. See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Stored(EncoderSpec);
+
+impl Stored {
+    /// Without weights: the tokens are the input.
+    pub fn new(config: &StoredConfig, input: InputShape) -> Result<Self> {
+        config.spec(input).map(Self)
+    }
+}
+
+impl BrainEncoder for Stored {
+    fn spec(&self) -> &EncoderSpec {
+        &self.0
+    }
+
+    fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens> {
+        let (.., dim) = input.values.dims5()?;
+        if dim != self.0.vis_dim {
+            bail!("stored tokens have {dim} numbers each, expected {}", self.0.vis_dim)
+        }
+        Ok(Tokens { values: input.values.clone(), mask: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_another_width_are_refused_with_both_numbers() {
+        let config = StoredConfig { dim: 8 };
+        let error = Stored::new(&config, InputShape::Tokens { n_tokens: 4, dim: 6 }).unwrap_err();
+        assert!(error.to_string().contains("dim is 8, the tokens have 6"), "{error}");
+        assert!(Stored::new(&config, InputShape::Image { size: 8 }).is_err());
+    }
+}

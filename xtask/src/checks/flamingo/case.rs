@@ -1,0 +1,215 @@
+//! A recorded OpenFlamingo case on disk, and the same model built from its weights.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Tensor};
+use encoder::{EncoderConfig, EncoderInput, InputShape, StoredConfig};
+use flamingo::{Compat, Flamingo, FlamingoConfig, GatesConfig, ResamplerConfig};
+use nn::weights::{Frozen, Thawed, Variables};
+use serde::Deserialize;
+
+/// Sizes and ids of a case: the part `spec` of its `case.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Spec {
+    every: usize,
+    xattn: CrossAttention,
+    perceiver: Perceiver,
+    vision: String,
+    pub(super) eoc_token_id: u32,
+    pub(super) media_token_id: u32,
+    pub(super) pad_token_id: u32,
+    pub(super) max_new_tokens: usize,
+}
+
+/// OpenFlamingo's `MaskedCrossAttention`, with its defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct CrossAttention {
+    dim_head: usize,
+    heads: usize,
+    ff_mult: usize,
+    only_attend_immediate_media: bool,
+}
+
+impl Default for CrossAttention {
+    fn default() -> Self {
+        Self { dim_head: 64, heads: 8, ff_mult: 4, only_attend_immediate_media: true }
+    }
+}
+
+/// OpenFlamingo's `PerceiverResampler`, with its defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct Perceiver {
+    depth: usize,
+    dim_head: usize,
+    heads: usize,
+    num_latents: usize,
+    max_num_media: Option<usize>,
+    max_num_frames: Option<usize>,
+    ff_mult: usize,
+}
+
+impl Default for Perceiver {
+    fn default() -> Self {
+        Self {
+            depth: 6,
+            dim_head: 64,
+            heads: 8,
+            num_latents: 64,
+            max_num_media: None,
+            max_num_frames: None,
+            ff_mult: 4,
+        }
+    }
+}
+
+/// One folder.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) spec: Spec,
+    pub(super) expect: serde_json::Value,
+    pub(super) io: HashMap<String, Tensor>,
+    folder: PathBuf,
+}
+
+impl Case {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct File {
+            spec: Spec,
+            expect: serde_json::Value,
+        }
+        let path = folder.join("case.json");
+        let text = std::fs::read_to_string(&path)?;
+        let File { spec, expect } =
+            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        Ok(Self {
+            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            spec,
+            expect,
+            io: tensors(&folder.join("io.safetensors"))?,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// A recorded tensor.
+    pub(super) fn get(&self, name: &str) -> Result<&Tensor> {
+        self.io.get(name).with_context(|| format!("io.safetensors lacks `{name}`"))
+    }
+
+    /// A recorded matrix of ids or flags, row by row.
+    pub(super) fn rows(&self, name: &str) -> Result<Vec<Vec<i64>>> {
+        Ok(self.get(name)?.to_vec2::<i64>()?)
+    }
+
+    /// Recorded gradients by name.
+    pub(super) fn gradients(&self) -> Result<HashMap<String, Tensor>> {
+        tensors(&self.folder.join("grads.safetensors"))
+    }
+
+    /// A file of the folder, as JSON.
+    pub(super) fn json(&self, name: &str) -> Result<serde_json::Value> {
+        let path = self.folder.join(name);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The media of one part of the case (`fwd` or `gen`), as the encoder reads them.
+    pub(super) fn media(&self, part: &str) -> Result<EncoderInput> {
+        let values = match self.io.get(&format!("{part}.vision_x")) {
+            // given features stand on the channel axis of a picture one pixel high
+            Some(values) if self.is_stub() => {
+                let (batch, n_media, rest) = match values.dims() {
+                    [batch, n_media, 1, 1, rest @ ..] => (*batch, *n_media, rest.to_vec()),
+                    other => bail!("`{part}.vision_x` has shape {other:?}"),
+                };
+                values.reshape([&[batch, n_media, 1], rest.as_slice()].concat())?
+            }
+            Some(values) => values.clone(),
+            None => self.factored(part)?,
+        };
+        Ok(EncoderInput { values })
+    }
+
+    /// Features stored as factors, `S[parcel, d] · C[b, t, time, d]`, time-major.
+    fn factored(&self, part: &str) -> Result<Tensor> {
+        let (parcels, times) = (self.get("brain.S")?, self.get(&format!("{part}.brain.C"))?);
+        let (batch, n_media, n_times, dim) = times.dims4()?;
+        let n_parcels = parcels.dim(0)?;
+        let product = times.unsqueeze(3)?.broadcast_mul(parcels)?;
+        Ok(product.reshape((batch, n_media, 1, n_times * n_parcels, dim))?)
+    }
+
+    fn is_stub(&self) -> bool {
+        self.spec.vision == "stub"
+    }
+
+    /// The model, with OpenFlamingo's trainable tensors as variables: resampler, gated blocks and
+    /// the input embedding.
+    pub(super) fn build(&self) -> Result<(Flamingo, Variables)> {
+        let variables = Variables::default();
+        let input = self.media("fwd")?;
+        let dims = input.values.dims();
+        let (encoder, input, encoder_vb) = if self.is_stub() {
+            let (n_tokens, dim) = (dims[3], dims[4]);
+            let none = Frozen::from_tensors(&self.folder, HashMap::new());
+            let config = EncoderConfig::Stored(StoredConfig { dim });
+            (config, InputShape::Tokens { n_tokens, dim }, none.builder(DType::F32))
+        } else {
+            bail!("pictures are not read yet")
+        };
+        let config = FlamingoConfig {
+            encoder,
+            resampler: self.resampler(),
+            gates: self.gates(),
+            compat: Compat::OpenFlamingo,
+        };
+        let lm = Frozen::open(&self.folder.join("lm.safetensors"))?;
+        let thawed = |frozen, which| Thawed::new(frozen, variables.clone(), which);
+        let lm_vb = thawed(lm.clone(), is_embedding).builder(DType::F32);
+        let lm_config: lm::LlamaConfig = serde_json::from_value(self.json("lm_config.json")?)?;
+        let inner = Box::new(lm::Llama::new(&lm_config, lm_vb)?);
+        let adapter = Frozen::open(&self.folder.join("flamingo.safetensors"))?;
+        let adapter_vb = thawed(adapter.clone(), |_| true).builder(DType::F32);
+        let flamingo = Flamingo::new(&config, input, inner, 0, encoder_vb, adapter_vb)?;
+        adapter.all_used()?;
+        Ok((flamingo, variables))
+    }
+
+    fn resampler(&self) -> ResamplerConfig {
+        let Perceiver { depth, dim_head, heads, num_latents, ff_mult, .. } = self.spec.perceiver;
+        ResamplerConfig {
+            n_latents: num_latents,
+            depth,
+            n_heads: heads,
+            head_dim: dim_head,
+            ff_mult,
+            max_num_media: self.spec.perceiver.max_num_media,
+            max_num_frames: self.spec.perceiver.max_num_frames,
+        }
+    }
+
+    fn gates(&self) -> GatesConfig {
+        let CrossAttention { dim_head, heads, ff_mult, only_attend_immediate_media } =
+            self.spec.xattn;
+        GatesConfig {
+            every: self.spec.every,
+            n_heads: heads,
+            head_dim: dim_head,
+            ff_mult,
+            only_attend_immediate_media,
+        }
+    }
+}
+
+/// The input embeddings of the four families.
+fn is_embedding(name: &str) -> bool {
+    ["embed_tokens.weight", "embed_in.weight", "wte.weight"].iter().any(|end| name.ends_with(end))
+}
+
+fn tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
+    Ok(Frozen::open(path)?.tensors().clone())
+}

@@ -1,0 +1,30 @@
+//! Cases recorded from OpenFlamingo's own classes.
+
+mod case;
+mod compare;
+mod forward;
+mod training;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use self::case::Case;
+use super::{Outcome, Worst};
+
+/// Runs everything that the case records.
+pub(super) fn run(folder: &Path) -> Outcome {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match compared(folder) {
+        Ok(worst) => Outcome::compared(&name, worst),
+        Err(error) => Outcome::broken(&name, format!("{error:#}")),
+    }
+}
+
+fn compared(folder: &Path) -> Result<Worst> {
+    let case = Case::open(folder)?;
+    let mut worst = Worst::new();
+    forward::run(&case, &mut worst)?;
+    training::run(&case, &mut worst)?;
+    Ok(worst)
+}

@@ -1,0 +1,112 @@
+//! Loss, every gradient, and four steps of `AdamW` as OpenFlamingo's training loop takes them.
+
+use anyhow::{Context, Result, ensure};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor, Var};
+use flamingo::Flamingo;
+use train::Optimizer;
+
+use super::case::Case;
+use super::compare::{gap, size};
+use super::forward::{TOLERANCE, logits, text};
+use crate::checks::Worst;
+
+/// Hugging Face's loss: the next token's cross-entropy, mean over labels that are not −100.
+fn loss(case: &Case, flamingo: &Flamingo) -> Result<Tensor> {
+    let media = flamingo.look(&case.media("fwd")?)?;
+    let logits = logits(flamingo, &text(case, "fwd")?, &media, &mut |_, _, _| {})?;
+    let (_, n_tokens, _) = logits.dims3()?;
+    let (mut places, mut targets) = (Vec::new(), Vec::new());
+    for (row, labels) in case.rows("fwd.labels")?.iter().enumerate() {
+        for (at, &label) in labels.iter().enumerate().skip(1).filter(|&(_, &label)| label >= 0) {
+            places.push((row * n_tokens + at - 1) as u32);
+            targets.push(label as u32);
+        }
+    }
+    let places = Tensor::from_vec(places, targets.len(), logits.device())?;
+    let logits = logits.flatten_to(1)?.index_select(&places, 0)?;
+    Ok(nn::cross_entropy(&logits, targets)?.mean_all()?)
+}
+
+/// Compares loss, gradients and the course of a short training.
+pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
+    let (flamingo, variables) = case.build()?;
+    let named: Vec<(String, Var)> =
+        variables.all().into_iter().map(|(name, var)| (full_name(&name), var)).collect();
+
+    let first = loss(case, &flamingo)?;
+    let expected = case.get("fwd.loss")?.flatten_all()?.get(0)?.to_scalar::<f32>()?;
+    worst.add("loss", f64::from((first.to_scalar::<f32>()? - expected).abs()), TOLERANCE);
+    gradients(case, &named, &first.backward()?, worst)?;
+    steps(case, &flamingo, named, worst)
+}
+
+/// The language model's tensors stand under `lang_encoder` in OpenFlamingo.
+fn full_name(name: &str) -> String {
+    let ours = name.starts_with("perceiver.") || name.starts_with("lang_encoder.");
+    if ours { name.to_owned() } else { format!("lang_encoder.{name}") }
+}
+
+fn gradients(
+    case: &Case,
+    named: &[(String, Var)],
+    grads: &GradStore,
+    worst: &mut Worst,
+) -> Result<()> {
+    let recorded = case.gradients()?;
+    let total = number(&case.expect, &["grad_norm_total_unmasked"])?;
+    for (name, expected) in &recorded {
+        let var = named.iter().find(|(known, _)| known == name).map(|(_, var)| var);
+        let var = var.with_context(|| format!("no variable is called `{name}`"))?;
+        let grad = grads.get(var).with_context(|| format!("`{name}` got no gradient"))?;
+        // a gate's gradient is a sum that cancels: judged beside the norm of all gradients
+        let scale = if name.ends_with("_gate") { total } else { size(expected)?.max(1e-30) };
+        let found = grad.reshape(expected.shape())?;
+        worst.add(&format!("gradient of {name}"), gap(&found, expected, None)? / scale, TOLERANCE);
+    }
+    ensure!(recorded.len() == named.len(), "gradients of {} variables", named.len());
+    Ok(())
+}
+
+/// Four steps: decay on the gated blocks alone, of the embedding only the special rows' gradients.
+fn steps(
+    case: &Case,
+    flamingo: &Flamingo,
+    named: Vec<(String, Var)>,
+    worst: &mut Worst,
+) -> Result<()> {
+    let Some(losses) = case.expect["train"]["loss_before_each_step"].as_array() else {
+        return Ok(());
+    };
+    let norms = case.expect["train"]["grad_norm_before_clip"].as_array().context("no norms")?;
+    let embedding = case.expect["input_embedding_name"].as_str().context("no embedding name")?;
+    let embedding = named.iter().find(|(name, _)| name == embedding).context("no embedding")?;
+    let embedding = embedding.1.clone();
+    let kept = [case.spec.media_token_id, case.spec.eoc_token_id];
+    let n_rows = embedding.dim(0)? as u32;
+    let rows: Vec<f32> = (0..n_rows).map(|row| f32::from(kept.contains(&row))).collect();
+    let rows = Tensor::from_vec(rows, (n_rows as usize, 1), embedding.device())?;
+
+    let decay = |name: &str| (1., if name.contains("gated_cross_attn") { 0.1 } else { 0. });
+    let mut optimizer = Optimizer::new(named, 1., 0., decay)?;
+    for (step, (expected, expected_norm)) in losses.iter().zip(norms).enumerate() {
+        let loss = loss(case, flamingo)?;
+        let mut grads = loss.backward()?;
+        let masked = grads.get(&embedding).context("no gradient")?.broadcast_mul(&rows)?;
+        grads.insert(&embedding, masked);
+        let norm = optimizer.update(&grads, 1e-3)?;
+        // rounding grows from step to step: AdamW turns the sign of a tiny gradient into a whole step
+        let tolerance = 1e-4 * 10f64.powi(step.min(1) as i32);
+        let expected = expected.as_f64().context("a loss is a number")?;
+        let found = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        worst.add(&format!("loss of step {step}"), (found - expected).abs() / expected, tolerance);
+        let expected = expected_norm.as_f64().context("a norm is a number")?;
+        worst.add(&format!("norm of step {step}"), (norm - expected).abs() / expected, tolerance);
+    }
+    Ok(())
+}
+
+fn number(value: &serde_json::Value, path: &[&str]) -> Result<f64> {
+    let found = path.iter().fold(value, |value, key| &value[*key]);
+    found.as_f64().with_context(|| format!("case.json lacks expect.{}", path.join(".")))
+}
