@@ -5,22 +5,39 @@
 //! is patched into a layer and no state hides in one: positions, padding and the key-value cache
 //! are arguments.
 
+mod activation;
+mod attend;
 mod cache;
+mod config;
+mod embedding;
 mod error;
 mod extra_rows;
 mod greedy;
 mod llama;
+mod mpt;
+mod names;
+mod neox;
+mod opt;
 mod pretrained;
+mod rope;
+#[cfg(test)]
+mod testing;
 mod tokenizer;
 
 use candle_core::{Result as CandleResult, Tensor};
 
+pub use activation::Activation;
 pub use cache::{Cache, Step};
+pub use config::LmConfig;
 pub use error::{Error, Result};
 pub use extra_rows::ExtraRows;
 pub use greedy::greedy;
-pub use llama::{Llama, LlamaConfig};
+pub use llama::{Llama, LlamaConfig, MistralConfig};
+pub use mpt::{LogitScale, MosaicGptConfig, Mpt, MptAttentionConfig, MptConfig};
+pub use neox::{NeoX, NeoXConfig};
+pub use opt::{Opt, OptConfig};
 pub use pretrained::{Pretrained, open, write};
+pub use rope::{Rope, RopeScaling};
 pub use tokenizer::{END_OF_TEXT, Encoded, Tokenizer, train_bpe};
 
 /// A causal language model, cut so that something may happen before each block.

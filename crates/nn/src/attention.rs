@@ -41,9 +41,9 @@ impl Mask {
 
 /// `softmax(q kᵀ · scale) v`.
 ///
-/// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_heads, n_keys,
-/// head_dim)`, result as the queries. The scale multiplies the queries before the product, as in
-/// OpenFlamingo.
+/// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_kv_heads, n_keys,
+/// head_dim)`, result as the queries. Where there are fewer key heads, neighbouring query heads share
+/// one (Ainslie et al. 2023). The scale multiplies the queries before the product, as in OpenFlamingo.
 pub fn attention(
     queries: &Tensor,
     keys: &Tensor,
@@ -51,9 +51,23 @@ pub fn attention(
     scale: f64,
     mask: Option<&Mask>,
 ) -> Result<Tensor> {
-    let keys = keys.transpose(2, 3)?.contiguous()?;
+    let n_heads = queries.dim(1)?;
+    let keys = share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
     let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
-    softmax(&scores, mask)?.matmul(&values.contiguous()?)
+    softmax(&scores, mask)?.matmul(&share(values, n_heads)?.contiguous()?)
+}
+
+/// Repeats each of the heads of `(batch, n_kv_heads, n_tokens, head_dim)` for its group of queries.
+fn share(xs: &Tensor, n_heads: usize) -> Result<Tensor> {
+    let (batch, n_kv_heads, n_tokens, head_dim) = xs.dims4()?;
+    if n_heads == n_kv_heads {
+        return Ok(xs.clone());
+    }
+    if n_kv_heads == 0 || !n_heads.is_multiple_of(n_kv_heads) {
+        bail!("{n_heads} query heads cannot share {n_kv_heads} key-value heads")
+    }
+    let group = n_heads / n_kv_heads;
+    xs.unsqueeze(2)?.broadcast_as((batch, n_kv_heads, group, n_tokens, head_dim))?.flatten(1, 2)
 }
 
 /// `(batch, n_tokens, n_heads · head_dim)` to `(batch, n_heads, n_tokens, head_dim)`.
@@ -208,6 +222,26 @@ mod tests {
             let gap = (softmax(&scores, mask)? - composed(&scores, mask)?)?.abs()?.max_all()?;
             assert!(gap.to_scalar::<f64>()? < 1e-14);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn neighbouring_query_heads_share_a_key_head() -> Result<()> {
+        let q = sample("q", (1, 4, 2, 3))?;
+        let (k, v) = (sample("k", (1, 2, 2, 3))?, sample("v", (1, 2, 2, 3))?);
+        let shared = attention(&q, &k, &v, 1., None)?;
+        for head in 0..4 {
+            let one = |xs: &Tensor, head| xs.narrow(1, head, 1);
+            let alone =
+                attention(&one(&q, head)?, &one(&k, head / 2)?, &one(&v, head / 2)?, 1., None)?;
+            let gap = (one(&shared, head)? - alone)?.abs()?.max_all()?.to_scalar::<f64>()?;
+            assert!(gap < 1e-14, "{head}: {gap}");
+        }
+        check(&[("q", &q), ("k", &k), ("v", &v)], || {
+            attention(&q, &k, &v, 1., None)?.sqr()?.sum_all()
+        })?;
+        let error = attention(&q, &sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
+        assert!(error.to_string().contains("4 query heads cannot share 3"), "{error}");
         Ok(())
     }
 

@@ -24,6 +24,12 @@ impl Linear {
         Ok(Self { bias, ..Self::new(dim_in, dim_out, vb)? })
     }
 
+    /// Reads `weight` and, where the model has biases, `bias`.
+    pub fn maybe_biased(dim_in: usize, dim_out: usize, bias: bool, vb: Builder) -> Result<Self> {
+        let new = if bias { Self::with_bias } else { Self::new };
+        new(dim_in, dim_out, vb)
+    }
+
     /// A layer around a weight `(out, in)` that something else owns too, such as a tied head.
     pub fn tied(weight: Matrix) -> Self {
         Self { weight, bias: None }

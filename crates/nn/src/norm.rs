@@ -27,6 +27,16 @@ impl LayerNorm {
         })
     }
 
+    /// Reads `weight` and, where the model has biases, `bias`; without one the bias is zero.
+    pub fn maybe_biased(dim: usize, eps: f64, bias: bool, vb: Builder) -> Result<Self> {
+        if bias {
+            return Self::new(dim, eps, vb);
+        }
+        let weight = vb.get(dim, "weight", Init::Const(1.))?;
+        let bias = Tensor::zeros(dim, weight.dtype(), weight.device())?;
+        Ok(Self { weight, bias, eps })
+    }
+
     fn composed(&self, xs: &Tensor) -> Result<Tensor> {
         let centred = xs.broadcast_sub(&xs.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -127,7 +137,8 @@ impl CustomOp3 for LayerNormOp {
             })?;
             let Some((dweight, dbias)) = both else { return Ok((Some(dxs), None, None)) };
             let like = |values| Tensor::from_vec(values, weight.shape(), weight.device());
-            Ok((Some(dxs), Some(like(dweight)?), Some(like(dbias)?)))
+            let dbias = bias.track_op().then(|| like(dbias)).transpose()?;
+            Ok((Some(dxs), Some(like(dweight)?), dbias))
         })
     }
 }
@@ -196,6 +207,7 @@ fn norm_backward<T: Elem, R>(
 mod tests {
     use super::*;
     use crate::gradcheck::{check, sample};
+    use crate::weights::Variables;
     use candle_core::DType;
 
     #[test]
@@ -214,6 +226,19 @@ mod tests {
         check(&[("x", &xs), ("weight", &weight)], || {
             (norm.forward(&xs)? * target.as_tensor())?.sum_all()
         })
+    }
+
+    #[test]
+    fn a_norm_without_bias_has_a_gradient_for_its_weight_alone() -> Result<()> {
+        let variables = Variables::default();
+        let norm = LayerNorm::maybe_biased(5, 1e-5, false, variables.builder(1, DType::F64))?;
+        let (name, weight) = variables.all().remove(0);
+        assert_eq!((variables.all().len(), name.as_str()), (1, "weight"));
+        let (xs, target) = (sample("x", (3, 5))?, sample("t", (3, 5))?);
+        let f = || (norm.forward(&xs)? * target.as_tensor())?.sum_all();
+        check(&[("x", &xs), ("weight", &weight)], f)?;
+        assert!(f()?.backward()?.get(&norm.bias).is_none());
+        Ok(())
     }
 
     #[test]

@@ -1,0 +1,255 @@
+//! `config.json` of LLaMA and of the models with its blocks.
+
+use candle_core::Result;
+use nn::Builder;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Architecture;
+use crate::names::rooted;
+use crate::{Activation, CausalLm, Llama, Rope, RopeScaling};
+
+/// The fields of Hugging Face's `config.json` that shape the model; others are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LlamaConfig {
+    /// Width of a token.
+    pub hidden_size: usize,
+    /// Hidden width of the feed-forward.
+    pub intermediate_size: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; absent: as many as query heads.
+    #[serde(default)]
+    pub num_key_value_heads: Option<usize>,
+    /// Width of a head; absent: the heads share the width of a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Added to the mean square in every norm.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    #[serde(default = "rope_theta")]
+    pub rope_theta: f64,
+    /// How the rotary positions are stretched.
+    #[serde(default, alias = "rope_parameters", skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<Rope>,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// Non-linearity of the feed-forward's gate.
+    #[serde(default = "hidden_act")]
+    pub hidden_act: Activation,
+    /// Whether the attention's four linear maps have biases.
+    #[serde(default)]
+    pub attention_bias: bool,
+    /// Whether the feed-forward's three linear maps have biases.
+    #[serde(default)]
+    pub mlp_bias: bool,
+    /// Whether the head is the embedding.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+}
+
+/// The value that Hugging Face's class assumes where a file does not say.
+fn rope_theta() -> f64 {
+    10_000.
+}
+
+/// The value that Hugging Face's class assumes where a file does not say.
+fn hidden_act() -> Activation {
+    Activation::Silu
+}
+
+impl LlamaConfig {
+    /// The smallest useful model, for tests: two blocks, two key heads for four query heads.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            hidden_size: 16,
+            intermediate_size: 24,
+            vocab_size,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: Some(2),
+            head_dim: None,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.,
+            rope_scaling: None,
+            max_position_embeddings: 64,
+            hidden_act: Activation::Silu,
+            attention_bias: false,
+            mlp_bias: false,
+            tie_word_embeddings: true,
+        }
+    }
+
+    /// Key and value heads.
+    pub(crate) fn n_kv_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Width of a head.
+    pub(crate) fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads)
+    }
+
+    fn scaling(&self) -> RopeScaling {
+        self.rope_scaling.as_ref().map_or(RopeScaling::Plain, |rope| rope.scaling)
+    }
+
+    /// The rotary frequencies, one a pair.
+    pub(crate) fn frequencies(&self) -> Vec<f64> {
+        let theta = self.rope_scaling.as_ref().and_then(|rope| rope.theta);
+        self.scaling().frequencies(self.head_dim(), theta.unwrap_or(self.rope_theta))
+    }
+
+    /// Longest sequence that the stretched positions reach.
+    pub(crate) fn n_positions(&self) -> usize {
+        self.scaling().reach(self.max_position_embeddings)
+    }
+}
+
+impl Architecture for LlamaConfig {
+    fn problem(&self) -> Option<String> {
+        let Self { hidden_size, num_attention_heads: heads, .. } = *self;
+        let kv = self.n_kv_heads();
+        if heads == 0 || (self.head_dim.is_none() && hidden_size % heads != 0) {
+            return Some(format!("hidden_size {hidden_size} does not split into {heads} heads"));
+        }
+        let head_dim = self.head_dim();
+        if head_dim == 0 || head_dim % 2 != 0 {
+            return Some(format!("rotary positions need heads of even width, found {head_dim}"));
+        }
+        if kv == 0 || heads % kv != 0 {
+            return Some(format!("{heads} query heads cannot share {kv} key-value heads"));
+        }
+        if self.rope_scaling.as_ref().and_then(|rope| rope.partial).is_some_and(|part| part != 1.) {
+            return Some("a LLaMA that rotates only a part of each head is not known".to_owned());
+        }
+        (self.num_hidden_layers == 0 || self.vocab_size == 0)
+            .then(|| "a model needs at least one layer and one token".to_owned())
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn rename(&self, name: &str) -> Option<String> {
+        let buffer = name.ends_with(".rotary_emb.inv_freq");
+        let second_head = self.tie_word_embeddings && name == "lm_head.weight";
+        let children = ["embed_tokens.", "layers.", "norm."];
+        (!buffer && !second_head).then(|| rooted("model.", &children, name))
+    }
+
+    fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
+        Ok(Box::new(Llama::new(self, vb)?))
+    }
+}
+
+/// Mistral (Jiang et al. 2023): LLaMA's blocks, with a window over the past in its first release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MistralConfig {
+    /// The fields that it shares with LLaMA.
+    #[serde(flatten)]
+    pub llama: LlamaConfig,
+    /// Past tokens that a token sees; `null`: all of them.
+    #[serde(default = "sliding_window")]
+    pub sliding_window: Option<usize>,
+}
+
+/// The value that Hugging Face's class assumes where a file does not say.
+#[expect(clippy::unnecessary_wraps, reason = "the field's type")]
+fn sliding_window() -> Option<usize> {
+    Some(4096)
+}
+
+impl Architecture for MistralConfig {
+    fn problem(&self) -> Option<String> {
+        let length = self.llama.n_positions();
+        match self.sliding_window {
+            Some(window) if window < length => Some(format!(
+                "a sliding window of {window} tokens is not supported where a sequence may have \
+                 {length}; expected none"
+            )),
+            _ => self.llama.problem(),
+        }
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.llama.vocab_size
+    }
+
+    fn rename(&self, name: &str) -> Option<String> {
+        self.llama.rename(name)
+    }
+
+    fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
+        self.llama.build(vb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(edit: impl Fn(&mut LlamaConfig)) -> String {
+        let mut config = LlamaConfig::tiny(10);
+        edit(&mut config);
+        config.problem().unwrap()
+    }
+
+    #[test]
+    fn numbers_that_fit_no_model_are_named() {
+        assert_eq!(LlamaConfig::tiny(10).problem(), None);
+        assert!(problem(|c| c.num_attention_heads = 3).contains("16 does not split into 3 heads"));
+        assert!(problem(|c| c.num_attention_heads = 0).contains("into 0 heads"));
+        assert!(problem(|c| c.head_dim = Some(5)).contains("even width, found 5"));
+        assert!(problem(|c| c.num_key_value_heads = Some(3)).contains("cannot share 3"));
+        assert!(problem(|c| c.vocab_size = 0).contains("one token"));
+        let partial = Rope { partial: Some(0.5), ..Rope::default() };
+        assert!(problem(|c| c.rope_scaling = Some(partial.clone())).contains("only a part"));
+    }
+
+    #[test]
+    fn names_of_a_bare_model_get_their_root_and_buffers_are_dropped() {
+        let tied = LlamaConfig::tiny(10);
+        let untied = LlamaConfig { tie_word_embeddings: false, ..tied.clone() };
+        for (config, name, expected) in [
+            (&tied, "layers.0.mlp.up_proj.weight", Some("model.layers.0.mlp.up_proj.weight")),
+            (&tied, "model.norm.weight", Some("model.norm.weight")),
+            (&tied, "model.layers.0.self_attn.rotary_emb.inv_freq", None),
+            (&tied, "lm_head.weight", None),
+            (&untied, "lm_head.weight", Some("lm_head.weight")),
+            (&tied, "stray", Some("stray")),
+        ] {
+            assert_eq!(config.rename(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_rotary_base_is_read_from_either_place() {
+        let text = |entries: &str| {
+            let config = serde_json::to_string(&LlamaConfig::tiny(10)).unwrap();
+            let text = config.replacen('{', &format!("{{{entries},"), 1);
+            serde_json::from_str::<LlamaConfig>(&text).unwrap()
+        };
+        let new = text(r#""rope_parameters": {"rope_type": "default", "rope_theta": 100.0}"#);
+        assert_eq!(new.frequencies(), vec![1., 0.1]);
+        let old = text(r#""rope_scaling": null"#);
+        assert_eq!(old.frequencies(), vec![1., 0.01]);
+    }
+
+    #[test]
+    fn mistral_is_read_unless_its_window_is_shorter_than_its_context() {
+        let json = |window: &str| {
+            let config = serde_json::to_string(&LlamaConfig::tiny(10)).unwrap();
+            let text = config.replacen('{', &format!("{{{window}"), 1);
+            serde_json::from_str::<MistralConfig>(&text).unwrap().problem()
+        };
+        assert_eq!(json(r#""sliding_window": null,"#), None);
+        assert_eq!(json(r#""sliding_window": 64,"#), None);
+        assert_eq!(json(""), None, "4096 is longer than the tiny model's 64");
+        let problem = json(r#""sliding_window": 63,"#).unwrap();
+        assert!(problem.contains("63 tokens") && problem.contains("64"), "{problem}");
+    }
+}

@@ -1,0 +1,327 @@
+//! `config.json` of MPT and of MosaicGPT, and what both come down to.
+
+use candle_core::Result;
+use nn::Builder;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Architecture, yes};
+use crate::names::rooted;
+use crate::{CausalLm, Mpt};
+
+/// The fields of MPT's `config.json` that shape the model; others are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MptConfig {
+    /// Width of a token.
+    pub d_model: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Blocks.
+    pub n_layers: usize,
+    /// Hidden width of the feed-forward over that of a token.
+    #[serde(default = "four")]
+    pub expansion_ratio: f64,
+    /// Longest sequence.
+    pub max_seq_len: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// The attention.
+    pub attn_config: MptAttentionConfig,
+    /// Added to the variance in every norm.
+    #[serde(default = "layer_norm_epsilon")]
+    pub layer_norm_epsilon: f64,
+    /// Whether linear maps and norms go without biases.
+    #[serde(default = "yes")]
+    pub no_bias: bool,
+    /// Kind of norm; kinds of layer norm are known.
+    #[serde(default = "norm_type")]
+    pub norm_type: String,
+    /// What the logits are multiplied with.
+    #[serde(default)]
+    pub logit_scale: Option<LogitScale>,
+    /// Whether positions are learned, where ALiBi is off.
+    #[serde(default = "yes")]
+    pub learned_pos_emb: bool,
+    /// Whether the head is the embedding.
+    #[serde(default = "yes")]
+    pub tie_word_embeddings: bool,
+}
+
+/// The attention's part of [`MptConfig`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MptAttentionConfig {
+    /// Kind of attention; `multihead_attention` is known.
+    #[serde(default = "attn_type")]
+    pub attn_type: String,
+    /// Whether scores carry the bias of ALiBi.
+    #[serde(default = "yes")]
+    pub alibi: bool,
+    /// Exponent of the last head's slope.
+    #[serde(default = "eight")]
+    pub alibi_bias_max: f64,
+    /// Largest size of an entry of queries, keys and values.
+    #[serde(default)]
+    pub clip_qkv: Option<f64>,
+    /// What scores are multiplied with; absent: one over the root of the head's width.
+    #[serde(default)]
+    pub softmax_scale: Option<f64>,
+    /// Whether queries and keys are normed over their whole width.
+    #[serde(default)]
+    pub qk_ln: bool,
+    /// Whether queries and keys are normed in groups; not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qk_gn: Option<bool>,
+    /// Whether a prefix sees itself whole; not known.
+    #[serde(default)]
+    pub prefix_lm: Option<bool>,
+    /// Whether positions are rotary; not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope: Option<bool>,
+}
+
+/// The fields of MosaicGPT's `config.json` that shape the model; others are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MosaicGptConfig {
+    /// Width of a token.
+    pub d_model: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Blocks.
+    pub n_layers: usize,
+    /// Hidden width of the feed-forward over that of a token.
+    #[serde(default = "four")]
+    pub mlp_ratio: f64,
+    /// Longest sequence.
+    pub max_seq_len: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Whether queries and keys are normed over their whole width.
+    #[serde(default)]
+    pub attn_qk_ln: bool,
+    /// Largest size of an entry of queries, keys and values.
+    #[serde(default)]
+    pub attn_clip_qkv: Option<f64>,
+    /// What scores are multiplied with; absent: one over the root of the head's width.
+    #[serde(default)]
+    pub softmax_scale: Option<f64>,
+    /// Whether a prefix sees itself whole; not known.
+    #[serde(default)]
+    pub prefix_lm: Option<bool>,
+    /// Whether scores carry the bias of ALiBi; without it positions are learned.
+    #[serde(default)]
+    pub alibi: bool,
+    /// Exponent of the last head's slope.
+    #[serde(default = "eight")]
+    pub alibi_bias_max: f64,
+    /// What the logits are multiplied with.
+    #[serde(default)]
+    pub logit_scale: Option<LogitScale>,
+    /// Whether linear maps and norms go without biases.
+    #[serde(default)]
+    pub no_bias: bool,
+}
+
+/// What the logits are multiplied with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LogitScale {
+    /// This.
+    Number(f64),
+    /// `inv_sqrt_d_model`: one over the root of the width.
+    Named(String),
+}
+
+// the values that the models' own classes assume where a file does not say
+
+fn four() -> f64 {
+    4.
+}
+
+fn eight() -> f64 {
+    8.
+}
+
+fn layer_norm_epsilon() -> f64 {
+    1e-5
+}
+
+fn norm_type() -> String {
+    "low_precision_layernorm".to_owned()
+}
+
+fn attn_type() -> String {
+    "multihead_attention".to_owned()
+}
+
+/// What is wrong with the numbers that both dialects have.
+fn problem(dim: usize, n_heads: usize, scale: Option<&LogitScale>) -> Option<String> {
+    if n_heads == 0 || dim == 0 || !dim.is_multiple_of(n_heads) {
+        return Some(format!("d_model {dim} does not split into {n_heads} heads"));
+    }
+    match scale {
+        Some(LogitScale::Named(name)) if name != "inv_sqrt_d_model" => {
+            Some(format!("found logit_scale `{name}`, expected a number or `inv_sqrt_d_model`"))
+        }
+        _ => None,
+    }
+}
+
+/// Puts the root where it is missing, and leaves one where it stands twice.
+fn rename(tied: bool, name: &str) -> Option<String> {
+    let name = match name.strip_prefix("transformer.") {
+        Some(rest) if rest.starts_with("transformer.") => rest,
+        _ => name,
+    };
+    let second_head = tied && name == "lm_head.weight";
+    let children = ["wte.", "wpe.", "blocks.", "norm_f.", "ln_f."];
+    (!second_head).then(|| rooted("transformer.", &children, name))
+}
+
+impl MptConfig {
+    /// The smallest useful model, for tests: two blocks, three heads under ALiBi.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            d_model: 12,
+            n_heads: 3,
+            n_layers: 2,
+            expansion_ratio: 2.,
+            max_seq_len: 32,
+            vocab_size,
+            attn_config: MptAttentionConfig {
+                attn_type: attn_type(),
+                alibi: true,
+                alibi_bias_max: eight(),
+                clip_qkv: None,
+                softmax_scale: None,
+                qk_ln: false,
+                qk_gn: None,
+                prefix_lm: None,
+                rope: None,
+            },
+            layer_norm_epsilon: layer_norm_epsilon(),
+            no_bias: true,
+            norm_type: norm_type(),
+            logit_scale: None,
+            learned_pos_emb: true,
+            tie_word_embeddings: true,
+        }
+    }
+}
+
+impl Architecture for MptConfig {
+    fn problem(&self) -> Option<String> {
+        let attention = &self.attn_config;
+        let unknown = [
+            ("attn_config.prefix_lm", attention.prefix_lm),
+            ("attn_config.qk_gn", attention.qk_gn),
+            ("attn_config.rope", attention.rope),
+        ];
+        if let Some((name, _)) = unknown.into_iter().find(|(_, switch)| *switch == Some(true)) {
+            return Some(format!("{name} is true, which is not supported"));
+        }
+        if attention.attn_type != attn_type() {
+            let found = &attention.attn_type;
+            return Some(format!("found attn_type `{found}`, expected `{}`", attn_type()));
+        }
+        if !self.norm_type.ends_with("layernorm") {
+            return Some(format!("found norm_type `{}`, expected a layer norm", self.norm_type));
+        }
+        problem(self.d_model, self.n_heads, self.logit_scale.as_ref())
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn rename(&self, name: &str) -> Option<String> {
+        rename(self.tie_word_embeddings, name)
+    }
+
+    fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
+        Ok(Box::new(Mpt::new(self, vb)?))
+    }
+}
+
+impl MosaicGptConfig {
+    /// The smallest useful model, for tests: two blocks, normed queries and keys under ALiBi.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            d_model: 12,
+            n_heads: 3,
+            n_layers: 2,
+            mlp_ratio: 2.,
+            max_seq_len: 32,
+            vocab_size,
+            attn_qk_ln: true,
+            attn_clip_qkv: None,
+            softmax_scale: None,
+            prefix_lm: None,
+            alibi: true,
+            alibi_bias_max: eight(),
+            logit_scale: None,
+            no_bias: true,
+        }
+    }
+}
+
+impl Architecture for MosaicGptConfig {
+    fn problem(&self) -> Option<String> {
+        if self.prefix_lm == Some(true) {
+            return Some("prefix_lm is true, which is not supported".to_owned());
+        }
+        problem(self.d_model, self.n_heads, self.logit_scale.as_ref())
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn rename(&self, name: &str) -> Option<String> {
+        rename(true, name)
+    }
+
+    fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
+        Ok(Box::new(Mpt::new(self, vb)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mpt(edit: impl Fn(&mut MptConfig)) -> Option<String> {
+        let mut config = MptConfig::tiny(10);
+        edit(&mut config);
+        config.problem()
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let named = |problem: Option<String>, expected: &str| {
+            let problem = problem.unwrap();
+            assert!(problem.contains(expected), "{problem}");
+        };
+        assert_eq!(mpt(|c| c.attn_config.prefix_lm = Some(false)), None);
+        named(mpt(|c| c.attn_config.prefix_lm = Some(true)), "attn_config.prefix_lm is true");
+        named(mpt(|c| c.attn_config.rope = Some(true)), "attn_config.rope is true");
+        named(mpt(|c| c.attn_config.attn_type = "multiquery_attention".into()), "found attn_type");
+        named(mpt(|c| c.norm_type = "rmsnorm".into()), "found norm_type `rmsnorm`");
+        named(mpt(|c| c.n_heads = 5), "d_model 12 does not split into 5 heads");
+        let scale = LogitScale::Named("sqrt".into());
+        named(mpt(|c| c.logit_scale = Some(scale.clone())), "found logit_scale `sqrt`");
+        let mosaic = MosaicGptConfig { prefix_lm: Some(true), ..MosaicGptConfig::tiny(10) };
+        named(mosaic.problem(), "prefix_lm is true");
+    }
+
+    #[test]
+    fn a_missing_root_is_put_and_a_doubled_one_dropped() {
+        let config = MosaicGptConfig::tiny(10);
+        for (name, expected) in [
+            ("transformer.blocks.0.ln_1.weight", Some("transformer.blocks.0.ln_1.weight")),
+            ("transformer.transformer.wte.weight", Some("transformer.wte.weight")),
+            ("blocks.1.mlp.mlp_up.weight", Some("transformer.blocks.1.mlp.mlp_up.weight")),
+            ("lm_head.weight", None),
+        ] {
+            assert_eq!(config.rename(name).as_deref(), expected, "{name}");
+        }
+    }
+}

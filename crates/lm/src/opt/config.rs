@@ -1,0 +1,111 @@
+//! `config.json` of OPT.
+
+use candle_core::Result;
+use nn::Builder;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Architecture, yes};
+use crate::names::rooted;
+use crate::{Activation, CausalLm, Opt};
+
+/// The fields of Hugging Face's `config.json` that shape the model; others are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptConfig {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Hidden width of the feed-forward.
+    pub ffn_dim: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Width of the embedding's rows; absent: that of the residual stream.
+    #[serde(default)]
+    pub word_embed_proj_dim: Option<usize>,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// Non-linearity of the feed-forward.
+    #[serde(default = "activation_function")]
+    pub activation_function: Activation,
+    /// Whether a norm stands before attention and feed-forward, or after (the 350M model).
+    #[serde(default = "yes")]
+    pub do_layer_norm_before: bool,
+    /// Whether the norm after the last block is left out all the same.
+    #[serde(default, rename = "_remove_final_layer_norm")]
+    pub remove_final_layer_norm: bool,
+    /// Whether linear maps have biases.
+    #[serde(default = "yes")]
+    pub enable_bias: bool,
+    /// Whether norms have weights and biases; those without are refused.
+    #[serde(default = "yes")]
+    pub layer_norm_elementwise_affine: bool,
+    /// Whether the head is the embedding.
+    #[serde(default = "yes")]
+    pub tie_word_embeddings: bool,
+}
+
+/// The value that Hugging Face's class assumes where a file does not say.
+fn activation_function() -> Activation {
+    Activation::Relu
+}
+
+impl OptConfig {
+    /// The smallest useful model, for tests: two blocks, an embedding narrower than the tokens.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            hidden_size: 12,
+            ffn_dim: 20,
+            vocab_size,
+            word_embed_proj_dim: Some(8),
+            num_hidden_layers: 2,
+            num_attention_heads: 3,
+            max_position_embeddings: 32,
+            activation_function: Activation::Relu,
+            do_layer_norm_before: true,
+            remove_final_layer_norm: false,
+            enable_bias: true,
+            layer_norm_elementwise_affine: true,
+            tie_word_embeddings: true,
+        }
+    }
+
+    /// Width of the embedding's rows.
+    pub(crate) fn embedding_dim(&self) -> usize {
+        self.word_embed_proj_dim.unwrap_or(self.hidden_size)
+    }
+
+    /// Whether a norm follows the last block.
+    pub(crate) fn has_final_norm(&self) -> bool {
+        self.do_layer_norm_before && !self.remove_final_layer_norm
+    }
+}
+
+impl Architecture for OptConfig {
+    fn problem(&self) -> Option<String> {
+        let Self { hidden_size, num_attention_heads: heads, .. } = *self;
+        if heads == 0 || hidden_size % heads != 0 {
+            return Some(format!("hidden_size {hidden_size} does not split into {heads} heads"));
+        }
+        if !self.layer_norm_elementwise_affine {
+            return Some("norms without weights are not supported".to_owned());
+        }
+        (self.num_hidden_layers == 0 || self.vocab_size == 0)
+            .then(|| "a model needs at least one layer and one token".to_owned())
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn rename(&self, name: &str) -> Option<String> {
+        let version = name.ends_with("decoder.version");
+        let second_head = self.tie_word_embeddings && name == "lm_head.weight";
+        (!version && !second_head).then(|| rooted("model.", &["decoder."], name))
+    }
+
+    fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
+        Ok(Box::new(Opt::new(self, vb)?))
+    }
+}

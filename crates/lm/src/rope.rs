@@ -1,0 +1,224 @@
+//! How a config stretches the rotary positions.
+
+use serde::{Deserialize, Serialize};
+
+/// The rotary part of a config: `rope_scaling` as transformers wrote it up to version 4, or
+/// `rope_parameters` as it writes it since 5, where base and width moved in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Fields", into = "Fields")]
+pub struct Rope {
+    /// What happens to the frequencies.
+    pub scaling: RopeScaling,
+    /// Base of the frequencies, where it is said here.
+    pub theta: Option<f64>,
+    /// Share of a head that is rotated, where it is said here.
+    pub partial: Option<f64>,
+}
+
+/// A rule that changes the rotary frequencies so that a model reaches further than it was trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum RopeScaling {
+    /// None.
+    #[default]
+    Plain,
+    /// All frequencies divided (Chen et al. 2023).
+    Linear {
+        /// By this.
+        factor: f64,
+    },
+    /// Low frequencies divided, high ones kept, those between interpolated (Llama 3.1).
+    Llama3 {
+        /// By this.
+        factor: f64,
+        /// A wavelength longer than `original / low_freq_factor` positions is low.
+        low_freq_factor: f64,
+        /// A wavelength shorter than `original / high_freq_factor` positions is high.
+        high_freq_factor: f64,
+        /// Longest sequence of the first training.
+        original: f64,
+    },
+}
+
+impl RopeScaling {
+    /// `base^(−2i / dim)` for `i` in `0..dim / 2`, scaled.
+    pub(crate) fn frequencies(self, dim: usize, base: f64) -> Vec<f64> {
+        let plain = (0..dim / 2).map(|i| base.powf(-2. * i as f64 / dim as f64));
+        plain.map(|frequency| self.scaled(frequency)).collect()
+    }
+
+    fn scaled(self, frequency: f64) -> f64 {
+        match self {
+            Self::Plain => frequency,
+            Self::Linear { factor } => frequency / factor,
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
+                let turns = original * frequency / (2. * std::f64::consts::PI);
+                let kept = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                let kept = kept.clamp(0., 1.);
+                (1. - kept) * frequency / factor + kept * frequency
+            }
+        }
+    }
+
+    /// The longest sequence of a config that says `n_positions`: a linear factor multiplies it, the
+    /// other rules count it in already.
+    pub(crate) fn reach(self, n_positions: usize) -> usize {
+        match self {
+            Self::Linear { factor } => (n_positions as f64 * factor) as usize,
+            Self::Plain | Self::Llama3 { .. } => n_positions,
+        }
+    }
+}
+
+/// The entries as files spell them.
+#[derive(Default, Serialize, Deserialize)]
+struct Fields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_type: Option<String>,
+    /// The name before transformers 4.43, still written beside the new one.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    old_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_freq_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high_freq_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_max_position_embeddings: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_theta: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial_rotary_factor: Option<f64>,
+}
+
+impl TryFrom<Fields> for Rope {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let kind = fields.rope_type.or(fields.old_type).unwrap_or_else(|| "default".to_owned());
+        let need = |name: &str, value: Option<f64>| match value {
+            Some(value) if value > 0. => Ok(value),
+            found => Err(format!(
+                "rotary scaling `{kind}` needs a positive `{name}`, found {}",
+                found.map_or("none".to_owned(), |value| value.to_string())
+            )),
+        };
+        let factor = || need("factor", fields.factor);
+        let scaling = match kind.as_str() {
+            "default" => RopeScaling::Plain,
+            "linear" => RopeScaling::Linear { factor: factor()? },
+            "llama3" => {
+                let low_freq_factor = need("low_freq_factor", fields.low_freq_factor)?;
+                let high_freq_factor = need("high_freq_factor", fields.high_freq_factor)?;
+                if high_freq_factor <= low_freq_factor {
+                    return Err(format!(
+                        "rotary scaling `llama3` needs high_freq_factor above low_freq_factor, \
+                         found {high_freq_factor} and {low_freq_factor}"
+                    ));
+                }
+                let original = fields.original_max_position_embeddings;
+                RopeScaling::Llama3 {
+                    factor: factor()?,
+                    low_freq_factor,
+                    high_freq_factor,
+                    original: need("original_max_position_embeddings", original)?,
+                }
+            }
+            _ => {
+                return Err(format!(
+                    "found rotary scaling `{kind}`, expected `default`, `linear` or `llama3`"
+                ));
+            }
+        };
+        Ok(Self { scaling, theta: fields.rope_theta, partial: fields.partial_rotary_factor })
+    }
+}
+
+impl From<Rope> for Fields {
+    fn from(rope: Rope) -> Self {
+        let fields = match rope.scaling {
+            RopeScaling::Plain => Self { rope_type: Some("default".to_owned()), ..Self::default() },
+            RopeScaling::Linear { factor } => Self {
+                rope_type: Some("linear".to_owned()),
+                factor: Some(factor),
+                ..Self::default()
+            },
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => Self {
+                rope_type: Some("llama3".to_owned()),
+                factor: Some(factor),
+                low_freq_factor: Some(low_freq_factor),
+                high_freq_factor: Some(high_freq_factor),
+                original_max_position_embeddings: Some(original),
+                ..Self::default()
+            },
+        };
+        Self { rope_theta: rope.theta, partial_rotary_factor: rope.partial, ..fields }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LLAMA_3_1: &str = r#"{"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192, "rope_type": "llama3", "type": "llama3"}"#;
+
+    fn rope(text: &str) -> Result<Rope, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn llama_3_keeps_fast_turns_divides_slow_ones_and_blends_between() {
+        let scaling = rope(LLAMA_3_1).unwrap().scaling;
+        let frequencies = scaling.frequencies(128, 500_000.);
+        for (i, &scaled) in frequencies.iter().enumerate() {
+            // the rule by wavelengths, as Llama 3.1's own code states it
+            let plain = 500_000f64.powf(-(i as f64) / 64.);
+            let wavelength = 2. * std::f64::consts::PI / plain;
+            let expected = if wavelength < 8192. / 4. {
+                plain
+            } else if wavelength > 8192. {
+                plain / 8.
+            } else {
+                let smooth = (8192. / wavelength - 1.) / 3.;
+                (1. - smooth) * plain / 8. + smooth * plain
+            };
+            assert!((scaled / expected - 1.).abs() < 1e-12, "{i}: {scaled} {expected}");
+        }
+        let plain = RopeScaling::Plain.frequencies(128, 500_000.);
+        assert_eq!((frequencies[0], frequencies[63]), (plain[0], plain[63] / 8.));
+        assert_eq!(scaling.reach(131_072), 131_072);
+    }
+
+    #[test]
+    fn a_linear_factor_stretches_positions_and_length() {
+        let linear = rope(r#"{"type": "linear", "factor": 4.0}"#).unwrap();
+        assert_eq!(linear.scaling.frequencies(4, 100.), vec![0.25, 0.025]);
+        assert_eq!(linear.scaling.reach(2048), 8192);
+    }
+
+    #[test]
+    fn a_rope_reads_back_as_written() {
+        for text in [
+            LLAMA_3_1,
+            r#"{"type": "linear", "factor": 2.0}"#,
+            r#"{"rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 0.25}"#,
+        ] {
+            let read = rope(text).unwrap();
+            assert_eq!(rope(&serde_json::to_string(&read).unwrap()).unwrap(), read);
+        }
+    }
+
+    #[test]
+    fn unknown_or_incomplete_scaling_is_refused_in_a_sentence() {
+        for (text, expected) in [
+            (r#"{"type": "dynamic", "factor": 2.0}"#, "found rotary scaling `dynamic`, expected"),
+            (r#"{"rope_type": "linear"}"#, "`linear` needs a positive `factor`, found none"),
+            (r#"{"rope_type": "linear", "factor": 0}"#, "a positive `factor`, found 0"),
+            (&LLAMA_3_1.replace("4.0", "0.5"), "high_freq_factor above low_freq_factor"),
+        ] {
+            let error = rope(text).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What holds for every family, and the arithmetic that the families' tests derive anew.
+
+pub(crate) mod plain;
+mod recorded;
+
+use candle_core::{DType, Device, Result, Tensor};
+use nn::gradcheck::check;
+use nn::weights::{Variables, seeded};
+
+pub(crate) use self::recorded::agrees_with_the_recorded_case;
+use crate::{Cache, CausalLm, LmConfig, Step};
+
+pub(crate) const IDS: [[u32; 5]; 2] = [[1, 7, 3, 3, 9], [4, 0, 2, 8, 5]];
+
+/// Largest difference of two tensors.
+pub(crate) fn gap(a: &Tensor, b: &Tensor) -> Result<f64> {
+    (a - b)?.abs()?.max_all()?.to_dtype(DType::F64)?.to_scalar()
+}
+
+/// A model in `f64` whose every weight, norms and biases too, is random.
+pub(crate) fn model(config: &LmConfig) -> Result<(Box<dyn CausalLm>, Variables)> {
+    let variables = Variables::default();
+    let lm = config.build(variables.builder(5, DType::F64))?;
+    for (name, var) in variables.all() {
+        let values = seeded::normal(9, &name, var.elem_count(), 0.1, 0.5);
+        var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+    }
+    Ok((lm, variables))
+}
+
+/// Gradients of all `n_tensors`, cached decoding, and padding.
+pub(crate) fn holds(config: &LmConfig, n_tensors: usize) -> Result<()> {
+    let (lm, variables) = model(config)?;
+    assert_eq!(variables.all().len(), n_tensors);
+    gradients_match_finite_differences(&*lm, &variables)?;
+    cached_decoding_equals_the_full_forward(&*lm)?;
+    padding_on_either_side_leaves_the_real_tokens_alone(&*lm)
+}
+
+fn gradients_match_finite_differences(lm: &dyn CausalLm, variables: &Variables) -> Result<()> {
+    let named = variables.all();
+    let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+    let ids = Tensor::new(&IDS, &Device::Cpu)?;
+    let step = Step::plain(2, 5)?;
+    check(&vars, || {
+        let logits = lm.logits(&ids, &step)?.flatten_to(1)?;
+        nn::cross_entropy(&logits, vec![7, 3, 3, 9, 1, 0, 2, 8, 5, 6])?.mean_all()
+    })
+}
+
+fn cached_decoding_equals_the_full_forward(lm: &dyn CausalLm) -> Result<()> {
+    // the first row is padded on the left
+    let real = [vec![false, true, true, true, true], vec![true; 5]];
+    let ids = Tensor::new(&IDS, &Device::Cpu)?;
+    let full = lm.logits(&ids, &Step::new(&real, 5)?)?;
+    let mut cache = Cache::new(lm.n_blocks());
+    let mut from = 0;
+    for n in [2usize, 1, 2] {
+        let so_far = real.each_ref().map(|row| row[..from + n].to_vec());
+        let step = Step::new(&so_far, n)?;
+        let mut xs = lm.enter(lm.embed(&ids.narrow(1, from, n)?)?, &step)?;
+        for idx in 0..lm.n_blocks() {
+            xs = lm.block(idx, &xs, &step, Some(&mut cache))?;
+        }
+        let logits = lm.head(&lm.norm(&xs)?)?;
+        for row in 0..2 {
+            let skip = usize::from(row == 0 && from == 0);
+            let part = |xs: &Tensor, at| xs.get(row)?.narrow(0, at, n - skip);
+            let gap = gap(&part(&logits, skip)?, &part(&full, from + skip)?)?;
+            assert!(gap < 1e-12, "tokens from {from} on: {gap}");
+        }
+        from += n;
+    }
+    Ok(())
+}
+
+fn padding_on_either_side_leaves_the_real_tokens_alone(lm: &dyn CausalLm) -> Result<()> {
+    let row = Tensor::new(&[[4u32, 0, 2]], &Device::Cpu)?;
+    let alone = lm.logits(&row, &Step::plain(1, 3)?)?;
+    for (padded, real, at) in [
+        ([[9u32, 9, 4, 0, 2]], vec![false, false, true, true, true], 2),
+        ([[4, 0, 2, 9, 9]], vec![true, true, true, false, false], 0),
+    ] {
+        let ids = Tensor::new(&padded, &Device::Cpu)?;
+        let logits = lm.logits(&ids, &Step::new(&[real], 5)?)?;
+        let gap = gap(&logits.narrow(1, at, 3)?, &alone)?;
+        assert!(gap < 1e-12, "real tokens from {at} on: {gap}");
+    }
+    Ok(())
+}
