@@ -58,8 +58,7 @@ impl LmConfig {
         let wrong = |reason: String| Error::Config { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let config: Self =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let config: Self = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         config.problem().map_or(Ok(config), |problem| Err(wrong(problem)))
     }
 

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use candle_core::DType;
 use nn::weights::{Frozen, Variables, save};
-use serde::Deserialize;
 
-use crate::{CausalLm, Error, Llama, LlamaConfig, Result, Tokenizer};
+use crate::{CausalLm, Error, LlamaConfig, LmConfig, Result, Tokenizer};
 
 /// A model and its tokenizer, as read.
 pub struct Pretrained {
@@ -19,11 +18,6 @@ pub struct Pretrained {
     pub n_parameters: usize,
 }
 
-#[derive(Deserialize)]
-struct Architecture {
-    model_type: String,
-}
-
 fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
     Error::Config { path: path.to_owned(), reason: reason.to_string() }
 }
@@ -32,33 +26,21 @@ fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
 /// file must belong to the model.
 pub fn open(folder: &Path, dtype: DType) -> Result<Pretrained> {
     let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| Error::Io { path: path.clone(), source })?;
-    let Architecture { model_type } =
-        serde_json::from_str(&text).map_err(|error| config_error(&path, error))?;
-    if model_type != "llama" {
-        let reason = format!("found model_type `{model_type}`, expected `llama`");
-        return Err(config_error(&path, reason));
-    }
-    let config: LlamaConfig =
-        serde_json::from_str(&text).map_err(|error| config_error(&path, error))?;
-    if let Some(problem) = config.problem() {
-        return Err(config_error(&path, problem));
-    }
+    let config = LmConfig::open(&path)?;
     let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"))?;
-    if tokenizer.vocab_size() > config.vocab_size {
+    if tokenizer.vocab_size() > config.vocab_size() {
         let reason = format!(
             "vocab_size is {}, but tokenizer.json beside it knows {} tokens",
-            config.vocab_size,
+            config.vocab_size(),
             tokenizer.vocab_size()
         );
         return Err(config_error(&path, reason));
     }
     let frozen = Frozen::open(&folder.join("model.safetensors"))?;
-    let lm = Llama::new(&config, frozen.builder(dtype))?;
+    let lm = config.build(frozen.builder(dtype))?;
     frozen.all_used()?;
     let n_parameters = frozen.tensors().values().map(candle_core::Tensor::elem_count).sum();
-    Ok(Pretrained { lm: Box::new(lm), tokenizer, n_parameters })
+    Ok(Pretrained { lm, tokenizer, n_parameters })
 }
 
 /// Writes `config.json` and `model.safetensors` (in `dtype`) into an existing folder, as Hugging

@@ -114,9 +114,14 @@ pub fn pretrain(
         num_hidden_layers: config.n_layers,
         num_attention_heads: config.n_heads,
         num_key_value_heads: None,
+        head_dim: None,
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.,
+        rope_scaling: None,
         max_position_embeddings: config.n_positions,
+        hidden_act: lm::Activation::Silu,
+        attention_bias: false,
+        mlp_bias: false,
         tie_word_embeddings: true,
     };
     let variables = Variables::default();

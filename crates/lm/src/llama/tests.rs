@@ -47,12 +47,10 @@ fn derived(config: &LlamaConfig, frequencies: &[f64], weights: &Weights, ids: &[
     let embedding = weights.matrix("model.embed_tokens.weight");
     let mut xs: Rows = ids.iter().map(|&id| embedding[id as usize].clone()).collect();
     for layer in 0..config.num_hidden_layers {
-        let linear = |name: &str, xs: &Rows| {
-            weights.linear(&format!("model.layers.{layer}.{name}"), xs)
-        };
-        let norm = |name: &str, xs: &Rows| {
-            weights.rms_norm(&format!("model.layers.{layer}.{name}"), xs)
-        };
+        let linear =
+            |name: &str, xs: &Rows| weights.linear(&format!("model.layers.{layer}.{name}"), xs);
+        let norm =
+            |name: &str, xs: &Rows| weights.rms_norm(&format!("model.layers.{layer}.{name}"), xs);
         let normed = norm("input_layernorm", &xs);
         let q = rotate(&linear("self_attn.q_proj", &normed), head_dim, frequencies);
         let k = rotate(&linear("self_attn.k_proj", &normed), head_dim, frequencies);

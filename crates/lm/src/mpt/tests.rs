@@ -80,11 +80,7 @@ fn variants() -> [Facts; 4] {
             qk_norm: true,
             ..bare(mosaic(|_| ()), 2 * 8 + 2, MOSAIC)
         },
-        Facts {
-            learned: true,
-            logit_scale: 1. / 12f64.sqrt(),
-            ..bare(learned, 2 * 6 + 3, MOSAIC)
-        },
+        Facts { learned: true, logit_scale: 1. / 12f64.sqrt(), ..bare(learned, 2 * 6 + 3, MOSAIC) },
     ]
 }
 

@@ -39,7 +39,8 @@ fn derived(config: &NeoXConfig, weights: &Weights, ids: &[u32]) -> Rows {
     let embedding = weights.matrix("gpt_neox.embed_in.weight");
     let mut xs: Rows = ids.iter().map(|&id| embedding[id as usize].clone()).collect();
     // two heads of eight
-    let frequencies: &[f64] = if config.rotary_pct == 1. { &[1., 0.1, 0.01, 1e-3] } else { &[1., 0.01] };
+    let frequencies: &[f64] =
+        if config.rotary_pct == 1. { &[1., 0.1, 0.01, 1e-3] } else { &[1., 0.01] };
     for layer in 0..config.num_hidden_layers {
         let name = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
         let normed = weights.layer_norm(&name("input_layernorm"), &xs);

@@ -60,7 +60,8 @@ fn derived(config: &OptConfig, weights: &Weights, ids: &[u32]) -> Rows {
             }
         };
         let read = norm("self_attn_layer_norm", &xs, before);
-        let [q, k, v] = ["q", "k", "v"].map(|name| linear(&format!("self_attn.{name}_proj"), &read));
+        let [q, k, v] =
+            ["q", "k", "v"].map(|name| linear(&format!("self_attn.{name}_proj"), &read));
         let seen = attention([&q, &k, &v], 4, 0.5, |_, _| 0.);
         xs = add(&xs, &linear("self_attn.out_proj", &seen));
         xs = norm("self_attn_layer_norm", &xs, !before);

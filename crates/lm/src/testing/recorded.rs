@@ -14,15 +14,16 @@ const TOLERANCE: f64 = 1e-4;
 /// Feeds each block what the recorded one was fed and compares what comes out, then the logits, at
 /// all tokens that are no padding.
 pub(crate) fn agrees_with_the_recorded_case(name: &str) -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/parity/flamingo")
-        .join(name);
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity/flamingo").join(name);
     let config = LmConfig::open(&folder.join("lm_config.json"))?;
-    let weights = Frozen::open(&folder.join("lm.safetensors"))?.renamed(|name| config.rename(name))?;
+    let weights =
+        Frozen::open(&folder.join("lm.safetensors"))?.renamed(|name| config.rename(name))?;
     let lm = config.build(weights.builder(DType::F32))?;
     weights.all_used()?;
 
-    let io = candle_core::safetensors::load(folder.join("io.safetensors"), &candle_core::Device::Cpu)?;
+    let io =
+        candle_core::safetensors::load(folder.join("io.safetensors"), &candle_core::Device::Cpu)?;
     let flags = io["fwd.attention_mask"].to_vec2::<i64>()?;
     let real: Vec<Vec<bool>> =
         flags.iter().map(|row| row.iter().map(|&flag| flag == 1).collect()).collect();

@@ -167,11 +167,16 @@ impl Case {
             gates: self.gates(),
             compat: Compat::OpenFlamingo,
         };
-        let lm = Frozen::open(&self.folder.join("lm.safetensors"))?;
+        let lm_config = lm::LmConfig::open(&self.folder.join("lm_config.json"))?;
+        let path = self.folder.join("lm.safetensors");
+        let renamed = tensors(&path)?
+            .into_iter()
+            .filter_map(|(name, tensor)| Some((lm_config.rename(&name)?, tensor)));
+        let lm = Frozen::from_tensors(&path, renamed.collect());
         let thawed = |frozen, which| Thawed::new(frozen, variables.clone(), which);
         let lm_vb = thawed(lm.clone(), is_embedding).builder(DType::F32);
-        let lm_config: lm::LlamaConfig = serde_json::from_value(self.json("lm_config.json")?)?;
-        let inner = Box::new(lm::Llama::new(&lm_config, lm_vb)?);
+        let inner = lm_config.build(lm_vb)?;
+        lm.all_used()?;
         let adapter = Frozen::open(&self.folder.join("flamingo.safetensors"))?;
         let adapter_vb = thawed(adapter.clone(), |_| true).builder(DType::F32);
         let flamingo = Flamingo::new(&config, input, inner, 0, encoder_vb, adapter_vb)?;
