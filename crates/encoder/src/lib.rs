@@ -4,6 +4,7 @@
 //! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
 //! one file in `configs/`, one parity case.
 
+pub mod clip;
 mod error;
 mod media;
 mod registry;
@@ -13,6 +14,7 @@ mod voxel_frames;
 
 use candle_core::{Result as CandleResult, Tensor};
 
+pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use error::{Error, Result};
 pub use media::MediaEncoder;
 pub use registry::EncoderConfig;

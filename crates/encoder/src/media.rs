@@ -2,10 +2,12 @@
 
 use candle_core::Result;
 
-use crate::{BrainEncoder, EncoderInput, Tokens};
+use crate::{BrainEncoder, ClipVision, EncoderInput, Tokens};
 
 /// The stock path and the pluggable path, side by side.
 pub enum MediaEncoder {
+    /// Pictures, through CLIP.
+    Clip(ClipVision),
     /// Scans, through any brain encoder.
     Brain(Box<dyn BrainEncoder>),
 }
@@ -14,6 +16,7 @@ impl MediaEncoder {
     /// Width of a token.
     pub fn vis_dim(&self) -> usize {
         match self {
+            Self::Clip(clip) => clip.config().width,
             Self::Brain(encoder) => encoder.spec().vis_dim,
         }
     }
@@ -21,6 +24,7 @@ impl MediaEncoder {
     /// Preprocessed media to tokens.
     pub fn encode(&self, input: &EncoderInput) -> Result<Tokens> {
         match self {
+            Self::Clip(clip) => clip.encode(input),
             Self::Brain(encoder) => encoder.encode(input),
         }
     }

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig, VoxelFrames,
-    VoxelFramesConfig,
+    ClipConfig, ClipVision, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
+    VoxelFrames, VoxelFramesConfig,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -15,6 +15,8 @@ use crate::{
 pub enum EncoderConfig {
     /// A small trainable encoder of masked voxels: one token per group of frames.
     VoxelFrames(VoxelFramesConfig),
+    /// The vision transformer of CLIP.
+    Clip(ClipConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -27,6 +29,7 @@ impl EncoderConfig {
     pub fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         match self {
             Self::VoxelFrames(config) => config.spec(input),
+            Self::Clip(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -40,6 +43,7 @@ impl EncoderConfig {
         let brain = |encoder| Ok(MediaEncoder::Brain(encoder));
         match self {
             Self::VoxelFrames(config) => brain(Box::new(VoxelFrames::new(config, input, vb)?)),
+            Self::Clip(config) => Ok(MediaEncoder::Clip(ClipVision::new(config, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }

@@ -27,6 +27,11 @@ pub enum InputSpace {
         /// Parcels.
         n: usize,
     },
+    /// Square pictures.
+    Image {
+        /// Pixels along a side.
+        size: usize,
+    },
     /// Tokens of another model.
     Tokens {
         /// Tokens for one item.

@@ -10,7 +10,12 @@ pub enum Activation {
     Gelu,
     /// `x · sigmoid(x)`.
     Silu,
+    /// `x · sigmoid(1.702 x)`, the approximation of GELU that CLIP was trained with.
+    QuickGelu,
 }
+
+/// The slope of [`Activation::QuickGelu`]'s sigmoid.
+const QUICK: f64 = 1.702;
 
 impl Activation {
     /// The value at `x`.
@@ -18,6 +23,7 @@ impl Activation {
         match self {
             Self::Gelu => x * gauss_cdf(x),
             Self::Silu => x * sigmoid(x),
+            Self::QuickGelu => x * sigmoid(T::of(QUICK) * x),
         }
     }
 
@@ -30,6 +36,11 @@ impl Activation {
                 gauss_cdf(x) + x * density
             }
             Self::Silu => {
+                let s = sigmoid(x);
+                s * (T::ONE + x * (T::ONE - s))
+            }
+            Self::QuickGelu => {
+                let x = T::of(QUICK) * x;
                 let s = sigmoid(x);
                 s * (T::ONE + x * (T::ONE - s))
             }

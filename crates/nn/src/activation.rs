@@ -1,4 +1,4 @@
-//! GELU (exact) and SiLU.
+//! GELU (exact), its quick approximation, and SiLU.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::Activation;
@@ -13,6 +13,15 @@ pub fn gelu(xs: &Tensor) -> Result<Tensor> {
 /// `x · sigmoid(x)`, of LLaMA's feed-forward; any shape.
 pub fn silu(xs: &Tensor) -> Result<Tensor> {
     if xs.device().is_cpu() { apply(xs, Activation::Silu) } else { xs.silu() }
+}
+
+/// `x · sigmoid(1.702 x)`, of OpenAI's CLIP; any shape.
+pub fn quick_gelu(xs: &Tensor) -> Result<Tensor> {
+    if xs.device().is_cpu() {
+        apply(xs, Activation::QuickGelu)
+    } else {
+        xs * candle_nn::ops::sigmoid(&(xs * 1.702)?)?
+    }
 }
 
 fn apply(xs: &Tensor, activation: Activation) -> Result<Tensor> {
@@ -56,7 +65,7 @@ mod tests {
 
     #[test]
     fn gradients_match_finite_differences() -> Result<()> {
-        for f in [gelu, silu] {
+        for f in [gelu, silu, quick_gelu] {
             let xs = sample("x", (3, 5))?;
             check(&[("x", &xs)], || f(xs.as_tensor())?.sqr()?.sum_all())?;
         }

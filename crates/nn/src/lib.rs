@@ -20,7 +20,7 @@ mod op;
 mod rotary;
 pub mod weights;
 
-pub use activation::{gelu, silu};
+pub use activation::{gelu, quick_gelu, silu};
 pub use attention::{KeyMask, Mask, RowKind, attention, merge_heads, split_heads};
 pub use error::{Error, Result};
 pub use feed_forward::FeedForward;

@@ -32,7 +32,12 @@ impl Linear {
 
     /// A layer around a weight `(out, in)` that something else owns too, such as a tied head.
     pub fn tied(weight: Matrix) -> Self {
-        Self { weight, bias: None }
+        Self::of(weight, None)
+    }
+
+    /// A layer of a weight `(out, in)` and a bias `(out)` that were read under other names.
+    pub fn of(weight: Matrix, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
     }
 }
 

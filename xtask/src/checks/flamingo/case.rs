@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
-use encoder::{EncoderConfig, EncoderInput, InputShape, StoredConfig};
+use encoder::{
+    ClipActivation, ClipConfig, EncoderConfig, EncoderInput, InputShape, StoredConfig,
+    VisionFeature,
+};
 use flamingo::{Compat, Flamingo, FlamingoConfig, GatesConfig, ResamplerConfig};
+use nn::Builder;
 use nn::weights::{Frozen, Thawed, Variables};
 use serde::Deserialize;
 
@@ -159,7 +163,7 @@ impl Case {
             let config = EncoderConfig::Stored(StoredConfig { dim });
             (config, InputShape::Tokens { n_tokens, dim }, none.builder(DType::F32))
         } else {
-            bail!("pictures are not read yet")
+            self.clip()?
         };
         let config = FlamingoConfig {
             encoder,
@@ -182,6 +186,33 @@ impl Case {
         let flamingo = Flamingo::new(&config, input, inner, 0, encoder_vb, adapter_vb)?;
         adapter.all_used()?;
         Ok((flamingo, variables))
+    }
+
+    /// The tiny CLIP of the case.
+    fn clip(&self) -> Result<(EncoderConfig, InputShape, Builder)> {
+        let file = self.json("vision_config.json")?;
+        let open_clip = &file["open_clip"];
+        let vision = &open_clip["vision_cfg"];
+        let number = |value: &serde_json::Value, name: &str| {
+            let found = value[name].as_u64().map(|found| found as usize);
+            found.with_context(|| format!("vision_config.json lacks `{name}`"))
+        };
+        let quick = open_clip["quick_gelu"].as_bool().unwrap_or(false);
+        let size = number(vision, "image_size")?;
+        let config = ClipConfig {
+            image_size: size,
+            patch_size: number(vision, "patch_size")?,
+            width: number(vision, "width")?,
+            layers: number(vision, "layers")?,
+            head_width: number(vision, "head_width")?,
+            mlp_ratio: vision["mlp_ratio"].as_f64().unwrap_or(4.),
+            embed_dim: number(open_clip, "embed_dim")?,
+            activation: if quick { ClipActivation::QuickGelu } else { ClipActivation::Gelu },
+            vision_feature: VisionFeature::PreLnPost,
+        };
+        let path = self.folder.join("vision.safetensors");
+        let frozen = Frozen::from_tensors(&path, encoder::clip::weights::visual(&tensors(&path)?)?);
+        Ok((EncoderConfig::Clip(config), InputShape::Image { size }, frozen.builder(DType::F32)))
     }
 
     fn resampler(&self) -> ResamplerConfig {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};
+use encoder::MediaEncoder;
 use flamingo::{After, Flamingo, MediaView, TextView};
 use lm::Step;
 
@@ -53,6 +54,12 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     if let Some(features) = case.io.get("fwd.vision_features") {
         let found = tokens.values.reshape(features.shape())?;
         worst.add("features", gap(&found, features, None)?, TOLERANCE);
+    }
+    if let (Some(pooled), MediaEncoder::Clip(clip)) =
+        (case.io.get("fwd.vision_pooled"), flamingo.encoder())
+    {
+        let found = clip.pooled(&case.media("fwd")?.values.flatten_to(2)?)?;
+        worst.add("embedding", gap(&found, pooled, None)?, TOLERANCE);
     }
     let media = flamingo.look_at(&tokens)?;
     worst.add("resampler", gap(media.latents(), case.get("fwd.perceiver")?, None)?, TOLERANCE);

