@@ -132,20 +132,19 @@ fn voxels_that_are_no_numbers_inside_the_mask_leave_their_scan_out() {
 }
 
 #[test]
-fn a_scan_without_usable_training_scans_is_an_end() {
+fn a_cohort_without_usable_training_scans_ends_as_one_that_cannot_start() {
     let cohort = Cohort::new();
     for run in 1..=9 {
         let bytes = fs::read(cohort.scan(run)).unwrap();
         // each its own length: equal bytes in two splits are refused earlier
         fs::write(cohort.scan(run), &bytes[..bytes.len() / 2 + run]).unwrap();
     }
-    let ran = cohort.run(&[]).exits_with(1);
+    let ran = cohort.run(&[]).exits_with(2);
     assert!(!cohort.outputs().join("windows").exists(), "{ran}");
     assert!(cohort.has_no_partial_file());
     assert_snapshot!(ran.stderr, @"
     mask (stage 1 of 4)
-    error: the run could not be finished
-    caused by: stage mask: every scan of split train failed, the first with: [cohort]/run001/bold_1slice.nii.gz: gzip stream ends early or is damaged: incomplete deflate stream
+    error: stage mask: every scan of split train failed, the first with: [cohort]/run001/bold_1slice.nii.gz: gzip stream ends early or is damaged: incomplete deflate stream
     ");
 }
 

@@ -37,7 +37,7 @@ fn a_typo_is_underlined_and_corrected() {
 #[test]
 fn a_typo_in_a_stage_name_is_underlined_and_corrected() {
     assert_snapshot!(changed("- whiten:", "- whitten:"), @"
-    error: [cohort]/windows.yaml:13:5: unknown variant `whitten`, expected one of mask, clean, window, whiten, finetune, generate, evaluate, render, pretrain
+    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, window, whiten, finetune, generate, evaluate, render, pretrain
        |
     13 |   - whitten: { shrinkage: { fixed: 0.3 } }
        |     ^^^^^^^
@@ -68,10 +68,26 @@ fn a_wrong_type_says_what_was_expected_and_found() {
 #[test]
 fn a_missing_key_is_named() {
     assert_snapshot!(changed("seed: 1\n", ""), @"
-    error: [cohort]/windows.yaml:13:1: missing field `seed`
+    error: [cohort]/windows.yaml:1:1: missing field `seed` in this block, expected beside name, cohort, stages, outputs
+      |
+    1 | name: windows
+      | ^^^^
+    ");
+}
+
+#[test]
+fn a_missing_key_is_shown_at_the_block_that_lacks_it() {
+    assert_snapshot!(changed(", n_frames: 9", ""), @"
+    error: [cohort]/windows.yaml:12:5: missing field `n_frames` in `window`, expected beside shift_s
        |
-    13 | outputs: runs
-       | ^^^^^^^
+    12 |   - window: { shift_s: 5.0 }
+       |     ^^^^^^
+    ");
+    assert_snapshot!(changed("    split_unit: scan\n", ""), @"
+    error: [cohort]/windows.yaml:4:3: missing field `split_unit` in `pairs`, expected beside table, slots, prompt
+      |
+    4 |   pairs:
+      |   ^^^^^
     ");
 }
 
@@ -108,8 +124,105 @@ fn stages_in_the_wrong_order_are_refused() {
     cohort.edit_pipeline(clean, "");
     cohort.edit_pipeline("stages:\n", &format!("stages:\n{clean}"));
     assert_snapshot!(refused(&cohort, &[]), @"
-    error: stage clean needs voxel series, but what comes before it gives scans
+    error: [cohort]/windows.yaml:10:5: stage clean needs voxel series, but what comes before it gives scans
+       |
+    10 |   - clean: { detrend: quadratic, standardize: zscore_sample }
+       |     ^^^^^
     ");
+}
+
+#[test]
+fn a_stage_without_the_one_it_needs_is_shown_where_it_stands() {
+    assert_snapshot!(changed("  - window: { shift_s: 5.0, n_frames: 9 }\n", ""), @"
+    error: [cohort]/windows.yaml:12:5: stage whiten needs windows, but what comes before it gives voxel series
+       |
+    12 |   - whiten: { shrinkage: { fixed: 0.3 } }
+       |     ^^^^^^
+    ");
+    assert_snapshot!(changed("  - whiten:", "  - mask: { above_mean: 0.6 }\n  - whiten:"), @"
+    error: [cohort]/windows.yaml:13:5: stage mask is listed twice
+       |
+    13 |   - mask: { above_mean: 0.6 }
+       |     ^^^^
+    ");
+    let whiten = "stages.0={whiten: {shrinkage: ledoit_wolf}}";
+    assert_snapshot!(set(whiten), @"
+    error: --set stages.0={whiten: {shrinkage: ledoit_wolf}}: stage whiten needs windows, but what comes before it gives scans
+    ");
+}
+
+#[test]
+fn a_setting_that_could_only_fail_later_is_shown_where_it_stands() {
+    assert_snapshot!(changed("n_frames: 9", "n_frames: 0"), @"
+    error: [cohort]/windows.yaml:12:29: stages.window.n_frames is 0, expected at least 1
+       |
+    12 |   - window: { shift_s: 5.0, n_frames: 0 }
+       |                             ^^^^^^^^
+    ");
+    assert_snapshot!(set("stages.whiten.shrinkage.fixed=3"), @"
+    error: --set stages.whiten.shrinkage.fixed=3: stages.whiten.shrinkage.fixed is 3, expected 0 to 1
+    ");
+}
+
+#[test]
+fn a_corpus_that_is_all_held_out_is_refused() {
+    let set = ["--set", "stages.pretrain.held_out=3000"];
+    let args = [&["check", "pipelines/pretrain-tiny-lm.yaml"] as &[&str], &set].concat();
+    assert_snapshot!(run(&args).exits_with(2).stderr, @"
+    error: --set stages.pretrain.held_out=3000: stages.pretrain.held_out is 3000, expected less than the 3000 texts of the corpus
+    ");
+}
+
+#[test]
+fn several_mistakes_are_shown_at_once() {
+    let cohort = Cohort::new();
+    cohort.edit_pipeline("n_frames: 9", "n_frames: 0");
+    cohort.edit_pipeline("above_mean: 0.6", "above_mean: -1");
+    assert_snapshot!(refused(&cohort, &[]), @"
+    error: 2 problems
+      [cohort]/windows.yaml:10:13: stages.mask.above_mean is -1, expected 0 or more
+         |
+      10 |   - mask: { above_mean: -1 }
+         |             ^^^^^^^^^^
+      [cohort]/windows.yaml:12:29: stages.window.n_frames is 0, expected at least 1
+         |
+      12 |   - window: { shift_s: 5.0, n_frames: 0 }
+         |                             ^^^^^^^^
+    ");
+}
+
+#[test]
+fn a_list_where_a_block_is_needed_is_refused() {
+    assert_snapshot!(changed("mask: { above_mean: 0.6 }", "mask: [0.6]"), @"
+    error: [cohort]/windows.yaml:10:11: expected a block of keys, found a list
+       |
+    10 |   - mask: [0.6]
+       |           ^^^^
+    ");
+    assert_snapshot!(set("cohort.pairs.slots=[viewed]"), @"
+    error: --set cohort.pairs.slots=[viewed]: expected a block of keys, found a list
+    ");
+    assert_snapshot!(set("stages={mask: {above_mean: 0.6}}"), @"
+    error: --set stages={mask: {above_mean: 0.6}}: expected a list, found a block of keys
+    ");
+}
+
+#[test]
+fn a_mistake_in_a_strategy_names_its_file_whether_set_or_not() {
+    let cohort = Cohort::new();
+    let stages = "- mask: { above_mean: 0.6 }\n- clean: { detrend: cubic }\n";
+    fs::write(cohort.dir().join("strategy.yaml"), stages).unwrap();
+    let text = fs::read_to_string(cohort.pipeline()).unwrap();
+    let (before, _) = text.split_once("stages:").unwrap();
+    cohort.write_pipeline(&format!("{before}stages: {{ file: strategy.yaml }}\noutputs: runs\n"));
+    let said = refused(&cohort, &[]);
+    assert_snapshot!(said, @"
+    error: [cohort]/strategy.yaml:2:21: unknown choice `cubic`, expected one of none, constant, linear, quadratic
+      |
+    2 | - clean: { detrend: cubic }
+      |                     ^^^^^
+    ");
+    assert_eq!(refused(&cohort, &["stages.mask.above_mean=0.5"]), said);
 }
 
 #[test]
@@ -140,8 +253,14 @@ fn a_set_of_a_wrong_type_is_refused() {
 
 #[test]
 fn a_name_cannot_leave_the_output_folder() {
+    assert_snapshot!(changed("name: windows", "name: ../elsewhere"), @r#"
+    error: [cohort]/windows.yaml:1:1: name "../elsewhere" cannot be a folder name, expected letters, digits, - and _
+      |
+    1 | name: ../elsewhere
+      | ^^^^
+    "#);
     assert_snapshot!(set("name=../elsewhere"), @r#"
-    error: name "../elsewhere" cannot be a folder name, expected letters, digits, - and _
+    error: --set name=../elsewhere: name "../elsewhere" cannot be a folder name, expected letters, digits, - and _
     "#);
 }
 

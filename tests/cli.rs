@@ -1,7 +1,7 @@
 //! What the program says, word for word.
 
 use insta::assert_snapshot;
-use tests::{Cohort, run};
+use tests::{Cohort, run, run_until};
 
 const SCAN: &str = "fixtures/haxby2001/run001/bold_1slice.nii.gz";
 
@@ -51,6 +51,39 @@ fn check_tells_the_plan_of_a_corpus() {
 #[test]
 fn check_tells_every_repetition() {
     assert_snapshot!(run(&["check", "pipelines/quickstart-seeds.yaml"]));
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on() {
+    let outputs = tempfile::tempdir().unwrap();
+    let mut args = vec!["run", "pipelines/pretrain-tiny-lm.yaml"];
+    let set = format!("outputs={}", outputs.path().display());
+    let sizes = ["dim=16", "hidden_dim=16", "n_layers=1", "steps=30", "batch_size=2", "held_out=4"];
+    let sizes = sizes.map(|size| format!("stages.pretrain.{size}"));
+    args.extend(sizes.iter().chain([&set]).flat_map(|set| ["--set", set.as_str()]));
+    assert_snapshot!(run_until(&args, "pretrain (stage 1 of 1)", "INT"), @"
+    exit code 75
+    ----- stdout
+    ----- stderr
+    pretrain (stage 1 of 1)
+    stopped after saving, run the same command again to go on
+    ");
+    assert!(!outputs.path().join("tiny-lm").exists(), "nothing is published before all is done");
+    let _ = run(&args).exits_with(0);
+    assert!(outputs.path().join("tiny-lm/lm/model.safetensors").is_file());
+}
+
+#[test]
+fn more_is_said_when_asked_for() {
+    let cohort = Cohort::new();
+    let pipeline = cohort.pipeline().display().to_string();
+    let quiet = run(&["run", &pipeline]).exits_with(0);
+    assert!(!quiet.stderr.contains("INFO"), "{quiet}");
+    let told = run(&["run", &pipeline, "-v"]).exits_with(0);
+    assert!(told.stderr.contains("INFO pipeline::run: resolved stage=\"whiten\" key=\""), "{told}");
+    assert!(!told.stderr.contains('\u{1b}'), "colours are for terminals: {told}");
+    let debugged = run(&["run", &pipeline, "-vv"]).exits_with(0);
+    assert!(debugged.stderr.contains("settings={\"whiten\":"), "{debugged}");
 }
 
 #[test]

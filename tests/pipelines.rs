@@ -6,12 +6,17 @@ use serde_json::Value;
 use tests::{files_below, root, run};
 
 /// What `--set` calls the component that a folder of `configs/` holds.
-const COMPONENTS: [(&str, &str); 4] = [
+const COMPONENTS: [(&str, &str); 5] = [
     ("encoder", "model.encoder"),
     ("gates", "model.gates"),
     ("resampler", "model.resampler"),
     ("slots", "cohort.pairs.slots"),
+    ("strategy", "stages"),
 ];
+
+/// Each strategy with the digest of what it says; other numbers need another name.
+const STRATEGIES: [(&str, &str); 1] =
+    [("haxby_windows_v1", "c6dd923e81e9af6534f68c4030497577e5cb05d92a4e0ec8f489efc6cb138455")];
 
 fn yaml_files(folder: &str) -> Vec<PathBuf> {
     let files: Vec<PathBuf> = files_below(&root().join(folder));
@@ -47,6 +52,19 @@ fn every_config_is_the_component_its_folder_names() {
         let (_, key) = known.unwrap_or_else(|| panic!("configs/{folder} is no known component"));
         let set = format!("{key}={{file: {}}}", path.display());
         plan("pipelines/quickstart.yaml", &[&set]);
+    }
+}
+
+#[test]
+fn a_named_strategy_is_never_redefined() {
+    let files = yaml_files("configs/strategy");
+    assert_eq!(files.len(), STRATEGIES.len(), "each strategy has a digest above");
+    for (name, digest) in STRATEGIES {
+        let file = root().join(format!("configs/strategy/{name}.yaml"));
+        let text = std::fs::read_to_string(&file).expect("a strategy is text");
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let said = scan::sha256_bytes(lines.collect::<Vec<_>>().join("\n").as_bytes());
+        assert_eq!(said, digest, "{name} says something else now: that is a new version");
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use tests::{Ran, files_below, program, root, run};
+use tests::{Ran, files_below, root, run, run_until};
 
 const PIPELINE: &str = "pipelines/quickstart-short.yaml";
 const STAGES: [&str; 8] =
@@ -193,35 +191,18 @@ fn the_same_seed_gives_the_same_bytes_in_another_folder() {
     assert_same_bytes(&FIRST.dir(), &run_dir(outputs.path()));
 }
 
-/// Starts a run, sends it `signal` when it says `moment`, and waits for its end.
-fn run_until(outputs: &Path, moment: &str, signal: &str) -> Ran {
-    let mut command = Command::new(program());
-    command.args(args(outputs)).current_dir(root()).stdin(Stdio::null());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = String::new();
-    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if line.contains(moment) {
-            let id = child.id().to_string();
-            assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-        }
-        stderr.push_str(&line);
-        stderr.push('\n');
-    }
-    assert!(stderr.contains(moment), "it never said {moment:?}\n{stderr}");
-    Ran { code: child.wait().unwrap().code(), stdout: String::new(), stderr }
-}
-
 #[test]
 fn a_killed_and_then_stopped_run_goes_on_to_the_same_bytes() {
     let outputs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let killed = run_until(outputs.path(), "finetune: step 2, held out", "KILL");
+    let args = args(outputs.path());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let killed = run_until(&args, "finetune: step 2, held out", "KILL");
     assert_eq!(killed.code, None, "{killed}");
     assert!(!run_dir(outputs.path()).exists(), "nothing is published before all is done");
 
-    let stopped = run_until(outputs.path(), "finetune: step 4, held out", "TERM").exits_with(75);
+    let stopped = run_until(&args, "finetune: step 4, held out", "TERM").exits_with(75);
     assert!(stopped.stderr.contains("whiten: stored result taken"), "{stopped}");
-    let last = "error: stopped after saving, run the same command again to go on\n";
+    let last = "\nstopped after saving, run the same command again to go on\n";
     assert!(stopped.stderr.ends_with(last), "{stopped}");
     assert!(!run_dir(outputs.path()).exists(), "nothing is published before all is done");
 

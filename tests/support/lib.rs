@@ -6,7 +6,7 @@ mod program;
 use std::path::{Path, PathBuf};
 
 pub use cohort::Cohort;
-pub use program::{Ran, neuroflamingo, program, run};
+pub use program::{Ran, run, run_until};
 
 /// The workspace's root.
 pub fn root() -> PathBuf {

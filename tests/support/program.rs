@@ -2,8 +2,9 @@
 
 use std::{
     fmt,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::LazyLock,
     time::Duration,
 };
@@ -36,12 +37,12 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// Where the binary is.
-pub fn program() -> &'static Path {
+fn program() -> &'static Path {
     &PROGRAM
 }
 
 /// The program without arguments, at the workspace's root, as if nobody watched.
-pub fn neuroflamingo() -> assert_cmd::Command {
+fn neuroflamingo() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(program());
     command.current_dir(root()).timeout(TIMEOUT).write_stdin("").env_remove("COLUMNS");
     command
@@ -52,6 +53,28 @@ pub fn run(args: &[&str]) -> Ran {
     let output = neuroflamingo().args(args).output().expect("the program runs");
     let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs the program with these words, and sends it `signal` when it says `moment` on stderr.
+pub fn run_until(args: &[&str], moment: &str, signal: &str) -> Ran {
+    let mut command = Command::new(program());
+    command.args(args).current_dir(root()).stdin(Stdio::null());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("the program runs");
+    let mut stderr = String::new();
+    for line in BufReader::new(child.stderr.take().expect("it is piped")).lines() {
+        let line = line.expect("the program writes UTF-8");
+        if line.contains(moment) {
+            let id = child.id().to_string();
+            let sent = Command::new("kill").args(["-s", signal, &id]).status();
+            assert!(sent.expect("kill runs").success());
+        }
+        stderr.push_str(&line);
+        stderr.push('\n');
+    }
+    assert!(stderr.contains(moment), "it never said {moment:?}\n{stderr}");
+    let code = child.wait().expect("the program ends").code();
+    Ran { code, stdout: String::new(), stderr }
 }
 
 /// What a run of the program left behind; its text is what snapshots hold.

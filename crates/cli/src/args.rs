@@ -1,5 +1,5 @@
 //! What can be typed, and the help that teaches it.
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand};
 
@@ -17,8 +17,8 @@ Start here:
   neuroflamingo generate --model runs/quickstart/model \\
       --scan fixtures/haxby2001/run011/bold_1slice.nii.gz --window 3
 
-Exit codes: 0 all done; 1 some scans failed, the rest is complete; 2 nothing could start;
-75 stopped by a signal after saving, run the same command again to go on.
+Exit codes: 0 all done; 1 some scans failed, the rest is complete; 2 nothing could start, or nothing
+is left to go on with; 75 stopped by a signal after saving, run the same command again to go on.
 
 Research output, not for diagnosis."
 )]
@@ -91,8 +91,8 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// Stop after this many tokens, finished or not; the shipped pipelines say the same number.
-    #[arg(long, value_name = "N", default_value_t = 96)]
-    pub(crate) max_new_tokens: usize,
+    #[arg(long, value_name = "N", default_value = "96")]
+    pub(crate) max_new_tokens: NonZeroUsize,
     /// Print the whole record as JSON: text, slots, probabilities, digests.
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser as _;
+use commands::Done;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -15,8 +16,14 @@ fn main() -> ExitCode {
     match commands::run(args.command) {
         Ok(done) => done.into(),
         Err(error) => {
-            print::error(&error);
-            commands::Done::of(&error).into()
+            let done = Done::of(&error);
+            // who asked for a stop knows that it is no error
+            if done == Done::Stopped {
+                print::note(&error.to_string())
+            } else {
+                print::error(&error)
+            }
+            done.into()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The only place that writes to the terminal: data to stdout, everything else to stderr.
 #![allow(clippy::print_stderr, reason = "this is what the module is for")]
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use anyhow::Result;
 use tracing::level_filters::LevelFilter;
@@ -53,6 +53,7 @@ pub(crate) fn logs(verbose: u8) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();
 }

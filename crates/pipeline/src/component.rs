@@ -8,7 +8,8 @@ use std::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, DeserializeOwned, DeserializeSeed, MapAccess, Visitor},
+    de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+    forward_to_deserialize_any,
 };
 
 use crate::{Result, files, yaml};
@@ -50,7 +51,7 @@ impl<T> Component<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Component<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ComponentVisitor(PhantomData))
+        deserializer.deserialize_any(ComponentVisitor(PhantomData))
     }
 }
 
@@ -77,6 +78,30 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ComponentVisitor<T> {
             None => Ok(Component::File { file }),
             Some(key) => Err(de::Error::custom(format!("`file` stands alone, found `{key}` too"))),
         }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(List(list)).map(Component::Inline)
+    }
+}
+
+/// A list for those who ask for one: a struct would take it for its fields without their names.
+struct List<A>(A);
+
+impl<'de, A: SeqAccess<'de>> Deserializer<'de> for List<A> {
+    type Error = A::Error;
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_seq(self.0)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, A::Error> {
+        Err(de::Error::custom("expected a block of keys, found a list"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -157,6 +182,32 @@ mod tests {
         assert_eq!((error.line, error.column), (3, 3), "{error}");
         let error = parse("resampler:\n  depth: deep\n").unwrap_err();
         assert_eq!((error.line, error.column), (2, 10), "{error}");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Chain {
+        stages: Component<Vec<Resampler>>,
+    }
+
+    #[test]
+    fn a_list_can_be_a_component() {
+        let parse = |text| yaml::parse::<Chain>(Path::new("p.yaml"), text);
+        let chain = parse("stages:\n  - { n_latents: 1, depth: 2 }\n").unwrap();
+        assert_eq!(chain.stages.get(), &[Resampler { n_latents: 1, depth: 2 }]);
+        let error = parse("stages:\n  - n_latents: 1\n    dephth: 2\n").unwrap_err();
+        assert_eq!((error.line, error.column), (3, 5), "{error}");
+        let error = parse("stages: { n_latents: 1, depth: 2 }\n").unwrap_err();
+        assert_eq!(error.message, "expected a list, found a block of keys");
+        let error = parse("stages: 5\n").unwrap_err();
+        assert!(error.message.contains("or `file: PATH`"), "{error}");
+    }
+
+    #[test]
+    fn a_list_is_no_block() {
+        let error = parse("resampler: [1, 2]\n").unwrap_err();
+        assert_eq!(error.message, "expected a block of keys, found a list");
+        assert_eq!(error.line, 1, "{error}");
     }
 
     #[test]

@@ -33,14 +33,11 @@ pub enum Error {
     #[error("there are no stages, expected at least one")]
     NoStages,
     #[error("stage {stage} needs {takes}, but what comes before it gives {have}")]
-    Chain { stage: &'static str, takes: Artifact, have: Artifact },
+    Chain { at: usize, stage: &'static str, takes: Artifact, have: Artifact },
     #[error("stage {stage} is listed twice")]
-    StageTwice { stage: &'static str },
+    StageTwice { at: usize, stage: &'static str },
     #[error("stage {stage} needs the section {section}, which is missing")]
     MissingSection { stage: &'static str, section: &'static str },
-    #[error("section {section} is never used by the stages {stages}")]
-    UnusedSection { section: &'static str, stages: String },
-
     #[error("stages.{stage}.{field} is {found}, expected {expected}")]
     Setting { stage: &'static str, field: &'static str, found: String, expected: String },
 
@@ -73,6 +70,8 @@ pub enum Error {
     LanguageModel { path: PathBuf, missing: &'static str },
     #[error("model.encoder: {0}")]
     Encoder(encoder::Error),
+    #[error("{key} is 0, expected at least 1")]
+    Size { key: String },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]
     Package { path: PathBuf, problem: String },
     #[error("{}: {problem}", path.display())]
@@ -118,6 +117,21 @@ impl Error {
         }
     }
 
+    /// The key of the pipeline that is wrong, where it is one; a stage is named or counted from 0.
+    pub(crate) fn key(&self) -> Option<String> {
+        match self {
+            Self::Name { .. } => Some("name".to_owned()),
+            Self::NoStages => Some("stages".to_owned()),
+            Self::Chain { at, .. } | Self::StageTwice { at, .. } => Some(format!("stages.{at}")),
+            Self::MissingSection { stage, .. } => Some(format!("stages.{stage}")),
+            Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
+            Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
+            Self::Encoder(_) => Some("model.encoder".to_owned()),
+            Self::Size { key } => Some(key.clone()),
+            _ => None,
+        }
+    }
+
     /// What the user could do, where there is a cure.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -133,6 +147,11 @@ impl Error {
                 "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
                     .to_owned(),
             ),
+            Self::Model(flamingo::Error::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Some("a model package is the folder `model` of a run directory".to_owned())
+            }
             Self::Row { source, .. } if matches!(**source, scan::Error::Window { .. }) => {
                 Some("shorten the window, or drop the row from the table".to_owned())
             }
@@ -156,7 +175,7 @@ impl Error {
 /// The first few of many; a wrong number in one place is often wrong for every row.
 fn several(problems: &[Error]) -> String {
     const SHOWN: usize = 8;
-    let lines = problems.iter().take(SHOWN).map(ToString::to_string);
+    let lines = problems.iter().take(SHOWN).map(|it| it.to_string().replace('\n', "\n  "));
     let more = problems.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("and {more} more"));
     let first = format!("{} problems", problems.len());

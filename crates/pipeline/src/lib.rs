@@ -38,13 +38,13 @@ pub use plan::{CohortPlan, LmPlan, Plan, RowPlan, RunPlan, ScanPlan, SourcePlan}
 pub use run::{Outcome, run};
 pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, RepeatSpec, Spec,
-    schema,
+    Strategy, schema,
 };
 pub use stage::{Artifact, EvaluateConfig, RenderConfig, Stage};
 pub use yaml::YamlError;
 
 // what the command line shows of the crates below, so that it needs this one only
 pub use flamingo::{PackageInfo, inspect as inspect_model, verify as verify_model};
-pub use report::generated::GeneratedReport;
+pub use report::{counted, generated::GeneratedReport};
 pub use scan::{Inspection, inspect as inspect_scan};
 pub use train::Progress;

@@ -2,7 +2,10 @@
 use std::{path::Path, sync::atomic::AtomicBool};
 
 use flamingo::{GenerateConfig, Model};
-use report::generated::{Disclaimer, GeneratedReport, Window};
+use report::{
+    counted,
+    generated::{Disclaimer, GeneratedReport, Window},
+};
 
 use crate::{
     Error, Result,
@@ -34,6 +37,8 @@ pub fn generate(
     let preprocessing = &reader.preprocessing;
     let known = preprocessing.scans.iter().find(|known| known.sha256 == digest);
     let (onset_s, duration_s) = locate(preprocessing, known, scan, place)?;
+    let model_id = model_id(model.manifest());
+    tracing::info!(model_id, is_known = known.is_some(), onset_s, duration_s, "window");
     let (medium, prompt) = reader.window(scan, onset_s)?;
 
     let stop = AtomicBool::new(false);
@@ -53,7 +58,7 @@ pub fn generate(
         prompt,
         text: answer.text,
         slots: answer.slots,
-        model_id: model_id(model.manifest()),
+        model_id,
         data_digest: digest,
         seed: model.manifest().seed,
     })
@@ -77,10 +82,10 @@ fn locate(
         }
         (Place::Window(0), _) => Err(refuse("windows are counted from 1, found 0".to_owned())),
         (Place::Window(number), Some(known)) => {
-            let n = known.windows.len();
+            let n = counted(known.windows.len(), "window");
             let found = known.windows.get(number - 1).map(|it| (it.onset_s, it.duration_s));
             found.ok_or_else(|| {
-                refuse(format!("has {n} windows in the model's cohort, found --window {number}"))
+                refuse(format!("has {n} in the model's cohort, found --window {number}"))
             })
         }
         // the shift is taken off, so that window 1 begins with the first frame

@@ -34,6 +34,20 @@ impl Override {
         &self.text
     }
 
+    /// Whether it wrote the value of `keys`, by itself or together with what is around it.
+    pub(crate) fn decides(&self, keys: &[&str]) -> bool {
+        let mut wanted = keys.iter().copied();
+        let mut next = wanted.next();
+        self.keys.iter().enumerate().all(|(idx, key)| {
+            if next == Some(key.as_str()) {
+                next = wanted.next();
+                return true;
+            }
+            // a stage by its index, where its name is wanted: the name comes after
+            idx + 1 < self.keys.len() && key.parse::<usize>().is_ok()
+        })
+    }
+
     /// Changes `tree`, which was read from a file in `dir`; component files on the way are opened.
     pub fn apply(&self, tree: &mut Value, dir: &Path) -> Result<()> {
         let (last, parents) = self.keys.split_last().expect("split gives at least one key");

@@ -63,7 +63,7 @@ impl Preprocessing {
     /// As the run did it.
     pub(crate) fn of(state: &State<'_>, temperature: f64) -> Self {
         let (mut mask, mut clean, mut window) = (None, None, None);
-        for stage in &state.plan.spec().stages {
+        for stage in state.plan.spec().stages() {
             match stage {
                 Stage::Mask(config) => mask = Some(config.clone()),
                 Stage::Clean(config) => clean = Some(config.clone()),

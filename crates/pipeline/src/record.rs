@@ -56,7 +56,7 @@ struct UnitRecord {
 
 fn units(state: &State<'_>) -> Vec<UnitRecord> {
     let SourcePlan::Cohort(cohort) = &state.plan.source else { return Vec::new() };
-    let last = state.plan.spec().stages.last().map_or("", |stage| stage.name());
+    let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
     let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {
         let failure = state.failures.get(&scan_idx);
         UnitRecord {

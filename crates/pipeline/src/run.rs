@@ -55,13 +55,15 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
     let started = Started::now();
     let cache = Cache::new(&plan.cache_dir);
     let mut state = State::new(plan, run);
-    let stages = &plan.spec().stages;
+    let stages = plan.spec().stages();
     let mut records = Vec::with_capacity(stages.len());
     let mut upstream: Option<Key> = None;
     for (idx, stage) in stages.iter().enumerate() {
         control.checkpoint()?;
         let key = Key::new(stage, &stage.work().inputs(&state), upstream.as_ref());
-        tracing::debug!(stage = stage.name(), key = key.as_str(), "resolved");
+        tracing::info!(stage = stage.name(), key = key.as_str(), "resolved");
+        let settings = || serde_json::to_string(stage).expect("settings are plain values");
+        tracing::debug!(settings = %settings(), "with");
         let begun = Instant::now();
         let stored = run_stage(stage, &key, (idx, stages.len()), &cache, &mut state, control)
             .map_err(|source| match source {

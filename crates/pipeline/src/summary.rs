@@ -1,5 +1,6 @@
 //! What many repetitions say together.
 use report::{
+    counted,
     evidence::Answer,
     metrics::Interval,
     render::{SummaryRow, SummaryTable},
@@ -144,8 +145,9 @@ fn verdict(evaluations: &[Evaluation]) -> String {
         _ => Answer::Undecided,
     };
     let two_afc = range(evaluations.iter().map(|it| it.evidence.two_afc.estimate));
+    let repetitions = counted(n, "repetition");
     format!(
-        "SCAN-DEPENDENT: {} (2AFC {two_afc}, n={n} repetitions: {yes} yes, {no} no, {} undecided)",
+        "SCAN-DEPENDENT: {} (2AFC {two_afc}, n={repetitions}: {yes} yes, {no} no, {} undecided)",
         answer.word(),
         n - yes - no,
     )

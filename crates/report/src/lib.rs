@@ -2,6 +2,7 @@
 //!
 //! Plain numbers and strings in, plain numbers and strings out: no tensors, no files, no printing.
 
+mod count;
 mod error;
 pub mod evidence;
 pub mod generated;
@@ -11,4 +12,5 @@ pub mod prompt;
 pub mod render;
 pub mod slots;
 
+pub use count::counted;
 pub use error::{Error, Result};

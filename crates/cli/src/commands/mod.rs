@@ -28,23 +28,12 @@ impl From<Done> for ExitCode {
     }
 }
 
-/// An error while work was under way, told apart from one before it began.
-#[derive(Debug)]
-pub(crate) struct DuringRun;
-
-impl std::fmt::Display for DuringRun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the run could not be finished")
-    }
-}
-
 impl Done {
+    /// After an error nothing is complete, unless it only says that everything was saved.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let ours = error.downcast_ref::<::pipeline::Error>();
         if ours.is_some_and(::pipeline::Error::is_interrupted) {
             Self::Stopped
-        } else if error.downcast_ref::<DuringRun>().is_some() {
-            Self::Some
         } else {
             Self::Nothing
         }

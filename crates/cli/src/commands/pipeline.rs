@@ -2,10 +2,10 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::{Context as _, Result};
-use pipeline::{Loaded, Outcome, Place, Plan};
+use pipeline::{Loaded, Outcome, Place, Plan, counted};
 use serde_json::json;
 
-use super::{Done, DuringRun};
+use super::Done;
 use crate::{
     args::{GenerateArgs, PipelineArgs},
     print,
@@ -32,19 +32,21 @@ pub(super) fn run(args: &PipelineArgs) -> Result<Done> {
     let mut progress = Progress::new();
     let outcome = pipeline::run(&plan, &mut progress, &stop);
     progress.done();
-    let outcome = match outcome {
-        Err(error) if error.is_interrupted() => return Err(error.into()),
-        other => other.context(DuringRun)?,
-    };
+    let outcome = outcome?;
     show(args, &outcome)?;
-    Ok(if outcome.n_failed == 0 { Done::All } else { Done::Some })
+    Ok(match outcome.n_failed {
+        0 => Done::All,
+        failed if failed < outcome.n_units => Done::Some,
+        _ => Done::Nothing,
+    })
 }
 
 fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
     let Outcome { run_dir, n_failed, n_units, table, verdict, metrics } = outcome;
     if *n_failed > 0 {
-        let of = format!("{n_failed} of {n_units} scans failed");
-        print::note(&format!("{of}, the rest is complete; reasons are in status.tsv"));
+        let rest = if n_failed < n_units { ", the rest is complete" } else { "" };
+        let scans = counted(*n_units, "scan");
+        print::note(&format!("{n_failed} of {scans} failed{rest}; reasons are in status.tsv"));
     }
     print::note(&format!("run directory: {}", run_dir.display()));
     if args.json {
@@ -68,7 +70,8 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
         (None, Some(seconds)) => Place::Onset(seconds),
         (None, None) => unreachable!("clap asks for one of them"),
     };
-    let report = pipeline::generate(&args.model, &args.scan, place, args.max_new_tokens)?;
+    let max_new_tokens = args.max_new_tokens.get();
+    let report = pipeline::generate(&args.model, &args.scan, place, max_new_tokens)?;
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
     Ok(Done::All)

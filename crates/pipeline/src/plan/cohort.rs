@@ -155,7 +155,7 @@ pub(crate) fn stated(slots: &SlotSet, report: &str) -> Option<String> {
 /// Each split that a stage needs is there, and no scan is in two of them under two names.
 pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result<()> {
     let gives = |artifact| {
-        let mut stages = spec.stages.iter();
+        let mut stages = spec.stages().iter();
         stages.find(|stage| stage.work().signature().1 == artifact).map(Stage::name)
     };
     let needed = [

@@ -1,4 +1,5 @@
 //! Repetitions: other seeds, other divisions into train, choose and test.
+use report::counted;
 use scan::{Split, SplitUnit};
 
 use super::{CohortPlan, RunPlan};
@@ -67,11 +68,12 @@ fn divide(unit_of_row: &[String], folds: &FoldsSpec) -> Result<Vec<Vec<Split>>> 
         Err(Error::Repeat { field, found: found.to_string(), expected })
     };
     if folds.size == 0 || !n.is_multiple_of(folds.size) {
-        let expected = format!("a divisor of the {n} units of the table");
+        let expected = format!("a divisor of the {} of the table", counted(n, "unit"));
         return refuse("folds.size", folds.size, expected);
     }
     if folds.choose == 0 || folds.size + folds.choose >= n {
-        let expected = format!("at least 1, with something left of {n} units to train on");
+        let expected =
+            format!("at least 1, with something left of {} to train on", counted(n, "unit"));
         return refuse("folds.choose", folds.choose, expected);
     }
     let split_in = |fold: usize, unit_idx: usize| {

@@ -15,7 +15,7 @@ pub struct LmPlan {
 }
 
 pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
-    let stages = &loaded.spec.stages;
+    let stages = loaded.spec.stages();
     let Some(model) = &loaded.spec.model else {
         return match stages.iter().find(|stage| matches!(stage, Stage::Finetune(_))) {
             Some(stage) => Err(Error::MissingSection { stage: stage.name(), section: "model" }),

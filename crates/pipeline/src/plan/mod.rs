@@ -12,11 +12,12 @@ pub use lm::LmPlan;
 use std::path::{Path, PathBuf};
 
 use encoder::InputShape;
+use report::counted;
 use scan::Split;
 
 use crate::{
     Error, Result, files,
-    spec::{CohortSpec, Loaded, Spec},
+    spec::{CohortSpec, Loaded, ModelSpec, Spec},
     stage::{self, Stage},
 };
 
@@ -67,7 +68,10 @@ impl Plan {
     /// Resolves and checks everything; several problems are told at once.
     pub fn new(loaded: Loaded) -> Result<Self> {
         let spec = &loaded.spec;
-        stage::check_chain(&spec.stages, &spec.cohort)?;
+        let placed = |problems: Vec<Error>| {
+            Error::collect(problems.into_iter().map(|error| loaded.place(error)).collect())
+        };
+        placed(said(spec))?;
         let outputs = loaded.resolve(&spec.outputs);
         let mut problems = Vec::new();
         let mut keep = |result: Result<()>| problems.extend(result.err());
@@ -79,8 +83,8 @@ impl Plan {
         if let Some(SourcePlan::Cohort(cohort)) = &source {
             keep(encoder_fits(spec, cohort));
         }
-        problems.extend(spec.stages.iter().filter_map(|stage| stage.work().check().err()));
-        Error::collect(problems)?;
+        keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
+        placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
             unreachable!("what is missing was a problem")
         };
@@ -111,8 +115,16 @@ impl Plan {
     }
 }
 
+/// What is wrong whatever the files hold.
+fn said(spec: &Spec) -> Vec<Error> {
+    let chain = stage::check_chain(spec.stages(), &spec.cohort);
+    let model = spec.model.as_ref().map_or(Ok(()), ModelSpec::check);
+    let settings = spec.stages().iter().map(|stage| stage.work().check());
+    [chain, model].into_iter().chain(settings).filter_map(Result::err).collect()
+}
+
 fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
-    spec.stages.iter().find_map(|stage| match stage {
+    spec.stages().iter().find_map(|stage| match stage {
         Stage::Window(config) => Some(config),
         _ => None,
     })
@@ -156,6 +168,19 @@ fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
         let n_voxels = cohort.grid.iter().product();
         let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
         model.encoder.get().spec(input).map_err(Error::Encoder)?;
+    }
+    Ok(())
+}
+
+/// A corpus has texts beside those that are held out.
+fn something_is_learned(spec: &Spec, source: &SourcePlan) -> Result<()> {
+    if let SourcePlan::Corpus { texts, .. } = source
+        && let [Stage::Pretrain(config)] = spec.stages()
+        && config.held_out >= texts.len()
+    {
+        let expected = format!("less than the {} of the corpus", counted(texts.len(), "text"));
+        let found = config.held_out.to_string();
+        return Err(Error::Setting { stage: "pretrain", field: "held_out", found, expected });
     }
     Ok(())
 }

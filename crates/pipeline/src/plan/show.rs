@@ -1,6 +1,7 @@
 //! A plan in words, for `check`.
 use std::{collections::BTreeSet, fmt};
 
+use report::counted;
 use scan::Split;
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ impl Plan {
     }
 
     fn stage_names(&self) -> Vec<&'static str> {
-        self.spec().stages.iter().map(crate::stage::Stage::name).collect()
+        self.spec().stages().iter().map(crate::stage::Stage::name).collect()
     }
 }
 
@@ -78,10 +79,10 @@ impl fmt::Display for Plan {
                 writeln!(f, "cohort    {}", files::shown(&cohort.table))?;
                 writeln!(
                     f,
-                    "          {} windows, {} scans, {} subjects; grid {x}×{y}×{z}, TR {} s",
-                    cohort.rows.len(),
-                    cohort.scans.len(),
-                    cohort.n_subjects(),
+                    "          {}, {}, {}; grid {x}×{y}×{z}, TR {} s",
+                    counted(cohort.rows.len(), "window"),
+                    counted(cohort.scans.len(), "scan"),
+                    counted(cohort.n_subjects(), "subject"),
                     cohort.t_r_s,
                 )?;
                 writeln!(
@@ -91,7 +92,7 @@ impl fmt::Display for Plan {
                 )?;
             }
             SourcePlan::Corpus { path, texts, .. } => {
-                writeln!(f, "corpus    {}, {} texts", files::shown(path), texts.len())?;
+                writeln!(f, "corpus    {}, {}", files::shown(path), counted(texts.len(), "text"))?;
             }
         }
         if let Some(lm) = &self.lm {
@@ -104,7 +105,8 @@ impl fmt::Display for Plan {
             if matches!(self.source, SourcePlan::Cohort(_)) {
                 let [train, choose, test] =
                     [Split::Train, Split::Choose, Split::Test].map(|split| run.count(split));
-                write!(f, "; {train} windows to train on, {choose} to choose, {test} to test")?;
+                let train = counted(train, "window");
+                write!(f, "; {train} to train on, {choose} to choose, {test} to test")?;
             }
             writeln!(f)?;
         }

@@ -3,41 +3,37 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{CohortSpec, LmSpec, Spec};
-use crate::{Error, Result, files, overrides::Override, plan::RunPlan, yaml};
+use super::{CohortSpec, LmSpec, Spec, source::Source};
+use crate::{Error, Result, files, plan::RunPlan, yaml};
 
 /// A pipeline file as read, components written out.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What it says.
     pub spec: Spec,
-    /// The file.
-    pub path: PathBuf,
+    source: Source,
 }
 
 impl Loaded {
     /// Reads `path` and applies `sets`, each `KEY.KEY=VALUE`.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
-        let sets = sets.iter().map(|set| Override::parse(set)).collect::<Result<Vec<_>>>()?;
-        let path = files::join(path, Path::new(""));
-        let text = files::read_text(&path)?;
-        let dir = folder_of(&path);
-        let spec: Spec = if sets.is_empty() {
-            yaml::parse(&path, &text)?
-        } else {
-            with_overrides(&path, &text, dir, &sets)?
-        };
-        let spec = inline(spec, dir)?;
+        let source = Source::read(path, sets)?;
+        let spec = typed(&source)?;
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if spec.name.is_empty() || !spec.name.chars().all(fits) {
-            return Err(Error::Name { name: spec.name });
+            return Err(source.place(Error::Name { name: spec.name }));
         }
-        Ok(Self { spec, path })
+        Ok(Self { spec, source })
+    }
+
+    /// `error` where the key it is about was written.
+    pub(crate) fn place(&self, error: Error) -> Error {
+        self.source.place(error)
     }
 
     /// A path of the file, as seen from here.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        files::join(folder_of(&self.path), path)
+        files::join(self.source.dir(), path)
     }
 
     /// One run of the spec as YAML that says the same from inside `run_dir`.
@@ -70,26 +66,23 @@ impl Loaded {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
-}
-
 /// The file's own mistakes are shown in the file; those of a `--set` name the `--set`.
-fn with_overrides(path: &Path, text: &str, dir: &Path, sets: &[Override]) -> Result<Spec> {
+fn typed(source: &Source) -> Result<Spec> {
+    let Source { path, text, sets } = source;
+    let as_written = || inline(yaml::parse(path, text)?, source.dir());
+    if sets.is_empty() {
+        return as_written();
+    }
     let mut tree: Value = yaml::parse(path, text)?;
-    let as_written = yaml::parse::<Spec>(path, text);
     let mut applied = Vec::new();
     for set in sets {
-        set.apply(&mut tree, dir)?;
-        applied.push(typed(&tree));
+        set.apply(&mut tree, source.dir())?;
+        applied.push(typed_tree(&tree));
     }
-    match applied.last() {
-        Some(Ok(spec)) => return Ok(spec.clone()),
-        _ => as_written?,
-    };
+    if let Some(Ok(spec)) = applied.last() {
+        return inline(spec.clone(), source.dir());
+    }
+    as_written()?;
     let first_wrong = applied.into_iter().zip(sets).find_map(|(result, set)| {
         let problem = result.err()?.message;
         Some(Error::Override { set: set.text().to_owned(), problem })
@@ -97,7 +90,7 @@ fn with_overrides(path: &Path, text: &str, dir: &Path, sets: &[Override]) -> Res
     Err(first_wrong.expect("the last of them was wrong"))
 }
 
-fn typed(tree: &Value) -> Result<Spec, yaml::YamlError> {
+fn typed_tree(tree: &Value) -> Result<Spec, yaml::YamlError> {
     let text = serde_yaml::to_string(tree).expect("what was parsed can be written");
     yaml::parse(Path::new("--set"), &text)
 }
@@ -107,6 +100,7 @@ fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
         pairs.slots = pairs.slots.clone().inline(dir)?;
     }
     spec.model = spec.model.map(|model| model.inline(dir)).transpose()?;
+    spec.stages = spec.stages.inline(dir)?;
     Ok(spec)
 }
 
@@ -118,9 +112,9 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
     }
 
-    /// The quickstart with one thing changed, in a folder from which its paths still lead home.
+    /// The short quickstart with one thing changed, in a folder from which its paths still lead home.
     fn changed(from: &str, to: &str) -> (tempfile::TempDir, Result<Loaded>) {
-        let text = std::fs::read_to_string(repository("pipelines/quickstart.yaml")).unwrap();
+        let text = std::fs::read_to_string(repository("pipelines/quickstart-short.yaml")).unwrap();
         assert!(text.contains(from), "{from}");
         let dir = tempfile::tempdir_in(repository("pipelines")).unwrap();
         let path = dir.path().join("p.yaml");
@@ -211,6 +205,6 @@ mod tests {
         assert_eq!(used.seed, 3);
         let CohortSpec::Pairs(pairs) = &used.cohort else { panic!("{used:?}") };
         assert_eq!(pairs.table, Path::new("../../fixtures/haxby2001/pairs.csv"));
-        assert_eq!(Spec { seed: 1, ..used.clone() }.stages, loaded.spec.stages);
+        assert_eq!(used.stages(), loaded.spec.stages());
     }
 }

@@ -3,6 +3,7 @@ mod cohort;
 mod load;
 mod model;
 mod repeat;
+mod source;
 
 pub use cohort::{CohortSpec, CorpusSpec, PairsSpec};
 pub use load::Loaded;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::Stage;
+use crate::{component::Component, stage::Stage};
 
 /// A pipeline: a cohort, a model, and what is done with them. Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,12 +31,24 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelSpec>,
     /// What is done, in order; each stage takes what the one before it gives.
-    pub stages: Vec<Stage>,
+    pub stages: Component<Strategy>,
     /// The same run again with other seeds or other splits, each in a folder of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<RepeatSpec>,
     /// Folder of run directories and of the cache.
     pub outputs: PathBuf,
+}
+
+/// The stages of a pipeline with all their settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Strategy(pub Vec<Stage>);
+
+impl Spec {
+    /// The stages, once components are inlined.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages.get().0
+    }
 }
 
 /// The JSON Schema of a pipeline file, for editors.

@@ -6,7 +6,7 @@ use flamingo::{Compat, FlamingoConfig, GatesConfig, ResamplerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, component::Component};
+use crate::{Error, Result, component::Component};
 
 /// Encoder, resampler and gates are trained; the language model stays as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +49,26 @@ impl ModelSpec {
             resampler: self.resampler.get().clone(),
             gates: self.gates.get().clone(),
             compat: self.compat,
+        }
+    }
+
+    /// Refuses sizes of nothing.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (resampler, gates) = (self.resampler.get(), self.gates.get());
+        let sizes = [
+            ("resampler.n_latents", resampler.n_latents),
+            ("resampler.depth", resampler.depth),
+            ("resampler.n_heads", resampler.n_heads),
+            ("resampler.head_dim", resampler.head_dim),
+            ("resampler.ff_mult", resampler.ff_mult),
+            ("gates.every", gates.every),
+            ("gates.n_heads", gates.n_heads),
+            ("gates.head_dim", gates.head_dim),
+            ("gates.ff_mult", gates.ff_mult),
+        ];
+        match sizes.into_iter().find(|(_, size)| *size == 0) {
+            None => Ok(()),
+            Some((key, _)) => Err(Error::Size { key: format!("model.{key}") }),
         }
     }
 

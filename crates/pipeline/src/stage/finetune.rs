@@ -9,9 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 
-use super::{Artifact, work::Work};
+use super::{
+    Artifact,
+    settings::{BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings},
+    work::Work,
+};
 use crate::{
-    Error, Result,
+    Result,
     event::{Control, Event},
     files,
     package::Preprocessing,
@@ -50,32 +54,38 @@ impl Work for FitConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let refuse = |field, found: String, expected: &str| {
-            let expected = expected.to_owned();
-            Err(Error::Setting { stage: "finetune", field, found, expected })
-        };
-        let counts = [
-            ("steps", self.steps),
-            ("batch_size", self.batch_size),
-            ("validate_every", self.validate_every),
+        let settings = Settings(self.name());
+        settings.at_least(
+            1,
+            &[
+                ("steps", self.steps),
+                ("batch_size", self.batch_size),
+                ("validate_every", self.validate_every),
+                ("checkpoint_every", self.checkpoint_every),
+            ],
+        )?;
+        let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
+        settings.numbers(POSITIVE, &positive)?;
+        settings.numbers(
+            NOT_NEGATIVE,
+            &[
+                ("weight_decay", self.weight_decay),
+                ("gates_lr_scale", self.gates_lr_scale),
+                ("slot_weight", self.slot_weight),
+            ],
+        )?;
+        let shares = [
+            ("final_lr", self.final_lr),
+            ("augment.class_averaging", self.augment.class_averaging),
         ];
-        for (field, found) in counts {
-            if found == 0 {
-                return refuse(field, found.to_string(), "at least 1");
-            }
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return refuse("learning_rate", self.learning_rate.to_string(), "a positive number");
-        }
-        let dropout = self.augment.voxel_dropout;
-        if !(0.0..1.0).contains(&dropout) {
-            return refuse("augment.voxel_dropout", dropout.to_string(), "0 or more, below 1");
-        }
-        let averaging = self.augment.class_averaging;
-        if !(0.0..=1.0).contains(&averaging) {
-            return refuse("augment.class_averaging", averaging.to_string(), "0 to 1");
-        }
-        Ok(())
+        settings.numbers(SHARE, &shares)?;
+        let below_one =
+            [("augment.voxel_dropout", self.augment.voxel_dropout), ("averaging", self.averaging)];
+        settings.numbers(BELOW_ONE, &below_one)?;
+        self.auxiliary.as_ref().map_or(Ok(()), |auxiliary| {
+            settings.at_least(1, &[("auxiliary.batch_size", auxiliary.batch_size)])?;
+            settings.numbers(NOT_NEGATIVE, &[("auxiliary.weight", auxiliary.weight)])
+        })
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

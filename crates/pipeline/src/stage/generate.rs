@@ -6,9 +6,9 @@ use scan::Split;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Artifact, work::Work};
+use super::{Artifact, settings::Settings, work::Work};
 use crate::{
-    Error, Result,
+    Result,
     event::Control,
     files,
     readout::{self, Answer, Query},
@@ -38,13 +38,7 @@ impl Work for GenerateConfig {
 
     fn check(&self) -> Result<()> {
         let counts = [("max_new_tokens", self.max_new_tokens), ("batch_size", self.batch_size)];
-        match counts.into_iter().find(|(_, found)| *found == 0) {
-            None => Ok(()),
-            Some((field, found)) => {
-                let (found, expected) = (found.to_string(), "at least 1".to_owned());
-                Err(Error::Setting { stage: "generate", field, found, expected })
-            }
-        }
+        Settings(self.name()).at_least(1, &counts)
     }
 
     fn inputs(&self, _: &State<'_>) -> Value {

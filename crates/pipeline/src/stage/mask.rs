@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
+    settings::{NOT_NEGATIVE, Settings},
     work::{Work, each_scan, load_failures},
 };
 use crate::{Error, Result, arrays, event::Control, files, plan::ScanPlan, state::State};
@@ -22,6 +23,10 @@ impl Work for VoxelMaskConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Scans, Artifact::Series)
+    }
+
+    fn check(&self) -> Result<()> {
+        Settings(self.name()).numbers(NOT_NEGATIVE, &[("above_mean", self.above_mean)])
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

@@ -6,6 +6,7 @@ mod generate;
 mod mask;
 mod pretrain;
 mod render;
+mod settings;
 mod whiten;
 mod window;
 pub(crate) mod work;
@@ -125,11 +126,11 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
         let (takes, gives) = stage.work().signature();
-        let stage = stage.name();
+        let (at, stage) = (idx, stage.name());
         if names[..idx].contains(&stage) {
-            return Err(Error::StageTwice { stage });
+            return Err(Error::StageTwice { at, stage });
         }
-        if have == takes { Ok(gives) } else { Err(Error::Chain { stage, takes, have }) }
+        if have == takes { Ok(gives) } else { Err(Error::Chain { at, stage, takes, have }) }
     })?;
     Ok(())
 }

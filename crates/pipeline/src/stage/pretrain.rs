@@ -4,7 +4,11 @@ use std::{ops::ControlFlow, path::Path};
 use serde_json::{Value, json};
 use train::PretrainConfig;
 
-use super::{Artifact, work::Work};
+use super::{
+    Artifact,
+    settings::{NOT_NEGATIVE, POSITIVE, SHARE, Settings},
+    work::Work,
+};
 use crate::{
     Result,
     event::{Control, Event},
@@ -26,6 +30,29 @@ impl Work for PretrainConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Texts, Artifact::LanguageModel)
+    }
+
+    fn check(&self) -> Result<()> {
+        let settings = Settings(self.name());
+        settings.at_least(
+            1,
+            &[
+                ("vocab_size", self.vocab_size),
+                ("dim", self.dim),
+                ("n_layers", self.n_layers),
+                ("n_heads", self.n_heads),
+                ("hidden_dim", self.hidden_dim),
+                ("n_positions", self.n_positions),
+                ("steps", self.steps),
+                ("batch_size", self.batch_size),
+                ("held_out", self.held_out),
+                ("validate_every", self.validate_every),
+            ],
+        )?;
+        let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
+        settings.numbers(POSITIVE, &positive)?;
+        settings.numbers(NOT_NEGATIVE, &[("weight_decay", self.weight_decay)])?;
+        settings.numbers(SHARE, &[("final_lr", self.final_lr)])
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

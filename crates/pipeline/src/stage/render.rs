@@ -154,7 +154,7 @@ fn methods(state: &State<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
         ("Seed".to_owned(), evaluation.seed.to_string()),
         ("Version".to_owned(), format!("neuroflamingo {}", env!("CARGO_PKG_VERSION"))),
     ];
-    for stage in &state.plan.spec().stages {
+    for stage in state.plan.spec().stages() {
         let settings = serde_json::to_value(stage).unwrap_or_default();
         methods.push((format!("Stage {}", stage.name()), settings[stage.name()].to_string()));
     }

@@ -1,11 +1,12 @@
 //! `whiten`: make the noise of the windows white, as learned from the training windows.
 use std::{path::Path, sync::Arc};
 
-use scan::{Split, WhitenConfig};
+use scan::{Shrinkage, Split, WhitenConfig};
 use serde_json::{Value, json};
 
 use super::{
     Artifact,
+    settings::{SHARE, Settings},
     window::{read_windows, write_windows},
     work::Work,
 };
@@ -25,6 +26,15 @@ impl Work for WhitenConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Windows, Artifact::Windows)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.shrinkage {
+            Shrinkage::LedoitWolf => Ok(()),
+            Shrinkage::Fixed(share) => {
+                Settings(self.name()).numbers(SHARE, &[("shrinkage.fixed", share)])
+            }
+        }
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
+    settings::Settings,
     work::{Work, each_scan, load_failures},
 };
 use crate::{Result, arrays, event::Control, state::State};
@@ -22,6 +23,10 @@ impl Work for WindowConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Series, Artifact::Windows)
+    }
+
+    fn check(&self) -> Result<()> {
+        Settings(self.name()).at_least(1, &[("n_frames", self.n_frames)])
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

@@ -5,6 +5,8 @@ use std::{collections::HashMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted;
+
 /// Fewer members than this say too little about their spread.
 const MIN_MEMBERS: usize = 8;
 
@@ -51,15 +53,9 @@ impl UnitCounts {
 
 impl fmt::Display for UnitCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
         let Self { windows, runs, subjects } = *self;
-        write!(
-            f,
-            "n={windows} window{}, {runs} run{}, {subjects} subject{}",
-            plural(windows),
-            plural(runs),
-            plural(subjects)
-        )
+        let counts = [(windows, "window"), (runs, "run"), (subjects, "subject")];
+        write!(f, "n={}", counts.map(|(n, noun)| counted(n, noun)).join(", "))
     }
 }
 

@@ -133,7 +133,7 @@ fn cross_values(
 
 /// As the reports themselves were generated.
 fn generation<'a>(state: &State<'a>) -> &'a GenerateConfig {
-    let mut stages = state.plan.spec().stages.iter();
+    let mut stages = state.plan.spec().stages().iter();
     let found = stages.find_map(|stage| match stage {
         Stage::Generate(config) => Some(config),
         _ => None,

@@ -13,8 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Artifact, finetune::Fit, work::Work};
-use crate::{Error, Result, event::Control, files, state::State};
+use super::{
+    Artifact,
+    finetune::Fit,
+    settings::{POSITIVE, Settings},
+    work::Work,
+};
+use crate::{Result, event::Control, files, state::State};
 
 /// How much is resampled, and the linear baselines' strength.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -108,23 +113,12 @@ impl Work for EvaluateConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let least = [
-            ("bootstrap", self.bootstrap, Bootstrap::MIN_DRAWS),
-            ("permutations", self.permutations, EvidenceConfig::MIN_PERMUTATIONS),
-            ("shuffles", self.shuffles, 1),
-            ("batch_size", self.batch_size, 1),
-        ];
-        for (field, found, least) in least {
-            if found < least {
-                let (found, expected) = (found.to_string(), format!("at least {least}"));
-                return Err(Error::Setting { stage: "evaluate", field, found, expected });
-            }
-        }
-        if !(self.logistic_c.is_finite() && self.logistic_c > 0.0) {
-            let (found, expected) = (self.logistic_c.to_string(), "a positive number".to_owned());
-            return Err(Error::Setting { stage: "evaluate", field: "logistic_c", found, expected });
-        }
-        Ok(())
+        let settings = Settings(self.name());
+        settings.at_least(Bootstrap::MIN_DRAWS, &[("bootstrap", self.bootstrap)])?;
+        let permutations = [("permutations", self.permutations)];
+        settings.at_least(EvidenceConfig::MIN_PERMUTATIONS, &permutations)?;
+        settings.at_least(1, &[("shuffles", self.shuffles), ("batch_size", self.batch_size)])?;
+        settings.numbers(POSITIVE, &[("logistic_c", self.logistic_c)])
     }
 
     fn inputs(&self, _: &State<'_>) -> Value {

@@ -1,10 +1,16 @@
 //! Strict reading of our own YAML: every complaint names file, line and column and shows the place.
+mod outline;
+mod words;
+
+pub(crate) use outline::{Outline, Place};
+
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
 use serde::de::DeserializeOwned;
+use words::{edit_distance, in_our_words};
 
 /// A place in a YAML file and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +43,18 @@ impl fmt::Display for YamlError {
 }
 
 impl YamlError {
+    /// `message` about a place of `text`, which came from `path`.
+    pub(crate) fn at(path: &Path, text: &str, place: Place, message: String) -> Self {
+        let Place { line, column } = place;
+        let source_line = text.lines().nth(line - 1).unwrap_or_default().to_owned();
+        Self { path: path.to_owned(), line, column, message, source_line }
+    }
+
     /// The closest of the expected names, where a name was not one of them.
     pub fn hint(&self) -> Option<String> {
+        if !self.message.starts_with("unknown ") {
+            return None;
+        }
         let (_, expected) = self.message.split_once(", expected ")?;
         let found = token_at(&self.source_line, self.column);
         let names = expected.trim_start_matches("one of ").split([',', ' ']);
@@ -55,36 +71,25 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Y
 }
 
 fn locate(path: &Path, text: &str, error: &serde_yaml::Error) -> YamlError {
-    let place = error.location();
-    let line = place.map_or(1, |at| at.line() as usize).max(1);
-    let column = place.map_or(1, |at| at.column() as usize).max(1);
-    let source_line = text.lines().nth(line - 1).unwrap_or_default().to_owned();
-    let plain = error.without_snippet().to_string();
-    let plain = plain.rsplit_once(" at line ").map_or(plain.as_str(), |(message, _)| message);
-    let message = in_our_words(plain, token_at(&source_line, column));
-    YamlError { path: path.to_owned(), line, column, message, source_line }
-}
-
-/// The parser's sentence without its programming interface, and with the word that was found.
-fn in_our_words(message: &str, found: &str) -> String {
-    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
-        let key = rest.split_once(',').map_or(rest, |(key, _)| key);
-        return format!("key `{key}` appears twice in this block");
+    let place = error.location().map_or(Place { line: 1, column: 1 }, Place::of);
+    let error = error.without_snippet();
+    if let serde_yaml::Error::SerdeMissingField { field, .. } = error
+        && let Some(outline) = Outline::read(text)
+        && let Some(block) = outline.block_at(place)
+    {
+        let name = block.name.map_or("this block".to_owned(), |name| format!("`{name}`"));
+        let beside = match block.keys.as_slice() {
+            [] => String::new(),
+            keys => format!(", expected beside {}", keys.join(", ")),
+        };
+        let message = format!("missing field `{field}` in {name}{beside}");
+        return YamlError::at(path, text, block.place, message);
     }
-    let expected = match message {
-        "invalid u64" | "invalid u32" | "invalid usize" => "a whole number, not negative",
-        "invalid i64" | "invalid i32" => "a whole number",
-        "invalid f64" | "invalid f32" | "invalid floating point" => "a number",
-        "invalid bool" | "invalid boolean" => "true or false",
-        "expected sequence start" => "a list",
-        "expected mapping start" => "a block of keys",
-        "expected string scalar" => "text",
-        "expected end of mapping after enum variant value" => {
-            return "only one choice may be made here, found a second key".to_owned();
-        }
-        other => return other.to_owned(),
-    };
-    format!("expected {expected}, found `{found}`")
+    let mut found = YamlError::at(path, text, place, String::new());
+    let plain = error.to_string();
+    let plain = plain.rsplit_once(" at line ").map_or(plain.as_str(), |(message, _)| message);
+    found.message = in_our_words(plain, token_at(&found.source_line, found.column));
+    found
 }
 
 /// The word that starts at `column`.
@@ -95,23 +100,10 @@ fn token_at(line: &str, column: usize) -> &str {
     rest[..end].trim_end()
 }
 
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use serde::Deserialize;
 
     use super::*;
@@ -159,9 +151,31 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_named() {
-        let error = refused("shift_s: 5.0\n");
-        assert_eq!(error.message, "missing field `n_frames`");
-        assert_eq!(error.hint(), None);
+        let error = refused("# a comment\nshift_s: 5.0\n");
+        assert_eq!(
+            error.message,
+            "missing field `n_frames` in this block, expected beside shift_s"
+        );
+        assert_eq!((error.line, error.column, error.hint()), (2, 1, None));
+    }
+
+    #[test]
+    fn the_block_that_lacks_a_field_is_underlined() {
+        let refused = |text: &str| {
+            let parsed = parse::<HashMap<String, Window>>(Path::new("a.yaml"), text);
+            parsed.unwrap_err()
+        };
+        let error = refused("first:\n  shift_s: 5.0\nlast: { shift_s: 1.0, n_frames: 2 }\n");
+        assert_eq!(
+            error.to_string(),
+            "a.yaml:1:1: missing field `n_frames` in `first`, expected beside shift_s\n  \
+             |\n1 | first:\n  | ^^^^^"
+        );
+        let error = refused("first: { shift_s: 1.0, n_frames: 2 }\nlast: {}\n");
+        assert_eq!(
+            (error.line, error.column, error.message.as_str()),
+            (2, 1, "missing field `shift_s` in `last`")
+        );
     }
 
     #[test]

@@ -1,0 +1,59 @@
+//! Settings that could only fail later, or never do anything.
+use crate::{Error, Result};
+
+/// The settings of the stage of this name.
+pub(super) struct Settings(pub(super) &'static str);
+
+/// What is expected of a number, in words and as a rule; none holds for NaN.
+pub(super) type Rule = (&'static str, fn(f64) -> bool);
+
+pub(super) const POSITIVE: Rule = ("a positive number", |x| x.is_finite() && x > 0.0);
+pub(super) const NOT_NEGATIVE: Rule = ("0 or more", |x| x.is_finite() && x >= 0.0);
+pub(super) const SHARE: Rule = ("0 to 1", |x| (0.0..=1.0).contains(&x));
+pub(super) const BELOW_ONE: Rule = ("0 or more, below 1", |x| (0.0..1.0).contains(&x));
+
+impl Settings {
+    pub(super) fn at_least(&self, least: usize, counts: &[(&'static str, usize)]) -> Result<()> {
+        match counts.iter().find(|(_, found)| *found < least) {
+            None => Ok(()),
+            Some((field, found)) => self.refuse(field, found, &format!("at least {least}")),
+        }
+    }
+
+    pub(super) fn numbers(&self, rule: Rule, numbers: &[(&'static str, f64)]) -> Result<()> {
+        let (expected, holds) = rule;
+        match numbers.iter().find(|(_, found)| !holds(*found)) {
+            None => Ok(()),
+            Some((field, found)) => self.refuse(field, found, expected),
+        }
+    }
+
+    fn refuse(&self, field: &'static str, found: &dyn ToString, expected: &str) -> Result<()> {
+        let (found, expected) = (found.to_string(), expected.to_owned());
+        Err(Error::Setting { stage: self.0, field, found, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_wrong_setting_is_told() {
+        let settings = Settings("fit");
+        let said = settings.at_least(1, &[("a", 1), ("b", 0), ("c", 0)]).unwrap_err().to_string();
+        assert_eq!(said, "stages.fit.b is 0, expected at least 1");
+        let said = settings.numbers(SHARE, &[("a", 1.0), ("b", 1.5)]).unwrap_err().to_string();
+        assert_eq!(said, "stages.fit.b is 1.5, expected 0 to 1");
+        assert!(settings.at_least(1, &[("a", 1)]).is_ok());
+    }
+
+    #[test]
+    fn a_nan_is_no_setting() {
+        for rule in [POSITIVE, NOT_NEGATIVE, SHARE, BELOW_ONE] {
+            assert!(Settings("fit").numbers(rule, &[("a", f64::NAN)]).is_err());
+            assert!(Settings("fit").numbers(rule, &[("a", -1.0)]).is_err());
+            assert!(Settings("fit").numbers(rule, &[("a", 0.5)]).is_ok());
+        }
+    }
+}
