@@ -5,6 +5,7 @@
 //! one file in `configs/`, one parity case.
 
 mod error;
+mod image;
 mod media;
 mod registry;
 mod spec;
@@ -14,6 +15,7 @@ mod voxel_frames;
 use candle_core::{Result as CandleResult, Tensor};
 
 pub use error::{Error, Result};
+pub use image::{ClipPreprocess, Order, Photo};
 pub use media::MediaEncoder;
 pub use registry::EncoderConfig;
 pub use spec::{EncoderSpec, InputShape, InputSpace};
