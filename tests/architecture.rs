@@ -29,6 +29,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("tracing-subscriber", &["cli"]),
     ("nifti", &["scan"]),
+    ("png", &["encoder"]),
     ("polars", &["tables"]),
     // the pipeline files, and the manifest of a model package
     ("serde-saphyr", &["flamingo", "pipeline"]),

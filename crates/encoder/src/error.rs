@@ -1,4 +1,6 @@
-//! Why an encoder cannot be built.
+//! Why an encoder cannot be built, or not be fed.
+
+use std::{io, path::PathBuf};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,34 @@ pub enum Error {
         encoder: &'static str,
         /// What was found and expected.
         reason: String,
+    },
+    /// An image file that cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file that holds no image, a damaged one, or one of a kind that is not read.
+    #[error("{}: {problem}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
+    },
+    /// Pixels that do not fill their image.
+    #[error(
+        "an RGB image of {width} x {height} pixels has {n_bytes} bytes, expected 3 a pixel and at least one"
+    )]
+    Pixels {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Bytes found.
+        n_bytes: usize,
     },
 }
 

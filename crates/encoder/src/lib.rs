@@ -6,6 +6,7 @@
 
 pub mod clip;
 mod error;
+mod image;
 mod media;
 mod registry;
 mod spec;
@@ -16,6 +17,7 @@ use candle_core::{Result as CandleResult, Tensor};
 
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use error::{Error, Result};
+pub use image::{ClipPreprocess, Order, Photo};
 pub use media::MediaEncoder;
 pub use registry::EncoderConfig;
 pub use spec::{EncoderSpec, InputShape, InputSpace};

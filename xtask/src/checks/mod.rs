@@ -1,5 +1,6 @@
 //! Our numbers beside recorded ones, case by case.
 
+mod clip_images;
 mod flamingo;
 mod outcome;
 
@@ -59,6 +60,7 @@ fn case(family: Family, folder: &Path) -> Option<Vec<Outcome>> {
     match family {
         Family::Parity if folder.join("case.json").is_file() => Some(vec![parity(folder, name)]),
         Family::Parity => None,
+        Family::Oracles if clip_images::is_family(folder) => Some(clip_images::oracles(folder)),
         Family::Oracles if folder.join("expected.json").is_file() => {
             Some(vec![Outcome::broken(name, "a family of cases that nothing here knows")])
         }
@@ -75,6 +77,7 @@ fn parity(folder: &Path, name: &str) -> Outcome {
     };
     match case["kind"].as_str() {
         None if case.get("spec").is_some() => flamingo::run(folder),
+        None if case.get("transform").is_some() => clip_images::parity(folder, name),
         _ => Outcome::broken(name, "a kind of case that nothing here knows"),
     }
 }
