@@ -1,4 +1,4 @@
-//! `generate`: a free-running greedy report for every test window.
+//! `generate`: a free-running report for every test window.
 use std::path::Path;
 
 use flamingo::{GenerateConfig, Model};
@@ -37,13 +37,18 @@ impl Work for GenerateConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let counts = [("max_new_tokens", self.max_new_tokens), ("batch_size", self.batch_size)];
-        match counts.into_iter().find(|(_, found)| *found == 0) {
-            None => Ok(()),
-            Some((field, found)) => {
-                let (found, expected) = (found.to_string(), "at least 1".to_owned());
-                Err(Error::Setting { stage: "generate", field, found, expected })
+        let setting = |field, found, expected| {
+            Err(Error::Setting { stage: "generate", field, found, expected })
+        };
+        if self.n_texts() > 1 {
+            let (found, expected) = (self.n_texts().to_string(), "1: a window has one report");
+            return setting("num_return_sequences", found, expected.to_owned());
+        }
+        match GenerateConfig::check(self) {
+            Err(flamingo::Error::Setting { field, found, expected }) => {
+                setting(field, found, expected)
             }
+            other => Ok(other?),
         }
     }
 
