@@ -30,7 +30,8 @@ pub enum Compat {
     None,
     /// OpenFlamingo 2.0.1: without `only_attend_immediate_media`, text before the first image looks
     /// at every image, also at those after it; a written `<image>` turns the attention of the whole
-    /// batch to the first image or to none.
+    /// batch to the first image or to none, and nothing forbids to write it; the length of a beam
+    /// counts its prompt's padding; cached likelihoods see the padding.
     OpenFlamingo,
 }
 

@@ -64,6 +64,27 @@ pub enum Error {
         /// The model's limit.
         limit: usize,
     },
+    /// Rows of ids, or their padding flags, that do not make a rectangle.
+    #[error("the {rows} rows of a batch and their padding must all have {n_tokens} tokens")]
+    Ragged {
+        /// Rows of ids.
+        rows: usize,
+        /// Tokens in the first row.
+        n_tokens: usize,
+    },
+    /// A prompt of no tokens, or one that is not padded on the left.
+    #[error("a prompt has no last token to continue from")]
+    NoLastToken,
+    /// A setting of the generation that contradicts itself or another.
+    #[error("`{field}` is {found}, expected {expected}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
     /// An encoder that does not fit.
     #[error(transparent)]
     Encoder(#[from] encoder::Error),

@@ -51,6 +51,11 @@ impl MediaKeys {
     pub(crate) fn first(&self, n: usize) -> Result<Self> {
         Ok(Self { k: self.k.narrow(0, 0, n)?, v: self.v.narrow(0, 0, n)? })
     }
+
+    /// Those of a batch made of these rows `(n_rows)` of the present one.
+    pub(crate) fn select(&self, rows: &Tensor) -> Result<Self> {
+        Ok(Self { k: self.k.index_select(rows, 0)?, v: self.v.index_select(rows, 0)? })
+    }
 }
 
 /// One gated block. See the module's documentation.

@@ -15,13 +15,17 @@ mod model;
 mod package;
 mod prompt;
 mod resampler;
+#[cfg(test)]
+mod tiny;
 
 pub use config::{Compat, FlamingoConfig};
 pub use error::{Error, Result};
 pub use flamingo::{After, Flamingo, MediaView, TextView};
 pub use gated::{GatedBlock, GatesConfig};
-pub use generate::{GenerateConfig, Generated, Request};
-pub use likelihood::{LogLikelihood, Scored};
+pub use generate::{
+    Choice, Chosen, Decoding, Forced, GenerateConfig, Generated, Listener, Request, Sequence,
+};
+pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{Manifest, Part};
 pub use model::{GateOpening, Medium, Model};
 pub use package::{LM_FILES, NewPackage, PackageInfo, TensorCount, inspect, verify, write};

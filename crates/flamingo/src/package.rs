@@ -239,7 +239,7 @@ pub fn verify(folder: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::flamingo::tests::config;
     use crate::{Flamingo, GenerateConfig, Request, Scored, Vocabulary};
@@ -250,7 +250,7 @@ mod tests {
     const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 5 };
 
     /// A package with random weights and open gates.
-    fn package() -> tempfile::TempDir {
+    pub(crate) fn package() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let source = root.path().join("source");
         fs::create_dir(&source).unwrap();
@@ -286,21 +286,22 @@ mod tests {
         root
     }
 
-    fn medium(seed: u64) -> Arc<crate::Medium> {
+    pub(crate) fn medium(seed: u64) -> Arc<crate::Medium> {
         let values = nn::seeded::normal(seed, "window", 20, 0., 1.);
         let values = values.into_iter().map(|v| v as f32).collect();
         Arc::new(ndarray::ArrayD::from_shape_vec(vec![4, 5], values).unwrap())
     }
 
-    fn request(prompt: &str, seeds: &[u64]) -> Request {
-        Request { prompt: prompt.into(), media: seeds.iter().map(|&seed| medium(seed)).collect() }
+    pub(crate) fn request(prompt: &str, seeds: &[u64]) -> Request {
+        let media = seeds.iter().map(|&seed| medium(seed)).collect();
+        Request { prompt: prompt.into(), media, stream: None }
     }
 
     #[test]
     fn a_batch_of_texts_equals_its_singles() -> Result<()> {
         let root = package();
         let model = Model::open(&root.path().join("model"))?;
-        let config = |batch_size| GenerateConfig { max_new_tokens: 12, batch_size };
+        let config = |batch_size| GenerateConfig::greedy(12, batch_size);
         let requests = [
             request("<image>viewing", &[1]),
             request("<image>viewing faces viewing", &[2]),
@@ -363,7 +364,7 @@ mod tests {
     fn bad_requests_are_sentences() {
         let root = package();
         let model = Model::open(&root.path().join("model")).unwrap();
-        let config = GenerateConfig { max_new_tokens: 12, batch_size: 2 };
+        let config = GenerateConfig::greedy(12, 2);
         let error = |request| model.generate(&[request], &config).unwrap_err().to_string();
         assert!(error(request("<image><image>", &[1])).contains("2 `<image>` for 1 scans"));
         assert!(error(request("a", &[1])).contains("0 `<image>` for 1 scans"));

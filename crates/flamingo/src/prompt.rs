@@ -47,15 +47,9 @@ impl Vocabulary {
         tokenizer.add_special(&special)?;
         let id = |token| tokenizer.id(token).expect("added above");
         let (end_of_chunk, image) = (id(END_OF_CHUNK), id(IMAGE));
-        let first_new = vocab_size as u32;
-        let banned = (first_new..tokenizer.vocab_size() as u32).filter(|&id| id != end_of_chunk);
-        Ok(Self {
-            end_of_chunk,
-            image,
-            n_special: tokenizer.vocab_size() - vocab_size,
-            banned: banned.collect(),
-            tokenizer,
-        })
+        let banned = tokenizer.special().into_iter().filter(|&id| id != end_of_chunk).collect();
+        let n_special = tokenizer.vocab_size() - vocab_size;
+        Ok(Self { end_of_chunk, image, n_special, banned, tokenizer })
     }
 
     /// Ids of a prompt, checked against its number of scans.
@@ -70,6 +64,7 @@ impl Vocabulary {
 }
 
 /// Rows of ids padded to one length; the padding is marked, so its id never matters.
+#[derive(Clone, Debug)]
 pub struct Prompts {
     rows: Vec<Vec<u32>>,
     real: Vec<Vec<bool>>,
@@ -77,6 +72,16 @@ pub struct Prompts {
 }
 
 impl Prompts {
+    /// Rows that are padded already; `real` marks what is not padding.
+    pub fn new(rows: Vec<Vec<u32>>, real: Vec<Vec<bool>>, image: u32) -> Result<Self> {
+        let n_tokens = rows.first().map_or(0, Vec::len);
+        let lengths = rows.iter().map(Vec::len).chain(real.iter().map(Vec::len));
+        if rows.len() != real.len() || lengths.into_iter().any(|length| length != n_tokens) {
+            return Err(Error::Ragged { rows: rows.len(), n_tokens });
+        }
+        Ok(Self { rows, real, image })
+    }
+
     /// Pads on the left, for writing on.
     pub fn left_padded(rows: Vec<Vec<u32>>, image: u32) -> Self {
         Self::padded(rows, image, true)
@@ -100,9 +105,47 @@ impl Prompts {
         Self { rows: padded, real, image }
     }
 
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Tokens in a row, padding included.
     pub fn n_tokens(&self) -> usize {
         self.rows.first().map_or(0, Vec::len)
+    }
+
+    /// What is real and what is padding, row by row.
+    pub fn real(&self) -> &[Vec<bool>] {
+        &self.real
+    }
+
+    /// A row without its padding.
+    pub fn text(&self, row: usize) -> Vec<u32> {
+        let ids = self.rows[row].iter().zip(&self.real[row]);
+        ids.filter_map(|(&id, &real)| real.then_some(id)).collect()
+    }
+
+    /// The id of `<image>`.
+    pub(crate) fn image(&self) -> u32 {
+        self.image
+    }
+
+    /// How many `<image>` each row has: which scan the text after it sees.
+    pub fn n_images(&self) -> Vec<usize> {
+        let count = |row: &Vec<u32>| row.iter().filter(|&&id| id == self.image).count();
+        self.rows.iter().map(count).collect()
+    }
+
+    /// Whether each row ends with a token to continue from.
+    pub(crate) fn check_last(&self) -> Result<()> {
+        let ends = self.real.iter().all(|real| real.last() == Some(&true));
+        if ends { Ok(()) } else { Err(Error::NoLastToken) }
     }
 
     /// The rows as one pass of a model that reads at most `limit` tokens.
@@ -118,20 +161,43 @@ impl Prompts {
         })
     }
 
-    /// Appends one token to each row and returns the pass over these tokens alone.
+    /// Appends ids to each row, padded on the right, and returns the pass over these alone.
     ///
-    /// They see the scan that their row's text ended with.
-    pub fn push(&mut self, ids: &[u32]) -> Result<TextView> {
-        for ((row, real), &id) in self.rows.iter_mut().zip(&mut self.real).zip(ids) {
-            row.push(id);
-            real.push(true);
+    /// `seen[row]` counts the `<image>` that they come after; their own count on.
+    pub fn append(&mut self, new: &[&[u32]], seen: &[usize]) -> Result<TextView> {
+        let n_new = new.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let (mut all, mut text_time) = (Vec::new(), Vec::new());
+        for (row, (ids, &seen)) in new.iter().zip(seen).enumerate() {
+            let padding = n_new - ids.len();
+            let padded = [ids, &*vec![0; padding]].concat();
+            let times = media::text_time(ids, self.image).into_iter().map(|time| time + seen);
+            text_time.push(times.chain(std::iter::repeat_n(seen, padding)).collect());
+            self.real[row].extend([vec![true; ids.len()], vec![false; padding]].concat());
+            self.rows[row].extend(&padded);
+            all.extend(padded);
         }
-        let times = self.rows.iter().map(|row| media::text_time(row, self.image));
         Ok(TextView {
-            ids: Tensor::from_slice(ids, (ids.len(), 1), &Device::Cpu)?,
-            step: Step::new(&self.real, 1)?,
-            text_time: times.map(|times| times[times.len() - 1..].to_vec()).collect(),
+            ids: Tensor::from_vec(all, (new.len(), n_new), &Device::Cpu)?,
+            step: Step::new(&self.real, n_new)?,
+            text_time,
         })
+    }
+
+    /// The rows of a batch made of these rows of the present one, in this order.
+    pub fn select(&self, rows: &[u32]) -> Self {
+        let at = |row: &u32| *row as usize;
+        Self {
+            rows: rows.iter().map(|row| self.rows[at(row)].clone()).collect(),
+            real: rows.iter().map(|row| self.real[at(row)].clone()).collect(),
+            image: self.image,
+        }
+    }
+
+    /// Forgets which tokens were padding: all that follows sees them.
+    pub(crate) fn forget_padding(&mut self) {
+        for row in &mut self.real {
+            row.fill(true);
+        }
     }
 }
 
@@ -140,18 +206,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_keeps_the_rows_and_the_pushed_token_sees_the_last_scan() -> Result<()> {
+    fn padding_keeps_the_rows_and_appended_tokens_see_the_last_scan() -> Result<()> {
         let rows = vec![vec![9, 4], vec![9, 5, 6, 9]];
         let mut prompts = Prompts::left_padded(rows.clone(), 9);
         let view = prompts.view(8)?;
         assert_eq!(view.ids.to_vec2::<u32>()?, vec![vec![0, 0, 9, 4], vec![9, 5, 6, 9]]);
         assert_eq!(view.text_time, vec![vec![0, 0, 1, 1], vec![1, 1, 1, 2]]);
-        let next = prompts.push(&[7, 7])?;
-        assert_eq!(next.text_time, vec![vec![1], vec![2]]);
-        assert_eq!(*next.step.positions, vec![2, 4]);
+        assert_eq!(prompts.n_images(), [1, 2]);
+        let next = prompts.append(&[&[7, 9], &[7]], &prompts.n_images())?;
+        assert_eq!(next.ids.to_vec2::<u32>()?, vec![vec![7, 9], vec![7, 0]]);
+        assert_eq!(next.text_time, vec![vec![1, 2], vec![2, 2]]);
+        assert_eq!(next.step.positions[..3], [2, 3, 4]);
+        assert_eq!(prompts.text(0), [9, 4, 7, 9]);
+        assert_eq!(prompts.select(&[1, 1]).text(1), [9, 5, 6, 9, 7]);
         let right = Prompts::right_padded(rows, 9).view(8)?;
         assert_eq!(right.ids.to_vec2::<u32>()?[0], vec![9, 4, 0, 0]);
         Ok(())
+    }
+
+    #[test]
+    fn rows_of_different_length_or_without_a_last_token_are_refused() {
+        let rows = vec![vec![1, 2], vec![1]];
+        let error = Prompts::new(rows, vec![vec![true; 2]; 2], 9).unwrap_err().to_string();
+        assert!(error.contains("2 tokens"), "{error}");
+        for rows in [vec![vec![], vec![1]], vec![vec![]]] {
+            let prompts = Prompts::left_padded(rows, 9);
+            assert!(matches!(prompts.check_last(), Err(Error::NoLastToken)));
+        }
     }
 
     #[test]

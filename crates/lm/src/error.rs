@@ -25,6 +25,12 @@ pub enum Error {
     /// A `tokenizer.json` that cannot be understood, or a text that it cannot encode.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// Logits that are no numbers.
+    #[error("the model's logits are not finite")]
+    NotFinite,
+    /// Rules of decoding that leave no id.
+    #[error("the rules of decoding forbid every token")]
+    NothingAllowed,
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),

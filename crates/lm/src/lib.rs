@@ -9,10 +9,11 @@ mod activation;
 mod attend;
 mod cache;
 mod config;
+pub mod decode;
 mod embedding;
 mod error;
 mod extra_rows;
-mod greedy;
+mod hugging_face;
 mod llama;
 mod mpt;
 mod names;
@@ -31,7 +32,7 @@ pub use cache::{Cache, Step};
 pub use config::LmConfig;
 pub use error::{Error, Result};
 pub use extra_rows::ExtraRows;
-pub use greedy::greedy;
+pub use hugging_face::PaddedRows;
 pub use llama::{Llama, LlamaConfig, MistralConfig};
 pub use mpt::{LogitScale, MosaicGptConfig, Mpt, MptAttentionConfig, MptConfig};
 pub use neox::{NeoX, NeoXConfig};
@@ -67,6 +68,9 @@ pub trait CausalLm: Send + Sync {
 
     /// Whether the output head is the input embedding.
     fn tied(&self) -> bool;
+
+    /// What the model's Hugging Face class makes of padding, for [`Step::as_hugging_face`].
+    fn padded_rows(&self) -> PaddedRows;
 
     /// Ids `(batch, n_tokens)` to tokens `(batch, n_tokens, embedding_dim)`: the rows of the
     /// embedding alone.

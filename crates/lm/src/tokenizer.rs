@@ -56,6 +56,15 @@ impl Tokenizer {
         self.0.add_special_tokens(tokens).map(|_| ()).map_err(failed)
     }
 
+    /// The ids of all special tokens, in ascending order.
+    pub fn special(&self) -> Vec<u32> {
+        let added = self.0.get_added_tokens_decoder().into_iter();
+        let mut ids: Vec<u32> =
+            added.filter_map(|(id, token)| token.special.then_some(id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Whether the file declares a padding token.
     pub fn has_pad(&self) -> bool {
         self.0.get_padding().is_some() || ["<pad>", "<PAD>"].iter().any(|t| self.id(t).is_some())
@@ -138,6 +147,7 @@ mod tests {
         tokenizer.add_special(&["<|endofchunk|>", "<image>"])?;
         assert_eq!(tokenizer.id("<|endofchunk|>"), Some(n));
         assert_eq!(tokenizer.id("<image>"), Some(n + 1));
+        assert_eq!(tokenizer.special(), [0, n, n + 1]);
         let encoded = tokenizer.encode("<image>faces<|endofchunk|>")?;
         assert_eq!((encoded.ids[0], *encoded.ids.last().unwrap()), (n + 1, n));
         assert_eq!(tokenizer.decode(&encoded.ids)?, "faces");

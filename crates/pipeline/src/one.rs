@@ -45,7 +45,7 @@ pub fn generate(
     let mut silent = Silent;
     let mut control = Control::new(&mut silent, &stop);
     let query = Query { prompt: prompt.clone(), medium: Some(medium) };
-    let config = GenerateConfig { max_new_tokens, batch_size: 1 };
+    let config = GenerateConfig::greedy(max_new_tokens, 1);
     let (slots, temperature) = (&preprocessing.slots, preprocessing.temperature);
     let mut answers =
         readout::answers(&model, slots, temperature, &[query], &config, "generate", &mut control)?;

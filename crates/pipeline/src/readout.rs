@@ -46,7 +46,7 @@ impl Query {
     }
 }
 
-/// Free-running greedy texts, a batch at a time.
+/// Free-running texts, a batch at a time.
 pub(crate) fn texts(
     model: &Model,
     queries: &[Query],
@@ -59,7 +59,12 @@ pub(crate) fn texts(
         control.checkpoint()?;
         let requests: Vec<Request> = batch
             .iter()
-            .map(|query| Request { prompt: query.prompt(), media: query.media() })
+            .zip(texts.len() as u64..)
+            .map(|(query, place)| Request {
+                prompt: query.prompt(),
+                media: query.media(),
+                stream: Some(place),
+            })
             .collect();
         let generated = model.generate(&requests, config)?;
         texts.extend(generated.into_iter().map(|it| (it.text.trim().to_owned(), it.stopped)));

@@ -40,6 +40,16 @@ impl MediaView {
         let keys = self.keys.iter().map(|keys| keys.as_ref().map(|keys| keys.first(n)).transpose());
         Ok(Self { keys: keys.collect::<Result<_>>()?, latents: self.latents.narrow(0, 0, n)? })
     }
+
+    /// The scans of a batch made of these texts of the present one, in this order.
+    pub fn select(&self, rows: &[u32]) -> Result<Self> {
+        let rows = Tensor::from_slice(rows, rows.len(), self.latents.device())?;
+        let keys = self.keys.iter().map(|keys| keys.as_ref().map(|k| k.select(&rows)).transpose());
+        Ok(Self {
+            keys: keys.collect::<Result<_>>()?,
+            latents: self.latents.index_select(&rows, 0)?,
+        })
+    }
 }
 
 /// A place between two blocks, as [`Flamingo::watched`] shows it.

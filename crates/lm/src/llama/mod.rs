@@ -15,7 +15,7 @@ use nn::{Builder, Linear, RmsNorm, Rotary, split_heads};
 pub use self::config::{LlamaConfig, MistralConfig};
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
-use crate::{Activation, Cache, CausalLm, Step};
+use crate::{Activation, Cache, CausalLm, PaddedRows, Step};
 
 /// A LLaMA-architecture language model. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -73,6 +73,10 @@ impl CausalLm for Llama {
 
     fn tied(&self) -> bool {
         self.config.tie_word_embeddings
+    }
+
+    fn padded_rows(&self) -> PaddedRows {
+        PaddedRows::OneMask
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -26,7 +26,7 @@ pub use self::config::{LogitScale, MosaicGptConfig, MptAttentionConfig, MptConfi
 use self::plan::Plan;
 use crate::attend::{Past, attend};
 use crate::embedding::{Embedding, Positions};
-use crate::{Cache, CausalLm, Step};
+use crate::{Cache, CausalLm, PaddedRows, Step};
 
 /// An MPT language model. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -89,6 +89,10 @@ impl CausalLm for Mpt {
 
     fn tied(&self) -> bool {
         self.plan.tied
+    }
+
+    fn padded_rows(&self) -> PaddedRows {
+        PaddedRows::All
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

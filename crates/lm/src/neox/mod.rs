@@ -17,7 +17,7 @@ use nn::{Builder, LayerNorm, Linear, Rotary};
 pub use self::config::NeoXConfig;
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
-use crate::{Activation, Cache, CausalLm, Step};
+use crate::{Activation, Cache, CausalLm, PaddedRows, Step};
 
 /// A GPT-NeoX language model. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -75,6 +75,10 @@ impl CausalLm for NeoX {
 
     fn tied(&self) -> bool {
         self.config.tie_word_embeddings
+    }
+
+    fn padded_rows(&self) -> PaddedRows {
+        PaddedRows::OneMask
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -17,7 +17,7 @@ use nn::{Builder, LayerNorm, Linear, split_heads};
 pub use self::config::OptConfig;
 use crate::attend::{Past, attend};
 use crate::embedding::{Embedding, Positions};
-use crate::{Activation, Cache, CausalLm, Step};
+use crate::{Activation, Cache, CausalLm, PaddedRows, Step};
 
 /// Added to the variance in every norm.
 const EPS: f64 = 1e-5;
@@ -100,6 +100,10 @@ impl CausalLm for Opt {
 
     fn tied(&self) -> bool {
         self.config.tie_word_embeddings
+    }
+
+    fn padded_rows(&self) -> PaddedRows {
+        PaddedRows::All
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -1,4 +1,4 @@
-//! `generate`: a free-running greedy report for every test window.
+//! `generate`: a free-running report for every test window.
 use std::path::Path;
 
 use flamingo::{GenerateConfig, Model};
@@ -37,8 +37,17 @@ impl Work for GenerateConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let counts = [("max_new_tokens", self.max_new_tokens), ("batch_size", self.batch_size)];
-        Settings(self.name()).at_least(1, &counts)
+        let settings = Settings(self.name());
+        if self.n_texts() > 1 {
+            let expected = "1: a window has one report";
+            return settings.refuse("num_return_sequences", &self.n_texts(), expected);
+        }
+        match GenerateConfig::check(self) {
+            Err(flamingo::Error::Setting { field, found, expected }) => {
+                settings.refuse(field, &found, &expected)
+            }
+            other => Ok(other?),
+        }
     }
 
     fn inputs(&self, _: &State<'_>) -> Value {

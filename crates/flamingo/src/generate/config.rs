@@ -1,0 +1,195 @@
+//! The settings of the generation, as a pipeline spells them.
+
+use lm::decode::{BeamConfig, EarlyStopping, Length, Rules, Sampling};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Choice, Decoding};
+use crate::{Compat, Error, Result, Vocabulary};
+
+/// How to write: the likeliest token each time, unless other settings say more.
+///
+/// `temperature`, `top_k` or `top_p` draw tokens at random; `num_beams` searches the likeliest text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateConfig {
+    /// A text that has not ended by then is cut.
+    pub max_new_tokens: usize,
+    /// Texts written side by side; changes the speed, not the texts.
+    pub batch_size: usize,
+    /// Divides the scores before a token is drawn; absent beside `top_k` or `top_p`: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Draws from so many of the likeliest tokens only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<usize>,
+    /// Draws from the fewest tokens that together have this probability only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Seed of the draws; absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Above 1: tokens that the prompt or the text has become less likely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f64>,
+    /// No run of so many tokens comes twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_repeat_ngram_size: Option<usize>,
+    /// A text does not end before so many tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_new_tokens: Option<usize>,
+    /// Texts that beam search follows at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_beams: Option<usize>,
+    /// Beams are ranked by log-probability over length to this power; absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_penalty: Option<f64>,
+    /// What counts as a beam's length; absent: prompt and text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<Length>,
+    /// When beam search is over; absent: as soon as no open text is better than the finished ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// Texts for each prompt, drawn or found by beams; absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_return_sequences: Option<usize>,
+}
+
+impl GenerateConfig {
+    /// The likeliest token each time.
+    pub fn greedy(max_new_tokens: usize, batch_size: usize) -> Self {
+        Self {
+            max_new_tokens,
+            batch_size,
+            temperature: None,
+            top_k: None,
+            top_p: None,
+            seed: None,
+            repetition_penalty: None,
+            no_repeat_ngram_size: None,
+            min_new_tokens: None,
+            num_beams: None,
+            length_penalty: None,
+            length: None,
+            early_stopping: None,
+            num_return_sequences: None,
+        }
+    }
+
+    fn samples(&self) -> bool {
+        self.temperature.is_some() || self.top_k.is_some() || self.top_p.is_some()
+    }
+
+    fn beams(&self) -> usize {
+        self.num_beams.unwrap_or(1)
+    }
+
+    /// Texts for each prompt.
+    pub fn n_texts(&self) -> usize {
+        self.num_return_sequences.unwrap_or(1)
+    }
+
+    /// Refuses settings that mean nothing, alone or together, naming the first.
+    pub fn check(&self) -> Result<()> {
+        self.check_numbers()?;
+        let beside = |field, found: Option<String>, expected: &str| match found {
+            Some(found) => Err(Error::Setting { field, found, expected: expected.to_owned() }),
+            None => Ok(()),
+        };
+        if self.beams() > 1 {
+            let found = self.samples().then(|| self.beams().to_string());
+            beside("num_beams", found, "1 beside `temperature`, `top_k` or `top_p`, which draw")?;
+        } else {
+            let expected = "`num_beams` above 1 beside it";
+            beside("length_penalty", self.length_penalty.map(|it| it.to_string()), expected)?;
+            beside("length", self.length.map(|it| format!("{it:?}").to_lowercase()), expected)?;
+            let early = self.early_stopping.map(|it| format!("{it:?}").to_lowercase());
+            beside("early_stopping", early, expected)?;
+        }
+        if !self.samples() {
+            let expected = "`temperature`, `top_k` or `top_p` beside it";
+            beside("seed", self.seed.map(|it| it.to_string()), expected)?;
+            let found = (self.n_texts() > self.beams()).then(|| self.n_texts().to_string());
+            let expected = format!("at most `num_beams`, which is {}", self.beams());
+            beside("num_return_sequences", found, &expected)?;
+        }
+        let found = self.min_new_tokens.filter(|&least| least > self.max_new_tokens);
+        let expected = format!("at most `max_new_tokens`, which is {}", self.max_new_tokens);
+        beside("min_new_tokens", found.map(|it| it.to_string()), &expected)
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        let counts = [
+            ("max_new_tokens", Some(self.max_new_tokens)),
+            ("batch_size", Some(self.batch_size)),
+            ("top_k", self.top_k),
+            ("no_repeat_ngram_size", self.no_repeat_ngram_size),
+            ("num_beams", self.num_beams),
+            ("num_return_sequences", self.num_return_sequences),
+        ];
+        let setting = |field, found: String, expected: &str| {
+            Err(Error::Setting { field, found, expected: expected.to_owned() })
+        };
+        if let Some((field, _)) = counts.into_iter().find(|(_, found)| *found == Some(0)) {
+            return setting(field, "0".to_owned(), "at least 1");
+        }
+        let scales =
+            [("temperature", self.temperature), ("repetition_penalty", self.repetition_penalty)];
+        for (field, found) in scales {
+            if let Some(found) = found.filter(|it| !(it.is_finite() && *it > 0.)) {
+                return setting(field, found.to_string(), "a number above 0");
+            }
+        }
+        if let Some(found) = self.top_p.filter(|it| !(*it > 0. && *it <= 1.)) {
+            return setting("top_p", found.to_string(), "above 0 and at most 1");
+        }
+        match self.length_penalty.filter(|it| !it.is_finite()) {
+            Some(found) => setting("length_penalty", found.to_string(), "a finite number"),
+            None => Ok(()),
+        }
+    }
+
+    /// The settings for prompts whose random numbers have these names.
+    pub(super) fn decoding(
+        &self,
+        vocabulary: &Vocabulary,
+        compat: Compat,
+        streams: Vec<u64>,
+    ) -> Decoding {
+        let choice = if self.samples() {
+            let sampling = Sampling {
+                temperature: self.temperature.unwrap_or(1.),
+                top_k: self.top_k,
+                top_p: self.top_p,
+                seed: self.seed.unwrap_or(0),
+            };
+            Choice::Sample { sampling, streams }
+        } else if self.beams() > 1 {
+            Choice::Beams(BeamConfig {
+                num_beams: self.beams(),
+                length_penalty: self.length_penalty.unwrap_or(1.),
+                length: self.length.unwrap_or_default(),
+                early_stopping: self.early_stopping.unwrap_or_default(),
+            })
+        } else {
+            Choice::Greedy
+        };
+        let mut banned = vocabulary.banned.clone();
+        if compat == Compat::OpenFlamingo {
+            banned.retain(|&id| id != vocabulary.image);
+        }
+        Decoding {
+            max_new_tokens: self.max_new_tokens,
+            rules: Rules {
+                end: vocabulary.end_of_chunk,
+                min_new_tokens: self.min_new_tokens.unwrap_or(0),
+                banned,
+                repetition_penalty: self.repetition_penalty.map(|penalty| penalty as f32),
+                no_repeat_ngram_size: self.no_repeat_ngram_size,
+            },
+            choice,
+            num_return_sequences: self.n_texts(),
+            forced: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Log-likelihoods on the level of ids: whole rows, or many continuations of prompts read once.
+
+use candle_core::{DType, Tensor};
+use lm::{Cache, Step};
+
+use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result};
+
+impl Flamingo {
+    /// The log-probability of every id of each row from its place in `starts` on, given all before
+    /// it; a row's first id has nothing before it and is left out.
+    pub fn log_probs(
+        &self,
+        rows: Vec<Vec<u32>>,
+        starts: &[usize],
+        media: Option<&MediaView>,
+        image: u32,
+    ) -> Result<Vec<Vec<f64>>> {
+        let starts: Vec<usize> = starts.iter().map(|&start| start.max(1)).collect();
+        let prompts = Prompts::right_padded(rows.clone(), image);
+        let view = prompts.view(self.lm().n_positions())?;
+        let hidden = self.hidden(&view, media, None)?;
+        // the head runs only where a wanted id is predicted
+        let (_, n_tokens, dim) = hidden.dims3()?;
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (row, (ids, &start)) in rows.iter().zip(&starts).enumerate() {
+            for (at, &id) in ids.iter().enumerate().skip(start) {
+                places.push((row * n_tokens + at - 1) as u32);
+                targets.push(id);
+            }
+        }
+        let found = self.at_places(&hidden.reshape(((), dim))?, places, targets)?;
+        let lengths = rows.iter().zip(&starts).map(|(ids, &start)| ids.len().saturating_sub(start));
+        Ok(split(found, lengths))
+    }
+
+    /// Reads prompts that are padded on the left, so that any number of continuations can be scored.
+    pub fn cache_prompts(
+        &self,
+        prompts: Prompts,
+        media: Option<&MediaView>,
+    ) -> Result<CachedPrompts<'_>> {
+        prompts.check_last()?;
+        let mut view = prompts.view(self.lm().n_positions())?;
+        if self.compat() == Compat::OpenFlamingo {
+            view.step = Step::as_hugging_face(prompts.real(), self.lm().padded_rows())?;
+        }
+        let mut cache = Cache::new(self.lm().n_blocks());
+        let hidden = self.hidden(&view, media, Some(&mut cache))?;
+        let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?.contiguous()?;
+        Ok(CachedPrompts { flamingo: self, prompts, media: media.cloned(), cache, last })
+    }
+
+    /// Log-probabilities of `targets` at `places` of hidden states `(n, dim)`.
+    fn at_places(&self, hidden: &Tensor, places: Vec<u32>, targets: Vec<u32>) -> Result<Vec<f64>> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let n_places = places.len();
+        let places = Tensor::from_vec(places, n_places, hidden.device())?;
+        let hidden = hidden.index_select(&places, 0)?;
+        let losses = nn::cross_entropy(&self.head(&hidden)?, targets)?;
+        let losses = losses.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        Ok(losses.into_iter().map(|loss| -loss).collect())
+    }
+}
+
+/// Prompts that were read once. Scoring leaves them as they are.
+pub struct CachedPrompts<'a> {
+    flamingo: &'a Flamingo,
+    prompts: Prompts,
+    media: Option<MediaView>,
+    cache: Cache,
+    /// Hidden state of each prompt's last token, `(batch, dim)`.
+    last: Tensor,
+}
+
+impl CachedPrompts<'_> {
+    /// The log-probability of every id of each continuation, all in one pass; a continuation names
+    /// its prompt and need not be the only one.
+    ///
+    /// [`Compat::OpenFlamingo`] repeats its evaluation, which drops the attention mask here: the
+    /// padding of the prompts becomes visible, and counts as positions.
+    pub fn log_probs(&self, continuations: &[(usize, &[u32])]) -> Result<Vec<Vec<f64>>> {
+        let rows: Vec<u32> = continuations.iter().map(|&(row, _)| row as u32).collect();
+        // the last id is predicted, not read
+        let read = |ids: &&[u32]| ids.len().saturating_sub(1);
+        let new: Vec<&[u32]> = continuations.iter().map(|(_, ids)| &ids[..read(ids)]).collect();
+        let n_read = new.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let (found, limit) = (self.prompts.n_tokens() + n_read, self.flamingo.lm().n_positions());
+        if found > limit {
+            return Err(Error::TooLong { found, limit });
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+
+        let mut hidden = self.last.clone();
+        if n_read > 0 {
+            let mut prompts = self.prompts.select(&rows);
+            if self.flamingo.compat() == Compat::OpenFlamingo {
+                prompts.forget_padding();
+            }
+            let seen = prompts.n_images();
+            let view = prompts.append(&new, &seen)?;
+            let media = self.media.as_ref().map(|media| media.select(&rows)).transpose()?;
+            let mut cache = self.cache.select(&rows)?;
+            let read = self.flamingo.hidden(&view, media.as_ref(), Some(&mut cache))?;
+            hidden = Tensor::cat(&[&hidden, &read.flatten_to(1)?], 0)?;
+        }
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (idx, &(row, ids)) in continuations.iter().enumerate() {
+            let first_read = self.prompts.len() + idx * n_read;
+            let predictors = std::iter::once(row).chain(first_read..);
+            for (&id, place) in ids.iter().zip(predictors) {
+                places.push(place as u32);
+                targets.push(id);
+            }
+        }
+        let found = self.flamingo.at_places(&hidden, places, targets)?;
+        Ok(split(found, continuations.iter().map(|(_, ids)| ids.len())))
+    }
+}
+
+/// Cuts a list into pieces of these lengths.
+fn split(found: Vec<f64>, lengths: impl Iterator<Item = usize>) -> Vec<Vec<f64>> {
+    let mut found = found.into_iter();
+    lengths.map(|n| found.by_ref().take(n).collect()).collect()
+}
