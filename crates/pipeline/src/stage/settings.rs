@@ -28,7 +28,12 @@ impl Settings {
         }
     }
 
-    pub(super) fn refuse(&self, field: &'static str, found: &dyn ToString, expected: &str) -> Result<()> {
+    pub(super) fn refuse(
+        &self,
+        field: &'static str,
+        found: &dyn ToString,
+        expected: &str,
+    ) -> Result<()> {
         let (found, expected) = (found.to_string(), expected.to_owned());
         Err(Error::Setting { stage: self.0, field, found, expected })
     }
