@@ -240,7 +240,7 @@ mod tests {
         check(&[("q", &q), ("k", &k), ("v", &v)], || {
             attention(&q, &k, &v, 1., None)?.sqr()?.sum_all()
         })?;
-        let error = attention(&q, &sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
+        let error = attention(&q, &*sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
         assert!(error.to_string().contains("4 query heads cannot share 3"), "{error}");
         Ok(())
     }
