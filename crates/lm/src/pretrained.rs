@@ -37,6 +37,7 @@ pub fn open(folder: &Path, dtype: DType) -> Result<Pretrained> {
         return Err(config_error(&path, reason));
     }
     let frozen = Frozen::open(&folder.join("model.safetensors"))?;
+    let frozen = frozen.renamed(|name| config.rename(name))?;
     let lm = config.build(frozen.builder(dtype))?;
     frozen.all_used()?;
     let n_parameters = frozen.tensors().values().map(candle_core::Tensor::elem_count).sum();
@@ -69,7 +70,7 @@ pub fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Step, train_bpe};
+    use crate::{Llama, Step, train_bpe};
     use candle_core::{Device, Tensor};
 
     fn folder() -> (tempfile::TempDir, Llama) {
@@ -100,7 +101,7 @@ mod tests {
         let path = folder.path().join("config.json");
         let text = std::fs::read_to_string(&path).unwrap();
         for (edit, expected) in [
-            (("\"llama\"", "\"mamba\""), "found model_type `mamba`, expected `llama`"),
+            (("\"llama\"", "\"mamba\""), "unknown variant `mamba`, expected one of `llama`"),
             (("262", "200"), "vocab_size is 200, but tokenizer.json beside it knows"),
             (("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"), "cannot share 3"),
         ] {

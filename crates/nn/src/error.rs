@@ -38,6 +38,14 @@ pub enum Error {
         /// The tensor.
         name: String,
     },
+    /// A weight file with one tensor under two names.
+    #[error("{}: tensor `{name}` is there twice, under different names", path.display())]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
     /// A tensor of another shape than the model's.
     #[error("{}: tensor `{name}` has shape {found:?}, this model needs {expected:?}", path.display())]
     Shape {

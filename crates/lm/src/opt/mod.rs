@@ -11,7 +11,7 @@ mod config;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Result, Tensor};
 use nn::{Builder, LayerNorm, Linear, split_heads};
 
 pub use self::config::OptConfig;

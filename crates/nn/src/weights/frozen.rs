@@ -71,6 +71,18 @@ impl Frozen {
         Self { path: path.to_owned(), tensors: Arc::new(tensors), used: Arc::default() }
     }
 
+    /// The same tensors under the names that `rename` gives; those that get none are left out.
+    pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut tensors = HashMap::new();
+        for (name, tensor) in &*self.tensors {
+            let Some(new) = rename(name) else { continue };
+            if tensors.insert(new.clone(), tensor.clone()).is_some() {
+                return Err(Error::Twice { path: self.path.clone(), name: new });
+            }
+        }
+        Ok(Self::from_tensors(&self.path, tensors))
+    }
+
     /// Every tensor by name.
     pub fn tensors(&self) -> &HashMap<String, Tensor> {
         &self.tensors
