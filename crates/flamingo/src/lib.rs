@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod flamingo;
+pub mod foreign;
 mod gated;
 mod generate;
 mod likelihood;

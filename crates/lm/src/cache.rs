@@ -68,7 +68,7 @@ impl Cache {
         values: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         let all = match self.0[idx].take() {
-            None => (keys.clone(), values.clone()),
+            None => (keys.contiguous()?, values.contiguous()?),
             Some((past_keys, past_values)) => {
                 (Tensor::cat(&[&past_keys, keys], 2)?, Tensor::cat(&[&past_values, values], 2)?)
             }

@@ -72,7 +72,6 @@ impl Default for Perceiver {
 
 /// One folder.
 pub(super) struct Case {
-    pub(super) name: String,
     pub(super) spec: Spec,
     pub(super) expect: serde_json::Value,
     pub(super) io: HashMap<String, Tensor>,
@@ -91,7 +90,6 @@ impl Case {
         let File { spec, expect } =
             serde_json::from_str(&text).with_context(|| path.display().to_string())?;
         Ok(Self {
-            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             spec,
             expect,
             io: tensors(&folder.join("io.safetensors"))?,

@@ -3,6 +3,9 @@
 mod case;
 mod compare;
 mod forward;
+mod generation;
+mod likelihood;
+mod names;
 mod training;
 
 use std::path::Path;
@@ -26,5 +29,8 @@ fn compared(folder: &Path) -> Result<Worst> {
     let mut worst = Worst::new();
     forward::run(&case, &mut worst)?;
     training::run(&case, &mut worst)?;
+    generation::run(&case, &mut worst)?;
+    likelihood::run(&case, &mut worst)?;
+    names::run(&case, &mut worst)?;
     Ok(worst)
 }
