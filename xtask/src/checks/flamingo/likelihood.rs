@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
-use flamingo::Prompts;
 
 use super::case::Case;
 use super::forward::TOLERANCE;
@@ -22,16 +21,16 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
         .flat_map(|row| classes.iter().map(move |class| (row, class.as_slice())))
         .collect();
 
-    let cached =
-        flamingo.cache_prompts(Prompts::left_padded(prompts.clone(), image), Some(&media))?;
-    compare(case, "cached", &cached.log_probs(&pairs)?, prompts.len(), worst)?;
+    let texts: Vec<Vec<u32>> = (0..prompts.len()).map(|row| prompts.text(row)).collect();
+    let cached = flamingo.cache_prompts(prompts, Some(&media))?;
+    compare(case, "cached", &cached.log_probs(&pairs)?, texts.len(), worst)?;
 
     let rows: Vec<u32> = pairs.iter().map(|&(row, _)| row as u32).collect();
-    let texts = pairs.iter().map(|&(row, class)| [prompts[row].as_slice(), class].concat());
-    let starts: Vec<usize> = pairs.iter().map(|&(row, _)| prompts[row].len()).collect();
+    let whole = pairs.iter().map(|&(row, class)| [texts[row].as_slice(), class].concat());
+    let starts: Vec<usize> = pairs.iter().map(|&(row, _)| texts[row].len()).collect();
     let media = media.select(&rows)?;
-    let whole = flamingo.log_probs(texts.collect(), &starts, Some(&media), image)?;
-    compare(case, "uncached", &whole, prompts.len(), worst)
+    let found = flamingo.log_probs(whole.collect(), &starts, Some(&media), image)?;
+    compare(case, "uncached", &found, texts.len(), worst)
 }
 
 fn compare(
