@@ -19,9 +19,9 @@ fn main() -> ExitCode {
             let done = Done::of(&error);
             // who asked for a stop knows that it is no error
             if done == Done::Stopped {
-                print::note(&error.to_string())
+                print::note(&error.to_string());
             } else {
-                print::error(&error)
+                print::error(&error);
             }
             done.into()
         }
