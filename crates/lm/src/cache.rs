@@ -67,10 +67,11 @@ impl Cache {
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
+        let (keys, values) = (keys.contiguous()?, values.contiguous()?);
         let all = match self.0[idx].take() {
-            None => (keys.contiguous()?, values.contiguous()?),
+            None => (keys, values),
             Some((past_keys, past_values)) => {
-                (Tensor::cat(&[&past_keys, keys], 2)?, Tensor::cat(&[&past_values, values], 2)?)
+                (Tensor::cat(&[past_keys, keys], 2)?, Tensor::cat(&[past_values, values], 2)?)
             }
         };
         self.0[idx] = Some(all.clone());

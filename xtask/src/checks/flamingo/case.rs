@@ -176,7 +176,11 @@ impl Case {
             .filter_map(|(name, tensor)| Some((lm_config.rename(&name)?, tensor)));
         let lm = Frozen::from_tensors(&path, renamed.collect());
         let thawed = |frozen, which| Thawed::new(frozen, variables.clone(), which);
-        let lm_vb = thawed(lm.clone(), is_embedding).builder(DType::F32);
+        let trains_embedding = self.expect["trainable"]
+            .as_object()
+            .is_none_or(|all| all.keys().any(|name| is_embedding(name)));
+        let which = if trains_embedding { is_embedding } else { |_: &str| false };
+        let lm_vb = thawed(lm.clone(), which).builder(DType::F32);
         let inner = lm_config.build(lm_vb)?;
         lm.all_used()?;
         let adapter = Frozen::open(&self.folder.join("flamingo.safetensors"))?;

@@ -98,8 +98,10 @@ fn one_run(
     if let Some(scores) = case.io.get(&format!("gen.{name}.sequences_scores")) {
         let scores = scores.to_vec1::<f32>()?;
         for (found, expected) in written.iter().flatten().zip(scores) {
-            let error = found.score.map_or(f64::NAN, |found| (found - f64::from(expected)).abs());
-            worst.add(&format!("scores of {name}"), error, TOLERANCE);
+            let expected = f64::from(expected);
+            let error = found.score.map_or(f64::NAN, |found| (found - expected).abs());
+            // a negative length penalty multiplies by the length's square
+            worst.add(&format!("scores of {name}"), error / expected.abs().max(1.), TOLERANCE);
         }
     }
     if let Some(scores) = case.io.get(&format!("gen.{name}.scores")) {
