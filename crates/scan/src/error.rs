@@ -42,6 +42,9 @@ pub enum Error {
     #[error("{}: repetition time unknown: {problem}", path.display())]
     RepetitionTime { path: PathBuf, problem: String },
 
+    #[error("{}: cannot be read as CIFTI-2: {problem}", path.display())]
+    Cifti { path: PathBuf, problem: String },
+
     // geometry
     #[error("affine is no map from voxels to millimetres: {problem}: {rows:?}")]
     Affine { problem: &'static str, rows: Box<[[f64; 4]; 4]> },

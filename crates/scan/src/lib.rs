@@ -14,6 +14,7 @@
 mod affine;
 mod atlas;
 mod bold;
+mod cifti;
 mod clean;
 mod confounds;
 mod connectivity;
@@ -37,6 +38,10 @@ mod window;
 pub use affine::Affine;
 pub use atlas::{Atlas, ExtractConfig, Parcel, Reduction, WorkingGrid};
 pub use bold::{Bold, Volume};
+pub use cifti::{
+    BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, GrayordinateAtlas,
+    LabelMap, Place, Places, SeriesAxis,
+};
 pub use clean::{CleanConfig, Detrend, Standardize, clean};
 pub use confounds::{
     CompCor, ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Expansion, MotionFigures,

@@ -116,8 +116,7 @@ fn header(path: &Path, case: &Value, worst: &mut Worst) -> Result<()> {
             "uint" => 'u',
             _ => 'i',
         };
-        let bits: usize =
-            dtype.trim_start_matches(char::is_alphabetic).parse().unwrap_or_default();
+        let bits: usize = dtype.trim_start_matches(char::is_alphabetic).parse().unwrap_or_default();
         format!("{kind}{}", bits / 8)
     };
     worst.equal("dtype", &code(&inspection.dtype), &text(&case["dtype_on_disk"]));
@@ -174,7 +173,11 @@ fn bad(folder: &Path, case: &Value, recorded: &Recorded) -> Result<Worst> {
     match scan::read_values(&path) {
         Err(error) => {
             let sentence = error.to_string();
-            worst.equal("names the file", &sentence.starts_with(&path.display().to_string()), &true);
+            worst.equal(
+                "names the file",
+                &sentence.starts_with(&path.display().to_string()),
+                &true,
+            );
         }
         Ok(values) if must.contains("int16_scaled.nii") || must.starts_with("read it") => {
             let expected = recorded.tensor("int16_scaled").context("the file it must equal")?;

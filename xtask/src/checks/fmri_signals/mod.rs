@@ -97,8 +97,7 @@ impl Checks {
 
     fn atlas_on_grid(&self) -> Result<Worst> {
         let mut worst = Worst::new();
-        let found: Vec<f64> =
-            self.atlas.on(self.run.grid()).into_iter().map(f64::from).collect();
+        let found: Vec<f64> = self.atlas.on(self.run.grid()).into_iter().map(f64::from).collect();
         let expected = self.recorded.tensor("atlas_on_bold_grid")?;
         worst.add("labels", max_abs(&found, expected.t().iter()), 0.0);
         let series = self.series(&Masker::default())?;
@@ -108,9 +107,11 @@ impl Checks {
         let labels: Vec<f64> = series.parcels.iter().map(|parcel| parcel.label.into()).collect();
         worst.equal("labels", &labels, &numbers(&self.recorded.facts["atlas"]["labels"]));
         let at = |label: &i32| series.parcels.iter().position(|p| p.label == *label);
-        let zero = series.lost.iter().filter_map(at).all(|column| {
-            series.values.column(column).iter().all(|x| *x == 0.0)
-        });
+        let zero = series
+            .lost
+            .iter()
+            .filter_map(at)
+            .all(|column| series.values.column(column).iter().all(|x| *x == 0.0));
         worst.equal("lost labels are columns of zeros", &zero, &true);
         Ok(worst)
     }
@@ -181,9 +182,7 @@ impl Checks {
         let series = self.series(&masker)?;
         let confounds = match case["confound_matrix"].as_str() {
             Some(name) => Some(self.tensor2(name)?),
-            None if masker.high_variance => {
-                Some(scan::high_variance_confounds(&self.run, 5, 2.0)?)
-            }
+            None if masker.high_variance => Some(scan::high_variance_confounds(&self.run, 5, 2.0)?),
             None => None,
         };
         let censored: Option<Vec<usize>> = case["censored_volumes"]
@@ -208,8 +207,7 @@ impl Checks {
             worst.add("confounds", max_abs(found, expected), 1e-9 * size.max(1e-12));
         }
         if let Some(name) = case["sample_mask"].as_str() {
-            let kept: Vec<f64> =
-                chosen.kept.iter().flatten().map(|&frame| frame as f64).collect();
+            let kept: Vec<f64> = chosen.kept.iter().flatten().map(|&frame| frame as f64).collect();
             worst.add("kept frames", max_abs(&kept, self.recorded.tensor(name)?), 0.0);
         }
         let masker = Masker::of(&case["masker"])?;
@@ -223,8 +221,7 @@ impl Checks {
         let t_r = case["t_r"].as_f64().unwrap_or(1.0);
         let expected = self.tensor2(case["output"].as_str().context("no output")?)?;
         let kept = chosen.kept.as_deref();
-        let more =
-            cleaned(&series, &labels, t_r, Some(&chosen.values), kept, &masker, &expected)?;
+        let more = cleaned(&series, &labels, t_r, Some(&chosen.values), kept, &masker, &expected)?;
         Ok(worst.joined(more))
     }
 
@@ -290,7 +287,10 @@ impl Checks {
         let mut outcomes = Vec::new();
         let bold = || -> Result<_> {
             let options = ReadOptions { t_r: facts["bold_t_r"].as_f64() };
-            Ok((BoldFile::open_with(file("bold_file"), &options)?, Atlas::read(file("atlas_file"))?))
+            Ok((
+                BoldFile::open_with(file("bold_file"), &options)?,
+                Atlas::read(file("atlas_file"))?,
+            ))
         };
         for (name, case) in facts.as_object().into_iter().flatten() {
             let Some(variant) = name.strip_prefix("bold.") else { continue };

@@ -185,9 +185,10 @@ fn by_parts(arguments: &Value) -> Result<ConfoundConfig> {
         columns: Vec::new(),
         demean: true,
     };
-    let parts = arguments["strategy"].as_array().cloned().unwrap_or_else(|| {
-        ["motion", "high_pass", "wm_csf"].map(Value::from).to_vec()
-    });
+    let parts = arguments["strategy"]
+        .as_array()
+        .cloned()
+        .unwrap_or_else(|| ["motion", "high_pass", "wm_csf"].map(Value::from).to_vec());
     for part in &parts {
         match part.as_str().unwrap_or_default() {
             "motion" => config.motion = Some(Expansion::Full),
