@@ -45,6 +45,11 @@ pub enum Error {
     #[error("{}: cannot be read as CIFTI-2: {problem}", path.display())]
     Cifti { path: PathBuf, problem: String },
 
+    #[error("{}: cannot be read as .npy: {problem}", path.display())]
+    Npy { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
+    Axes { path: PathBuf, problem: String },
+
     // geometry
     #[error("affine is no map from voxels to millimetres: {problem}: {rows:?}")]
     Affine { problem: &'static str, rows: Box<[[f64; 4]; 4]> },
@@ -97,6 +102,12 @@ pub enum Error {
     TooFewFrames { task: &'static str, found: usize, expected: usize },
     #[error("{task} needs {expected} voxels, found {found}")]
     VoxelCount { task: &'static str, found: usize, expected: usize },
+    #[error("{task} needs {expected} series, found {found}")]
+    SeriesCount { task: &'static str, found: usize, expected: usize },
+    #[error("normalisation needs a recording of at least {expected} frames, found none")]
+    NoRecordings { expected: usize },
+    #[error("fitted normalisation is damaged: {problem}")]
+    DamagedFit { problem: String },
     #[error(
         "window at onset {onset_s} s takes frames {first} to {last}, \
          but the run has {n_run_frames} frames ({run_s} s)"

@@ -28,11 +28,14 @@ mod inspect;
 mod mask;
 mod nii;
 mod pairs;
+mod prepare;
 mod quality;
 mod series;
 mod signal;
 mod split;
+mod tables;
 mod whiten;
+mod whole_file;
 mod window;
 
 pub use affine::Affine;
@@ -65,9 +68,14 @@ pub use nii::{
     read_volume, write_bold, write_volume,
 };
 pub use pairs::{Pair, PairsTable, read_pairs};
+pub use prepare::{
+    Background, FittedNormalisation, GlobalZ, Normalisation, PadPolicy, Resampling, Window,
+    WindowPolicy, WindowsConfig, resample_time,
+};
 pub use quality::QualityFigures;
 pub use series::{ParcelSeries, VoxelSeries};
 pub use signal::{Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};
+pub use tables::{SeriesAxes, SeriesOptions, read_npy, read_series, write_npy};
 pub use whiten::{NoiseWhitening, Shrinkage, WhitenConfig, residuals_by_group};
 pub use window::WindowConfig;

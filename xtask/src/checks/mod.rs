@@ -7,6 +7,7 @@ mod fmri_signals;
 mod nifti_read;
 mod outcome;
 mod recorded;
+mod scans;
 
 use std::path::{Path, PathBuf};
 
@@ -86,6 +87,7 @@ fn parity(folder: &Path, name: &str) -> Outcome {
     match case["kind"].as_str() {
         None if case.get("spec").is_some() => flamingo::run(folder),
         None if case.get("transform").is_some() => clip_images::parity(folder, name),
+        Some(kind) if scans::KINDS.contains(&kind) => scans::outcome(folder, name, kind),
         _ => Outcome::broken(name, "a kind of case that nothing here knows"),
     }
 }

@@ -1,4 +1,4 @@
-//! A folder of recorded cases: `expected.json` and `expected.safetensors`.
+//! A folder of recorded cases: facts as JSON and arrays as safetensors.
 
 use std::{collections::HashMap, path::Path};
 
@@ -14,14 +14,19 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Reads both files; integers and 32-bit floats are widened.
+    /// Reads `expected.json` and `expected.safetensors` of a family of oracles.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
+        Self::read_named(folder, "expected.json", "expected.safetensors")
+    }
+
+    /// Reads both files; integers and shorter floats are widened.
+    pub(crate) fn read_named(folder: &Path, facts: &str, tensors: &str) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).with_context(|| path.display().to_string())
         };
-        let facts = serde_json::from_slice(&read("expected.json")?)?;
-        let bytes = read("expected.safetensors")?;
+        let facts = serde_json::from_slice(&read(facts)?)?;
+        let bytes = read(tensors)?;
         let mut tensors = HashMap::new();
         for (name, view) in SafeTensors::deserialize(&bytes)?.tensors() {
             let values = widened(view.dtype(), view.data()).with_context(|| name.clone())?;
@@ -46,6 +51,7 @@ fn widened(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f64>> {
         Some(match dtype {
             Dtype::F64 => f64::from_le_bytes(wide),
             Dtype::F32 => f32::from_le_bytes(small).into(),
+            Dtype::F16 => half(u16::from_le_bytes([wide[0], wide[1]])),
             Dtype::I64 => i64::from_le_bytes(wide) as f64,
             Dtype::I32 => i32::from_le_bytes(small).into(),
             Dtype::I16 => i16::from_le_bytes([wide[0], wide[1]]).into(),
@@ -55,6 +61,18 @@ fn widened(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f64>> {
     });
     let values: Option<Vec<f64>> = values.collect();
     values.with_context(|| format!("{dtype:?} is not read here"))
+}
+
+/// A 16-bit float: sign, five bits of exponent, ten of fraction.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    sign * match exponent {
+        0 => fraction * 2_f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2_f64.powi(exponent - 15),
+    }
 }
 
 /// A number of a JSON file, where `"nan"`, `"inf"` and `"-inf"` are numbers too.

@@ -79,3 +79,15 @@ fn a_plain_image_is_no_cifti_file() {
     let error = CiftiFile::open(crate::nii::testing::fixture("run001/bold_1slice.nii.gz"));
     assert!(error.unwrap_err().to_string().ends_with("its shape [40, 20, 1, 121] is no matrix"));
 }
+
+#[test]
+fn labels_have_names_and_need_a_series_to_average() {
+    let path = oracle("atlas.dlabel.nii");
+    let atlas = GrayordinateAtlas::read(&path).unwrap();
+    let names: Vec<&str> = atlas.parcels().iter().map(|parcel| parcel.name.as_str()).collect();
+    assert_eq!(names, ["V1", "V2", "MT+ & é"]);
+    let error = atlas.extract(&CiftiFile::open(&path).unwrap()).unwrap_err().to_string();
+    assert!(error.ends_with("its rows are no series"), "{error}");
+    let error = GrayordinateAtlas::read(oracle("msec.ptseries.nii")).unwrap_err().to_string();
+    assert!(error.contains("its rows are no labels"), "{error}");
+}

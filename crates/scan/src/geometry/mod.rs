@@ -13,3 +13,6 @@ pub use grid::Grid;
 pub use orient::Orientation;
 pub use resample::{Interpolation, Range, Resampler, grid_of_zooms, resample};
 pub use smooth::Smoother;
+
+#[cfg(test)]
+mod tests;

@@ -33,4 +33,7 @@ pub const MAX_BYTES: u64 = 8 << 30;
 pub(crate) mod testing;
 
 #[cfg(test)]
+mod recorded;
+
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! Runs and images to NIfTI-1 files with a fresh header: nothing of a source file's text survives.
 
 use std::{
-    fs::File,
     io::{self, BufWriter, Write},
     path::Path,
 };
@@ -13,6 +12,7 @@ use crate::{
     bold::{Bold, Volume},
     error::{Error, Result},
     geometry::Grid,
+    whole_file,
 };
 
 const FLOAT32: i16 = 16;
@@ -56,29 +56,17 @@ fn write(path: &Path, image: &Image) -> Result<()> {
         let found = image.data.shape().to_vec();
         return Err(Error::TooWide { path: path.to_path_buf(), found });
     }
-    let aside = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-    let written = write_content(&aside, image, compressed)
-        .and_then(|()| std::fs::rename(&aside, path))
-        .map_err(|source| Error::Write { path: path.to_path_buf(), source });
-    if written.is_err() {
-        // The first error is the one to report; what is left of the attempt is only in the way.
-        let _ = std::fs::remove_file(&aside);
-    }
-    written
-}
-
-fn write_content(path: &Path, image: &Image, compressed: bool) -> io::Result<()> {
-    let file = BufWriter::new(File::create(path)?);
-    let file = if compressed {
-        let mut encoder = GzEncoder::new(file, Compression::default());
-        write_all(&mut encoder, image)?;
-        encoder.finish()?
-    } else {
-        let mut file = file;
-        write_all(&mut file, image)?;
-        file
-    };
-    file.into_inner()?.sync_all()
+    whole_file::write(path, |file| {
+        let mut file = BufWriter::new(file);
+        if compressed {
+            let mut encoder = GzEncoder::new(&mut file, Compression::default());
+            write_all(&mut encoder, image)?;
+            encoder.finish()?;
+        } else {
+            write_all(&mut file, image)?;
+        }
+        file.flush()
+    })
 }
 
 fn write_all(out: &mut impl Write, image: &Image) -> io::Result<()> {

@@ -8,16 +8,19 @@
 //! Confounds are detrended and filtered like the signals, so that regression cannot bring back what
 //! the filter took (Lindquist et al. 2019). Source: nilearn 0.14.1.
 
-mod butterworth;
+mod design;
 mod regress;
 mod scrub;
+mod sos;
+mod spline;
 
 use ndarray::{Array2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::{design::anti_alias, spline::Spline};
 use self::{
-    butterworth::Butterworth,
+    design::butterworth,
     regress::{cosine_drifts, regress, with_drifts},
     scrub::Bridge,
 };
@@ -121,9 +124,7 @@ pub fn clean_signals(
     let peaks = series.fold_axis(Axis(0), 0.0, |peak: &f64, x| x.abs().max(*peak));
     let filter = match config.filter {
         Filter::Butterworth { high_pass: None, low_pass: None } => None,
-        Filter::Butterworth { high_pass, low_pass } => {
-            Some(Butterworth::new(t_r, high_pass, low_pass)?)
-        }
+        Filter::Butterworth { high_pass, low_pass } => Some(butterworth(t_r, high_pass, low_pass)?),
         _ => None,
     };
     let both = [Some(series.clone()), confounds];

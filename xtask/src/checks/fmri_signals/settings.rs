@@ -1,5 +1,7 @@
 //! nilearn's settings, as the recorded cases name them, in ours.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use ndarray::Array2;
 use scan::{
@@ -73,6 +75,17 @@ impl Masker {
     /// What decides the series before they are cleaned.
     pub(super) fn extraction_key(&self) -> String {
         format!("{:?} {}", self.extract, self.masked)
+    }
+
+    /// Whether nilearn worked on a run in 32 bits: it does where the file holds 32-bit floats, and
+    /// where unscaled whole numbers are blurred or resampled.
+    pub(super) fn is_single(&self, run: &Path) -> Result<bool> {
+        let inspection = scan::inspect(run)?;
+        let unscaled = inspection.scaling.is_none_or(|s| (s.slope, s.inter) == (1.0, 0.0));
+        let moved = self.extract.smoothing_fwhm_mm.is_some()
+            || self.extract.grid == WorkingGrid::Labels;
+        let whole = inspection.dtype.contains("int") && unscaled && moved;
+        Ok(inspection.dtype == "float32" || whole)
     }
 
     /// Compares at the tolerance the README gives for these settings.
