@@ -5,10 +5,7 @@ use std::{fs::File, io, path::Path};
 use crate::error::{Error, Result};
 
 /// Writes beside the name, waits for the disk, then renames; leaves nothing behind on failure.
-pub(crate) fn write(
-    path: &Path,
-    content: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<()> {
+pub(crate) fn write(path: &Path, content: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let aside = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
     let attempt = || {

@@ -293,7 +293,8 @@ impl Checks {
                 let series = atlas.extract(&run, &masker.extract, None)?;
                 let expected = self.tensor2(&format!("real.bold.{variant}"))?;
                 if masker.is_single(run.path())? {
-                    let found = clean_signals(&series.values, run.t_r(), None, None, &masker.signal)?;
+                    let found =
+                        clean_signals(&series.values, run.t_r(), None, None, &masker.signal)?;
                     let mut worst = Worst::new();
                     worst.add("32-bit series (rel)", max_rel(&found, &expected), 1e-5);
                     return Ok(worst);

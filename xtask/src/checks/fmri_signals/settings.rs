@@ -82,8 +82,8 @@ impl Masker {
     pub(super) fn is_single(&self, run: &Path) -> Result<bool> {
         let inspection = scan::inspect(run)?;
         let unscaled = inspection.scaling.is_none_or(|s| (s.slope, s.inter) == (1.0, 0.0));
-        let moved = self.extract.smoothing_fwhm_mm.is_some()
-            || self.extract.grid == WorkingGrid::Labels;
+        let moved =
+            self.extract.smoothing_fwhm_mm.is_some() || self.extract.grid == WorkingGrid::Labels;
         let whole = inspection.dtype.contains("int") && unscaled && moved;
         Ok(inspection.dtype == "float32" || whole)
     }
