@@ -55,7 +55,7 @@ pub enum Standardize {
 }
 
 impl Detrend {
-    fn n_polynomials(self) -> usize {
+    pub(crate) fn n_polynomials(self) -> usize {
         match self {
             Self::None => 0,
             Self::Constant => 1,

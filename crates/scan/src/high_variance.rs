@@ -1,6 +1,6 @@
 //! Confounds from the voxels that vary most: they carry blood vessels, edges and motion.
 //!
-//! Source: Behzadi et al., "CompCor" (2007), as nilearn 0.14 `high_variance_confounds` has it. Two
+//! Source: Behzadi et al., `CompCor` (2007), as nilearn 0.14 `high_variance_confounds` has it. Two
 //! passes: which voxels, then their series; the run is never held.
 
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -58,7 +58,9 @@ fn detrended_variances(run: &dyn Frames) -> Result<Vec<f64>> {
     let mut sums = vec![[0.0; 3]; n_voxels];
     run.each(&mut |index, frame| {
         frame.read(&mut values);
-        values.iter_mut().for_each(|x| *x = finite(*x));
+        for x in &mut values {
+            *x = finite(*x);
+        }
         if index == 0 {
             first.clone_from(&values);
         }

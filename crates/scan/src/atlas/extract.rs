@@ -178,11 +178,10 @@ struct Prepared {
 
 impl Prepared {
     fn new(run: &dyn Frames, grid: &Grid, config: &ExtractConfig) -> Result<Self> {
-        if let Some(fwhm) = config.smoothing_fwhm_mm {
-            if let Some(&found) = fwhm.iter().find(|x| !(x.is_finite() && **x >= 0.0)) {
-                let (field, expected) = ("smoothing_fwhm_mm", "a finite width in mm, not negative");
-                return Err(Error::Setting { field, found, expected });
-            }
+        let mut widths = config.smoothing_fwhm_mm.into_iter().flatten();
+        if let Some(found) = widths.find(|x| !(x.is_finite() && *x >= 0.0)) {
+            let (field, expected) = ("smoothing_fwhm_mm", "a finite width in mm, not negative");
+            return Err(Error::Setting { field, found, expected });
         }
         let smoother = config.smoothing_fwhm_mm.map(|fwhm| Smoother::new(grid, fwhm));
         let resampler = if config.brainlm_toolkit_compat || run.grid().matches(grid) {
@@ -243,7 +242,7 @@ fn reduce(values: &mut [f64], reduction: Reduction) -> f64 {
         Reduction::Median => {
             values.sort_unstable_by(f64::total_cmp);
             let middle = values.len() / 2;
-            let low = values[middle - usize::from(values.len() % 2 == 0)];
+            let low = values[middle - usize::from(values.len().is_multiple_of(2))];
             f64::midpoint(low, values[middle])
         }
     }

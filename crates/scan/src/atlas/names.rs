@@ -1,4 +1,4 @@
-//! Names and coordinates of regions, in the tables that come with atlases: FSL and FreeSurfer
+//! Names and coordinates of regions, in the tables that come with atlases: FSL and `FreeSurfer`
 //! look-up tables, BIDS `dseg.tsv`, comma, semicolon, tab or blank separated, with a header or not.
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The axes out of the XML that a CIFTI file carries in its header.
 //!
-//! Source: CIFTI-2 specification, 1 March 2014, sections "MatrixIndicesMap" and below.
+//! Source: CIFTI-2 specification, 1 March 2014, sections on `MatrixIndicesMap` and below.
 
 use roxmltree::{Document, Node, ParsingOptions};
 

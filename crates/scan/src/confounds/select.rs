@@ -231,7 +231,7 @@ impl ConfoundTable {
             let mut names: Vec<String> =
                 sidecar.iter().filter(is_one).map(|(name, _)| name.clone()).collect();
             // Numbers have two digits until they need three.
-            names.sort_by_key(|name| name.len());
+            names.sort_by_key(String::len);
             names.truncate(limit);
             names
         };

@@ -184,7 +184,9 @@ impl Range {
 
     /// Cuts values off at the ends of the range; NaN stays.
     pub fn clip(self, values: &mut [f64]) {
-        values.iter_mut().for_each(|x| *x = x.clamp(self.low, self.high));
+        for x in values {
+            *x = x.clamp(self.low, self.high);
+        }
     }
 }
 

@@ -50,7 +50,9 @@ fn filter(line: &mut [f64]) {
         line[i] = POLE * (line[i + 1] - line[i]);
     }
     let gain = (1.0 - POLE) * (1.0 - 1.0 / POLE);
-    line.iter_mut().for_each(|x| *x *= gain);
+    for x in line {
+        *x *= gain;
+    }
 }
 
 /// Shares of the four coefficients around a point, `x` behind the second of them.

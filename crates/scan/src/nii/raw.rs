@@ -85,12 +85,10 @@ pub(crate) fn identify(path: &Path, bytes: &[u8]) -> Result<Format> {
     if bytes.len() < n_bytes {
         return not_nifti(format!("it ends after {} of {n_bytes} header bytes", bytes.len()));
     }
-    let (magic, [single, pair], expected): (&[u8], [&[u8]; 2], _) = match formats[0] {
-        Format::Nifti1 => (&bytes[344..348], [b"n+1\0", b"ni1\0"], r"n+1\0"),
-        _ => {
-            let both: [&[u8]; 2] = [b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n"];
-            (&bytes[4..12], both, r"n+2\0\r\n\x1a\n")
-        }
+    let (magic, single, pair, expected): (_, &[u8], &[u8], _) = if n_bytes == BYTES_1 {
+        (&bytes[344..348], b"n+1\0", b"ni1\0", r"n+1\0")
+    } else {
+        (&bytes[4..12], b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n", r"n+2\0\r\n\x1a\n")
     };
     match magic {
         _ if magic == single => Ok(formats[0]),
@@ -132,7 +130,7 @@ impl Raw {
             endianness: raw.endianness,
             dim: raw.dim.map(|n| n.cast_signed().into()),
             datatype: raw.datatype,
-            bitpix: raw.bitpix as i16,
+            bitpix: raw.bitpix,
             vox_offset: raw.vox_offset.into(),
             pixdim: raw.pixdim.map(f64::from),
             slope: raw.scl_slope.into(),

@@ -59,7 +59,9 @@ impl Decoder {
             other => unreachable!("{other:?} was refused with the header"),
         }
         if let Some(Scaling { slope, inter }) = self.scaling {
-            out.iter_mut().for_each(|x| *x = *x * slope + inter);
+            for x in out {
+                *x = *x * slope + inter;
+            }
         }
     }
 }

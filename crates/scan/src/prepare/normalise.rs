@@ -3,7 +3,7 @@
 //! Sources: BrainLM's toolkit and paper, whose formulas differ by a pair of parentheses; Brainmarks.
 //! The statistics of the published weights were never released, so a cohort has to be fitted.
 
-use ndarray::{Array1, Array2, Axis, Zip};
+use ndarray::{Array1, Array2, Axis, Slice, Zip};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ impl FittedNormalisation {
             N::RobustPaper | N::RobustToolkitBug => {
                 let long = recordings.iter().filter(|x| x.nrows() >= pool_frames);
                 let pools: Vec<Array2<f64>> = long
-                    .map(|x| demeaned(x).slice(ndarray::s![..pool_frames, ..]).to_owned())
+                    .map(|x| demeaned(x).slice_axis(Axis(0), Slice::from(..pool_frames)).to_owned())
                     .collect();
                 if pools.is_empty() || pool_frames == 0 {
                     return Err(Error::NoRecordings { expected: pool_frames });
@@ -140,9 +140,12 @@ impl FittedNormalisation {
             N::RobustToolkitBug => {
                 let mut values = demeaned(recording);
                 Zip::from(values.columns_mut()).and(&self.shift).and(&self.scale).for_each(
-                    |mut column, &shift, &scale| match is_scale(scale) {
-                        true => column -= shift / scale,
-                        false => column.fill(0.0),
+                    |mut column, &shift, &scale| {
+                        if is_scale(scale) {
+                            column -= shift / scale;
+                        } else {
+                            column.fill(0.0);
+                        }
                     },
                 );
                 values

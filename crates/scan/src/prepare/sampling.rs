@@ -1,8 +1,8 @@
 //! Series at another repetition time.
 //!
 //! Sources: `torch.nn.functional.interpolate(mode="linear", align_corners=False)` as the wrappers
-//! of BrainLM, SwiFT and NeuroSTORM call it; `scipy.signal.decimate`'s filter followed by a cubic
-//! spline as Brain-Semantoks and MedARC do it.
+//! of BrainLM, `SwiFT` and `NeuroSTORM` call it; `scipy.signal.decimate`'s filter followed by a cubic
+//! spline as Brain-Semantoks and Brainmarks do it.
 
 use ndarray::Array2;
 use schemars::JsonSchema;

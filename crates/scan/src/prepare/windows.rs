@@ -1,6 +1,6 @@
 //! Which frames of a run a model sees at once.
 
-use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use ndarray::{Array2, ArrayView2, Axis, Slice, concatenate};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -115,7 +115,9 @@ impl WindowsConfig {
         let starts = self.first_frames(n_real)?;
         let window = |first_frame: usize| Window {
             first_frame,
-            values: series.slice(s![first_frame..first_frame + self.n_frames, ..]).to_owned(),
+            values: series
+                .slice_axis(Axis(0), Slice::from(first_frame..first_frame + self.n_frames))
+                .to_owned(),
             n_real: self.n_frames,
         };
         Ok(starts.into_iter().map(window).collect())

@@ -25,7 +25,9 @@ use self::{
     scrub::Bridge,
 };
 use crate::{
-    clean::{CONSTANT, Standardize, column_deviations, column_means, polynomials, project_out},
+    clean::{
+        CONSTANT, Detrend, Standardize, column_deviations, column_means, polynomials, project_out,
+    },
     error::{Error, Result},
 };
 
@@ -36,8 +38,8 @@ const NO_MEAN: f64 = 0.1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignalConfig {
-    /// Whether mean and slope are taken out.
-    pub detrend: bool,
+    /// Which trend is taken out first; nilearn's is linear.
+    pub detrend: Detrend,
     /// Which frequencies go.
     pub filter: Filter,
     /// To which scale the series is brought at the end.
@@ -78,7 +80,7 @@ impl Default for SignalConfig {
     /// Nothing is done, and nilearn's defaults for the rest.
     fn default() -> Self {
         Self {
-            detrend: false,
+            detrend: Detrend::None,
             filter: Filter::None,
             standardize: Standardize::None,
             standardize_confounds: true,
@@ -141,9 +143,7 @@ pub fn clean_signals(
     let mut signals = signals.expect("the first of both are the signals");
     let means_before = column_means(&signals);
     let prepare = |mut x: Array2<f64>| -> Result<Array2<f64>> {
-        if config.detrend {
-            project_out(&polynomials(x.nrows(), 2), &mut x);
-        }
+        project_out(&polynomials(x.nrows(), config.detrend.n_polynomials()), &mut x);
         let Some(filter) = &filter else { return Ok(x) };
         for mut column in x.columns_mut() {
             let mut one = column.to_vec();

@@ -31,7 +31,9 @@ impl Bridge {
         }
         let inside = self.frames_inside(n_frames, kept);
         let mut is_kept = vec![false; n_frames];
-        kept.iter().for_each(|&frame| is_kept[frame] = true);
+        for &frame in kept {
+            is_kept[frame] = true;
+        }
         let replaced: Vec<usize> = (0..n_frames)
             .filter(|&i| if self.mirrored { is_kept[n_frames - 1 - i] } else { !is_kept[i] })
             .collect();

@@ -36,7 +36,7 @@ fn assert_cleaned(found: &Array2<f64>, n_frames: usize, [second, middle, sum]: [
 #[test]
 fn every_step_agrees_with_nilearn() {
     let band = Filter::Butterworth { high_pass: Some(0.01), low_pass: Some(0.1) };
-    let plain = SignalConfig { detrend: true, ..Default::default() };
+    let plain = SignalConfig { detrend: Detrend::Linear, ..Default::default() };
     let clean = |kept: Option<&[usize]>, config: &SignalConfig| {
         clean_signals(&series(), 2.0, Some(&confounds()), kept, config).unwrap()
     };
@@ -76,7 +76,7 @@ fn every_step_agrees_with_nilearn() {
 fn the_slip_of_nilearn_is_there_on_request_only() {
     let kept = without(&[7, 20, 27, 40]);
     let band = Filter::Butterworth { high_pass: Some(0.01), low_pass: Some(0.1) };
-    let right = SignalConfig { detrend: true, filter: band, ..Default::default() };
+    let right = SignalConfig { detrend: Detrend::Linear, filter: band, ..Default::default() };
     let slip = SignalConfig { nilearn_compat: true, ..right.clone() };
     let clean = |config| clean_signals(&series(), 2.0, None, Some(&kept), config).unwrap();
     let expected = [4.580_878_545_163_814, -3.536_900_968_132_177_7, 326.595_069_135_652_75];
@@ -119,7 +119,7 @@ fn what_cannot_be_cleaned_is_refused_in_one_sentence() {
 
 #[test]
 fn settings_are_strict_and_read_well() {
-    let text = r#"{"detrend":true,"filter":{"butterworth":{"high_pass":0.01,"low_pass":0.1}},
+    let text = r#"{"detrend":"linear","filter":{"butterworth":{"high_pass":0.01,"low_pass":0.1}},
         "standardize":"zscore_sample","standardize_confounds":true,"extrapolate":false,
         "nilearn_compat":false}"#;
     let config: SignalConfig = serde_json::from_str(text).unwrap();
@@ -136,7 +136,7 @@ proptest! {
     ) {
         let config = SignalConfig {
             filter: Filter::Butterworth { high_pass: Some(0.02), low_pass: Some(0.15) },
-            detrend: true,
+            detrend: Detrend::Linear,
             ..Default::default()
         };
         let column = |values: Vec<f64>| Array2::from_shape_vec((60, 1), values).unwrap();

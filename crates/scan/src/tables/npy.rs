@@ -1,6 +1,6 @@
 //! Arrays as numpy writes them.
 //!
-//! Source: NEP 1, "A simple file format for NumPy arrays". Plain numbers only: object arrays, which
+//! Source: NEP 1, "A simple file format for `NumPy` arrays". Plain numbers only: object arrays, which
 //! carry programs, are refused by their name.
 
 use std::{

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use ndarray::Array2;
 use scan::{
-    CompCor, ConfoundConfig, ConfoundStrategy, Expansion, ExtractConfig, Filter, MotionScrub,
-    NCompCor, Reduction, SignalConfig, Standardize, WorkingGrid,
+    CompCor, ConfoundConfig, ConfoundStrategy, Detrend, Expansion, ExtractConfig, Filter,
+    MotionScrub, NCompCor, Reduction, SignalConfig, Standardize, WorkingGrid,
 };
 use serde_json::Value;
 
@@ -46,7 +46,8 @@ impl Masker {
                     let axes = numbers(value).try_into().ok().context("three axes")?;
                     masker.extract.smoothing_fwhm_mm = Some(axes);
                 }
-                ("detrend", _) => masker.signal.detrend = value == true,
+                ("detrend", _) if value == true => masker.signal.detrend = Detrend::Linear,
+                ("detrend", _) => masker.signal.detrend = Detrend::None,
                 ("standardize_confounds", _) => {
                     masker.signal.standardize_confounds = value == true;
                 }
