@@ -43,7 +43,8 @@ impl Recorded {
 
 fn widened(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f64>> {
     let width = dtype.bitsize() / 8;
-    ensure!(width > 0 && bytes.len() % width == 0, "{dtype:?} of {} bytes", bytes.len());
+    let whole = width > 0 && bytes.len().is_multiple_of(width);
+    ensure!(whole, "{dtype:?} of {} bytes", bytes.len());
     let values = bytes.chunks_exact(width).map(|b| {
         let mut wide = [0; 8];
         wide[..width].copy_from_slice(b);
