@@ -241,8 +241,8 @@ mod tests {
         let mask = VoxelMask::fit(&[&bold], &VoxelMaskConfig { above_mean: 1.0 }).unwrap();
         let file = crate::BoldFile::open(&path).unwrap();
         assert_eq!(mask.extract(&file, None).unwrap(), mask.apply(&bold).unwrap());
-        let blurred = mask.extract(&file, Some([9.0; 3])).unwrap();
-        assert_eq!(blurred, mask.extract(&bold, Some([9.0; 3])).unwrap());
+        let blurred = mask.extract(&file, Some([30.0; 3])).unwrap();
+        assert_eq!(blurred, mask.extract(&bold, Some([30.0; 3])).unwrap());
         assert_ne!(blurred, mask.apply(&bold).unwrap());
     }
 
