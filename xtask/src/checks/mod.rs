@@ -65,14 +65,12 @@ fn case(family: Family, folder: &Path) -> Option<Vec<Outcome>> {
     match family {
         Family::Parity if folder.join("case.json").is_file() => Some(vec![parity(folder, name)]),
         Family::Oracles if clip_images::is_family(folder) => Some(clip_images::oracles(folder)),
-        Family::Oracles if folder.join("expected.json").is_file() => {
-            Some(match name {
-                "nifti_read" => nifti_read::outcomes(folder),
-                "fmri_signals" => fmri_signals::outcomes(folder),
-                "hdf5_cifti" => cifti::outcomes(folder),
-                _ => vec![Outcome::broken(name, "a family of cases that nothing here knows")],
-            })
-        }
+        Family::Oracles if folder.join("expected.json").is_file() => Some(match name {
+            "nifti_read" => nifti_read::outcomes(folder),
+            "fmri_signals" => fmri_signals::outcomes(folder),
+            "hdf5_cifti" => cifti::outcomes(folder),
+            _ => vec![Outcome::broken(name, "a family of cases that nothing here knows")],
+        }),
         Family::Parity | Family::Oracles => None,
     }
 }
