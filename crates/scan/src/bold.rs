@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, Array4, Axis};
+use ndarray::{Array3, Array4, Axis, ShapeBuilder};
 
 use crate::{
     affine::Affine,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// One image, `(x, y, z)`, with its place in the world.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Volume {
     data: Array3<f32>,
-    affine: Affine,
+    grid: Grid,
 }
 
 impl Volume {
@@ -22,7 +23,8 @@ impl Volume {
         if data.is_empty() {
             return Err(Error::EmptyArray { found: data.shape().to_vec() });
         }
-        Ok(Self { data: data.as_standard_layout().into_owned(), affine })
+        let grid = Grid { shape: data.dim().into(), affine };
+        Ok(Self { data: data.as_standard_layout().into_owned(), grid })
     }
 
     /// Values, `(x, y, z)`, row-major.
@@ -30,14 +32,38 @@ impl Volume {
         &self.data
     }
 
+    /// Shape and place in the world.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
     /// Voxel indices to mm.
     pub fn affine(&self) -> &Affine {
-        &self.affine
+        &self.grid.affine
     }
 
     /// Number of voxels along each axis.
     pub fn grid_shape(&self) -> [usize; 3] {
-        self.data.dim().into()
+        self.grid.shape
+    }
+
+    /// The values in 64 bits, x fastest.
+    pub fn x_fastest(&self) -> Vec<f64> {
+        self.data.t().iter().map(|&x| f64::from(x)).collect()
+    }
+
+    /// An image of values with x fastest, as many as the grid has voxels.
+    pub fn from_x_fastest(values: &[f64], grid: Grid) -> Result<Self> {
+        let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+        let [x, y, z] = grid.shape;
+        let found = values.len();
+        let data = Array3::from_shape_vec((x, y, z).f(), values);
+        let data = data.map_err(|_| Error::VoxelCount {
+            task: "an image",
+            found,
+            expected: grid.n_voxels(),
+        })?;
+        Self::new(data, grid.affine)
     }
 
     /// Gives the values away.
@@ -50,7 +76,7 @@ impl Volume {
 #[derive(Clone, Debug)]
 pub struct Bold {
     data: Array4<f32>,
-    affine: Affine,
+    grid: Grid,
     t_r: f64,
     path: Option<PathBuf>,
 }
@@ -58,7 +84,7 @@ pub struct Bold {
 /// Where a run was read from is no part of what it is.
 impl PartialEq for Bold {
     fn eq(&self, other: &Self) -> bool {
-        self.data == other.data && self.affine == other.affine && self.t_r == other.t_r
+        self.data == other.data && self.grid == other.grid && self.t_r == other.t_r
     }
 }
 
@@ -74,7 +100,8 @@ impl Bold {
         }
         let data =
             if data.is_standard_layout() { data } else { data.as_standard_layout().into_owned() };
-        Ok(Self { data, affine, t_r, path: None })
+        let (x, y, z, _) = data.dim();
+        Ok(Self { data, grid: Grid { shape: [x, y, z], affine }, t_r, path: None })
     }
 
     /// Remembers the file, so that later errors can name it.
@@ -88,9 +115,14 @@ impl Bold {
         &self.data
     }
 
+    /// Shape of one frame and its place in the world.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
     /// Voxel indices to mm.
     pub fn affine(&self) -> &Affine {
-        &self.affine
+        &self.grid.affine
     }
 
     /// Seconds between two frames.
@@ -110,8 +142,7 @@ impl Bold {
 
     /// Number of voxels along each axis.
     pub fn grid_shape(&self) -> [usize; 3] {
-        let (x, y, z, _) = self.data.dim();
-        [x, y, z]
+        self.grid.shape
     }
 
     /// Number of frames.
@@ -138,7 +169,7 @@ impl Bold {
         let mean = |series: ndarray::ArrayView1<f32>| {
             (series.iter().map(|&x| f64::from(x)).sum::<f64>() / n_frames) as f32
         };
-        Volume { data: self.data.map_axis(Axis(3), mean), affine: self.affine.clone() }
+        Volume { data: self.data.map_axis(Axis(3), mean), grid: self.grid.clone() }
     }
 
     /// Gives the values away.
@@ -150,7 +181,7 @@ impl Bold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array, ShapeBuilder};
+    use ndarray::Array;
 
     fn identity() -> Affine {
         let row = |i| std::array::from_fn(|j| f64::from(u8::from(i == j)));

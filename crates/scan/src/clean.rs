@@ -16,7 +16,7 @@ use crate::{
 const COLUMNS: usize = 1024;
 
 /// A spread below this share of the largest value is rounding, and the voxel constant.
-const CONSTANT: f64 = 1e-12;
+pub(crate) const CONSTANT: f64 = 1e-12;
 
 /// What is done to the series of each voxel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +55,7 @@ pub enum Standardize {
 }
 
 impl Detrend {
-    fn n_polynomials(self) -> usize {
+    pub(crate) fn n_polynomials(self) -> usize {
         match self {
             Self::None => 0,
             Self::Constant => 1,
@@ -286,7 +286,7 @@ mod tests {
         let short = clean(&series(&[&[1.0, 2.0, 4.0]]), &config).unwrap_err();
         assert_eq!(short.to_string(), "cleaning needs at least 4 frames, found 3");
         let nan = clean(&series(&[&[1.0, f32::NAN, 4.0, 5.0]]), &config).unwrap_err();
-        assert_eq!(nan.to_string(), "1 of 4 values of the voxel series are not finite");
+        assert_eq!(nan.to_string(), "1 of 4 values of the series are not finite");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Error {
     Header { path: PathBuf, field: &'static str, found: String, expected: &'static str },
     #[error("{}: holds {found} bytes, its header promises {expected}", path.display())]
     Truncated { path: PathBuf, found: u64, expected: u128 },
+    #[error("{}: another file stands there now than when it was opened", path.display())]
+    Changed { path: PathBuf },
     #[error("{}: gzip stream ends early or is damaged: {source}", path.display())]
     Gzip { path: PathBuf, source: io::Error },
     #[error("{}: header claims {found} bytes of voxels, the limit is {limit}", path.display())]
@@ -40,15 +42,36 @@ pub enum Error {
     #[error("{}: repetition time unknown: {problem}", path.display())]
     RepetitionTime { path: PathBuf, problem: String },
 
+    #[error("{}: cannot be read as CIFTI-2: {problem}", path.display())]
+    Cifti { path: PathBuf, problem: String },
+
+    #[error("{}: cannot be read as .npy: {problem}", path.display())]
+    Npy { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
+    Axes { path: PathBuf, problem: String },
+
     // geometry
     #[error("affine is no map from voxels to millimetres: {problem}: {rows:?}")]
     Affine { problem: &'static str, rows: Box<[[f64; 4]; 4]> },
     #[error("{}: {source}", path.display())]
     AffineOf { path: PathBuf, source: Box<Error> },
+    #[error(
+        "orientation is {found:?}, expected three letters such as LAS: one of R L, one of A P, \
+         one of S I"
+    )]
+    Orientation { found: String },
     #[error("repetition time is {found} s, expected a positive finite number of seconds")]
     BadRepetitionTime { found: f64 },
     #[error("array of shape {found:?} is empty, expected at least one voxel and one frame")]
     EmptyArray { found: Vec<usize> },
+
+    // parcels
+    #[error("{}: label {found} is no whole number", path.display())]
+    Label { path: PathBuf, found: f64 },
+    #[error("{}: holds no label but background", path.display())]
+    NoLabels { path: PathBuf },
+    #[error("{scan}: grid is {found:?}, expected {expected:?} as in the atlas")]
+    AtlasShape { scan: String, found: [usize; 3], expected: [usize; 3] },
 
     // voxels
     #[error("{scan}: grid is {found:?}, expected {expected:?} as in the voxel mask")]
@@ -69,12 +92,22 @@ pub enum Error {
     Setting { field: &'static str, found: f64, expected: &'static str },
 
     // series
-    #[error("{found} of {total} values of the voxel series are not finite")]
+    #[error("confounds have {found} frames, the series have {expected}")]
+    ConfoundFrames { found: usize, expected: usize },
+    #[error("kept frame {found} is out of order or beyond the run's {n_frames} frames")]
+    KeptFrame { found: usize, n_frames: usize },
+    #[error("{found} of {total} values of the series are not finite")]
     NonFiniteSeries { found: usize, total: usize },
     #[error("{task} needs at least {expected} frames, found {found}")]
     TooFewFrames { task: &'static str, found: usize, expected: usize },
     #[error("{task} needs {expected} voxels, found {found}")]
     VoxelCount { task: &'static str, found: usize, expected: usize },
+    #[error("{task} needs {expected} series, found {found}")]
+    SeriesCount { task: &'static str, found: usize, expected: usize },
+    #[error("normalisation needs a recording of at least {expected} frames, found none")]
+    NoRecordings { expected: usize },
+    #[error("fitted normalisation is damaged: {problem}")]
+    DamagedFit { problem: String },
     #[error(
         "window at onset {onset_s} s takes frames {first} to {last}, \
          but the run has {n_run_frames} frames ({run_s} s)"
@@ -84,6 +117,16 @@ pub enum Error {
     WindowOnset { found: f64 },
     #[error("{task} needs raw intensities, found no voxel with a positive mean that varies")]
     NoRawVoxel { task: &'static str },
+
+    // confounds
+    #[error("{}: column {column} is missing", path.display())]
+    MissingConfound { path: PathBuf, column: String },
+    #[error("{}: has no .json beside it, which says what its components are", path.display())]
+    NoSidecar { path: PathBuf },
+    #[error("{}: is no JSON object of columns: {problem}", path.display())]
+    Sidecar { path: PathBuf, problem: String },
+    #[error("{}: every frame is left out", path.display())]
+    NothingKept { path: PathBuf },
 
     // covariance
     #[error("covariance needs at least {expected} samples, found {found}")]

@@ -9,7 +9,8 @@ use crate::{
     affine::Affine,
     error::Result,
     nii::{
-        AffineSource, Header, Scaling, Source, affine_rows, dtype_name, each_chunk, repetition_time,
+        AffineSource, Format, Scaling, affine_rows, dtype_name, each_chunk, open, repetition_time,
+        space_unit, time_unit,
     },
 };
 
@@ -19,8 +20,8 @@ use crate::{
 pub struct Inspection {
     /// The file.
     pub path: PathBuf,
-    /// `nifti1`.
-    pub format: &'static str,
+    /// Version of the format, and whether header and voxels lie in two files.
+    pub format: Format,
     /// Whether the content is compressed.
     pub gzip: bool,
     /// Size on disk in bytes.
@@ -35,12 +36,20 @@ pub struct Inspection {
     pub scaling: Option<Scaling>,
     /// Voxel sizes in mm as the header states them.
     pub zooms: [f64; 3],
+    /// `mm`, `meter`, `micron` or `unknown`; the affine is given as it is stored.
+    pub space_unit: &'static str,
+    /// What the sform is aligned with; 0: there is none.
+    pub sform_code: i32,
+    /// What the qform is aligned with; 0: there is none.
+    pub qform_code: i32,
     /// Rows of the voxel-to-mm matrix; numbers that are not finite become `null` in JSON.
     pub affine: [[f64; 4]; 4],
     /// The header fields the affine comes from.
     pub affine_source: AffineSource,
     /// Directions of the voxel axes, `RAS` for example; none where the affine is no grid.
     pub axcodes: Option<String>,
+    /// Unit of time as the header states it: `sec`, `msec`, `usec` or `unknown`.
+    pub time_unit: &'static str,
     /// Repetition time in seconds.
     pub t_r: Option<f64>,
     /// Where the repetition time comes from, or why there is none.
@@ -56,8 +65,7 @@ pub struct Inspection {
 /// Reads a whole file, to its last byte, and says what is in it.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let path = path.as_ref();
-    let mut source = Source::open(path)?;
-    let header = Header::read(&mut source)?;
+    let (source, header) = open(path)?;
     let (gzip, n_bytes) = (source.is_gzip, source.n_bytes);
     let mut n_nonfinite = 0;
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -78,16 +86,20 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     };
     Ok(Inspection {
         path: path.to_path_buf(),
-        format: "nifti1",
+        format: header.format,
         gzip,
         n_bytes,
         byte_order: if header.endianness == Endianness::Big { "big" } else { "little" },
         dtype: dtype_name(header.dtype),
         scaling: header.scaling,
         zooms: [1, 2, 3].map(|axis| header.pixdim[axis]),
+        space_unit: space_unit(&header),
+        sform_code: header.sform_code,
+        qform_code: header.qform_code,
         affine,
         affine_source,
         axcodes: Affine::new(affine).ok().map(|affine| affine.axcodes()),
+        time_unit: time_unit(&header),
         t_r,
         t_r_source,
         n_nonfinite,

@@ -12,36 +12,70 @@
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare exact numbers exactly"))]
 
 mod affine;
+mod atlas;
 mod bold;
+mod cifti;
 mod clean;
+mod confounds;
+mod connectivity;
 mod covariance;
 mod digest;
 mod error;
+mod frames;
+mod geometry;
+mod high_variance;
 mod inspect;
 mod mask;
 mod nii;
 mod pairs;
+mod prepare;
 mod quality;
 mod series;
+mod signal;
 mod split;
+mod tables;
 mod whiten;
+mod whole_file;
 mod window;
 
 pub use affine::Affine;
+pub use atlas::{Atlas, ExtractConfig, Parcel, Reduction, WorkingGrid};
 pub use bold::{Bold, Volume};
+pub use cifti::{
+    BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, GrayordinateAtlas,
+    LabelMap, Place, Places, SeriesAxis,
+};
 pub use clean::{CleanConfig, Detrend, Standardize, clean};
+pub use confounds::{
+    CompCor, ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Expansion, MotionFigures,
+    MotionLimits, MotionScrub, NCompCor, framewise_displacement,
+};
+pub use connectivity::{
+    ConnectivityKind, CovarianceEstimator, connectivity, fisher_z, lower_triangle,
+};
 pub use covariance::ledoit_wolf;
 pub use digest::{sha256_bytes, sha256_file};
 pub use error::{Error, Result};
+pub use frames::{BoldFile, Frame, Frames};
+pub use geometry::{
+    Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,
+};
+pub use high_variance::high_variance_confounds;
 pub use inspect::{Inspection, inspect};
 pub use mask::{VoxelMask, VoxelMaskConfig};
 pub use nii::{
-    AffineSource, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
-    read_volume, write_bold,
+    AffineSource, Format, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
+    read_volume, write_bold, write_volume,
 };
 pub use pairs::{Pair, PairsTable, read_pairs};
+pub use prepare::{
+    Background, FittedNormalisation, GlobalZ, Normalisation, PadPolicy, Resampling, Window,
+    WindowPolicy, WindowsConfig, resample_time,
+};
 pub use quality::QualityFigures;
-pub use series::VoxelSeries;
+pub use series::{ParcelSeries, VoxelSeries};
+pub use signal::{Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};
+pub use tables::{SeriesAxes, SeriesOptions, read_npy, read_series, write_npy};
 pub use whiten::{NoiseWhitening, Shrinkage, WhitenConfig, residuals_by_group};
 pub use window::WindowConfig;

@@ -10,6 +10,8 @@ use crate::{
     affine::Affine,
     bold::{Bold, Volume},
     error::{Error, Result},
+    frames::Frames,
+    geometry::Smoother,
     series::VoxelSeries,
 };
 
@@ -54,7 +56,7 @@ impl VoxelMask {
         let first = runs.first().ok_or(Error::NoRuns)?;
         let mut mean = Array3::<f64>::zeros(first.grid_shape());
         for run in runs {
-            check_grid(run, first.grid_shape(), first.affine())?;
+            check_grid(*run, first.grid_shape(), first.affine())?;
             let frame_mean = run.frame_mean().into_data();
             let found = frame_mean.iter().filter(|x| !x.is_finite()).count();
             if found > 0 {
@@ -128,6 +130,39 @@ impl VoxelMask {
         }
         Ok(VoxelSeries { values, t_r: bold.t_r() })
     }
+
+    /// As [`apply`](Self::apply), of a run that is read frame by frame and never held; blurred
+    /// before where a full width at half maximum is given, in mm along each voxel axis.
+    pub fn extract(
+        &self,
+        run: &dyn Frames,
+        smoothing_fwhm_mm: Option<[f64; 3]>,
+    ) -> Result<VoxelSeries> {
+        check_grid(run, self.grid_shape, &self.affine)?;
+        let [nx, ny, nz] = self.grid_shape;
+        // Frames have x fastest, masks z.
+        let place = |index: &usize| index / (ny * nz) + nx * (index / nz % ny + ny * (index % nz));
+        let voxels: Vec<usize> = self.indices.iter().map(place).collect();
+        let smoother = smoothing_fwhm_mm.map(|fwhm| Smoother::new(run.grid(), fwhm));
+        let mut values = Array2::zeros((run.n_frames(), voxels.len()));
+        let (mut held, mut image) = (vec![0.0; voxels.len()], vec![0.0; run.grid().n_voxels()]);
+        run.each(&mut |index, frame| {
+            if let Some(smoother) = &smoother {
+                frame.read(&mut image);
+                smoother.apply(&mut image);
+                held.iter_mut().zip(&voxels).for_each(|(to, &voxel)| *to = image[voxel]);
+            } else {
+                frame.read_at(&voxels, &mut held);
+            }
+            values.row_mut(index).iter_mut().zip(&held).for_each(|(to, &x)| *to = x as f32);
+            Ok(())
+        })?;
+        let found = values.iter().filter(|x: &&f32| !x.is_finite()).count();
+        if found > 0 {
+            return Err(Error::NonFinite { scan: run.name(), found, total: values.len() });
+        }
+        Ok(VoxelSeries { values, t_r: run.t_r() })
+    }
 }
 
 impl TryFrom<Parts> for VoxelMask {
@@ -146,14 +181,14 @@ impl TryFrom<Parts> for VoxelMask {
     }
 }
 
-fn check_grid(bold: &Bold, expected: [usize; 3], affine: &Affine) -> Result<()> {
-    if bold.grid_shape() != expected {
-        let (scan, found) = (bold.name(), bold.grid_shape());
-        return Err(Error::GridShape { scan, found, expected });
+fn check_grid(run: &dyn Frames, expected: [usize; 3], affine: &Affine) -> Result<()> {
+    let grid = run.grid();
+    if grid.shape != expected {
+        return Err(Error::GridShape { scan: run.name(), found: grid.shape, expected });
     }
-    let found = bold.affine().max_abs_diff(affine);
+    let found = grid.affine.max_abs_diff(affine);
     if found > AFFINE_TOLERANCE {
-        return Err(Error::GridAffine { scan: bold.name(), found, limit: AFFINE_TOLERANCE });
+        return Err(Error::GridAffine { scan: run.name(), found, limit: AFFINE_TOLERANCE });
     }
     Ok(())
 }
@@ -197,6 +232,18 @@ mod tests {
         let series = mask.apply(&a).unwrap();
         assert_eq!(series.values.as_slice().unwrap(), [0.0, 6.0, 2.0, 8.0]);
         assert_eq!(series.t_r, 2.0);
+    }
+
+    #[test]
+    fn a_streamed_file_gives_the_series_of_the_run_read_from_it() {
+        let path = fixture("run002/bold_25mm.nii.gz");
+        let bold = read_bold(&path).unwrap();
+        let mask = VoxelMask::fit(&[&bold], &VoxelMaskConfig { above_mean: 1.0 }).unwrap();
+        let file = crate::BoldFile::open(&path).unwrap();
+        assert_eq!(mask.extract(&file, None).unwrap(), mask.apply(&bold).unwrap());
+        let blurred = mask.extract(&file, Some([30.0; 3])).unwrap();
+        assert_eq!(blurred, mask.extract(&bold, Some([30.0; 3])).unwrap());
+        assert_ne!(blurred, mask.apply(&bold).unwrap());
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! Time series of the voxels of a mask.
+//! Time series of the voxels of a mask, and of the parcels of an atlas.
 
 use ndarray::Array2;
+
+use crate::atlas::Parcel;
 
 /// Values `(n_frames, n_voxels)` and the repetition time in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,31 @@ impl VoxelSeries {
 
     /// Number of voxels.
     pub fn n_voxels(&self) -> usize {
+        self.values.ncols()
+    }
+}
+
+/// Series of the regions of an atlas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParcelSeries {
+    /// One row a frame, one column a parcel, `(n_frames, n_parcels)`.
+    pub values: Array2<f64>,
+    /// Seconds between two frames.
+    pub t_r: f64,
+    /// What the columns are.
+    pub parcels: Vec<Parcel>,
+    /// Labels of columns that are 0 because no voxel of the run carries them.
+    pub lost: Vec<i32>,
+}
+
+impl ParcelSeries {
+    /// Number of frames.
+    pub fn n_frames(&self) -> usize {
+        self.values.nrows()
+    }
+
+    /// Number of parcels.
+    pub fn n_parcels(&self) -> usize {
         self.values.ncols()
     }
 }

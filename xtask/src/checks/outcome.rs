@@ -45,6 +45,14 @@ impl Worst {
         self.add(what, if found == expected { 0. } else { f64::INFINITY }, 0.);
     }
 
+    /// Everything that both compared.
+    pub(crate) fn joined(mut self, other: Self) -> Self {
+        let n = self.n + other.n;
+        self.add(&other.what, other.error, other.tolerance);
+        self.n = n;
+        self
+    }
+
     fn passed(&self) -> bool {
         self.n > 0 && self.error <= self.tolerance
     }

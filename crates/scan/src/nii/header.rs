@@ -1,16 +1,19 @@
-//! What the first 348 bytes say, believed only as far as it can be checked.
+//! What a header says, believed only as far as it can be checked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nifti::{Endianness, NiftiHeader, NiftiType};
+use nifti::{Endianness, NiftiType};
 use serde::Serialize;
 
-use super::{MAX_BYTES, source::Source};
+use super::{
+    MAX_BYTES,
+    raw::{BYTES_2, Format, Raw, check_n_axes, identify},
+    source::Source,
+};
 use crate::error::{Error, Result};
 
-const HEADER_BYTES: usize = 348;
-/// Header and the four bytes that announce extensions.
-const FIRST_VOXEL_OFFSET: u64 = 352;
+/// The most bytes of extensions that are kept: the axes of the largest CIFTI files take a tenth.
+const MAX_EXTENSION_BYTES: u64 = 256 << 20;
 
 /// Linear map from stored numbers to values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -22,7 +25,9 @@ pub struct Scaling {
 }
 
 /// A checked header.
+#[derive(Clone, Debug)]
 pub(crate) struct Header {
+    pub(crate) format: Format,
     /// Sizes along each axis, without trailing axes of one beyond the fourth.
     pub(crate) dims: Vec<usize>,
     pub(crate) dtype: NiftiType,
@@ -33,9 +38,9 @@ pub(crate) struct Header {
     pub(crate) offset: u64,
     pub(crate) pixdim: [f64; 8],
     pub(crate) xyzt_units: u8,
-    pub(crate) sform_code: i16,
+    pub(crate) sform_code: i32,
     pub(crate) srow: [[f64; 4]; 3],
-    pub(crate) qform_code: i16,
+    pub(crate) qform_code: i32,
     /// b, c, d; a follows from unit length.
     pub(crate) quatern: [f64; 3],
     pub(crate) qoffset: [f64; 3],
@@ -43,28 +48,77 @@ pub(crate) struct Header {
     pub(crate) private_fields: Vec<&'static str>,
 }
 
+/// Opens a file, or the pair it belongs to: the header, and a source that stands at the first
+/// voxel.
+pub(crate) fn open(path: &Path) -> Result<(Source, Header)> {
+    let (source, header, _) = open_with_extensions(path, false)?;
+    Ok((source, header))
+}
+
+/// As [`open`], with the bytes between header and voxels where they are `wanted`.
+pub(crate) fn open_with_extensions(path: &Path, wanted: bool) -> Result<(Source, Header, Vec<u8>)> {
+    let header_path = sibling(path, "img", "hdr").filter(|hdr| hdr.is_file());
+    let mut source = Source::open(header_path.as_deref().unwrap_or(path))?;
+    let mut header = Header::read(&mut source)?;
+    if header.format.is_pair() {
+        let image = sibling(source.path(), "hdr", "img").ok_or_else(|| Error::NotNifti {
+            path: path.to_path_buf(),
+            found: "it is the header of a pair, but its name does not end in .hdr".to_owned(),
+        })?;
+        source = Source::open(&image)?;
+    }
+    let promised = header.promised();
+    source.check_holds(promised)?;
+    let found = header.n_bytes().max(header.n_values() * size_of::<f32>() as u128);
+    if found > u128::from(MAX_BYTES) {
+        return Err(Error::TooLarge { path: path.to_path_buf(), found, limit: MAX_BYTES });
+    }
+    let mut extensions = Vec::new();
+    if wanted && !header.format.is_pair() {
+        let n_bytes = header.offset - header.format.first_voxel_offset();
+        if n_bytes > MAX_EXTENSION_BYTES {
+            let (found, limit) = (u128::from(n_bytes), MAX_EXTENSION_BYTES);
+            return Err(Error::TooLarge { path: path.to_path_buf(), found, limit });
+        }
+        extensions = source.take(n_bytes as usize, promised)?;
+    } else {
+        source.skip_to(header.offset, promised)?;
+    }
+    if header.offset > header.format.first_voxel_offset() && source.extended {
+        header.private_fields.push("extensions");
+    }
+    Ok((source, header, extensions))
+}
+
+/// `bold.img` for `bold.hdr`, `bold.img.gz` for `bold.hdr.gz`; nothing for other names.
+fn sibling(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let (stem, tail) = match name.strip_suffix(".gz") {
+        Some(stem) => (stem, ".gz"),
+        None => (name, ""),
+    };
+    let stem = stem.strip_suffix(from)?.strip_suffix('.')?;
+    let both = [tail, if tail.is_empty() { ".gz" } else { "" }];
+    let names = both.map(|tail| path.with_file_name(format!("{stem}.{to}{tail}")));
+    names.iter().find(|path| path.is_file()).or(names.first()).cloned()
+}
+
 impl Header {
-    /// Reads and checks; the source stands at the first voxel afterwards.
-    pub(crate) fn read(source: &mut Source) -> Result<Self> {
-        let mut bytes = [0; HEADER_BYTES];
-        let n = source.fill(&mut bytes)?;
+    /// Reads and checks the header and the four bytes after it.
+    fn read(source: &mut Source) -> Result<Self> {
         let path = source.path().to_path_buf();
-        check_identity(&path, &bytes[..n])?;
-        check_n_axes(&path, &bytes)?;
+        let mut bytes = [0; BYTES_2];
+        // The size field alone first: what is no header may be short.
+        let mut n = source.fill(&mut bytes[..348])?;
+        if bytes[..4] == 540_i32.to_le_bytes() || bytes[..4] == 540_i32.to_be_bytes() {
+            n += source.fill(&mut bytes[n..])?;
+        }
+        let format = identify(&path, &bytes[..n])?;
+        let raw = Raw::decode(&path, format, &bytes)?;
         let mut extender = [0; 4];
         source.fill(&mut extender)?;
-        let raw = NiftiHeader::from_reader(&bytes[..])
-            .map_err(|e| Error::NotNifti { path: path.clone(), found: e.to_string() })?;
-        let header = Self::checked(&path, &raw, extender[0] != 0)?;
-        let promised = u128::from(header.offset) + header.n_bytes();
-        source.check_holds(promised)?;
-        let limit = MAX_BYTES;
-        let found = header.n_bytes().max(header.n_values() * size_of::<f32>() as u128);
-        if found > u128::from(limit) {
-            return Err(Error::TooLarge { path, found, limit });
-        }
-        source.skip_to(header.offset, promised)?;
-        Ok(header)
+        source.extended = extender[0] != 0;
+        Self::checked(&path, format, raw)
     }
 
     /// Number of stored values; checked to fit `usize` once the header was read.
@@ -77,16 +131,20 @@ impl Header {
         self.n_values() * self.dtype.size_of() as u128
     }
 
-    fn checked(path: &Path, raw: &NiftiHeader, extended: bool) -> Result<Self> {
+    /// Length that the content of the file with the voxels must have.
+    pub(crate) fn promised(&self) -> u128 {
+        u128::from(self.offset) + self.n_bytes()
+    }
+
+    fn checked(path: &Path, format: Format, raw: Raw) -> Result<Self> {
         let refuse = |field, found: String, expected| Error::Header {
             path: path.to_path_buf(),
             field,
             found,
             expected,
         };
-        // The crate reads sizes as unsigned; the format says signed.
-        let dims: Vec<i16> = raw.dim.iter().map(|&n| n.cast_signed()).collect();
-        let sizes = &dims[1..=dims[0] as usize];
+        check_n_axes(path, raw.dim[0])?;
+        let sizes = &raw.dim[1..=raw.dim[0] as usize];
         if sizes.iter().any(|&n| n <= 0) {
             return Err(refuse("dim", format!("{sizes:?}"), "a positive size for each axis"));
         }
@@ -94,108 +152,88 @@ impl Header {
         while dims.len() > 4 && dims.last() == Some(&1) {
             dims.pop();
         }
-        let dtype = checked_dtype(path, raw)?;
-        if raw.bitpix as usize != 8 * dtype.size_of() {
+        // Seven 64-bit sizes overflow even 128 bits.
+        let product = dims.iter().try_fold(8_u128, |n, &size| n.checked_mul(size as u128));
+        if product.is_none() {
+            let expected = "sizes whose product is a number of bytes";
+            return Err(refuse("dim", format!("{sizes:?}"), expected));
+        }
+        let dtype = checked_dtype(path, raw.datatype)?;
+        if usize::try_from(raw.bitpix) != Ok(8 * dtype.size_of()) {
             let expected = "the width of the data type";
             return Err(refuse("bitpix", raw.bitpix.to_string(), expected));
         }
-        let offset = f64::from(raw.vox_offset);
-        let on_grid = offset >= FIRST_VOXEL_OFFSET as f64 && offset.fract() == 0.0;
-        if !(on_grid && offset.is_finite()) {
-            let expected = "a whole number of bytes from 352 on";
+        let offset = raw.vox_offset;
+        let on_grid = offset >= format.first_voxel_offset() as f64 && offset.fract() == 0.0;
+        if !(on_grid && offset < 2_f64.powi(53)) {
+            let expected = match format {
+                Format::Nifti1 => "a whole number of bytes from 352 on",
+                Format::Nifti2 => "a whole number of bytes from 544 on",
+                _ => "a whole number of bytes",
+            };
             return Err(refuse("vox_offset", offset.to_string(), expected));
         }
-        let scaled = raw.scl_slope.is_finite() && raw.scl_slope != 0.0;
-        if scaled && !raw.scl_inter.is_finite() {
-            return Err(refuse("scl_inter", raw.scl_inter.to_string(), "a finite number"));
+        let scaled = raw.slope.is_finite() && raw.slope != 0.0;
+        if scaled && !raw.inter.is_finite() {
+            return Err(refuse("scl_inter", raw.inter.to_string(), "a finite number"));
         }
-        let scaling =
-            scaled.then(|| Scaling { slope: raw.scl_slope.into(), inter: raw.scl_inter.into() });
+        let scaling = scaled.then_some(Scaling { slope: raw.slope, inter: raw.inter });
         Ok(Self {
+            format,
             dims,
             dtype,
             endianness: raw.endianness,
             scaling,
             offset: offset as u64,
-            pixdim: raw.pixdim.map(f64::from),
+            pixdim: raw.pixdim,
             xyzt_units: raw.xyzt_units,
             sform_code: raw.sform_code,
-            srow: [raw.srow_x, raw.srow_y, raw.srow_z].map(|row| row.map(f64::from)),
+            srow: raw.srow,
             qform_code: raw.qform_code,
-            quatern: [raw.quatern_b, raw.quatern_c, raw.quatern_d].map(f64::from),
-            qoffset: [raw.quatern_x, raw.quatern_y, raw.quatern_z].map(f64::from),
-            private_fields: private_fields(raw, extended && offset as u64 > FIRST_VOXEL_OFFSET),
+            quatern: raw.quatern,
+            qoffset: raw.qoffset,
+            private_fields: raw.private_fields,
         })
     }
 }
 
-/// Tells NIfTI-1 from everything else by its size field and magic bytes.
-fn check_identity(path: &Path, bytes: &[u8]) -> Result<()> {
-    let not_nifti = |found: String| Err(Error::NotNifti { path: path.to_path_buf(), found });
-    let unsupported = |found: &str, expected| {
-        Err(Error::Unsupported { path: path.to_path_buf(), found: found.to_owned(), expected })
-    };
-    let Some(size) = bytes.first_chunk::<4>() else {
-        return not_nifti(format!("it holds {} bytes", bytes.len()));
-    };
-    match (i32::from_le_bytes(*size), i32::from_be_bytes(*size)) {
-        (348, _) | (_, 348) => {}
-        (540, _) | (_, 540) => return unsupported("NIfTI-2", "NIfTI-1"),
-        _ => return not_nifti("its first four bytes are not the header size 348".to_owned()),
-    }
-    if bytes.len() < HEADER_BYTES {
-        return not_nifti(format!("it ends after {} of 348 header bytes", bytes.len()));
-    }
-    match &bytes[344..348] {
-        b"n+1\0" => Ok(()),
-        b"ni1\0" => unsupported("the .hdr half of a .hdr/.img pair", "a single .nii file"),
-        magic => {
-            not_nifti(format!("its magic is \"{}\", expected \"n+1\\0\"", magic.escape_ascii()))
-        }
-    }
-}
-
-/// The crate guesses the byte order from the number of axes, so that number must be right first.
-fn check_n_axes(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<()> {
-    let n_axes = [bytes[40], bytes[41]];
-    let is_little = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) == 348;
-    let n_axes = if is_little { i16::from_le_bytes(n_axes) } else { i16::from_be_bytes(n_axes) };
-    if (1..=7).contains(&n_axes) {
-        return Ok(());
-    }
-    Err(Error::Header {
-        path: path.to_path_buf(),
-        field: "dim[0]",
-        found: n_axes.to_string(),
-        expected: "a number of axes from 1 to 7",
-    })
-}
-
-fn checked_dtype(path: &Path, raw: &NiftiHeader) -> Result<NiftiType> {
+fn checked_dtype(path: &Path, code: i16) -> Result<NiftiType> {
     use NiftiType as T;
     let path = || path.to_path_buf();
-    match raw.data_type() {
-        Ok(
-            dtype @ (T::Uint8
-            | T::Int8
-            | T::Uint16
-            | T::Int16
-            | T::Uint32
-            | T::Int32
-            | T::Uint64
-            | T::Int64
-            | T::Float32
-            | T::Float64),
-        ) => Ok(dtype),
-        Ok(other) => Err(Error::Unsupported {
+    let known = [
+        (2, T::Uint8),
+        (4, T::Int16),
+        (8, T::Int32),
+        (16, T::Float32),
+        (64, T::Float64),
+        (256, T::Int8),
+        (512, T::Uint16),
+        (768, T::Uint32),
+        (1024, T::Int64),
+        (1280, T::Uint64),
+    ];
+    if let Some((_, dtype)) = known.iter().find(|(known, _)| *known == code) {
+        return Ok(*dtype);
+    }
+    let legal = [
+        (1, "bits"),
+        (32, "complex64"),
+        (128, "rgb24"),
+        (1536, "float128"),
+        (1792, "complex128"),
+        (2048, "complex256"),
+        (2304, "rgba32"),
+    ];
+    match legal.iter().find(|(known, _)| *known == code) {
+        Some((_, name)) => Err(Error::Unsupported {
             path: path(),
-            found: format!("an image of {}", dtype_name(other)),
+            found: format!("an image of {name}"),
             expected: "real numbers of 8 to 64 bits",
         }),
-        Err(_) => Err(Error::Header {
+        None => Err(Error::Header {
             path: path(),
             field: "datatype",
-            found: raw.datatype.to_string(),
+            found: code.to_string(),
             expected: "a code of the NIfTI standard",
         }),
     }
@@ -204,18 +242,4 @@ fn checked_dtype(path: &Path, raw: &NiftiHeader) -> Result<NiftiType> {
 /// `int16`, `float32`, …
 pub(crate) fn dtype_name(dtype: NiftiType) -> String {
     format!("{dtype:?}").to_lowercase()
-}
-
-fn private_fields(raw: &NiftiHeader, has_extensions: bool) -> Vec<&'static str> {
-    let filled = |text: &[u8]| text.iter().any(|b| !matches!(b, 0 | b' '));
-    [
-        ("descrip", filled(&raw.descrip)),
-        ("aux_file", filled(&raw.aux_file)),
-        ("intent_name", filled(&raw.intent_name)),
-        ("db_name", filled(&raw.db_name)),
-        ("extensions", has_extensions),
-    ]
-    .into_iter()
-    .filter_map(|(name, is_filled)| is_filled.then_some(name))
-    .collect()
 }

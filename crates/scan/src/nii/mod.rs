@@ -1,31 +1,39 @@
-//! NIfTI-1 files: `.nii` and `.nii.gz`, read as a stream and checked before anything is allocated.
+//! NIfTI files: `.nii`, `.nii.gz`, `.hdr` with `.img`, both versions and byte orders, read as a
+//! stream and checked before anything is allocated.
 //!
-//! The `nifti` crate decodes header and voxels; what a file may claim, where it lies in the world
+//! The `nifti` crate decodes NIfTI-1 headers; voxels and NIfTI-2 are decoded here. What a file may claim, where it lies in the world
 //! and how long a frame takes are decided here, because a wrong answer there is silent.
 
 mod geometry;
 mod header;
+mod raw;
 mod read;
 mod source;
 mod timing;
+mod voxels;
 mod write;
 
 pub use geometry::AffineSource;
 pub use header::Scaling;
+pub use raw::Format;
 pub use read::{ReadOptions, read_bold, read_bold_with, read_values, read_volume};
-pub use write::write_bold;
+pub use write::{write_bold, write_volume};
 
 pub(crate) use geometry::affine_rows;
-pub(crate) use header::{Header, dtype_name};
-pub(crate) use read::each_chunk;
+pub(crate) use header::{Header, dtype_name, open, open_with_extensions};
+pub(crate) use read::{checked_affine, each_chunk, read_values_with_grid, sized, sized_grid};
 pub(crate) use source::Source;
-pub(crate) use timing::repetition_time;
+pub(crate) use timing::{repetition_time, space_unit, time_unit};
+pub(crate) use voxels::Decoder;
 
 /// The most bytes of voxels a header may claim, on disk or in memory: 8 GiB.
 pub const MAX_BYTES: u64 = 8 << 30;
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+#[cfg(test)]
+mod recorded;
 
 #[cfg(test)]
 mod tests;

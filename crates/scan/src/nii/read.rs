@@ -3,18 +3,17 @@
 use std::path::Path;
 
 use ndarray::{Array3, Array4, ArrayD, IxDyn, ShapeBuilder};
-use nifti::{InMemNiftiVolume, IntoNdArray};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Header, Source, affine_rows, repetition_time};
+use super::{Header, Source, affine_rows, header::open, repetition_time, voxels::Decoder};
 use crate::{
     affine::Affine,
     bold::{Bold, Volume},
     error::{Error, Result},
 };
 
-/// Values decoded at once; the `nifti` crate counts a side in 16 bits.
+/// Values decoded at once; they fit the nearer caches.
 const CHUNK: usize = 1 << 15;
 
 /// Bytes of values kept back until they are written row-major, several frames at a time.
@@ -32,7 +31,8 @@ pub struct ReadOptions {
     pub t_r: Option<f64>,
 }
 
-/// Reads a functional run from `.nii` or `.nii.gz` (told apart by content).
+/// Reads a functional run from `.nii`, `.nii.gz` (told apart by content) or
+/// `.hdr` and `.img`, NIfTI-1 or NIfTI-2.
 ///
 /// Stored numbers are scaled by slope and intercept in 64 bits and kept in 32. Values that are not
 /// finite are kept too: [`Bold::n_nonfinite`].
@@ -43,8 +43,7 @@ pub fn read_bold(path: impl AsRef<Path>) -> Result<Bold> {
 /// Reads a functional run, with what the caller knows better than its header.
 pub fn read_bold_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Bold> {
     let path = path.as_ref();
-    let mut source = Source::open(path)?;
-    let header = Header::read(&mut source)?;
+    let (source, header) = open(path)?;
     let [x, y, z, t] = sized(path, &header)?;
     let affine = checked_affine(path, &header)?;
     let t_r = match options.t_r {
@@ -61,12 +60,8 @@ pub fn read_bold_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<B
 /// Reads one image: a mask, an atlas, an anatomical scan.
 pub fn read_volume(path: impl AsRef<Path>) -> Result<Volume> {
     let path = path.as_ref();
-    let mut source = Source::open(path)?;
-    let mut header = Header::read(&mut source)?;
-    if header.dims.len() == 4 && header.dims[3] == 1 {
-        header.dims.pop();
-    }
-    let [x, y, z] = sized(path, &header)?;
+    let (source, header) = open(path)?;
+    let [x, y, z] = sized_grid(path, &header.dims)?;
     let affine = checked_affine(path, &header)?;
     let values = row_major(source, &header, [x, y, z], 1)?;
     let data = Array3::from_shape_vec((x, y, z), values).expect("as many values as promised");
@@ -77,12 +72,39 @@ pub fn read_volume(path: impl AsRef<Path>) -> Result<Volume> {
 /// comparisons with other programs. A scan is read by [`read_bold`].
 pub fn read_values(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
     let path = path.as_ref();
-    let mut source = Source::open(path)?;
-    let header = Header::read(&mut source)?;
-    let mut values = reserved(path, header.n_values() as usize)?;
-    each_chunk(source, &header, |chunk| values.extend_from_slice(chunk))?;
+    let (source, header) = open(path)?;
+    let values = x_fastest(path, source, &header)?;
     let shape = IxDyn(&header.dims).f();
     Ok(ArrayD::from_shape_vec(shape, values).expect("as many values as promised"))
+}
+
+/// Scaled values in 64 bits, x fastest, with the sizes of the axes and the affine.
+pub(crate) fn read_values_with_grid(path: &Path) -> Result<(Vec<f64>, Vec<usize>, Affine)> {
+    let (source, header) = open(path)?;
+    let affine = checked_affine(path, &header)?;
+    Ok((x_fastest(path, source, &header)?, header.dims, affine))
+}
+
+/// The three sizes of an image, which may have a fourth axis of one.
+pub(crate) fn sized_grid(path: &Path, dims: &[usize]) -> Result<[usize; 3]> {
+    let dims = if let [dims @ .., 1] = dims
+        && dims.len() == 3
+    {
+        dims
+    } else {
+        dims
+    };
+    dims.try_into().map_err(|_| Error::Dimensions {
+        path: path.to_path_buf(),
+        found: dims.to_vec(),
+        expected: 3,
+    })
+}
+
+fn x_fastest(path: &Path, source: Source, header: &Header) -> Result<Vec<f64>> {
+    let mut values = reserved(path, header.n_values() as usize)?;
+    each_chunk(source, header, |chunk| values.extend_from_slice(chunk))?;
+    Ok(values)
 }
 
 /// Hands all values on, in file order (first axis fastest), scaled.
@@ -91,29 +113,18 @@ pub(crate) fn each_chunk(
     header: &Header,
     mut sink: impl FnMut(&[f64]),
 ) -> Result<()> {
-    let promised = u128::from(header.offset) + header.n_bytes();
+    let decoder = Decoder::of(header);
     let width = header.dtype.size_of();
     let n_values = header.n_values() as usize;
+    let mut bytes = vec![0; CHUNK.min(n_values) * width];
+    let mut values = vec![0.0; CHUNK.min(n_values)];
     for start in (0..n_values).step_by(CHUNK) {
         let n = CHUNK.min(n_values - start);
-        let mut bytes = vec![0; n * width];
-        source.fill_all(&mut bytes, promised)?;
-        let dim = [1, n as u16, 0, 0, 0, 0, 0, 0];
-        // Slope and intercept are ours to apply: the crate does it in the precision of the output.
-        let decoded = InMemNiftiVolume::from_raw_fields(
-            dim,
-            header.dtype,
-            1.0,
-            0.0,
-            bytes,
-            header.endianness,
-        )
-        .and_then(IntoNdArray::into_ndarray::<f64>);
-        let mut decoded = decoded.expect("length and data type were checked with the header");
-        if let Some(scaling) = header.scaling {
-            decoded.mapv_inplace(|x| x * scaling.slope + scaling.inter);
-        }
-        sink(decoded.as_slice_memory_order().expect("one axis is contiguous"));
+        let (bytes, values) = (&mut bytes[..n * width], &mut values[..n]);
+        source.fill_all(bytes, header.promised())?;
+        decoder.reorder(bytes);
+        decoder.all(bytes, values);
+        sink(values);
     }
     source.finish()
 }
@@ -192,15 +203,16 @@ fn reserved<T>(path: &Path, n: usize) -> Result<Vec<T>> {
     Ok(values)
 }
 
-fn sized<const N: usize>(path: &Path, header: &Header) -> Result<[usize; N]> {
+/// The four sizes of a run.
+pub(crate) fn sized(path: &Path, header: &Header) -> Result<[usize; 4]> {
     header.dims.as_slice().try_into().map_err(|_| Error::Dimensions {
         path: path.to_path_buf(),
         found: header.dims.clone(),
-        expected: N,
+        expected: 4,
     })
 }
 
-fn checked_affine(path: &Path, header: &Header) -> Result<Affine> {
+pub(crate) fn checked_affine(path: &Path, header: &Header) -> Result<Affine> {
     let (rows, _) = affine_rows(header);
     Affine::new(rows)
         .map_err(|source| Error::AffineOf { path: path.to_path_buf(), source: Box::new(source) })

@@ -22,8 +22,10 @@ pub(crate) struct Source {
     pub(crate) n_bytes: u64,
     /// Whether the content, not the name, says gzip.
     pub(crate) is_gzip: bool,
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
     position: u64,
+    /// Whether a header that was read here announces extensions.
+    pub(crate) extended: bool,
 }
 
 type Peeked = Chain<Cursor<Vec<u8>>, File>;
@@ -42,9 +44,10 @@ impl Source {
         let is_gzip = magic == GZIP_MAGIC;
         let peeked: BufReader<Peeked> =
             BufReader::with_capacity(1 << 17, Cursor::new(magic).chain(file));
-        let reader: Box<dyn Read> =
+        let reader: Box<dyn Read + Send> =
             if is_gzip { Box::new(MultiGzDecoder::new(peeked)) } else { Box::new(peeked) };
-        Ok(Self { path: path.to_path_buf(), n_bytes: metadata.len(), is_gzip, reader, position: 0 })
+        let (path, n_bytes) = (path.to_path_buf(), metadata.len());
+        Ok(Self { path, n_bytes, is_gzip, reader, position: 0, extended: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -86,6 +89,17 @@ impl Source {
             return Err(Error::Truncated { path, found, expected: promised });
         }
         Ok(())
+    }
+
+    /// The next `n` bytes; allocates as they come, not as they are promised.
+    pub(crate) fn take(&mut self, n: usize, promised: u128) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < n {
+            let start = bytes.len();
+            bytes.resize(n.min(start + (1 << 20)), 0);
+            self.fill_all(&mut bytes[start..], promised)?;
+        }
+        Ok(bytes)
     }
 
     /// Moves forward to `offset` of the content.

@@ -35,3 +35,26 @@ pub(crate) fn repetition_time(header: &Header) -> Result<(f64, &'static str), St
     let (shortest, longest) = (PLAUSIBLE_S.start(), PLAUSIBLE_S.end());
     Err(format!("pixdim[4] is {stored} {unit}, expected {shortest} to {longest} s{guess}"))
 }
+
+/// The unit of positions as the header states it.
+pub(crate) fn space_unit(header: &Header) -> &'static str {
+    match header.xyzt_units & 0o7 {
+        1 => "meter",
+        2 => "mm",
+        3 => "micron",
+        _ => "unknown",
+    }
+}
+
+/// The unit of times as the header states it.
+pub(crate) fn time_unit(header: &Header) -> &'static str {
+    match header.xyzt_units & 0o70 {
+        0o10 => "sec",
+        0o20 => "msec",
+        0o30 => "usec",
+        0o40 => "hz",
+        0o50 => "ppm",
+        0o60 => "rads",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,154 @@
+//! Parcels: which voxel belongs to which region, what the regions are called and where they are.
+//!
+//! Atlases are the user's files and are never bundled: several carry licences that forbid it. The
+//! digest of the file goes into the record of a run.
+
+mod extract;
+mod names;
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+pub use extract::{ExtractConfig, Reduction, WorkingGrid};
+
+use crate::{
+    bold::Volume,
+    digest::{sha256_bytes, sha256_file},
+    error::{Error, Result},
+    geometry::Grid,
+    nii::{read_values_with_grid, sized_grid},
+};
+
+/// One region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parcel {
+    /// The value of its voxels in the labels image.
+    pub label: i32,
+    /// What the names file calls it, or its label in words.
+    pub name: String,
+    /// Its place in mm: from the coordinates file, else the mean of its voxel centres; none for a
+    /// region that no voxel carries and no file places.
+    pub centre_mm: Option<[f64; 3]>,
+}
+
+/// A labels image with names and coordinates. Background is 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Atlas {
+    grid: Grid,
+    /// x fastest.
+    labels: Vec<i32>,
+    /// Ascending labels.
+    parcels: Vec<Parcel>,
+    sha256: String,
+}
+
+impl Atlas {
+    /// Reads a labels image; its numbers must be whole.
+    ///
+    /// ```no_run
+    /// let atlas = scan::Atlas::read("A424+2mm.nii.gz")?
+    ///     .with_names("A424_labels.txt")?
+    ///     .with_coordinates("A424_Coordinates.dat")?;
+    /// assert_eq!(atlas.n_parcels(), 424);
+    /// # Ok::<(), scan::Error>(())
+    /// ```
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (values, dims, affine) = read_values_with_grid(path)?;
+        let grid = Grid { shape: sized_grid(path, &dims)?, affine };
+        let whole = |x: f64| {
+            let fits = x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX);
+            fits.then_some(x as i32).ok_or(x)
+        };
+        let labels: std::result::Result<Vec<i32>, f64> = values.into_iter().map(whole).collect();
+        let labels = labels.map_err(|found| Error::Label { path: path.to_path_buf(), found })?;
+        Self::new(grid, labels, sha256_file(path)?)
+            .ok_or_else(|| Error::NoLabels { path: path.to_path_buf() })
+    }
+
+    /// Takes the labels of an image in memory; values are rounded.
+    pub fn from_volume(labels: &Volume) -> Result<Self> {
+        let values: Vec<i32> = labels.x_fastest().iter().map(|x| x.round() as i32).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Self::new(labels.grid().clone(), values, sha256_bytes(&bytes))
+            .ok_or_else(|| Error::NoLabels { path: "an image in memory".into() })
+    }
+
+    fn new(grid: Grid, labels: Vec<i32>, sha256: String) -> Option<Self> {
+        let [nx, ny, _] = grid.shape;
+        let mut sums: BTreeMap<i32, ([f64; 3], f64)> = BTreeMap::new();
+        for (position, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
+            let voxel = [position % nx, position / nx % ny, position / (nx * ny)];
+            let (sum, n) = sums.entry(label).or_default();
+            *n += 1.0;
+            sum.iter_mut().zip(voxel).for_each(|(sum, place)| *sum += place as f64);
+        }
+        let parcels: Vec<Parcel> = sums
+            .into_iter()
+            .map(|(label, (sum, n))| {
+                let centre_mm = Some(grid.affine.apply(sum.map(|x| x / n)));
+                Parcel { label, name: format!("label {label}"), centre_mm }
+            })
+            .collect();
+        (!parcels.is_empty()).then_some(Self { grid, labels, parcels, sha256 })
+    }
+
+    /// Takes names from a table: labels and names in any column, or one name a line in the order
+    /// of the labels. Labels that no voxel carries become parcels too.
+    pub fn with_names(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        for (label, name) in names::read_names(path.as_ref(), &self.parcels)? {
+            self.entry(label).name = name;
+        }
+        Ok(self)
+    }
+
+    /// Takes coordinates in mm from a table: a label and three numbers, or three numbers a line in
+    /// the order of the labels.
+    pub fn with_coordinates(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        for (label, centre) in names::read_coordinates(path.as_ref(), &self.parcels)? {
+            self.entry(label).centre_mm = Some(centre);
+        }
+        Ok(self)
+    }
+
+    /// The parcel of a label, made if there is none.
+    fn entry(&mut self, label: i32) -> &mut Parcel {
+        let place = self.parcels.binary_search_by_key(&label, |parcel| parcel.label);
+        let place = place.unwrap_or_else(|place| {
+            let name = format!("label {label}");
+            self.parcels.insert(place, Parcel { label, name, centre_mm: None });
+            place
+        });
+        &mut self.parcels[place]
+    }
+
+    /// Regions, ascending by label: the columns of every series.
+    pub fn parcels(&self) -> &[Parcel] {
+        &self.parcels
+    }
+
+    /// Number of regions.
+    pub fn n_parcels(&self) -> usize {
+        self.parcels.len()
+    }
+
+    /// Where the labels are.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Labels of the voxels, x fastest.
+    pub fn labels(&self) -> &[i32] {
+        &self.labels
+    }
+
+    /// Digest of the labels image.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Parcels on small grids whose answers are seen by eye.
+
+use ndarray::{Array3, Array4};
+
+use super::*;
+use crate::{
+    Affine, Bold, BoldFile,
+    nii::testing::{Scratch, fixture},
+};
+
+fn diagonal(size: f64, shift: f64) -> Affine {
+    let row = |i: usize| {
+        std::array::from_fn(|j| match j {
+            3 => shift,
+            _ if i == j => size,
+            _ => 0.0,
+        })
+    };
+    Affine::new([row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]]).unwrap()
+}
+
+fn atlas(labels: Vec<f32>, shape: (usize, usize, usize), affine: Affine) -> Atlas {
+    let data = Array3::from_shape_vec(shape, labels).unwrap();
+    Atlas::from_volume(&Volume::new(data, affine).unwrap()).unwrap()
+}
+
+/// Four voxels along x, two frames.
+fn run(values: [f32; 8]) -> Bold {
+    let data = Array4::from_shape_vec((4, 1, 1, 2), values.to_vec()).unwrap();
+    Bold::new(data, diagonal(2.0, 0.0), 2.0).unwrap()
+}
+
+#[test]
+fn a_region_is_the_mean_of_its_voxels_and_a_lost_one_is_zero_and_named() {
+    // the atlas reaches beyond the run on its right: label 9 has no voxel of it
+    let atlas = atlas(vec![3.0, 3.0, 0.0, 5.0, 9.0], (5, 1, 1), diagonal(2.0, 0.0));
+    let series = atlas
+        .extract(&run([1.0, 2.0, 3.0, 6.0, 7.0, 7.0, 4.0, 8.0]), &ExtractConfig::default(), None)
+        .unwrap();
+    assert_eq!(series.values, ndarray::array![[2.0, 4.0, 0.0], [4.0, 8.0, 0.0]]);
+    assert_eq!(series.lost, [9]);
+    assert_eq!(series.parcels[1].label, 5);
+    assert_eq!(series.parcels[0].centre_mm, Some([1.0, 0.0, 0.0]));
+}
+
+#[test]
+fn values_that_are_not_finite_count_as_zero_and_are_left_out_for_the_toolkit() {
+    let atlas = atlas(vec![1.0, 1.0, 2.0, 2.0], (4, 1, 1), diagonal(2.0, 0.0));
+    let bold = run([8.0, 2.0, f32::NAN, 2.0, f32::NAN, 5.0, f32::NAN, 7.0]);
+    let means = atlas.extract(&bold, &ExtractConfig::default(), None).unwrap();
+    assert_eq!(means.values, ndarray::array![[4.0, 0.0], [2.0, 6.0]]);
+    let compat = ExtractConfig { brainlm_toolkit_compat: true, ..Default::default() };
+    let means = atlas.extract(&bold, &compat, None).unwrap();
+    assert_eq!(means.values, ndarray::array![[8.0, 0.0], [2.0, 6.0]]);
+}
+
+#[test]
+fn labels_go_where_their_affine_says_unless_the_toolkit_is_asked() {
+    // the same world, first axis stored the other way round
+    let mut rows = *diagonal(2.0, 0.0).rows();
+    (rows[0][0], rows[0][3]) = (-2.0, 6.0);
+    let atlas = atlas(vec![1.0, 1.0, 2.0, 2.0], (4, 1, 1), Affine::new(rows).unwrap());
+    let bold = run([1.0, 1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0]);
+    let means = atlas.extract(&bold, &ExtractConfig::default(), None).unwrap();
+    assert_eq!(means.values.row(0).to_vec(), [5.0, 1.0]);
+    let compat = ExtractConfig { brainlm_toolkit_compat: true, ..Default::default() };
+    assert_eq!(atlas.extract(&bold, &compat, None).unwrap().values.row(0).to_vec(), [1.0, 5.0]);
+    let other = Bold::new(Array4::zeros((3, 1, 1, 2)), diagonal(2.0, 0.0), 2.0).unwrap();
+    let error = atlas.extract(&other, &compat, None).unwrap_err().to_string();
+    assert_eq!(error, "scan: grid is [3, 1, 1], expected [4, 1, 1] as in the atlas");
+}
+
+#[test]
+fn a_mask_takes_voxels_out_of_their_region() {
+    let atlas = atlas(vec![1.0, 1.0, 2.0, 2.0], (4, 1, 1), diagonal(2.0, 0.0));
+    let mask = Array3::from_shape_vec((4, 1, 1), vec![1.0, 0.0, 0.0, 0.0]).unwrap();
+    let mask = Volume::new(mask, diagonal(2.0, 0.0)).unwrap();
+    let bold = run([1.0, 2.0, 3.0, 6.0, 7.0, 7.0, 4.0, 8.0]);
+    let series = atlas.extract(&bold, &ExtractConfig::default(), Some(&mask)).unwrap();
+    assert_eq!(series.values, ndarray::array![[1.0, 0.0], [2.0, 0.0]]);
+    assert_eq!(series.lost, [2]);
+}
+
+#[test]
+fn every_reduction_is_what_its_name_says() {
+    let atlas = atlas(vec![1.0; 4], (4, 1, 1), diagonal(2.0, 0.0));
+    let bold = run([1.0, 0.0, 3.0, 0.0, 7.0, 0.0, 5.0, 0.0]);
+    let expected = [
+        (Reduction::Mean, 4.0),
+        (Reduction::Median, 4.0),
+        (Reduction::Sum, 16.0),
+        (Reduction::Minimum, 1.0),
+        (Reduction::Maximum, 7.0),
+        (Reduction::Variance, 5.0),
+        (Reduction::StandardDeviation, 5_f64.sqrt()),
+    ];
+    for (reduction, expected) in expected {
+        let config = ExtractConfig { reduction, ..Default::default() };
+        assert_eq!(atlas.extract(&bold, &config, None).unwrap().values[[0, 0]], expected);
+    }
+}
+
+#[test]
+fn a_file_and_the_run_read_from_it_give_the_same_series() {
+    let path = fixture("run001/bold_25mm.nii.gz");
+    let bold = crate::read_bold(&path).unwrap();
+    let mask = crate::read_volume(fixture("masks_25mm/brain.nii.gz")).unwrap();
+    let atlas = Atlas::from_volume(&mask).unwrap();
+    let config = ExtractConfig { smoothing_fwhm_mm: Some([8.0; 3]), ..Default::default() };
+    for config in [ExtractConfig::default(), config] {
+        let streamed = atlas.extract(&BoldFile::open(&path).unwrap(), &config, None).unwrap();
+        assert_eq!(streamed, atlas.extract(&bold, &config, None).unwrap());
+        assert_eq!(streamed.values.dim(), (121, 1));
+    }
+}
+
+#[test]
+fn names_and_coordinates_are_found_in_the_usual_tables() {
+    let scratch = Scratch::new();
+    let plain = || atlas(vec![1.0, 2.0, 7.0], (3, 1, 1), diagonal(2.0, 0.0));
+    let tables = [
+        "1\t7Networks_LH_Vis_1\t120\t18\t131\t0\n2\tB\t0\t0\t0\t0\n7\tC\t1\t1\t1\t0\n",
+        "7Networks_LH_Vis_1\nB\nC\n",
+        "index,name,colour\n1,7Networks_LH_Vis_1,red\n2,B,blue\n7,C,red\n",
+        "ROI;LABEL;NAME\n1;x;7Networks_LH_Vis_1\n2;y;B\n7;z;C\n",
+        "FAG\t7Networks_LH_Vis_1\t1\r\nBB\tB two\t2\r\nC\tC\t7\r\n",
+    ];
+    for table in tables {
+        let named = plain().with_names(scratch.file("names.txt", table.as_bytes())).unwrap();
+        assert_eq!(named.parcels()[0].name, "7Networks_LH_Vis_1", "{table}");
+        assert_eq!(named.parcels()[2].label, 7);
+    }
+    let places = ["1\t-3\t4\t5\r\n2\t0\t0\t0\r\n4\t1\t2\t3\r\n", "x,y,z\n-3,4,5\n0,0,0\n1,2,3\n"];
+    for (table, n_parcels) in places.into_iter().zip([4, 3]) {
+        let placed = plain().with_coordinates(scratch.file("xyz.dat", table.as_bytes())).unwrap();
+        assert_eq!(placed.parcels()[0].centre_mm, Some([-3.0, 4.0, 5.0]));
+        assert_eq!(placed.n_parcels(), n_parcels);
+    }
+    let bad = plain().with_coordinates(scratch.file("bad.dat", b"1 2\n")).unwrap_err().to_string();
+    assert!(bad.ends_with("bad.dat: row 1: expected a label and three coordinates in mm"), "{bad}");
+}
+
+#[test]
+fn images_without_whole_labels_are_refused() {
+    let scratch = Scratch::new();
+    let data = Array3::from_shape_vec((1, 1, 2), vec![0.0, 1.5]).unwrap();
+    let path = scratch.path("half.nii");
+    crate::write_volume(&path, &Volume::new(data, diagonal(2.0, 0.0)).unwrap()).unwrap();
+    let error = Atlas::read(&path).unwrap_err().to_string();
+    assert!(error.ends_with("half.nii: label 1.5 is no whole number"), "{error}");
+    let nothing = Array3::zeros((1, 1, 2));
+    crate::write_volume(&path, &Volume::new(nothing, diagonal(2.0, 0.0)).unwrap()).unwrap();
+    assert!(Atlas::read(&path).unwrap_err().to_string().ends_with("no label but background"));
+}

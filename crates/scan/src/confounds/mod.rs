@@ -1,0 +1,14 @@
+//! Nuisance series of fMRIPrep: which columns, which frames, how much motion.
+
+mod motion;
+mod select;
+mod table;
+
+pub use motion::{MotionFigures, MotionLimits, framewise_displacement};
+pub use select::{
+    CompCor, ConfoundConfig, ConfoundStrategy, Confounds, Expansion, MotionScrub, NCompCor,
+};
+pub use table::ConfoundTable;
+
+#[cfg(test)]
+mod tests;

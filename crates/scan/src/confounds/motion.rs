@@ -1,0 +1,90 @@
+//! How much a head moved, and whether that is too much.
+
+use ndarray::ArrayView2;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ConfoundTable;
+use crate::error::Result;
+
+/// Radius of the sphere on whose surface rotations become lengths, in mm.
+const HEAD_MM: f64 = 50.0;
+
+/// Framewise displacement in mm from six motion parameters a frame: three translations in mm, three
+/// rotations in radians. The first frame has none and is NaN.
+///
+/// Source: Power et al., `NeuroImage` 59 (2012).
+///
+/// ```
+/// let motion = ndarray::array![[0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.1, -0.2, 0.0, 0.0, 0.01, 0.0]];
+/// let displacement = scan::framewise_displacement(motion.view());
+/// assert!(displacement[0].is_nan());
+/// assert!((displacement[1] - 0.8).abs() < 1e-12);
+/// ```
+pub fn framewise_displacement(motion: ArrayView2<f64>) -> Vec<f64> {
+    let frames: Vec<_> = motion.rows().into_iter().collect();
+    let moved = frames.windows(2).map(|pair| {
+        let steps = pair[0].iter().zip(pair[1]).map(|(a, b)| (b - a).abs());
+        let lengths = steps.enumerate().map(|(i, x)| if i < 3 { x } else { HEAD_MM * x });
+        lengths.sum()
+    });
+    frames.first().map(|_| f64::NAN).into_iter().chain(moved).collect()
+}
+
+/// Motion of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MotionFigures {
+    /// Mean framewise displacement in mm, over the frames that have one.
+    pub fd_mean_mm: f64,
+    /// Largest framewise displacement in mm.
+    pub fd_max_mm: f64,
+    /// Frames of the run.
+    pub n_frames: usize,
+    /// Frames left after scrubbing.
+    pub n_kept: usize,
+}
+
+/// From where on a run is left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MotionLimits {
+    /// Largest mean framewise displacement, mm.
+    #[serde(default)]
+    pub fd_mean_mm: Option<f64>,
+    /// Largest displacement of any frame, mm.
+    #[serde(default)]
+    pub fd_max_mm: Option<f64>,
+    /// Fewest frames that must be left.
+    #[serde(default)]
+    pub min_frames: Option<usize>,
+}
+
+impl MotionFigures {
+    /// Reads `framewise_displacement` from a table; `kept` are the frames that scrubbing left.
+    pub fn measure(table: &ConfoundTable, kept: Option<&[usize]>) -> Result<Self> {
+        let moved: Vec<f64> = table.needed("framewise_displacement")?.to_vec();
+        let known: Vec<f64> = moved.into_iter().filter(|x| !x.is_nan()).collect();
+        let n_frames = table.n_frames();
+        Ok(Self {
+            fd_mean_mm: known.iter().sum::<f64>() / known.len().max(1) as f64,
+            fd_max_mm: known.iter().copied().fold(0.0, f64::max),
+            n_frames,
+            n_kept: kept.map_or(n_frames, <[usize]>::len),
+        })
+    }
+
+    /// Why the run is left out, in words; nothing where it is good.
+    pub fn excluded_by(&self, limits: &MotionLimits) -> Option<String> {
+        let above = |what: &str, found: f64, limit: Option<f64>| {
+            let limit = limit.filter(|limit| found > *limit)?;
+            Some(format!("{what} framewise displacement is {found:.3} mm, the limit is {limit} mm"))
+        };
+        above("mean", self.fd_mean_mm, limits.fd_mean_mm)
+            .or_else(|| above("largest", self.fd_max_mm, limits.fd_max_mm))
+            .or_else(|| {
+                let least = limits.min_frames.filter(|least| self.n_kept < *least)?;
+                Some(format!("{} frames are left, at least {least} are needed", self.n_kept))
+            })
+    }
+}

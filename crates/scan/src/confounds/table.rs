@@ -1,0 +1,121 @@
+//! A confounds table as fMRIPrep writes it: tab separated, one row a frame, `n/a` for no value.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// The most bytes a confounds table may have: a thousand columns of ten thousand frames.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// The columns of a confounds table, and what its sidecar says of its components.
+#[derive(Clone, Debug)]
+pub struct ConfoundTable {
+    path: PathBuf,
+    names: Vec<String>,
+    /// One series a column; NaN where the table says `n/a`.
+    columns: Vec<Vec<f64>>,
+    sidecar: Option<Sidecar>,
+}
+
+/// Component name to what is known of it, in the order of the file.
+pub(super) type Sidecar = BTreeMap<String, Component>;
+
+/// What the sidecar says of one component.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Component {
+    #[serde(rename = "Mask")]
+    pub(super) mask: Option<String>,
+}
+
+impl ConfoundTable {
+    /// Reads a table, and the `.json` beside it where there is one.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let attach = |source| Error::Read { path: path.to_path_buf(), source };
+        let n_bytes = std::fs::metadata(path).map_err(attach)?.len();
+        if n_bytes > MAX_BYTES {
+            let (found, limit) = (u128::from(n_bytes), MAX_BYTES);
+            return Err(Error::TooLarge { path: path.to_path_buf(), found, limit });
+        }
+        let file = std::fs::File::open(path).map_err(attach)?;
+        let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
+        let damaged =
+            |row: usize, problem: String| Error::Row { path: path.to_path_buf(), row, problem };
+        let header = reader.headers().map_err(|e| damaged(1, e.to_string()))?;
+        let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+        if names.iter().any(|name| name.is_empty() || name.parse::<f64>().is_ok()) {
+            return Err(damaged(1, "expected the names of the columns".to_owned()));
+        }
+        let mut columns = vec![Vec::new(); names.len()];
+        for (index, record) in reader.records().enumerate() {
+            let row = index + 2;
+            let record = record.map_err(|e| damaged(row, e.to_string()))?;
+            for ((cell, name), column) in record.iter().zip(&names).zip(&mut columns) {
+                let value = match cell.trim() {
+                    "" | "n/a" | "NaN" | "nan" => f64::NAN,
+                    cell => cell.parse().map_err(|_| {
+                        damaged(row, format!("column {name} is {cell:?}, expected a number"))
+                    })?,
+                };
+                column.push(value);
+            }
+        }
+        let sidecar = read_sidecar(&path.with_extension("json"))?;
+        Ok(Self { path: path.to_path_buf(), names, columns, sidecar })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the columns, in the order of the file.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Number of frames.
+    pub fn n_frames(&self) -> usize {
+        self.columns.first().map_or(0, Vec::len)
+    }
+
+    /// The series of a column, NaN where there is no value.
+    pub fn column(&self, name: &str) -> Option<&[f64]> {
+        let place = self.names.iter().position(|known| known == name)?;
+        Some(&self.columns[place])
+    }
+
+    /// The series of a column that must be there.
+    pub(super) fn needed(&self, name: &str) -> Result<&[f64]> {
+        self.column(name).ok_or_else(|| Error::MissingConfound {
+            path: self.path.clone(),
+            column: name.to_owned(),
+        })
+    }
+
+    pub(super) fn sidecar(&self) -> Option<&Sidecar> {
+        self.sidecar.as_ref()
+    }
+}
+
+fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
+    let attach = |source| Error::Read { path: path.to_path_buf(), source };
+    match std::fs::read(path) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(attach(source)),
+        Ok(bytes) => {
+            // Only components matter; entries of other shapes are none.
+            let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&bytes)
+                .map_err(|e| Error::Sidecar { path: path.to_path_buf(), problem: e.to_string() })?;
+            let component = |(name, value): (String, serde_json::Value)| {
+                serde_json::from_value(value).ok().map(|component| (name, component))
+            };
+            Ok(Some(entries.into_iter().filter_map(component).collect()))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Small tables, and the choices nilearn makes on them.
+
+use super::*;
+use crate::nii::testing::Scratch;
+
+/// Eight frames: frame 0 not steady, frame 5 moved.
+fn table(scratch: &Scratch) -> ConfoundTable {
+    let mut text = String::from("csf\twhite_matter\tframewise_displacement\tstd_dvars\tcosine00\t");
+    text.push_str("non_steady_state_outlier00\tcsf_derivative1\ta_comp_cor_00\n");
+    for t in 0..8_u8 {
+        let first = t == 0;
+        let moved = if t == 5 { "0.9" } else { "0.1" };
+        let na = |x: &str| if first { "n/a".to_owned() } else { x.to_owned() };
+        let row = [
+            format!("{}", 10 + t),
+            format!("{}", 20 - t),
+            na(moved),
+            na("1.0"),
+            format!("{}", f64::from(t) / 2.0),
+            format!("{}", u8::from(first)),
+            na(&format!("{}", 3 * t)),
+            "0.5".to_owned(),
+        ];
+        text.push_str(&(row.join("\t") + "\n"));
+    }
+    let path = scratch.file("sub-1_desc-confounds_timeseries.tsv", text.as_bytes());
+    let sidecar = r#"{"a_comp_cor_00": {"Mask": "combined"}, "csf": {}, "note": "free text"}"#;
+    scratch.file("sub-1_desc-confounds_timeseries.json", sidecar.as_bytes());
+    ConfoundTable::read(path).unwrap()
+}
+
+fn empty() -> ConfoundConfig {
+    ConfoundConfig { motion: None, ..ConfoundStrategy::Simple.config() }
+}
+
+#[test]
+fn columns_come_in_the_order_of_their_names_without_the_mean_of_kept_frames() {
+    let scratch = Scratch::new();
+    let chosen = table(&scratch).select(&empty()).unwrap();
+    assert_eq!(chosen.names, ["cosine00", "csf", "white_matter"]);
+    assert_eq!(chosen.kept.as_deref(), Some(&[1, 2, 3, 4, 5, 6, 7][..]));
+    // csf 11 to 17 are kept: mean 14
+    assert_eq!(chosen.values.column(1).to_vec(), [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn a_first_frame_without_a_value_takes_that_of_the_second() {
+    let scratch = Scratch::new();
+    let columns = vec!["csf_d*".to_owned()];
+    let config =
+        ConfoundConfig { wm_csf: None, high_pass: false, columns, demean: false, ..empty() };
+    let chosen = table(&scratch).select(&config).unwrap();
+    assert_eq!(chosen.values.column(0).to_vec()[..3], [3.0, 3.0, 6.0]);
+}
+
+#[test]
+fn frames_that_moved_and_short_segments_beside_them_are_left_out() {
+    let scratch = Scratch::new();
+    let kept = |min_segment| {
+        let scrub = Some(MotionScrub { min_segment, fd_mm: 0.5, std_dvars: 1.5 });
+        table(&scratch).select(&ConfoundConfig { scrub, ..empty() }).unwrap().kept.unwrap()
+    };
+    assert_eq!(kept(0), [1, 2, 3, 4, 6, 7]);
+    assert_eq!(kept(3), [1, 2, 3, 4]);
+    let scrub = Some(MotionScrub { min_segment: 6, fd_mm: 0.5, std_dvars: 1.5 });
+    let error = table(&scratch).select(&ConfoundConfig { scrub, ..empty() }).unwrap_err();
+    assert!(error.to_string().ends_with("every frame is left out"), "{error}");
+}
+
+#[test]
+fn components_are_found_through_the_sidecar() {
+    let scratch = Scratch::new();
+    let with = |kind| ConfoundConfig { compcor: Some((kind, NCompCor::First(3))), ..empty() };
+    let table = table(&scratch);
+    let chosen = table.select(&with(CompCor::AnatCombined)).unwrap();
+    assert_eq!(chosen.names[0], "a_comp_cor_00");
+    assert!(table.select(&with(CompCor::Temporal)).is_err());
+    std::fs::remove_file(scratch.path("sub-1_desc-confounds_timeseries.json")).unwrap();
+    let table = ConfoundTable::read(table.path()).unwrap();
+    let error = table.select(&with(CompCor::AnatCombined)).unwrap_err().to_string();
+    assert!(error.contains("has no .json beside it"), "{error}");
+}
+
+#[test]
+fn what_is_missing_or_no_number_is_named() {
+    let scratch = Scratch::new();
+    let error = table(&scratch).select(&ConfoundStrategy::Simple.config()).unwrap_err();
+    assert!(error.to_string().ends_with("column rot_x is missing"), "{error}");
+    let read = |text: &str| {
+        ConfoundTable::read(scratch.file("bad.tsv", text.as_bytes())).unwrap_err().to_string()
+    };
+    let found = read("csf\tx\n1\tabc\n");
+    assert!(found.ends_with("row 2: column x is \"abc\", expected a number"), "{found}");
+    assert!(read("1.0\t2.0\n1\t2\n").ends_with("row 1: expected the names of the columns"));
+    assert!(read("a\tb\n1\n").contains("row 2"), "ragged");
+}
+
+#[test]
+fn too_much_motion_is_a_reason() {
+    let scratch = Scratch::new();
+    let figures = MotionFigures::measure(&table(&scratch), Some(&[1, 2, 3])).unwrap();
+    assert!((figures.fd_mean_mm - 1.5 / 7.0).abs() < 1e-12);
+    assert_eq!((figures.fd_max_mm, figures.n_frames, figures.n_kept), (0.9, 8, 3));
+    let limits = |mean, max, min| MotionLimits {
+        fd_mean_mm: Some(mean),
+        fd_max_mm: Some(max),
+        min_frames: Some(min),
+    };
+    assert_eq!(figures.excluded_by(&limits(0.5, 5.0, 3)), None);
+    let reason = figures.excluded_by(&limits(0.2, 5.0, 3)).unwrap();
+    assert_eq!(reason, "mean framewise displacement is 0.214 mm, the limit is 0.2 mm");
+    let reason = figures.excluded_by(&limits(0.5, 5.0, 400)).unwrap();
+    assert_eq!(reason, "3 frames are left, at least 400 are needed");
+}

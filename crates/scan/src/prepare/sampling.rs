@@ -1,0 +1,149 @@
+//! Series at another repetition time.
+//!
+//! Sources: `torch.nn.functional.interpolate(mode="linear", align_corners=False)` as the wrappers
+//! of BrainLM, `SwiFT` and `NeuroSTORM` call it; `scipy.signal.decimate`'s filter followed by a cubic
+//! spline as Brain-Semantoks and Brainmarks do it.
+
+use ndarray::Array2;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    signal::{Spline, anti_alias},
+};
+
+/// The filter lets this share of the new half sampling rate pass.
+const PASS: f64 = 0.8;
+
+/// How frames between frames are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Resampling {
+    /// Straight lines between the middles of frames; fast changes fold into slow ones.
+    Linear,
+    /// Fast changes are filtered out first where the new rate is lower; then a cubic spline.
+    AntiAliased,
+}
+
+/// Series `(n_frames, n_series)` sampled every `t_r` seconds, as if every `to_t_r` seconds.
+///
+/// ```
+/// let series = ndarray::array![[0.0], [1.0], [2.0], [3.0]];
+/// let faster = scan::resample_time(&series, 2.0, 1.0, scan::Resampling::Linear)?;
+/// assert_eq!(faster.column(0).to_vec(), [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]);
+/// # Ok::<(), scan::Error>(())
+/// ```
+pub fn resample_time(
+    series: &Array2<f64>,
+    t_r: f64,
+    to_t_r: f64,
+    how: Resampling,
+) -> Result<Array2<f64>> {
+    for found in [t_r, to_t_r] {
+        if !(found.is_finite() && found > 0.0) {
+            return Err(Error::BadRepetitionTime { found });
+        }
+    }
+    let found = series.nrows();
+    if found < 2 {
+        return Err(Error::TooFewFrames { task: "resampling in time", found, expected: 2 });
+    }
+    match how {
+        Resampling::Linear => Ok(linear(series, t_r / to_t_r)),
+        Resampling::AntiAliased => anti_aliased(series, to_t_r / t_r),
+    }
+}
+
+fn linear(series: &Array2<f64>, ratio: f64) -> Array2<f64> {
+    let n = series.nrows();
+    // Ties to even, as Python rounds.
+    let n_new = ((n as f64 * ratio).round_ties_even() as usize).max(1);
+    let step = n as f64 / n_new as f64;
+    let mut seen = Array2::zeros((n_new, series.ncols()));
+    for (frame, mut row) in seen.rows_mut().into_iter().enumerate() {
+        let place = ((frame as f64 + 0.5) * step - 0.5).max(0.0);
+        let low = (place as usize).min(n - 1);
+        let high = (low + 1).min(n - 1);
+        let share = place - low as f64;
+        row.assign(&series.row(low));
+        row *= 1.0 - share;
+        row.scaled_add(share, &series.row(high));
+    }
+    seen
+}
+
+fn anti_aliased(series: &Array2<f64>, factor: f64) -> Result<Array2<f64>> {
+    let n = series.nrows();
+    // A last frame that rounding puts just behind the end still counts.
+    let n_new = ((n as f64 - 1.0) / factor + 1e-9).floor() as usize + 1;
+    let filter = (factor > 1.0).then(|| anti_alias(PASS / factor));
+    let spline = Spline::new((0..n).map(|frame| frame as f64).collect());
+    let mut seen = Array2::zeros((n_new, series.ncols()));
+    for (column, mut to) in series.columns().into_iter().zip(seen.columns_mut()) {
+        let mut values = column.to_vec();
+        if let Some(filter) = &filter {
+            filter.apply(&mut values)?;
+        }
+        let slopes = spline.slopes(&values);
+        for (frame, x) in to.iter_mut().enumerate() {
+            *x = spline.at(&values, &slopes, (frame as f64 * factor).min(n as f64 - 1.0));
+        }
+    }
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sine(hz: f64, t_r: f64, n: usize) -> Array2<f64> {
+        Array2::from_shape_fn((n, 1), |(t, _)| (std::f64::consts::TAU * hz * t as f64 * t_r).sin())
+    }
+
+    // torch 2.12: interpolate(x, size=3, mode="linear", align_corners=False)
+    #[test]
+    fn lines_between_middles_agree_with_torch() {
+        let series = ndarray::array![[1.0], [2.0], [4.0], [8.0], [16.0]];
+        let seen = resample_time(&series, 1.2, 2.0, Resampling::Linear).unwrap();
+        let expected = [1.0 + 1.0 / 3.0, 4.0, 13.0 + 1.0 / 3.0];
+        assert_eq!(seen.nrows(), 3);
+        for (found, expected) in seen.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{seen}");
+        }
+    }
+
+    #[test]
+    fn the_same_rate_is_the_identity() {
+        let series = sine(0.05, 1.0, 80);
+        for how in [Resampling::Linear, Resampling::AntiAliased] {
+            let seen = resample_time(&series, 1.0, 1.0, how).unwrap();
+            assert!((&seen - &series).iter().all(|x| x.abs() < 1e-12), "{how:?}");
+        }
+    }
+
+    #[test]
+    fn slow_waves_survive_a_lower_rate_and_fast_ones_do_not_fold_into_slow_ones() {
+        let slow = resample_time(&sine(0.03, 0.72, 400), 0.72, 2.0, Resampling::AntiAliased);
+        let expected = sine(0.03, 2.0, 144);
+        let slow = slow.unwrap();
+        assert_eq!(slow.nrows(), 144);
+        let worst = (20..120).map(|t| (slow[[t, 0]] - expected[[t, 0]]).abs()).fold(0.0, f64::max);
+        assert!(worst < 0.02, "{worst}");
+        let peak = |how| {
+            let fast = resample_time(&sine(0.48, 0.72, 400), 0.72, 2.0, how).unwrap();
+            (20..120).map(|t| fast[[t, 0]].abs()).fold(0.0, f64::max)
+        };
+        assert!(peak(Resampling::AntiAliased) < 1e-3);
+        assert!(peak(Resampling::Linear) > 0.1);
+    }
+
+    #[test]
+    fn bad_times_are_refused() {
+        let series = sine(0.03, 1.0, 10);
+        assert!(resample_time(&series, 0.0, 1.0, Resampling::Linear).is_err());
+        assert!(resample_time(&series, 1.0, f64::NAN, Resampling::Linear).is_err());
+        let error = resample_time(&series, 1.0, 2.0, Resampling::AntiAliased).unwrap_err();
+        assert!(error.to_string().contains("frames, found 10"), "{error}");
+    }
+}

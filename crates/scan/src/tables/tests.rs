@@ -1,0 +1,144 @@
+//! Small tables in every form, and the ways they go wrong.
+
+use ndarray::{Array2, ArrayD, IxDyn, array};
+use proptest::prelude::*;
+
+use super::*;
+use crate::nii::testing::{Scratch, oracle};
+
+fn options(axes: SeriesAxes) -> SeriesOptions {
+    SeriesOptions { axes, t_r: Some(0.72) }
+}
+
+#[test]
+fn text_is_read_whatever_separates_its_numbers() {
+    let scratch = Scratch::new();
+    let texts = [
+        "1\t2\t3\r\n4\t5\tnan\r\n",
+        "# made by hand\n1 2  3\n4 5 NaN\n",
+        "a,b,c\n1,2,3\n4,5,n/a\n",
+        "\u{feff}\"a\";\"b\";\"c\"\n1;2;3\n4;5;\n",
+    ];
+    for text in texts {
+        let path = scratch.file("series.anything", text.as_bytes());
+        let series = read_series(&path, &options(SeriesAxes::TimeParcels)).unwrap();
+        assert_eq!(series.values.row(0).to_vec(), [1.0, 2.0, 3.0], "{text}");
+        assert!(series.values[[1, 2]].is_nan());
+        assert_eq!(series.t_r, 0.72);
+        let name = if text.contains('a') && text.contains('b') && !text.contains('#') {
+            series.parcels[1].name == "b" || series.parcels[1].name == "label 2"
+        } else {
+            series.parcels[1].name == "label 2"
+        };
+        assert!(name, "{:?}", series.parcels[1]);
+    }
+}
+
+#[test]
+fn the_parcel_axis_is_found_or_the_table_refused() {
+    let scratch = Scratch::new();
+    let path = scratch.file("wide.dat", b"1 2 3\n4 5 6\n");
+    let by = |n| read_series(&path, &options(SeriesAxes::ByParcels(n)));
+    assert_eq!(by(3).unwrap().values.dim(), (2, 3));
+    assert_eq!(by(2).unwrap().values, array![[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]);
+    let none = by(424).unwrap_err().to_string();
+    assert!(none.ends_with("the table is 2 × 3 and no axis is of 424 parcels"), "{none}");
+    let path = scratch.file("square.dat", b"1 2\n4 5\n");
+    let both = read_series(&path, &options(SeriesAxes::ByParcels(2))).unwrap_err().to_string();
+    assert!(both.ends_with("the table is 2 × 2 and both axes are of 2 parcels"), "{both}");
+}
+
+#[test]
+fn a_table_needs_a_repetition_time_and_cifti_has_one() {
+    let scratch = Scratch::new();
+    let path = scratch.file("series.dat", b"1 2\n4 5\n");
+    let silent = SeriesOptions { axes: SeriesAxes::TimeParcels, t_r: None };
+    let error = read_series(&path, &silent).unwrap_err().to_string();
+    assert!(error.ends_with("a table does not say it, so it must be given"), "{error}");
+    let series = read_series(oracle("msec.ptseries.nii"), &silent).unwrap();
+    assert_eq!((series.t_r, series.values.dim()), (0.72, (30, 14)));
+}
+
+#[test]
+fn damaged_tables_are_named_with_their_row() {
+    let scratch = Scratch::new();
+    let read = |bytes: &[u8]| {
+        let path = scratch.file("bad", bytes);
+        read_series(path, &options(SeriesAxes::TimeParcels)).unwrap_err().to_string()
+    };
+    assert!(read(b"1 2\n3\n").ends_with("row 2: holds 1 numbers, expected 2"));
+    assert!(read(b"1 2\n3 x\n").ends_with("row 2: \"x\" is no number"));
+    assert!(read(b"").ends_with("row 1: it holds no numbers"));
+    assert!(read(b"a,b\n").ends_with("row 1: it holds no numbers"));
+    assert!(read(&[0xff, 0xfe, 0, 1]).ends_with("row 1: it is no text"));
+    assert!(read(b"\x89HDF\r\n\x1a\n").contains("is an HDF5 file, which is not read yet"));
+    assert!(read(b"PK\x03\x04abcd").contains("is a zip archive"));
+}
+
+fn npy(header: &str, values: &[u8]) -> Vec<u8> {
+    let size = (header.len() as u16).to_le_bytes();
+    [&b"\x93NUMPY\x01\x00"[..], &size, header.as_bytes(), values].concat()
+}
+
+#[test]
+fn arrays_of_either_order_and_byte_order_are_read() {
+    let scratch = Scratch::new();
+    let values: Vec<u8> = [1_i16, 2, 3, 4, 5, 6].iter().flat_map(|x| x.to_be_bytes()).collect();
+    let header = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }\n";
+    let path = scratch.file("x.npy", &npy(header, &values));
+    let expected = array![[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]].into_dyn();
+    assert_eq!(read_npy(&path).unwrap(), expected);
+    let series = read_series(&path, &options(SeriesAxes::TimeParcels)).unwrap();
+    assert_eq!(series.values.as_slice().unwrap(), [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+}
+
+#[test]
+fn arrays_that_lie_or_carry_programs_are_refused() {
+    let scratch = Scratch::new();
+    let read = |header: &str| {
+        read_npy(scratch.file("x.npy", &npy(header, &[0; 16]))).unwrap_err().to_string()
+    };
+    let lie = read("{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000), }");
+    assert!(lie.ends_with("holds 16 bytes, its header promises 8000000"), "{lie}");
+    let huge = "{'descr': '<f8', 'fortran_order': False, 'shape': (4294967295, 4294967295, 9), }";
+    assert!(read(huge).contains("the limit is"), "{}", read(huge));
+    let object = read("{'descr': '|O', 'fortran_order': False, 'shape': (2,), }");
+    assert!(object.ends_with("its numbers are \"|O\", which is not read yet"), "{object}");
+    assert!(read("{'descr': '<f8', 'shape': (2,)}").ends_with("its header has no fortran_order"));
+    assert!(read("{'descr': '<f8', 'fortran_order': False, 'shape': 2}").contains("no tuple"));
+    assert!(read_npy(scratch.file("x.npy", b"\x93NUMPY")).is_err());
+}
+
+proptest! {
+    #[test]
+    fn reading_back_a_written_array_is_the_identity(
+        shape in prop::collection::vec(0_usize..5, 0..4),
+        seed in any::<u64>(),
+    ) {
+        let mut state = seed;
+        let array = ArrayD::from_shape_simple_fn(IxDyn(&shape), || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let value = f64::from_bits(state);
+            if value.is_nan() { 0.5 } else { value }
+        });
+        let scratch = Scratch::new();
+        let path = scratch.path("x.npy");
+        write_npy(&path, &array.view()).unwrap();
+        prop_assert_eq!(read_npy(&path).unwrap(), array);
+        let begins = std::fs::read(&path).unwrap();
+        let n_header = usize::from(begins[8]) + 256 * usize::from(begins[9]) + 10;
+        prop_assert_eq!(n_header % 64, 0);
+    }
+}
+
+#[test]
+fn numpy_knows_what_was_written() {
+    // the header numpy 2.4 writes for the same array, byte for byte
+    let scratch = Scratch::new();
+    let path = scratch.path("x.npy");
+    write_npy(&path, &Array2::<f64>::zeros((2, 3)).into_dyn().view()).unwrap();
+    let written = std::fs::read(path).unwrap();
+    let text = String::from_utf8_lossy(&written[10..128]).into_owned();
+    assert_eq!(text.trim_end(), "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }");
+    assert_eq!(written.len(), 128 + 48);
+}

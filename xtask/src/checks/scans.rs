@@ -1,0 +1,145 @@
+//! `parity/brain`: what the encoders' own scripts make of scans before a model sees them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use ndarray::{Array2, Axis, Ix2, Ix4};
+use scan::{
+    Atlas, Background, BoldFile, ExtractConfig, FittedNormalisation, GlobalZ, Normalisation,
+    ReadOptions, SeriesAxes, SeriesOptions, read_series,
+};
+
+use super::{
+    Outcome, Worst,
+    recorded::{Recorded, max_abs, number},
+};
+
+/// The kinds of cases that are run here.
+pub(crate) const KINDS: [&str; 3] =
+    ["brainlm_parcel_means", "brainlm_normalised_columns", "brainmt_preprocess"];
+
+/// One case of a folder with `case.json` and `io.safetensors`.
+pub(crate) fn outcome(folder: &Path, name: &str, kind: &str) -> Outcome {
+    let check = || -> Result<Worst> {
+        let recorded = Recorded::read_named(folder, "case.json", "io.safetensors")?;
+        match kind {
+            "brainlm_parcel_means" => parcel_means(folder, &recorded),
+            "brainlm_normalised_columns" => columns(&recorded),
+            _ => global_z(folder, &recorded),
+        }
+    };
+    match check() {
+        Ok(worst) => Outcome::compared(name, worst),
+        Err(error) => Outcome::broken(name, format!("{error:#}")),
+    }
+}
+
+fn file(folder: &Path, recorded: &Recorded, name: &str) -> std::path::PathBuf {
+    folder.join(recorded.facts["files"][name].as_str().unwrap_or(name))
+}
+
+fn parcel_means(folder: &Path, recorded: &Recorded) -> Result<Worst> {
+    let expected = recorded.tensor("output.recording")?;
+    let options = ReadOptions { t_r: Some(1.0) };
+    let run = BoldFile::open_with(file(folder, recorded, "bold.nii.gz"), &options)?;
+    let atlas = Atlas::read(file(folder, recorded, "atlas.nii.gz"))?;
+    let config = ExtractConfig { brainlm_toolkit_compat: true, ..Default::default() };
+    let series = atlas.extract(&run, &config, None)?;
+    let mut worst = Worst::new();
+    // The toolkit has a column for every number up to the last; an absent label is a column of 0.
+    let mut found = Array2::zeros((series.n_frames(), expected.shape()[1]));
+    for (parcel, column) in series.parcels.iter().zip(series.values.columns()) {
+        found.column_mut(parcel.label as usize - 1).assign(&column);
+    }
+    worst.add("means", max_abs(&found, expected), 1e-9);
+    let axes = SeriesAxes::ByParcels(expected.shape()[1]);
+    let options = SeriesOptions { axes, t_r: Some(1.0) };
+    let table = read_series(file(folder, recorded, "bold.dat"), &options)?;
+    worst.add("bold.dat", max_abs(&table.values, expected), 1e-9);
+    Ok(worst)
+}
+
+fn columns(recorded: &Recorded) -> Result<Worst> {
+    use Normalisation as N;
+    let pool = number(&recorded.facts["config"]["pool_window"]) as usize;
+    let input = recorded.tensor("input.recordings")?;
+    let recordings: Vec<Array2<f64>> = input
+        .axis_iter(Axis(0))
+        .map(|recording| Ok(recording.to_owned().into_dimensionality::<Ix2>()?))
+        .collect::<Result<_>>()?;
+    let mut worst = Worst::new();
+    let robust = FittedNormalisation::fit(N::RobustPaper, &recordings, pool)?;
+    let median = recorded.tensor("independent.robust_median")?;
+    worst.add("medians", max_abs(robust.shift(), median), 1e-9);
+    worst.add("ranges", max_abs(robust.scale(), recorded.tensor("independent.robust_iqr")?), 1e-9);
+    let cases = [
+        (N::RobustPaper, "independent.robust_intended", 1e-9),
+        (N::RobustToolkitBug, "independent.robust_as_written", 1e-9),
+        (N::RobustToolkitBug, "toolkit.Voxelwise_RobustScaler_Normalized_Recording", 2e-3),
+        (N::MinMaxCohort, "older_script.All_Patient_All_Voxel_Normalized_Recording", 2e-6),
+        (N::MinMaxRecording, "older_script.Per_Patient_All_Voxel_Normalized_Recording", 2e-6),
+        (N::Demean, "older_script.Subtract_Mean_Normalized_Recording", 2e-3),
+    ];
+    for (kind, name, tolerance) in cases {
+        let fit = FittedNormalisation::fit(kind, &recordings, pool)?;
+        let expected = recorded.tensor(name)?;
+        for (recording, expected) in recordings.iter().zip(expected.axis_iter(Axis(0))) {
+            let found = fit.apply(recording)?;
+            let expected = expected.into_dimensionality::<Ix2>()?;
+            for (parcel, (found, expected)) in
+                found.columns().into_iter().zip(expected.columns()).enumerate()
+            {
+                // Where they write NaN for a parcel without spread, we write 0 and say so.
+                let error = if expected.iter().all(|x| x.is_nan()) {
+                    let told = fit.unfitted().contains(&parcel);
+                    if told && found.iter().all(|x| *x == 0.0) { 0.0 } else { f64::INFINITY }
+                } else {
+                    max_abs(found, expected)
+                };
+                worst.add(name, error, tolerance);
+            }
+        }
+    }
+    Ok(worst)
+}
+
+fn global_z(folder: &Path, recorded: &Recorded) -> Result<Worst> {
+    let run = scan::read_bold(file(folder, recorded, "volume.nii.gz"))?;
+    let fit = GlobalZ::measure(&run)?;
+    let mut worst = Worst::new();
+    for (what, found, key) in
+        [("mean", fit.mean, "mean"), ("deviation", fit.deviation, "std_ddof1")]
+    {
+        let expected = number(&recorded.facts["derived"][key]);
+        worst.add(what, (found - expected).abs() / expected.abs(), 1e-7);
+    }
+    let standard = fit.apply(&run, Background::Minimum)?;
+    let expected = recorded
+        .tensor("independent.z_norm_first_10_frames")?
+        .clone()
+        .into_dimensionality::<Ix4>()
+        .context("four axes")?;
+    let first = standard.data().slice(ndarray::s![.., .., .., ..expected.dim().3]);
+    let first: Vec<f64> = first.iter().map(|&x| x.into()).collect();
+    worst.add("first frames", max_abs(&first, &expected), 1e-6);
+    for (background, name) in [
+        (Background::Minimum, "output.z_norm_f16"),
+        (Background::Zero, "output.z_norm_zero_background_f16"),
+    ] {
+        let standard = fit.apply(&run, background)?;
+        let expected = recorded.tensor(name)?;
+        // Ours are rounded once from 64 bits, theirs from 32: a unit apart where that falls on an
+        // edge, which the case allows for one value in a thousand.
+        let (mut n_other, mut most) = (0, 0.0_f64);
+        for (&found, &expected) in standard.data().iter().zip(expected) {
+            let found = f64::from(found);
+            let unit = found.abs().max(2_f64.powi(-14)).log2().floor().exp2() / 1024.0;
+            let units = ((found / unit).round_ties_even() * unit - expected).abs() / unit;
+            n_other += usize::from(units > 0.0);
+            most = most.max(units);
+        }
+        worst.add(name, most, 1.0);
+        worst.add("share of other roundings", n_other as f64 / expected.len() as f64, 1e-3);
+    }
+    Ok(worst)
+}
