@@ -1,0 +1,185 @@
+//! The number formats of frozen weights, read in blocks of thirty-two and widened to `f32` exactly.
+
+#![allow(unsafe_code, reason = "vector instructions, reached only where the CPU has them")]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// Weights a block; what a row leaves over is padded with zeros.
+pub(crate) const BLOCK: usize = 32;
+
+/// How weights are stored: a row is a run of items, a block of thirty-two weights some of them.
+pub(crate) trait Format {
+    type Item: Copy + Default + Send + Sync;
+    type Block: Copy + Send + Sync;
+
+    /// Items of a row of `n_in` weights.
+    fn items(n_in: usize) -> usize;
+    /// The whole blocks of a row, and the items left over.
+    fn blocks(row: &[Self::Item]) -> (&[Self::Block], &[Self::Item]);
+    /// The items left over as a block with zeros at its end.
+    fn padded(rest: &[Self::Item]) -> Self::Block;
+    /// The weights of a block.
+    fn widen(block: &Self::Block) -> [f32; BLOCK];
+    /// Weights `8 · part ..` of a block.
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and F16C.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load(block: &Self::Block, part: usize) -> __m256;
+}
+
+/// The part of [`Format`] that is the same wherever an item is a weight.
+macro_rules! an_item_a_weight {
+    ($item:ty) => {
+        type Item = $item;
+        type Block = [$item; BLOCK];
+
+        fn items(n_in: usize) -> usize {
+            n_in
+        }
+
+        fn blocks(row: &[$item]) -> (&[Self::Block], &[$item]) {
+            row.as_chunks()
+        }
+
+        fn padded(rest: &[$item]) -> Self::Block {
+            let mut block = [<$item>::default(); BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            block
+        }
+    };
+}
+
+/// IEEE single precision.
+pub(crate) struct F32;
+
+impl Format for F32 {
+    an_item_a_weight!(f32);
+
+    fn widen(block: &Self::Block) -> [f32; BLOCK] {
+        *block
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
+        let eight: &[f32; 8] = &block.as_chunks().0[part];
+        // SAFETY: reads the eight floats of the array; the caller vouches for the CPU
+        unsafe { _mm256_loadu_ps(eight.as_ptr()) }
+    }
+}
+
+/// The upper half of an `f32`.
+pub(crate) struct Bf16;
+
+impl Format for Bf16 {
+    an_item_a_weight!(u16);
+
+    fn widen(block: &Self::Block) -> [f32; BLOCK] {
+        block.map(|bits| half::bf16::from_bits(bits).to_f32())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
+        let eight: &[u16; 8] = &block.as_chunks().0[part];
+        // SAFETY: reads the eight halves of the array; the caller vouches for the CPU
+        unsafe {
+            let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(eight.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+        }
+    }
+}
+
+/// IEEE half precision.
+pub(crate) struct F16;
+
+impl Format for F16 {
+    an_item_a_weight!(u16);
+
+    fn widen(block: &Self::Block) -> [f32; BLOCK] {
+        block.map(|bits| half::f16::from_bits(bits).to_f32())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
+        let eight: &[u16; 8] = &block.as_chunks().0[part];
+        // SAFETY: reads the eight halves of the array; the caller vouches for the CPU
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast())) }
+    }
+}
+
+/// ggml's `Q8_0`: a scale in half precision, then thirty-two signed bytes.
+pub(crate) struct Q8_0;
+
+impl Format for Q8_0 {
+    type Item = u8;
+    type Block = [u8; 2 + BLOCK];
+
+    fn items(n_in: usize) -> usize {
+        n_in / BLOCK * (2 + BLOCK)
+    }
+
+    fn blocks(row: &[u8]) -> (&[Self::Block], &[u8]) {
+        row.as_chunks()
+    }
+
+    /// Never asked for: rows are whole blocks.
+    fn padded(_: &[u8]) -> Self::Block {
+        [0; 2 + BLOCK]
+    }
+
+    /// Exact: eleven bits of scale times eight bits of weight fit an `f32`.
+    fn widen(block: &Self::Block) -> [f32; BLOCK] {
+        let scale = half::f16::from_le_bytes([block[0], block[1]]).to_f32();
+        std::array::from_fn(|i| scale * f32::from(block[2 + i].cast_signed()))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
+        let [low, high, bytes @ ..] = block;
+        let eight: &[u8; 8] = &bytes.as_chunks().0[part];
+        // SAFETY: reads the eight bytes of the array; the caller vouches for the CPU
+        unsafe {
+            let scale = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high])));
+            let scale = _mm256_broadcastss_ps(_mm_cvtph_ps(scale));
+            let bytes = _mm256_cvtepi8_epi32(_mm_loadl_epi64(eight.as_ptr().cast()));
+            _mm256_mul_ps(scale, _mm256_cvtepi32_ps(bytes))
+        }
+    }
+}
+
+/// Widens the entries of a row.
+pub(crate) fn widen_row<F: Format>(row: &[F::Item], wide: &mut [f32]) {
+    let (blocks, rest) = F::blocks(row);
+    let (whole, last) = wide.as_chunks_mut();
+    widen_blocks::<F>(blocks, whole);
+    last.copy_from_slice(&F::widen(&F::padded(rest))[..last.len()]);
+}
+
+/// Widens whole blocks.
+pub(crate) fn widen_blocks<F: Format>(blocks: &[F::Block], wide: &mut [[f32; BLOCK]]) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::cpu::has_avx2() {
+        // SAFETY: the CPU has what the function was compiled for
+        return unsafe { widen_avx2::<F>(blocks, wide) };
+    }
+    for (block, wide) in blocks.iter().zip(wide) {
+        *wide = F::widen(block);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn widen_avx2<F: Format>(blocks: &[F::Block], wide: &mut [[f32; BLOCK]]) {
+    for (block, wide) in blocks.iter().zip(wide) {
+        for (part, eight) in wide.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // SAFETY: this function is only compiled into code for AVX2 and F16C, and the store
+            // writes the eight floats of the array
+            unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), F::load(block, part)) };
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Many input rows, as prefill and training have them: matrix products with the weights widened
+//! piece by piece, so that no `f32` copy of the matrix ever exists.
+
+#![allow(unsafe_code, reason = "the gemm crate takes pointers")]
+
+use std::ops::Range;
+
+use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
+
+use super::columns::columns;
+use crate::format::{BLOCK, Format, widen_blocks};
+
+/// Columns of the result in a task.
+const WIDTH: usize = 128;
+/// Terms of every sum that are added at a time; so many floats times [`WIDTH`] are the widened
+/// piece, which stays in the second cache.
+const DEPTH: usize = 256;
+/// Most rows of the result in a task; the weights are widened once for each such slab.
+const SLAB: usize = 512;
+
+/// `ys = xs Wᵀ + bias`.
+pub(super) fn linear<F: Format>(
+    xs: &[f32],
+    weights: &[F::Item],
+    n_in: usize,
+    bias: Option<&[f32]>,
+    ys: &mut [f32],
+) {
+    let n_rows = xs.len() / n_in;
+    product(xs, n_in, ys.len() / n_rows, bias, ys, |terms, columns, piece| {
+        let stride = widen::<F>(weights, n_in, columns, terms, piece);
+        Strides { term: 1, column: stride }
+    });
+}
+
+/// `dxs = dys W`.
+pub(super) fn linear_backward<F: Format>(
+    dys: &[f32],
+    weights: &[F::Item],
+    n_in: usize,
+    dxs: &mut [f32],
+) {
+    let n_rows = dxs.len() / n_in;
+    product(dys, dys.len() / n_rows, n_in, None, dxs, |terms, columns, piece| {
+        let stride = widen::<F>(weights, n_in, terms, columns, piece);
+        Strides { term: stride, column: 1 }
+    });
+}
+
+/// How far apart the neighbours of a widened weight lie.
+struct Strides {
+    term: usize,
+    column: usize,
+}
+
+/// `ys (n_rows, n_columns) = xs (n_rows, n_terms) · (n_terms, n_columns) + bias`, where `piece`
+/// writes the weights of a range of terms and of columns.
+///
+/// Every sum runs over its terms in the same order, whatever the number of threads.
+fn product(
+    xs: &[f32],
+    n_terms: usize,
+    n_columns: usize,
+    bias: Option<&[f32]>,
+    ys: &mut [f32],
+    piece: impl Fn(Range<usize>, Range<usize>, &mut [[f32; BLOCK]]) -> Strides + Sync,
+) {
+    let n_rows = xs.len() / n_terms;
+    let slab = n_rows.div_ceil(n_rows.div_ceil(SLAB));
+    let tasks: Vec<_> = xs
+        .chunks(slab * n_terms)
+        .zip(ys.chunks_mut(slab * n_columns))
+        .flat_map(|(xs, ys)| columns(ys, n_columns, WIDTH).into_iter().map(move |ys| (xs, ys)))
+        .collect();
+    let scratch = || (vec![[0.; BLOCK]; WIDTH * DEPTH / BLOCK], vec![0.; slab * WIDTH]);
+    tasks.into_par_iter().for_each_init(scratch, |(weights, sums), (xs, (first, ys))| {
+        let width = ys[0].len();
+        let sums = &mut sums[..ys.len() * width];
+        match bias {
+            Some(bias) => {
+                sums.chunks_mut(width).for_each(|y| y.copy_from_slice(&bias[first..][..width]));
+            }
+            None => sums.fill(0.),
+        }
+        for start in (0..n_terms).step_by(DEPTH) {
+            let terms = start..n_terms.min(start + DEPTH);
+            let depth = terms.len();
+            let strides = piece(terms, first..first + width, weights);
+            add_product(
+                &xs[start..],
+                n_terms,
+                weights.as_flattened(),
+                &strides,
+                depth,
+                width,
+                sums,
+            );
+        }
+        for (y, sums) in ys.into_iter().zip(sums.chunks(width)) {
+            y.copy_from_slice(sums);
+        }
+    });
+}
+
+/// `sums (n_rows, width) += xs (n_rows, depth) · weights (depth, width)`, where rows of `xs` lie
+/// `n_terms` apart.
+fn add_product(
+    xs: &[f32],
+    n_terms: usize,
+    weights: &[f32],
+    strides: &Strides,
+    depth: usize,
+    width: usize,
+    sums: &mut [f32],
+) {
+    let n_rows = sums.len() / width;
+    assert!((n_rows - 1) * n_terms + depth <= xs.len());
+    assert!((depth - 1) * strides.term + (width - 1) * strides.column < weights.len());
+    // SAFETY: every element that the three views reach lies in its slice: `sums` is n_rows rows of
+    // width, and the largest offsets into `xs` and `weights` were checked above
+    unsafe {
+        gemm(
+            n_rows,
+            width,
+            depth,
+            sums.as_mut_ptr(),
+            1,
+            width as isize,
+            true,
+            xs.as_ptr(),
+            1,
+            n_terms as isize,
+            weights.as_ptr(),
+            strides.column as isize,
+            strides.term as isize,
+            1.,
+            1.,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+/// Widens the entries `(outputs, inputs)` of the weights to rows that lie as far apart as said.
+///
+/// `inputs` starts at a block.
+fn widen<F: Format>(
+    weights: &[F::Item],
+    n_in: usize,
+    outputs: Range<usize>,
+    inputs: Range<usize>,
+    wide: &mut [[f32; BLOCK]],
+) -> usize {
+    let row_items = F::items(n_in);
+    let n_blocks = inputs.len().div_ceil(BLOCK);
+    let start = inputs.start / BLOCK;
+    for (output, wide) in outputs.zip(wide.chunks_mut(n_blocks)) {
+        let (whole, rest) = F::blocks(&weights[output * row_items..][..row_items]);
+        let n_whole = n_blocks.min(whole.len() - start);
+        let (wide, last) = wide.split_at_mut(n_whole);
+        widen_blocks::<F>(&whole[start..start + n_whole], wide);
+        for last in last {
+            *last = F::widen(&F::padded(rest));
+        }
+    }
+    n_blocks * BLOCK
+}
