@@ -6,9 +6,10 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Each crate with the crates of ours that it may depend on.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("formats", &[]),
     ("kernels", &[]),
-    ("scan", &[]),
-    ("nn", &["kernels"]),
+    ("scan", &["formats"]),
+    ("nn", &["formats", "kernels"]),
     ("encoder", &["nn", "scan"]),
     ("lm", &["nn"]),
     ("flamingo", &["encoder", "lm", "nn"]),

@@ -1,0 +1,64 @@
+//! Containers of foreign files, bytes to described arrays, so that weights made by other programs
+//! can be read without running anything that they bring along.
+//!
+//! ```text
+//! .pt .pth .bin .ckpt ─ torch ──────┐
+//! .safetensors ──────── safetensors ┤
+//! .gguf ─────────────── gguf ───────┼─ open ─→ Container { entries: name, dtype, shape, offset …,
+//! .npy ──────────────── npy ────────┘                      metadata: Value }
+//! ```
+//!
+//! The content of a file decides, never its name. A length in a file is believed only where the file
+//! has that many bytes, a position only where it lies inside, and every refusal is one sentence that
+//! names the file. Values stay where they are until [`Container::read`]; [`Container::location`] says
+//! where, for whoever maps the file.
+
+mod container;
+mod dtype;
+mod error;
+mod gather;
+mod gguf;
+mod npy;
+mod safetensors;
+mod sniff;
+mod source;
+mod torch;
+mod value;
+
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod testing;
+
+use std::{path::Path, sync::Arc};
+
+pub use crate::{
+    container::{Container, Entry, Format},
+    dtype::{Dtype, GgmlType},
+    error::{Error, Result},
+    npy::write_npy,
+    value::Value,
+};
+
+/// Plain values that a file may hold beside its arrays.
+const MAX_VALUES: usize = 1 << 22;
+
+/// Reads what a file holds, by its content.
+pub fn open(path: &Path) -> Result<Container> {
+    let source = Arc::new(source::Source::open(path)?);
+    let head = source.head(sniff::N_BYTES)?;
+    if head.starts_with(torch::ZIP_MAGIC) {
+        torch::open_zip(source)
+    } else if head.starts_with(torch::PICKLE_MAGIC) {
+        torch::open_legacy(source)
+    } else if head.starts_with(gguf::MAGIC) {
+        gguf::open(source)
+    } else if head.starts_with(npy::MAGIC) {
+        npy::open(source)
+    } else if safetensors::begins(&head) {
+        safetensors::open(source)
+    } else {
+        let found = sniff::describe(&head);
+        Err(Error::UnknownContent { path: path.to_path_buf(), found })
+    }
+}
