@@ -225,13 +225,13 @@ pub fn verify(folder: &Path) -> Result<()> {
     for file in [ADAPTER.to_owned(), ENCODER.to_owned(), format!("{LM}/model.safetensors")] {
         let path = folder.join(file);
         let weights = Frozen::open(&path)?;
-        let mut tensors: Vec<_> = weights.tensors().iter().collect();
-        tensors.sort_by_key(|(name, _)| *name);
+        let mut tensors: Vec<_> = weights.tensors()?.into_iter().collect();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (name, tensor) in tensors {
             // a sum is finite only when every term is
             let sum = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>()?;
             if !sum.is_finite() {
-                return Err(Error::NotFinite { path, name: name.clone() });
+                return Err(Error::NotFinite { path, name });
             }
         }
     }

@@ -14,7 +14,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A `config.json` that cannot be understood.
+    /// A config, an index or a file's metadata that cannot be understood or is not supported.
     #[error("{}: {reason}", path.display())]
     Config {
         /// The file.
@@ -31,6 +31,9 @@ pub enum Error {
     /// Rules of decoding that leave no id.
     #[error("the rules of decoding forbid every token")]
     NothingAllowed,
+    /// A weight file that cannot be read.
+    #[error(transparent)]
+    Container(#[from] formats::Error),
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),

@@ -16,7 +16,7 @@ pub struct Rope {
 }
 
 /// A rule that changes the rotary frequencies so that a model reaches further than it was trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum RopeScaling {
     /// None.
     #[default]
@@ -37,16 +37,21 @@ pub enum RopeScaling {
         /// Longest sequence of the first training.
         original: f64,
     },
+    /// Each frequency divided by its own number, as a GGUF file stores the result of such a rule.
+    Each {
+        /// One a frequency.
+        divisors: Vec<f64>,
+    },
 }
 
 impl RopeScaling {
     /// `base^(−2i / dim)` for `i` in `0..dim / 2`, scaled.
-    pub(crate) fn frequencies(self, dim: usize, base: f64) -> Vec<f64> {
-        let plain = (0..dim / 2).map(|i| base.powf(-2. * i as f64 / dim as f64));
-        plain.map(|frequency| self.scaled(frequency)).collect()
+    pub(crate) fn frequencies(&self, dim: usize, base: f64) -> Vec<f64> {
+        let plain = |i| base.powf(-2. * i as f64 / dim as f64);
+        (0..dim / 2).map(|i| self.scaled(i, plain(i))).collect()
     }
 
-    fn scaled(self, frequency: f64) -> f64 {
+    fn scaled(&self, i: usize, frequency: f64) -> f64 {
         match self {
             Self::Plain => frequency,
             Self::Linear { factor } => frequency / factor,
@@ -56,15 +61,28 @@ impl RopeScaling {
                 let kept = kept.clamp(0., 1.);
                 (1. - kept) * frequency / factor + kept * frequency
             }
+            Self::Each { divisors } => frequency / divisors[i],
+        }
+    }
+
+    /// What is wrong with a rule for heads of which `dim` entries are rotated.
+    pub(crate) fn problem(&self, dim: usize) -> Option<String> {
+        match self {
+            Self::Each { divisors } if divisors.len() != dim / 2 => Some(format!(
+                "found divisors for {} rotary frequencies, expected {}",
+                divisors.len(),
+                dim / 2
+            )),
+            _ => None,
         }
     }
 
     /// The longest sequence of a config that says `n_positions`: a linear factor multiplies it, the
     /// other rules count it in already.
-    pub(crate) fn reach(self, n_positions: usize) -> usize {
+    pub(crate) fn reach(&self, n_positions: usize) -> usize {
         match self {
             Self::Linear { factor } => (n_positions as f64 * factor) as usize,
-            Self::Plain | Self::Llama3 { .. } => n_positions,
+            Self::Plain | Self::Llama3 { .. } | Self::Each { .. } => n_positions,
         }
     }
 }
@@ -89,6 +107,8 @@ struct Fields {
     rope_theta: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partial_rotary_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    divisors: Option<Vec<f64>>,
 }
 
 impl TryFrom<Fields> for Rope {
@@ -124,6 +144,10 @@ impl TryFrom<Fields> for Rope {
                     original: need("original_max_position_embeddings", original)?,
                 }
             }
+            "each" => {
+                let divisors = fields.divisors.unwrap_or_default();
+                RopeScaling::Each { divisors }
+            }
             _ => {
                 return Err(format!(
                     "found rotary scaling `{kind}`, expected `default`, `linear` or `llama3`"
@@ -149,6 +173,11 @@ impl From<Rope> for Fields {
                 low_freq_factor: Some(low_freq_factor),
                 high_freq_factor: Some(high_freq_factor),
                 original_max_position_embeddings: Some(original),
+                ..Self::default()
+            },
+            RopeScaling::Each { divisors } => Self {
+                rope_type: Some("each".to_owned()),
+                divisors: Some(divisors),
                 ..Self::default()
             },
         };
@@ -198,11 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn divisors_are_one_a_frequency() {
+        let each = RopeScaling::Each { divisors: vec![1., 8.] };
+        assert_eq!(each.frequencies(4, 100.), vec![1., 0.1 / 8.]);
+        assert_eq!(each.problem(4), None);
+        assert!(each.problem(6).unwrap().contains("2 rotary frequencies, expected 3"));
+    }
+
+    #[test]
     fn a_rope_reads_back_as_written() {
         for text in [
             LLAMA_3_1,
             r#"{"type": "linear", "factor": 2.0}"#,
             r#"{"rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 0.25}"#,
+            r#"{"rope_type": "each", "divisors": [1.0, 8.0]}"#,
         ] {
             let read = rope(text).unwrap();
             assert_eq!(rope(&serde_json::to_string(&read).unwrap()).unwrap(), read);

@@ -13,9 +13,15 @@ use crate::{Error, Result};
 /// The end-of-text token of the tokenizers that this project trains.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
-/// A tokenizer read from `tokenizer.json`.
+/// Files beside a `tokenizer.json` that say which token pads.
+pub(crate) const NEIGHBOURS: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+
+/// A tokenizer read from `tokenizer.json`, or from the metadata of a GGUF file.
 #[derive(Clone, Debug)]
-pub struct Tokenizer(tokenizers::Tokenizer);
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    has_pad: bool,
+}
 
 /// A text as ids, with the byte range that each id came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,43 +37,56 @@ fn failed(error: impl std::fmt::Display) -> Error {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    pub(crate) fn new(inner: tokenizers::Tokenizer, has_pad: bool) -> Self {
+        Self { inner, has_pad }
+    }
+
+    /// Reads a `tokenizer.json`, and whether there is padding from the files beside it.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes =
             std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| failed(format!("{}: {error}", path.display())))?;
-        Ok(Self(tokenizer))
+        let has_pad = match declared_pad(path)? {
+            Some(declared) => declared,
+            None => {
+                let names = ["<pad>", "<PAD>", "[PAD]"];
+                let named = names.iter().any(|name| inner.token_to_id(name).is_some());
+                named || inner.get_padding().is_some()
+            }
+        };
+        Ok(Self { inner, has_pad })
     }
 
     /// Ids that the file knows, special ones included.
     pub fn vocab_size(&self) -> usize {
-        self.0.get_vocab_size(true)
+        self.inner.get_vocab_size(true)
     }
 
     /// The id of a token's exact text.
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.0.token_to_id(token)
+        self.inner.token_to_id(token)
     }
 
     /// Adds special tokens after the last id, in the given order, unless they exist.
     pub fn add_special(&mut self, tokens: &[&str]) -> Result<()> {
         let tokens = tokens.iter().map(|token| AddedToken::from(*token, true));
-        self.0.add_special_tokens(tokens).map(|_| ()).map_err(failed)
+        self.inner.add_special_tokens(tokens).map(|_| ()).map_err(failed)
     }
 
     /// The ids of all special tokens, in ascending order.
     pub fn special(&self) -> Vec<u32> {
-        let added = self.0.get_added_tokens_decoder().into_iter();
+        let added = self.inner.get_added_tokens_decoder().into_iter();
         let mut ids: Vec<u32> =
             added.filter_map(|(id, token)| token.special.then_some(id)).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Whether the file declares a padding token.
+    /// Whether the tokenizer came with a padding token: as `tokenizer_config.json` or
+    /// `special_tokens_map.json` beside it say, or by its name where neither file is there.
     pub fn has_pad(&self) -> bool {
-        self.0.get_padding().is_some() || ["<pad>", "<PAD>"].iter().any(|t| self.id(t).is_some())
+        self.has_pad
     }
 
     /// Ids of a text, with what the file puts before or after every text.
@@ -81,7 +100,7 @@ impl Tokenizer {
     }
 
     fn encoded(&self, text: &str, specials: bool) -> Result<Encoded> {
-        let encoding = self.0.encode(text, specials).map_err(failed)?;
+        let encoding = self.inner.encode(text, specials).map_err(failed)?;
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             ranges: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
@@ -90,8 +109,25 @@ impl Tokenizer {
 
     /// The text of ids, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.0.decode(ids, true).map_err(failed)
+        self.inner.decode(ids, true).map_err(failed)
     }
+}
+
+/// Whether the files beside a `tokenizer.json` name a padding token; nothing where none is there.
+fn declared_pad(path: &Path) -> Result<Option<bool>> {
+    let mut declared = None;
+    for path in NEIGHBOURS.map(|name| path.with_file_name(name)) {
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let json: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| Error::Config { path, reason: error.to_string() })?;
+        let named = json.get("pad_token").is_some_and(|token| !token.is_null());
+        declared = Some(named || declared == Some(true));
+    }
+    Ok(declared)
 }
 
 /// Trains a byte-level BPE tokenizer of `vocab_size` ids and writes it as `tokenizer.json`.
@@ -151,6 +187,31 @@ mod tests {
         let encoded = tokenizer.encode("<image>faces<|endofchunk|>")?;
         assert_eq!((encoded.ids[0], *encoded.ids.last().unwrap()), (n + 1, n));
         assert_eq!(tokenizer.decode(&encoded.ids)?, "faces");
+        Ok(())
+    }
+
+    #[test]
+    fn padding_is_what_the_files_beside_the_tokenizer_say() -> Result<()> {
+        let (folder, tokenizer) = trained();
+        assert!(!tokenizer.has_pad());
+        let path = folder.path().join("tokenizer.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named = text.replace(END_OF_TEXT, "<pad>");
+        std::fs::write(&path, named).unwrap();
+        assert!(Tokenizer::open(&path)?.has_pad());
+        for (config, map, expected) in [
+            (r#"{"pad_token": null}"#, "{}", false),
+            (r#"{"pad_token": "<pad>"}"#, "{}", true),
+            ("{}", r#"{"pad_token": {"content": "<pad>"}}"#, true),
+        ] {
+            for (name, text) in NEIGHBOURS.iter().zip([config, map]) {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            assert_eq!(Tokenizer::open(&path)?.has_pad(), expected, "{config} {map}");
+        }
+        std::fs::write(folder.path().join(NEIGHBOURS[1]), "{").unwrap();
+        let error = Tokenizer::open(&path).unwrap_err().to_string();
+        assert!(error.contains("special_tokens_map.json"), "{error}");
         Ok(())
     }
 

@@ -14,14 +14,17 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file that is not what its name says.
-    #[error("{}: not a readable safetensors file ({reason})", path.display())]
+    /// Tensors that cannot be written.
+    #[error("{}: cannot be written as safetensors ({reason})", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// What the writer said.
         reason: String,
     },
+    /// A weight file that cannot be read.
+    #[error(transparent)]
+    Container(#[from] formats::Error),
     /// A weight file without a tensor that the model has.
     #[error("{}: tensor `{name}` is missing", path.display())]
     Missing {
@@ -57,6 +60,16 @@ pub enum Error {
         found: Vec<usize>,
         /// Its shape in the model.
         expected: Vec<usize>,
+    },
+    /// A tensor whose element type no layer can work with.
+    #[error("{}: tensor `{name}` holds {found}, expected floating-point numbers", path.display())]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its element type.
+        found: String,
     },
     /// A tensor operation that failed.
     #[error(transparent)]

@@ -93,8 +93,8 @@ impl LlamaConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads)
     }
 
-    fn scaling(&self) -> RopeScaling {
-        self.rope_scaling.as_ref().map_or(RopeScaling::Plain, |rope| rope.scaling)
+    fn scaling(&self) -> &RopeScaling {
+        self.rope_scaling.as_ref().map_or(&RopeScaling::Plain, |rope| &rope.scaling)
     }
 
     /// The rotary frequencies, one a pair.
@@ -125,6 +125,9 @@ impl Architecture for LlamaConfig {
         }
         if self.rope_scaling.as_ref().and_then(|rope| rope.partial).is_some_and(|part| part != 1.) {
             return Some("a LLaMA that rotates only a part of each head is not known".to_owned());
+        }
+        if let Some(problem) = self.scaling().problem(head_dim) {
+            return Some(problem);
         }
         (self.num_hidden_layers == 0 || self.vocab_size == 0)
             .then(|| "a model needs at least one layer and one token".to_owned())

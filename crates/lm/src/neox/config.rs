@@ -127,6 +127,9 @@ impl Architecture for NeoXConfig {
                 "rotary positions need an even part of each head of {head_dim}, found {rotated}"
             ));
         }
+        if let Some(problem) = self.rope().scaling.problem(rotated) {
+            return Some(problem);
+        }
         (self.num_hidden_layers == 0 || self.vocab_size == 0)
             .then(|| "a model needs at least one layer and one token".to_owned())
     }

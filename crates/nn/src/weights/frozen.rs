@@ -1,12 +1,14 @@
-//! Constants from a safetensors file; a missing tensor is an error, never a random one.
+//! Constants from weight files; a missing tensor is an error, never a random one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Device, Shape, Tensor};
+use candle_core::{DType, Shape, Tensor};
 use candle_nn::Init;
+use formats::Container;
 
+use super::stored::{Constant, Stored};
 use super::{Builder, Source};
 use crate::{Error, Result};
 
@@ -21,22 +23,9 @@ pub struct TensorInfo {
     pub dtype: String,
 }
 
-/// The tensors of a safetensors file, in the order of their names, without their values.
+/// The tensors of a weight file, in the order of their names, without their values.
 pub fn list_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
-    let bytes = read(path)?;
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
-        .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
-    let mut tensors: Vec<_> = header
-        .tensors()
-        .into_iter()
-        .map(|(name, info)| TensorInfo {
-            name,
-            shape: info.shape.clone(),
-            dtype: format!("{:?}", info.dtype),
-        })
-        .collect();
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tensors)
+    Ok(Frozen::open(path)?.list())
 }
 
 /// Writes tensors as a safetensors file, the same bytes for the same tensors.
@@ -46,49 +35,110 @@ pub fn save(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<()> {
     std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })
-}
-
-/// The tensors of one safetensors file as constants.
+/// The tensors of weight files as constants, read when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Frozen {
     path: PathBuf,
-    tensors: Arc<HashMap<String, Tensor>>,
+    constants: Arc<BTreeMap<String, Constant>>,
     used: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Frozen {
-    /// Reads the whole file.
+    /// Describes a file of any format that `formats` knows, by its content.
     pub fn open(path: &Path) -> Result<Self> {
-        let tensors = candle_core::safetensors::load_buffer(&read(path)?, &Device::Cpu)
-            .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self::from_tensors(path, tensors))
+        Ok(Self::from_container(formats::open(path)?))
+    }
+
+    /// The arrays of a file that is open.
+    pub fn from_container(container: Container) -> Self {
+        let path = container.path().to_owned();
+        let container = Arc::new(container);
+        let entries = container.entries().iter().cloned();
+        let constants =
+            entries.map(|entry| (entry.name.clone(), Constant::new(container.clone(), entry)));
+        Self::new(path, constants.collect())
     }
 
     /// Tensors that are already in memory; errors name `path`, where they were read.
     pub fn from_tensors(path: &Path, tensors: HashMap<String, Tensor>) -> Self {
-        Self { path: path.to_owned(), tensors: Arc::new(tensors), used: Arc::default() }
+        let constants = tensors.into_iter().map(|(name, tensor)| (name, tensor.into()));
+        Self::new(path.to_owned(), constants.collect())
+    }
+
+    fn new(path: PathBuf, constants: BTreeMap<String, Constant>) -> Self {
+        Self { path, constants: Arc::new(constants), used: Arc::default() }
+    }
+
+    /// The tensors of several files, of which none may have a name of another; `path` is the file
+    /// that lists them.
+    pub fn joined(path: &Path, parts: &[Self]) -> Result<Self> {
+        let constants = parts.iter().flat_map(|part| &*part.constants);
+        let constants = constants.map(|(name, constant)| (name.clone(), constant.clone()));
+        Ok(Self::new(path.to_owned(), unique(path, constants)?))
     }
 
     /// The same tensors under the names that `rename` gives; those that get none are left out.
     pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let mut tensors = HashMap::new();
-        for (name, tensor) in &*self.tensors {
-            let Some(new) = rename(name) else { continue };
-            if tensors.insert(new.clone(), tensor.clone()).is_some() {
-                return Err(Error::Twice { path: self.path.clone(), name: new });
-            }
-        }
-        Ok(Self::from_tensors(&self.path, tensors))
+        let constants = self.constants.iter();
+        let constants =
+            constants.filter_map(|(name, constant)| Some((rename(name)?, constant.clone())));
+        Ok(Self::new(self.path.clone(), unique(&self.path, constants)?))
     }
 
-    /// Every tensor by name.
-    pub fn tensors(&self) -> &HashMap<String, Tensor> {
-        &self.tensors
+    /// The same tensors; where `order` gives a tensor an order, its row `i` is row `order[i]` of the
+    /// file. An order for another number of rows is for another tensor and changes nothing.
+    pub fn reordered(&self, order: impl Fn(&str) -> Option<Arc<[u32]>>) -> Self {
+        let constants = self.constants.iter().map(|(name, constant)| {
+            let n_rows = constant.shape().first().copied().unwrap_or(0);
+            let reordered = match order(name).filter(|order| order.len() == n_rows) {
+                Some(order) => constant.reordered(order),
+                None => constant.clone(),
+            };
+            (name.clone(), reordered)
+        });
+        Self::new(self.path.clone(), constants.collect())
     }
 
-    /// A builder that hands out the file's tensors in `dtype`.
+    /// Every tensor without its values, in the order of their names.
+    pub fn list(&self) -> Vec<TensorInfo> {
+        let info = |(name, constant): (&String, &Constant)| TensorInfo {
+            name: name.clone(),
+            shape: constant.shape().to_vec(),
+            dtype: constant.dtype(),
+        };
+        self.constants.iter().map(info).collect()
+    }
+
+    /// Whether a tensor has this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.constants.contains_key(name)
+    }
+
+    /// Numbers in all tensors.
+    pub fn n_values(&self) -> usize {
+        self.constants.values().map(|constant| constant.shape().iter().product::<usize>()).sum()
+    }
+
+    /// Reads one tensor as its file stores it, and counts it as used.
+    pub fn stored(&self, name: &str) -> Result<Stored> {
+        let stored = self.constant(name)?.read()?;
+        self.used.lock().expect("no holder panics").insert(name.to_owned());
+        Ok(stored)
+    }
+
+    /// Reads every tensor, quantised ones in `f32`.
+    pub fn tensors(&self) -> Result<HashMap<String, Tensor>> {
+        let read = |(name, constant): (&String, &Constant)| {
+            let tensor = match constant.read()? {
+                Stored::Plain(tensor) => tensor,
+                blocks @ Stored::Quantised(_) => blocks.to_tensor(DType::F32)?,
+            };
+            Ok((name.clone(), tensor))
+        };
+        self.constants.iter().map(read).collect()
+    }
+
+    /// A builder that hands out the tensors in `dtype`.
     pub fn builder(&self, dtype: DType) -> Builder {
         Builder::new(self.clone(), dtype)
     }
@@ -96,11 +146,47 @@ impl Frozen {
     /// Fails on the first tensor that no layer asked for.
     pub fn all_used(&self) -> Result<()> {
         let used = self.used.lock().expect("no holder panics");
-        match self.tensors.keys().filter(|name| !used.contains(*name)).min() {
-            Some(name) => Err(Error::Unexpected { path: self.path.clone(), name: name.clone() }),
+        match self.constants.iter().find(|(name, _)| !used.contains(*name)) {
+            Some((name, constant)) => {
+                let path = constant.path().unwrap_or(&self.path).to_owned();
+                Err(Error::Unexpected { path, name: name.clone() })
+            }
             None => Ok(()),
         }
     }
+
+    fn constant(&self, name: &str) -> Result<&Constant> {
+        self.constants
+            .get(name)
+            .ok_or_else(|| Error::Missing { path: self.path.clone(), name: name.to_owned() })
+    }
+
+    fn checked(&self, name: &str, shape: &Shape) -> Result<Stored> {
+        let constant = self.constant(name)?;
+        if constant.shape() != shape.dims() {
+            return Err(Error::Shape {
+                path: constant.path().unwrap_or(&self.path).to_owned(),
+                name: name.to_owned(),
+                found: constant.shape().to_vec(),
+                expected: shape.dims().to_vec(),
+            });
+        }
+        self.stored(name)
+    }
+}
+
+/// A map of tensors, none of whose names comes twice.
+fn unique(
+    path: &Path,
+    constants: impl Iterator<Item = (String, Constant)>,
+) -> Result<BTreeMap<String, Constant>> {
+    let mut all = BTreeMap::new();
+    for (name, constant) in constants {
+        if all.insert(name.clone(), constant).is_some() {
+            return Err(Error::Twice { path: path.to_owned(), name });
+        }
+    }
+    Ok(all)
 }
 
 impl Source for Frozen {
@@ -111,22 +197,8 @@ impl Source for Frozen {
         _: Init,
         dtype: DType,
     ) -> candle_core::Result<Tensor> {
-        let Some(tensor) = self.tensors.get(name) else {
-            return Err(candle_core::Error::wrap(Error::Missing {
-                path: self.path.clone(),
-                name: name.to_owned(),
-            }));
-        };
-        if tensor.shape() != &shape {
-            return Err(candle_core::Error::wrap(Error::Shape {
-                path: self.path.clone(),
-                name: name.to_owned(),
-                found: tensor.dims().to_vec(),
-                expected: shape.dims().to_vec(),
-            }));
-        }
-        self.used.lock().expect("no holder panics").insert(name.to_owned());
-        tensor.to_dtype(dtype)
+        let tensor = self.checked(name, &shape).and_then(|stored| stored.to_tensor(dtype));
+        tensor.map_err(candle_core::Error::wrap)
     }
 }
 
@@ -134,6 +206,8 @@ impl Source for Frozen {
 mod tests {
     use super::*;
     use crate::Linear;
+    use candle_core::Device;
+    use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 
     fn file(tensors: &[(&str, Tensor)]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -143,10 +217,14 @@ mod tests {
         file
     }
 
+    fn counted(n_rows: usize, dim: usize) -> Result<Tensor> {
+        let values = Tensor::arange(0f32, (n_rows * dim) as f32, &Device::Cpu)?;
+        Ok(values.reshape((n_rows, dim))?)
+    }
+
     #[test]
     fn a_missing_or_misshapen_tensor_is_named_with_its_file() -> Result<()> {
-        let ones = Tensor::ones((2, 3), DType::F32, &Device::Cpu)?;
-        let file = file(&[("a.weight", ones)]);
+        let file = file(&[("a.weight", counted(2, 3)?)]);
         let frozen = Frozen::open(file.path())?;
         let vb = frozen.builder(DType::F32);
         assert!(Linear::new(3, 2, vb.pp("a")).is_ok());
@@ -160,18 +238,88 @@ mod tests {
 
     #[test]
     fn an_unused_tensor_is_named() -> Result<()> {
-        let ones = Tensor::ones(1, DType::F32, &Device::Cpu)?;
-        let file = file(&[("stray", ones)]);
+        let file = file(&[("stray", counted(1, 1)?)]);
         let error = Frozen::open(file.path())?.all_used().unwrap_err().to_string();
         assert!(error.contains("`stray`"), "{error}");
         Ok(())
     }
 
     #[test]
-    fn a_file_that_is_no_safetensors_is_refused() {
+    fn a_file_that_holds_no_tensors_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"not tensors at all").unwrap();
-        assert!(matches!(Frozen::open(file.path()), Err(Error::Format { .. })));
-        assert!(matches!(list_tensors(file.path()), Err(Error::Format { .. })));
+        assert!(matches!(Frozen::open(file.path()), Err(Error::Container(_))));
+        assert!(list_tensors(file.path()).is_err());
+    }
+
+    #[test]
+    fn a_tensor_keeps_its_element_type_until_it_is_asked_for() -> Result<()> {
+        let half = counted(2, 3)?.to_dtype(DType::BF16)?;
+        let file = file(&[("w", half.clone())]);
+        let frozen = Frozen::open(file.path())?;
+        let info = TensorInfo { name: "w".into(), shape: vec![2, 3], dtype: "BF16".into() };
+        assert_eq!(frozen.list(), vec![info]);
+        let Stored::Plain(stored) = frozen.stored("w")? else { panic!("no blocks here") };
+        assert_eq!(stored.dtype(), DType::BF16);
+        let asked = frozen.builder(DType::F64).get((2, 3), "w", Init::Const(0.))?;
+        assert_eq!(asked.to_vec2::<f64>()?, half.to_dtype(DType::F64)?.to_vec2::<f64>()?);
+        let in_memory = Frozen::from_tensors(Path::new("w"), [("w".to_owned(), half)].into());
+        assert_eq!(in_memory.list(), frozen.list());
+        Ok(())
+    }
+
+    #[test]
+    fn names_may_change_but_not_meet() -> Result<()> {
+        let file = file(&[("x.a", counted(1, 1)?), ("a", counted(1, 1)?), ("b", counted(1, 1)?)]);
+        let frozen = Frozen::open(file.path())?;
+        let kept = frozen.renamed(|name| (name != "a").then(|| name.replace("x.", "")))?;
+        let names: Vec<_> = kept.list().into_iter().map(|info| info.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        let error = frozen.renamed(|name| Some(name.replace("x.", ""))).unwrap_err().to_string();
+        assert!(error.contains("`a` is there twice"), "{error}");
+        let error = Frozen::joined(Path::new("index"), &[kept.clone(), kept]).unwrap_err();
+        assert!(error.to_string().starts_with("index: tensor `a` is there twice"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn rows_come_in_the_asked_order_from_memory_and_from_blocks() -> Result<()> {
+        let plain = counted(3, 32)?;
+        let order: Arc<[u32]> = Arc::from([2, 0, 1]);
+        let expected = plain.index_select(&Tensor::new(&[2u32, 0, 1], &Device::Cpu)?, 0)?;
+        let in_memory =
+            Frozen::from_tensors(Path::new("w"), [("w".to_owned(), plain.clone())].into());
+        let turned = in_memory.reordered(|_| Some(order.clone())).tensors()?.remove("w").unwrap();
+        assert_eq!(turned.to_vec2::<f32>()?, expected.to_vec2::<f32>()?);
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let blocks = QTensor::quantize(&plain, GgmlDType::Q4_1)?;
+        let reread = QTensor::quantize(&expected, GgmlDType::Q4_1)?.dequantize(&Device::Cpu)?;
+        let mut out = file.reopen().unwrap();
+        gguf_file::write(&mut out, &[], &[("w", &blocks)])?;
+        let frozen = Frozen::open(file.path())?.reordered(|_| Some(order.clone()));
+        assert_eq!(frozen.list()[0].dtype, "Q4_1");
+        assert!(matches!(frozen.stored("w")?, Stored::Quantised(_)));
+        let turned = frozen.builder(DType::F32).get((3, 32), "w", Init::Const(0.))?;
+        assert_eq!(turned.to_vec2::<f32>()?, reread.to_vec2::<f32>()?);
+
+        let other = in_memory.reordered(|_| Some(Arc::from([0u32, 1]))).tensors()?.remove("w");
+        assert_eq!(other.unwrap().to_vec2::<f32>()?, plain.to_vec2::<f32>()?);
+        Ok(())
+    }
+
+    #[test]
+    fn every_quantised_type_of_ggml_is_read() -> Result<()> {
+        use GgmlDType::{Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+        let plain = (counted(2, 256)? / 100.)?;
+        for dtype in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K] {
+            let blocks = QTensor::quantize(&plain, dtype)?;
+            let file = tempfile::NamedTempFile::new().unwrap();
+            gguf_file::write(&mut file.reopen().unwrap(), &[], &[("w", &blocks)])?;
+            let read = Frozen::open(file.path())?.tensors()?.remove("w").unwrap();
+            let expected = blocks.dequantize(&Device::Cpu)?;
+            assert_eq!(read.to_vec2::<f32>()?, expected.to_vec2::<f32>()?, "{dtype:?}");
+        }
+        Ok(())
     }
 }

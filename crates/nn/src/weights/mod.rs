@@ -1,14 +1,16 @@
-//! Where a layer's tensors come from: [`Variables`] to be trained, [`Frozen`] constants from a file.
+//! Where a layer's tensors come from: [`Variables`] to be trained, [`Frozen`] constants from files.
 //!
 //! Both hand out a [`Builder`], so that a layer is written once and never asks which it is.
 
 mod builder;
 mod frozen;
 pub mod seeded;
+mod stored;
 mod thawed;
 mod variables;
 
 pub use builder::{Builder, Source};
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
+pub use stored::Stored;
 pub use thawed::Thawed;
 pub use variables::Variables;

@@ -170,11 +170,8 @@ impl Case {
             compat: Compat::OpenFlamingo,
         };
         let lm_config = lm::LmConfig::open(&self.folder.join("lm_config.json"))?;
-        let path = self.folder.join("lm.safetensors");
-        let renamed = tensors(&path)?
-            .into_iter()
-            .filter_map(|(name, tensor)| Some((lm_config.rename(&name)?, tensor)));
-        let lm = Frozen::from_tensors(&path, renamed.collect());
+        let lm = Frozen::open(&self.folder.join("lm.safetensors"))?;
+        let lm = lm.renamed(|name| lm_config.rename(name))?;
         let thawed = |frozen, which| Thawed::new(frozen, variables.clone(), which);
         let trains_embedding = self.expect["trainable"]
             .as_object()
@@ -249,5 +246,5 @@ fn is_embedding(name: &str) -> bool {
 }
 
 fn tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
-    Ok(Frozen::open(path)?.tensors().clone())
+    Ok(Frozen::open(path)?.tensors()?)
 }

@@ -1,0 +1,111 @@
+//! Language models on disk: a Hugging Face folder, or one GGUF file.
+
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+use nn::weights::{Frozen, Variables, save};
+
+use crate::tokenizer::NEIGHBOURS;
+use crate::{CausalLm, Error, LlamaConfig, LmConfig, Result, Tokenizer, gguf};
+
+/// The config of a folder.
+const CONFIG: &str = "config.json";
+/// Its tokenizer.
+const TOKENIZER: &str = "tokenizer.json";
+
+/// A model and its tokenizer, as read.
+pub struct Pretrained {
+    /// The frozen model.
+    pub lm: Box<dyn CausalLm>,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Parameters of the model.
+    pub n_parameters: usize,
+}
+
+fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
+    Error::Config { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// Opens a Hugging Face folder (`config.json`, `tokenizer.json`, and weights as safetensors or
+/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file; the model works in `dtype`.
+///
+/// # Errors
+/// Every tensor of the files must belong to the model, and the other way round: the first that is
+/// missing, unexpected or of another shape is named with its file.
+pub fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
+    if path.is_file() {
+        return gguf::open(path, dtype);
+    }
+    let config_path = path.join(CONFIG);
+    let config = LmConfig::open(&config_path)?;
+    let tokenizer = Tokenizer::open(&path.join(TOKENIZER))?;
+    check_vocabulary(&config_path, &config, &tokenizer)?;
+    let frozen = weights::open(path)?.renamed(|name| config.rename(name))?;
+    load(&config, &frozen, tokenizer, dtype)
+}
+
+/// The files that [`open`] reads, for whoever copies or checks a model.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let neighbours = NEIGHBOURS.map(|name| path.join(name)).into_iter();
+    let mut files = vec![path.join(CONFIG), path.join(TOKENIZER)];
+    files.extend(neighbours.filter(|path| path.is_file()));
+    files.extend(weights::files(path)?);
+    Ok(files)
+}
+
+/// Builds the model of `config` from weights under this crate's names, and from no others.
+pub(crate) fn load(
+    config: &LmConfig,
+    frozen: &Frozen,
+    tokenizer: Tokenizer,
+    dtype: DType,
+) -> Result<Pretrained> {
+    let lm = config.build(frozen.builder(dtype))?;
+    frozen.all_used()?;
+    Ok(Pretrained { lm, tokenizer, n_parameters: frozen.n_values() })
+}
+
+/// Fails where the tokenizer has ids that the embedding has no rows for.
+pub(crate) fn check_vocabulary(
+    path: &Path,
+    config: &LmConfig,
+    tokenizer: &Tokenizer,
+) -> Result<()> {
+    let (rows, tokens) = (config.vocab_size(), tokenizer.vocab_size());
+    if tokens > rows {
+        let reason = format!("vocab_size is {rows}, but the tokenizer knows {tokens} tokens");
+        return Err(config_error(path, reason));
+    }
+    Ok(())
+}
+
+/// Writes `config.json` and `model.safetensors` (in `dtype`) into an existing folder, as Hugging
+/// Face's `LlamaForCausalLM` reads them.
+pub fn write(
+    folder: &Path,
+    config: &LlamaConfig,
+    variables: &Variables,
+    dtype: DType,
+) -> Result<()> {
+    let path = folder.join(CONFIG);
+    let config = LmConfig::Llama(config.clone());
+    let mut json = serde_json::to_value(config).map_err(|error| config_error(&path, error))?;
+    json["architectures"] = serde_json::json!(["LlamaForCausalLM"]);
+    let text = serde_json::to_string_pretty(&json).map_err(|error| config_error(&path, error))?;
+    std::fs::write(&path, text + "\n").map_err(|source| Error::Io { path, source })?;
+    let tensors = variables
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.to_dtype(dtype)?)))
+        .collect::<Result<HashMap<_, _>>>()?;
+    Ok(save(&folder.join("model.safetensors"), &tensors)?)
+}
