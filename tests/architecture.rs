@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scan", &["formats"]),
     ("nn", &["formats", "kernels"]),
     ("encoder", &["nn", "scan"]),
-    ("lm", &["nn"]),
+    ("lm", &["formats", "nn"]),
     ("flamingo", &["encoder", "lm", "nn"]),
     ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
