@@ -112,6 +112,21 @@ fn assert_same_bytes(one: &Path, other: &Path) {
     }
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    for path in files_below(from) {
+        let to = to.join(path.strip_prefix(from).expect("it lies below"));
+        fs::create_dir_all(to.parent().expect("a file lies in a folder")).expect("a new folder");
+        fs::copy(path, to).expect("a file is copied");
+    }
+}
+
+/// Changes the last byte.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).expect("a file to damage");
+    *bytes.last_mut().expect("it holds something") ^= 1;
+    fs::write(path, bytes).expect("the file is written");
+}
+
 #[test]
 fn a_run_ends_with_a_table_and_one_line() {
     let Ran { stdout, stderr, .. } = &FIRST.ran;
@@ -214,6 +229,18 @@ fn a_killed_and_then_stopped_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_damaged_stored_model_is_made_again() {
+    let outputs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    copy_folder(&FIRST.outputs, outputs.path());
+    let stored = files_below(&outputs.path().join("cache/finetune"));
+    damage(stored.iter().find(|path| path.ends_with("model/adapter.safetensors")).unwrap());
+    let again = run_into(outputs.path()).exits_with(0);
+    assert!(again.stderr.contains("whiten: stored result taken"), "{again}");
+    assert!(again.stderr.contains("finetune: done in"), "{again}");
+    assert_same_bytes(&FIRST.dir(), &run_dir(outputs.path()));
+}
+
+#[test]
 fn a_window_alone_gives_the_report_it_gave_in_a_batch() {
     for (scan, window) in [(11, 3), (12, 1), (12, 8)] {
         let alone = FIRST.generate(scan, ["--window", &window.to_string()], &[]).exits_with(0);
@@ -286,16 +313,8 @@ fn a_model_package_is_inspected_and_verified() {
 #[test]
 fn a_model_package_with_one_changed_byte_is_refused() {
     let copy = tempfile::tempdir().unwrap();
-    let model = FIRST.dir().join("model");
-    for path in files_below(&model) {
-        let to = copy.path().join(path.strip_prefix(&model).unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(path, to).unwrap();
-    }
-    let part = copy.path().join("adapter.safetensors");
-    let mut bytes = fs::read(&part).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&part, bytes).unwrap();
+    copy_folder(&FIRST.dir().join("model"), copy.path());
+    damage(&copy.path().join("adapter.safetensors"));
     let path = copy.path().display().to_string();
     let verified = run(&["model", "verify", &path]).exits_with(2);
     assert!(verified.stderr.contains("adapter.safetensors"), "{verified}");

@@ -46,7 +46,7 @@ impl Work for FitConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -132,8 +132,11 @@ impl Work for FitConfig {
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let model_dir = dir.join(MODEL);
+        // a part that was damaged, or written by an older version, is found here and made again
+        Model::open(&model_dir)?;
         state.fit = Some(files::read_json(&dir.join("fit.json"))?);
-        state.model_dir = Some(dir.join(MODEL));
+        state.model_dir = Some(model_dir);
         Ok(())
     }
 }
