@@ -1,6 +1,6 @@
 //! Pillow's bicubic filter, to the bit.
 //!
-//! Two passes, horizontal first, each with fixed-point weights and rounded to 8 bits; when an image
+//! Two passes, each with fixed-point weights and rounded to 8 bits; when an image
 //! shrinks the filter widens with it, which is what antialiases. Only the crop's pixels are computed.
 //! Source: `src/libImaging/Resample.c` and `Geometry.c` of Pillow, for what is rounded and where.
 
@@ -66,25 +66,40 @@ fn cubic(x: f64) -> f64 {
 }
 
 /// `(rows.n_in, columns.n_in, channels)` bytes to the wanted `(rows, columns, channels)`.
+///
+/// A picture more than twice as high as wide that shrinks is first resized downwards, as Pillow 13
+/// does it; all others first across. The pass in between rounds, so the order shows.
 pub(super) fn bicubic(bytes: &[u8], n_channels: usize, columns: &Axis, rows: &Axis) -> Vec<u8> {
     let (across, down) = (columns.bicubic(), rows.bicubic());
+    if rows.n_in > 2 * columns.n_in && rows.n_out < rows.n_in {
+        let low = lowered(bytes, columns.n_in * n_channels, 0, &down);
+        return thin(low.chunks_exact(columns.n_in * n_channels), n_channels, &across);
+    }
     let needed = |(first, last): (&Taps, &Taps)| first.first..last.first + last.weights.len();
     let needed = down.first().zip(down.last()).map_or(0..0, needed);
     let sources = bytes.chunks_exact(columns.n_in * n_channels);
     let sources = sources.skip(needed.start).take(needed.len());
-    let thin: Vec<u8> = match n_channels {
-        1 => sources.flat_map(|row| thinned::<1>(row, &across)).collect(),
-        2 => sources.flat_map(|row| thinned::<2>(row, &across)).collect(),
-        3 => sources.flat_map(|row| thinned::<3>(row, &across)).collect(),
-        _ => sources.flat_map(|row| thinned::<4>(row, &across)).collect(),
-    };
+    let thin = thin(sources, n_channels, &across);
+    lowered(&thin, across.len() * n_channels, needed.start, &down)
+}
 
-    let n_thin = across.len() * n_channels;
-    let mut out = Vec::with_capacity(down.len() * n_thin);
-    let mut sums = vec![0; n_thin];
-    for taps in &down {
+/// Rows of bytes, each resized across.
+fn thin<'a>(rows: impl Iterator<Item = &'a [u8]>, n_channels: usize, across: &[Taps]) -> Vec<u8> {
+    match n_channels {
+        1 => rows.flat_map(|row| thinned::<1>(row, across)).collect(),
+        2 => rows.flat_map(|row| thinned::<2>(row, across)).collect(),
+        3 => rows.flat_map(|row| thinned::<3>(row, across)).collect(),
+        _ => rows.flat_map(|row| thinned::<4>(row, across)).collect(),
+    }
+}
+
+/// Rows of `width` bytes, the first of them row `start` of the picture, resized downwards.
+fn lowered(bytes: &[u8], width: usize, start: usize, down: &[Taps]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(down.len() * width);
+    let mut sums = vec![0; width];
+    for taps in down {
         sums.fill(0);
-        let near = thin[(taps.first - needed.start) * n_thin..].chunks_exact(n_thin);
+        let near = bytes[(taps.first - start) * width..].chunks_exact(width);
         for (row, weight) in near.zip(&taps.weights) {
             sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += i32::from(v) * weight);
         }
