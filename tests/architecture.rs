@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("nn", &["formats", "kernels"]),
     ("encoder", &["nn", "scan"]),
     ("lm", &["formats", "nn"]),
-    ("flamingo", &["encoder", "lm", "nn"]),
+    ("flamingo", &["encoder", "formats", "lm", "nn"]),
     ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
     ("pipeline", &["encoder", "flamingo", "report", "scan", "train"]),

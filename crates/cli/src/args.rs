@@ -47,11 +47,12 @@ recomputes its stage and those below, a stopped run goes on where it was.")]
 Example:
   neuroflamingo check pipelines/finetune.yaml --set cohort.pairs.table=/data/pairs.csv")]
     Check(PipelineArgs),
-    /// Write the report of one window of one scan.
+    /// Write the report of one window of one scan, or the text under pictures.
     #[command(after_help = "\
 Examples:
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --window 3
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --onset 87.5 --json
+  neuroflamingo generate --model openflamingo-3b --image photo.jpg --prompt '<image>Output:'
 
 --window counts from 1: the cohort table's windows where the model knows the scan by its digest,
 else consecutive windows from the first frame. --onset is when something was shown; the model's
@@ -86,8 +87,17 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// A 4D NIfTI file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) scan: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "image", requires = "place")]
+    pub(crate) scan: Option<PathBuf>,
+    /// A picture, for a model that reads pictures; once for each `<image>` of the prompt.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scan", "window", "onset"])]
+    pub(crate) image: Vec<PathBuf>,
+    /// The text before the model's, with an `<image>` for each picture, or none.
+    #[arg(long, value_name = "TEXT", default_value = "Output:", conflicts_with = "scan")]
+    pub(crate) prompt: String,
+    /// Texts followed at once, instead of the likeliest token each time.
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scan")]
+    pub(crate) num_beams: NonZeroUsize,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// Stop after this many tokens, finished or not; the shipped pipelines say the same number.
@@ -99,7 +109,7 @@ pub(crate) struct GenerateArgs {
 }
 
 #[derive(Debug, Group)]
-#[group(required = true, multiple = false)]
+#[group(id = "place", required = false, multiple = false)]
 pub(crate) struct PlaceArgs {
     /// Which window, from 1.
     #[arg(long, value_name = "N")]
@@ -121,6 +131,43 @@ pub(crate) enum ModelCommand {
     Inspect(FileArgs),
     /// Whether a package is whole: digests, shapes, finite values.
     Verify(FileArgs),
+    /// Make a package of an OpenFlamingo checkpoint, its language model and its CLIP.
+    #[command(after_help = "\
+Example:
+  neuroflamingo model import --checkpoint checkpoint.pt --lm mpt-1b-redpajama-200b \\
+      --vision clip-vit-large-patch14/pytorch_model.bin --to openflamingo-3b
+
+No code of a weight file is run: a pickle that wants to call anything but the rebuilding of tensors
+is refused by name.")]
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct ImportArgs {
+    /// OpenFlamingo's checkpoint.pt, or one with its names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: PathBuf,
+    /// The language model: a Hugging Face folder, or one .gguf file.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lm: PathBuf,
+    /// CLIP's weights, with open_clip's or Hugging Face's names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vision: PathBuf,
+    /// The package to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Width of one attention head of resampler and gated blocks.
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) head_dim: usize,
+    /// Width of one attention head of CLIP.
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) clip_head_dim: usize,
+    /// CLIP was trained with the exact GELU instead of OpenAI's quick one.
+    #[arg(long)]
+    pub(crate) exact_gelu: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Group)]

@@ -14,6 +14,13 @@ pub(crate) fn out(text: &str) -> Result<()> {
     }
 }
 
+/// A piece of data, as soon as it is there.
+pub(crate) fn piece(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // whoever read it has enough
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Data for programs.
 pub(crate) fn json(value: &serde_json::Value) -> Result<()> {
     out(&serde_json::to_string_pretty(value)?)

@@ -32,6 +32,17 @@ pub enum Error {
         /// What `model.yaml` says of it.
         expected: String,
     },
+    /// A foreign file that makes no package.
+    #[error("{}: {reason}", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        reason: String,
+    },
+    /// A foreign file that cannot be read.
+    #[error(transparent)]
+    Container(#[from] formats::Error),
     /// A weight that is no number.
     #[error("{}: tensor `{name}` holds values that are not finite", path.display())]
     NotFinite {

@@ -9,6 +9,7 @@ mod flamingo;
 pub mod foreign;
 mod gated;
 mod generate;
+mod import;
 mod likelihood;
 mod manifest;
 mod media;
@@ -26,6 +27,7 @@ pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{
     Choice, Chosen, Decoding, Forced, GenerateConfig, Generated, Listener, Request, Sequence,
 };
+pub use import::{Import, Imported, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{Manifest, Part};
 pub use model::{GateOpening, Medium, Model};

@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 use nn::weights::Frozen;
 use serde::Serialize;
 
-use crate::manifest::{ADAPTER, ENCODER, LM};
+use crate::manifest::{ADAPTER, ENCODER};
 use crate::{Flamingo, Manifest, MediaView, Result, Vocabulary, package};
 
 /// One preprocessed scan or picture: an array of the dimensions of the encoder's input.
@@ -39,7 +39,7 @@ impl Model {
     pub fn open(folder: &Path) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         package::check_parts(folder, &manifest)?;
-        let pretrained = lm::open(&folder.join(LM), DType::F32)?;
+        let pretrained = lm::open(&package::lm_path(folder)?, DType::F32)?;
         let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
         let adapter = Frozen::open(&folder.join(ADAPTER))?;
         let encoder = Frozen::open(&folder.join(ENCODER))?;
@@ -47,7 +47,7 @@ impl Model {
             &manifest.config,
             manifest.input,
             pretrained.lm,
-            vocabulary.n_special,
+            vocabulary.special.clone(),
             encoder.builder(DType::F32),
             adapter.builder(DType::F32),
         )?;
@@ -64,6 +64,19 @@ impl Model {
     /// The package's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Reads a photo as the model's encoder wants it.
+    ///
+    /// # Errors
+    /// Names the file that is no picture, or says that the model reads scans.
+    pub fn picture(&self, path: &Path) -> Result<Medium> {
+        let InputShape::Image { size } = self.manifest.input else {
+            return Err(crate::Error::Medium { found: vec![3], expected: self.manifest.input });
+        };
+        let photo = encoder::Photo::open(path)?;
+        let values = encoder::ClipPreprocess::openai(size).values(&photo);
+        Ok(ArrayD::from_shape_vec(vec![3, size, size], values).expect("three planes of the size"))
     }
 
     /// The gated blocks' openings.

@@ -1,5 +1,7 @@
 //! Texts with their special tokens, as padded rows of ids.
 
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 use lm::{Step, Tokenizer};
 
@@ -21,8 +23,8 @@ pub struct Vocabulary {
     pub end_of_chunk: u32,
     /// Id of [`IMAGE`].
     pub image: u32,
-    /// Rows that the special tokens need beyond the language model's embedding.
-    pub n_special: usize,
+    /// The ids that were added, past every id of the tokenizer's file.
+    pub special: Range<usize>,
     /// Special ids that a report must never contain.
     pub banned: Vec<u32>,
 }
@@ -31,10 +33,11 @@ impl Vocabulary {
     /// Adds the special tokens; `vocab_size` is the language model's.
     ///
     /// # Errors
-    /// When the tokenizer's ids do not continue the embedding's rows.
+    /// When the tokenizer knows more ids than the embedding has rows. Fewer are well: the rows to
+    /// spare are dropped, as OpenFlamingo's resize drops them.
     pub fn new(mut tokenizer: Tokenizer, vocab_size: usize) -> Result<Self> {
         let known = tokenizer.vocab_size();
-        if known != vocab_size {
+        if known > vocab_size {
             return Err(lm::Error::Tokenizer(format!(
                 "it knows {known} tokens, but the language model's embedding has {vocab_size} rows"
             ))
@@ -48,8 +51,8 @@ impl Vocabulary {
         let id = |token| tokenizer.id(token).expect("added above");
         let (end_of_chunk, image) = (id(END_OF_CHUNK), id(IMAGE));
         let banned = tokenizer.special().into_iter().filter(|&id| id != end_of_chunk).collect();
-        let n_special = tokenizer.vocab_size() - vocab_size;
-        Ok(Self { end_of_chunk, image, n_special, banned, tokenizer })
+        let special = known..tokenizer.vocab_size();
+        Ok(Self { end_of_chunk, image, special, banned, tokenizer })
     }
 
     /// Ids of a prompt, checked against its number of scans.

@@ -74,6 +74,11 @@ impl Tokenizer {
         self.inner.add_special_tokens(tokens).map(|_| ()).map_err(failed)
     }
 
+    /// The text of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// The ids of all special tokens, in ascending order.
     pub fn special(&self) -> Vec<u32> {
         let added = self.inner.get_added_tokens_decoder().into_iter();

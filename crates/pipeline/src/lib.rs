@@ -10,6 +10,7 @@
 
 mod arrays;
 mod cache;
+mod caption;
 mod component;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod summary;
 mod whitening;
 mod yaml;
 
+pub use caption::{Caption, caption};
 pub use component::Component;
 pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
@@ -44,7 +46,14 @@ pub use stage::{Artifact, EvaluateConfig, RenderConfig, Stage};
 pub use yaml::YamlError;
 
 // what the command line shows of the crates below, so that it needs this one only
-pub use flamingo::{PackageInfo, inspect as inspect_model, verify as verify_model};
-pub use report::{counted, generated::GeneratedReport};
+pub use encoder::ClipActivation;
+pub use flamingo::{
+    GenerateConfig, Import, Imported, PackageInfo, import as import_model,
+    inspect as inspect_model, verify as verify_model,
+};
+pub use report::{
+    counted,
+    generated::{DISCLAIMER, GeneratedReport},
+};
 pub use scan::{Inspection, inspect as inspect_scan};
 pub use train::Progress;

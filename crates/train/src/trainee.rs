@@ -32,7 +32,7 @@ impl Trainee {
             inputs.config,
             inputs.input,
             pretrained.lm,
-            vocabulary.n_special,
+            vocabulary.special.clone(),
             encoder.builder(inputs.seed, DType::F32),
             adapter.builder(inputs.seed, DType::F32),
         )?;

@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Done;
-use crate::{args::FileArgs, print};
+use crate::{
+    args::{FileArgs, ImportArgs},
+    print,
+};
 
 pub(super) fn schema() -> Result<Done> {
     print::out(pipeline::schema().trim_end())?;
@@ -29,9 +32,33 @@ pub(super) fn verify(args: &FileArgs) -> Result<Done> {
     Ok(Done::All)
 }
 
-fn show(args: &FileArgs, facts: &impl Serialize) -> Result<Done> {
+pub(super) fn import(args: &ImportArgs) -> Result<Done> {
+    let name = args.to.file_name().unwrap_or_default().to_string_lossy();
+    let import = pipeline::Import {
+        name: &name,
+        checkpoint: &args.checkpoint,
+        lm: &args.lm,
+        vision: &args.vision,
+        head_dim: args.head_dim,
+        clip_head_dim: args.clip_head_dim,
+        activation: if args.exact_gelu {
+            pipeline::ClipActivation::Gelu
+        } else {
+            pipeline::ClipActivation::QuickGelu
+        },
+        seed: 0,
+    };
+    let imported = pipeline::import_model(&args.to, &import).map_err(pipeline::Error::from)?;
+    facts(args.json, &imported)
+}
+
+fn show(args: &FileArgs, found: &impl Serialize) -> Result<Done> {
+    facts(args.json, found)
+}
+
+fn facts(as_json: bool, facts: &impl Serialize) -> Result<Done> {
     let facts = serde_json::to_value(facts)?;
-    if args.json {
+    if as_json {
         print::json(&facts)?;
     } else {
         let mut lines = Vec::new();

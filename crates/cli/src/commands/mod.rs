@@ -49,5 +49,6 @@ pub(crate) fn run(command: Command) -> Result<Done> {
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),
         Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
+        Command::Model(ModelCommand::Import(args)) => inspect::import(&args),
     }
 }

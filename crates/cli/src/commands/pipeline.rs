@@ -2,7 +2,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::{Context as _, Result};
-use pipeline::{Loaded, Outcome, Place, Plan, counted};
+use pipeline::{DISCLAIMER, GenerateConfig, Loaded, Outcome, Place, Plan, counted};
 use serde_json::json;
 
 use super::Done;
@@ -65,15 +65,36 @@ fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
 }
 
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
+    let Some(scan) = &args.scan else { return caption(args) };
     let place = match (args.place.window, args.place.onset) {
         (Some(number), _) => Place::Window(number),
         (None, Some(seconds)) => Place::Onset(seconds),
         (None, None) => unreachable!("clap asks for one of them"),
     };
     let max_new_tokens = args.max_new_tokens.get();
-    let report = pipeline::generate(&args.model, &args.scan, place, max_new_tokens)?;
+    let report = pipeline::generate(&args.model, scan, place, max_new_tokens)?;
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
+    Ok(Done::All)
+}
+
+/// The text under pictures, on the terminal as it is written.
+fn caption(args: &GenerateArgs) -> Result<Done> {
+    let mut config = GenerateConfig::greedy(args.max_new_tokens.get(), 1);
+    config.num_beams = Some(args.num_beams.get());
+    let mut told = |piece: &str| {
+        if !args.json {
+            print::piece(piece);
+        }
+    };
+    let (model, images) = (&args.model, &args.image);
+    let caption = pipeline::caption(model, images, &args.prompt, &config, &mut told)?;
+    if args.json {
+        print::json(&serde_json::to_value(&caption)?)?;
+    } else {
+        print::out("")?;
+        print::note(DISCLAIMER);
+    }
     Ok(Done::All)
 }
 

@@ -30,7 +30,7 @@ fn case() -> PathBuf {
 }
 
 fn recorded(file: &str) -> HashMap<String, Tensor> {
-    Frozen::open(&case().join(file)).unwrap().tensors().clone()
+    Frozen::open(&case().join(file)).unwrap().tensors().unwrap()
 }
 
 fn tower(checkpoint: &HashMap<String, Tensor>) -> Result<ClipVision> {

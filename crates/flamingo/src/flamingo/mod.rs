@@ -1,5 +1,7 @@
 //! Encoder, resampler, gates and language model, joined.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor, bail};
 use encoder::{EncoderInput, InputShape, MediaEncoder, Tokens};
 use lm::{Cache, CausalLm, ExtraRows, Step};
@@ -73,12 +75,12 @@ pub struct TextView {
 
 impl Flamingo {
     /// Builds the parts around `lm`: the encoder from `encoder_vb`; `perceiver.…`, the gated blocks
-    /// and the rows of `n_special` tokens from `adapter_vb`, under OpenFlamingo's names.
+    /// and the rows of the ids `special` from `adapter_vb`, under OpenFlamingo's names.
     pub fn new(
         config: &FlamingoConfig,
         input: InputShape,
         lm: Box<dyn CausalLm>,
-        n_special: usize,
+        special: Range<usize>,
         encoder_vb: Builder,
         adapter_vb: Builder,
     ) -> Result<Self> {
@@ -100,8 +102,12 @@ impl Flamingo {
                     .transpose()
             })
             .collect::<Result<_>>()?;
-        let rows =
-            ExtraRows::new(lm.vocab_size(), n_special, lm.as_ref(), lang.pp(lm.embedding_name()))?;
+        let rows = ExtraRows::new(
+            special.start,
+            special.len(),
+            lm.as_ref(),
+            lang.pp(lm.embedding_name()),
+        )?;
         let rule = match (config.gates.only_attend_immediate_media, config.compat) {
             (true, _) => MediaRule::Latest,
             (false, Compat::None) => MediaRule::AllBefore,

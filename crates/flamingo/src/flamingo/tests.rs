@@ -43,7 +43,7 @@ fn flamingo(dtype: DType, gates: f64) -> Result<(Flamingo, Variables, Llama)> {
     let constants = Frozen::from_tensors(Path::new("lm"), frozen.tensors());
     let inner = Box::new(Llama::new(&config_lm, constants.builder(dtype))?);
     let vb = trained.builder(2, dtype);
-    let flamingo = Flamingo::new(&config(), INPUT, inner, 2, vb.pp("encoder"), vb)?;
+    let flamingo = Flamingo::new(&config(), INPUT, inner, 10..12, vb.pp("encoder"), vb)?;
     for (name, var) in trained.all() {
         if name.ends_with("_gate") {
             var.set(&Tensor::full(gates, 1, &Device::Cpu)?.to_dtype(dtype)?)?;

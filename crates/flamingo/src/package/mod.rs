@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
@@ -38,7 +39,7 @@ pub struct NewPackage<'a> {
     pub encoder: &'a HashMap<String, Tensor>,
     /// Adapter tensors by name.
     pub adapter: &'a HashMap<String, Tensor>,
-    /// Folder of the frozen language model; its files are copied.
+    /// The frozen language model, a folder or one GGUF file; its files are copied.
     pub lm: &'a Path,
     /// How a scan becomes a window.
     pub preprocessing: serde_json::Value,
@@ -75,9 +76,9 @@ fn fill(folder: &Path, package: &NewPackage) -> Result<()> {
     }
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
-    for name in LM_FILES {
-        let from = package.lm.join(name);
-        fs::copy(&from, lm.join(name)).map_err(io(&from))?;
+    for from in lm::files(package.lm)? {
+        let name = from.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        fs::copy(&from, lm.join(&name)).map_err(io(&from))?;
         parts.push(part(folder, &format!("{LM}/{name}"), "the language model's own")?);
     }
     let card = card(package);
@@ -130,13 +131,26 @@ fn sync(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|file| file.sync_all()).map_err(io(path))
 }
 
+/// The digest of a file, in hexadecimal.
+pub(crate) fn digest(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = fs::File::open(path).map_err(io(path))?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut piece).map_err(io(path))?;
+        if n == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(&piece[..n]);
+    }
+}
+
 fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
     let path = folder.join(name);
-    let bytes = fs::read(&path).map_err(io(&path))?;
     Ok(Part {
         file: name.to_owned(),
-        bytes: bytes.len() as u64,
-        sha256: hex(&Sha256::digest(&bytes)),
+        bytes: fs::metadata(&path).map_err(io(&path))?.len(),
+        sha256: digest(&path)?,
         licence: licence.to_owned(),
     })
 }
@@ -167,6 +181,31 @@ pub(crate) fn check_parts(folder: &Path, manifest: &Manifest) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where a package keeps its language model: the folder, or the one GGUF file in it.
+pub(crate) fn lm_path(folder: &Path) -> Result<PathBuf> {
+    let lm = folder.join(LM);
+    let entries = fs::read_dir(&lm).map_err(io(&lm))?;
+    let is_gguf = |path: &PathBuf| path.extension().is_some_and(|end| end == "gguf");
+    let gguf = entries.flatten().map(|entry| entry.path()).find(is_gguf);
+    Ok(gguf.unwrap_or(lm))
+}
+
+/// The weight files of a package, and whether the training moved them.
+fn weight_files(manifest: &Manifest) -> Vec<(String, bool)> {
+    let is_weights = |file: &str| {
+        ["safetensors", "bin", "gguf"].iter().any(|end| file.ends_with(&format!(".{end}")))
+    };
+    let files = manifest.parts.iter().filter(|part| is_weights(&part.file));
+    let clip = matches!(manifest.config.encoder, encoder::EncoderConfig::Clip(_));
+    let trained = |file: &str| file == ADAPTER || (file == ENCODER && !clip);
+    files
+        .filter(|part| {
+            [ADAPTER, ENCODER].contains(&part.file.as_str()) || part.file.starts_with(LM)
+        })
+        .map(|part| (part.file.clone(), trained(&part.file)))
+        .collect()
 }
 
 /// How many tensors and parameters one file holds.
@@ -200,12 +239,11 @@ pub struct PackageInfo {
 /// Opens a package and lists its parts, tensors and gates.
 pub fn inspect(folder: &Path) -> Result<PackageInfo> {
     let model = Model::open(folder)?;
-    let lm_weights = format!("{LM}/model.safetensors");
     let mut weights = Vec::new();
-    for (file, trained) in [(ADAPTER, true), (ENCODER, true), (lm_weights.as_str(), false)] {
-        let tensors = list_tensors(&folder.join(file))?;
+    for (file, trained) in weight_files(model.manifest()) {
+        let tensors = list_tensors(&folder.join(&file))?;
         let n_parameters = tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum();
-        weights.push(TensorCount { file: file.to_owned(), trained, n_parameters, tensors });
+        weights.push(TensorCount { file, trained, n_parameters, tensors });
     }
     let count = |trained| {
         weights.iter().filter(|w| w.trained == trained).map(|w| w.n_parameters).sum::<usize>()
@@ -221,156 +259,25 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
 
 /// Checks digests, shapes, and that every weight is a finite number.
 pub fn verify(folder: &Path) -> Result<()> {
-    Model::open(folder)?;
-    for file in [ADAPTER.to_owned(), ENCODER.to_owned(), format!("{LM}/model.safetensors")] {
-        let path = folder.join(file);
-        let weights = Frozen::open(&path)?;
-        let mut tensors: Vec<_> = weights.tensors()?.into_iter().collect();
-        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (name, tensor) in tensors {
-            // a sum is finite only when every term is
-            let sum = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>()?;
-            if !sum.is_finite() {
-                return Err(Error::NotFinite { path, name });
-            }
+    let model = Model::open(folder)?;
+    for (file, _) in weight_files(model.manifest()) {
+        all_finite(&Frozen::open(&folder.join(&file))?, &folder.join(&file))?;
+    }
+    Ok(())
+}
+
+/// Fails on the first tensor with a value that is no number.
+pub(crate) fn all_finite(weights: &Frozen, path: &Path) -> Result<()> {
+    for info in weights.list() {
+        // a sum is finite only when every term is
+        let tensor = weights.stored(&info.name)?.to_tensor(DType::F32)?;
+        let sum = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>()?;
+        if !sum.is_finite() {
+            return Err(Error::NotFinite { path: path.to_owned(), name: info.name });
         }
     }
     Ok(())
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::flamingo::tests::config;
-    use crate::{Flamingo, GenerateConfig, Request, Scored, Vocabulary};
-    use lm::{Llama, LlamaConfig};
-    use nn::weights::Variables;
-    use std::sync::Arc;
-
-    const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 5 };
-
-    /// A package with random weights and open gates.
-    pub(crate) fn package() -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        let source = root.path().join("source");
-        fs::create_dir(&source).unwrap();
-        let tokenizer =
-            lm::train_bpe(&["viewing faces".into()], 260, &source.join("tokenizer.json")).unwrap();
-        let config_lm = LlamaConfig::tiny(tokenizer.vocab_size());
-        let (frozen, adapter, encoder) =
-            (Variables::default(), Variables::default(), Variables::default());
-        Llama::new(&config_lm, frozen.builder(1, DType::F32)).unwrap();
-        lm::write(&source, &config_lm, &frozen, DType::F32).unwrap();
-        let opened = lm::open(&source, DType::F32).unwrap();
-        let vocabulary = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size()).unwrap();
-        let n_special = vocabulary.n_special;
-        let (enc, ada) = (encoder.builder(4, DType::F32), adapter.builder(4, DType::F32));
-        Flamingo::new(&config(), INPUT, opened.lm, n_special, enc, ada).unwrap();
-        for (_, var) in adapter.all().iter().filter(|(name, _)| name.ends_with("_gate")) {
-            var.set(&Tensor::full(2f32, 1, var.device()).unwrap()).unwrap();
-        }
-        let new = NewPackage {
-            name: "test",
-            seed: 4,
-            input: INPUT,
-            config: &config(),
-            encoder: &encoder.tensors(),
-            adapter: &adapter.tensors(),
-            lm: &source,
-            preprocessing: serde_json::json!({"clean": {"detrend": "linear"}}),
-            trained_on: serde_json::json!({}),
-            files: &[],
-            licence: "Apache-2.0",
-        };
-        write(&root.path().join("model"), &new).unwrap();
-        root
-    }
-
-    pub(crate) fn medium(seed: u64) -> Arc<crate::Medium> {
-        let values = nn::seeded::normal(seed, "window", 20, 0., 1.);
-        let values = values.into_iter().map(|v| v as f32).collect();
-        Arc::new(ndarray::ArrayD::from_shape_vec(vec![4, 5], values).unwrap())
-    }
-
-    pub(crate) fn request(prompt: &str, seeds: &[u64]) -> Request {
-        let media = seeds.iter().map(|&seed| medium(seed)).collect();
-        Request { prompt: prompt.into(), media, stream: None }
-    }
-
-    #[test]
-    fn a_batch_of_texts_equals_its_singles() -> Result<()> {
-        let root = package();
-        let model = Model::open(&root.path().join("model"))?;
-        let config = |batch_size| GenerateConfig::greedy(12, batch_size);
-        let requests = [
-            request("<image>viewing", &[1]),
-            request("<image>viewing faces viewing", &[2]),
-            request("faces", &[]),
-            request("<image>a<image>", &[3, 4]),
-        ];
-        let together = model.generate(&requests, &config(4))?;
-        assert_eq!(together, model.generate(&requests, &config(1))?);
-        let scored: Vec<_> = requests
-            .iter()
-            .map(|r| Scored {
-                prompt: r.prompt.clone(),
-                continuation: " viewing faces".into(),
-                media: r.media.clone(),
-            })
-            .collect();
-        for (a, b) in
-            model.log_likelihood(&scored, 4)?.iter().zip(model.log_likelihood(&scored, 1)?)
-        {
-            assert!((a.sum - b.sum).abs() < 1e-5 * b.sum.abs() && a.n_tokens == b.n_tokens);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn likelihood_depends_on_the_scan_and_neighbours_do_not_matter() -> Result<()> {
-        let root = package();
-        let model = Model::open(&root.path().join("model"))?;
-        let item = |seed| Scored {
-            prompt: "<image>viewing".into(),
-            continuation: " faces".into(),
-            media: vec![medium(seed)],
-        };
-        let alone = model.log_likelihood(&[item(1)], 8)?[0];
-        let beside = model.log_likelihood(&[item(1), item(2)], 8)?;
-        assert!((alone.sum - beside[0].sum).abs() < 1e-5);
-        assert!((beside[0].sum - beside[1].sum).abs() > 1e-4);
-        Ok(())
-    }
-
-    #[test]
-    fn a_changed_or_missing_part_is_refused_by_name() {
-        let root = package();
-        let folder = root.path().join("model");
-        verify(&folder).unwrap();
-        let info = inspect(&folder).unwrap();
-        assert_eq!(info.gates.len(), 2);
-        assert!((info.gates[0].attention - 2f64.tanh()).abs() < 1e-6);
-        let adapter = folder.join(ADAPTER);
-        let mut bytes = fs::read(&adapter).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&adapter, bytes).unwrap();
-        let error = Model::open(&folder).err().unwrap().to_string();
-        assert!(error.contains(ADAPTER) && error.contains("made with"), "{error}");
-        fs::remove_file(adapter).unwrap();
-        assert!(matches!(Model::open(&folder), Err(Error::Io { .. })));
-    }
-
-    #[test]
-    fn bad_requests_are_sentences() {
-        let root = package();
-        let model = Model::open(&root.path().join("model")).unwrap();
-        let config = GenerateConfig::greedy(12, 2);
-        let error = |request| model.generate(&[request], &config).unwrap_err().to_string();
-        assert!(error(request("<image><image>", &[1])).contains("2 `<image>` for 1 scans"));
-        assert!(error(request("a", &[1])).contains("0 `<image>` for 1 scans"));
-        assert!(error(request(&"word ".repeat(30), &[])).contains("at most 64"));
-        let mut wrong = request("<image>", &[1]);
-        wrong.media = vec![Arc::new(ndarray::ArrayD::zeros(vec![4, 6]))];
-        assert!(error(wrong).contains("[4, 6]"));
-    }
-}
+pub(crate) mod tests;

@@ -1,0 +1,133 @@
+//! Packages that are whole, damaged, or asked for the wrong thing.
+
+use super::*;
+use crate::flamingo::tests::config;
+use crate::{Flamingo, GenerateConfig, Request, Scored, Vocabulary};
+use lm::{Llama, LlamaConfig};
+use nn::weights::Variables;
+use std::sync::Arc;
+
+const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 5 };
+
+/// A package with random weights and open gates.
+pub(crate) fn package() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let tokenizer =
+        lm::train_bpe(&["viewing faces".into()], 260, &source.join("tokenizer.json")).unwrap();
+    let config_lm = LlamaConfig::tiny(tokenizer.vocab_size());
+    let (frozen, adapter, encoder) =
+        (Variables::default(), Variables::default(), Variables::default());
+    Llama::new(&config_lm, frozen.builder(1, DType::F32)).unwrap();
+    lm::write(&source, &config_lm, &frozen, DType::F32).unwrap();
+    let opened = lm::open(&source, DType::F32).unwrap();
+    let vocabulary = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size()).unwrap();
+    let special = vocabulary.special.clone();
+    let (enc, ada) = (encoder.builder(4, DType::F32), adapter.builder(4, DType::F32));
+    Flamingo::new(&config(), INPUT, opened.lm, special, enc, ada).unwrap();
+    for (_, var) in adapter.all().iter().filter(|(name, _)| name.ends_with("_gate")) {
+        var.set(&Tensor::full(2f32, 1, var.device()).unwrap()).unwrap();
+    }
+    let new = NewPackage {
+        name: "test",
+        seed: 4,
+        input: INPUT,
+        config: &config(),
+        encoder: &encoder.tensors(),
+        adapter: &adapter.tensors(),
+        lm: &source,
+        preprocessing: serde_json::json!({"clean": {"detrend": "linear"}}),
+        trained_on: serde_json::json!({}),
+        files: &[],
+        licence: "Apache-2.0",
+    };
+    write(&root.path().join("model"), &new).unwrap();
+    root
+}
+
+pub(crate) fn medium(seed: u64) -> Arc<crate::Medium> {
+    let values = nn::seeded::normal(seed, "window", 20, 0., 1.);
+    let values = values.into_iter().map(|v| v as f32).collect();
+    Arc::new(ndarray::ArrayD::from_shape_vec(vec![4, 5], values).unwrap())
+}
+
+pub(crate) fn request(prompt: &str, seeds: &[u64]) -> Request {
+    let media = seeds.iter().map(|&seed| medium(seed)).collect();
+    Request { prompt: prompt.into(), media, stream: None }
+}
+
+#[test]
+fn a_batch_of_texts_equals_its_singles() -> Result<()> {
+    let root = package();
+    let model = Model::open(&root.path().join("model"))?;
+    let config = |batch_size| GenerateConfig::greedy(12, batch_size);
+    let requests = [
+        request("<image>viewing", &[1]),
+        request("<image>viewing faces viewing", &[2]),
+        request("faces", &[]),
+        request("<image>a<image>", &[3, 4]),
+    ];
+    let together = model.generate(&requests, &config(4))?;
+    assert_eq!(together, model.generate(&requests, &config(1))?);
+    let scored: Vec<_> = requests
+        .iter()
+        .map(|r| Scored {
+            prompt: r.prompt.clone(),
+            continuation: " viewing faces".into(),
+            media: r.media.clone(),
+        })
+        .collect();
+    for (a, b) in model.log_likelihood(&scored, 4)?.iter().zip(model.log_likelihood(&scored, 1)?) {
+        assert!((a.sum - b.sum).abs() < 1e-5 * b.sum.abs() && a.n_tokens == b.n_tokens);
+    }
+    Ok(())
+}
+
+#[test]
+fn likelihood_depends_on_the_scan_and_neighbours_do_not_matter() -> Result<()> {
+    let root = package();
+    let model = Model::open(&root.path().join("model"))?;
+    let item = |seed| Scored {
+        prompt: "<image>viewing".into(),
+        continuation: " faces".into(),
+        media: vec![medium(seed)],
+    };
+    let alone = model.log_likelihood(&[item(1)], 8)?[0];
+    let beside = model.log_likelihood(&[item(1), item(2)], 8)?;
+    assert!((alone.sum - beside[0].sum).abs() < 1e-5);
+    assert!((beside[0].sum - beside[1].sum).abs() > 1e-4);
+    Ok(())
+}
+
+#[test]
+fn a_changed_or_missing_part_is_refused_by_name() {
+    let root = package();
+    let folder = root.path().join("model");
+    verify(&folder).unwrap();
+    let info = inspect(&folder).unwrap();
+    assert_eq!(info.gates.len(), 2);
+    assert!((info.gates[0].attention - 2f64.tanh()).abs() < 1e-6);
+    let adapter = folder.join(ADAPTER);
+    let mut bytes = fs::read(&adapter).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&adapter, bytes).unwrap();
+    let error = Model::open(&folder).err().unwrap().to_string();
+    assert!(error.contains(ADAPTER) && error.contains("made with"), "{error}");
+    fs::remove_file(adapter).unwrap();
+    assert!(matches!(Model::open(&folder), Err(Error::Io { .. })));
+}
+
+#[test]
+fn bad_requests_are_sentences() {
+    let root = package();
+    let model = Model::open(&root.path().join("model")).unwrap();
+    let config = GenerateConfig::greedy(12, 2);
+    let error = |request| model.generate(&[request], &config).unwrap_err().to_string();
+    assert!(error(request("<image><image>", &[1])).contains("2 `<image>` for 1 scans"));
+    assert!(error(request("a", &[1])).contains("0 `<image>` for 1 scans"));
+    assert!(error(request(&"word ".repeat(30), &[])).contains("at most 64"));
+    let mut wrong = request("<image>", &[1]);
+    wrong.media = vec![Arc::new(ndarray::ArrayD::zeros(vec![4, 6]))];
+    assert!(error(wrong).contains("[4, 6]"));
+}
