@@ -4,5 +4,6 @@ mod architecture;
 mod bad_input;
 mod bad_pipeline;
 mod cli;
+mod parity;
 mod pipelines;
 mod quickstart;

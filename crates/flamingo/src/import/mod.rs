@@ -1,5 +1,8 @@
 //! A foreign Flamingo becomes a package: OpenFlamingo's checkpoint, a language model, a CLIP.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
