@@ -98,19 +98,23 @@ impl Model {
         let media: Vec<_> = firsts.iter().map(|item| item.media.as_slice()).collect();
         let media = self.look(&media)?;
 
-        let found = if firsts.len() == items.len() || rows.iter().any(Vec::is_empty) {
-            let starts: Vec<usize> = owners.iter().map(|&owner| rows[owner].len()).collect();
-            let whole = owners.iter().zip(&continuations);
-            let whole = whole.map(|(&owner, rest)| [&*rows[owner], rest].concat()).collect();
-            let owners: Vec<u32> = owners.iter().map(|&owner| owner as u32).collect();
-            let media = media.map(|media| media.select(&owners)).transpose()?;
-            self.flamingo.log_probs(whole, &starts, media.as_ref(), vocabulary.image)?
-        } else {
+        let shared = firsts.len() < items.len();
+        let found = if shared && !rows.iter().any(Vec::is_empty) {
             let prompts = Prompts::left_padded(rows, vocabulary.image);
             let cached = self.flamingo.cache_prompts(prompts, media.as_ref())?;
             let continuations: Vec<_> =
                 owners.into_iter().zip(continuations.iter().map(Vec::as_slice)).collect();
             cached.log_probs(&continuations)?
+        } else {
+            let starts: Vec<usize> = owners.iter().map(|&owner| rows[owner].len()).collect();
+            let whole = owners.iter().zip(&continuations);
+            let whole = whole.map(|(&owner, rest)| [&*rows[owner], rest].concat()).collect();
+            let owners: Vec<u32> = owners.iter().map(|&owner| owner as u32).collect();
+            let media = match media {
+                Some(media) if shared => Some(media.select(&owners)?),
+                media => media,
+            };
+            self.flamingo.log_probs(whole, &starts, media.as_ref(), vocabulary.image)?
         };
         Ok(found.iter().map(|log_probs| LogLikelihood::of(log_probs)).collect())
     }
