@@ -80,9 +80,8 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         Imported { n_lm: n_parameters, n_buffers: sorted.n_buffers, ..Imported::default() };
     special_rows(import, lm.as_ref(), &vocabulary, &mut sorted, &mut imported)?;
 
-    let vision = Frozen::open(import.vision)?;
-    all_finite(&vision, import.vision)?;
-    let vision = encoder::clip::weights::visual(&vision.tensors()?)
+    let vision = Frozen::open(import.vision)?.tensors()?;
+    let vision = encoder::clip::weights::visual(&vision)
         .map_err(|error| unfit(import.vision, error.to_string()))?;
     let clip = clip_config(import, &vision)?;
     let input = InputShape::Image { size: clip.image_size };
@@ -94,13 +93,14 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     };
     // built once before anything is written: every name and shape is checked
     let adapter = Frozen::from_tensors(import.checkpoint, sorted.adapter.clone());
-    all_finite(&adapter, import.checkpoint)?;
     let encoder = Frozen::from_tensors(import.vision, vision.clone());
     let special = vocabulary.special.clone();
     let (encoder_vb, adapter_vb) = (encoder.builder(DType::F32), adapter.builder(DType::F32));
     Flamingo::new(&config, input, lm, special, encoder_vb, adapter_vb)?;
     adapter.all_used()?;
     encoder.all_used()?;
+    all_finite(&adapter, import.checkpoint)?;
+    all_finite(&encoder, import.vision)?;
 
     let count = |tensors: &HashMap<String, Tensor>| tensors.values().map(Tensor::elem_count).sum();
     (imported.n_adapter, imported.n_vision) = (count(&sorted.adapter), count(&vision));

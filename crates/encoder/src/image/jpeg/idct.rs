@@ -119,9 +119,10 @@ mod tests {
 
     #[test]
     fn the_largest_coefficients_of_a_damaged_file_do_not_overflow() {
-        for extreme in [i16::MIN, i16::MAX] {
+        // every basis function is positive at the first sample
+        for (extreme, expected) in [(i16::MIN, 0), (i16::MAX, 255)] {
             let lines = inverse(&[extreme; 64], &[u16::MAX; 64]);
-            assert!(lines.as_flattened().iter().all(|&v| v == 0 || v == 255));
+            assert_eq!(lines[0][0], expected);
         }
     }
 }
