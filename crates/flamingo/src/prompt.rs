@@ -52,7 +52,7 @@ impl Vocabulary {
         let (end_of_chunk, image) = (id(END_OF_CHUNK), id(IMAGE));
         let banned = tokenizer.special().into_iter().filter(|&id| id != end_of_chunk).collect();
         let special = known..tokenizer.vocab_size();
-        Ok(Self { end_of_chunk, image, special, banned, tokenizer })
+        Ok(Self { tokenizer, end_of_chunk, image, special, banned })
     }
 
     /// Ids of a prompt, checked against its number of scans.

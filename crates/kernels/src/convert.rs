@@ -139,7 +139,8 @@ mod tests {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             (state >> 40) as f32 / (1 << 23) as f32 - 1.
         });
-        let hex = |block: &[u8]| block.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex =
+            |block: &[u8]| block.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
         let blocks = to_q8_0(&xs).expect("whole blocks");
         assert!(blocks.chunks(34).map(hex).eq(EXPECTED));
     }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "vector instructions, reached only where the CPU has them")]
 
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::wildcard_imports, reason = "vector intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 
 /// Weights a block; what a row leaves over is padded with zeros.
@@ -62,6 +63,7 @@ impl Format for F32 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let eight: &[f32; 8] = &block.as_chunks().0[part];
@@ -81,6 +83,7 @@ impl Format for Bf16 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let eight: &[u16; 8] = &block.as_chunks().0[part];
@@ -103,6 +106,7 @@ impl Format for F16 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let eight: &[u16; 8] = &block.as_chunks().0[part];
@@ -138,6 +142,7 @@ impl Format for Q8_0 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let [low, high, bytes @ ..] = block;

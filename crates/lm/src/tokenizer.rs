@@ -47,13 +47,12 @@ impl Tokenizer {
             std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| failed(format!("{}: {error}", path.display())))?;
-        let has_pad = match declared_pad(path)? {
-            Some(declared) => declared,
-            None => {
-                let names = ["<pad>", "<PAD>", "[PAD]"];
-                let named = names.iter().any(|name| inner.token_to_id(name).is_some());
-                named || inner.get_padding().is_some()
-            }
+        let has_pad = if let Some(declared) = declared_pad(path)? {
+            declared
+        } else {
+            let names = ["<pad>", "<PAD>", "[PAD]"];
+            let named = names.iter().any(|name| inner.token_to_id(name).is_some());
+            named || inner.get_padding().is_some()
         };
         Ok(Self { inner, has_pad })
     }

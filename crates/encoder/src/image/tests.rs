@@ -34,7 +34,8 @@ fn every_fixture_gives_pillows_pixels_to_the_bit() {
         for (order, expected) in [(Order::NativeOrder, native), (Order::RgbFirst, first)] {
             let transform = ClipPreprocess { order, ..ClipPreprocess::openai(224) };
             let digest = Sha256::digest(transform.pixels(&photo));
-            let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let found: String =
+                digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
             assert_eq!(found, expected, "{name} {order:?}");
         }
     }

@@ -240,12 +240,11 @@ fn special_rows(
     };
     sorted.adapter.insert(format!("{place}.special_rows"), input);
     if !lm.tied() {
-        let output = match output {
-            Some(rows) => rows,
-            None => {
-                imported.drawn_rows.extend(names.iter().map(|name| format!("{name} (output)")));
-                drawn("special_output_rows")?
-            }
+        let output = if let Some(rows) = output {
+            rows
+        } else {
+            imported.drawn_rows.extend(names.iter().map(|name| format!("{name} (output)")));
+            drawn("special_output_rows")?
         };
         sorted.adapter.insert(format!("{place}.special_output_rows"), output);
     }
@@ -306,7 +305,7 @@ fn resampler(import: &Import, adapter: &HashMap<String, Tensor>) -> Result<Resam
     let places = |name: &str| adapter.get(name).map(|places| places.dim(0)).transpose();
     Ok(ResamplerConfig {
         n_latents: dim("perceiver.latents", 0)?,
-        depth: (0..).take_while(|&idx| adapter.contains_key(&layer(idx))).count(),
+        depth: (0..adapter.len()).take_while(|&idx| adapter.contains_key(&layer(idx))).count(),
         n_heads: heads(import, dim(&layer(0), 0)?)?,
         head_dim: import.head_dim,
         ff_mult: dim("perceiver.layers.0.1.1.weight", 0)? / vis_dim.max(1),
@@ -347,7 +346,7 @@ fn clip_config(import: &Import, vision: &HashMap<String, Tensor>) -> Result<Clip
     let (width, patch_size) = (kernel[0], kernel.last().copied().unwrap_or(0));
     let grid = ((n_positions.saturating_sub(1)) as f64).sqrt().round() as usize;
     let block = |idx: usize| format!("transformer.resblocks.{idx}.mlp.c_fc.weight");
-    let layers = (0..).take_while(|&idx| vision.contains_key(&block(idx))).count();
+    let layers = (0..vision.len()).take_while(|&idx| vision.contains_key(&block(idx))).count();
     let hidden = shape(&block(0))?[0];
     let embed_dim = shape("proj")?.last().copied().unwrap_or(0);
     Ok(ClipConfig {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "vector instructions, reached only where the CPU has them")]
 #![allow(clippy::needless_range_loop, reason = "closures would not be compiled for this CPU")]
 
+#[allow(clippy::wildcard_imports, reason = "vector intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 
 use super::few::{LANES, Rows, Sums, TILE, Tile};

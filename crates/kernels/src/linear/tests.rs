@@ -6,11 +6,11 @@ use super::*;
 /// Numbers in −1 .. 1 that depend on a seed only.
 fn numbers(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut next = || {
+    let next = || {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.
     };
-    std::iter::repeat_with(|| next()).skip(4).take(n).collect()
+    std::iter::repeat_with(next).skip(4).take(n).collect()
 }
 
 /// A matrix in each format, and its entries in `f32`.

@@ -83,25 +83,20 @@ fn smollm2_answers_and_tells_text_from_shuffled_words() -> Result<()> {
     let Some(path) = named("NEUROFLAMINGO_SMOLLM2") else { return Ok(()) };
     let model = open(&path, DType::F32)?;
     let question = "What does an fMRI scan measure?";
-    for prompt in [
+    let prompts = [
         format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"),
-        format!(
-            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-        ),
         question.to_owned(),
-        format!("{question}\n"),
-        format!("Question: {question}\nAnswer:"),
-    ] {
-        eprintln!("{prompt:?}: {:?}", greedy(&model, &prompt, 24)?);
-    }
-    for text in [
-        "The quick brown fox jumps over the lazy dog.",
-        "The brain consumes about twenty percent of the body's energy, although it makes up only two percent of its weight.",
-        "about brain energy, makes the twenty only although it of two body's consumes percent The percent weight. up its of the",
-        "Functional magnetic resonance imaging measures brain activity by detecting changes associated with blood flow.",
-        "flow. changes brain blood magnetic measures by detecting imaging with activity associated resonance Functional",
-    ] {
-        eprintln!("{text:?}: {}", mean_nll(&model, text)?);
-    }
+    ];
+    let answers = prompts.map(|prompt| greedy(&model, &prompt, 24).unwrap());
+    let expected = "A fMRI scan measures the activity of brain cells in real-time.";
+    let said = answers.iter().any(|answer| answer.trim_start().starts_with(expected));
+    assert!(said, "{answers:#?}");
+
+    let text = "Functional magnetic resonance imaging measures brain activity by detecting changes \
+                associated with blood flow.";
+    let shuffled = "flow. changes brain blood magnetic measures by detecting imaging with activity \
+                    associated resonance Functional";
+    let (text, shuffled) = (mean_nll(&model, text)?, mean_nll(&model, shuffled)?);
+    assert!(text < 3. && shuffled > text + 3., "{text} and {shuffled}");
     Ok(())
 }

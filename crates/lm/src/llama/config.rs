@@ -117,7 +117,7 @@ impl Architecture for LlamaConfig {
             return Some(format!("hidden_size {hidden_size} does not split into {heads} heads"));
         }
         let head_dim = self.head_dim();
-        if head_dim == 0 || head_dim % 2 != 0 {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Some(format!("rotary positions need heads of even width, found {head_dim}"));
         }
         if kv == 0 || heads % kv != 0 {

@@ -48,7 +48,7 @@ fn shard(
         map.extend(half.keys().map(|tensor| (tensor.clone(), (*name).into())));
     }
     let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
-    let kind = if names[0].ends_with(".bin") { "pytorch_model.bin" } else { "model.safetensors" };
+    let kind = if names[0].contains(".bin") { "pytorch_model.bin" } else { "model.safetensors" };
     std::fs::write(folder.join(format!("{kind}.index.json")), edit(index)).unwrap();
 }
 

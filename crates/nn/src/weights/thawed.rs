@@ -46,7 +46,7 @@ mod tests {
         let tensors = HashMap::from([("a.weight".into(), ones()?), ("b.weight".into(), ones()?)]);
         let variables = Variables::default();
         let frozen = Frozen::from_tensors(Path::new("file"), tensors);
-        let thawed = Thawed::new(frozen, variables.clone(), |name| name.starts_with("b"));
+        let thawed = Thawed::new(frozen, variables.clone(), |name| name.starts_with('b'));
         let vb = thawed.builder(DType::F32);
         let (a, b) = (Linear::new(2, 2, vb.pp("a"))?, Linear::new(2, 2, vb.pp("b"))?);
         let loss = b.forward(&a.forward(&ones()?)?)?.sum_all()?;

@@ -27,9 +27,8 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
             (Role::Vision(ours), Some(("vision.safetensors", key))) => {
                 key.strip_prefix("visual.").unwrap_or(key) == ours
             }
-            (Role::Buffer, _) => true,
-            // a stub in the encoder's place has no weights
-            (Role::Vision(_), None) => true,
+            // buffers hold nothing, and a stub in the encoder's place has no weights
+            (Role::Buffer, _) | (Role::Vision(_), None) => true,
             _ => false,
         };
         worst.add(&format!("role of {name} ({found:?})"), f64::from(u8::from(!right)), 0.);

@@ -77,13 +77,12 @@ fn ended(bytes: &[u8]) -> String {
 
 /// The next marker that has a segment or ends the image; whatever else stands before it is skipped.
 fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
-    loop {
-        let found = bytes.get(*at..)?.windows(2).position(|pair| {
-            pair[0] == 0xff && !matches!(pair[1], 0x00 | 0x01 | 0xd0..=0xd8 | 0xff)
-        })?;
-        *at += found + 2;
-        return bytes.get(*at - 1).copied();
-    }
+    let found = bytes
+        .get(*at..)?
+        .windows(2)
+        .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0x01 | 0xd0..=0xd8 | 0xff))?;
+    *at += found + 2;
+    bytes.get(*at - 1).copied()
 }
 
 /// The segment behind a marker, without its length.

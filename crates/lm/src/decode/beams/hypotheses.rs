@@ -62,11 +62,12 @@ impl Hypotheses {
         }
         match config.early_stopping {
             EarlyStopping::Full => true,
-            EarlyStopping::Heuristic => self.worst >= config.score(best, length),
             EarlyStopping::Never if config.length_penalty > 0. => {
                 self.worst >= config.score(best, longest)
             }
-            EarlyStopping::Never => self.worst >= config.score(best, length),
+            EarlyStopping::Heuristic | EarlyStopping::Never => {
+                self.worst >= config.score(best, length)
+            }
         }
     }
 
