@@ -97,6 +97,6 @@ fn smollm2_answers_and_tells_text_from_shuffled_words() -> Result<()> {
     let shuffled = "flow. changes brain blood magnetic measures by detecting imaging with activity \
                     associated resonance Functional";
     let (text, shuffled) = (mean_nll(&model, text)?, mean_nll(&model, shuffled)?);
-    assert!(text < 3. && shuffled > text + 3., "{text} and {shuffled}");
+    assert!(shuffled > text + 3., "{text} and {shuffled}");
     Ok(())
 }
