@@ -49,6 +49,9 @@ pub fn open(path: &Path) -> Result<Container> {
     let head = source.head(sniff::N_BYTES)?;
     if head.starts_with(torch::ZIP_MAGIC) {
         torch::open_zip(source)
+    } else if safetensors::begins_surely(&head) {
+        // before pickles: the length of a header may begin as a pickle does
+        safetensors::open(source)
     } else if head.starts_with(torch::PICKLE_MAGIC) {
         torch::open_legacy(source)
     } else if head.starts_with(gguf::MAGIC) {
