@@ -8,6 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("formats", &[]),
     ("kernels", &[]),
+    ("tables", &[]),
     ("scan", &["formats"]),
     ("nn", &["formats", "kernels"]),
     ("encoder", &["nn", "scan"]),
@@ -15,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flamingo", &["encoder", "formats", "lm", "nn"]),
     ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
-    ("pipeline", &["encoder", "flamingo", "report", "scan", "train"]),
+    ("pipeline", &["encoder", "flamingo", "report", "scan", "tables", "train"]),
     ("cli", &["pipeline"]),
 ];
 
@@ -29,6 +30,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing-subscriber", &["cli"]),
+    ("hdf5-metno", &["scan"]),
     ("nifti", &["scan"]),
     ("png", &["encoder"]),
     ("polars", &["tables"]),

@@ -1,0 +1,1 @@
+//! Tables of subjects: CSV, TSV and Parquet.
