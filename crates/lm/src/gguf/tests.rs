@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use nn::weights::Variables;
 
 use super::*;
-use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer};
+use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer, open};
 
 /// 64 wide, four heads of sixteen, two key heads: rows are whole blocks of 32.
 fn config() -> LlamaConfig {
@@ -195,7 +195,7 @@ fn texts_are_cut_merged_and_put_together_again() -> Result<()> {
         let mut metadata = metadata(&config());
         metadata.extend(edit.iter().cloned());
         let file = file(&config(), &[GgmlDType::F32], &metadata, &[])?;
-        Ok(super::open(file.file.path(), DType::F32)?.tokenizer)
+        Ok(crate::open(file.file.path(), DType::F32)?.tokenizer)
     };
     let tokenizer = open(&[])?;
     assert!(tokenizer.has_pad());
