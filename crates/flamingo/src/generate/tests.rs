@@ -1,4 +1,5 @@
 //! Ids against full re-forwards, batches against singles, texts against ids.
 
+mod families;
 mod ids;
 mod texts;

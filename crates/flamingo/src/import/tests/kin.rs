@@ -144,7 +144,9 @@ fn what_a_checkpoint_repeats_or_moves_of_the_language_model_is_told_apart() -> R
 
     let up = "lang_encoder.model.layers.0.mlp.up_proj.weight";
     let tuned = noisy(&own["model.layers.0.mlp.up_proj.weight"]);
-    foreign.checkpoint.retain(|name, _| !name.contains("layers.0.") && !name.contains("old_"));
+    foreign
+        .checkpoint
+        .retain(|name, _| !name.contains("model.layers.0.") && !name.contains("old_"));
     foreign.checkpoint.insert(up.into(), tuned.clone());
     foreign.store();
     assert_eq!(foreign.import()?.moved, [up]);
