@@ -213,8 +213,8 @@ pub(crate) struct ImportArgs {
     /// The language model: a Hugging Face folder, or one .gguf file.
     #[arg(long, value_name = "PATH")]
     pub(crate) lm: PathBuf,
-    /// CLIP's weights, with open_clip's or Hugging Face's names.
-    #[arg(long, value_name = "FILE")]
+    /// CLIP's weights, with open_clip's or Hugging Face's names: a file, or a Hugging Face folder.
+    #[arg(long, value_name = "PATH")]
     pub(crate) vision: PathBuf,
     /// The package to write.
     #[arg(long, value_name = "DIR")]
@@ -236,10 +236,12 @@ pub(crate) struct ImportArgs {
     /// Width of one attention head of resampler and gated blocks.
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) head_dim: usize,
-    /// Width of one attention head of CLIP; 80 for ViT-H/14.
-    #[arg(long, value_name = "N", default_value = "64")]
-    pub(crate) clip_head_dim: usize,
-    /// CLIP was trained with the exact GELU instead of OpenAI's quick one.
+    /// Width of one attention head of CLIP; 80 for ViT-H/14 [default: as the config.json beside
+    /// CLIP's weights says, else 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) clip_head_dim: Option<usize>,
+    /// CLIP was trained with the exact GELU instead of OpenAI's quick one; a config.json beside its
+    /// weights says so too.
     #[arg(long)]
     pub(crate) exact_gelu: bool,
     /// Print JSON instead of text.

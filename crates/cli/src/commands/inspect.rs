@@ -53,11 +53,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<Done> {
         },
         head_dim: args.head_dim,
         clip_head_dim: args.clip_head_dim,
-        activation: if args.exact_gelu {
-            pipeline::ClipActivation::Gelu
-        } else {
-            pipeline::ClipActivation::QuickGelu
-        },
+        activation: args.exact_gelu.then_some(pipeline::ClipActivation::Gelu),
         seed: 0,
     };
     let imported = pipeline::import_model(&args.to, &import).map_err(pipeline::Error::from)?;

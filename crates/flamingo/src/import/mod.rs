@@ -15,7 +15,7 @@ use lm::Described;
 use nn::weights::{Frozen, Outline};
 use serde::Serialize;
 
-use crate::package::{NewPackage, all_finite, digest, write_referencing};
+use crate::package::{NewPackage, all_finite, digest, replaceable, write_referencing};
 use crate::{Compat, Error, Flamingo, FlamingoConfig, Result, Vocabulary};
 
 /// What to import, and what the files do not say.
@@ -27,7 +27,7 @@ pub struct Import<'a> {
     pub checkpoint: &'a Path,
     /// The language model: a Hugging Face folder, or one GGUF file.
     pub lm: &'a Path,
-    /// CLIP's weights: open_clip's or Hugging Face's names.
+    /// CLIP's weights, open_clip's or Hugging Face's names: a file, or a Hugging Face folder.
     pub vision: &'a Path,
     /// Whether the package names CLIP's file and its digest instead of holding a copy.
     pub reference_vision: bool,
@@ -36,10 +36,11 @@ pub struct Import<'a> {
     pub trained_lm: bool,
     /// Width of one attention head in the resampler and the gated blocks; OpenFlamingo's is 64.
     pub head_dim: usize,
-    /// Width of one attention head in CLIP; 64 in all of OpenAI's.
-    pub clip_head_dim: usize,
-    /// CLIP's non-linearity.
-    pub activation: ClipActivation,
+    /// Width of one attention head in CLIP; absent: what the `config.json` beside the weights says,
+    /// or 64, as in all of OpenAI's.
+    pub clip_head_dim: Option<usize>,
+    /// CLIP's non-linearity; absent: what the `config.json` beside the weights says, or the quick one.
+    pub activation: Option<ClipActivation>,
     /// Which tokens of CLIP the checkpoint was trained on.
     pub vision_feature: VisionFeature,
     /// Licence of the checkpoint.
@@ -117,6 +118,7 @@ pub struct FrozenParts {
 /// Names the file, and the tensors that are missing, unexpected, of another shape, not finite, or
 /// another language model's.
 pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
+    replaceable(folder)?;
     let described = Described::open(import.lm)?;
     let lm = described.outline(&Outline::default())?;
     let vocabulary = Vocabulary::new(described.tokenizer.clone(), lm.vocab_size())
@@ -128,8 +130,9 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         ..Imported::default()
     };
 
-    let vision = visual(import.vision)?;
-    let clip = sizes::clip(import, &vision)?;
+    let vision_file = sizes::clip_file(import.vision)?;
+    let vision = visual(&vision_file)?;
+    let clip = sizes::clip(import, &vision_file, &vision)?;
     let input = InputShape::Image { size: clip.image_size };
     let shapes = sizes::Shapes::of(import, &sorted.adapter);
     let config = FlamingoConfig {
@@ -145,9 +148,9 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     Flamingo::new(&config, input, outlined, 0..0, encoder_vb, adapter_vb)
         .map_err(|error| unfit(import.checkpoint, error.to_string()))?;
     fits(&adapter, &sorted.adapter, import.checkpoint)?;
-    let seen = Frozen::from_tensors(import.vision, vision.clone());
-    fits(&encoder, &seen, import.vision)?;
-    all_finite(&seen, import.vision)?;
+    let seen = Frozen::from_tensors(&vision_file, vision.clone());
+    fits(&encoder, &seen, &vision_file)?;
+    all_finite(&seen, &vision_file)?;
 
     let mut tensors = sorted.adapter.tensors()?;
     let of = |part: &str| {
@@ -190,7 +193,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         files: &[],
         licence: import.licence,
     };
-    write_referencing(folder, &package, import.reference_vision.then_some(import.vision))?;
+    write_referencing(folder, &package, import.reference_vision.then_some(&*vision_file))?;
     Ok(imported)
 }
 

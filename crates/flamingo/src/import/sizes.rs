@@ -1,10 +1,12 @@
 //! What a foreign model's sizes are, from the shapes of its tensors.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use encoder::ClipConfig;
+use encoder::{ClipActivation, ClipConfig};
 use nn::weights::Frozen;
+use serde::Deserialize;
 
 use super::{Import, unfit};
 use crate::{GatesConfig, ResamplerConfig, Result};
@@ -88,24 +90,80 @@ impl<'a> Shapes<'a> {
     }
 }
 
+/// The weights of a CLIP folder, or the file itself.
+pub(super) fn clip_file(path: &Path) -> Result<PathBuf> {
+    const NAMES: [&str; 4] = [
+        "model.safetensors",
+        "open_clip_model.safetensors",
+        "pytorch_model.bin",
+        "open_clip_pytorch_model.bin",
+    ];
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let mut paths = NAMES.iter().map(|name| path.join(name));
+    let found = paths.find(|path| path.is_file());
+    found.ok_or_else(|| {
+        unfit(path, format!("found no weights of a CLIP, expected one of {}", NAMES.join(", ")))
+    })
+}
+
+/// What the `config.json` of Hugging Face beside a CLIP's weights says of its visual tower.
+#[derive(Default, Deserialize)]
+struct Beside {
+    hidden_act: Option<String>,
+    hidden_size: Option<usize>,
+    num_attention_heads: Option<usize>,
+    vision_config: Option<Box<Beside>>,
+}
+
+impl Beside {
+    fn read(vision: &Path) -> Result<Self> {
+        let path = vision.with_file_name("config.json");
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Self::default()) };
+        let said: Self =
+            serde_json::from_str(&text).map_err(|error| unfit(&path, error.to_string()))?;
+        Ok(match said.vision_config {
+            Some(vision) => *vision,
+            None => said,
+        })
+    }
+
+    fn activation(&self) -> Option<ClipActivation> {
+        match self.hidden_act.as_deref()? {
+            "quick_gelu" => Some(ClipActivation::QuickGelu),
+            "gelu" => Some(ClipActivation::Gelu),
+            _ => None,
+        }
+    }
+
+    fn head_width(&self, width: usize) -> Option<usize> {
+        self.hidden_size.filter(|&size| size == width)?.checked_div(self.num_attention_heads?)
+    }
+}
+
 /// CLIP's size, from its shapes.
-pub(super) fn clip(import: &Import, vision: &HashMap<String, Tensor>) -> Result<ClipConfig> {
+pub(super) fn clip(
+    import: &Import,
+    file: &Path,
+    vision: &HashMap<String, Tensor>,
+) -> Result<ClipConfig> {
     let shape = |name: &str| {
         let tensor = vision.get(name);
-        let tensor =
-            tensor.ok_or_else(|| unfit(import.vision, format!("1 tensor is missing: `{name}`")));
+        let tensor = tensor.ok_or_else(|| unfit(file, format!("1 tensor is missing: `{name}`")));
         tensor.map(|tensor| tensor.dims().to_vec())
     };
     let kernel = shape("conv1.weight")?;
     let n_positions = shape("positional_embedding")?[0];
     let (width, patch_size) = (kernel[0], kernel.last().copied().unwrap_or(0));
-    let head_width = import.clip_head_dim;
+    let beside = Beside::read(file)?;
+    let head_width = import.clip_head_dim.or(beside.head_width(width)).unwrap_or(64);
     if head_width == 0 || !width.is_multiple_of(head_width) {
         let reason = format!(
             "a width of {width} does not split into heads of {head_width}; say their width with \
              --clip-head-dim"
         );
-        return Err(unfit(import.vision, reason));
+        return Err(unfit(file, reason));
     }
     let grid = ((n_positions.saturating_sub(1)) as f64).sqrt().round() as usize;
     let block = |idx: usize| format!("transformer.resblocks.{idx}.mlp.c_fc.weight");
@@ -120,7 +178,7 @@ pub(super) fn clip(import: &Import, vision: &HashMap<String, Tensor>) -> Result<
         head_width,
         mlp_ratio: hidden as f64 / width.max(1) as f64,
         embed_dim,
-        activation: import.activation,
+        activation: import.activation.or(beside.activation()).unwrap_or_default(),
         vision_feature: import.vision_feature,
     })
 }

@@ -119,8 +119,8 @@ impl Foreign {
             reference_vision: false,
             trained_lm: false,
             head_dim: 4,
-            clip_head_dim: 4,
-            activation: ClipActivation::QuickGelu,
+            clip_head_dim: Some(4),
+            activation: None,
             vision_feature: VisionFeature::PreLnPost,
             licence: "as the checkpoint",
             seed: 0,
@@ -247,4 +247,22 @@ fn rows_that_no_file_holds_are_drawn_once_and_kept() -> Result<()> {
     foreign.import()?;
     assert_eq!(fs::read(&adapter).unwrap(), first);
     Ok(())
+}
+
+#[test]
+fn what_is_no_package_is_never_replaced() {
+    let foreign = Foreign::new();
+    let package = foreign.path("package");
+    fs::create_dir(&package).unwrap();
+    foreign.import().unwrap();
+    foreign.import().unwrap();
+    fs::remove_dir_all(&package).unwrap();
+    fs::create_dir(&package).unwrap();
+    fs::write(package.join("thesis.txt"), "years of work").unwrap();
+    let error = foreign.import().unwrap_err().to_string();
+    assert!(error.contains("package: a folder is there and is no model package"), "{error}");
+    assert!(package.join("thesis.txt").is_file());
+    fs::remove_dir_all(&package).unwrap();
+    fs::write(&package, "a file").unwrap();
+    assert!(foreign.import().unwrap_err().to_string().contains("a file is there"));
 }

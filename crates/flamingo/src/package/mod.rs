@@ -70,6 +70,7 @@ pub(crate) fn write_referencing(
 ) -> Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
+    replaceable(folder)?;
     fs::create_dir_all(parent).map_err(io(parent))?;
     let encoder = encoder.map(|path| reference(path, folder)).transpose()?;
     let staged =
@@ -81,6 +82,22 @@ pub(crate) fn write_referencing(
     let staged = staged.keep();
     fs::rename(&staged, folder).map_err(io(folder))?;
     sync(parent)
+}
+
+/// Fails where something else than a package lies: it is not ours to remove.
+pub(crate) fn replaceable(folder: &Path) -> Result<()> {
+    let refuse = |found: &str| {
+        let reason = format!("{found} is there and is no model package, choose another folder");
+        Err(Error::Import { path: folder.to_owned(), reason })
+    };
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("a file"),
+        Err(error) => Err(io(folder)(error)),
+        Ok(mut entries) if entries.next().is_none() => Ok(()),
+        Ok(_) if folder.join(MANIFEST).is_file() => Ok(()),
+        Ok(_) => refuse("a folder"),
+    }
 }
 
 /// A file's place, from the package where they share a folder, with what it is now.

@@ -207,3 +207,49 @@ fn a_clip_that_may_not_be_copied_is_referenced_and_known_by_its_digest() -> Resu
     assert!(error.contains("clip"), "{error}");
     Ok(())
 }
+
+#[test]
+fn a_clip_folder_says_its_heads_and_its_non_linearity() -> Result<()> {
+    let foreign = Foreign::new();
+    let folder = foreign.path("clip-folder");
+    fs::create_dir(&folder).unwrap();
+    let empty = import_from(&foreign, &folder).unwrap_err().to_string();
+    assert!(empty.contains("clip-folder") && empty.contains("model.safetensors"), "{empty}");
+    fs::rename(foreign.path("clip"), folder.join("model.safetensors")).unwrap();
+    let config = |act: &str, heads: usize| {
+        format!(
+            r#"{{"vision_config": {{"hidden_act": "{act}", "hidden_size": 8,
+                "num_attention_heads": {heads}}}}}"#
+        )
+    };
+    for (act, heads, expected) in
+        [("gelu", 4, ClipActivation::Gelu), ("quick_gelu", 2, ClipActivation::QuickGelu)]
+    {
+        fs::write(folder.join("config.json"), config(act, heads)).unwrap();
+        import_from(&foreign, &folder)?;
+        let manifest = crate::Manifest::read(&foreign.path("package"))?;
+        let EncoderConfig::Clip(clip) = manifest.config.encoder else { panic!("no CLIP") };
+        assert_eq!((clip.activation, clip.head_width), (expected, 8 / heads));
+    }
+    Ok(())
+}
+
+/// With CLIP from a folder, its heads not said.
+fn import_from(foreign: &Foreign, folder: &Path) -> Result<Imported> {
+    let (checkpoint, lm) = (foreign.path("checkpoint"), foreign.path("lm"));
+    let wish = Import {
+        name: "imported",
+        checkpoint: &checkpoint,
+        lm: &lm,
+        vision: folder,
+        reference_vision: false,
+        trained_lm: false,
+        head_dim: 4,
+        clip_head_dim: None,
+        activation: None,
+        vision_feature: VisionFeature::PreLnPost,
+        licence: "none",
+        seed: 0,
+    };
+    import(&foreign.path("package"), &wish)
+}
