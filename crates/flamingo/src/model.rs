@@ -39,7 +39,7 @@ impl Model {
     pub fn open(folder: &Path) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         package::check_parts(folder, &manifest)?;
-        let pretrained = lm::open(&package::lm_path(folder)?, DType::F32)?;
+        let pretrained = lm::open(&package::lm_path(folder)?, Precision::F32)?;
         let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
         let adapter = Frozen::open(&folder.join(ADAPTER))?;
         let encoder = Frozen::open(&folder.join(ENCODER))?;

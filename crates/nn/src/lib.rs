@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use loss::cross_entropy;
-pub use matrix::Matrix;
+pub use matrix::{Matrix, Precision};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::Rotary;
 pub use weights::{Builder, seeded};

@@ -9,8 +9,8 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 use encoder::{ClipActivation, ClipConfig, EncoderConfig, InputShape, VisionFeature};
 use lm::{CausalLm, Pretrained};
-use nn::seeded;
 use nn::weights::Frozen;
+use nn::{Precision, seeded};
 use serde::Serialize;
 
 use crate::foreign::{Role, role};
@@ -72,7 +72,7 @@ struct Sorted {
 /// Names the file, and the tensor that is missing, unexpected, of another shape, not finite, or not
 /// the language model's.
 pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
-    let pretrained = lm::open(import.lm, DType::F32)?;
+    let pretrained = lm::open(import.lm, Precision::F32)?;
     let Pretrained { lm, tokenizer, n_parameters } = pretrained;
     let vocabulary = Vocabulary::new(tokenizer, lm.vocab_size())?;
     let mut sorted = sort(import.checkpoint, lm.as_ref())?;

@@ -75,6 +75,11 @@ impl<'a> Matrix<'a> {
         Some(matrix)
     }
 
+    /// The entries.
+    pub fn weights(&self) -> Weights<'a> {
+        self.weights
+    }
+
     /// Rows: entries of a result.
     pub fn n_out(&self) -> usize {
         self.n_out

@@ -11,15 +11,15 @@ mod tokenizer;
 
 use std::path::Path;
 
-use candle_core::DType;
 use formats::Format;
+use nn::Precision;
 use nn::weights::Frozen;
 
 use self::metadata::Metadata;
 use crate::{Error, LmConfig, Pretrained, Result};
 
 /// Opens a `.gguf`; every tensor of the file must belong to the model.
-pub(crate) fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
+pub(crate) fn open(path: &Path, precision: Precision) -> Result<Pretrained> {
     let container = formats::open(path)?;
     if container.format() != Format::Gguf {
         return Err(Error::Config {
@@ -35,5 +35,5 @@ pub(crate) fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
     let frozen = Frozen::from_container(container).renamed(names::hugging_face)?.reordered(order);
     let config = LmConfig::Llama(llama.clone());
     crate::pretrained::check_vocabulary(path, &config, &tokenizer)?;
-    crate::pretrained::load(&config, &frozen, tokenizer, dtype)
+    crate::pretrained::load(&config, &frozen.kept(precision), tokenizer)
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
+use nn::Precision;
 use nn::weights::{Frozen, Variables, save};
 
 use crate::tokenizer::NEIGHBOURS;
@@ -33,21 +34,22 @@ fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
 }
 
 /// Opens a Hugging Face folder (`config.json`, `tokenizer.json`, and weights as safetensors or
-/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file; the model works in `dtype`.
+/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file. The model works in `f32`; its matrices are
+/// kept at `precision`.
 ///
 /// # Errors
 /// Every tensor of the files must belong to the model, and the other way round: the first that is
 /// missing, unexpected or of another shape is named with its file.
-pub fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
+pub fn open(path: &Path, precision: Precision) -> Result<Pretrained> {
     if path.is_file() {
-        return gguf::open(path, dtype);
+        return gguf::open(path, precision);
     }
     let config_path = path.join(CONFIG);
     let config = LmConfig::open(&config_path)?;
     let tokenizer = Tokenizer::open(&path.join(TOKENIZER))?;
     check_vocabulary(&config_path, &config, &tokenizer)?;
     let frozen = weights::open(path)?.renamed(|name| config.rename(name))?;
-    load(&config, &frozen, tokenizer, dtype)
+    load(&config, &frozen.kept(precision), tokenizer)
 }
 
 /// The files that [`open`] reads, for whoever copies or checks a model.
@@ -63,13 +65,8 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Builds the model of `config` from weights under this crate's names, and from no others.
-pub(crate) fn load(
-    config: &LmConfig,
-    frozen: &Frozen,
-    tokenizer: Tokenizer,
-    dtype: DType,
-) -> Result<Pretrained> {
-    let lm = config.build(frozen.builder(dtype))?;
+pub(crate) fn load(config: &LmConfig, frozen: &Frozen, tokenizer: Tokenizer) -> Result<Pretrained> {
+    let lm = config.build(frozen.builder(DType::F32))?;
     frozen.all_used()?;
     Ok(Pretrained { lm, tokenizer, n_parameters: frozen.n_values() })
 }
