@@ -2,6 +2,7 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand};
+use pipeline::Precision;
 
 /// Turns brain scans into text, and measures whether the text depends on the scan.
 #[derive(Debug, Parser)]
@@ -100,6 +101,10 @@ pub(crate) struct GenerateArgs {
     pub(crate) num_beams: NonZeroUsize,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
+    /// or q8_0.
+    #[arg(long, value_name = "PRECISION", default_value = "stored")]
+    pub(crate) precision: Precision,
     /// Stop after this many tokens, finished or not; the shipped pipelines say the same number.
     #[arg(long, value_name = "N", default_value = "96")]
     pub(crate) max_new_tokens: NonZeroUsize,

@@ -31,6 +31,7 @@ pub use import::{Import, Imported, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{Manifest, Part};
 pub use model::{GateOpening, Medium, Model};
+pub use nn::Precision;
 pub use package::{LM_FILES, NewPackage, PackageInfo, TensorCount, inspect, verify, write};
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use encoder::{EncoderInput, InputShape};
 use ndarray::ArrayD;
+use nn::Precision;
 use nn::weights::Frozen;
 use serde::Serialize;
 
@@ -35,14 +36,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a package; every part must be the one it was made with.
+    /// Opens a package, its weights kept as their files store them; every part must be the one it
+    /// was made with.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_at(folder, Precision::Stored)
+    }
+
+    /// Opens a package, the matrices of all its parts kept at `precision`.
+    pub fn open_at(folder: &Path, precision: Precision) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         package::check_parts(folder, &manifest)?;
-        let pretrained = lm::open(&package::lm_path(folder)?, Precision::F32)?;
+        let pretrained = lm::open(&package::lm_path(folder)?, precision)?;
         let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
-        let adapter = Frozen::open(&folder.join(ADAPTER))?;
-        let encoder = Frozen::open(&folder.join(ENCODER))?;
+        let adapter = Frozen::open(&folder.join(ADAPTER))?.kept(precision);
+        let encoder = Frozen::open(&folder.join(ENCODER))?.kept(precision);
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,

@@ -1,7 +1,7 @@
 //! One scan to one report, with nothing but a package.
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use flamingo::{GenerateConfig, Model};
+use flamingo::{GenerateConfig, Model, Precision};
 use report::{
     counted,
     generated::{Disclaimer, GeneratedReport, Window},
@@ -23,15 +23,17 @@ pub enum Place {
     Onset(f64),
 }
 
-/// Writes the report of one window of `scan` with the package in `model`.
+/// Writes the report of one window of `scan` with the package in `model`, its weights kept at
+/// `precision`.
 pub fn generate(
     model: &Path,
     scan: &Path,
     place: Place,
     max_new_tokens: usize,
+    precision: Precision,
 ) -> Result<GeneratedReport> {
     let dir = model;
-    let model = Model::open(dir)?;
+    let model = Model::open_at(dir, precision)?;
     let reader = Reader::open(dir, &model)?;
     let digest = scan::sha256_file(scan)?;
     let preprocessing = &reader.preprocessing;

@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Module, Tensor};
 use encoder::EncoderInput;
 use flamingo::{Flamingo, MediaView, Vocabulary};
 use ndarray::Array2;
+use nn::Linear;
 use nn::weights::Variables;
-use nn::{Linear, Precision};
 
 use crate::augment::crop;
 use crate::batch::{Row, text_loss};
@@ -25,7 +25,7 @@ pub(crate) struct Trainee {
 
 impl Trainee {
     pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
-        let pretrained = lm::open(inputs.lm, Precision::F32)?;
+        let pretrained = lm::open(inputs.lm, inputs.precision)?;
         let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
         let (encoder, adapter) = (Variables::default(), Variables::default());
         let flamingo = Flamingo::new(

@@ -72,7 +72,7 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
         (None, None) => unreachable!("clap asks for one of them"),
     };
     let max_new_tokens = args.max_new_tokens.get();
-    let report = pipeline::generate(&args.model, scan, place, max_new_tokens)?;
+    let report = pipeline::generate(&args.model, scan, place, max_new_tokens, args.precision)?;
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
     Ok(Done::All)
@@ -88,7 +88,8 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
         }
     };
     let (model, images) = (&args.model, &args.image);
-    let caption = pipeline::caption(model, images, &args.prompt, &config, &mut told)?;
+    let caption =
+        pipeline::caption(model, args.precision, images, &args.prompt, &config, &mut told)?;
     if args.json {
         print::json(&serde_json::to_value(&caption)?)?;
     } else {

@@ -76,7 +76,7 @@ impl<'a> Batch<'a> {
         if rows.iter().copied().eq(0..self.owners.len() as u32) {
             return Ok(());
         }
-        self.cache = self.cache.select(rows)?;
+        self.cache.permute(rows)?;
         self.prompts = self.prompts.select(rows);
         let owners: Vec<_> = rows.iter().map(|&row| self.owners[row as usize]).collect();
         if owners != self.owners {
