@@ -3,6 +3,7 @@
 //! [`Flamingo`] is the network. [`Model`] is the network with its tokenizer, read from a package:
 //! text and preprocessed windows in, text and likelihoods out, no tensors in sight.
 
+pub mod bench;
 mod config;
 mod error;
 mod flamingo;

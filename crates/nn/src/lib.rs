@@ -24,6 +24,7 @@ pub use activation::{gelu, quick_gelu, silu};
 pub use attention::{KeyMask, Mask, RowKind, attention, merge_heads, split_heads};
 pub use error::{Error, Result};
 pub use feed_forward::FeedForward;
+pub use kernels::{on_worker, read_all};
 pub use linear::Linear;
 pub use loss::cross_entropy;
 pub use matrix::{Matrix, Precision};

@@ -72,6 +72,15 @@ impl Numbers {
         (self.n_out, self.n_in)
     }
 
+    /// Bytes of the numbers.
+    pub(crate) fn n_bytes(&self) -> usize {
+        match self.view().weights() {
+            Weights::F32(numbers) => size_of_val(numbers),
+            Weights::Bf16(bits) | Weights::F16(bits) => size_of_val(bits),
+            Weights::Q8_0(blocks) => blocks.len(),
+        }
+    }
+
     pub(super) fn is_mapped(&self) -> bool {
         matches!(self.store, Store::Mapped(..))
     }

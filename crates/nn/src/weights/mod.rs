@@ -4,6 +4,7 @@
 
 mod builder;
 mod frozen;
+mod random;
 pub mod seeded;
 mod stored;
 mod thawed;
@@ -11,6 +12,7 @@ mod variables;
 
 pub use builder::{Builder, Source};
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
+pub use random::Random;
 pub use stored::Stored;
 pub use thawed::Thawed;
 pub use variables::Variables;
