@@ -52,7 +52,7 @@ pub enum Error {
         name: String,
     },
     /// A text whose `<image>` tokens do not count its scans.
-    #[error("the prompt has {tokens} `<image>` for {media} scans; one each is needed")]
+    #[error("the prompt has {tokens} `<image>` for {media} scans or pictures; give one each")]
     MediaCount {
         /// `<image>` tokens in the text.
         tokens: usize,

@@ -29,6 +29,9 @@ pub enum Error {
     #[error("name {name:?} cannot be a folder name, expected letters, digits, - and _")]
     Name { name: String },
 
+    #[error("{}: line {line}: {problem}", path.display())]
+    Prompt { path: PathBuf, line: usize, problem: String },
+
     // the chain of stages
     #[error("there are no stages, expected at least one")]
     NoStages,
@@ -60,6 +63,12 @@ pub enum Error {
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
     #[error("{}: holds no text, expected texts separated by blank lines", path.display())]
     EmptyCorpus { path: PathBuf },
+
+    // pictures
+    #[error("{}: {problem}", path.display())]
+    Pictures { path: PathBuf, problem: String },
+    #[error("every picture failed, the first with: {reason}")]
+    NoPicture { reason: String },
 
     // repetitions
     #[error("repeat.{field} is {found}, expected {expected}")]
@@ -147,6 +156,12 @@ impl Error {
                 "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
                     .to_owned(),
             ),
+            Self::Model(flamingo::Error::TooLong { .. }) => {
+                Some("shorten the prompt, or ask for fewer new tokens".to_owned())
+            }
+            Self::Model(flamingo::Error::Part { .. }) => {
+                Some("bring the file back as it was, or make the package again".to_owned())
+            }
             Self::Model(flamingo::Error::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {

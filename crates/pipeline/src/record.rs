@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{cache::Key, files, plan::SourcePlan, state::State};
+use crate::{cache::Key, captions, files, plan::SourcePlan, state::State};
 
 /// When a run began.
 pub(crate) struct Started {
@@ -88,9 +88,21 @@ pub(crate) fn record(
                 "scan": scan.name, "sha256": scan.sha256,
             })).collect::<Vec<_>>(),
         }),
+        SourcePlan::Pictures(pictures) => json!({
+            "table": { "path": files::shown(&pictures.table), "sha256": pictures.sha256 },
+            "pictures": pictures.pictures.iter().map(|picture| json!({
+                "image": picture.name, "sha256": picture.sha256,
+            })).collect::<Vec<_>>(),
+        }),
         SourcePlan::Corpus { path, sha256, .. } => {
             json!({ "texts": { "path": files::shown(path), "sha256": sha256 } })
         }
+    };
+    let package = match &plan.source {
+        SourcePlan::Pictures(pictures) => Some(json!({
+            "path": files::shown(&pictures.package), "model_id": pictures.model_id,
+        })),
+        _ => None,
     };
     let lm =
         plan.lm.as_ref().map(|lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests }));
@@ -107,8 +119,12 @@ pub(crate) fn record(
         "seconds": started.clock.elapsed().as_secs_f64(),
         "inputs": inputs,
         "language_model": lm,
+        "package": package,
         "stages": stages,
-        "units": units(state),
+        "units": match &plan.source {
+            SourcePlan::Pictures(_) => json!(captions::units(state)),
+            _ => json!(units(state)),
+        },
         "verdict": state.evaluation.as_ref().map(|it| &it.verdict),
         "files": files,
     })
@@ -116,6 +132,9 @@ pub(crate) fn record(
 
 /// One line a scan, in the words of cohort tools.
 pub(crate) fn status(state: &State<'_>) -> String {
+    if let SourcePlan::Pictures(_) = &state.plan.source {
+        return captions::status(state);
+    }
     let mut table = "participant_id\tsession_id\trun\tscan\tpipeline_name\tpipeline_version\t\
                      pipeline_step\tstatus\treason\n"
         .to_owned();

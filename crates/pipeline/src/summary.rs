@@ -24,9 +24,10 @@ pub(crate) fn conclude(
     finished: Vec<Finished>,
     control: &mut Control<'_>,
 ) -> Result<Outcome> {
-    let n_units = match &plan.source {
-        SourcePlan::Cohort(cohort) => cohort.scans.len(),
-        SourcePlan::Corpus { .. } => 1,
+    let (n_units, unit) = match &plan.source {
+        SourcePlan::Cohort(cohort) => (cohort.scans.len(), "scan"),
+        SourcePlan::Pictures(pictures) => (pictures.pictures.len(), "picture"),
+        SourcePlan::Corpus { .. } => (1, "corpus"),
     };
     let n_failed = finished.iter().map(|it| it.n_failed).max().unwrap_or(0);
     let evaluations: Vec<Evaluation> =
@@ -35,6 +36,7 @@ pub(crate) fn conclude(
         run_dir: plan.run_dir.clone(),
         n_failed,
         n_units,
+        unit,
         table: None,
         verdict: None,
         metrics: None,

@@ -2,12 +2,14 @@
 mod cohort;
 mod folds;
 mod lm;
+mod pictures;
 mod scans;
 mod show;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
+pub use pictures::{PicturePlan, PicturesPlan};
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +44,8 @@ pub struct Plan {
 pub enum SourcePlan {
     /// Scans with reports.
     Cohort(CohortPlan),
+    /// Pictures, and the package that writes under them.
+    Pictures(PicturesPlan),
     /// Text alone.
     Corpus {
         /// The file.
@@ -110,7 +114,19 @@ impl Plan {
     pub(crate) fn cohort(&self) -> &CohortPlan {
         match &self.source {
             SourcePlan::Cohort(cohort) => cohort,
-            SourcePlan::Corpus { .. } => unreachable!("the chain of stages was checked"),
+            SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
+                unreachable!("the chain of stages was checked")
+            }
+        }
+    }
+
+    /// The pictures; only stages that read pictures ask.
+    pub(crate) fn pictures(&self) -> &PicturesPlan {
+        match &self.source {
+            SourcePlan::Pictures(pictures) => pictures,
+            SourcePlan::Cohort(_) | SourcePlan::Corpus { .. } => {
+                unreachable!("the chain of stages was checked")
+            }
         }
     }
 }
@@ -135,6 +151,9 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
         CohortSpec::Pairs(pairs) => {
             Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))
         }
+        CohortSpec::Pictures(pictures) => {
+            Ok(SourcePlan::Pictures(pictures::plan(loaded, pictures)?))
+        }
         CohortSpec::Corpus(corpus) => {
             let path = loaded.resolve(&corpus.texts);
             let text = files::read_text(&path)?;
@@ -151,7 +170,7 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
 fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
     let cohort = match source {
         SourcePlan::Cohort(cohort) => cohort,
-        SourcePlan::Corpus { .. } => {
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
             return folds::of_seeds(spec, &[]);
         }
     };

@@ -21,6 +21,12 @@ impl Plan {
                 "grid": cohort.grid,
                 "memory_mib": cohort.memory_mib(),
             }),
+            SourcePlan::Pictures(pictures) => json!({
+                "table": files::shown(&pictures.table),
+                "n_pictures": pictures.pictures.len(),
+                "package": files::shown(&pictures.package),
+                "model_id": pictures.model_id,
+            }),
             SourcePlan::Corpus { path, texts, .. } => {
                 json!({ "texts": files::shown(path), "n_texts": texts.len() })
             }
@@ -90,6 +96,12 @@ impl fmt::Display for Plan {
                     "memory    at most {:.0} MiB of scans at once",
                     cohort.memory_mib().ceil()
                 )?;
+            }
+            SourcePlan::Pictures(pictures) => {
+                let n = counted(pictures.pictures.len(), "picture");
+                writeln!(f, "pictures  {}, {n}", files::shown(&pictures.table))?;
+                let (package, id) = (files::shown(&pictures.package), &pictures.model_id);
+                writeln!(f, "package   {package}, {id} (frozen)")?;
             }
             SourcePlan::Corpus { path, texts, .. } => {
                 writeln!(f, "corpus    {}, {}", files::shown(path), counted(texts.len(), "text"))?;

@@ -14,6 +14,8 @@ use crate::component::Component;
 pub enum CohortSpec {
     /// Windows of scans paired with reports.
     Pairs(PairsSpec),
+    /// Pictures, to be written under.
+    Pictures(PicturesSpec),
     /// Text without scans, to train a language model on.
     Corpus(CorpusSpec),
 }
@@ -30,6 +32,17 @@ pub struct PairsSpec {
     pub slots: Component<SlotSet>,
     /// What the model is told before it writes; holds `{technique}` once.
     pub prompt: PromptTemplate,
+}
+
+/// A table of pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PicturesSpec {
+    /// CSV with the column image, relative to the table, and perhaps reference: a text that someone
+    /// wrote under it. A picture with several references has several rows.
+    pub table: PathBuf,
+    /// What the model is told before it writes; holds `<image>` once.
+    pub prompt: String,
 }
 
 /// Plain texts, separated by blank lines.

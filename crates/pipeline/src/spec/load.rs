@@ -50,12 +50,14 @@ impl Loaded {
         moved(&mut spec.outputs);
         match &mut spec.cohort {
             CohortSpec::Pairs(pairs) => moved(&mut pairs.table),
+            CohortSpec::Pictures(pictures) => moved(&mut pictures.table),
             CohortSpec::Corpus(corpus) => moved(&mut corpus.texts),
         }
         if let Some(model) = &mut spec.model {
             let LmSpec::Hf(lm) = &mut model.lm;
             moved(lm);
         }
+        spec.package.iter_mut().for_each(moved);
         let yaml = serde_yaml::to_string(&spec).expect("a spec that was read can be written");
         let which = run.label.as_ref().map(|label| format!("# Repetition {label}.\n"));
         let which = which.unwrap_or_default();
