@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::columns::columns;
+use crate::columns::columns;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
 use crate::format::{BLOCK, Format};

@@ -1,11 +1,14 @@
 //! Softmax attention over heads, with the mask of Flamingo's cross-attention.
 
+mod streamed;
+
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 pub use kernels::{KeyMask, RowKind};
 
+pub use self::streamed::streamed_attention;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
@@ -44,6 +47,7 @@ impl Mask {
 /// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_kv_heads, n_keys,
 /// head_dim)`, result as the queries. Where there are fewer key heads, neighbouring query heads share
 /// one (Ainslie et al. 2023). The scale multiplies the queries before the product, as in OpenFlamingo.
+/// Without a mask, long sequences go through [`streamed_attention`].
 pub fn attention(
     queries: &Tensor,
     keys: &Tensor,
@@ -51,7 +55,10 @@ pub fn attention(
     scale: f64,
     mask: Option<&Mask>,
 ) -> Result<Tensor> {
-    let n_heads = queries.dim(1)?;
+    let (_, n_heads, n_queries, _) = queries.dims4()?;
+    if mask.is_none() && n_queries * keys.dim(2)? >= streamed::MANY_SCORES {
+        return streamed_attention(queries, keys, values, scale, None);
+    }
     let keys = share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
     let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
     softmax(&scores, mask)?.matmul(&share(values, n_heads)?.contiguous()?)
