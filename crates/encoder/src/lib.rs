@@ -9,6 +9,7 @@ mod connectivity;
 mod embedding;
 mod encode;
 mod error;
+mod frozen;
 mod image;
 mod media;
 mod registry;
@@ -24,13 +25,14 @@ pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
 pub use embedding::{RunPooling, weighted_mean};
 pub use error::{Error, Result};
+pub use frozen::{FrozenEncoder, WindowTokens};
 pub use image::{ClipPreprocess, Order, Photo};
 pub use media::MediaEncoder;
 pub use registry::EncoderConfig;
 pub use spec::{
     EncoderSpec, InputShape, InputSpace, Licence, Preparation, RepetitionTime, WindowLength,
 };
-pub use stored::{Stored, StoredConfig};
+pub use stored::{Stored, StoredConfig, StoredTokens};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
 pub use weights::{Trainable, WeightsSource};
