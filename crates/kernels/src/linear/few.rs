@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::columns::columns;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
+use crate::columns::columns;
 use crate::format::{BLOCK, Format, LANES};
 
 /// Weight rows whose sums are kept while the input rows pass.
