@@ -15,10 +15,13 @@ use super::{
 use crate::{
     bold::Volume,
     error::{Error, Result},
-    frames::{Frame, Frames},
+    frames::{BoldFile, Frame, Frames},
     geometry::{Grid, Interpolation, Range, Resampler, Smoother},
     series::ParcelSeries,
 };
+
+/// Series as they are, detrended, filtered and without confounds, and copies on the way.
+const COPIES_OF_SERIES: u64 = 6;
 
 /// On which grid voxels and labels meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +95,17 @@ impl Atlas {
             Ok(())
         })?;
         Ok(ParcelSeries { values, t_r: run.t_r(), parcels: self.parcels.clone(), lost })
+    }
+
+    /// The most bytes that [`extract`](Self::extract) takes beside the atlas, and then cleaning the
+    /// series.
+    pub fn extract_bytes(&self, run: &BoldFile, config: &ExtractConfig) -> u64 {
+        let n_voxels = run.grid().n_voxels().max(self.grid.n_voxels()) as u64;
+        let is_raw = config.grid == WorkingGrid::Data && config.smoothing_fwhm_mm.is_none();
+        // Labels twice, voxels of the regions three times; images before, between and after.
+        let in_a_voxel = if is_raw { 48 } else { 96 };
+        let series = 8 * run.n_frames() as u64 * self.n_parcels() as u64;
+        run.stream_bytes() + in_a_voxel * n_voxels + COPIES_OF_SERIES * series
     }
 
     /// Labels on another grid, x fastest: the nearest voxel's, 0 outside.
