@@ -35,6 +35,9 @@ pub const MAX_BYTES: u64 = 8 << 30;
 pub(crate) mod testing;
 
 #[cfg(test)]
+mod every_kind;
+
+#[cfg(test)]
 mod recorded;
 
 #[cfg(test)]
