@@ -36,7 +36,7 @@ pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
 pub use one::{Place, generate};
 pub use overrides::Override;
-pub use plan::{CohortPlan, LmPlan, Plan, RowPlan, RunPlan, ScanPlan, SourcePlan};
+pub use plan::{CohortPlan, LmPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan};
 pub use run::{Outcome, run};
 pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, RepeatSpec, Spec,
@@ -45,6 +45,7 @@ pub use spec::{
 pub use stage::{Artifact, EvaluateConfig, RenderConfig, Stage};
 pub use yaml::YamlError;
 
+pub use cohort::Excluded;
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::ClipActivation;
 pub use flamingo::{
