@@ -76,10 +76,24 @@ fn is_bold(suffix: &str) -> bool {
 }
 
 /// What a scan's name may end in.
-const EXTENSIONS: [&str; 6] =
-    [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
+const EXTENSIONS: [&str; 6] = [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
 
 impl BidsConfig {
+    /// Refuses what is wrong whatever the files hold.
+    pub fn check(&self) -> Result<()> {
+        self.asked().check().map(drop)
+    }
+
+    fn asked(&self) -> Selection<'_> {
+        Selection {
+            entities: &self.entities,
+            query: self.query.as_deref(),
+            qc_thresholds: self.qc_thresholds.as_ref(),
+            t_r: self.t_r,
+            split: self.split.as_ref(),
+        }
+    }
+
     /// Walks the folder and looks at every scan's header; `place` finds what the configuration
     /// names.
     pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
@@ -101,14 +115,7 @@ impl BidsConfig {
         found.recordings = one_form_each(&dir, walk.candidates, &self.entities)?;
         let tables = participants(&dir).into_iter().chain(self.labels.iter().map(|it| place(it)));
         let tables = tables.map(|path| LabelTable::read(&path)).collect::<Result<Vec<_>>>()?;
-        let thresholds = self.qc_thresholds.clone().unwrap_or_default();
-        let asked = Selection {
-            entities: &self.entities,
-            query: self.query.as_deref(),
-            qc_thresholds: &thresholds,
-            t_r: self.t_r,
-        };
-        found.select(asked, &tables)
+        found.select(self.asked(), &tables)
     }
 }
 
@@ -137,8 +144,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Number of subjects' folders.
     fn dataset(&mut self, dir: &Path) -> Result<usize> {
-        let top = Folder::list(dir)
-            .map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
+        let top =
+            Folder::list(dir).map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
         let mut n = 0;
         for name in top.names().filter(|name| name.starts_with("sub-")) {
             let path = dir.join(name);
@@ -174,7 +181,12 @@ impl Walk<'_> {
         Ok(label.to_owned())
     }
 
-    fn subject(&mut self, top: &Folder, path: &Path, subject: &str) -> Result<(), (String, Reason)> {
+    fn subject(
+        &mut self,
+        top: &Folder,
+        path: &Path,
+        subject: &str,
+    ) -> Result<(), (String, Reason)> {
         let name = format!("sub-{subject}");
         let listed = self.listed(path, &name)?;
         let mut who = Entities::default();
@@ -298,7 +310,8 @@ fn one_form_each(dir: &Path, candidates: Candidates, wanted: &Wanted) -> Result<
         if forms.len() > 1 {
             n += 1;
             for entity in forms.iter().flat_map(|form| form.entities.iter().map(|(it, _)| it)) {
-                let label = |form: &Recording| form.entities.get(entity).unwrap_or("none").to_owned();
+                let label =
+                    |form: &Recording| form.entities.get(entity).unwrap_or("none").to_owned();
                 let labels: BTreeSet<String> = forms.iter().map(label).collect();
                 if labels.len() > 1 {
                     differing.entry(entity).or_default().extend(labels);
