@@ -17,6 +17,7 @@ mod real;
 mod rotary;
 mod rows;
 mod softmax;
+mod token_convolution;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
@@ -29,3 +30,6 @@ pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use real::Real;
 pub use rotary::{RotaryTable, rotate};
 pub use softmax::{KeyMask, RowKind, softmax, softmax_backward};
+pub use token_convolution::{
+    TokenSizes, token_convolution, token_convolution_taps, token_convolution_values,
+};

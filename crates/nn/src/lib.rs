@@ -18,6 +18,7 @@ mod matrix;
 mod norm;
 mod op;
 mod rotary;
+mod token_convolution;
 pub mod weights;
 
 pub use activation::{gelu, quick_gelu, silu};
@@ -29,4 +30,5 @@ pub use loss::cross_entropy;
 pub use matrix::Matrix;
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::Rotary;
+pub use token_convolution::token_convolution;
 pub use weights::{Builder, seeded};
