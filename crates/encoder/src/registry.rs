@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClipConfig, ClipVision, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
-    VoxelFrames, VoxelFramesConfig,
+    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, EncoderSpec, InputShape,
+    MediaEncoder, Result, Stored, StoredConfig, VoxelFrames, VoxelFramesConfig,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -17,6 +17,8 @@ pub enum EncoderConfig {
     VoxelFrames(VoxelFramesConfig),
     /// The vision transformer of CLIP.
     Clip(ClipConfig),
+    /// Functional connectivity: one token a parcel, its row of the matrix.
+    Connectivity(ConnectivityConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -30,6 +32,7 @@ impl EncoderConfig {
         match self {
             Self::VoxelFrames(config) => config.spec(input),
             Self::Clip(config) => config.spec(input),
+            Self::Connectivity(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -44,6 +47,10 @@ impl EncoderConfig {
         match self {
             Self::VoxelFrames(config) => brain(Box::new(VoxelFrames::new(config, input, vb)?)),
             Self::Clip(config) => Ok(MediaEncoder::Clip(ClipVision::new(config, vb)?)),
+            Self::Connectivity(config) => {
+                let encoder = Connectivity::new(config, input);
+                brain(Box::new(encoder.map_err(candle_core::Error::wrap)?))
+            }
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }

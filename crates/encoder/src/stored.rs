@@ -1,11 +1,12 @@
 //! Tokens computed elsewhere, by any model: the way in for encoders that this project does not have.
 
-use candle_core::{Result as CandleResult, bail};
+use candle_core::{Result as CandleResult, Tensor, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BrainEncoder, EncoderInput, EncoderSpec, Error, InputShape, InputSpace, Result, Tokens,
+    BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Result, TokenLayout,
+    TokenPolicy, WindowLength,
 };
 
 const NAME: &str = "stored";
@@ -32,15 +33,17 @@ impl StoredConfig {
             return Err(Error::Setting { encoder: NAME, reason });
         }
         Ok(EncoderSpec {
+            name: NAME,
             id: "stored_v1".to_owned(),
-            input: InputSpace::Tokens { n: n_tokens },
-            n_frames: 1,
-            t_r_s: None,
-            orientation: None,
-            normalisation: "the tokens' own".to_owned(),
+            input: InputSpace::Tokens { n: n_tokens, dim },
+            window: WindowLength::Any,
+            t_r: None,
+            normalisations: Vec::new(),
             vis_dim: dim,
-            n_tokens,
-            licence: "the tokens' own".to_owned(),
+            layout: TokenLayout::plain(n_tokens),
+            tokens: TokenPolicy::All,
+            licence: Licence::named("the tokens' own"),
+            unverified: false,
         })
     }
 }
@@ -61,12 +64,12 @@ impl BrainEncoder for Stored {
         &self.0
     }
 
-    fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens> {
-        let (.., dim) = input.values.dims5()?;
+    fn windows(&self, windows: &Tensor, _: Option<&Tensor>) -> CandleResult<Tensor> {
+        let (.., dim) = windows.dims3()?;
         if dim != self.0.vis_dim {
             bail!("stored tokens have {dim} numbers each, expected {}", self.0.vis_dim)
         }
-        Ok(Tokens { values: input.values.clone(), mask: None })
+        Ok(windows.clone())
     }
 }
 

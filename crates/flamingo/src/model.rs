@@ -118,5 +118,5 @@ pub(crate) fn encoder_input(
         values.resize(values.len() + (most - row.len()) * n_values, 0.);
     }
     let shape = [&[media.len(), most, 1], dims.as_slice()].concat();
-    Ok(Some(EncoderInput { values: Tensor::from_vec(values, shape, &Device::Cpu)? }))
+    Ok(Some(EncoderInput::new(Tensor::from_vec(values, shape, &Device::Cpu)?)))
 }

@@ -11,7 +11,7 @@ pub use lm::LmPlan;
 
 use std::path::{Path, PathBuf};
 
-use encoder::InputShape;
+use encoder::{InputShape, InputSpace, Preparation};
 use report::counted;
 use scan::Split;
 
@@ -167,7 +167,14 @@ fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
     if let (Some(model), Some(window)) = (&spec.model, window(spec)) {
         let n_voxels = cohort.grid.iter().product();
         let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
-        model.encoder.get().spec(input).map_err(Error::Encoder)?;
+        let given = Preparation {
+            space: InputSpace::Voxels { n: n_voxels },
+            n_frames: window.n_frames,
+            t_r_s: Some(cohort.t_r_s),
+            normalisation: None,
+        };
+        let spec = model.encoder.get().spec(input).map_err(Error::Encoder)?;
+        spec.check(&given).map_err(Error::Encoder)?;
     }
     Ok(())
 }

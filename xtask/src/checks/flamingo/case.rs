@@ -133,7 +133,7 @@ impl Case {
             Some(values) => values.clone(),
             None => self.factored(part)?,
         };
-        Ok(EncoderInput { values })
+        Ok(EncoderInput::new(values))
     }
 
     /// Features stored as factors, `S[parcel, d] · C[b, t, time, d]`, time-major.
