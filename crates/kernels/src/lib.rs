@@ -27,6 +27,7 @@ mod scan;
 mod softmax;
 #[cfg(test)]
 mod testing;
+mod token_convolution;
 mod vector;
 
 pub use activation::Activation;
@@ -46,3 +47,6 @@ pub use real::Real;
 pub use rotary::{RotaryTable, rotate};
 pub use scan::{Band, Scanned, SelectiveScan};
 pub use softmax::{KeyMask, RowKind, softmax, softmax_backward};
+pub use token_convolution::{
+    TokenSizes, token_convolution, token_convolution_taps, token_convolution_values,
+};

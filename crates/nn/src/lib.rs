@@ -21,6 +21,7 @@ mod norm;
 mod op;
 mod rotary;
 mod selective_scan;
+mod token_convolution;
 pub mod weights;
 
 pub use activation::{gelu, gelu_tanh, quick_gelu, silu};
@@ -38,4 +39,5 @@ pub use matrix::{Matrix, Precision};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::Rotary;
 pub use selective_scan::Scan;
+pub use token_convolution::token_convolution;
 pub use weights::{Builder, seeded};
