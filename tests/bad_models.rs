@@ -40,8 +40,8 @@ fn tensors_that_are_missing_unexpected_or_misshapen_are_all_told() {
     foreign.edit_checkpoint(|header| {
         let latents = header.remove("perceiver.norm.weight").unwrap();
         header.insert("perceiver.norm.wait".into(), latents);
-        let kv = &mut header["perceiver.layers.0.0.to_kv.weight"]["shape"];
-        kv.as_array_mut().unwrap().reverse();
+        let q = &mut header["perceiver.layers.1.0.to_q.weight"]["shape"];
+        q.as_array_mut().unwrap().reverse();
     });
     let said = refused(&foreign, &[]);
     says(&said, &["checkpoint.safetensors", "1 tensor is missing: `perceiver.norm.weight`"]);
@@ -81,7 +81,7 @@ fn pytorch_files_that_are_cut_lead_out_or_call_are_refused() {
 fn a_safetensors_header_that_lies_is_refused() {
     let foreign = Foreign::new();
     foreign.edit_checkpoint(|header| {
-        header["perceiver.latents"]["data_offsets"] = serde_json::json!([0, 1 << 40]);
+        header["perceiver.latents"]["data_offsets"] = serde_json::json!([0, 1u64 << 40]);
     });
     says(&refused(&foreign, &[]), &["checkpoint.safetensors", "perceiver.latents"]);
     let path = foreign.dir().join("checkpoint.safetensors");
@@ -165,7 +165,7 @@ fn pictures_that_are_corrupt_empty_or_of_no_size_are_refused() {
     says(&refused(b""), &["p.png", "is empty"]);
     says(&refused(b"not a picture"), &["p.png", "is no image"]);
     let jpeg = fs::read(root().join(PHOTO)).unwrap();
-    says(&refused(&jpeg[..jpeg.len() / 2]), &["p.png", "before its image is complete"]);
+    says(&refused(&jpeg[..jpeg.len() / 2]), &["p.png", "p.png: ends after"]);
     let at = jpeg.windows(2).position(|it| it == [0xff, 0xc0]).expect("a frame header");
     let mut flat = jpeg.clone();
     flat[at + 5..at + 7].fill(0);
@@ -177,5 +177,5 @@ fn pictures_that_are_corrupt_empty_or_of_no_size_are_refused() {
 fn a_scan_model_says_that_it_reads_no_pictures_and_a_picture_model_no_scans() {
     let scan = "fixtures/haxby2001/run001/bold_1slice.nii.gz";
     let said = unwritten(&["--scan", scan, "--window", "1"]).stderr;
-    says(&said, &["tiny-captioner", "pictures"]);
+    says(&said, &["tiny-captioner: this model reads a picture of 32 × 32 pixels, no scans"]);
 }

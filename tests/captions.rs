@@ -226,7 +226,7 @@ fn a_plan_of_pictures_refuses_what_a_run_would() {
         let ran = check(&[&set], 2);
         assert!(ran.stderr.contains(said) && ran.stderr.contains("pictures.csv"), "{ran}");
     }
-    let none = check(&["cohort.pictures.prompt=Output:"], 2).stderr;
+    let none = check(&["cohort.pictures.prompt=\"Output:\""], 2).stderr;
     assert!(none.contains("0 <image>, expected one"), "{none}");
     let absent = check(&["package=nowhere"], 2).stderr;
     assert!(absent.contains("nowhere/model.yaml"), "{absent}");

@@ -67,6 +67,14 @@ pub enum Error {
         /// The model's.
         expected: encoder::InputShape,
     },
+    /// A picture for a model that reads something else.
+    #[error("{}: this model reads {expected}, no pictures", model.display())]
+    NoPictures {
+        /// The package.
+        model: PathBuf,
+        /// What it reads.
+        expected: encoder::InputShape,
+    },
     /// A text that does not fit into the language model.
     #[error("the text has {found} tokens, the language model reads at most {limit}")]
     TooLong {

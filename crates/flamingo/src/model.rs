@@ -77,7 +77,8 @@ impl Model {
     /// Names the file that is no picture, or says that the model reads scans.
     pub fn picture(&self, path: &Path) -> Result<Medium> {
         let InputShape::Image { size } = self.manifest.input else {
-            return Err(crate::Error::Medium { found: vec![3], expected: self.manifest.input });
+            let (model, expected) = (self.folder.clone(), self.manifest.input);
+            return Err(crate::Error::NoPictures { model, expected });
         };
         let photo = encoder::Photo::open(path)?;
         let values = self.preprocess(size)?.values(&photo);

@@ -167,6 +167,9 @@ impl Error {
             Self::Model(flamingo::Error::TooLong { .. }) => {
                 Some("shorten the prompt, or ask for fewer new tokens".to_owned())
             }
+            Self::Model(flamingo::Error::NoPictures { .. }) => {
+                Some("give it a scan with --scan and --window or --onset".to_owned())
+            }
             Self::Model(flamingo::Error::Part { .. }) => {
                 Some("bring the file back as it was, or make the package again".to_owned())
             }

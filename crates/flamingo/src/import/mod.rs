@@ -138,7 +138,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     let config = FlamingoConfig {
         encoder: EncoderConfig::Clip(clip),
         resampler: shapes.resampler()?,
-        gates: shapes.gates(lm.blocks_name())?,
+        gates: shapes.gates(lm.blocks_name(), lm.dim())?,
         compat: Compat::None,
     };
     // every name and shape is compared before a value is read
@@ -205,6 +205,10 @@ fn unfit(path: &Path, reason: String) -> Error {
 fn fits(wanted: &Outline, found: &Frozen, path: &Path) -> Result<()> {
     match wanted.compare(&found.list()).sentence() {
         None => Ok(()),
+        Some(misfit) if misfit.contains("`lang_encoder.") => Err(unfit(
+            path,
+            format!("{misfit}; is it the language model that it was trained with?"),
+        )),
         Some(misfit) => Err(unfit(path, misfit)),
     }
 }

@@ -65,7 +65,8 @@ impl<'a> Shapes<'a> {
         })
     }
 
-    pub(super) fn gates(&self, blocks: &str) -> Result<GatesConfig> {
+    /// Of gated blocks between the `blocks` of a language model that is `width` wide.
+    pub(super) fn gates(&self, blocks: &str, width: usize) -> Result<GatesConfig> {
         let block = |idx: usize| format!("lang_encoder.{blocks}.{idx}.gated_cross_attn_layer");
         let is_there = |idx: &usize| {
             let block = block(*idx);
@@ -80,6 +81,15 @@ impl<'a> Shapes<'a> {
             return Err(unfit(self.import.checkpoint, reason));
         };
         let dim = |name: &str, axis| self.dim(&format!("{}.{name}", block(first)), axis);
+        let found = dim("attn.norm.weight", 0)?;
+        if found != width {
+            let reason = format!(
+                "its gated blocks are {found} wide, {} is {width}; it was trained with another \
+                 language model",
+                self.import.lm.display()
+            );
+            return Err(unfit(self.import.checkpoint, reason));
+        }
         Ok(GatesConfig {
             every: first + 1,
             n_heads: self.heads(dim("attn.to_q.weight", 0)?)?,

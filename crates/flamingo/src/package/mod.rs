@@ -94,9 +94,14 @@ pub(crate) fn replaceable(folder: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("a file"),
         Err(error) => Err(io(folder)(error)),
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
         Ok(_) if folder.join(MANIFEST).is_file() => Ok(()),
-        Ok(_) => refuse("a folder"),
+        Ok(entries) => {
+            if entries.count() == 0 {
+                Ok(())
+            } else {
+                refuse("a folder")
+            }
+        }
     }
 }
 
