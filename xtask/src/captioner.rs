@@ -85,7 +85,7 @@ pub fn foreign(tokenizer: &Path, folder: &Path) -> Result<()> {
     }
     lm::write(&lm_dir, &llama, &large, DType::F32)?;
 
-    let opened = lm::open(&lm_dir, DType::F32)?;
+    let opened = lm::open(&lm_dir, nn::Precision::F32)?;
     let special = Vocabulary::new(opened.tokenizer, known)?.special;
     let (vision, adapter) = (Variables::default(), Variables::default());
     let (enc, ada) = (vision.builder(2, DType::F32), adapter.builder(3, DType::F32));

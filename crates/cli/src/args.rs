@@ -4,6 +4,7 @@ mod writing;
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
+use pipeline::Precision;
 
 pub(crate) use writing::{PromptArgs, WritingArgs};
 
@@ -122,6 +123,10 @@ pub(crate) struct GenerateArgs {
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
     pub(crate) prompts: PromptArgs,
+    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
+    /// or q8_0.
+    #[arg(long, value_name = "PRECISION", default_value = "stored")]
+    pub(crate) precision: Precision,
     /// Print the whole record as JSON: text, probabilities, digests; for a file of prompts a list.
     #[arg(long)]
     pub(crate) json: bool,
@@ -150,6 +155,10 @@ pub(crate) struct ScoreArgs {
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
     pub(crate) prompts: PromptArgs,
+    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
+    /// or q8_0.
+    #[arg(long, value_name = "PRECISION", default_value = "stored")]
+    pub(crate) precision: Precision,
     /// A text to rank; may be repeated.
     #[arg(long, value_name = "TEXT", required_unless_present = "continuations")]
     pub(crate) continuation: Vec<String>,

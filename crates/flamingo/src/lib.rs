@@ -3,6 +3,7 @@
 //! [`Flamingo`] is the network. [`Model`] is the network with its tokenizer, read from a package:
 //! text and preprocessed windows in, text and likelihoods out, no tensors in sight.
 
+pub mod bench;
 mod config;
 mod error;
 mod flamingo;
@@ -31,6 +32,7 @@ pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{Manifest, Part};
 pub use model::{GateOpening, Medium, Model};
+pub use nn::Precision;
 pub use package::{
     LM_FILES, NewPackage, PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify, write,
 };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use encoder::{ClipPreprocess, EncoderInput, InputShape};
 use ndarray::ArrayD;
+use nn::Precision;
 use serde::Serialize;
 
 use crate::manifest::MANIFEST;
@@ -34,22 +35,28 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a package; every part must be the one it was made with.
+    /// Opens a package, its weights kept as their files store them; every part must be the one it
+    /// was made with.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_at(folder, Precision::Stored)
+    }
+
+    /// Opens a package, the matrices of all its parts kept at `precision`.
+    pub fn open_at(folder: &Path, precision: Precision) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         package::check_parts(folder, &manifest)?;
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;
         let vocabulary = parts.vocabulary()?;
         let package::Parts { encoder, adapter, lm, .. } = parts;
-        let pretrained = lm.load(DType::F32)?;
+        let pretrained = lm.load(precision)?;
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,
             pretrained.lm,
             vocabulary.special.clone(),
-            encoder.builder(DType::F32),
-            adapter.builder(DType::F32),
+            encoder.kept(precision).builder(DType::F32),
+            adapter.kept(precision).builder(DType::F32),
         )?;
         Ok(Self { flamingo, vocabulary, manifest, folder: folder.to_owned() })
     }
@@ -140,5 +147,5 @@ pub(crate) fn encoder_input(
         values.resize(values.len() + (most - row.len()) * n_values, 0.);
     }
     let shape = [&[media.len(), most, 1], dims.as_slice()].concat();
-    Ok(Some(EncoderInput { values: Tensor::from_vec(values, shape, &Device::Cpu)? }))
+    Ok(Some(EncoderInput::new(Tensor::from_vec(values, shape, &Device::Cpu)?)))
 }

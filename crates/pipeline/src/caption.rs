@@ -1,7 +1,10 @@
 //! Prompts and pictures to texts, with nothing but a package.
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use flamingo::{GenerateConfig, Generated, Model};
+use flamingo::{GenerateConfig, Generated, Model, Precision};
 use report::generated::Disclaimer;
 use serde::Serialize;
 
@@ -40,19 +43,27 @@ impl Caption {
 /// among all texts. Everything is checked before the first token is written.
 pub fn caption(
     model: &Path,
+    precision: Precision,
     prompts: &[Prompt],
     config: &GenerateConfig,
     told: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<Caption>> {
     config.check()?;
-    let model = Model::open(model)?;
+    let model = Model::open_at(model, precision)?;
     let model_id = model_id(model.manifest());
     let requests = prompts.iter().zip(0..);
     let requests = requests
         .map(|(prompt, place)| prompt.request(&model, config.max_new_tokens, place))
         .collect::<Result<Vec<_>>>()?;
     let digests = prompts.iter().map(Prompt::digests).collect::<Result<Vec<_>>>()?;
-    let mut written = model.generate_streaming(&requests, config, told)?.into_iter();
+    let (start, mut first) = (Instant::now(), None);
+    let written = model.generate_streaming(&requests, config, &mut |place, piece| {
+        first.get_or_insert_with(|| start.elapsed());
+        told(place, piece);
+    })?;
+    let n_tokens = written.iter().map(|it| it.n_tokens).sum();
+    log_speed(start.elapsed(), first, n_tokens);
+    let mut written = written.into_iter();
     let captions = prompts.iter().zip(digests).map(|(prompt, data_digests)| Caption {
         disclaimer: Disclaimer,
         id: prompt.id.clone(),
@@ -63,4 +74,13 @@ pub fn caption(
         data_digests,
     });
     Ok(captions.collect())
+}
+
+/// Seconds until the first piece of text stood, pictures and prompt read, and tokens a second after it.
+fn log_speed(all: Duration, first: Option<Duration>, n_tokens: usize) {
+    let first = first.unwrap_or(all).as_secs_f64();
+    let rest = all.as_secs_f64() - first;
+    let tokens_per_s = (n_tokens.saturating_sub(1)) as f64 / rest.max(f64::MIN_POSITIVE);
+    let [first_s, tokens_per_s] = [first, tokens_per_s].map(|number| format!("{number:.2}"));
+    tracing::info!(first_s, n_tokens, tokens_per_s, "written");
 }

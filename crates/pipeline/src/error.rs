@@ -61,6 +61,8 @@ pub enum Error {
     Grid { path: PathBuf, found: String, first: PathBuf, expected: String },
     #[error("{}: same bytes as {}, but one is in split {first_split} and one in split {split}", path.display(), first.display())]
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
+    #[error("{source}")]
+    Cohort { kind: &'static str, source: Box<cohort::Error> },
     #[error("{}: holds no text, expected texts separated by blank lines", path.display())]
     EmptyCorpus { path: PathBuf },
 
@@ -137,6 +139,11 @@ impl Error {
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) => Some("model.encoder".to_owned()),
             Self::Size { key } => Some(key.clone()),
+            Self::Cohort { kind, source } => match source.as_ref() {
+                cohort::Error::Query(_) => Some(format!("cohort.{kind}.where")),
+                cohort::Error::Setting { field, .. } => Some(format!("cohort.{kind}.{field}")),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -145,6 +152,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Yaml(error) => error.hint(),
+            Self::Cohort { source, .. } => source.hint(),
             Self::Stage { source, .. } => source.hint(),
             Self::Several { problems } => problems.iter().find_map(Self::hint),
             Self::LanguageModel { .. } => Some(

@@ -40,7 +40,8 @@ pub use event::{Control, Event, Observer, Silent};
 pub use one::{Place, generate};
 pub use overrides::Override;
 pub use plan::{
-    CohortPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RowPlan, RunPlan, ScanPlan, SourcePlan,
+    CohortPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan,
+    ScanPlan, SourcePlan,
 };
 pub use prompts::{Prompt, read_lines};
 pub use run::{Outcome, run};
@@ -52,10 +53,11 @@ pub use spec::{
 pub use stage::{Artifact, CaptionConfig, EvaluateConfig, RenderConfig, Stage};
 pub use yaml::YamlError;
 
+pub use cohort::Excluded;
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
 pub use flamingo::{
-    GenerateConfig, Import, Imported, PackageInfo, RankBy, import as import_model,
+    GenerateConfig, Import, Imported, PackageInfo, Precision, RankBy, import as import_model,
     inspect as inspect_model, verify as verify_model,
 };
 pub use report::{

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use flamingo::{GenerateConfig, Medium, Model};
+use flamingo::{GenerateConfig, Medium, Model, Precision};
 use report::{
     counted,
     generated::{Disclaimer, GeneratedReport, Window},
@@ -51,9 +51,11 @@ pub(crate) fn look(dir: &Path, model: &Model, scan: &Path, place: Place) -> Resu
     Ok(Seen { digest, medium, prompt, onset_s, duration_s, subject, preprocessing })
 }
 
-/// Writes the report of one window of `scan` with the package in `model`.
+/// Writes the report of one window of `scan` with the package in `model`, its weights kept at
+/// `precision`.
 pub fn generate(
     model: &Path,
+    precision: Precision,
     scan: &Path,
     place: Place,
     config: &GenerateConfig,
@@ -66,7 +68,7 @@ pub fn generate(
         let field = "num_return_sequences";
         return Err(flamingo::Error::Setting { field, found, expected }.into());
     }
-    let model = Model::open(dir)?;
+    let model = Model::open_at(dir, precision)?;
     let seen = look(dir, &model, scan, place)?;
     let model_id = model_id(model.manifest());
     tracing::info!(model_id, "model");

@@ -1,7 +1,7 @@
 //! How likely a packaged model finds each of some texts after a prompt.
 use std::path::Path;
 
-use flamingo::{IMAGE, Model, RankBy, Request};
+use flamingo::{IMAGE, Model, Precision, RankBy, Request};
 use report::generated::Disclaimer;
 use serde::Serialize;
 
@@ -56,16 +56,18 @@ pub struct Continuation {
     pub n_tokens: usize,
 }
 
-/// Scores every continuation after every prompt; a prompt is read once for all of them.
+/// Scores every continuation after every prompt with weights kept at `precision`; a prompt is read
+/// once for all of them.
 pub fn score(
     model: &Path,
+    precision: Precision,
     asked: &Asked<'_>,
     continuations: &[String],
     rank_by: RankBy,
     batch_size: usize,
 ) -> Result<Vec<Scores>> {
     let dir = model;
-    let model = Model::open(dir)?;
+    let model = Model::open_at(dir, precision)?;
     let (mut requests, mut facts) = (Vec::new(), Vec::new());
     match asked {
         Asked::Prompts(prompts) => {

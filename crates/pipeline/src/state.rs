@@ -126,9 +126,7 @@ impl<'a> State<'a> {
     pub(crate) fn prompt_template(&self) -> &'a PromptTemplate {
         match &self.plan.spec().cohort {
             CohortSpec::Pairs(pairs) => &pairs.prompt,
-            CohortSpec::Pictures(_) | CohortSpec::Corpus(_) => {
-                unreachable!("only scans have such prompts")
-            }
+            _ => unreachable!("only pairs have prompts"),
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Trainee {
 
 impl Trainee {
     pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
-        let pretrained = lm::open(inputs.lm, DType::F32)?;
+        let pretrained = lm::open(inputs.lm, inputs.precision)?;
         let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
         let (encoder, adapter) = (Variables::default(), Variables::default());
         let flamingo = Flamingo::new(
@@ -74,7 +74,7 @@ impl Trainee {
         let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
         let shape = (windows.len(), 1, 1, n_frames, n_voxels);
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
-        Ok(self.flamingo.look(&EncoderInput { values })?)
+        Ok(self.flamingo.look(&EncoderInput::new(values))?)
     }
 
     /// The loss of one step: weighted text loss plus the auxiliary loss.

@@ -42,10 +42,10 @@ impl Done {
     }
 }
 
-pub(crate) fn run(command: Command) -> Result<Done> {
+pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
     match command {
         Command::Run(args) => pipeline::run(&args),
-        Command::Check(args) => pipeline::check(&args),
+        Command::Check(args) => pipeline::check(&args, verbose),
         Command::Generate(args) => text::generate(&args),
         Command::Score(args) => text::score(&args),
         Command::Schema => inspect::schema(),

@@ -12,12 +12,16 @@ fn plan(args: &PipelineArgs) -> Result<Plan> {
     Ok(Plan::new(Loaded::read(&args.pipeline, &args.set)?)?)
 }
 
-pub(super) fn check(args: &PipelineArgs) -> Result<Done> {
+/// Subjects are named only where the user asks for more.
+pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
     let plan = plan(args)?;
     if args.json {
         print::json(&plan.to_json())?;
     } else {
         print::out(&plan.to_string())?;
+    }
+    if verbose && let Some(recordings) = plan.recordings() {
+        recordings.excluded().iter().for_each(|excluded| print::note(&excluded.to_string()));
     }
     Ok(Done::All)
 }

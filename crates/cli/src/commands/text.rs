@@ -13,7 +13,10 @@ use crate::{
 
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     let Some(scan) = &args.scan else { return caption(args) };
-    let report = pipeline::generate(&args.model, scan, place(&args.place), &args.writing.config())?;
+    let report = {
+        let (place, config) = (place(&args.place), args.writing.config());
+        pipeline::generate(&args.model, args.precision, scan, place, &config)?
+    };
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
     Ok(Done::All)
@@ -37,7 +40,7 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
             print::piece(piece);
         }
     };
-    let captions = pipeline::caption(&args.model, &prompts, &config, &mut told)?;
+    let captions = pipeline::caption(&args.model, args.precision, &prompts, &config, &mut told)?;
     if args.json {
         one_or_many(&captions, args.prompts.interleaved.is_some())?;
         return Ok(Done::All);
@@ -69,7 +72,14 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
         Asked::Prompts(&prompts)
     };
     let batch_size = args.batch_size.get();
-    let found = pipeline::score(&args.model, &asked, &continuations, rank_by, batch_size)?;
+    let found = pipeline::score(
+        &args.model,
+        args.precision,
+        &asked,
+        &continuations,
+        rank_by,
+        batch_size,
+    )?;
     if args.json {
         one_or_many(&found, args.prompts.interleaved.is_some())?;
         return Ok(Done::All);

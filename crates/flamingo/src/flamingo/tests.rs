@@ -42,10 +42,11 @@ fn flamingo(dtype: DType, gates: f64) -> Result<(Flamingo, Variables, Llama)> {
 fn of(config: &FlamingoConfig, dtype: DType, gates: f64) -> Result<(Flamingo, Variables, Llama)> {
     let (frozen, trained) = (Variables::default(), Variables::default());
     let config_lm = LlamaConfig::tiny(10);
-    let lm = Llama::new(&config_lm, frozen.builder(1, dtype))?;
-    // the language model inside is made of constants, as from a file
+    Llama::new(&config_lm, frozen.builder(1, dtype))?;
+    // the language model is made of constants, as from a file
     let constants = Frozen::from_tensors(Path::new("lm"), frozen.tensors());
-    let inner = Box::new(Llama::new(&config_lm, constants.builder(dtype))?);
+    let lm = || Llama::new(&config_lm, constants.builder(dtype));
+    let (inner, lm) = (Box::new(lm()?), lm()?);
     let vb = trained.builder(2, dtype);
     let flamingo = Flamingo::new(config, INPUT, inner, 10..12, vb.pp("encoder"), vb)?;
     for (name, var) in trained.all() {
@@ -71,8 +72,7 @@ fn scans(name: &str, n_media: usize) -> Result<Var> {
 }
 
 fn logits(model: &Flamingo, text: &TextView, scans: Option<&Tensor>) -> Result<Tensor> {
-    let media =
-        scans.map(|scans| model.look(&EncoderInput { values: scans.clone() })).transpose()?;
+    let media = scans.map(|scans| model.look(&EncoderInput::new(scans.clone()))).transpose()?;
     model.head(&model.hidden(text, media.as_ref(), None)?)
 }
 

@@ -62,9 +62,12 @@ impl<'a> Batch<'a> {
     }
 
     fn read(&mut self, view: &TextView) -> Result<Scores> {
-        let hidden = self.flamingo.hidden(view, self.media.as_ref(), Some(&mut self.cache))?;
-        let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
-        Ok(self.flamingo.head(&last)?.to_dtype(DType::F32)?.to_vec2()?)
+        let Self { flamingo, media, cache, .. } = self;
+        nn::on_worker(|| {
+            let hidden = flamingo.hidden(view, media.as_ref(), Some(cache))?;
+            let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
+            Ok(flamingo.head(&last)?.to_dtype(DType::F32)?.to_vec2()?)
+        })
     }
 
     /// Makes a batch of these rows of the present one, in this order: texts that end, branch, die.
@@ -80,7 +83,7 @@ impl<'a> Batch<'a> {
         if rows.iter().copied().eq(0..self.owners.len() as u32) {
             return Ok(());
         }
-        self.cache = self.cache.select(rows)?;
+        self.cache.permute(rows)?;
         self.prompts = self.prompts.select(rows);
         let owners: Vec<_> = rows.iter().map(|&row| self.owners[row as usize]).collect();
         if owners != self.owners {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use encoder::ClipConfig;
 use lm::{Llama, LlamaConfig};
+use nn::Precision;
 use nn::weights::{Variables, save};
 
 use super::*;
@@ -74,7 +75,7 @@ impl Foreign {
         lm::write(&lm_folder, &llama, &base, DType::F32).unwrap();
 
         let (adapter, vision) = (Variables::default(), Variables::default());
-        let inner = lm::open(&lm_folder, DType::F32).unwrap().lm;
+        let inner = lm::open(&lm_folder, Precision::F32).unwrap().lm;
         let (encoder_vb, adapter_vb) =
             (vision.builder(2, DType::F32), adapter.builder(3, DType::F32));
         let special = known..known + 3;

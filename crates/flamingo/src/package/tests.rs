@@ -5,6 +5,7 @@ use super::*;
 use crate::flamingo::tests::config;
 use crate::{Flamingo, GenerateConfig, Model, Request, Scored, Vocabulary};
 use lm::{Llama, LlamaConfig};
+use nn::Precision;
 use nn::weights::Variables;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(crate) fn package() -> tempfile::TempDir {
         (Variables::default(), Variables::default(), Variables::default());
     Llama::new(&config_lm, frozen.builder(1, DType::F32)).unwrap();
     lm::write(&source, &config_lm, &frozen, DType::F32).unwrap();
-    let opened = lm::open(&source, DType::F32).unwrap();
+    let opened = lm::open(&source, Precision::F32).unwrap();
     let vocabulary = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size()).unwrap();
     let special = vocabulary.special.clone();
     let (enc, ada) = (encoder.builder(4, DType::F32), adapter.builder(4, DType::F32));

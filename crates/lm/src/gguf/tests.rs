@@ -195,7 +195,7 @@ fn texts_are_cut_merged_and_put_together_again() -> Result<()> {
         let mut metadata = metadata(&config());
         metadata.extend(edit.iter().cloned());
         let file = file(&config(), &[GgmlDType::F32], &metadata, &[])?;
-        Ok(crate::open(file.file.path(), DType::F32)?.tokenizer)
+        Ok(crate::open(file.file.path(), Precision::F32)?.tokenizer)
     };
     let tokenizer = open(&[])?;
     assert!(tokenizer.has_pad());

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
+use nn::Precision;
 use nn::weights::{Frozen, Outline, Variables, save};
 
 use crate::tokenizer::NEIGHBOURS;
@@ -33,13 +34,14 @@ fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
 }
 
 /// Opens a Hugging Face folder (`config.json`, `tokenizer.json`, and weights as safetensors or
-/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file; the model works in `dtype`.
+/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file. The model works in `f32`; its matrices are
+/// kept at `precision`.
 ///
 /// # Errors
 /// Every tensor of the files must belong to the model, and the other way round: the first that is
 /// missing, unexpected or of another shape is named with its file.
-pub fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
-    Described::open(path)?.load(dtype)
+pub fn open(path: &Path, precision: Precision) -> Result<Pretrained> {
+    Described::open(path)?.load(precision)
 }
 
 /// A model whose files are known and whose weights are not read yet.
@@ -67,10 +69,11 @@ impl Described {
         Ok(Self { config, tokenizer, weights })
     }
 
-    /// The model from its weights, all of them and no others.
-    pub fn load(self, dtype: DType) -> Result<Pretrained> {
+    /// The model from its weights, all of them and no others, its matrices kept at `precision`.
+    pub fn load(self, precision: Precision) -> Result<Pretrained> {
         let Self { config, tokenizer, weights } = self;
-        let lm = config.build(weights.builder(dtype))?;
+        let weights = weights.kept(precision);
+        let lm = config.build(weights.builder(DType::F32))?;
         weights.all_used()?;
         Ok(Pretrained { lm, tokenizer, n_parameters: weights.n_values() })
     }

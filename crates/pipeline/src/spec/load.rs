@@ -48,11 +48,7 @@ impl Loaded {
             }
         };
         moved(&mut spec.outputs);
-        match &mut spec.cohort {
-            CohortSpec::Pairs(pairs) => moved(&mut pairs.table),
-            CohortSpec::Pictures(pictures) => moved(&mut pictures.table),
-            CohortSpec::Corpus(corpus) => moved(&mut corpus.texts),
-        }
+        spec.cohort.paths().into_iter().for_each(moved);
         if let Some(model) = &mut spec.model {
             let LmSpec::Hf(lm) = &mut model.lm;
             moved(lm);

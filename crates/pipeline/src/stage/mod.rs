@@ -63,6 +63,8 @@ pub enum Stage {
 pub enum Artifact {
     /// Scans as files.
     Scans,
+    /// Recordings of a cohort as files.
+    Recordings,
     /// One voxel series a scan.
     Series,
     /// One voxel series a window.
@@ -89,6 +91,7 @@ impl fmt::Display for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scans => "scans",
+            Self::Recordings => "recordings",
             Self::Series => "voxel series",
             Self::Windows => "windows",
             Self::Model => "a trained model",
@@ -135,6 +138,7 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         CohortSpec::Pairs(_) => Artifact::Scans,
         CohortSpec::Pictures(_) => Artifact::Pictures,
         CohortSpec::Corpus(_) => Artifact::Texts,
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) => Artifact::Recordings,
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {

@@ -18,7 +18,7 @@ const PROMPT: &str = "<|im_start|>user\nWhat does an fMRI scan measure?<|im_end|
 
 /// What the language model alone says.
 fn alone(path: &Path, n_new: usize) -> Result<String> {
-    let model = lm::open(path, DType::F32)?;
+    let model = lm::open(path, nn::Precision::F32)?;
     let mut cache = Cache::new(model.lm.n_blocks());
     let mut ids = model.tokenizer.encode(PROMPT)?.ids;
     let (mut n_past, mut new) = (0, Vec::new());
@@ -52,7 +52,7 @@ fn smollm2_with_closed_gates_says_what_it_says_alone() -> Result<()> {
     let mut config = crate::flamingo::tests::config();
     config.gates = GatesConfig { every: 4, ..config.gates };
     let input = InputShape::Window { n_frames: 4, n_voxels: 5 };
-    let opened = lm::open(path, DType::F32)?;
+    let opened = lm::open(path, nn::Precision::F32)?;
     let special = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size())?.special;
     let (encoder, adapter) = (Variables::default(), Variables::default());
     let (enc, ada) = (encoder.builder(1, DType::F32), adapter.builder(1, DType::F32));
