@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use encoder::{EncoderConfig, InputShape};
+use encoder::InputShape;
 use lm::{CausalLm, Described, LmConfig};
 use nn::weights::{Frozen, Outline};
 
@@ -72,11 +72,6 @@ impl Parts {
             }
         }
         Ok(())
-    }
-
-    /// Whether the model that reads the weights is CLIP's, frozen, and no trained encoder.
-    pub(crate) fn is_clip(manifest: &Manifest) -> bool {
-        matches!(manifest.config.encoder, EncoderConfig::Clip(_))
     }
 }
 
