@@ -25,7 +25,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
     let cohort = match spec {
         CohortSpec::Bids(bids) => bids.index(&place),
         CohortSpec::Manifest(manifest) => manifest.index(&place),
-        CohortSpec::Pairs(_) | CohortSpec::Corpus(_) => unreachable!("planned elsewhere"),
+        _ => unreachable!("planned elsewhere"),
     };
     let cohort = cohort.map_err(|source| spec.error(source))?;
     let divisions = spec.split().map(|split| split.divide(&cohort)).transpose();
