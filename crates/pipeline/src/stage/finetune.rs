@@ -100,6 +100,7 @@ impl Work for FitConfig {
             "rows": rows,
             "model": model(state).flamingo(),
             "lm": lm(state).digests,
+            "precision": model(state).precision,
         })
     }
 
@@ -110,6 +111,7 @@ impl Work for FitConfig {
         };
         let inputs = FitInputs {
             lm: &lm(state).dir,
+            precision: model(state).precision,
             config: &model(state).flamingo(),
             input: state.input(),
             fit: self,
