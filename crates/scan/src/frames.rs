@@ -113,6 +113,12 @@ impl BoldFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Where the header has the repetition time.
+    pub(crate) fn t_r_source(&self) -> String {
+        let unit = repetition_time(&self.header).map_or("no unit", |(_, unit)| unit);
+        format!("pixdim[4] in {unit}")
+    }
 }
 
 impl Frames for BoldFile {
