@@ -128,11 +128,6 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
         "label,roi,name\nx,1,7Networks_LH_Vis_1\ny,2,B\nz,7,C\n",
         "ROI Label,ROI Name,R,A,S\n1,7Networks_LH_Vis_1,-3,4,5\n2,B,0,0,0\n7,C,1,2,3\n",
         "index,label\n1,7Networks_LH_Vis_1\n2,B\n7,C\n",
-        "<?xml version=\"1.0\"?><atlas><data><label index=\"0\" x=\"1\">7Networks_LH_Vis_1</label>\
-         <label index=\"1\">B</label><label index=\"6\">C</label></data></atlas>",
-        "<atlas><data>\n<label><index>1</index><name>7Networks_LH_Vis_1</name></label>\n\
-         <label><index>2</index><name>B</name></label><label><index>7</index><name>C</name></label>\
-         </data></atlas>",
     ];
     for table in tables {
         let named = plain().with_names(scratch.file("names.txt", table.as_bytes())).unwrap();
