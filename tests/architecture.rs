@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tables", &[]),
     ("scan", &["formats"]),
     ("nn", &["formats", "kernels"]),
-    ("encoder", &["nn", "scan"]),
+    ("encoder", &["formats", "nn", "scan"]),
     ("lm", &["formats", "nn"]),
     ("flamingo", &["encoder", "formats", "lm", "nn"]),
     ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),

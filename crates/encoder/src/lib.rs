@@ -4,6 +4,7 @@
 //! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
 //! one file in `configs/`, one parity case.
 
+pub mod brainlm;
 pub mod clip;
 mod connectivity;
 mod embedding;
@@ -15,11 +16,13 @@ mod registry;
 mod spec;
 mod stored;
 mod tokens;
+mod vit;
 mod voxel_frames;
 mod weights;
 
 use candle_core::{Result as CandleResult, Tensor};
 
+pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork};
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
 pub use embedding::{RunPooling, weighted_mean};
@@ -33,7 +36,7 @@ pub use spec::{
 pub use stored::{Stored, StoredConfig};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
-pub use weights::{Trainable, WeightsSource};
+pub use weights::{LoraConfig, Moving, Trainable, WeightsSource};
 
 /// Preprocessed windows, or pictures, of a batch.
 ///

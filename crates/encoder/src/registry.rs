@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, EncoderSpec, InputShape,
-    MediaEncoder, Result, Stored, StoredConfig, VoxelFrames, VoxelFramesConfig,
+    BrainLm, BrainLmConfig, ClipConfig, ClipVision, Connectivity, ConnectivityConfig, EncoderSpec,
+    InputShape, MediaEncoder, Result, Stored, StoredConfig, VoxelFrames, VoxelFramesConfig,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -19,6 +19,9 @@ pub enum EncoderConfig {
     Clip(ClipConfig),
     /// Functional connectivity: one token a parcel, its row of the matrix.
     Connectivity(ConnectivityConfig),
+    /// BrainLM, of regions × time or of pictures.
+    #[serde(rename = "brainlm")]
+    BrainLm(BrainLmConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -33,6 +36,7 @@ impl EncoderConfig {
             Self::VoxelFrames(config) => config.spec(input),
             Self::Clip(config) => config.spec(input),
             Self::Connectivity(config) => config.spec(input),
+            Self::BrainLm(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -51,6 +55,7 @@ impl EncoderConfig {
                 let encoder = Connectivity::new(config, input);
                 brain(Box::new(encoder.map_err(candle_core::Error::wrap)?))
             }
+            Self::BrainLm(config) => brain(Box::new(BrainLm::new(config, input, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }

@@ -2,14 +2,18 @@
 //!
 //! Both hand out a [`Builder`], so that a layer is written once and never asks which it is.
 
+mod adapted;
 mod builder;
+mod drawn;
 mod frozen;
 pub mod seeded;
 mod stored;
 mod thawed;
 mod variables;
 
+pub use adapted::Adapted;
 pub use builder::{Builder, Source};
+pub use drawn::Drawn;
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
 pub use stored::Stored;
 pub use thawed::Thawed;
