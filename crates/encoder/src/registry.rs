@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BrainMtConfig, BrainMtEncoder, ClipConfig, ClipVision, Connectivity, ConnectivityConfig,
-    EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig, Trainable, VoxelFrames,
-    VoxelFramesConfig, WeightsSource,
+    BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder, ClipConfig, ClipVision, Connectivity,
+    ConnectivityConfig, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
+    Trainable, VoxelFrames, VoxelFramesConfig, WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -22,6 +22,9 @@ pub enum EncoderConfig {
     Clip(ClipConfig),
     /// Functional connectivity: one token a parcel, its row of the matrix.
     Connectivity(ConnectivityConfig),
+    /// BrainLM, of regions × time or of pictures.
+    #[serde(rename = "brainlm")]
+    BrainLm(BrainLmConfig),
     /// BrainMT, of whole volumes.
     #[serde(rename = "brainmt")]
     BrainMt(BrainMtConfig),
@@ -39,6 +42,7 @@ impl EncoderConfig {
             Self::VoxelFrames(config) => config.spec(input),
             Self::Clip(config) => config.spec(input),
             Self::Connectivity(config) => config.spec(input),
+            Self::BrainLm(config) => config.spec(input),
             Self::BrainMt(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
@@ -58,6 +62,7 @@ impl EncoderConfig {
                 let encoder = Connectivity::new(config, input);
                 brain(Box::new(encoder.map_err(candle_core::Error::wrap)?))
             }
+            Self::BrainLm(config) => brain(Box::new(BrainLm::new(config, input, vb)?)),
             Self::BrainMt(config) => brain(Box::new(BrainMtEncoder::new(config, input, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))

@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor};
 use nn::{Builder, LayerNorm, Linear};
 
 use super::region::{INIT, Layer, position_table};
-use super::{RegionTimeConfig, TokenOrder};
+use super::{Masking, RegionTimeConfig};
 
 /// Slope of the decoder's leaky ReLU below zero.
 const SLOPE: f64 = 0.1;
@@ -52,7 +52,7 @@ impl RegionTimeDecoder {
         &self,
         encoded: &Tensor,
         places: &Tensor,
-        order: &TokenOrder,
+        order: &Masking,
         watch: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
         let (batch, n_kept, _) = encoded.dims3()?;
