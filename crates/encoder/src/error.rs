@@ -78,9 +78,6 @@ pub enum Error {
         /// What was found and expected.
         problem: String,
     },
-    /// A weight file that cannot be read, or with other tensors than the network's.
-    #[error(transparent)]
-    Weights(#[from] nn::Error),
     /// Pixels that do not fill their image.
     #[error(
         "an RGB image of {width} x {height} pixels has {n_bytes} bytes, expected 3 a pixel and at least one"
@@ -97,7 +94,7 @@ pub enum Error {
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        Self::Weights(error.into())
+        Self::WeightFile(error.into())
     }
 }
 

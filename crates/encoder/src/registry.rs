@@ -74,6 +74,7 @@ impl EncoderConfig {
     pub fn trainable(&self) -> Trainable {
         match self {
             Self::VoxelFrames(_) => Trainable::All,
+            Self::BrainLm(config) => config.trainable,
             Self::BrainMt(config) => config.trainable,
             Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => Trainable::None,
         }
@@ -83,6 +84,7 @@ impl EncoderConfig {
     /// from the seed of the run.
     pub fn weights(&self) -> Option<&WeightsSource> {
         match self {
+            Self::BrainLm(config) => Some(&config.weights),
             Self::BrainMt(config) => Some(&config.weights),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
@@ -92,6 +94,7 @@ impl EncoderConfig {
     pub fn relocate(&mut self, place: &dyn Fn(&Path) -> std::path::PathBuf) {
         match self {
             Self::Stored(config) => config.relocate(place),
+            Self::BrainLm(config) => config.relocate(place),
             Self::BrainMt(config) => config.relocate(place),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
         }
@@ -100,6 +103,7 @@ impl EncoderConfig {
     /// Opens a published weight file under the names that [`Self::build`] asks for.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
         match self {
+            Self::BrainLm(config) => config.network.open_weights(path),
             Self::BrainMt(config) => config.open_weights(path),
             _ => Ok(Frozen::open(path)?),
         }

@@ -1,8 +1,9 @@
 //! Both networks as brain encoders: what they must be fed, and windows to tokens.
 
+use std::path::{Path, PathBuf};
+
 use candle_core::{Result as CandleResult, Tensor, bail};
 use nn::Builder;
-use nn::weights::Variables;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,6 @@ use super::square::margins;
 use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
-use crate::weights::Moving;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, LoraConfig, Places,
     RepetitionTime, Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource,
@@ -110,15 +110,11 @@ impl BrainLmConfig {
         Ok(spec)
     }
 
-    /// What of the weights moves.
-    pub fn moving(&self) -> Moving {
-        Moving { trainable: self.trainable, lora: self.lora }
-    }
-
-    /// A builder of the weights that the configuration names; what moves appears in `variables`.
-    pub(crate) fn builder(&self, variables: &Variables) -> Result<Builder> {
-        let open = |path: &std::path::Path| self.network.open_weights(path);
-        self.weights.builder(self.moving(), self.network.n_layers(), variables, open)
+    /// Changes where the weight file lies.
+    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
+        if let WeightsSource::File(path) = &mut self.weights {
+            *path = place(path);
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl RegionTimeDecoder {
         let xs = xs.narrow(1, 1, n_parcels * n_patches)?.apply(&self.norm)?;
         let hidden = xs.apply(&self.widen)?;
         // max(x, slope · x), written with a gradient on both sides
-        let hidden = (hidden.relu()? * (1. - SLOPE) + hidden * SLOPE)?;
+        let hidden = ((hidden.relu()? * (1. - SLOPE))? + (hidden * SLOPE)?)?;
         let patches = hidden.apply(&self.predict)?;
         let patch = self.config.timepoint_patching_size;
         let patches = patches.reshape((batch, n_parcels, n_patches, patch))?;
