@@ -141,11 +141,10 @@ impl Work for CaptionConfig {
             let done = whole.captions.len() + whole.failures.len();
             control.tell(Event::Advanced { stage, done, total: all.len() });
         }
-        match whole.failures.first() {
-            Some(first) if whole.captions.is_empty() => {
-                return Err(Error::NoPicture { reason: first.reason.clone() });
-            }
-            _ => {}
+        if let Some(first) = whole.failures.first()
+            && whole.captions.is_empty()
+        {
+            return Err(Error::NoPicture { reason: first.reason.clone() });
         }
         files::write_json(&dir.join(FAILURES), &whole.failures)?;
         files::write_json(&dir.join(CAPTIONS), &whole.captions)

@@ -14,7 +14,7 @@ fn families() -> [(&'static str, fn(usize) -> serde_json::Value, &'static str); 
                 json!({
                     "model_type": "gpt_neox", "hidden_size": 16, "intermediate_size": 24,
                     "vocab_size": n, "num_hidden_layers": 2, "num_attention_heads": 4,
-                    "max_position_embeddings": 64,
+                    "max_position_embeddings": 64, "rotary_pct": 0.5,
                 })
             },
             "gpt_neox.embed_in",

@@ -69,12 +69,14 @@ fn a_far_embedding_is_taken_when_it_is_said_to_be_trained() -> Result<()> {
     Ok(())
 }
 
+/// The names that another checkpoint has for a tensor.
+type Spell = fn(&str) -> Vec<String>;
+
 #[test]
 fn every_spelling_gives_the_same_package() -> Result<()> {
     let plain = Foreign::new();
     plain.import()?;
     let expected = plain.adapter();
-    type Spell = fn(&str) -> Vec<String>;
     let spellings: [(&str, Spell); 5] = [
         ("trained in parallel", |name| vec![format!("module.{name}")]),
         ("as the trainer wraps it", |name| vec![format!("model_state_dict.{name}")]),
