@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod bad_models;
 mod bad_pipeline;
+mod bad_scans;
 mod captions;
 mod cli;
 mod parity;
