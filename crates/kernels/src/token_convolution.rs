@@ -101,12 +101,7 @@ mod tests {
         let sizes = TokenSizes { n_heads: 2, n_tokens: 3, head_dim: 1 };
         let mut ys = [0f64; 6];
         // by hand: y[t] = a v[t−1] + b v[t] + c v[t+1]
-        token_convolution(
-            &[1., 2., 3., 1., 2., 3.],
-            &[100., 10., 1., 0., 1., 0.],
-            sizes,
-            &mut ys,
-        );
+        token_convolution(&[1., 2., 3., 1., 2., 3.], &[100., 10., 1., 0., 1., 0.], sizes, &mut ys);
         assert_eq!(ys, [12., 123., 230., 1., 2., 3.]);
     }
 

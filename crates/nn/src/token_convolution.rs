@@ -12,7 +12,9 @@ pub fn token_convolution(values: &Tensor, taps: &Tensor) -> Result<Tensor> {
     let (_, n_heads, ..) = values.dims4()?;
     let (n_kernels, n_taps) = taps.dims2()?;
     if n_kernels != n_heads || n_taps.is_multiple_of(2) {
-        bail!("{n_kernels} kernels of {n_taps} taps for {n_heads} heads; expected one odd kernel each")
+        bail!(
+            "{n_kernels} kernels of {n_taps} taps for {n_heads} heads; expected one odd kernel each"
+        )
     }
     if !values.device().is_cpu() {
         return composed(values, taps);

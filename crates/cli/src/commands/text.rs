@@ -72,14 +72,8 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
         Asked::Prompts(&prompts)
     };
     let batch_size = args.batch_size.get();
-    let found = pipeline::score(
-        &args.model,
-        args.precision,
-        &asked,
-        &continuations,
-        rank_by,
-        batch_size,
-    )?;
+    let found =
+        pipeline::score(&args.model, args.precision, &asked, &continuations, rank_by, batch_size)?;
     if args.json {
         one_or_many(&found, args.prompts.interleaved.is_some())?;
         return Ok(Done::All);

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
+use crate::columns::columns;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
-use crate::columns::columns;
 use crate::format::{BLOCK, Format, LANES};
 
 /// Weight rows whose sums are kept while the input rows pass.
