@@ -64,7 +64,7 @@ fn units(state: &State<'_>) -> Vec<UnitRecord> {
     let cohort = match &state.plan.source {
         SourcePlan::Cohort(cohort) => cohort,
         SourcePlan::Recordings(recordings) => return recordings_of(state, recordings),
-        SourcePlan::Corpus { .. } => return Vec::new(),
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Vec::new(),
     };
     let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
     let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {

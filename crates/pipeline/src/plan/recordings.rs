@@ -26,7 +26,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
         CohortSpec::Bids(bids) => bids.index(&place),
         CohortSpec::Manifest(manifest) => manifest.index(&place),
         CohortSpec::Hdf5(hdf5) => hdf5.index(&place),
-        CohortSpec::Pairs(_) | CohortSpec::Corpus(_) => unreachable!("planned elsewhere"),
+        _ => unreachable!("planned elsewhere"),
     };
     let cohort = cohort.map_err(|source| spec.error(source))?;
     let divisions = spec.split().map(|split| split.divide(&cohort)).transpose();

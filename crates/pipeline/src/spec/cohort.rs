@@ -32,6 +32,7 @@ impl CohortSpec {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Pairs(_) => "pairs",
+            Self::Pictures(_) => "pictures",
             Self::Corpus(_) => "corpus",
             Self::Bids(_) => "bids",
             Self::Manifest(_) => "manifest",
@@ -60,7 +61,7 @@ impl CohortSpec {
     /// How recordings are divided.
     pub(crate) fn split(&self) -> Option<&SplitConfig> {
         match self {
-            Self::Pairs(_) | Self::Corpus(_) => None,
+            Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => None,
             Self::Bids(bids) => bids.split.as_ref(),
             Self::Manifest(manifest) => manifest.split.as_ref(),
             Self::Hdf5(hdf5) => hdf5.split.as_ref(),
@@ -70,7 +71,7 @@ impl CohortSpec {
     /// Refuses what is wrong whatever the files hold.
     pub(crate) fn check(&self) -> Result<()> {
         let checked = match self {
-            Self::Pairs(_) | Self::Corpus(_) => Ok(()),
+            Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => Ok(()),
             Self::Bids(bids) => bids.check(),
             Self::Manifest(manifest) => manifest.check(),
             Self::Hdf5(hdf5) => hdf5.check(),
