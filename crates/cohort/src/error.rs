@@ -57,6 +57,16 @@ pub enum Error {
         second: scan::Split,
         rows: Option<(usize, usize)>,
     },
+    #[error(
+        "{}: the scan of one subject in split {first} and of another in split {second} is the same file{}",
+        path.display(), in_rows(*rows)
+    )]
+    SameScan {
+        path: PathBuf,
+        first: scan::Split,
+        second: scan::Split,
+        rows: Option<(usize, usize)>,
+    },
     #[error("{}: split {split} would have no subject: {groups} for {asked}", path.display())]
     EmptySplit { path: PathBuf, split: scan::Split, groups: String, asked: String },
     #[error("{field} is {found}, expected {expected}")]

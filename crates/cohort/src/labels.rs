@@ -161,3 +161,11 @@ fn key_of<'a>(cells: impl Iterator<Item = (Entity, Cell<'a>)>) -> Option<Entitie
     }
     Some(key)
 }
+
+/// Reads tables of labels.
+pub(crate) fn read_labels(
+    paths: &[PathBuf],
+    place: &dyn Fn(&Path) -> PathBuf,
+) -> Result<Vec<LabelTable>> {
+    paths.iter().map(|path| LabelTable::read(&place(path))).collect()
+}

@@ -13,12 +13,12 @@ use crate::{
     division::SplitConfig,
     entity::{Entities, Entity, is_label},
     error::{Error, Result},
-    labels::{ENTITY_COLUMNS, column_of, label_of},
+    labels::{ENTITY_COLUMNS, column_of, label_of, read_labels},
     quality::QcThresholds,
     reason::{Part, Reason},
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
     root::Root,
-    select::{Found, Selection, Wanted, read_labels},
+    select::{Found, Selection, Wanted},
     value::Value,
 };
 

@@ -56,17 +56,21 @@ impl QcThresholds {
 
     /// Why a recording is left out, by what tables and header say of it.
     pub(crate) fn judge(&self, recording: &Recording) -> Option<Reason> {
-        if let (Some(least), Some(found)) = (self.min_timepoints, recording.n_frames)
-            && found < least
-        {
-            let (limit, found) = (least as f64, found as f64);
-            return Some(Reason::Quality { threshold: "min_timepoints", limit, found });
+        if let Some(reason) = recording.n_frames.and_then(|found| self.judge_frames(found)) {
+            return Some(reason);
         }
         if self.min_timepoints.is_some() && recording.n_frames.is_none() {
             let needs = "a column n_timepoints";
             return Some(Reason::Unmeasured { threshold: "min_timepoints", needs });
         }
         self.judge_motion(recording).or_else(|| self.judge_tsnr(figure(recording, &TSNR)?))
+    }
+
+    /// Why a recording is left out, by its number of frames; asked again when a recording is read
+    /// whose frames were padded or unknown before.
+    pub fn judge_frames(&self, found: usize) -> Option<Reason> {
+        let limit = self.min_timepoints.filter(|least| found < *least)? as f64;
+        Some(Reason::Quality { threshold: "min_timepoints", limit, found: found as f64 })
     }
 
     /// Why a recording is left out, by its median temporal signal-to-noise ratio.

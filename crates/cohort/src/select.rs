@@ -11,7 +11,6 @@ use crate::{
     division::SplitConfig,
     entity::Entity,
     error::{Error, Result},
-    facts,
     labels::{self, LabelTable},
     quality::QcThresholds,
     query::{Answer, Query},
@@ -88,6 +87,17 @@ impl Found {
         Ok(Cohort { path, recordings, excluded })
     }
 
+    /// Refuses two recordings that could not be told apart.
+    pub(crate) fn same_names(&self) -> Result<()> {
+        let mut names: Vec<String> = self.recordings.iter().map(Recording::name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            let problem = "two recordings have the same name".to_owned();
+            return Err(Error::Folder { path: self.path.clone(), problem });
+        }
+        Ok(())
+    }
+
     fn keep(&mut self, mut fits: impl FnMut(&Recording) -> Result<(), Reason>) {
         let excluded = &mut self.excluded;
         self.recordings.retain(|recording| match fits(recording) {
@@ -127,13 +137,25 @@ pub(crate) fn chosen(recording: &Recording, wanted: &Wanted) -> bool {
 fn examine(recording: &mut Recording, asked: Selection) -> Result<(), Reason> {
     let mut header = Err("no file says it".to_owned());
     if let Source::File(path) = &recording.source {
-        let facts = facts::read(path)
-            .map_err(|problem| Reason::Unreadable { part: Part::Scan, problem })?;
-        recording.n_frames = facts.n_frames.or(recording.n_frames);
-        header = facts.t_r;
+        let glance =
+            glance(path).map_err(|problem| Reason::Unreadable { part: Part::Scan, problem })?;
+        recording.n_frames = glance.n_frames.or(recording.n_frames);
+        header = glance.t_r;
     }
     recording.t_r = Some(repetition_time(recording.t_r, header, asked.t_r)?);
     asked.qc_thresholds.and_then(|it| it.judge(recording)).map_or(Ok(()), Err)
+}
+
+/// The header; the problem is a sentence without the path.
+fn glance(path: &Path) -> Result<scan::Glance, String> {
+    let without_path = |text: String| text.replace(&format!("{}: ", path.display()), "");
+    let glance = scan::glance(path).map_err(|error| without_path(error.to_string()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_called_image = [".nii", ".nii.gz"].iter().any(|ending| name.ends_with(ending));
+    if is_called_image && glance.n_frames.is_none() {
+        return Err("it is called an image and holds none".to_owned());
+    }
+    Ok(glance)
 }
 
 fn repetition_time(
@@ -159,12 +181,4 @@ fn repetition_time(
         (None, Ok(seconds)) => Ok(RepetitionTime { seconds, source: TrSource::Header }),
         (None, Err(problem)) => refuse(problem),
     }
-}
-
-/// Reads tables of labels.
-pub(crate) fn read_labels(
-    paths: &[PathBuf],
-    place: &dyn Fn(&Path) -> PathBuf,
-) -> Result<Vec<LabelTable>> {
-    paths.iter().map(|path| LabelTable::read(&place(path))).collect()
 }

@@ -25,6 +25,7 @@ mod digest;
 mod error;
 mod frames;
 mod geometry;
+mod glance;
 mod h5;
 mod high_variance;
 mod inspect;
@@ -70,6 +71,7 @@ pub use frames::{BoldFile, Frame, Frames};
 pub use geometry::{
     Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,
 };
+pub use glance::{Glance, glance};
 pub use h5::{
     Attribute, AttributeName, CohortFile, CohortWriter, Hdf5File, Hdf5Node, NodeKind, write_hdf5,
 };

@@ -20,28 +20,54 @@ const MAX_CELLS: usize = 1 << 30;
 pub(crate) fn read(path: &Path, bytes: Vec<u8>) -> Result<Table> {
     let refuse = |problem: String| Error::Parquet { path: path.to_path_buf(), problem };
     // Damaged pages make polars panic now and then; for us they are a damaged file.
-    let frame = catch_unwind(AssertUnwindSafe(|| frame(bytes)))
+    let columns = catch_unwind(AssertUnwindSafe(|| columns(bytes)))
         .unwrap_or_else(|_| Err("its pages are damaged".to_owned()))
         .map_err(refuse)?;
-    let named = frame.columns().iter().enumerate().map(|(position, column)| {
-        let name = match column.name().as_str() {
-            "" => format!("column {}", position + 1),
-            name => name.to_owned(),
-        };
-        Ok((name, ours(column.as_materialized_series()).map_err(polars_words)?))
-    });
-    let columns = named.collect::<Result<Vec<_>, String>>().map_err(refuse)?;
     Table::new(columns).map_err(|error| refuse(error.to_string()))
 }
 
-fn frame(bytes: Vec<u8>) -> Result<pl::DataFrame, String> {
+fn columns(bytes: Vec<u8>) -> Result<Vec<(String, Column)>, String> {
     let mut reader = pl::ParquetReader::new(Cursor::new(bytes));
-    let n_columns = reader.schema().map_err(polars_words)?.len();
-    let n_rows = reader.num_rows().map_err(polars_words)?;
+    let schema = reader.schema().map_err(polars_words)?;
+    let (n_rows, n_columns) = (reader.num_rows().map_err(polars_words)?, schema.len());
     if n_rows.saturating_mul(n_columns) > MAX_CELLS {
         return Err(format!("it claims {n_rows} rows of {n_columns} columns, more than is read"));
     }
-    reader.finish().map_err(polars_words)
+    let kinds: Vec<(String, &pl::ArrowDataType)> =
+        schema.iter_values().map(|field| (field.name.to_string(), &field.dtype)).collect();
+    let wanted = (0..n_columns).filter(|&position| is_read(kinds[position].1)).collect();
+    let frame = reader.with_projection(Some(wanted)).finish().map_err(polars_words)?;
+    let named = kinds.iter().enumerate().map(|(position, (name, kind))| {
+        let column = if is_read(kind) {
+            let column = frame.column(name).map_err(polars_words)?;
+            ours(column.as_materialized_series()).map_err(polars_words)?
+        } else {
+            let kind = format!("{kind:?}");
+            let kind = kind.split(['(', ' ', '{']).next().unwrap_or_default().to_owned();
+            Column::Opaque { kind, n_rows }
+        };
+        let name = if name.is_empty() { format!("column {}", position + 1) } else { name.clone() };
+        Ok((name, column))
+    });
+    named.collect()
+}
+
+/// Words, numbers, true or false, and lists of floats; the rest of a file is left where it is.
+fn is_read(kind: &pl::ArrowDataType) -> bool {
+    use pl::ArrowDataType as A;
+    match kind {
+        A::Null | A::Boolean | A::Float32 | A::Float64 => true,
+        A::Int8 | A::Int16 | A::Int32 | A::Int64 => true,
+        A::UInt8 | A::UInt16 | A::UInt32 | A::UInt64 => true,
+        A::Utf8 | A::LargeUtf8 | A::Utf8View => true,
+        A::Dictionary(_, values, _) => {
+            matches!(**values, A::Utf8 | A::LargeUtf8 | A::Utf8View)
+        }
+        A::List(inner) | A::LargeList(inner) | A::FixedSizeList(inner, _) => {
+            matches!(inner.dtype, A::Float32 | A::Float64)
+        }
+        _ => false,
+    }
 }
 
 /// The first line of what polars says.
@@ -66,16 +92,26 @@ fn ours(series: &pl::Series) -> pl::PolarsResult<Column> {
             Err(_) => opaque(format!("{kind} beyond 64 bits")),
         },
         D::Null => Column::Text(vec![None; series.len()]),
-        kind @ D::List(inner) if inner.is_float() => {
-            vector(series)?.unwrap_or_else(|| opaque(format!("{kind} of differing lengths")))
+        D::List(inner) | D::Array(inner, _) if inner.is_float() => {
+            vector(series)?.unwrap_or_else(|| opaque("lists of differing lengths".to_owned()))
         }
-        kind => opaque(kind.to_string()),
+        // categories are words with numbers in their place
+        _ => match series.strict_cast(&D::String) {
+            Ok(words) => {
+                Column::Text(words.str()?.iter().map(|text| text.map(str::to_owned)).collect())
+            }
+            Err(_) => opaque(series.dtype().to_string()),
+        },
     })
 }
 
 /// Lists of one length without holes; otherwise nothing.
 fn vector(series: &pl::Series) -> pl::PolarsResult<Option<Column>> {
-    let lists = series.list()?;
+    let lists = match series.dtype() {
+        pl::DataType::Array(inner, _) => series.cast(&pl::DataType::List(inner.clone()))?,
+        _ => series.clone(),
+    };
+    let lists = lists.list()?;
     let mut width = None;
     let mut values = Vec::new();
     for list in lists.amortized_iter() {

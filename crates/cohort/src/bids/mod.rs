@@ -113,7 +113,12 @@ impl BidsConfig {
         }
         let mut found = Found { path: dir.clone(), recordings: vec![], excluded: walk.excluded };
         found.recordings = one_form_each(&dir, walk.candidates, &self.entities)?;
-        let tables = participants(&dir).into_iter().chain(self.labels.iter().map(|it| place(it)));
+        let people = participants(&dir);
+        if let Some(path) = people.as_ref().filter(|it| it.starts_with(&dir) && !root.holds(it)) {
+            let problem = "leaves the cohort's folder by a link".to_owned();
+            return Err(Error::Folder { path: path.clone(), problem });
+        }
+        let tables = people.into_iter().chain(self.labels.iter().map(|it| place(it)));
         let tables = tables.map(|path| LabelTable::read(&path)).collect::<Result<Vec<_>>>()?;
         found.select(self.asked(), &tables)
     }

@@ -324,6 +324,10 @@ fn what_leads_outside_is_not_followed() {
         ]
     );
     assert_eq!(cohort.failed().count(), 6);
+    fs::rename(dataset.at("participants.tsv"), secret.join("people.tsv")).unwrap();
+    symlink(secret.join("people.tsv"), dataset.at("participants.tsv")).unwrap();
+    let said = dataset.said(|_| {});
+    assert_eq!(said, "/data/participants.tsv: leaves the cohort's folder by a link");
     // where the user says that links may lead there
     let wider = dataset.index(|it| it.root = Some(".".into())).unwrap();
     assert!(names(&wider).contains(&"sub-02_ses-2_task-rest".to_owned()), "{:?}", reasons(&wider));
@@ -346,8 +350,6 @@ fn what_is_no_dataset_is_refused() {
     let cohort = dataset.index(|_| {}).unwrap();
     assert_eq!(
         reasons(&cohort),
-        [
-            "sub-03_task-rest: scan cannot be read: not a NIfTI file: its first four bytes are not the header size 348 or 540"
-        ]
+        ["sub-03_task-rest: scan cannot be read: it is called an image and holds none"]
     );
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    recording::{Cohort, Recording},
+    recording::{Cohort, Recording, Source},
     value::Value,
 };
 
@@ -142,6 +142,7 @@ impl SplitConfig {
         };
         for division in &divisions {
             check_subjects(cohort, &division.splits, self.column())?;
+            check_files(cohort, &division.splits)?;
             for split in [Split::Train, Split::Choose, Split::Test] {
                 if matches!(self, Self::Column(_)) || division.splits.contains(&split) {
                     continue;
@@ -251,6 +252,21 @@ fn check_subjects(cohort: &Cohort, splits: &[Split], column: Option<&str>) -> Re
             let rows = first_row.zip(recording.row);
             let (path, column) = (cohort.path.clone(), column.unwrap_or_default().to_owned());
             return Err(Error::SplitLeak { path, column, first, second: split, rows });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses one file that two links put into two splits.
+fn check_files(cohort: &Cohort, splits: &[Split]) -> Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for (recording, &split) in cohort.recordings.iter().zip(splits) {
+        let Source::File(path) = &recording.source else { continue };
+        let Ok(place) = path.canonicalize() else { continue };
+        let (first, first_row) = *seen.entry(place).or_insert((split, recording.row));
+        if first != split {
+            let (path, rows) = (cohort.path.clone(), first_row.zip(recording.row));
+            return Err(Error::SameScan { path, first, second: split, rows });
         }
     }
     Ok(())

@@ -127,6 +127,20 @@ fn labels_and_paths_that_lead_elsewhere_leave_out_their_row() {
     assert_eq!(wider.recordings.len(), 1, "relative to the root: {:?}", reasons(&wider));
 }
 
+#[cfg(unix)]
+#[test]
+fn links_to_one_file_may_be_many_recordings_of_one_split_only() {
+    let folder = Folder::new("subject,scan,split\n1,a.nii.gz,train\n2,link.nii.gz,train\n");
+    std::os::unix::fs::symlink("a.nii.gz", folder.at("link.nii.gz")).unwrap();
+    let split = SplitConfig::Column("split".to_owned());
+    let cohort = folder.index(|_| {}).unwrap();
+    assert_eq!(split.divide(&cohort).unwrap()[0].splits.len(), 2);
+    write(&folder.at("manifest.csv"), "subject,scan,split\n1,a.nii.gz,train\n2,link.nii.gz,test\n");
+    let error = split.divide(&folder.index(|_| {}).unwrap()).unwrap_err().to_string();
+    let expected = "the scan of one subject in split train and of another in split test is the same file (rows 2 and 3)";
+    assert!(error.ends_with(expected), "{error}");
+}
+
 #[test]
 fn what_is_wrong_with_the_table_is_a_sentence() {
     assert_eq!(

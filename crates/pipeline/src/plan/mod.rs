@@ -181,7 +181,7 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             }
             Ok(SourcePlan::Corpus { path, sha256: scan::sha256_bytes(text.as_bytes()), texts })
         }
-        CohortSpec::Bids(_) | CohortSpec::Manifest(_) => {
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) | CohortSpec::Hdf5(_) => {
             Ok(SourcePlan::Recordings(recordings::plan(loaded)?))
         }
     }

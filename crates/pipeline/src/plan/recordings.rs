@@ -25,6 +25,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
     let cohort = match spec {
         CohortSpec::Bids(bids) => bids.index(&place),
         CohortSpec::Manifest(manifest) => manifest.index(&place),
+        CohortSpec::Hdf5(hdf5) => hdf5.index(&place),
         _ => unreachable!("planned elsewhere"),
     };
     let cohort = cohort.map_err(|source| spec.error(source))?;

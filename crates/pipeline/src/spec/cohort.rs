@@ -1,7 +1,7 @@
 //! What is read: windows of scans with their reports, recordings, or text alone.
 use std::path::PathBuf;
 
-use ::cohort::{BidsConfig, ManifestConfig, SplitConfig};
+use ::cohort::{BidsConfig, Hdf5Config, ManifestConfig, SplitConfig};
 use report::{prompt::PromptTemplate, slots::SlotSet};
 use scan::SplitUnit;
 use schemars::JsonSchema;
@@ -23,6 +23,8 @@ pub enum CohortSpec {
     Bids(BidsConfig),
     /// Recordings that a CSV, TSV or Parquet table lists.
     Manifest(ManifestConfig),
+    /// Parcel series of many subjects in one HDF5 file.
+    Hdf5(Hdf5Config),
 }
 
 impl CohortSpec {
@@ -34,6 +36,7 @@ impl CohortSpec {
             Self::Corpus(_) => "corpus",
             Self::Bids(_) => "bids",
             Self::Manifest(_) => "manifest",
+            Self::Hdf5(_) => "hdf5",
         }
     }
 
@@ -51,6 +54,7 @@ impl CohortSpec {
                 .chain(&mut manifest.root)
                 .chain(&mut manifest.labels)
                 .collect(),
+            Self::Hdf5(hdf5) => [&mut hdf5.file].into_iter().chain(&mut hdf5.labels).collect(),
         }
     }
 
@@ -60,6 +64,7 @@ impl CohortSpec {
             Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => None,
             Self::Bids(bids) => bids.split.as_ref(),
             Self::Manifest(manifest) => manifest.split.as_ref(),
+            Self::Hdf5(hdf5) => hdf5.split.as_ref(),
         }
     }
 
@@ -69,6 +74,7 @@ impl CohortSpec {
             Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => Ok(()),
             Self::Bids(bids) => bids.check(),
             Self::Manifest(manifest) => manifest.check(),
+            Self::Hdf5(hdf5) => hdf5.check(),
         };
         checked.map_err(|source| self.error(source))
     }
