@@ -8,6 +8,11 @@ fn every_kept_case_of_openflamingo_is_met() {
 }
 
 #[test]
+fn every_kept_case_of_nibabel_nilearn_and_h5py_is_met() {
+    run(Family::Oracles, &[tests::root().join("fixtures/oracles")]).expect("no case is missed");
+}
+
+#[test]
 fn an_empty_folder_or_an_unknown_case_is_a_miss() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     assert!(run(Family::Parity, &[folder.path().to_owned()]).is_err());
