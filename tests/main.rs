@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod bad_pipeline;
+mod bad_scans;
 mod cli;
 mod parity;
 mod pipelines;

@@ -8,7 +8,7 @@ fn every_kept_case_of_openflamingo_is_met() {
 }
 
 #[test]
-fn every_kept_case_of_nibabel_nilearn_and_h5py_is_met() {
+fn every_kept_case_of_scans_is_met() {
     run(Family::Oracles, &[tests::root().join("fixtures/oracles")]).expect("no case is missed");
 }
 

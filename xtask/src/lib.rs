@@ -6,7 +6,10 @@ mod fixtures;
 mod grammar;
 mod pairs;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +23,14 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Say what a build needs beside Rust, and fetch what is missing
+    Setup,
+    /// Setup, then `cargo test --workspace` with the arguments that follow
+    Test {
+        /// For `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Write the paired reports of fixtures/haxby2001
     Pairs,
     /// Write the pretraining text of fixtures/tiny-lm
@@ -45,16 +56,19 @@ enum Chore {
 }
 
 /// Does the chore that the command line names.
-pub fn run() -> anyhow::Result<()> {
+pub fn run() -> anyhow::Result<ExitCode> {
     let root = repository();
     match Args::parse().chore {
+        Chore::Setup => return Ok(setup::setup()),
+        Chore::Test { arguments } => return Ok(setup::test(&arguments)),
         Chore::Pairs => fixtures::write(&root, &[pairs::file(&root)?]),
         Chore::Corpus => fixtures::write(&root, &[corpus::file(&root)?]),
         Chore::Fixtures { check: false } => fixtures::write(&root, &fixtures::all(&root)?),
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
         Chore::Fixtures { check: true } => fixtures::check(&root, &fixtures::all(&root)?),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The folder that holds `Cargo.lock`, from where this program was built.

@@ -1,5 +1,5 @@
 //! The chores, as a program.
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<std::process::ExitCode> {
     xtask::run()
 }

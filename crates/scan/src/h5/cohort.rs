@@ -137,7 +137,8 @@ impl CohortFile {
             let n = self.subjects.len();
             return Err(self.refuse(format!("holds {n} subjects, none at position {index}")));
         }
-        let values = scaled(self.file.dataset(&self.dataset)?.at(0, index)?, self.scaling);
+        let dataset = self.file.dataset(&self.dataset)?.as_checked();
+        let values = scaled(dataset.at(0, index)?, self.scaling);
         let facts = Facts { t_r: self.t_r[index], ..self.facts.clone() };
         let mut series = series_of(self.path(), values, self.axes, facts)?;
         let padding = series.values.rows().into_iter().rev();

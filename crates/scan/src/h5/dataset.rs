@@ -187,6 +187,13 @@ impl<'a> Dataset<'a> {
         Ok(())
     }
 
+    /// The same dataset, whose storage was checked when the file was opened: a cohort has a chunk for
+    /// each of many thousand subjects.
+    pub(super) fn as_checked(self) -> Self {
+        let _ = self.checked.set(());
+        self
+    }
+
     /// Refuses chunks that would not fit, before any is unpacked.
     fn check_chunks(&self) -> Result<()> {
         let failed = |error| self.file.failed(&self.name, "cannot be read", &error);
