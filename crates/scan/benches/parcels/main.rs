@@ -26,10 +26,9 @@ fn main() -> Result<()> {
     let told = match words[..] {
         ["make", folder] => synthesise::write(Path::new(folder))?,
         ["one", run, atlas, ref rest @ ..] => {
-            let atlas = Atlas::read(atlas)?;
-            let (n_frames, n_parcels) =
-                series(&BoldFile::open(run)?, &atlas, is_clean(rest))?.dim();
-            format!("{n_frames} × {n_parcels}")
+            let series = series(&BoldFile::open(run)?, &Atlas::read(atlas)?, is_clean(rest))?;
+            let (n_frames, n_parcels) = series.dim();
+            format!("{n_frames} {n_parcels} {}", series.mapv(f64::abs).sum())
         }
         ["cohort", run, atlas, n_runs, n_workers, mem_mb, ref rest @ ..] => {
             let n_workers = n_workers.parse()?;

@@ -1,15 +1,18 @@
-//! Tables of series: text, `.npy`, `.ptseries.nii`, and the names and places of an atlas.
+//! Tables and tensors as scans: text, `.npy`, `.pt`; and the names and places of an atlas.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scan::{Atlas, SeriesAxes, SeriesOptions, Volume};
+use scan::{Atlas, OpenOptions, SeriesAxes, Space, Volume};
 use scan_fuzz::{file, read};
 
 fuzz_target!(|bytes: &[u8]| {
     let path = file("series.dat", bytes);
     for axes in [SeriesAxes::TimeParcels, SeriesAxes::ByParcels(3)] {
-        read(scan::read_series(&path, &SeriesOptions { axes, t_r: Some(2.0) }));
+        let space = Some(Space::Affine(*grid().affine.rows()));
+        let options = OpenOptions { axes: Some(axes), t_r: Some(2.0), space, ..Default::default() };
+        read(scan::open(&path, &options));
     }
+    read(scan::describe(&path));
     if let Some(atlas) = read(Volume::from_x_fastest(&[1.0, 2.0, 3.0], grid())) {
         let atlas = Atlas::from_volume(&atlas).expect("three labels");
         read(atlas.clone().with_names(&path));
