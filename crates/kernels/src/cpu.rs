@@ -8,11 +8,12 @@ pub(crate) fn has_avx2() -> bool {
         && is_x86_feature_detected!("f16c")
 }
 
-/// Whether code compiled for `avx512f,avx512bw,avx512vl` and the above may run.
+/// Whether code compiled for `avx512f,avx512bw,avx512vl,avx512vnni` and the above may run.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx512() -> bool {
     has_avx2()
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
 }

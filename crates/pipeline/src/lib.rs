@@ -48,7 +48,7 @@ pub use yaml::YamlError;
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::ClipActivation;
 pub use flamingo::{
-    GenerateConfig, Import, Imported, PackageInfo, Precision, import as import_model,
+    GenerateConfig, Import, Imported, PackageInfo, Precision, bench, import as import_model,
     inspect as inspect_model, verify as verify_model,
 };
 pub use report::{

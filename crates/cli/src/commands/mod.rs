@@ -1,4 +1,5 @@
 //! One function a command, and what each ends with.
+mod bench;
 mod inspect;
 mod pipeline;
 
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command) -> Result<Done> {
         Command::Run(args) => pipeline::run(&args),
         Command::Check(args) => pipeline::check(&args),
         Command::Generate(args) => pipeline::generate(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Schema => inspect::schema(),
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),
