@@ -10,13 +10,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("tables", &[]),
     ("scan", &["formats"]),
+    ("cohort", &["scan", "tables"]),
     ("nn", &["formats", "kernels"]),
     ("encoder", &["nn", "scan"]),
     ("lm", &["formats", "nn"]),
     ("flamingo", &["encoder", "formats", "lm", "nn"]),
     ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
-    ("pipeline", &["encoder", "flamingo", "report", "scan", "tables", "train"]),
+    ("pipeline", &["cohort", "encoder", "flamingo", "report", "scan", "tables", "train"]),
     ("cli", &["pipeline"]),
 ];
 

@@ -24,8 +24,7 @@ pub(crate) fn run(model: &Path, text: &Path, n_tokens: usize) -> Result<()> {
     for precision in [Precision::Bf16, Precision::F16, Precision::Q8_0, Precision::Stored] {
         let ours = logits(model, &words, n_tokens, precision)?;
         let gap = (&ours - &exact)?.abs()?;
-        let [largest, mean] =
-            [gap.max_all()?, gap.mean_all()?].map(|gap| gap.to_scalar::<f32>());
+        let [largest, mean] = [gap.max_all()?, gap.mean_all()?].map(|gap| gap.to_scalar::<f32>());
         let same = ours.argmax(D::Minus1)?.eq(&exact.argmax(D::Minus1)?)?;
         let same = same.to_dtype(candle_core::DType::F32)?.mean_all()?.to_scalar::<f32>()?;
         let (largest, mean, same) = (largest?, mean?, 100. * same);

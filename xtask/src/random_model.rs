@@ -45,8 +45,10 @@ impl Asked {
     /// What was asked for, drawn; gates half open.
     fn tensors(&self, dtype: DType) -> Result<HashMap<String, Tensor>> {
         let block = Init::Uniform { lo: -0.035, up: 0.035 };
-        let block: Vec<f32> =
-            seeded::initial(0, "block", (1 << 20) - 3, block)?.iter().map(|&it| it as f32).collect();
+        let block: Vec<f32> = seeded::initial(0, "block", (1 << 20) - 3, block)?
+            .iter()
+            .map(|&it| it as f32)
+            .collect();
         let asked = self.0.lock().expect("no holder panics");
         let draw = |(name, shape, init): &(String, Shape, Init)| {
             let n = shape.elem_count();
@@ -68,7 +70,9 @@ pub(crate) fn write(root: &Path, size: Size, precision: Precision, folder: &Path
         Precision::F32 => DType::F32,
         Precision::Bf16 => DType::BF16,
         Precision::F16 => DType::F16,
-        Precision::Stored | Precision::Q8_0 => bail!("found {precision}, expected f32, bf16 or f16"),
+        Precision::Stored | Precision::Q8_0 => {
+            bail!("found {precision}, expected f32, bf16 or f16")
+        }
     };
     let (mosaic, clip, gates, resampler) = parts(size);
     let source = root.join("fixtures/tiny-lm/tokenizer.json");

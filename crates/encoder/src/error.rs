@@ -24,6 +24,28 @@ pub enum Error {
         /// What was found and expected.
         reason: String,
     },
+    /// Weights that are not the encoder's, or a failure inside it.
+    #[error("encoder `{encoder}`: {source}")]
+    Weights {
+        /// The encoder's name in the YAML.
+        encoder: &'static str,
+        /// What was found and expected.
+        source: candle_core::Error,
+    },
+    /// A weight file that cannot be read.
+    #[error(transparent)]
+    WeightFile(#[from] nn::Error),
+    /// A file of tokens or of weights that cannot be read.
+    #[error(transparent)]
+    Scan(#[from] scan::Error),
+    /// Tokens that are no numbers.
+    #[error("encoder `{encoder}`: tokens of window {window} are not all finite numbers")]
+    NotFinite {
+        /// The encoder's name in the YAML.
+        encoder: &'static str,
+        /// From 1.
+        window: usize,
+    },
     /// An image file that cannot be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {

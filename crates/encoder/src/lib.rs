@@ -5,24 +5,37 @@
 //! one file in `configs/`, one parity case.
 
 pub mod clip;
+mod connectivity;
+mod embedding;
+mod encode;
 mod error;
+mod frozen;
 mod image;
 mod media;
 mod registry;
 mod spec;
 mod stored;
+mod tokens;
 mod voxel_frames;
+mod weights;
 
 use candle_core::{Result as CandleResult, Tensor};
 
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
+pub use connectivity::{Connectivity, ConnectivityConfig};
+pub use embedding::{RunPooling, weighted_mean};
 pub use error::{Error, Result};
+pub use frozen::{FrozenEncoder, WindowTokens};
 pub use image::{ClipPreprocess, Order, Photo};
 pub use media::MediaEncoder;
 pub use registry::EncoderConfig;
-pub use spec::{EncoderSpec, InputShape, InputSpace};
-pub use stored::{Stored, StoredConfig};
+pub use spec::{
+    EncoderSpec, InputShape, InputSpace, Licence, Preparation, RepetitionTime, WindowLength,
+};
+pub use stored::{Stored, StoredConfig, StoredTokens};
+pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
+pub use weights::{Trainable, WeightsSource};
 
 /// Preprocessed windows, or pictures, of a batch.
 ///
@@ -33,22 +46,52 @@ pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
 pub struct EncoderInput {
     /// `(batch, n_media, n_windows, …)`, then the dimensions of one item: [`InputShape::dims`].
     pub values: Tensor,
+    /// `(batch, n_media, n_windows)` in `u8`, 1 where a window is real; absent: all are.
+    pub mask: Option<Tensor>,
+    /// Where the parcels are, `(n_parcels, 3)` in mm, for encoders that ask for it.
+    pub coordinates: Option<Tensor>,
+}
+
+impl EncoderInput {
+    /// Windows that are all real.
+    pub fn new(values: Tensor) -> Self {
+        Self { values, mask: None, coordinates: None }
+    }
+
+    /// Scans of different length in one batch: which windows are real.
+    pub fn with_mask(self, mask: Tensor) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// With the parcels' coordinates `(n_parcels, 3)` in mm.
+    pub fn with_coordinates(self, coordinates: Tensor) -> Self {
+        Self { coordinates: Some(coordinates), ..self }
+    }
 }
 
 /// What an encoder makes of its input.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// `(batch, n_media, n_windows, n_tokens, vis_dim)`.
+    /// `(batch, n_media, n_windows, n_tokens, vis_dim)`; zeros where the mask says so.
     pub values: Tensor,
     /// `(batch, n_media, n_windows, n_tokens)` in `u8`, 1 where a token is real; absent: all are.
     pub mask: Option<Tensor>,
 }
 
 /// A network from preprocessed scan windows to tokens. Pure: the same input gives the same tokens.
+///
+/// Whether it is trained is decided by the weights it was built from.
 pub trait BrainEncoder: Send + Sync {
     /// What the encoder must be fed, and what it gives.
     fn spec(&self) -> &EncoderSpec;
 
-    /// Windows to tokens.
-    fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens>;
+    /// Every token of each window, in the order of [`EncoderSpec::layout`]: windows `(n, …)` of
+    /// [`InputShape::dims`] and, where the encoder asks for them, the parcels' coordinates
+    /// `(n_parcels, 3)` in mm, to `(n, n_all, vis_dim)`.
+    fn windows(&self, windows: &Tensor, coordinates: Option<&Tensor>) -> CandleResult<Tensor>;
+
+    /// Scans to the tokens that the encoder's policy takes; windows that are not real are not run.
+    fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens> {
+        encode::encode(self, input)
+    }
 }

@@ -1,12 +1,15 @@
 //! Which encoder to build: the one place that knows them all.
 
-use nn::Builder;
+use std::path::Path;
+
+use nn::{Builder, weights::Frozen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClipConfig, ClipVision, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
-    VoxelFrames, VoxelFramesConfig,
+    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, EncoderSpec, InputShape,
+    MediaEncoder, Result, Stored, StoredConfig, Trainable, VoxelFrames, VoxelFramesConfig,
+    WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -17,6 +20,8 @@ pub enum EncoderConfig {
     VoxelFrames(VoxelFramesConfig),
     /// The vision transformer of CLIP.
     Clip(ClipConfig),
+    /// Functional connectivity: one token a parcel, its row of the matrix.
+    Connectivity(ConnectivityConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -30,6 +35,7 @@ impl EncoderConfig {
         match self {
             Self::VoxelFrames(config) => config.spec(input),
             Self::Clip(config) => config.spec(input),
+            Self::Connectivity(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -44,9 +50,55 @@ impl EncoderConfig {
         match self {
             Self::VoxelFrames(config) => brain(Box::new(VoxelFrames::new(config, input, vb)?)),
             Self::Clip(config) => Ok(MediaEncoder::Clip(ClipVision::new(config, vb)?)),
+            Self::Connectivity(config) => {
+                let encoder = Connectivity::new(config, input);
+                brain(Box::new(encoder.map_err(candle_core::Error::wrap)?))
+            }
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }
         }
+    }
+
+    /// Which of its weights a training moves; frozen encoders are run once, before it.
+    pub fn trainable(&self) -> Trainable {
+        match self {
+            Self::VoxelFrames(_) => Trainable::All,
+            Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => Trainable::None,
+        }
+    }
+
+    /// Where its weights come from; none for encoders without weights, and for those that begin
+    /// from the seed of the run.
+    pub fn weights(&self) -> Option<&WeightsSource> {
+        match self {
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+        }
+    }
+
+    /// Changes where files lie that it names.
+    pub fn relocate(&mut self, place: &dyn Fn(&Path) -> std::path::PathBuf) {
+        match self {
+            Self::Stored(config) => config.relocate(place),
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
+        }
+    }
+
+    /// Opens a published weight file under the names that [`Self::build`] asks for.
+    pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        Ok(Frozen::open(path)?)
+    }
+
+    /// Names the encoder by everything that decides its tokens, wherever its files lie.
+    pub fn identity(&self) -> Result<String> {
+        let mut named = self.clone();
+        named.relocate(&|_| std::path::PathBuf::new());
+        let weights = match self.weights() {
+            Some(WeightsSource::File(path)) => scan::sha256_file(path)?,
+            Some(WeightsSource::Seed(seed)) => format!("seed {seed}"),
+            None => String::new(),
+        };
+        let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");
+        Ok(scan::sha256_bytes(said.as_bytes()))
     }
 }

@@ -15,7 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BrainEncoder, EncoderInput, EncoderSpec, Error, InputShape, InputSpace, Result, Tokens,
+    BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Result, TokenLayout,
+    TokenPolicy, WindowLength,
 };
 
 const NAME: &str = "voxel_frames";
@@ -47,15 +48,17 @@ impl VoxelFramesConfig {
             return Err(wrong());
         }
         Ok(EncoderSpec {
+            name: NAME,
             id: "voxel_frames_v1".to_owned(),
             input: InputSpace::Voxels { n: n_voxels },
-            n_frames,
-            t_r_s: None,
-            orientation: None,
-            normalisation: "as trained, kept in the package".to_owned(),
+            window: WindowLength::MultipleOf { of: n_groups, most: usize::MAX },
+            t_r: None,
+            normalisations: Vec::new(),
             vis_dim: dim,
-            n_tokens: n_groups,
-            licence: "Apache-2.0".to_owned(),
+            layout: TokenLayout::plain(n_groups),
+            tokens: TokenPolicy::All,
+            licence: Licence::named("Apache-2.0"),
+            unverified: false,
         })
     }
 }
@@ -88,22 +91,18 @@ impl BrainEncoder for VoxelFrames {
         &self.spec
     }
 
-    fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens> {
-        let (batch, n_media, n_windows, n_frames, n_voxels) = input.values.dims5()?;
-        let n_groups = self.spec.n_tokens;
-        let groups = input
-            .values
-            .reshape((batch * n_media * n_windows, n_groups, n_frames / n_groups, n_voxels))?
-            .mean(2)?;
-        let tokens = groups.apply(&self.embed)?.broadcast_add(&self.positions)?;
-        let shape = (batch, n_media, n_windows, n_groups, self.spec.vis_dim);
-        Ok(Tokens { values: tokens.reshape(shape)?, mask: None })
+    fn windows(&self, windows: &Tensor, _: Option<&Tensor>) -> CandleResult<Tensor> {
+        let (n, n_frames, n_voxels) = windows.dims3()?;
+        let n_groups = self.spec.n_tokens();
+        let groups = windows.reshape((n, n_groups, n_frames / n_groups, n_voxels))?.mean(2)?;
+        groups.apply(&self.embed)?.broadcast_add(&self.positions)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EncoderInput;
     use candle_core::DType;
     use nn::gradcheck::{check, sample};
     use nn::weights::Variables;
@@ -121,8 +120,7 @@ mod tests {
         assert_eq!(vars.len(), 3);
         vars.push(("windows", &windows));
         check(&vars, || {
-            let input = EncoderInput { values: windows.as_tensor().clone() };
-            encoder.encode(&input)?.values.sqr()?.sum_all()
+            encoder.encode(&EncoderInput::new(windows.as_tensor().clone()))?.values.sqr()?.sum_all()
         })
     }
 

@@ -137,7 +137,7 @@ pub(crate) fn look(model: &Flamingo, seeds: &[u64], n_media: usize) -> MediaView
         seeds.iter().flat_map(|&seed| nn::seeded::normal(seed, "scan", n, 0., 2.)).collect();
     let shape = (seeds.len(), n_media, 1, N_FRAMES, N_VOXELS);
     let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-    model.look(&EncoderInput { values }).unwrap()
+    model.look(&EncoderInput::new(values)).unwrap()
 }
 
 /// Four prompts of different length: two scans, one late scan, none, one scan.

@@ -8,12 +8,18 @@ pub(crate) fn has_avx2() -> bool {
         && is_x86_feature_detected!("f16c")
 }
 
-/// Whether code compiled for `avx512f,avx512bw,avx512vl,avx512vnni` and the above may run.
+/// Whether code compiled for the AVX-512 of servers since 2017 may run.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx512() -> bool {
     has_avx2()
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Whether its products of bytes and of sixteen-bit numbers may be used besides.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_vnni() -> bool {
+    has_avx512() && is_x86_feature_detected!("avx512vnni")
 }

@@ -39,7 +39,7 @@ pub use llama::{Llama, LlamaConfig, MistralConfig};
 pub use mpt::{LogitScale, MosaicGptConfig, Mpt, MptAttentionConfig, MptConfig};
 pub use neox::{NeoX, NeoXConfig};
 pub use opt::{Opt, OptConfig};
-pub use pretrained::{Pretrained, files, open, write};
+pub use pretrained::{Described, Pretrained, files, open, write};
 pub use rope::{Rope, RopeScaling};
 pub use step::Step;
 pub use tokenizer::{END_OF_TEXT, Encoded, Tokenizer, train_bpe};

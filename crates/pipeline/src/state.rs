@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    plan::{CohortPlan, Plan, RunPlan, slots},
+    plan::{CohortPlan, PicturesPlan, Plan, RunPlan, slots},
     spec::CohortSpec,
-    stage::{Evaluation, Fit, WrittenReport},
+    stage::{Evaluation, Fit, WrittenCaption, WrittenReport},
     whitening::Whitening,
 };
 
-/// Why a scan was left out.
+/// Why a scan or picture was left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) scan_idx: usize,
@@ -46,6 +46,8 @@ pub(crate) struct State<'a> {
     /// The trained model's package.
     pub(crate) model_dir: Option<PathBuf>,
     pub(crate) reports: Vec<WrittenReport>,
+    /// One for each picture that could be read.
+    pub(crate) captions: Vec<WrittenCaption>,
     pub(crate) evaluation: Option<Evaluation>,
     /// Figures and pages, by their path in the run directory.
     pub(crate) pages: BTreeMap<String, Vec<u8>>,
@@ -70,6 +72,7 @@ impl<'a> State<'a> {
             fit: None,
             model_dir: None,
             reports: Vec::new(),
+            captions: Vec::new(),
             evaluation: None,
             pages: BTreeMap::new(),
             lm_dir: None,
@@ -79,6 +82,10 @@ impl<'a> State<'a> {
 
     pub(crate) fn cohort(&self) -> &'a CohortPlan {
         self.plan.cohort()
+    }
+
+    pub(crate) fn pictures(&self) -> &'a PicturesPlan {
+        self.plan.pictures()
     }
 
     pub(crate) fn slots(&self) -> &'a SlotSet {
@@ -119,7 +126,7 @@ impl<'a> State<'a> {
     pub(crate) fn prompt_template(&self) -> &'a PromptTemplate {
         match &self.plan.spec().cohort {
             CohortSpec::Pairs(pairs) => &pairs.prompt,
-            CohortSpec::Corpus(_) => unreachable!("only scans have prompts"),
+            _ => unreachable!("only pairs have prompts"),
         }
     }
 

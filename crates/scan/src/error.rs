@@ -33,6 +33,8 @@ pub enum Error {
     TooLarge { path: PathBuf, found: u128, limit: u64 },
     #[error("{}: {n_bytes} bytes of voxels do not fit into memory", path.display())]
     OutOfMemory { path: PathBuf, n_bytes: u64 },
+    #[error("needs {} MB of memory, the budget is {} MB", found.div_ceil(1_000_000), limit / 1_000_000)]
+    OverBudget { found: u64, limit: u64 },
     #[error("{}: name does not end in .nii or .nii.gz", path.display())]
     FileName { path: PathBuf },
     #[error("{}: shape {found:?} does not fit into NIfTI-1, expected at most 32767 a side", path.display())]

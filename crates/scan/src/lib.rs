@@ -14,6 +14,7 @@
 mod affine;
 mod atlas;
 mod bold;
+mod budget;
 mod cifti;
 mod clean;
 mod confounds;
@@ -41,6 +42,7 @@ mod window;
 pub use affine::Affine;
 pub use atlas::{Atlas, ExtractConfig, Parcel, Reduction, WorkingGrid};
 pub use bold::{Bold, Volume};
+pub use budget::Budget;
 pub use cifti::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, GrayordinateAtlas,
     LabelMap, Place, Places, SeriesAxis,

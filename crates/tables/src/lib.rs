@@ -1,1 +1,20 @@
-//! Tables of subjects: CSV, TSV and Parquet.
+//! Tables of subjects and of embeddings: CSV, TSV and Parquet as named columns.
+//!
+//! ```text
+//! manifest.csv ─┐
+//! participants.tsv ── read ─→ Table { name: Column } ── write ─→ embeddings.parquet, .csv, .tsv
+//! brain_idps.parquet ─┘
+//! ```
+//!
+//! What a file is read as is decided by its content. Nothing outside this crate sees polars.
+
+mod error;
+mod parquet;
+mod read;
+mod table;
+mod text;
+
+pub use error::{Error, Result};
+pub use read::read;
+pub use table::{Cell, Column, Table};
+pub use text::Separator;

@@ -74,7 +74,7 @@ impl Trainee {
         let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
         let shape = (windows.len(), 1, 1, n_frames, n_voxels);
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
-        Ok(self.flamingo.look(&EncoderInput { values })?)
+        Ok(self.flamingo.look(&EncoderInput::new(values))?)
     }
 
     /// The loss of one step: weighted text loss plus the auxiliary loss.

@@ -46,7 +46,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<Done> {
 }
 
 fn read(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no JSON table", path.display()))
 }
 
@@ -66,7 +67,8 @@ fn beside(figure: Figure, peer: Option<&Value>) -> Row {
 
 fn table(rows: &[Row]) -> String {
     let head = [
-        "job", "numbers", "what", "median", "tokens/s", "memory", "of it", "peer", "ratio", "by cpu",
+        "job", "numbers", "what", "median", "tokens/s", "memory", "of it", "peer", "ratio",
+        "by cpu",
     ];
     let number = |number: Option<f64>, digits: usize, unit: &str| {
         number.map_or_else(String::new, |number| format!("{number:.digits$}{unit}"))

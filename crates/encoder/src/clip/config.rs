@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EncoderSpec, Error, InputShape, InputSpace, Result};
+use crate::{
+    EncoderSpec, Error, InputShape, InputSpace, Licence, Result, TokenLayout, TokenPolicy,
+    WindowLength,
+};
 
 const NAME: &str = "clip";
 
@@ -70,15 +73,17 @@ impl ClipConfig {
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         self.check(input)?;
         Ok(EncoderSpec {
+            name: NAME,
             id: "clip_v1".to_owned(),
             input: InputSpace::Image { size: self.image_size },
-            n_frames: 1,
-            t_r_s: None,
-            orientation: None,
-            normalisation: "CLIP's mean and spread of red, green and blue".to_owned(),
+            window: WindowLength::Exactly(1),
+            t_r: None,
+            normalisations: Vec::new(),
             vis_dim: self.width,
-            n_tokens: self.n_tokens(),
-            licence: "the weights' own".to_owned(),
+            layout: TokenLayout::plain(self.n_tokens()),
+            tokens: TokenPolicy::All,
+            licence: Licence::named("the weights' own"),
+            unverified: false,
         })
     }
 

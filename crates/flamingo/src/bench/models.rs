@@ -82,7 +82,7 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
     let n_base = lm.vocab_size();
     let tied = lm.tied();
     let config = FlamingoConfig {
-        encoder: EncoderConfig::Stored(StoredConfig { dim: VIS_DIM }),
+        encoder: EncoderConfig::Stored(StoredConfig { dim: VIS_DIM, tokens: None }),
         resampler: resampler_config(),
         gates: GatesConfig {
             every,

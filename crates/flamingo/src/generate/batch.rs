@@ -72,9 +72,13 @@ impl<'a> Batch<'a> {
 
     /// Makes a batch of these rows of the present one, in this order: texts that end, branch, die.
     ///
-    /// A row sees the scan that the row in its place saw: places are `rows` but for beams, which
-    /// change their texts and keep their place.
+    /// In OpenFlamingo a row sees the scan that the row in its place saw: places are `rows` but for
+    /// beams, which change their texts and keep their place. It matters once `<image>` is written.
     pub(super) fn select(&mut self, rows: &[u32], places: &[u32]) -> Result<()> {
+        let places = match self.flamingo.compat() {
+            Compat::None => rows,
+            Compat::OpenFlamingo => places,
+        };
         self.times = places.iter().map(|&place| self.times[place as usize]).collect();
         if rows.iter().copied().eq(0..self.owners.len() as u32) {
             return Ok(());

@@ -4,10 +4,11 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
+use nn::Precision;
 use nn::weights::Variables;
 
 use super::*;
-use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer};
+use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer, open};
 
 /// 64 wide, four heads of sixteen, two key heads: rows are whole blocks of 32.
 fn config() -> LlamaConfig {
@@ -195,7 +196,7 @@ fn texts_are_cut_merged_and_put_together_again() -> Result<()> {
         let mut metadata = metadata(&config());
         metadata.extend(edit.iter().cloned());
         let file = file(&config(), &[GgmlDType::F32], &metadata, &[])?;
-        Ok(super::open(file.file.path(), Precision::F32)?.tokenizer)
+        Ok(crate::open(file.file.path(), Precision::F32)?.tokenizer)
     };
     let tokenizer = open(&[])?;
     assert!(tokenizer.has_pad());

@@ -4,6 +4,7 @@
 
 mod builder;
 mod frozen;
+mod outline;
 mod random;
 pub mod seeded;
 mod stored;
@@ -12,6 +13,7 @@ mod variables;
 
 pub use builder::{Builder, Source};
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
+pub use outline::{Misfit, Outline};
 pub use random::Random;
 pub use stored::Stored;
 pub use thawed::Thawed;

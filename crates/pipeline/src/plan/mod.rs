@@ -2,16 +2,20 @@
 mod cohort;
 mod folds;
 mod lm;
+mod pictures;
+mod recordings;
 mod scans;
 mod show;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
+pub use pictures::{PicturePlan, PicturesPlan};
+pub use recordings::RecordingsPlan;
 
 use std::path::{Path, PathBuf};
 
-use encoder::InputShape;
+use encoder::{InputShape, InputSpace, Preparation};
 use report::counted;
 use scan::Split;
 
@@ -42,6 +46,10 @@ pub struct Plan {
 pub enum SourcePlan {
     /// Scans with reports.
     Cohort(CohortPlan),
+    /// Pictures, and the package that writes under them.
+    Pictures(PicturesPlan),
+    /// Recordings of a BIDS folder or a manifest.
+    Recordings(RecordingsPlan),
     /// Text alone.
     Corpus {
         /// The file.
@@ -60,7 +68,7 @@ pub struct RunPlan {
     pub label: Option<String>,
     /// Every random number of the run follows from it.
     pub seed: u64,
-    /// The split of each row of the table.
+    /// The split of each row of the table, or of each recording; empty where nothing is divided.
     pub splits: Vec<Split>,
 }
 
@@ -110,8 +118,29 @@ impl Plan {
     pub(crate) fn cohort(&self) -> &CohortPlan {
         match &self.source {
             SourcePlan::Cohort(cohort) => cohort,
-            SourcePlan::Corpus { .. } => unreachable!("the chain of stages was checked"),
+            _ => unreachable!("the chain of stages was checked"),
         }
+    }
+
+    /// The pictures; only stages that read pictures ask.
+    pub(crate) fn pictures(&self) -> &PicturesPlan {
+        match &self.source {
+            SourcePlan::Pictures(pictures) => pictures,
+            _ => unreachable!("the chain of stages was checked"),
+        }
+    }
+
+    /// The recordings, where the cohort is a folder or a manifest of them.
+    pub fn recordings(&self) -> Option<&RecordingsPlan> {
+        match &self.source {
+            SourcePlan::Recordings(recordings) => Some(recordings),
+            _ => None,
+        }
+    }
+
+    /// Whether there are several runs, each in a folder of its own.
+    pub fn is_repeated(&self) -> bool {
+        self.runs.iter().any(|run| run.label.is_some())
     }
 }
 
@@ -120,7 +149,11 @@ fn said(spec: &Spec) -> Vec<Error> {
     let chain = stage::check_chain(spec.stages(), &spec.cohort);
     let model = spec.model.as_ref().map_or(Ok(()), ModelSpec::check);
     let settings = spec.stages().iter().map(|stage| stage.work().check());
-    [chain, model].into_iter().chain(settings).filter_map(Result::err).collect()
+    [spec.cohort.check(), chain, model]
+        .into_iter()
+        .chain(settings)
+        .filter_map(Result::err)
+        .collect()
 }
 
 fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
@@ -135,6 +168,9 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
         CohortSpec::Pairs(pairs) => {
             Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))
         }
+        CohortSpec::Pictures(pictures) => {
+            Ok(SourcePlan::Pictures(pictures::plan(loaded, pictures)?))
+        }
         CohortSpec::Corpus(corpus) => {
             let path = loaded.resolve(&corpus.texts);
             let text = files::read_text(&path)?;
@@ -145,13 +181,17 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             }
             Ok(SourcePlan::Corpus { path, sha256: scan::sha256_bytes(text.as_bytes()), texts })
         }
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) => {
+            Ok(SourcePlan::Recordings(recordings::plan(loaded)?))
+        }
     }
 }
 
 fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
     let cohort = match source {
         SourcePlan::Cohort(cohort) => cohort,
-        SourcePlan::Corpus { .. } => {
+        SourcePlan::Recordings(recordings) => return recordings::runs(spec, recordings),
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
             return folds::of_seeds(spec, &[]);
         }
     };
@@ -167,7 +207,14 @@ fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
     if let (Some(model), Some(window)) = (&spec.model, window(spec)) {
         let n_voxels = cohort.grid.iter().product();
         let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
-        model.encoder.get().spec(input).map_err(Error::Encoder)?;
+        let given = Preparation {
+            space: InputSpace::Voxels { n: n_voxels },
+            n_frames: window.n_frames,
+            t_r_s: Some(cohort.t_r_s),
+            normalisation: None,
+        };
+        let spec = model.encoder.get().spec(input).map_err(Error::Encoder)?;
+        spec.check(&given).map_err(Error::Encoder)?;
     }
     Ok(())
 }

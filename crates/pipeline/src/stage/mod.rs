@@ -1,4 +1,5 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
+mod caption;
 mod clean;
 mod evaluate;
 mod finetune;
@@ -11,6 +12,8 @@ mod whiten;
 mod window;
 pub(crate) mod work;
 
+pub use caption::CaptionConfig;
+pub(crate) use caption::WrittenCaption;
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Fit;
@@ -49,6 +52,8 @@ pub enum Stage {
     Evaluate(EvaluateConfig),
     /// Draw figures and pages.
     Render(RenderConfig),
+    /// Write under every picture with the package.
+    Caption(CaptionConfig),
     /// Train a small language model from text.
     Pretrain(PretrainConfig),
 }
@@ -58,6 +63,8 @@ pub enum Stage {
 pub enum Artifact {
     /// Scans as files.
     Scans,
+    /// Recordings of a cohort as files.
+    Recordings,
     /// One voxel series a scan.
     Series,
     /// One voxel series a window.
@@ -70,6 +77,10 @@ pub enum Artifact {
     Evidence,
     /// Pages for people.
     Pages,
+    /// Pictures as files.
+    Pictures,
+    /// A text for every picture.
+    Captions,
     /// Text alone.
     Texts,
     /// A language model folder.
@@ -80,12 +91,15 @@ impl fmt::Display for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scans => "scans",
+            Self::Recordings => "recordings",
             Self::Series => "voxel series",
             Self::Windows => "windows",
             Self::Model => "a trained model",
             Self::Reports => "generated reports",
             Self::Evidence => "scores",
             Self::Pages => "pages",
+            Self::Pictures => "pictures",
+            Self::Captions => "captions",
             Self::Texts => "texts",
             Self::LanguageModel => "a language model",
         })
@@ -104,6 +118,7 @@ impl Stage {
             Self::Generate(config) => config,
             Self::Evaluate(config) => config,
             Self::Render(config) => config,
+            Self::Caption(config) => config,
             Self::Pretrain(config) => config,
         }
     }
@@ -121,7 +136,9 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     }
     let start = match cohort {
         CohortSpec::Pairs(_) => Artifact::Scans,
+        CohortSpec::Pictures(_) => Artifact::Pictures,
         CohortSpec::Corpus(_) => Artifact::Texts,
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) => Artifact::Recordings,
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {

@@ -133,7 +133,7 @@ impl Case {
             Some(values) => values.clone(),
             None => self.factored(part)?,
         };
-        Ok(EncoderInput { values })
+        Ok(EncoderInput::new(values))
     }
 
     /// Features stored as factors, `S[parcel, d] · C[b, t, time, d]`, time-major.
@@ -158,7 +158,7 @@ impl Case {
         let (encoder, input, encoder_vb) = if self.is_stub() {
             let (n_tokens, dim) = (dims[3], dims[4]);
             let none = Frozen::from_tensors(&self.folder, HashMap::new());
-            let config = EncoderConfig::Stored(StoredConfig { dim });
+            let config = EncoderConfig::Stored(StoredConfig { dim, tokens: None });
             (config, InputShape::Tokens { n_tokens, dim }, none.builder(DType::F32))
         } else {
             self.clip()?

@@ -7,8 +7,8 @@
 use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
-use crate::exp::exp;
 use crate::softmax::{KeyMask, prepare};
+use crate::vector::exp;
 
 /// Queries of one head in a task.
 const QUERIES: usize = 64;
@@ -242,7 +242,7 @@ for_this_cpu! {
     fn weigh(scores: &mut [f32]) {
         let max = scores.iter().fold(f32::MIN, |max, &score| if score > max { score } else { max });
         for score in scores.iter_mut() {
-            *score = exp(*score - max);
+            *score = exp::<false>(*score - max);
         }
         let (whole, rest) = scores.as_chunks::<LANES>();
         let mut lanes = [0f32; LANES];

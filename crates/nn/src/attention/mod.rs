@@ -1,5 +1,7 @@
 //! Softmax attention over heads, with the mask of Flamingo's cross-attention.
 
+mod streamed;
+
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
@@ -9,6 +11,7 @@ use candle_core::{
 use kernels::Heads;
 pub use kernels::{KeyMask, RowKind};
 
+pub use self::streamed::streamed_attention;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
@@ -47,6 +50,7 @@ impl Mask {
 /// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_kv_heads, n_keys,
 /// head_dim)`, result as the queries. Where there are fewer key heads, neighbouring query heads share
 /// one (Ainslie et al. 2023). The scale multiplies the queries before the product, as in OpenFlamingo.
+/// Without a mask, long sequences go through [`streamed_attention`].
 pub fn attention(
     queries: &Tensor,
     keys: &Tensor,
@@ -54,7 +58,10 @@ pub fn attention(
     scale: f64,
     mask: Option<&Mask>,
 ) -> Result<Tensor> {
-    let n_heads = queries.dim(1)?;
+    let (_, n_heads, n_queries, _) = queries.dims4()?;
+    if mask.is_none() && n_queries * keys.dim(2)? >= streamed::MANY_SCORES {
+        return streamed_attention(queries, keys, values, scale, None);
+    }
     let inputs = [queries, keys, values];
     if inputs.iter().all(|xs| is_plain(xs)) && n_heads.is_multiple_of(keys.dim(1)?.max(1)) {
         check(mask, queries, keys.dim(2)?)?;

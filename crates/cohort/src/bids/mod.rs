@@ -1,0 +1,337 @@
+//! A cohort as a BIDS folder: raw, or derivatives of fMRIPrep and its kin.
+//!
+//! ```text
+//! participants.tsv                     labels of people
+//! task-rest_bold.json                  RepetitionTime, unless a deeper one says otherwise
+//! sub-01/[ses-1/]func/
+//!   sub-01_task-rest_space-…_desc-preproc_bold.nii.gz
+//!   sub-01_task-rest_space-…_desc-brain_mask.nii.gz
+//!   sub-01_task-rest_desc-confounds_timeseries.tsv
+//! ```
+
+mod folder;
+mod sidecar;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    division::SplitConfig,
+    entity::{BidsName, Entities, Entity, RECORDING, is_label},
+    error::{Error, Result},
+    labels::LabelTable,
+    quality::QcThresholds,
+    reason::{Part, Reason, Way},
+    recording::{Cohort, Excluded, Recording, Source},
+    root::Root,
+    select::{Found, Selection, Wanted, chosen},
+};
+use folder::Folder;
+use sidecar::Sidecars;
+
+/// A BIDS dataset, or a folder of derivatives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BidsConfig {
+    /// The folder that holds `sub-…`.
+    pub dir: PathBuf,
+    /// Folder that no link may leave; `dir` where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// What the files are called: `bold`, or `timeseries` for series that are already extracted.
+    #[serde(default = "bold", skip_serializing_if = "is_bold")]
+    pub suffix: String,
+    /// Tables about the same people beside `participants.tsv`, joined by subject, session, task
+    /// and run, or by MRIQC's `bids_name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<PathBuf>,
+    /// Labels that are wanted: `{ task: [rest], space: [MNI152NLin2009cAsym] }`.
+    #[serde(default, skip_serializing_if = "Wanted::is_empty")]
+    pub entities: Wanted,
+    /// Which recordings are wanted: `age >= 50 and site == "A"`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Beyond which a recording is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qc_thresholds: Option<QcThresholds>,
+    /// Repetition time of all recordings in seconds, whatever files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t_r: Option<f64>,
+    /// Who is learned from, who chooses, who is tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitConfig>,
+}
+
+fn bold() -> String {
+    "bold".to_owned()
+}
+
+fn is_bold(suffix: &str) -> bool {
+    suffix == "bold"
+}
+
+/// What a scan's name may end in.
+const EXTENSIONS: [&str; 6] = [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
+
+impl BidsConfig {
+    /// Refuses what is wrong whatever the files hold.
+    pub fn check(&self) -> Result<()> {
+        self.asked().check().map(drop)
+    }
+
+    fn asked(&self) -> Selection<'_> {
+        Selection {
+            entities: &self.entities,
+            query: self.query.as_deref(),
+            qc_thresholds: self.qc_thresholds.as_ref(),
+            t_r: self.t_r,
+            split: self.split.as_ref(),
+        }
+    }
+
+    /// Walks the folder and looks at every scan's header; `place` finds what the configuration
+    /// names.
+    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
+        let dir = place(&self.dir);
+        let root = Root::new(&self.root.as_ref().map_or_else(|| dir.clone(), |root| place(root)))?;
+        let mut walk = Walk {
+            asked: self,
+            root: &root,
+            sidecars: Sidecars::default(),
+            candidates: BTreeMap::new(),
+            excluded: Vec::new(),
+        };
+        let n_subjects = walk.dataset(&dir)?;
+        if n_subjects == 0 {
+            let problem = "holds no folder sub-…, expected a BIDS dataset or derivatives of one";
+            return Err(Error::Folder { path: dir, problem: problem.to_owned() });
+        }
+        let mut found = Found { path: dir.clone(), recordings: vec![], excluded: walk.excluded };
+        found.recordings = one_form_each(&dir, walk.candidates, &self.entities)?;
+        let tables = participants(&dir).into_iter().chain(self.labels.iter().map(|it| place(it)));
+        let tables = tables.map(|path| LabelTable::read(&path)).collect::<Result<Vec<_>>>()?;
+        found.select(self.asked(), &tables)
+    }
+}
+
+/// `participants.tsv` of the dataset, or of the one above its `derivatives`.
+fn participants(dir: &Path) -> Option<PathBuf> {
+    let own = dir.join("participants.tsv");
+    let above = || {
+        let place = dir.canonicalize().ok()?;
+        let derivatives = place.parent().filter(|it| it.ends_with("derivatives"))?;
+        Some(derivatives.parent()?.join("participants.tsv"))
+    };
+    if own.is_file() { Some(own) } else { above().filter(|path| path.is_file()) }
+}
+
+/// Every form in which a recording is there.
+type Candidates = BTreeMap<Entities, Vec<Recording>>;
+
+struct Walk<'a> {
+    asked: &'a BidsConfig,
+    root: &'a Root,
+    sidecars: Sidecars,
+    candidates: Candidates,
+    excluded: Vec<Excluded>,
+}
+
+impl Walk<'_> {
+    /// Number of subjects' folders.
+    fn dataset(&mut self, dir: &Path) -> Result<usize> {
+        let top =
+            Folder::list(dir).map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
+        let mut n = 0;
+        for name in top.names().filter(|name| name.starts_with("sub-")) {
+            let path = dir.join(name);
+            if !path.is_dir() {
+                continue;
+            }
+            n += 1;
+            let place = self.below(&path, name, "sub-", "subject").map(|label| (path, label));
+            let outcome = place.and_then(|(path, subject)| self.subject(&top, &path, &subject));
+            if let Err((name, reason)) = outcome {
+                self.excluded.push(Excluded { name, reason });
+            }
+        }
+        Ok(n)
+    }
+
+    /// The label of a folder that may be entered.
+    fn below(
+        &self,
+        path: &Path,
+        name: &str,
+        prefix: &str,
+        what: &'static str,
+    ) -> Result<String, (String, Reason)> {
+        let label = &name[prefix.len()..];
+        if !is_label(label) {
+            return Err((format!("a folder {prefix}…"), Reason::Label { what }));
+        }
+        if !self.root.holds(path) {
+            let reason = Reason::Outside { part: Part::Folder, way: Way::Link };
+            return Err((name.to_owned(), reason));
+        }
+        Ok(label.to_owned())
+    }
+
+    fn subject(
+        &mut self,
+        top: &Folder,
+        path: &Path,
+        subject: &str,
+    ) -> Result<(), (String, Reason)> {
+        let name = format!("sub-{subject}");
+        let listed = self.listed(path, &name)?;
+        let mut who = Entities::default();
+        who.add(Entity::Subject, subject);
+        self.functional(&[top, &listed], &path.join("func"), &who)?;
+        let sessions: Vec<&str> = listed.names().filter(|name| name.starts_with("ses-")).collect();
+        for session in sessions {
+            let path = path.join(session);
+            if !path.is_dir() {
+                continue;
+            }
+            let label = match self.below(&path, session, "ses-", "session") {
+                Ok(label) => label,
+                Err((session, reason)) => {
+                    let name = format!("{name}_{session}");
+                    self.excluded.push(Excluded { name, reason });
+                    continue;
+                }
+            };
+            let mut who = who.clone();
+            who.add(Entity::Session, &label);
+            let below = self.listed(&path, &who.to_string())?;
+            self.functional(&[top, &listed, &below], &path.join("func"), &who)?;
+        }
+        Ok(())
+    }
+
+    fn listed(&self, path: &Path, name: &str) -> Result<Folder, (String, Reason)> {
+        Folder::list(path).map_err(|error| {
+            let (part, problem) = (Part::Folder, error.to_string());
+            (name.to_owned(), Reason::Unreadable { part, problem })
+        })
+    }
+
+    /// The scans of one visit; `above` are the folders whose sidecars it inherits.
+    fn functional(
+        &mut self,
+        above: &[&Folder],
+        path: &Path,
+        who: &Entities,
+    ) -> Result<(), (String, Reason)> {
+        if !path.is_dir() {
+            return Ok(());
+        }
+        if !self.root.holds(path) {
+            let reason = Reason::Outside { part: Part::Folder, way: Way::Link };
+            return Err((who.to_string(), reason));
+        }
+        let folder = self.listed(path, &who.to_string())?;
+        let levels: Vec<&Folder> = above.iter().copied().chain([&folder]).collect();
+        for name in folder.names() {
+            let ending = format!("_{}.", self.asked.suffix);
+            let Some((_, extension)) = name.rsplit_once(&ending) else { continue };
+            if !EXTENSIONS.contains(&format!(".{extension}").as_str()) {
+                continue;
+            }
+            let Some(parsed) = BidsName::parse(name).filter(|it| it.entities.includes(who)) else {
+                let name = format!("a file of {who}");
+                self.excluded.push(Excluded { name, reason: Reason::Name });
+                continue;
+            };
+            if parsed.entities.get(Entity::Description) == Some("confounds") {
+                continue;
+            }
+            match self.recording(&levels, &folder, name, &parsed) {
+                Ok(recording) => {
+                    let key = parsed.entities.only(&RECORDING);
+                    self.candidates.entry(key).or_default().push(recording);
+                }
+                Err(reason) => {
+                    let name = parsed.entities.only(&RECORDING).to_string();
+                    self.excluded.push(Excluded { name, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn recording(
+        &mut self,
+        levels: &[&Folder],
+        folder: &Folder,
+        name: &str,
+        parsed: &BidsName,
+    ) -> Result<Recording, Reason> {
+        let file = |name: &str, part| self.root.file(folder.path(), Path::new(name), part);
+        let scan = file(name, Part::Scan)?;
+        let entities = &parsed.entities;
+        let mask = folder.beside(entities, &["mask"], &[".nii", ".nii.gz"], "brain");
+        let confounds =
+            folder.beside(entities, &["timeseries", "regressors"], &[".tsv"], "confounds");
+        let optional = |name: Option<String>, part| name.map(|name| file(&name, part)).transpose();
+        let (mask, confounds) =
+            (optional(mask, Part::Mask)?, optional(confounds, Part::Confounds)?);
+        let t_r = self.sidecars.repetition_time(levels, parsed, self.root)?;
+        Ok(Recording {
+            entities: entities.clone(),
+            source: Source::File(scan),
+            mask,
+            confounds,
+            t_r,
+            n_frames: None,
+            labels: BTreeMap::new(),
+            row: None,
+        })
+    }
+}
+
+/// Of each recording the one form that is wanted; several are refused with what tells them apart.
+fn one_form_each(dir: &Path, candidates: Candidates, wanted: &Wanted) -> Result<Vec<Recording>> {
+    let mut recordings = Vec::new();
+    let mut differing: BTreeMap<Entity, BTreeSet<String>> = BTreeMap::new();
+    let mut n = 0;
+    for mut forms in candidates.into_values() {
+        if forms.iter().any(|form| chosen(form, wanted)) {
+            forms.retain(|form| chosen(form, wanted));
+        } else {
+            // one of them stands for all that are not wanted
+            forms.truncate(1);
+        }
+        if forms.len() > 1 {
+            n += 1;
+            for entity in forms.iter().flat_map(|form| form.entities.iter().map(|(it, _)| it)) {
+                let label =
+                    |form: &Recording| form.entities.get(entity).unwrap_or("none").to_owned();
+                let labels: BTreeSet<String> = forms.iter().map(label).collect();
+                if labels.len() > 1 {
+                    differing.entry(entity).or_default().extend(labels);
+                }
+            }
+        }
+        recordings.append(&mut forms);
+    }
+    if n == 0 {
+        return Ok(recordings);
+    }
+    let choice = |(entity, labels): (Entity, BTreeSet<String>)| {
+        format!("{}: {}", entity.name(), labels.into_iter().collect::<Vec<_>>().join(" or "))
+    };
+    let mut choices: Vec<String> = differing.into_iter().map(choice).collect();
+    if choices.is_empty() {
+        choices.push("leaving one of two files that differ only after their point".to_owned());
+    }
+    Err(Error::Ambiguous { path: dir.to_path_buf(), n, choices })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Who is learned from, who chooses, who is tested: whole people, never parts of them.
+//!
+//! What comes out depends on the seed and on what is known of the people, never on the order of
+//! rows or folders.
+
+mod classes;
+mod greedy;
+mod groups;
+
+use scan::Split;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    recording::{Cohort, Recording},
+    value::Value,
+};
+
+/// How a cohort is divided. A subject is always in one split only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitConfig {
+    /// As this column says: `train`, `choose` (or `val`, `valid`, `validation`, `dev`), `test`.
+    Column(String),
+    /// One division by shares.
+    Fractions(FractionsConfig),
+    /// As many divisions as folds: each fold is tested once, the fold before it, in a circle,
+    /// chooses, the others are learned from.
+    StratifiedGroupKfold(KfoldConfig),
+}
+
+/// Shares of the recordings, as near as whole groups allow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FractionsConfig {
+    /// Share to learn from.
+    pub train: f64,
+    /// Share to choose by.
+    #[serde(alias = "val")]
+    pub choose: f64,
+    /// Share to test on; the three make 1.
+    pub test: f64,
+    /// Columns whose values stay together beside subjects: families, or whole sites.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_by: Vec<String>,
+    /// Columns whose values are spread evenly: diagnosis, sex, site. Numbers of more than ten
+    /// values are cut at their quartiles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stratify_by: Vec<String>,
+    /// What decides between equal choices.
+    pub seed: u64,
+}
+
+/// Folds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KfoldConfig {
+    /// Number of folds, at least 3.
+    #[serde(alias = "k_folds")]
+    pub k: usize,
+    /// Columns whose values stay together beside subjects: families, or whole sites.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_by: Vec<String>,
+    /// Columns whose values are spread evenly: diagnosis, sex, site. Numbers of more than ten
+    /// values are cut at their quartiles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stratify_by: Vec<String>,
+    /// What decides between equal choices.
+    pub seed: u64,
+}
+
+/// One division into splits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// From 1, where there are several.
+    pub fold: Option<usize>,
+    /// One for each recording of the cohort, in its order.
+    pub splits: Vec<Split>,
+}
+
+impl SplitConfig {
+    /// Refuses settings that no cohort could meet.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |field, found: String, expected: &str| {
+            Err(Error::Setting { field, found, expected: expected.to_owned() })
+        };
+        match self {
+            Self::Column(_) => Ok(()),
+            Self::StratifiedGroupKfold(KfoldConfig { k: 0..3, .. }) => {
+                let Self::StratifiedGroupKfold(config) = self else {
+                    unreachable!("matched above")
+                };
+                let expected = "at least 3: one fold is tested, one chooses, one is learned from";
+                refuse("split.stratified_group_kfold.k", config.k.to_string(), expected)
+            }
+            Self::StratifiedGroupKfold(_) => Ok(()),
+            Self::Fractions(config) => {
+                let shares = [config.train, config.choose, config.test];
+                let is_share = |share: &f64| share.is_finite() && *share > 0.0;
+                let sum: f64 = shares.iter().sum();
+                if shares.iter().all(is_share) && (sum - 1.0).abs() < 1e-6 {
+                    return Ok(());
+                }
+                let found = format!("{} + {} + {}", shares[0], shares[1], shares[2]);
+                refuse("split.fractions", found, "three shares above 0 that make 1")
+            }
+        }
+    }
+
+    /// Divides the recordings of a cohort; each subject, and each group, is in one split only.
+    pub fn divide(&self, cohort: &Cohort) -> Result<Vec<Division>> {
+        self.check()?;
+        let recordings = &cohort.recordings;
+        let divisions = match self {
+            Self::Column(column) => {
+                vec![Division { fold: None, splits: column_says(cohort, column)? }]
+            }
+            Self::Fractions(config) => {
+                let parts = Parts { group_by: &config.group_by, stratify_by: &config.stratify_by };
+                let shares = [config.train, config.choose, config.test];
+                let of_share = parts.spread(cohort, config.seed, &shares)?;
+                let split = |part: &usize| [Split::Train, Split::Choose, Split::Test][*part];
+                vec![Division { fold: None, splits: of_share.iter().map(split).collect() }]
+            }
+            Self::StratifiedGroupKfold(config) => {
+                let parts = Parts { group_by: &config.group_by, stratify_by: &config.stratify_by };
+                let shares = vec![1.0 / config.k as f64; config.k];
+                let of_fold = parts.spread(cohort, config.seed, &shares)?;
+                let division = |tested: usize| {
+                    let chooses = (tested + config.k - 1) % config.k;
+                    let split = |fold: &usize| match *fold {
+                        fold if fold == tested => Split::Test,
+                        fold if fold == chooses => Split::Choose,
+                        _ => Split::Train,
+                    };
+                    let splits = of_fold.iter().map(split).collect();
+                    Division { fold: Some(tested + 1), splits }
+                };
+                (0..config.k).map(division).collect()
+            }
+        };
+        for division in &divisions {
+            check_subjects(cohort, &division.splits, self.column())?;
+            for split in [Split::Train, Split::Choose, Split::Test] {
+                if matches!(self, Self::Column(_)) || division.splits.contains(&split) {
+                    continue;
+                }
+                let groups = format!("{} recordings", recordings.len());
+                let asked = self.in_words();
+                return Err(Error::EmptySplit { path: cohort.path.clone(), split, groups, asked });
+            }
+        }
+        Ok(divisions)
+    }
+
+    fn column(&self) -> Option<&str> {
+        match self {
+            Self::Column(column) => Some(column),
+            _ => None,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Column(column) => format!("column {column}"),
+            Self::Fractions(config) => {
+                format!("shares of {}, {} and {}", config.train, config.choose, config.test)
+            }
+            Self::StratifiedGroupKfold(config) => format!("{} folds", config.k),
+        }
+    }
+}
+
+/// What stays together and what is spread.
+struct Parts<'a> {
+    group_by: &'a [String],
+    stratify_by: &'a [String],
+}
+
+impl Parts<'_> {
+    /// The part of each recording: as many parts as shares.
+    fn spread(&self, cohort: &Cohort, seed: u64, shares: &[f64]) -> Result<Vec<usize>> {
+        let recordings = &cohort.recordings;
+        let classes = classes::of(cohort, self.stratify_by)?;
+        let group_of = groups::of(cohort, self.group_by)?;
+        let n_classes = classes.iter().max().map_or(0, |last| last + 1);
+        let n_groups = group_of.iter().max().map_or(0, |last| last + 1);
+        let mut counts = vec![vec![0.0; n_classes]; n_groups];
+        let mut names = vec![None::<&str>; n_groups];
+        for (recording, (&group, &class)) in recordings.iter().zip(group_of.iter().zip(&classes)) {
+            counts[group][class] += 1.0;
+            let name = names[group].get_or_insert(recording.subject());
+            *name = recording.subject().min(name);
+        }
+        // A group's place in the queue depends on the seed and on its first subject alone.
+        let lot = |group: &usize| {
+            let name = names[*group].expect("every group has a recording");
+            scan::sha256_bytes(format!("{seed} {name}").as_bytes())
+        };
+        let mut queue: Vec<usize> = (0..n_groups).collect();
+        queue.sort_by_cached_key(lot);
+        let queued: Vec<&[f64]> = queue.iter().map(|&group| counts[group].as_slice()).collect();
+        let mut part_of_group = vec![0; n_groups];
+        for (&group, part) in queue.iter().zip(greedy::assign(&queued, shares)) {
+            part_of_group[group] = part;
+        }
+        Ok(group_of.iter().map(|&group| part_of_group[group]).collect())
+    }
+}
+
+fn column_says(cohort: &Cohort, column: &str) -> Result<Vec<Split>> {
+    let field = "column";
+    let mut splits = Vec::with_capacity(cohort.recordings.len());
+    let mut n = 0;
+    for recording in &cohort.recordings {
+        match recording.labels.get(column) {
+            Some(value) => splits.push(split_of(cohort, recording, column, value)?),
+            None => n += 1,
+        }
+    }
+    let (path, column) = (cohort.path.clone(), column.to_owned());
+    match n {
+        0 => Ok(splits),
+        n if n == cohort.recordings.len() => Err(Error::NoLabel { path, column, field }),
+        n => Err(Error::MissingLabel { path, column, field, n }),
+    }
+}
+
+fn split_of(cohort: &Cohort, recording: &Recording, column: &str, value: &Value) -> Result<Split> {
+    let text = value.in_words().to_lowercase();
+    Ok(match text.as_str() {
+        "train" | "training" => Split::Train,
+        "choose" | "val" | "valid" | "validation" | "dev" => Split::Choose,
+        "test" | "testing" => Split::Test,
+        _ => {
+            let whose = recording.row.map_or(String::new(), |row| format!("row {row}: "));
+            let problem =
+                format!("{whose}column {column} is {text:?}, expected train, choose or test");
+            return Err(Error::Folder { path: cohort.path.clone(), problem });
+        }
+    })
+}
+
+/// Refuses a subject in two splits.
+fn check_subjects(cohort: &Cohort, splits: &[Split], column: Option<&str>) -> Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for (recording, &split) in cohort.recordings.iter().zip(splits) {
+        let (first, first_row) = *seen.entry(recording.subject()).or_insert((split, recording.row));
+        if first != split {
+            let rows = first_row.zip(recording.row);
+            let (path, column) = (cohort.path.clone(), column.unwrap_or_default().to_owned());
+            return Err(Error::SplitLeak { path, column, first, second: split, rows });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

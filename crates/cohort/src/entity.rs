@@ -1,0 +1,259 @@
+//! The parts of a BIDS name: `sub-01_ses-2_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz`.
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a part of a BIDS name says, in the order in which they stand in one.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Entity {
+    /// `sub`: who.
+    #[serde(alias = "sub")]
+    Subject,
+    /// `ses`: which visit.
+    #[serde(alias = "ses")]
+    Session,
+    /// `task`: what was done in the scanner.
+    Task,
+    /// `acq`: how it was acquired.
+    #[serde(alias = "acq")]
+    Acquisition,
+    /// `ce`: contrast agent.
+    #[serde(alias = "ce", alias = "ceagent")]
+    Contrast,
+    /// `rec`: how it was reconstructed.
+    #[serde(alias = "rec")]
+    Reconstruction,
+    /// `dir`: phase encoding direction.
+    #[serde(alias = "dir")]
+    Direction,
+    /// `run`: which repetition.
+    Run,
+    /// `echo`: which echo.
+    Echo,
+    /// `part`: magnitude or phase.
+    Part,
+    /// `hemi`: which hemisphere.
+    #[serde(alias = "hemi")]
+    Hemisphere,
+    /// `space`: which template or scanner space.
+    Space,
+    /// `seg`: which atlas.
+    #[serde(alias = "seg")]
+    Segmentation,
+    /// `res`: which grid of the space.
+    #[serde(alias = "res")]
+    Resolution,
+    /// `den`: which mesh of the space.
+    #[serde(alias = "den")]
+    Density,
+    /// `label`: which tissue.
+    Label,
+    /// `stat`: which statistic.
+    #[serde(alias = "stat")]
+    Statistic,
+    /// `desc`: what was done to it.
+    #[serde(alias = "desc")]
+    Description,
+}
+
+use Entity as E;
+
+/// Keys of names, in BIDS's order.
+const KEYS: [(Entity, &str); 18] = [
+    (E::Subject, "sub"),
+    (E::Session, "ses"),
+    (E::Task, "task"),
+    (E::Acquisition, "acq"),
+    (E::Contrast, "ce"),
+    (E::Reconstruction, "rec"),
+    (E::Direction, "dir"),
+    (E::Run, "run"),
+    (E::Echo, "echo"),
+    (E::Part, "part"),
+    (E::Hemisphere, "hemi"),
+    (E::Space, "space"),
+    (E::Segmentation, "seg"),
+    (E::Resolution, "res"),
+    (E::Density, "den"),
+    (E::Label, "label"),
+    (E::Statistic, "stat"),
+    (E::Description, "desc"),
+];
+
+/// What tells one recording from another; the rest tells forms of one recording apart.
+pub(crate) const RECORDING: [Entity; 8] = [
+    E::Subject,
+    E::Session,
+    E::Task,
+    E::Acquisition,
+    E::Contrast,
+    E::Reconstruction,
+    E::Direction,
+    E::Run,
+];
+
+impl Entity {
+    /// Its key in a name: `sub`, `ses`, `task`, ….
+    pub fn key(self) -> &'static str {
+        KEYS[self as usize].1
+    }
+
+    /// Its name in a query or a pipeline: `subject`, `session`, `task`, ….
+    pub fn name(self) -> &'static str {
+        match self {
+            E::Subject => "subject",
+            E::Session => "session",
+            E::Task => "task",
+            E::Acquisition => "acquisition",
+            E::Contrast => "contrast",
+            E::Reconstruction => "reconstruction",
+            E::Direction => "direction",
+            E::Run => "run",
+            E::Echo => "echo",
+            E::Part => "part",
+            E::Hemisphere => "hemisphere",
+            E::Space => "space",
+            E::Segmentation => "segmentation",
+            E::Resolution => "resolution",
+            E::Density => "density",
+            E::Label => "label",
+            E::Statistic => "statistic",
+            E::Description => "description",
+        }
+    }
+
+    /// The entity of a name in a query.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        KEYS.iter().map(|(entity, _)| *entity).find(|entity| entity.name() == name)
+    }
+
+    fn of_key(key: &str) -> Option<Self> {
+        KEYS.iter().find(|(_, known)| *known == key).map(|(entity, _)| *entity)
+    }
+}
+
+/// Whether `text` may be a label: labels become parts of file names, so nothing but letters and
+/// digits may be in them.
+pub(crate) fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// The entities of a recording or a file; each label holds letters and digits only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Entities(BTreeMap<Entity, String>);
+
+impl Entities {
+    /// The label of an entity.
+    pub fn get(&self, entity: Entity) -> Option<&str> {
+        self.0.get(&entity).map(String::as_str)
+    }
+
+    /// Adds a label; says whether it may be one and was not there.
+    pub(crate) fn add(&mut self, entity: Entity, label: &str) -> bool {
+        is_label(label) && self.0.insert(entity, label.to_owned()).is_none()
+    }
+
+    /// Entities with their labels, in the order of a BIDS name.
+    pub fn iter(&self) -> impl Iterator<Item = (Entity, &str)> {
+        self.0.iter().map(|(entity, label)| (*entity, label.as_str()))
+    }
+
+    /// Those of `wanted` only.
+    pub(crate) fn only(&self, wanted: &[Entity]) -> Self {
+        let kept = self.0.iter().filter(|(entity, _)| wanted.contains(entity));
+        Self(kept.map(|(entity, label)| (*entity, label.clone())).collect())
+    }
+
+    /// Whether `other` says nothing else than this.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        other.iter().all(|(entity, label)| self.get(entity) == Some(label))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Display for Entities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (entity, label)) in self.iter().enumerate() {
+            let separator = if position == 0 { "" } else { "_" };
+            write!(f, "{separator}{}-{label}", entity.key())?;
+        }
+        Ok(())
+    }
+}
+
+/// A file name taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BidsName {
+    pub(crate) entities: Entities,
+    /// `bold`, `timeseries`, `mask`, ….
+    pub(crate) suffix: String,
+    /// From the first point on: `.nii.gz`.
+    pub(crate) extension: String,
+}
+
+impl BidsName {
+    /// Takes a name apart; nothing where it is no BIDS name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (stem, extension) = name.split_at(name.find('.').unwrap_or(name.len()));
+        let mut parts: Vec<&str> = stem.split('_').collect();
+        let suffix = parts.pop().filter(|suffix| is_label(suffix))?;
+        let mut entities = Entities::default();
+        for part in parts {
+            let (key, label) = part.split_once('-')?;
+            if !entities.add(Entity::of_key(key)?, label) {
+                return None;
+            }
+        }
+        let (suffix, extension) = (suffix.to_owned(), extension.to_owned());
+        Some(Self { entities, suffix, extension })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stand_in_the_order_of_entities() {
+        for (position, (entity, _)) in KEYS.iter().enumerate() {
+            assert_eq!(*entity as usize, position);
+            assert_eq!(Entity::of_name(entity.name()), Some(*entity));
+        }
+    }
+
+    #[test]
+    fn names_are_taken_apart_and_put_together() {
+        let text =
+            "sub-01_ses-2_task-rest_run-1_space-MNI152NLin6Asym_res-2_desc-preproc_bold.nii.gz";
+        let name = BidsName::parse(text).unwrap();
+        assert_eq!((name.suffix.as_str(), name.extension.as_str()), ("bold", ".nii.gz"));
+        assert_eq!(name.entities.get(Entity::Space), Some("MNI152NLin6Asym"));
+        assert_eq!(format!("{}_bold.nii.gz", name.entities), text);
+        assert_eq!(name.entities.only(&RECORDING).to_string(), "sub-01_ses-2_task-rest_run-1");
+    }
+
+    #[test]
+    fn what_is_no_name_is_none() {
+        for text in [
+            "sub-01_sub-02_bold.nii",
+            "sub-.._bold.nii",
+            "sub-_bold.nii",
+            "sub-a b_bold.nii",
+            "sub-01_odd-1_bold.nii",
+            "sub01_bold.nii",
+            "sub-01_.nii",
+            "",
+        ] {
+            assert_eq!(BidsName::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What keeps a whole cohort from being listed, as sentences about the user's files.
+
+use std::{io, path::PathBuf};
+
+use crate::query::QueryError;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every failure of this crate. What is wrong with one recording is no error but a
+/// [`Reason`](crate::Reason). No subject is named.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the sentence beside each variant says what its fields hold")]
+pub enum Error {
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {problem}", path.display())]
+    Folder { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Table(#[from] tables::Error),
+    #[error(transparent)]
+    Scan(#[from] scan::Error),
+
+    // tables
+    #[error("{}: no column says the {role}, expected one of {}", path.display(), allowed.join(", "))]
+    NoColumn { path: PathBuf, role: &'static str, allowed: Vec<String> },
+    #[error("{}: columns {first} and {second} may both say the {role}", path.display())]
+    TwoColumns { path: PathBuf, role: &'static str, first: String, second: String },
+    #[error("{}: rows {first} and {second} are both about {what}", path.display())]
+    SameRow { path: PathBuf, first: usize, second: usize, what: &'static str },
+    #[error("{}: row {row}: {problem}", path.display())]
+    Row { path: PathBuf, row: usize, problem: String },
+    #[error("column {column} stands in {} and in {}", first.display(), second.display())]
+    SameColumn { column: String, first: PathBuf, second: PathBuf },
+
+    // what was asked for
+    #[error(
+        "{}: {n} recordings are there in more than one form; choose by {}",
+        path.display(), choices.join("; ")
+    )]
+    Ambiguous { path: PathBuf, n: usize, choices: Vec<String> },
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("{}: no recording is left{}", path.display(), told(counts))]
+    NothingLeft { path: PathBuf, counts: Vec<(String, usize)> },
+
+    // splits
+    #[error(
+        "{}: column {column} puts one subject into split {first} and into split {second}{}",
+        path.display(), in_rows(*rows)
+    )]
+    SplitLeak {
+        path: PathBuf,
+        column: String,
+        first: scan::Split,
+        second: scan::Split,
+        rows: Option<(usize, usize)>,
+    },
+    #[error("{}: split {split} would have no subject: {groups} for {asked}", path.display())]
+    EmptySplit { path: PathBuf, split: scan::Split, groups: String, asked: String },
+    #[error("{field} is {found}, expected {expected}")]
+    Setting { field: &'static str, found: String, expected: String },
+    #[error("{}: column {column} is not there, which split.{field} asks for", path.display())]
+    NoLabel { path: PathBuf, column: String, field: &'static str },
+    #[error("{}: {n} recordings have no {column}, which split.{field} asks for", path.display())]
+    MissingLabel { path: PathBuf, column: String, field: &'static str, n: usize },
+}
+
+fn told(counts: &[(String, usize)]) -> String {
+    let each: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} × {kind}")).collect();
+    if each.is_empty() { String::new() } else { format!(": {}", each.join("; ")) }
+}
+
+fn in_rows(rows: Option<(usize, usize)>) -> String {
+    rows.map_or(String::new(), |(first, second)| format!(" (rows {first} and {second})"))
+}
+
+impl Error {
+    /// What the user could do, where there is a cure.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::TwoColumns { role, .. } => {
+                Some(format!("say which with `columns: {{ {role}: … }}`"))
+            }
+            Self::NoColumn { role, .. } => {
+                Some(format!("name another with `columns: {{ {role}: … }}`"))
+            }
+            Self::SplitLeak { .. } => Some("give all rows of a subject the same split".to_owned()),
+            Self::MissingLabel { column, .. } => {
+                Some(format!("leave these out with `where: {column} is not missing`"))
+            }
+            _ => None,
+        }
+    }
+}

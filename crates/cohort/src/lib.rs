@@ -1,0 +1,39 @@
+//! Cohorts: which recordings of whom there are, which of them are wanted, who is learned from.
+//!
+//! ```text
+//! BIDS folder ─┐                              entities, where, header, qc_thresholds
+//! manifest ────┼─ index ─→ Cohort { Recording …, Excluded … } ── divide ─→ Division
+//! HDF5 file ───┘                                                      train │ choose │ test
+//! ```
+//!
+//! What is wrong with one recording leaves it out, with the [`Reason`]; what is wrong with a table
+//! or a setting is an [`Error`]. No path leaves the cohort's folder, and no sentence names anybody.
+
+mod bids;
+mod division;
+mod entity;
+mod error;
+mod facts;
+mod labels;
+mod manifest;
+mod quality;
+mod query;
+mod reason;
+mod recording;
+mod root;
+mod select;
+#[cfg(test)]
+mod testing;
+mod value;
+
+pub use bids::BidsConfig;
+pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};
+pub use entity::{Entities, Entity};
+pub use error::{Error, Result};
+pub use manifest::{ManifestColumns, ManifestConfig};
+pub use quality::QcThresholds;
+pub use query::{Query, QueryError};
+pub use reason::{Part, Reason, Way};
+pub use recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource};
+pub use select::Wanted;
+pub use value::{Labels, Value};

@@ -1,0 +1,211 @@
+//! Which recordings are wanted, in a line: `age >= 50 and site == "A"`.
+//!
+//! ```text
+//! query   = all { "or" all }
+//! all     = one { "and" one }
+//! one     = "not" one | "(" query ")" | column [ test ]
+//! test    = ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) value
+//!         | [ "not" ] "in" "[" value { "," value } "]"
+//!         | "is" [ "not" ] "missing"
+//! value   = number | "text" | 'text' | "true" | "false"
+//! column  = name | `any name`
+//! ```
+//!
+//! A column by itself is one of true and false. What asks for a missing value is neither true nor
+//! false, as in SQL, and so is its opposite; only `is missing` asks for that.
+
+mod check;
+mod lex;
+mod parse;
+
+use std::fmt;
+
+use crate::{
+    entity::Entity,
+    recording::Recording,
+    value::{Labels, Value},
+};
+
+/// A query that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    text: String,
+    root: Node,
+}
+
+/// What is wrong with a query, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryError {
+    /// The query.
+    pub text: String,
+    /// Characters before the place.
+    pub at: usize,
+    /// Characters of the place, at least 1.
+    pub len: usize,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+impl std::error::Error for QueryError {}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, at, len, problem } = self;
+        write!(f, "{problem}\n  {text}\n  {}{}", " ".repeat(*at), "^".repeat(*len))
+    }
+}
+
+/// A part of a query.
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Not(Box<Node>),
+    Compare { column: Name, sign: Sign, value: Given },
+    Among { column: Name, values: Vec<Given> },
+    Missing { column: Name },
+}
+
+/// Where something stands in the text, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    at: usize,
+    len: usize,
+}
+
+/// A column as it was written.
+#[derive(Clone, Debug, PartialEq)]
+struct Name {
+    text: String,
+    span: Span,
+}
+
+/// A value as it was written.
+#[derive(Clone, Debug, PartialEq)]
+struct Given {
+    value: Value,
+    span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Equal,
+    Unequal,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+}
+
+/// What a query is of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer<'a> {
+    True,
+    False,
+    /// This column is missing.
+    Unknown(&'a str),
+}
+
+use Answer as A;
+
+impl Query {
+    /// Reads a query; columns are looked up by [`Query::check`].
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        let tokens = lex::tokens(text)?;
+        Ok(Self { text: text.to_owned(), root: parse::query(text, &tokens)? })
+    }
+
+    /// Whether every column is there and holds what it is compared with.
+    pub(crate) fn check(&self, recordings: &[Recording]) -> Result<(), QueryError> {
+        check::check(self, recordings)
+    }
+
+    pub(crate) fn answer<'a>(&'a self, recording: &Recording) -> Answer<'a> {
+        self.root.answer(recording)
+    }
+
+    fn error(&self, span: Span, problem: String) -> QueryError {
+        error(&self.text, span, problem)
+    }
+}
+
+fn error(text: &str, span: Span, problem: String) -> QueryError {
+    QueryError { text: text.to_owned(), at: span.at, len: span.len.max(1), problem }
+}
+
+impl Node {
+    fn answer<'a>(&'a self, recording: &Recording) -> Answer<'a> {
+        match self {
+            // one that is false decides, then one that is unknown
+            Self::All(parts) => decided(parts.iter().map(|part| part.answer(recording)), A::False),
+            Self::Any(parts) => decided(parts.iter().map(|part| part.answer(recording)), A::True),
+            Self::Not(part) => match part.answer(recording) {
+                A::True => A::False,
+                A::False => A::True,
+                unknown @ A::Unknown(_) => unknown,
+            },
+            Self::Missing { column } => A::of(look_up(recording, &column.text).is_none()),
+            Self::Compare { column, sign, value } => match look_up(recording, &column.text) {
+                Some(found) => A::of(sign.holds(&found, &value.value)),
+                None => A::Unknown(&column.text),
+            },
+            Self::Among { column, values } => match look_up(recording, &column.text) {
+                Some(found) => A::of(values.iter().any(|given| given.value == found)),
+                None => A::Unknown(&column.text),
+            },
+        }
+    }
+}
+
+impl Answer<'_> {
+    fn of(holds: bool) -> Self {
+        if holds { A::True } else { A::False }
+    }
+}
+
+/// `decisive` if any answer is; else the first unknown; else the other one.
+fn decided<'a>(answers: impl Iterator<Item = Answer<'a>>, decisive: Answer<'a>) -> Answer<'a> {
+    let mut unknown = None;
+    for answer in answers {
+        match answer {
+            answer if answer == decisive => return decisive,
+            A::Unknown(_) => unknown = unknown.or(Some(answer)),
+            _ => {}
+        }
+    }
+    unknown.unwrap_or(if decisive == A::True { A::False } else { A::True })
+}
+
+impl Sign {
+    fn holds(self, found: &Value, given: &Value) -> bool {
+        let order = match (found, given) {
+            (Value::Number(found), Value::Number(given)) => found.partial_cmp(given),
+            (Value::Text(found), Value::Text(given)) => Some(found.cmp(given)),
+            (Value::Flag(found), Value::Flag(given)) => Some(found.cmp(given)),
+            _ => None,
+        };
+        let Some(order) = order else { return false };
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::Unequal => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::AtMost => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::AtLeast => order.is_ge(),
+        }
+    }
+}
+
+/// Entities go before columns of the same name.
+fn look_up(recording: &Recording, column: &str) -> Option<Value> {
+    match Entity::of_name(column) {
+        Some(entity) => recording.entities.get(entity).map(|it| Value::Text(it.to_owned())),
+        None => {
+            let labels: &Labels = &recording.labels;
+            labels.get(column).cloned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

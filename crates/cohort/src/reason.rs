@@ -1,0 +1,179 @@
+//! Why a recording is not in the cohort.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A file of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The images or series.
+    Scan,
+    /// The voxels that are brain.
+    Mask,
+    /// The nuisance series.
+    Confounds,
+    /// The JSON beside the scan.
+    Sidecar,
+    /// The whole folder of a subject or a visit.
+    Folder,
+}
+
+/// How a path leaves the cohort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// By `..`.
+    Parents,
+    /// By a link.
+    Link,
+    /// It is an absolute path to somewhere else.
+    Elsewhere,
+}
+
+/// Why a recording is left out. Nobody is named: a reason may stand in a log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// The `entities` of the pipeline do not choose it.
+    Entities,
+    /// The `where` of the pipeline is not true of it.
+    Query,
+    /// The `where` of the pipeline asks for something that is missing.
+    Unknown {
+        /// The first column that is missing.
+        column: String,
+    },
+    /// Its row names no scan.
+    NoScan,
+    /// A label is missing, or more than letters and digits.
+    Label {
+        /// Which: `subject`, `session`, ….
+        what: &'static str,
+    },
+    /// Its file name is no BIDS name, or says another subject or session than its folder.
+    Name,
+    /// One of its files lies outside of the cohort's folder; it was not opened.
+    Outside {
+        /// Which.
+        part: Part,
+        /// How.
+        way: Way,
+    },
+    /// One of its files is not there.
+    Missing {
+        /// Which.
+        part: Part,
+    },
+    /// One of its files is a folder, a device or a pipe.
+    NoFile {
+        /// Which.
+        part: Part,
+    },
+    /// One of its files cannot be read.
+    Unreadable {
+        /// Which.
+        part: Part,
+        /// The sentence, without the path.
+        problem: String,
+    },
+    /// Nobody says when its frames were taken, or two say different things.
+    RepetitionTime {
+        /// The sentence.
+        problem: String,
+    },
+    /// A cell of its row is not what the column should hold.
+    Row {
+        /// The column.
+        column: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A figure of its quality is beyond a threshold.
+    Quality {
+        /// The threshold, as it stands in the pipeline: `motion_fd_mean`.
+        threshold: &'static str,
+        /// Its value.
+        limit: f64,
+        /// What was found.
+        found: f64,
+    },
+    /// A threshold is asked for, and nothing says the figure.
+    Unmeasured {
+        /// The threshold.
+        threshold: &'static str,
+        /// What would say it.
+        needs: &'static str,
+    },
+}
+
+impl Reason {
+    /// Whether the user wanted it otherwise: a file is wrong, not the recording unwanted.
+    pub fn is_failure(&self) -> bool {
+        !matches!(
+            self,
+            Self::Entities
+                | Self::Query
+                | Self::Unknown { .. }
+                | Self::NoScan
+                | Self::Quality { .. }
+                | Self::Unmeasured { .. }
+        )
+    }
+
+    /// The reason without its numbers, to count by.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Quality { threshold, limit, .. } => format!("beyond {threshold} {limit}"),
+            Self::Unreadable { part, .. } => format!("{part} cannot be read"),
+            Self::RepetitionTime { .. } => "repetition time unknown or contradictory".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scan => "scan",
+            Self::Mask => "mask",
+            Self::Confounds => "confounds table",
+            Self::Sidecar => "sidecar",
+            Self::Folder => "folder",
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entities => write!(f, "not among the entities asked for"),
+            Self::Query => write!(f, "`where` is not true"),
+            Self::Unknown { column } => write!(f, "`where` asks for {column}, which is missing"),
+            Self::NoScan => write!(f, "its row names no scan"),
+            Self::Label { what } => write!(f, "{what} is no label of letters and digits"),
+            Self::Name => write!(f, "file name is no BIDS name, or not that of its folder"),
+            Self::Outside { part, way: Way::Parents } => {
+                write!(f, "{part} leaves the cohort's folder by `..`")
+            }
+            Self::Outside { part, way: Way::Link } => {
+                write!(f, "{part} leaves the cohort's folder by a link")
+            }
+            Self::Outside { part, way: Way::Elsewhere } => {
+                write!(f, "{part} lies outside of the cohort's folder")
+            }
+            Self::Missing { part } => write!(f, "{part} is not there"),
+            Self::NoFile { part } => write!(f, "{part} is no file"),
+            Self::Unreadable { part, problem } => write!(f, "{part} cannot be read: {problem}"),
+            Self::RepetitionTime { problem } => write!(f, "repetition time: {problem}"),
+            Self::Row { column, expected } => write!(f, "column {column} is not {expected}"),
+            Self::Quality { threshold, limit, found } => {
+                write!(f, "{threshold} is {found:.4}, the threshold is {limit}")
+            }
+            Self::Unmeasured { threshold, needs } => {
+                write!(f, "{threshold} cannot be judged without {needs}")
+            }
+        }
+    }
+}

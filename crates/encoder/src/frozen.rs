@@ -1,0 +1,174 @@
+//! A frozen encoder for those who know no tensors: windows of a scan in, numbers out.
+
+use std::{collections::HashMap, path::Path};
+
+use candle_core::{DType, Device, Tensor};
+use nn::weights::{Frozen, Variables};
+
+use crate::{
+    BrainEncoder, EncoderConfig, EncoderSpec, Error, InputShape, MediaEncoder, Result, TokenPolicy,
+    WeightsSource,
+};
+
+/// What an encoder makes of the windows of one scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowTokens {
+    /// Windows of the scan.
+    pub n_windows: usize,
+    /// Tokens of a window that the policy takes.
+    pub n_tokens: usize,
+    /// Width of a token.
+    pub dim: usize,
+    /// `(n_windows, n_tokens, dim)`, row-major.
+    pub values: Vec<f32>,
+    /// Means over the tokens that saw data, `(n_windows, dim)`.
+    pub means: Vec<f32>,
+    /// Class tokens `(n_windows, dim)` of encoders that have one.
+    pub classes: Option<Vec<f32>>,
+}
+
+/// An encoder whose weights stay as they are.
+pub struct FrozenEncoder {
+    encoder: Box<dyn BrainEncoder>,
+    input: InputShape,
+    identity: String,
+}
+
+impl FrozenEncoder {
+    /// Reads the encoder's weights, if it has any.
+    ///
+    /// # Errors
+    /// Where windows of this size do not fit, or the weights are not the encoder's.
+    pub fn open(config: &EncoderConfig, input: InputShape) -> Result<Self> {
+        let name = config.spec(input)?.name;
+        let failed = |source| Error::Weights { encoder: name, source };
+        let weights = match config.weights() {
+            None => Frozen::from_tensors(Path::new("no weights"), HashMap::new()),
+            Some(WeightsSource::File(path)) => config.open_weights(path)?,
+            Some(WeightsSource::Seed(seed)) => {
+                let drawn = Variables::default();
+                config.build(input, drawn.builder(*seed, DType::F32)).map_err(failed)?;
+                Frozen::from_tensors(Path::new("weights drawn from a seed"), drawn.tensors())
+            }
+        };
+        let built = config.build(input, weights.builder(DType::F32)).map_err(failed)?;
+        let MediaEncoder::Brain(encoder) = built else {
+            let reason = "reads pictures, not scans".to_owned();
+            return Err(Error::Setting { encoder: name, reason });
+        };
+        Ok(Self { encoder, input, identity: config.identity()? })
+    }
+
+    /// What the encoder needs and gives.
+    pub fn spec(&self) -> &EncoderSpec {
+        self.encoder.spec()
+    }
+
+    /// Names the encoder by everything that decides its tokens: settings and the digest of its
+    /// weights.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Encodes the windows of one scan, one after the other: `windows` is `(n_windows, …)` of the
+    /// input's dimensions, row-major, `coordinates` where the parcels are, in mm.
+    ///
+    /// # Errors
+    /// Names the first window whose tokens are not all finite.
+    pub fn encode(
+        &self,
+        windows: &[f32],
+        coordinates: Option<&[[f64; 3]]>,
+    ) -> Result<WindowTokens> {
+        let spec = self.spec();
+        let dims = self.input.dims();
+        let size: usize = dims.iter().product();
+        let n_windows = windows.len() / size;
+        let mut tokens = WindowTokens {
+            n_windows,
+            n_tokens: spec.n_tokens(),
+            dim: spec.vis_dim,
+            values: Vec::with_capacity(n_windows * spec.n_tokens() * spec.vis_dim),
+            means: Vec::new(),
+            classes: spec.layout.has_class.then(Vec::new),
+        };
+        let run = |window: &[f32]| -> candle_core::Result<[Option<Vec<f32>>; 3]> {
+            let shape = [&[1], dims.as_slice()].concat();
+            let window = Tensor::from_slice(window, shape, &Device::Cpu)?;
+            let places = coordinates.map(|places| {
+                let flat: Vec<f32> = places.iter().flatten().map(|&x| x as f32).collect();
+                Tensor::from_vec(flat, (places.len(), 3), &Device::Cpu)
+            });
+            let all = self.encoder.windows(&window, places.transpose()?.as_ref())?;
+            let numbers = |policy| {
+                spec.layout.pick(policy, &all)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+            };
+            let class = spec.layout.has_class.then(|| numbers(TokenPolicy::Cls)).transpose()?;
+            Ok([Some(numbers(spec.tokens)?), Some(numbers(TokenPolicy::Mean)?), class])
+        };
+        for (at, window) in windows.chunks_exact(size).enumerate() {
+            let failed = |source| Error::Weights { encoder: spec.name, source };
+            let [values, mean, class] = run(window).map_err(failed)?;
+            let (values, mean) = (values.unwrap_or_default(), mean.unwrap_or_default());
+            let finite = |numbers: &[f32]| numbers.iter().all(|x| x.is_finite());
+            if !finite(&values) || !finite(&mean) || !class.as_deref().is_none_or(finite) {
+                return Err(Error::NotFinite { encoder: spec.name, window: at + 1 });
+            }
+            tokens.values.extend(values);
+            tokens.means.extend(mean);
+            tokens.classes.iter_mut().zip(class).for_each(|(all, one)| all.extend(one));
+        }
+        Ok(tokens)
+    }
+
+    /// Bytes that one window needs at most, roughly: what it is made of and its tokens, four times.
+    pub fn window_bytes(&self) -> u64 {
+        let spec = self.spec();
+        let n_values: usize = self.input.dims().iter().product();
+        let n_tokens = spec.layout.n_all() * spec.vis_dim;
+        (16 * (n_values + n_tokens)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConnectivityConfig, VoxelFramesConfig};
+
+    const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 3 };
+
+    fn windows() -> Vec<f32> {
+        (0..24).map(|at| ((at * at) % 7) as f32).collect()
+    }
+
+    #[test]
+    fn windows_of_a_scan_are_encoded_alone() {
+        let config = EncoderConfig::Connectivity(ConnectivityConfig::default());
+        let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+        let both = encoder.encode(&windows(), None).unwrap();
+        assert_eq!((both.n_windows, both.n_tokens, both.dim), (2, 3, 3));
+        let second = encoder.encode(&windows()[12..], None).unwrap();
+        assert_eq!(both.values[9..], second.values[..]);
+        let mean: f32 = second.values.iter().step_by(3).sum::<f32>() / 3.0;
+        assert!((second.means[0] - mean).abs() < 1e-6 && second.classes.is_none());
+    }
+
+    #[test]
+    fn tokens_that_are_no_numbers_are_refused() {
+        let config = EncoderConfig::Connectivity(ConnectivityConfig::default());
+        let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+        let mut windows = windows();
+        windows[15] = f32::NAN;
+        let error = encoder.encode(&windows, None).unwrap_err().to_string();
+        assert_eq!(error, "encoder `connectivity`: tokens of window 2 are not all finite numbers");
+    }
+
+    #[test]
+    fn other_settings_are_another_encoder() {
+        let identity = |dim| {
+            EncoderConfig::VoxelFrames(VoxelFramesConfig { dim, n_groups: 2 }).identity().unwrap()
+        };
+        assert_eq!(identity(4), identity(4));
+        assert_ne!(identity(4), identity(5));
+    }
+}

@@ -1,0 +1,86 @@
+use proptest::{option, prelude::*, test_runner::TestCaseResult};
+
+use super::*;
+use crate::{read as read_file, text::Separator};
+
+fn written(bytes: &[u8]) -> Result<Table> {
+    let dir = tempfile::tempdir().unwrap();
+    // the name says nothing
+    let path = dir.path().join("table.csv");
+    std::fs::write(&path, bytes).unwrap();
+    read_file(path)
+}
+
+/// Columns of `n` rows; `word` decides what text may be.
+fn columns(n: usize, word: &'static str) -> impl Strategy<Value = Table> {
+    let rows = n..=n;
+    (
+        prop::collection::vec(option::of(word), rows.clone()),
+        prop::collection::vec(option::of(any::<i64>()), rows.clone()),
+        prop::collection::vec(
+            option::of(prop::num::f64::ANY.prop_filter("", |x| !x.is_nan())),
+            rows.clone(),
+        ),
+        prop::collection::vec(option::of(any::<bool>()), rows),
+        (1..4_usize).prop_flat_map(move |width| {
+            (Just(width), prop::collection::vec(prop::num::f32::NORMAL, width * n))
+        }),
+    )
+        .prop_map(|(text, integer, number, flag, (width, values))| {
+            Table::new([
+                ("text", Column::Text(text)),
+                ("whole, number", Column::Integer(integer)),
+                ("number", Column::Number(number)),
+                ("flag", Column::Flag(flag)),
+                ("embedding", Column::Vector { width, values }),
+            ])
+            .unwrap()
+        })
+}
+
+/// Text keeps all but lists, and columns in which nothing shows their kind.
+fn same_as_text(table: &Table, separator: Separator) -> TestCaseResult {
+    let back = written(&table.to_text(separator).unwrap()).unwrap();
+    for (name, column) in table.columns() {
+        let shows = (0..table.n_rows()).any(|row| column.cell(row) != crate::Cell::Missing);
+        if shows && !matches!(column, Column::Vector { .. }) {
+            prop_assert_eq!(back.column(name).unwrap(), column, "{}", name);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn parquet_gives_every_table_back(table in (1..6_usize).prop_flat_map(|n| columns(n, "\\PC*"))) {
+        prop_assert_eq!(written(&table.to_parquet().unwrap()).unwrap(), table);
+    }
+
+    #[test]
+    fn text_gives_words_and_numbers_back(
+        table in (1..6_usize).prop_flat_map(|n| columns(n, "z[a-z ,;\t\"\n\u{e9}]{0,5}"))
+    ) {
+        same_as_text(&table, Separator::Comma)?;
+        same_as_text(&table, Separator::Tab)?;
+    }
+
+    #[test]
+    fn damage_is_a_sentence(position in 0..600_usize, bit in 0..8_u8, cut in 0..600_usize) {
+        let column = Column::Text((0..40).map(|i| Some(format!("subject {i}"))).collect());
+        let table = Table::new([("subject", column)]).unwrap();
+        let mut bytes = table.to_parquet().unwrap();
+        let at = position % bytes.len();
+        bytes[at] ^= 1 << bit;
+        let _ = written(&bytes);
+        bytes.truncate(cut);
+        prop_assert!(written(&bytes).is_err());
+    }
+}
+
+#[test]
+fn a_table_without_rows_is_a_table() {
+    let table = Table::new([("subject", Column::Text(vec![]))]).unwrap();
+    assert_eq!(written(&table.to_parquet().unwrap()).unwrap(), table);
+}
