@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, bail};
-use candle_core::{DType, Device, Result as CandleResult, Shape, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::Init;
 use encoder::{ClipActivation, ClipConfig, EncoderConfig, InputShape, VisionFeature};
 use flamingo::{
@@ -14,7 +13,7 @@ use flamingo::{
     Vocabulary,
 };
 use lm::{LmConfig, MosaicGptConfig, Tokenizer};
-use nn::weights::{Builder, Source, save, seeded};
+use nn::weights::{Outline, save, seeded};
 
 /// Which model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,42 +25,22 @@ pub(crate) enum Size {
     Tiny,
 }
 
-/// Notes what layers ask for, and hands out zeros that take no memory.
-#[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<(String, Shape, Init)>>>);
-
-impl Source for Asked {
-    fn tensor(&self, name: &str, shape: Shape, init: Init, dtype: DType) -> CandleResult<Tensor> {
-        self.0.lock().expect("no holder panics").push((name.to_owned(), shape.clone(), init));
-        Tensor::zeros((), dtype, &Device::Cpu)?.broadcast_as(shape)
-    }
-}
-
-impl Asked {
-    fn builder(&self) -> Builder {
-        Builder::new(self.clone(), DType::F32)
-    }
-
-    /// What was asked for, drawn; gates half open.
-    fn tensors(&self, dtype: DType) -> Result<HashMap<String, Tensor>> {
-        let block = Init::Uniform { lo: -0.035, up: 0.035 };
-        let block: Vec<f32> = seeded::initial(0, "block", (1 << 20) - 3, block)?
-            .iter()
-            .map(|&it| it as f32)
-            .collect();
-        let asked = self.0.lock().expect("no holder panics");
-        let draw = |(name, shape, init): &(String, Shape, Init)| {
-            let n = shape.elem_count();
-            let numbers = match init {
-                Init::Const(_) if name.ends_with("_gate") => vec![0.5; n],
-                Init::Const(value) => vec![*value as f32; n],
-                _ => block.iter().copied().cycle().take(n).collect(),
-            };
-            let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_dtype(dtype)?;
-            Ok((name.clone(), tensor))
+/// What a model asks for, drawn; norms do nothing yet, gates are half open.
+fn drawn(outline: &Outline, dtype: DType) -> Result<HashMap<String, Tensor>> {
+    let block = Init::Uniform { lo: -0.035, up: 0.035 };
+    let block = seeded::initial(0, "block", (1 << 20) - 3, block)?;
+    let block: Vec<f32> = block.into_iter().map(|number| number as f32).collect();
+    let draw = |(name, shape): (String, Vec<usize>)| {
+        let n = shape.iter().product();
+        let numbers = match shape.len() {
+            1 if name.ends_with("_gate") => vec![0.5; n],
+            1 if name.ends_with("bias") => vec![0.; n],
+            1 if name.ends_with("weight") => vec![1.; n],
+            _ => block.iter().copied().cycle().take(n).collect(),
         };
-        asked.iter().map(draw).collect()
-    }
+        Ok((name, Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_dtype(dtype)?))
+    };
+    outline.shapes().into_iter().map(draw).collect()
 }
 
 /// Writes the package.
@@ -84,9 +63,9 @@ pub(crate) fn write(root: &Path, size: Size, precision: Precision, folder: &Path
     let written = || -> Result<()> {
         let n_rows = mosaic.vocab_size;
         let config = LmConfig::MosaicGpt(mosaic);
-        let asked = Asked::default();
+        let asked = Outline::default();
         let lm = config.build(asked.builder())?;
-        save(&lm_folder.join("model.safetensors"), &asked.tensors(dtype)?)?;
+        save(&lm_folder.join("model.safetensors"), &drawn(&asked, dtype)?)?;
         std::fs::write(lm_folder.join("config.json"), serde_json::to_string_pretty(&config)?)?;
         std::fs::copy(&source, lm_folder.join("tokenizer.json"))?;
 
@@ -98,15 +77,15 @@ pub(crate) fn write(root: &Path, size: Size, precision: Precision, folder: &Path
             gates,
             compat: Compat::None,
         };
-        let (encoder, adapter) = (Asked::default(), Asked::default());
+        let (encoder, adapter) = (Outline::default(), Outline::default());
         Flamingo::new(&config, input, lm, special, encoder.builder(), adapter.builder())?;
         let package = NewPackage {
             name: "random",
             seed: 0,
             input,
             config: &config,
-            encoder: &encoder.tensors(dtype)?,
-            adapter: &adapter.tensors(dtype)?,
+            encoder: &drawn(&encoder, dtype)?,
+            adapter: &drawn(&adapter, dtype)?,
             lm: &lm_folder,
             preprocessing: serde_json::json!({ "image": "clip_openai_v1" }),
             trained_on: serde_json::json!("nothing: the weights are random"),
