@@ -6,6 +6,8 @@ mod corpus;
 mod fixtures;
 mod grammar;
 mod pairs;
+mod precision;
+mod random_model;
 
 use std::{
     path::{Path, PathBuf},
@@ -44,6 +46,28 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// What keeping a language model's weights in fewer bits costs, over a text
+    Precision {
+        /// A .gguf file, or a Hugging Face folder
+        model: PathBuf,
+        /// The text; absent: this project's licence
+        #[arg(long)]
+        text: Option<PathBuf>,
+        /// Tokens of it
+        #[arg(long, default_value = "1024")]
+        n_tokens: usize,
+    },
+    /// Write a package of a real model's size with random weights, to measure loading and writing
+    RandomModel {
+        /// openflamingo-3b, or tiny to try it
+        #[arg(long)]
+        shape: random_model::Size,
+        /// f32, bf16 or f16
+        #[arg(long)]
+        dtype: nn::Precision,
+        /// The package's folder
+        folder: PathBuf,
+    },
     /// Compare our numbers with those recorded from the original models
     Parity {
         /// Folders of cases, at any depth
@@ -72,6 +96,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         ),
         Chore::Fixtures { check: false } => fixtures::write(&root, &fixtures::all(&root)?),
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
+        Chore::Precision { model, text, n_tokens } => {
+            let text = text.unwrap_or_else(|| root.join("LICENSE"));
+            precision::run(&model, &text, n_tokens)
+        }
+        Chore::RandomModel { shape, dtype, folder } => {
+            random_model::write(&root, shape, dtype, &folder)
+        }
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
         Chore::Fixtures { check: true } => fixtures::check(&root, &fixtures::all(&root)?),
     }?;

@@ -82,6 +82,18 @@ A prompt is read once for all its continuations. They are ranked by the mean log
 token, so that long and short ones have the same chance, or by the sum with --sum. A continuation
 follows the prompt as it is: where a space belongs between them, write it.")]
     Score(ScoreArgs),
+    /// Measure how fast models of real sizes are on this machine.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo bench
+  neuroflamingo bench --job llama1b_x4 --precision q8_0 --seconds 20
+  neuroflamingo bench --peer bench.json
+
+Weights are random. A job is a language model and how many of its blocks share a gate
+(opt125m_x1, opt125m_x4, opt1b3_x4, llama1b_x4, llama1b_x1), CLIP ViT-L/14 (vit) or the resampler
+(perceiver). --peer names the table of the script that times OpenFlamingo in PyTorch: run both on
+a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threads.")]
+    Bench(BenchArgs),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
     /// Look at a scan.
@@ -171,6 +183,25 @@ pub(crate) struct ScoreArgs {
     /// Texts scored at once; changes the speed, not the scores.
     #[arg(long, value_name = "N", default_value = "32")]
     pub(crate) batch_size: NonZeroUsize,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct BenchArgs {
+    /// What to measure; may be repeated.
+    #[arg(long, value_name = "NAME", default_values_t = pipeline::bench::USUAL.map(str::to_owned))]
+    pub(crate) job: Vec<String>,
+    /// In which numbers the matrices are kept; may be repeated.
+    #[arg(long, value_name = "PRECISION", default_values = ["f32", "bf16", "q8_0"])]
+    pub(crate) precision: Vec<Precision>,
+    /// About how long each figure is repeated.
+    #[arg(long, value_name = "SECONDS", default_value = "5")]
+    pub(crate) seconds: f64,
+    /// The peer's table, to put beside.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,

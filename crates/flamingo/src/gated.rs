@@ -58,6 +58,12 @@ impl MediaKeys {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often this thread made keys and values of scans.
+    pub(crate) static N_KEYS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// One gated block. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct GatedBlock {
@@ -93,6 +99,8 @@ impl GatedBlock {
 
     /// Latents `(batch, n_media, n_latents, vis_dim)` as this block's keys and values.
     pub(crate) fn keys(&self, latents: &Tensor) -> Result<MediaKeys> {
+        #[cfg(test)]
+        N_KEYS.with(|n| n.set(n.get() + 1));
         let kv = latents.flatten(1, 2)?.apply(&self.to_kv)?.chunk(2, D::Minus1)?;
         Ok(MediaKeys {
             k: split_heads(&kv[0], self.n_heads)?,

@@ -43,7 +43,7 @@ pub(crate) trait Format {
     /// The same, sixteen lanes a register.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F, BW and VL.
+    /// The CPU has AVX-512 F, BW, VL and VNNI.
     #[cfg(target_arch = "x86_64")]
     unsafe fn add_products_512<const R: usize>(
         block: &Self::Block,
@@ -277,10 +277,11 @@ impl Format for Q8_0 {
 
     fn add_products(block: &Self::Block, xs: &Rounded, lanes: &mut [f32; LANES]) {
         let scale = half::f16::from_le_bytes([block[0], block[1]]).to_f32() * xs.scale;
-        let pairs = block[2..].as_chunks::<2>().0.iter().zip(xs.numbers.as_chunks::<2>().0);
-        for (lane, (w, x)) in lanes.iter_mut().zip(pairs) {
-            let product = |i: usize| i32::from(w[i].cast_signed()) * i32::from(x[i]);
-            *lane += scale * (product(0) + product(1)) as f32;
+        for (lane, sum) in lanes[..8].iter_mut().enumerate() {
+            let product =
+                |i: usize| i32::from(block[2 + i].cast_signed()) * i32::from(xs.numbers[i]);
+            let four = [2 * lane, 2 * lane + 1, 16 + 2 * lane, 17 + 2 * lane];
+            *sum += scale * four.map(product).iter().sum::<i32>() as f32;
         }
     }
 
@@ -297,17 +298,18 @@ impl Format for Q8_0 {
         // SAFETY: reads the sixteen bytes and the sixteen numbers of arrays; the caller vouches for
         // the CPU
         unsafe {
-            let scale = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high])));
-            let scale = _mm256_broadcastss_ps(_mm_cvtph_ps(scale));
-            for part in 0..2 {
-                let w = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[part].as_ptr().cast()));
-                for r in 0..R {
-                    let scale = _mm256_mul_ps(scale, _mm256_set1_ps(xs[r].scale));
-                    let x: &[i16; 16] = &xs[r].numbers.as_chunks().0[part];
-                    let pairs = _mm256_madd_epi16(w, _mm256_loadu_si256(x.as_ptr().cast()));
-                    let pairs = _mm256_cvtepi32_ps(pairs);
-                    sums[r][part] = _mm256_fmadd_ps(pairs, scale, sums[r][part]);
-                }
+            let scale =
+                _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high]))));
+            let low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[0].as_ptr().cast()));
+            let high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[1].as_ptr().cast()));
+            for r in 0..R {
+                let scale = _mm256_broadcastss_ps(_mm_mul_ss(scale, _mm_set_ss(xs[r].scale)));
+                let x: &[[i16; 16]] = xs[r].numbers.as_chunks().0;
+                let sum = _mm256_add_epi32(
+                    _mm256_madd_epi16(low, _mm256_loadu_si256(x[0].as_ptr().cast())),
+                    _mm256_madd_epi16(high, _mm256_loadu_si256(x[1].as_ptr().cast())),
+                );
+                sums[r][0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, sums[r][0]);
             }
         }
         sums
@@ -322,16 +324,24 @@ impl Format for Q8_0 {
         mut sums: [__m512; R],
     ) -> [__m512; R] {
         let [low, high, bytes @ ..] = block;
-        // SAFETY: reads the 32 bytes and the 32 numbers of arrays; the caller vouches for the CPU
+        let halves: &[[u8; 16]] = bytes.as_chunks().0;
+        // SAFETY: reads the sixteen bytes and the sixteen numbers of arrays; the caller vouches for
+        // the CPU
         unsafe {
-            let scale = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high])));
-            let scale = _mm512_broadcastss_ps(_mm_cvtph_ps(scale));
-            let w = _mm512_cvtepi8_epi16(_mm256_loadu_si256(bytes.as_ptr().cast()));
+            let scale =
+                _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high]))));
+            let low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[0].as_ptr().cast()));
+            let high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[1].as_ptr().cast()));
             for r in 0..R {
-                let x = _mm512_loadu_si512(xs[r].numbers.as_ptr().cast());
-                let pairs = _mm512_cvtepi32_ps(_mm512_madd_epi16(w, x));
-                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(xs[r].scale));
-                sums[r] = _mm512_fmadd_ps(pairs, scale, sums[r]);
+                let scale = _mm256_broadcastss_ps(_mm_mul_ss(scale, _mm_set_ss(xs[r].scale)));
+                let x: &[[i16; 16]] = xs[r].numbers.as_chunks().0;
+                let x = [0, 1].map(|part: usize| x[part].as_ptr().cast());
+                let sum = _mm256_setzero_si256();
+                let sum = _mm256_dpwssd_epi32(sum, low, _mm256_loadu_si256(x[0]));
+                let sum = _mm256_dpwssd_epi32(sum, high, _mm256_loadu_si256(x[1]));
+                let before = _mm512_castps512_ps256(sums[r]);
+                let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, before);
+                sums[r] = _mm512_zextps256_ps512(sum);
             }
         }
         sums

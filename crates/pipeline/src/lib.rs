@@ -57,8 +57,8 @@ pub use cohort::Excluded;
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
 pub use flamingo::{
-    GenerateConfig, Import, Imported, PackageInfo, Precision, RankBy, import as import_model,
-    inspect as inspect_model, verify as verify_model,
+    GenerateConfig, Import, Imported, PackageInfo, Precision, RankBy, bench,
+    import as import_model, inspect as inspect_model, verify as verify_model,
 };
 pub use report::{
     counted,

@@ -1,4 +1,5 @@
 //! One function a command, and what each ends with.
+mod bench;
 mod inspect;
 mod package;
 mod pipeline;
@@ -48,6 +49,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Check(args) => pipeline::check(&args, verbose),
         Command::Generate(args) => text::generate(&args),
         Command::Score(args) => text::score(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Schema => inspect::schema(),
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),

@@ -10,7 +10,7 @@ use super::few::{Rows, Sums, TILE, Tile};
 use crate::format::{Format, LANES};
 
 /// See [`few::add_products`](super::few::add_products).
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [Sums]) {
     let n_whole = tile.whole[0].len();
     for start in (0..n_whole).step_by(xs.span) {
@@ -28,7 +28,7 @@ pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [
 
 /// Goes through the groups of input rows with blocks `start ..` of eight weight rows, which lie
 /// `stride` blocks apart.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn groups<F: Format>(
     weights: &[&[F::Block]; TILE],
     stride: usize,
@@ -52,7 +52,7 @@ fn groups<F: Format>(
 
 /// Adds the products with the `R` rows of a group, `T` weight rows at a time, as many as keep all
 /// sums in registers.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn group<F: Format, const T: usize, const R: usize>(
     weights: &[&[F::Block]; TILE],
     stride: usize,
@@ -83,22 +83,23 @@ fn group<F: Format, const T: usize, const R: usize>(
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn load(lanes: &[f32; LANES]) -> __m512 {
     // SAFETY: reads the sixteen floats of the array
     unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn store(sums: __m512, lanes: &mut [f32; LANES]) {
     // SAFETY: writes the sixteen floats of the array
     unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sums) }
 }
 
-/// Asks for the two cache lines, or the one, of a block that is read soon.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+/// Asks for the two cache lines, or the one, of a block that is read soon, into the second cache: the
+/// first is too small for so many rows ahead.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn prefetch<B>(block: *const B) {
     for line in (0..size_of::<B>()).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T0>(block.cast::<i8>().wrapping_add(line));
+        _mm_prefetch::<_MM_HINT_T1>(block.cast::<i8>().wrapping_add(line));
     }
 }

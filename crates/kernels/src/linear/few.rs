@@ -144,7 +144,7 @@ pub(super) fn linear<F: Format>(
 /// Adds the products of every input row with the weight rows of a tile, lane by lane.
 pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [Sums]) {
     #[cfg(target_arch = "x86_64")]
-    if cpu::has_avx512() {
+    if cpu::has_vnni() {
         // SAFETY: the CPU has what the function was compiled for
         #[allow(unsafe_code, reason = "a call into code for this CPU")]
         return unsafe { avx512::add_products(tile, xs, sums) };

@@ -58,7 +58,9 @@ fn a_written_model_reads_back_the_same() -> Result<()> {
     let texts = vec!["viewing of faces".to_owned()];
     train_bpe(&texts, 262, &folder.path().join(TOKENIZER))?;
     let (config, variables) = (LlamaConfig::tiny(262), Variables::default());
-    let lm = crate::Llama::new(&config, variables.builder(2, DType::F32))?;
+    crate::Llama::new(&config, variables.builder(2, DType::F32))?;
+    let constants = Frozen::from_tensors(folder.path(), variables.tensors());
+    let lm = crate::Llama::new(&config, constants.builder(DType::F32))?;
     write(folder.path(), &config, &variables, DType::F32)?;
     let ids = Tensor::new(&[[5u32, 80, 260]], &Device::Cpu)?;
     let expected = lm.logits(&ids, &Step::plain(1, 3)?)?;

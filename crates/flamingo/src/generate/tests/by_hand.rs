@@ -18,7 +18,7 @@ const PROMPT: &str = "<|im_start|>user\nWhat does an fMRI scan measure?<|im_end|
 
 /// What the language model alone says.
 fn alone(path: &Path, n_new: usize) -> Result<String> {
-    let model = lm::open(path, nn::Precision::F32)?;
+    let model = lm::open(path, nn::Precision::Stored)?;
     let mut cache = Cache::new(model.lm.n_blocks());
     let mut ids = model.tokenizer.encode(PROMPT)?.ids;
     let (mut n_past, mut new) = (0, Vec::new());

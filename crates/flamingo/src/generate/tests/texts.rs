@@ -53,6 +53,19 @@ fn texts_do_not_depend_on_the_batch_size_or_on_neighbours() -> Result<()> {
 }
 
 #[test]
+fn scans_become_keys_once_for_a_prompt_however_much_is_written() -> Result<()> {
+    let (_root, model) = model();
+    let n_gates = model.gates()?.len();
+    for config in [GenerateConfig::greedy(10, 1), sampled(1), searched(1)] {
+        let before = crate::gated::N_KEYS.get();
+        let written = model.generate(&requests()[1..2], &config)?;
+        assert!(written[0].n_tokens > 2, "{written:?}");
+        assert_eq!(crate::gated::N_KEYS.get() - before, n_gates);
+    }
+    Ok(())
+}
+
+#[test]
 fn another_seed_or_stream_draws_another_text() -> Result<()> {
     let (_root, model) = model();
     let drawn = |seed, stream| {
