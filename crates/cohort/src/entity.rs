@@ -232,7 +232,8 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart_and_put_together() {
-        let text = "sub-01_ses-2_task-rest_run-1_space-MNI152NLin6Asym_res-2_desc-preproc_bold.nii.gz";
+        let text =
+            "sub-01_ses-2_task-rest_run-1_space-MNI152NLin6Asym_res-2_desc-preproc_bold.nii.gz";
         let name = BidsName::parse(text).unwrap();
         assert_eq!((name.suffix.as_str(), name.extension.as_str()), ("bold", ".nii.gz"));
         assert_eq!(name.entities.get(Entity::Space), Some("MNI152NLin6Asym"));

@@ -51,7 +51,11 @@ impl Kind {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_image = matches!(
             start.as_slice(),
-            [0x1f, 0x8b, ..] | [0x5c, 1, 0, 0] | [0, 0, 1, 0x5c] | [0x1c, 2, 0, 0] | [0, 0, 2, 0x1c]
+            [0x1f, 0x8b, ..]
+                | [0x5c, 1, 0, 0]
+                | [0, 0, 1, 0x5c]
+                | [0x1c, 2, 0, 0]
+                | [0, 0, 2, 0x1c]
         );
         Ok(match is_image {
             true if name.contains("series.nii") => Self::Cifti,

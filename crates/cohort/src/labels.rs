@@ -95,7 +95,9 @@ impl LabelTable {
             let cell = |name: &str| table.column(name).expect("it was found").cell(row);
             let key = match named {
                 Some(name) => match cell(name) {
-                    Cell::Text(text) => BidsName::parse(text).map(|it| it.entities.only(&RECORDING)),
+                    Cell::Text(text) => {
+                        BidsName::parse(text).map(|it| it.entities.only(&RECORDING))
+                    }
                     _ => None,
                 },
                 None => key_of(taken.iter().map(|(entity, name)| (*entity, cell(name)))),
@@ -114,8 +116,7 @@ impl LabelTable {
         let is_key = |name: &str| {
             named == Some(name) || named.is_none() && taken.iter().any(|(_, key)| *key == name)
         };
-        let columns =
-            table.columns().iter().filter(|(name, _)| !is_key(name)).cloned().collect();
+        let columns = table.columns().iter().filter(|(name, _)| !is_key(name)).cloned().collect();
         Ok(Self { path: path.to_path_buf(), columns, keys, rows })
     }
 

@@ -27,6 +27,7 @@ mod spec;
 mod stage;
 mod state;
 mod summary;
+mod units;
 mod whitening;
 mod yaml;
 
@@ -42,7 +43,11 @@ pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, RepeatSpec, Spec,
     Strategy, schema,
 };
-pub use stage::{Artifact, EvaluateConfig, RenderConfig, Stage};
+pub use stage::{
+    Artifact, AtlasFiles, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig, MirrorCheck,
+    NormaliseConfig, Nuisance, ParcellateConfig, Precision, RenderConfig, ResampleTimeConfig,
+    Stage, VolumesConfig, WindowPooling,
+};
 pub use yaml::YamlError;
 
 // what the command line shows of the crates below, so that it needs this one only

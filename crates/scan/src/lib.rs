@@ -27,6 +27,7 @@ mod geometry;
 mod high_variance;
 mod inspect;
 mod mask;
+mod named;
 mod nii;
 mod pairs;
 mod prepare;
@@ -65,6 +66,7 @@ pub use geometry::{
 pub use high_variance::high_variance_confounds;
 pub use inspect::{Inspection, inspect};
 pub use mask::{VoxelMask, VoxelMaskConfig};
+pub use named::{array_names, read_array};
 pub use nii::{
     AffineSource, Format, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
     read_volume, write_bold, write_volume,

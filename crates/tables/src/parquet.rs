@@ -111,9 +111,9 @@ fn theirs(name: &str, column: &Column) -> Result<pl::Column> {
         Column::Number(rows) => pl::Series::new(to, rows),
         Column::Flag(rows) => pl::Series::new(to, rows),
         Column::Vector { width, values } => {
-            let lists = values.chunks_exact(*width).map(|list| {
-                Some(pl::Series::new(pl::PlSmallStr::EMPTY, list))
-            });
+            let lists = values
+                .chunks_exact(*width)
+                .map(|list| Some(pl::Series::new(pl::PlSmallStr::EMPTY, list)));
             let lists: pl::ListChunked = lists.collect();
             pl::IntoSeries::into_series(lists.with_name(to))
         }

@@ -71,9 +71,7 @@ impl Column {
             Self::Integer(rows) => rows[row].map_or(Cell::Missing, Cell::Integer),
             Self::Number(rows) => rows[row].map_or(Cell::Missing, Cell::Number),
             Self::Flag(rows) => rows[row].map_or(Cell::Missing, Cell::Flag),
-            Self::Vector { width, values } => {
-                Cell::Vector(&values[row * width..(row + 1) * width])
-            }
+            Self::Vector { width, values } => Cell::Vector(&values[row * width..(row + 1) * width]),
             Self::Opaque { .. } => Cell::Opaque,
         }
     }
@@ -161,7 +159,10 @@ mod tests {
         );
         assert_eq!(say(vec![("", two())]), "column 1 has no name");
         let ragged = Column::Vector { width: 2, values: vec![1.0; 3] };
-        assert_eq!(say(vec![("v", ragged)]), "column v holds 3 numbers, expected a multiple of its width 2");
+        assert_eq!(
+            say(vec![("v", ragged)]),
+            "column v holds 3 numbers, expected a multiple of its width 2"
+        );
         assert!(Table::new([("v", Column::Vector { width: 0, values: vec![] })]).is_err());
         assert_eq!(Table::new(Vec::<(&str, Column)>::new()).unwrap().n_rows(), 0);
     }

@@ -12,8 +12,7 @@ use crate::{
 };
 
 /// What stands for no value in tables of pandas, R and BIDS.
-const MISSING: [&str; 10] =
-    ["", "n/a", "N/A", "NA", "NaN", "nan", "NULL", "null", "None", "#N/A"];
+const MISSING: [&str; 10] = ["", "n/a", "N/A", "NA", "NaN", "nan", "NULL", "null", "None", "#N/A"];
 
 /// What lies between two cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +112,8 @@ fn integer(cell: &str) -> Option<i64> {
 
 fn number(cell: &str) -> Option<f64> {
     let digits = cell.trim_start_matches(['+', '-']);
-    let is_label = digits.len() > 1
-        && digits.starts_with('0')
-        && digits.as_bytes()[1].is_ascii_digit();
+    let is_label =
+        digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit();
     let infinite = matches!(digits, "inf" | "Inf" | "Infinity" | "infinity");
     let plain = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     (!is_label && (plain || infinite)).then(|| cell.parse().ok()).flatten()

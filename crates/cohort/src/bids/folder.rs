@@ -58,9 +58,7 @@ impl Folder {
                 || [Entity::Space, Entity::Resolution]
                     .iter()
                     .all(|entity| scan.get(*entity) == entities.get(*entity));
-            scan.includes(&others)
-                && same_space
-                && others.only(&RECORDING) == scan.only(&RECORDING)
+            scan.includes(&others) && same_space && others.only(&RECORDING) == scan.only(&RECORDING)
         };
         let fits = |name: &BidsName| {
             suffixes.contains(&name.suffix.as_str())
@@ -69,7 +67,6 @@ impl Folder {
                 && about(&name.entities)
         };
         let best = self.parsed().filter(|(_, name)| fits(name));
-        best.max_by_key(|(_, name)| name.entities.len())
-            .map(|(name, _)| name.to_owned())
+        best.max_by_key(|(_, name)| name.entities.len()).map(|(name, _)| name.to_owned())
     }
 }

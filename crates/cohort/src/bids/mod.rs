@@ -76,8 +76,7 @@ fn is_bold(suffix: &str) -> bool {
 }
 
 /// What a scan's name may end in.
-const EXTENSIONS: [&str; 6] =
-    [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
+const EXTENSIONS: [&str; 6] = [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
 
 impl BidsConfig {
     /// Walks the folder and looks at every scan's header; `place` finds what the configuration
@@ -137,8 +136,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Number of subjects' folders.
     fn dataset(&mut self, dir: &Path) -> Result<usize> {
-        let top = Folder::list(dir)
-            .map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
+        let top =
+            Folder::list(dir).map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
         let mut n = 0;
         for name in top.names().filter(|name| name.starts_with("sub-")) {
             let path = dir.join(name);
@@ -174,7 +173,12 @@ impl Walk<'_> {
         Ok(label.to_owned())
     }
 
-    fn subject(&mut self, top: &Folder, path: &Path, subject: &str) -> Result<(), (String, Reason)> {
+    fn subject(
+        &mut self,
+        top: &Folder,
+        path: &Path,
+        subject: &str,
+    ) -> Result<(), (String, Reason)> {
         let name = format!("sub-{subject}");
         let listed = self.listed(path, &name)?;
         let mut who = Entities::default();
@@ -298,7 +302,8 @@ fn one_form_each(dir: &Path, candidates: Candidates, wanted: &Wanted) -> Result<
         if forms.len() > 1 {
             n += 1;
             for entity in forms.iter().flat_map(|form| form.entities.iter().map(|(it, _)| it)) {
-                let label = |form: &Recording| form.entities.get(entity).unwrap_or("none").to_owned();
+                let label =
+                    |form: &Recording| form.entities.get(entity).unwrap_or("none").to_owned();
                 let labels: BTreeSet<String> = forms.iter().map(label).collect();
                 if labels.len() > 1 {
                     differing.entry(entity).or_default().extend(labels);

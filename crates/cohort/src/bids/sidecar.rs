@@ -50,7 +50,9 @@ impl Sidecars {
 
     fn read(&mut self, folder: &Path, name: &str, root: &Root) -> Result<Option<f64>, Reason> {
         let known = self.0.entry(folder.join(name));
-        known.or_insert_with(|| seconds(&root.file(folder, Path::new(name), Part::Sidecar)?)).clone()
+        known
+            .or_insert_with(|| seconds(&root.file(folder, Path::new(name), Part::Sidecar)?))
+            .clone()
     }
 }
 

@@ -13,7 +13,10 @@ struct Dataset(tempfile::TempDir);
 impl Dataset {
     fn new() -> Self {
         let dataset = Self(tempfile::tempdir().unwrap());
-        dataset.write("participants.tsv", "participant_id\tage\tsite\nsub-01\t71\tA\nsub-02\t19\tB\nsub-03\tn/a\tA\n");
+        dataset.write(
+            "participants.tsv",
+            "participant_id\tage\tsite\nsub-01\t71\tA\nsub-02\t19\tB\nsub-03\tn/a\tA\n",
+        );
         dataset.write("task-rest_bold.json", "{\"RepetitionTime\": 2.0}");
         for subject in ["01", "02"] {
             for session in ["1", "2"] {
@@ -34,7 +37,9 @@ impl Dataset {
 
     fn func(subject: &str, session: Option<&str>) -> (String, String) {
         match session {
-            Some(ses) => (format!("sub-{subject}/ses-{ses}/func"), format!("sub-{subject}_ses-{ses}")),
+            Some(ses) => {
+                (format!("sub-{subject}/ses-{ses}/func"), format!("sub-{subject}_ses-{ses}"))
+            }
             None => (format!("sub-{subject}/func"), format!("sub-{subject}")),
         }
     }
@@ -84,19 +89,37 @@ fn reasons(cohort: &Cohort) -> Vec<String> {
 fn derivatives_are_found_with_what_lies_beside_them() {
     let dataset = Dataset::new();
     let cohort = dataset.index(|_| {}).unwrap();
-    assert_eq!(names(&cohort), [
-        "sub-01_ses-1_task-rest",
-        "sub-01_ses-2_task-rest",
-        "sub-02_ses-1_task-rest",
-        "sub-02_ses-2_task-rest",
-        "sub-03_task-rest",
-    ]);
+    assert_eq!(
+        names(&cohort),
+        [
+            "sub-01_ses-1_task-rest",
+            "sub-01_ses-2_task-rest",
+            "sub-02_ses-1_task-rest",
+            "sub-02_ses-2_task-rest",
+            "sub-03_task-rest",
+        ]
+    );
     assert_eq!((cohort.n_subjects(), cohort.excluded.len()), (3, 0));
     let first = &cohort.recordings[0];
-    assert_eq!((first.subject(), first.session(), first.task(), first.run()), ("01", Some("1"), Some("rest"), None));
+    assert_eq!(
+        (first.subject(), first.session(), first.task(), first.run()),
+        ("01", Some("1"), Some("rest"), None)
+    );
     assert_eq!(first.entities.get(Entity::Space), Some("MNI152NLin6Asym"));
-    assert!(first.confounds.as_ref().unwrap().ends_with("sub-01_ses-1_task-rest_desc-confounds_timeseries.tsv"));
-    assert!(first.mask.as_ref().unwrap().ends_with("sub-01_ses-1_task-rest_space-MNI152NLin6Asym_desc-brain_mask.nii.gz"));
+    assert!(
+        first
+            .confounds
+            .as_ref()
+            .unwrap()
+            .ends_with("sub-01_ses-1_task-rest_desc-confounds_timeseries.tsv")
+    );
+    assert!(
+        first
+            .mask
+            .as_ref()
+            .unwrap()
+            .ends_with("sub-01_ses-1_task-rest_space-MNI152NLin6Asym_desc-brain_mask.nii.gz")
+    );
     assert_eq!(first.t_r, Some(RepetitionTime { seconds: 2.0, source: TrSource::Sidecar }));
     assert_eq!((first.n_frames, &first.labels["age"]), (Some(12), &Value::Number(71.0)));
     assert!(!cohort.recordings[4].labels.contains_key("age"));
@@ -109,10 +132,13 @@ fn entities_labels_and_quality_choose() {
     let second = dataset.index(|it| it.entities = wanted(Entity::Session, "2")).unwrap();
     assert_eq!(names(&second), ["sub-01_ses-2_task-rest", "sub-02_ses-2_task-rest"]);
     let old = dataset.index(|it| it.query = Some("age >= 50 and site == \"A\"".into())).unwrap();
-    assert_eq!(old.counts(), [
-        ("`where` is not true".to_owned(), 2),
-        ("`where` asks for age, which is missing".to_owned(), 1),
-    ]);
+    assert_eq!(
+        old.counts(),
+        [
+            ("`where` is not true".to_owned(), 2),
+            ("`where` asks for age, which is missing".to_owned(), 1),
+        ]
+    );
     assert_eq!(old.failed().count(), 0);
     let limits = |mean, least| QcThresholds {
         motion_fd_mean: mean,
@@ -124,9 +150,13 @@ fn entities_labels_and_quality_choose() {
     // the mean of 0.001 to 0.011
     let still = dataset.index(|it| it.qc_thresholds = Some(limits(Some(0.0055), None))).unwrap();
     assert_eq!(names(&still), ["sub-03_task-rest"]);
-    assert_eq!(still.excluded[0].reason, Reason::Quality { threshold: "motion_fd_mean", limit: 0.0055, found: 0.006 });
+    assert_eq!(
+        still.excluded[0].reason,
+        Reason::Quality { threshold: "motion_fd_mean", limit: 0.0055, found: 0.006 }
+    );
     assert_eq!(still.counts(), [("beyond motion_fd_mean 0.0055".to_owned(), 4)]);
-    fs::remove_file(dataset.at("sub-03/func/sub-03_task-rest_desc-confounds_timeseries.tsv")).unwrap();
+    fs::remove_file(dataset.at("sub-03/func/sub-03_task-rest_desc-confounds_timeseries.tsv"))
+        .unwrap();
     let error = dataset.said(|it| it.qc_thresholds = Some(limits(Some(0.0055), None)));
     assert_eq!(
         error,
@@ -135,7 +165,11 @@ fn entities_labels_and_quality_choose() {
     );
     let error = dataset.said(|it| it.entities = wanted(Entity::Task, "nback"));
     assert_eq!(error, "/data: no recording is left: 5 × not among the entities asked for");
-    assert!(dataset.said(|it| it.query = Some("sit == 'A'".into())).starts_with("no column sit; there are age, "));
+    assert!(
+        dataset
+            .said(|it| it.query = Some("sit == 'A'".into()))
+            .starts_with("no column sit; there are age, ")
+    );
 }
 
 #[test]
@@ -143,12 +177,18 @@ fn two_forms_of_one_recording_are_told_apart_by_the_user() {
     let dataset = Dataset::new();
     dataset.run("01", Some("1"), "T1w", 12);
     let error = dataset.said(|_| {});
-    assert_eq!(error, "/data: 1 recordings are there in more than one form; choose by space: MNI152NLin6Asym or T1w");
+    assert_eq!(
+        error,
+        "/data: 1 recordings are there in more than one form; choose by space: MNI152NLin6Asym or T1w"
+    );
     let space = |label: &str| Wanted::from([(Entity::Space, vec![label.to_owned()])]);
     let native = dataset.index(|it| it.entities = space("T1w")).unwrap();
     assert_eq!((native.recordings.len(), native.excluded.len()), (1, 4));
     assert!(native.recordings[0].mask.as_ref().unwrap().to_str().unwrap().contains("space-T1w"));
-    assert_eq!(dataset.index(|it| it.entities = space("MNI152NLin6Asym")).unwrap().recordings.len(), 5);
+    assert_eq!(
+        dataset.index(|it| it.entities = space("MNI152NLin6Asym")).unwrap().recordings.len(),
+        5
+    );
 }
 
 #[test]
@@ -176,10 +216,19 @@ fn sidecars_are_inherited_and_must_agree_with_the_header() {
         "sub-01_ses-2_task-rest: repetition time: 0.8 s is given, the scan's header says 2 s; give `t_r` to settle it"
     );
     for (text, problem) in [
-        ("{\"RepetitionTime\": \"2\"}", "repetition time: RepetitionTime of the sidecar is no number"),
-        ("{\"VolumeTiming\": [0, 2, 9]}", "repetition time: the sidecar gives VolumeTiming: frames are not evenly spaced"),
+        (
+            "{\"RepetitionTime\": \"2\"}",
+            "repetition time: RepetitionTime of the sidecar is no number",
+        ),
+        (
+            "{\"VolumeTiming\": [0, 2, 9]}",
+            "repetition time: the sidecar gives VolumeTiming: frames are not evenly spaced",
+        ),
         ("{", "sidecar cannot be read: is no JSON at line 1"),
-        ("{\"RepetitionTime\": -2}", "repetition time: it is given as -2 s, expected 0.05 to 30 s; give `t_r` to settle it"),
+        (
+            "{\"RepetitionTime\": -2}",
+            "repetition time: it is given as -2 s, expected 0.05 to 30 s; give `t_r` to settle it",
+        ),
     ] {
         dataset.write("sub-01/ses-2/func/sub-01_ses-2_task-rest_bold.json", text);
         let reasons = reasons(&dataset.index(|_| {}).unwrap());
@@ -190,7 +239,10 @@ fn sidecars_are_inherited_and_must_agree_with_the_header() {
 #[test]
 fn more_tables_are_joined_by_what_they_are_about() {
     let dataset = Dataset::new();
-    dataset.write("../visits.csv", "subject_id,session_id,phq9\n1,1,4\n01,1,5\n01,2,9\nsub-02,ses-1,3\n");
+    dataset.write(
+        "../visits.csv",
+        "subject_id,session_id,phq9\n1,1,4\n01,1,5\n01,2,9\nsub-02,ses-1,3\n",
+    );
     dataset.write("../group_bold.tsv", "bids_name\ttsnr\tfd_mean\nsub-01_ses-1_task-rest_bold\t40\t0.1\nsub-03_task-rest_bold\t30\t0.9\n");
     let cohort = dataset
         .index(|it| {
@@ -198,19 +250,32 @@ fn more_tables_are_joined_by_what_they_are_about() {
             it.query = Some("phq9 > 4 or tsnr < 35".into());
         })
         .unwrap();
-    assert_eq!(names(&cohort), ["sub-01_ses-1_task-rest", "sub-01_ses-2_task-rest", "sub-03_task-rest"]);
-    let thresholds = QcThresholds { min_tsnr: Some(35.0), motion_fd_mean: Some(0.5), ..QcThresholds::default() };
+    assert_eq!(
+        names(&cohort),
+        ["sub-01_ses-1_task-rest", "sub-01_ses-2_task-rest", "sub-03_task-rest"]
+    );
+    let thresholds =
+        QcThresholds { min_tsnr: Some(35.0), motion_fd_mean: Some(0.5), ..QcThresholds::default() };
     let good = dataset
-        .index(|it| (it.labels, it.qc_thresholds) = (vec!["group_bold.tsv".into()], Some(thresholds)))
+        .index(|it| {
+            (it.labels, it.qc_thresholds) = (vec!["group_bold.tsv".into()], Some(thresholds))
+        })
         .unwrap();
-    assert_eq!(reasons(&good), ["sub-03_task-rest: motion_fd_mean is 0.9000, the threshold is 0.5"]);
+    assert_eq!(
+        reasons(&good),
+        ["sub-03_task-rest: motion_fd_mean is 0.9000, the threshold is 0.5"]
+    );
     dataset.write("../twice.tsv", "participant_id\tage\nsub-01\t1\nsub-01\t2\n");
     let said = |name: &str| dataset.said(|it| it.labels = vec![name.into()]);
     assert_eq!(said("twice.tsv"), "/twice.tsv: rows 2 and 3 are both about one subject");
     dataset.write("../again.tsv", "participant_id\tage\nsub-01\t1\n");
     assert_eq!(said("again.tsv"), "column age stands in /data/participants.tsv and in /again.tsv");
     dataset.write("../nobody.tsv", "age\n1\n");
-    assert!(said("nobody.tsv").starts_with("/nobody.tsv: no column says the subject, expected one of participant_id, "));
+    assert!(
+        said("nobody.tsv").starts_with(
+            "/nobody.tsv: no column says the subject, expected one of participant_id, "
+        )
+    );
 }
 
 #[test]
@@ -237,7 +302,8 @@ fn what_leads_outside_is_not_followed() {
     let scan = "sub-03/func/sub-03_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz";
     fs::rename(dataset.at(scan), secret.join("scan.nii.gz")).unwrap();
     symlink(secret.join("scan.nii.gz"), dataset.at(scan)).unwrap();
-    let mask = "sub-01/ses-1/func/sub-01_ses-1_task-rest_space-MNI152NLin6Asym_desc-brain_mask.nii.gz";
+    let mask =
+        "sub-01/ses-1/func/sub-01_ses-1_task-rest_space-MNI152NLin6Asym_desc-brain_mask.nii.gz";
     fs::remove_file(dataset.at(mask)).unwrap();
     symlink("/dev/zero", dataset.at(mask)).unwrap();
     symlink(".", dataset.at("sub-05")).unwrap();
@@ -246,14 +312,17 @@ fn what_leads_outside_is_not_followed() {
     dataset.write("sub-02/ses-1/func/sub-01_ses-1_task-rest_bold.nii.gz", "another's name");
     let cohort = dataset.index(|_| {}).unwrap();
     assert_eq!(names(&cohort), ["sub-01_ses-2_task-rest", "sub-02_ses-1_task-rest"]);
-    assert_eq!(reasons(&cohort), [
-        "a file of sub-02_ses-1: file name is no BIDS name, or not that of its folder",
-        "a folder sub-…: subject is no label of letters and digits",
-        "sub-01_ses-1_task-rest: mask leaves the cohort's folder by a link",
-        "sub-02_ses-2: folder leaves the cohort's folder by a link",
-        "sub-03_task-rest: scan leaves the cohort's folder by a link",
-        "sub-04: folder leaves the cohort's folder by a link",
-    ]);
+    assert_eq!(
+        reasons(&cohort),
+        [
+            "a file of sub-02_ses-1: file name is no BIDS name, or not that of its folder",
+            "a folder sub-…: subject is no label of letters and digits",
+            "sub-01_ses-1_task-rest: mask leaves the cohort's folder by a link",
+            "sub-02_ses-2: folder leaves the cohort's folder by a link",
+            "sub-03_task-rest: scan leaves the cohort's folder by a link",
+            "sub-04: folder leaves the cohort's folder by a link",
+        ]
+    );
     assert_eq!(cohort.failed().count(), 6);
     // where the user says that links may lead there
     let wider = dataset.index(|it| it.root = Some(".".into())).unwrap();
@@ -264,12 +333,16 @@ fn what_leads_outside_is_not_followed() {
 fn what_is_no_dataset_is_refused() {
     let dataset = Dataset::new();
     let said = |dir: &str| dataset.said(|it| it.dir = dir.into());
-    assert_eq!(said("data/sub-01"), "/data/sub-01: holds no folder sub-…, expected a BIDS dataset or derivatives of one");
+    assert_eq!(
+        said("data/sub-01"),
+        "/data/sub-01: holds no folder sub-…, expected a BIDS dataset or derivatives of one"
+    );
     assert!(said("nowhere").starts_with("/nowhere: cannot be read"));
     assert_eq!(said("data/participants.tsv"), "/data/participants.tsv: is no folder");
-    dataset.write("sub-03/func/sub-03_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz", "no scan");
+    dataset.write(
+        "sub-03/func/sub-03_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz",
+        "no scan",
+    );
     let cohort = dataset.index(|_| {}).unwrap();
-    assert_eq!(reasons(&cohort), [
-        "sub-03_task-rest: repetition time: no"
-    ]);
+    assert_eq!(reasons(&cohort), ["sub-03_task-rest: repetition time: no"]);
 }

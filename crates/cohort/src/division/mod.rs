@@ -88,7 +88,9 @@ impl SplitConfig {
         match self {
             Self::Column(_) => Ok(()),
             Self::StratifiedGroupKfold(KfoldConfig { k: 0..3, .. }) => {
-                let Self::StratifiedGroupKfold(config) = self else { unreachable!("matched above") };
+                let Self::StratifiedGroupKfold(config) = self else {
+                    unreachable!("matched above")
+                };
                 let expected = "at least 3: one fold is tested, one chooses, one is learned from";
                 refuse("stratified_group_kfold.k", config.k.to_string(), expected)
             }
@@ -111,7 +113,9 @@ impl SplitConfig {
         self.check()?;
         let recordings = &cohort.recordings;
         let divisions = match self {
-            Self::Column(column) => vec![Division { fold: None, splits: column_says(cohort, column)? }],
+            Self::Column(column) => {
+                vec![Division { fold: None, splits: column_says(cohort, column)? }]
+            }
             Self::Fractions(config) => {
                 let parts = Parts { group_by: &config.group_by, stratify_by: &config.stratify_by };
                 let shares = [config.train, config.choose, config.test];
@@ -242,8 +246,7 @@ fn split_of(cohort: &Cohort, recording: &Recording, column: &str, value: &Value)
 fn check_subjects(cohort: &Cohort, splits: &[Split], column: Option<&str>) -> Result<()> {
     let mut seen = std::collections::HashMap::new();
     for (recording, &split) in cohort.recordings.iter().zip(splits) {
-        let (first, first_row) =
-            *seen.entry(recording.subject()).or_insert((split, recording.row));
+        let (first, first_row) = *seen.entry(recording.subject()).or_insert((split, recording.row));
         if first != split {
             let rows = first_row.zip(recording.row);
             let (path, column) = (cohort.path.clone(), column.unwrap_or_default().to_owned());

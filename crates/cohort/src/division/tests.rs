@@ -55,16 +55,36 @@ fn folds_agree_with_scikit_learn() {
         (
             4,
             &[
-                [11, 0, 1], [2, 3, 10], [3, 1, 4], [8, 5, 2], [1, 0, 5], [2, 7, 8],
-                [4, 6, 0], [6, 2, 5], [1, 3, 5], [5, 0, 11], [5, 2, 2], [8, 5, 3],
+                [11, 0, 1],
+                [2, 3, 10],
+                [3, 1, 4],
+                [8, 5, 2],
+                [1, 0, 5],
+                [2, 7, 8],
+                [4, 6, 0],
+                [6, 2, 5],
+                [1, 3, 5],
+                [5, 0, 11],
+                [5, 2, 2],
+                [8, 5, 3],
             ],
             &[0, 2, 2, 0, 0, 3, 1, 3, 0, 1, 1, 2],
         ),
         (
             3,
             &[
-                [7, 8, 7], [10, 1, 2], [1, 1, 3], [6, 2, 1], [0, 11, 3], [10, 7, 10],
-                [0, 4, 9], [9, 2, 4], [11, 5, 9], [1, 8, 0], [7, 8, 2], [2, 2, 11],
+                [7, 8, 7],
+                [10, 1, 2],
+                [1, 1, 3],
+                [6, 2, 1],
+                [0, 11, 3],
+                [10, 7, 10],
+                [0, 4, 9],
+                [9, 2, 4],
+                [11, 5, 9],
+                [1, 8, 0],
+                [7, 8, 2],
+                [2, 2, 11],
             ],
             &[1, 2, 1, 2, 0, 2, 2, 0, 0, 1, 1, 1],
         ),
@@ -80,7 +100,10 @@ fn folds_agree_with_scikit_learn() {
 fn every_person_is_tested_once_and_the_fold_before_chooses() {
     let cohort = cohort(people(60));
     let divisions = kfold(5, &[], &["ill", "site"], 42).divide(&cohort).unwrap();
-    assert_eq!(divisions.iter().map(|it| it.fold).collect::<Vec<_>>(), (1..=5).map(Some).collect::<Vec<_>>());
+    assert_eq!(
+        divisions.iter().map(|it| it.fold).collect::<Vec<_>>(),
+        (1..=5).map(Some).collect::<Vec<_>>()
+    );
     for row in 0..cohort.recordings.len() {
         let of = |split| divisions.iter().position(|it| it.splits[row] == split).unwrap();
         let tested = divisions.iter().filter(|it| it.splits[row] == Split::Test).count();
@@ -93,7 +116,8 @@ fn classes_and_sites_are_spread_evenly() {
     let cohort = cohort(people(240));
     let share = |splits: &[Split], split: Split, of: &dyn Fn(&Recording) -> bool| {
         let rows = cohort.recordings.iter().zip(splits).filter(|(recording, _)| of(recording));
-        let (n, inside) = rows.fold((0, 0), |(n, inside), (_, it)| (n + 1, inside + usize::from(*it == split)));
+        let (n, inside) =
+            rows.fold((0, 0), |(n, inside), (_, it)| (n + 1, inside + usize::from(*it == split)));
         inside as f64 / f64::from(n)
     };
     for site in ["A", "B", "C"] {
@@ -114,14 +138,21 @@ fn classes_and_sites_are_spread_evenly() {
 #[test]
 fn a_scale_is_cut_at_its_quartiles_and_who_has_no_value_is_a_class() {
     let ages = |ages: &[f64]| {
-        let people = ages.iter().enumerate().map(|(i, age)| {
-            person(&i.to_string(), &[("age", Value::Number(*age))])
-        });
+        let people = ages
+            .iter()
+            .enumerate()
+            .map(|(i, age)| person(&i.to_string(), &[("age", Value::Number(*age))]));
         cohort(people.collect())
     };
     let scale: Vec<f64> = (0..20).map(f64::from).collect();
     let classes = classes::of(&ages(&scale), &["age".to_owned()]).unwrap();
-    assert_eq!(classes, (0..20).map(|age| [0, 1, 2, 3][usize::from(age > 4) + usize::from(age > 9) + usize::from(age > 14)]).collect::<Vec<_>>());
+    assert_eq!(
+        classes,
+        (0..20)
+            .map(|age| [0, 1, 2, 3]
+                [usize::from(age > 4) + usize::from(age > 9) + usize::from(age > 14)])
+            .collect::<Vec<_>>()
+    );
     assert_eq!(classes::of(&ages(&[3.0, 1.0, 3.0]), &["age".to_owned()]).unwrap(), [1, 0, 1]);
     let mut some = ages(&[3.0, 1.0]);
     some.recordings.push(person("x", &[]));
@@ -181,7 +212,12 @@ fn a_column_may_say_it_and_may_not_tear_a_person_apart() {
         });
         SplitConfig::Column("split".to_owned()).divide(&cohort(people.collect()))
     };
-    let good = says(&[("1", Some("train")), ("1", Some("train")), ("2", Some("Val")), ("3", Some("test"))]);
+    let good = says(&[
+        ("1", Some("train")),
+        ("1", Some("train")),
+        ("2", Some("Val")),
+        ("3", Some("test")),
+    ]);
     assert_eq!(good.unwrap()[0].splits, [Split::Train, Split::Train, Split::Choose, Split::Test]);
     let said = |splits: &[(&str, Option<&str>)]| says(splits).unwrap_err().to_string();
     assert_eq!(
@@ -196,7 +232,10 @@ fn a_column_may_say_it_and_may_not_tear_a_person_apart() {
         said(&[("1", Some("train")), ("2", None)]),
         "cohort: 1 recordings have no split, which split.column asks for"
     );
-    assert_eq!(said(&[("1", None)]), "cohort: column split is not there, which split.column asks for");
+    assert_eq!(
+        said(&[("1", None)]),
+        "cohort: column split is not there, which split.column asks for"
+    );
 }
 
 #[test]
@@ -208,7 +247,9 @@ fn what_cannot_be_met_is_refused() {
     assert!(said(kfold(5, &[], &["tribe"], 1), 9).contains("split.stratify_by"));
     let SplitConfig::Fractions(mut wrong) = fractions(&[]) else { unreachable!() };
     wrong.test = 0.2;
-    assert!(said(SplitConfig::Fractions(wrong), 9).contains("0.7 + 0.15 + 0.2, expected three shares"));
+    assert!(
+        said(SplitConfig::Fractions(wrong), 9).contains("0.7 + 0.15 + 0.2, expected three shares")
+    );
 }
 
 proptest! {

@@ -70,7 +70,10 @@ fn the_columns_of_the_field_are_known() {
     assert_eq!(split[0].splits, [scan::Split::Test, scan::Split::Train]);
     let thresholds = QcThresholds { motion_fd_mean: Some(0.5), ..QcThresholds::default() };
     let still = folder.index(|it| it.qc_thresholds = Some(thresholds)).unwrap();
-    assert_eq!(reasons(&still)[1], "sub-1001_ses-2: motion_fd_mean is 0.7000, the threshold is 0.5");
+    assert_eq!(
+        reasons(&still)[1],
+        "sub-1001_ses-2: motion_fd_mean is 0.7000, the threshold is 0.5"
+    );
 }
 
 #[test]
@@ -105,16 +108,19 @@ fn labels_and_paths_that_lead_elsewhere_leave_out_their_row() {
                 ,b.nii.gz,\n";
     let folder = Folder::new(text);
     let cohort = folder.index(|_| {}).unwrap();
-    assert_eq!(reasons(&cohort), [
-        "row 10: subject is no label of letters and digits",
-        "row 3: subject is no label of letters and digits",
-        "row 4: subject is no label of letters and digits",
-        "row 5: scan leaves the cohort's folder by `..`",
-        "row 6: scan lies outside of the cohort's folder",
-        "row 7: scan is not there",
-        "row 8: confounds table leaves the cohort's folder by `..`",
-        "row 9: scan is no file",
-    ]);
+    assert_eq!(
+        reasons(&cohort),
+        [
+            "row 10: subject is no label of letters and digits",
+            "row 3: subject is no label of letters and digits",
+            "row 4: subject is no label of letters and digits",
+            "row 5: scan leaves the cohort's folder by `..`",
+            "row 6: scan lies outside of the cohort's folder",
+            "row 7: scan is not there",
+            "row 8: confounds table leaves the cohort's folder by `..`",
+            "row 9: scan is no file",
+        ]
+    );
     assert_eq!((cohort.recordings.len(), cohort.failed().count()), (1, 8));
     write(&folder.at("manifest.csv"), "subject,scan\n03,../outside.nii\n02,cohort/a.nii.gz\n");
     let wider = folder.index(|it| it.root = Some(".".into())).unwrap();

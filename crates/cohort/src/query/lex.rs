@@ -24,8 +24,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, Span)>, QueryError> {
             at += 1;
             continue;
         }
-        let (token, len) = token(&chars[at..])
-            .map_err(|(len, problem)| error(text, Span { at, len }, problem))?;
+        let (token, len) =
+            token(&chars[at..]).map_err(|(len, problem)| error(text, Span { at, len }, problem))?;
         tokens.push((token, Span { at, len }));
         at += len;
     }

@@ -76,19 +76,13 @@ fn mistakes_are_pointed_at() {
         "no column sit; there are age, has_fmri, site, subject, task, years at school\n  \
          age >= 50 and sit == \"A\"\n                ^^^"
     );
-    assert_eq!(
-        refused("age = 50"),
-        "`=` means nothing here, expected `==`\n  age = 50\n      ^"
-    );
+    assert_eq!(refused("age = 50"), "`=` means nothing here, expected `==`\n  age = 50\n      ^");
     assert_eq!(
         refused("age >= and"),
         "`and` stands here, expected a number, a text in quotation marks, true or false\n  \
          age >= and\n         ^^^"
     );
-    assert_eq!(
-        refused("age >="),
-        "the query ends here, expected a value\n  age >=\n        ^"
-    );
+    assert_eq!(refused("age >="), "the query ends here, expected a value\n  age >=\n        ^");
     assert_eq!(
         refused("site == A"),
         "a text stands in quotation marks, as in \"A\"\n  site == A\n          ^"
@@ -108,7 +102,10 @@ fn mistakes_are_pointed_at() {
     assert_eq!(first("age > 5x"), "`5x` is no number; a text stands in quotation marks");
     assert_eq!(first("age is old"), "`old` stands here, expected `missing`");
     assert_eq!(first("age in 5"), "`5` stands here, expected `[` and a list of values");
-    assert_eq!(first("age in []"), "`]` stands here, expected a number, a text in quotation marks, true or false");
+    assert_eq!(
+        first("age in []"),
+        "`]` stands here, expected a number, a text in quotation marks, true or false"
+    );
     assert_eq!(first("18 <= age"), "`18` stands here, expected the name of a column, `not` or `(`");
     assert_eq!(first("  "), "the query ends here, expected the name of a column, `not` or `(`");
     assert_eq!(first("age; drop"), "`;` means nothing here");

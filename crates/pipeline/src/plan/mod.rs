@@ -4,10 +4,12 @@ mod folds;
 mod lm;
 mod scans;
 mod show;
+mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
+pub(crate) use view::ScanView;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,8 @@ pub struct Plan {
     pub run_dir: PathBuf,
     /// Folder of stored stage results, shared by all pipelines with the same outputs.
     pub cache_dir: PathBuf,
+    /// Cores and memory for work on several scans at once.
+    pub budget: scan::Budget,
 }
 
 /// What is read.
@@ -89,7 +93,14 @@ impl Plan {
             unreachable!("what is missing was a problem")
         };
         let run_dir = outputs.join(&spec.name);
-        Ok(Self { cache_dir: outputs.join("cache"), run_dir, source, lm, runs, loaded })
+        let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
+        Ok(Self { cache_dir, run_dir, source, lm, runs, budget, loaded })
+    }
+
+    /// With so many megabytes (10⁶ bytes) for work on several scans at once.
+    #[must_use]
+    pub fn with_mem_mb(self, mem_mb: u64) -> Self {
+        Self { budget: self.budget.with_mem_mb(mem_mb), ..self }
     }
 
     /// What the file says.

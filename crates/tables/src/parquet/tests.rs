@@ -17,7 +17,10 @@ fn columns(n: usize, word: &'static str) -> impl Strategy<Value = Table> {
     (
         prop::collection::vec(option::of(word), rows.clone()),
         prop::collection::vec(option::of(any::<i64>()), rows.clone()),
-        prop::collection::vec(option::of(prop::num::f64::ANY.prop_filter("", |x| !x.is_nan())), rows.clone()),
+        prop::collection::vec(
+            option::of(prop::num::f64::ANY.prop_filter("", |x| !x.is_nan())),
+            rows.clone(),
+        ),
         prop::collection::vec(option::of(any::<bool>()), rows),
         (1..4_usize).prop_flat_map(move |width| {
             (Just(width), prop::collection::vec(prop::num::f32::NORMAL, width * n))

@@ -63,7 +63,10 @@ fn labels_that_look_like_numbers_stay_labels() {
 #[test]
 fn what_is_wrong_is_one_sentence_with_row_and_column() {
     assert_eq!(refused(b""), "is an empty file, expected a table: CSV, TSV or Parquet");
-    assert_eq!(refused(b"a,b\n1,2\n1,2,3\n"), "row 3: has 3 cells, expected 2 as in the line of names");
+    assert_eq!(
+        refused(b"a,b\n1,2\n1,2,3\n"),
+        "row 3: has 3 cells, expected 2 as in the line of names"
+    );
     assert_eq!(refused(b"a,a\n1,2\n"), "column a appears twice");
     assert_eq!(refused(b"a,b\n1,\xe9\n"), "row 2: column b is not UTF-8");
     assert_eq!(refused(b"a\xe9,b\n1,2\n"), "row 1: cell 1 is not UTF-8");
@@ -71,7 +74,12 @@ fn what_is_wrong_is_one_sentence_with_row_and_column() {
     assert!(refused(b"\xff\xfea\0").starts_with("is text in UTF-16"));
     assert!(refused(b"PK\x03\x04").contains("a workbook"));
     assert!(refused(b"a\0b").starts_with("is a binary file"));
-    assert!(read_file("nowhere.csv").unwrap_err().to_string().starts_with("nowhere.csv: cannot be read"));
+    assert!(
+        read_file("nowhere.csv")
+            .unwrap_err()
+            .to_string()
+            .starts_with("nowhere.csv: cannot be read")
+    );
 }
 
 #[test]
@@ -79,7 +87,10 @@ fn text_is_written_as_bids_or_pandas_would_read_it() {
     let table = Table::new([
         ("subject", Column::Text(vec![Some("01".into()), Some("a\tb".into()), None])),
         ("fd", Column::Number(vec![Some(0.1), None, Some(2.0)])),
-        ("v", Column::Vector { width: 2, values: vec![0.5, 1.0, f32::MIN_POSITIVE, 3.0, 1e20, 0.1] }),
+        (
+            "v",
+            Column::Vector { width: 2, values: vec![0.5, 1.0, f32::MIN_POSITIVE, 3.0, 1e20, 0.1] },
+        ),
     ])
     .unwrap();
     let tsv = String::from_utf8(table.to_text(Separator::Tab).unwrap()).unwrap();
