@@ -2,7 +2,9 @@
 
 mod architecture;
 mod bad_input;
+mod bad_models;
 mod bad_pipeline;
+mod captions;
 mod cli;
 mod parity;
 mod pipelines;

@@ -1,11 +1,13 @@
 //! Helpers shared by the integration tests.
 
 mod cohort;
+mod foreign;
 mod program;
 
 use std::path::{Path, PathBuf};
 
 pub use cohort::Cohort;
+pub use foreign::{Foreign, gguf, stored_zip};
 pub use program::{Ran, run, run_until};
 
 /// The workspace's root.

@@ -1,5 +1,6 @@
 //! Chores of the project: fixtures that are generated, and whether they still are what they say.
 
+pub mod captioner;
 pub mod checks;
 mod corpus;
 mod fixtures;
@@ -24,6 +25,8 @@ enum Chore {
     Pairs,
     /// Write the pretraining text of fixtures/tiny-lm
     Corpus,
+    /// Write fixtures/tiny-captioner, a package of random weights that writes under pictures
+    Captioner,
     /// Write every generated fixture, or only compare
     Fixtures {
         /// Change nothing; exit 1 when a committed file differs from a regenerated one
@@ -50,6 +53,10 @@ pub fn run() -> anyhow::Result<()> {
     match Args::parse().chore {
         Chore::Pairs => fixtures::write(&root, &[pairs::file(&root)?]),
         Chore::Corpus => fixtures::write(&root, &[corpus::file(&root)?]),
+        Chore::Captioner => captioner::package(
+            &root.join("fixtures/tiny-lm/tokenizer.json"),
+            &root.join(captioner::FOLDER),
+        ),
         Chore::Fixtures { check: false } => fixtures::write(&root, &fixtures::all(&root)?),
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),

@@ -1,7 +1,12 @@
 //! What can be typed, and the help that teaches it.
+mod writing;
+
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{ArgAction, Args as Group, Parser, Subcommand};
+use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
+use pipeline::Precision;
+
+pub(crate) use writing::{PromptArgs, WritingArgs};
 
 /// Turns brain scans into text, and measures whether the text depends on the scan.
 #[derive(Debug, Parser)]
@@ -47,17 +52,36 @@ recomputes its stage and those below, a stopped run goes on where it was.")]
 Example:
   neuroflamingo check pipelines/finetune.yaml --set cohort.pairs.table=/data/pairs.csv")]
     Check(PipelineArgs),
-    /// Write the report of one window of one scan, or the text under pictures.
+    /// Write the report of one window of one scan, or the text after pictures and words.
     #[command(after_help = "\
 Examples:
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --window 3
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --onset 87.5 --json
-  neuroflamingo generate --model openflamingo-3b --image photo.jpg --prompt '<image>Output:'
+  neuroflamingo generate --model openflamingo-3b --image photo.jpg --num-beams 3
+  neuroflamingo generate --model openflamingo-3b --image cats.jpg --image query.jpg \\
+      --prompt '<image>Output:two cats<|endofchunk|><image>Output:' --temperature 0.7 --seed 1
+  neuroflamingo generate --model openflamingo-3b --interleaved prompts.jsonl --json > texts.json
+  neuroflamingo generate --model openflamingo-3b --prompt 'An fMRI scan measures'
 
 --window counts from 1: the cohort table's windows where the model knows the scan by its digest,
 else consecutive windows from the first frame. --onset is when something was shown; the model's
-own haemodynamic shift is added.")]
+own haemodynamic shift is added. A text alone is written as it comes where stdout is a terminal;
+several texts are written one a line, line breaks as \\n.")]
     Generate(GenerateArgs),
+    /// Rank texts by how likely the model finds them after a prompt.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo score --model openflamingo-3b --image meme.png \\
+      --prompt '<image>Is it hateful? Answer:' --continuation yes --continuation no
+  neuroflamingo score --model openflamingo-3b --interleaved prompts.jsonl \\
+      --continuations classes.txt --json > scores.json
+  neuroflamingo score --model runs/quickstart/model --scan bold.nii.gz --window 3 \\
+      --continuation 'Findings: faces.' --continuation 'Findings: houses.'
+
+A prompt is read once for all its continuations. They are ranked by the mean log-probability of a
+token, so that long and short ones have the same chance, or by the sum with --sum. A continuation
+follows the prompt as it is: where a space belongs between them, write it.")]
+    Score(ScoreArgs),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
     /// Look at a scan.
@@ -83,27 +107,71 @@ pub(crate) struct PipelineArgs {
 
 #[derive(Debug, Group)]
 pub(crate) struct GenerateArgs {
-    /// A model package: the folder `model` of a run directory.
+    /// A model package: the folder `model` of a run directory, or one that was imported.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// A 4D NIfTI file.
-    #[arg(long, value_name = "FILE", required_unless_present = "image", requires = "place")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "place",
+        required_unless_present_any = ["image", "prompt", "interleaved"],
+        conflicts_with_all = ["image", "prompt", "interleaved"]
+    )]
     pub(crate) scan: Option<PathBuf>,
-    /// A picture, for a model that reads pictures; once for each `<image>` of the prompt.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scan", "window", "onset"])]
-    pub(crate) image: Vec<PathBuf>,
-    /// The text before the model's, with an `<image>` for each picture, or none.
-    #[arg(long, value_name = "TEXT", default_value = "Output:", conflicts_with = "scan")]
-    pub(crate) prompt: String,
-    /// Texts followed at once, instead of the likeliest token each time.
-    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scan")]
-    pub(crate) num_beams: NonZeroUsize,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// Stop after this many tokens, finished or not; the shipped pipelines say the same number.
-    #[arg(long, value_name = "N", default_value = "96")]
-    pub(crate) max_new_tokens: NonZeroUsize,
-    /// Print the whole record as JSON: text, slots, probabilities, digests.
+    #[command(flatten)]
+    pub(crate) prompts: PromptArgs,
+    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
+    /// or q8_0.
+    #[arg(long, value_name = "PRECISION", default_value = "stored")]
+    pub(crate) precision: Precision,
+    /// Print the whole record as JSON: text, probabilities, digests; for a file of prompts a list.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a text as it comes even where stdout is no terminal.
+    #[arg(long, conflicts_with_all = ["scan", "interleaved", "json"])]
+    pub(crate) stream: bool,
+    #[command(flatten)]
+    pub(crate) writing: WritingArgs,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct ScoreArgs {
+    /// A model package: the folder `model` of a run directory, or one that was imported.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// A 4D NIfTI file; the prompt is the one that the model was trained with.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "place",
+        required_unless_present_any = ["image", "prompt", "interleaved"],
+        conflicts_with_all = ["image", "prompt", "interleaved"]
+    )]
+    pub(crate) scan: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) prompts: PromptArgs,
+    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
+    /// or q8_0.
+    #[arg(long, value_name = "PRECISION", default_value = "stored")]
+    pub(crate) precision: Precision,
+    /// A text to rank; may be repeated.
+    #[arg(long, value_name = "TEXT", required_unless_present = "continuations")]
+    pub(crate) continuation: Vec<String>,
+    /// Texts to rank, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) continuations: Option<PathBuf>,
+    /// Rank by the log-probability of the whole text instead of the mean of its tokens.
+    #[arg(long)]
+    pub(crate) sum: bool,
+    /// Texts scored at once; changes the speed, not the scores.
+    #[arg(long, value_name = "N", default_value = "32")]
+    pub(crate) batch_size: NonZeroUsize,
+    /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -112,10 +180,10 @@ pub(crate) struct GenerateArgs {
 #[group(id = "place", required = false, multiple = false)]
 pub(crate) struct PlaceArgs {
     /// Which window, from 1.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["image", "prompt", "interleaved"])]
     pub(crate) window: Option<usize>,
     /// Seconds from the scan's start.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["image", "prompt", "interleaved"])]
     pub(crate) onset: Option<f64>,
 }
 
@@ -137,6 +205,10 @@ Example:
   neuroflamingo model import --checkpoint checkpoint.pt --lm mpt-1b-redpajama-200b \\
       --vision clip-vit-large-patch14/pytorch_model.bin --to openflamingo-3b
 
+Every tensor has its place, or the import stops: with those that are missing, unexpected or of
+another shape. What the checkpoint trained of the language model itself, such as the whole embedding
+under FSDP, is kept in the package and used.
+
 No code of a weight file is run: a pickle that wants to call anything but the rebuilding of tensors
 is refused by name.")]
     Import(ImportArgs),
@@ -150,24 +222,46 @@ pub(crate) struct ImportArgs {
     /// The language model: a Hugging Face folder, or one .gguf file.
     #[arg(long, value_name = "PATH")]
     pub(crate) lm: PathBuf,
-    /// CLIP's weights, with open_clip's or Hugging Face's names.
-    #[arg(long, value_name = "FILE")]
+    /// CLIP's weights, with open_clip's or Hugging Face's names: a file, or a Hugging Face folder.
+    #[arg(long, value_name = "PATH")]
     pub(crate) vision: PathBuf,
     /// The package to write.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+    /// Do not copy CLIP: name its file and digest in the package.
+    #[arg(long)]
+    pub(crate) reference_vision: bool,
+    /// Take what the checkpoint trained of the language model however far it is from --lm; without
+    /// it such a checkpoint is taken for another language model's.
+    #[arg(long)]
+    pub(crate) trained_lm: bool,
+    /// Licence of the checkpoint, for the package to carry.
+    #[arg(long, value_name = "TEXT", default_value = "as the imported checkpoint")]
+    pub(crate) licence: String,
+    /// Which tokens of CLIP the checkpoint was trained on: before its last norm, as all of
+    /// OpenFlamingo's, or after it, as open_clip hands them out since 2.23.
+    #[arg(long, value_enum, default_value = "pre-ln-post")]
+    pub(crate) vision_feature: Feature,
     /// Width of one attention head of resampler and gated blocks.
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) head_dim: usize,
-    /// Width of one attention head of CLIP.
-    #[arg(long, value_name = "N", default_value = "64")]
-    pub(crate) clip_head_dim: usize,
-    /// CLIP was trained with the exact GELU instead of OpenAI's quick one.
+    /// Width of one attention head of CLIP; 80 for ViT-H/14 [default: as the config.json beside
+    /// CLIP's weights says, else 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) clip_head_dim: Option<usize>,
+    /// CLIP was trained with the exact GELU instead of OpenAI's quick one; a config.json beside its
+    /// weights says so too.
     #[arg(long)]
     pub(crate) exact_gelu: bool,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Feature {
+    PreLnPost,
+    PostLnPost,
 }
 
 #[derive(Debug, Group)]
@@ -200,5 +294,41 @@ mod tests {
         assert!(parse(&["--onset", "15"]).is_ok());
         assert!(parse(&[]).is_err());
         assert!(parse(&["--window", "3", "--onset", "15"]).is_err());
+    }
+
+    #[test]
+    fn a_scan_or_a_prompt_is_asked_for_and_not_both() {
+        let parse = |rest: &str| {
+            let start = "neuroflamingo generate --model m".split(' ');
+            Args::try_parse_from(start.chain(rest.split_whitespace())).is_ok()
+        };
+        for fine in ["--image a.png", "--prompt a", "--image a --image b --prompt c --num-beams 3"]
+        {
+            assert!(parse(fine), "{fine}");
+        }
+        assert!(parse("--interleaved p.jsonl --temperature 1 --seed 4"));
+        for wrong in [
+            "",
+            "--scan s --window 1 --image a",
+            "--scan s --window 1 --prompt a",
+            "--image a --window 1",
+            "--interleaved p --image a",
+            "--interleaved p --prompt a",
+            "--interleaved p --stream",
+            "--image a --num-beams two",
+            "--image a --length longest",
+        ] {
+            assert!(!parse(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn something_to_rank_is_asked_for() {
+        let parse = |rest: &str| {
+            let start = "neuroflamingo score --model m --prompt a".split(' ');
+            Args::try_parse_from(start.chain(rest.split_whitespace())).is_ok()
+        };
+        assert!(parse("--continuation b") && parse("--continuations f --sum"));
+        assert!(!parse(""));
     }
 }

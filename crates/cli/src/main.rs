@@ -13,7 +13,7 @@ use commands::Done;
 fn main() -> ExitCode {
     let args = Args::parse();
     print::logs(args.verbose);
-    match commands::run(args.command) {
+    match commands::run(args.command, args.verbose > 0) {
         Ok(done) => done.into(),
         Err(error) => {
             let done = Done::of(&error);

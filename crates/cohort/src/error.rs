@@ -59,7 +59,7 @@ pub enum Error {
     },
     #[error("{}: split {split} would have no subject: {groups} for {asked}", path.display())]
     EmptySplit { path: PathBuf, split: scan::Split, groups: String, asked: String },
-    #[error("split.{field} is {found}, expected {expected}")]
+    #[error("{field} is {found}, expected {expected}")]
     Setting { field: &'static str, found: String, expected: String },
     #[error("{}: column {column} is not there, which split.{field} asks for", path.display())]
     NoLabel { path: PathBuf, column: String, field: &'static str },

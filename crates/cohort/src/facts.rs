@@ -38,6 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<Facts, String> {
 }
 
 enum Kind {
+    /// NIfTI, or what its name says is one.
     Images,
     Cifti,
     Series,
@@ -57,7 +58,9 @@ impl Kind {
                 | [0x1c, 2, 0, 0]
                 | [0, 0, 2, 0x1c]
         );
-        Ok(match is_image {
+        let is_called_image =
+            [".nii", ".nii.gz", ".img", ".hdr"].iter().any(|it| name.ends_with(it));
+        Ok(match is_image || is_called_image {
             true if name.contains("series.nii") => Self::Cifti,
             true => Self::Images,
             false => Self::Series,

@@ -122,6 +122,21 @@ struct Columns<'a> {
 }
 
 impl ManifestConfig {
+    /// Refuses what is wrong whatever the files hold.
+    pub fn check(&self) -> Result<()> {
+        self.asked().check().map(drop)
+    }
+
+    fn asked(&self) -> Selection<'_> {
+        Selection {
+            entities: &self.entities,
+            query: self.query.as_deref(),
+            qc_thresholds: self.qc_thresholds.as_ref(),
+            t_r: self.t_r,
+            split: self.split.as_ref(),
+        }
+    }
+
     /// Reads the table and looks at every scan's header; `place` finds what the configuration
     /// names.
     pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
@@ -154,14 +169,7 @@ impl ManifestConfig {
             }
             found.recordings.push(recording);
         }
-        let thresholds = self.qc_thresholds.clone().unwrap_or_default();
-        let asked = Selection {
-            entities: &self.entities,
-            query: self.query.as_deref(),
-            qc_thresholds: &thresholds,
-            t_r: self.t_r,
-        };
-        found.select(asked, &read_labels(&self.labels, place)?)
+        found.select(self.asked(), &read_labels(&self.labels, place)?)
     }
 
     fn columns_of<'a>(&'a self, path: &Path, table: &'a Table) -> Result<Columns<'a>> {

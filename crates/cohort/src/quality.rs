@@ -43,9 +43,9 @@ impl QcThresholds {
     /// The first setting that could never be met, and what it should be.
     pub fn check(&self) -> Result<(), (&'static str, f64)> {
         let figures = [
-            ("motion_fd_mean", self.motion_fd_mean),
-            ("motion_fd_max", self.motion_fd_max),
-            ("min_tsnr", self.min_tsnr),
+            ("qc_thresholds.motion_fd_mean", self.motion_fd_mean),
+            ("qc_thresholds.motion_fd_max", self.motion_fd_max),
+            ("qc_thresholds.min_tsnr", self.min_tsnr),
         ];
         let wrong = figures.into_iter().find_map(|(field, value)| {
             let value = value.filter(|value| !(value.is_finite() && *value > 0.0))?;

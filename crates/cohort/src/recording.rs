@@ -128,6 +128,14 @@ pub struct Cohort {
     pub excluded: Vec<Excluded>,
 }
 
+impl Excluded {
+    /// Label of the person, where the name says it.
+    pub fn subject(&self) -> Option<&str> {
+        let label = self.name.strip_prefix("sub-")?;
+        Some(label.split('_').next().unwrap_or(label))
+    }
+}
+
 impl Cohort {
     /// Number of different people.
     pub fn n_subjects(&self) -> usize {

@@ -8,6 +8,7 @@ use std::{
 use rayon::prelude::*;
 
 use crate::{
+    division::SplitConfig,
     entity::Entity,
     error::{Error, Result},
     facts,
@@ -26,9 +27,10 @@ pub type Wanted = BTreeMap<Entity, Vec<String>>;
 pub(crate) struct Selection<'a> {
     pub(crate) entities: &'a Wanted,
     pub(crate) query: Option<&'a str>,
-    pub(crate) qc_thresholds: &'a QcThresholds,
+    pub(crate) qc_thresholds: Option<&'a QcThresholds>,
     /// Seconds, whatever the files say.
     pub(crate) t_r: Option<f64>,
+    pub(crate) split: Option<&'a SplitConfig>,
 }
 
 /// Faster and slower scans than these are not known; a value outside is a wrong unit.
@@ -48,8 +50,7 @@ impl Found {
     /// Labels joined, entities, query, headers, quality: in this order, each for what the one
     /// before it left.
     pub(crate) fn select(mut self, asked: Selection, tables: &[LabelTable]) -> Result<Cohort> {
-        asked.check()?;
-        let query = asked.query.map(Query::parse).transpose()?;
+        let query = asked.check()?;
         self.keep(|recording| match chosen(recording, asked.entities) {
             true => Ok(()),
             false => Err(Reason::Entities),
@@ -100,16 +101,18 @@ impl Found {
 }
 
 impl Selection<'_> {
-    fn check(&self) -> Result<()> {
+    /// Refuses what is wrong whatever the files hold; gives the query.
+    pub(crate) fn check(&self) -> Result<Option<Query>> {
         if let Some(found) = self.t_r.filter(|t_r| !PLAUSIBLE_S.contains(t_r)) {
             let expected = "0.05 to 30 seconds".to_owned();
             return Err(Error::Setting { field: "t_r", found: found.to_string(), expected });
         }
-        self.qc_thresholds.check().map_err(|(field, found)| Error::Setting {
-            field,
-            found: found.to_string(),
-            expected: "a finite number above 0".to_owned(),
-        })
+        if let Some(Err((field, found))) = self.qc_thresholds.map(QcThresholds::check) {
+            let (found, expected) = (found.to_string(), "a finite number above 0".to_owned());
+            return Err(Error::Setting { field, found, expected });
+        }
+        self.split.map_or(Ok(()), SplitConfig::check)?;
+        Ok(self.query.map(Query::parse).transpose()?)
     }
 }
 
@@ -130,7 +133,7 @@ fn examine(recording: &mut Recording, asked: Selection) -> Result<(), Reason> {
         header = facts.t_r;
     }
     recording.t_r = Some(repetition_time(recording.t_r, header, asked.t_r)?);
-    asked.qc_thresholds.judge(recording).map_or(Ok(()), Err)
+    asked.qc_thresholds.and_then(|it| it.judge(recording)).map_or(Ok(()), Err)
 }
 
 fn repetition_time(

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ClipConfig, ClipVision, Connectivity, ConnectivityConfig, EncoderSpec, InputShape,
-    MediaEncoder, Result, Stored, StoredConfig, VoxelFrames, VoxelFramesConfig,
+    MediaEncoder, Result, Stored, StoredConfig, Trainable, VoxelFrames, VoxelFramesConfig,
+    WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.

@@ -52,7 +52,7 @@ pub enum Error {
         name: String,
     },
     /// A text whose `<image>` tokens do not count its scans.
-    #[error("the prompt has {tokens} `<image>` for {media} scans; one each is needed")]
+    #[error("the prompt has {tokens} `<image>` for {media} scans or pictures; give one each")]
     MediaCount {
         /// `<image>` tokens in the text.
         tokens: usize,
@@ -65,6 +65,14 @@ pub enum Error {
         /// Dimensions of the given one.
         found: Vec<usize>,
         /// The model's.
+        expected: encoder::InputShape,
+    },
+    /// A picture for a model that reads something else.
+    #[error("{}: this model reads {expected}, no pictures", model.display())]
+    NoPictures {
+        /// The package.
+        model: PathBuf,
+        /// What it reads.
         expected: encoder::InputShape,
     },
     /// A text that does not fit into the language model.

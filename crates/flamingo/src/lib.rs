@@ -3,6 +3,7 @@
 //! [`Flamingo`] is the network. [`Model`] is the network with its tokenizer, read from a package:
 //! text and preprocessed windows in, text and likelihoods out, no tensors in sight.
 
+pub mod bench;
 mod config;
 mod error;
 mod flamingo;
@@ -27,10 +28,13 @@ pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{
     Choice, Chosen, Decoding, Forced, GenerateConfig, Generated, Listener, Request, Sequence,
 };
-pub use import::{Import, Imported, import};
+pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{Manifest, Part};
 pub use model::{GateOpening, Medium, Model};
-pub use package::{LM_FILES, NewPackage, PackageInfo, TensorCount, inspect, verify, write};
+pub use nn::Precision;
+pub use package::{
+    LM_FILES, NewPackage, PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify, write,
+};
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

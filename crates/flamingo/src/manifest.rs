@@ -1,6 +1,6 @@
 //! `model.yaml`: what a package says of itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use encoder::InputShape;
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,24 @@ pub(crate) const FORMAT: u32 = 1;
 pub struct Part {
     /// Path inside the package.
     pub file: String,
+    /// Where the file lies instead, for one that may not be copied; relative to the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
     /// Size.
     pub bytes: u64,
     /// Digest, in hexadecimal.
     pub sha256: String,
     /// Licence of the contents.
     pub licence: String,
+}
+
+impl Part {
+    /// Where the part lies, for a package in `folder`; a referenced file may also lie in it.
+    pub(crate) fn place(&self, folder: &Path) -> PathBuf {
+        let Some(path) = &self.path else { return folder.join(&self.file) };
+        let beside = path.file_name().map(|name| folder.join(name)).filter(|it| it.is_file());
+        beside.unwrap_or_else(|| folder.join(path))
+    }
 }
 
 /// What a package is made of and where it came from.

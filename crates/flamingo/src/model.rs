@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use encoder::{EncoderInput, InputShape};
+use encoder::{ClipPreprocess, EncoderInput, InputShape};
 use ndarray::ArrayD;
-use nn::weights::Frozen;
+use nn::Precision;
 use serde::Serialize;
 
-use crate::manifest::{ADAPTER, ENCODER};
-use crate::{Flamingo, Manifest, MediaView, Result, Vocabulary, package};
+use crate::manifest::MANIFEST;
+use crate::{Flamingo, Manifest, MediaView, Request, Result, Vocabulary, package};
 
 /// One preprocessed scan or picture: an array of the dimensions of the encoder's input, or several
 /// windows of them, `(n_windows, …)`.
@@ -37,24 +37,29 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a package; every part must be the one it was made with.
+    /// Opens a package, its weights kept as their files store them; every part must be the one it
+    /// was made with.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_at(folder, Precision::Stored)
+    }
+
+    /// Opens a package, the matrices of all its parts kept at `precision`.
+    pub fn open_at(folder: &Path, precision: Precision) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         package::check_parts(folder, &manifest)?;
-        let pretrained = lm::open(&package::lm_path(folder)?, DType::F32)?;
-        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
-        let adapter = Frozen::open(&folder.join(ADAPTER))?;
-        let encoder = Frozen::open(&folder.join(ENCODER))?;
+        let parts = package::Parts::open(folder, &manifest)?;
+        parts.check(folder, &parts.outlines(&manifest)?)?;
+        let vocabulary = parts.vocabulary()?;
+        let package::Parts { encoder, adapter, lm, .. } = parts;
+        let pretrained = lm.load(precision)?;
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,
             pretrained.lm,
             vocabulary.special.clone(),
-            encoder.builder(DType::F32),
-            adapter.builder(DType::F32),
+            encoder.kept(precision).builder(DType::F32),
+            adapter.kept(precision).builder(DType::F32),
         )?;
-        adapter.all_used()?;
-        encoder.all_used()?;
         Ok(Self { flamingo, vocabulary, manifest, folder: folder.to_owned() })
     }
 
@@ -74,11 +79,35 @@ impl Model {
     /// Names the file that is no picture, or says that the model reads scans.
     pub fn picture(&self, path: &Path) -> Result<Medium> {
         let InputShape::Image { size } = self.manifest.input else {
-            return Err(crate::Error::Medium { found: vec![3], expected: self.manifest.input });
+            let (model, expected) = (self.folder.clone(), self.manifest.input);
+            return Err(crate::Error::NoPictures { model, expected });
         };
         let photo = encoder::Photo::open(path)?;
-        let values = encoder::ClipPreprocess::openai(size).values(&photo);
+        let values = self.preprocess(size)?.values(&photo);
         Ok(ArrayD::from_shape_vec(vec![3, size, size], values).expect("three planes of the size"))
+    }
+
+    /// Refuses a request that could not be answered with `n_new` tokens.
+    ///
+    /// # Errors
+    /// When its `<image>` do not count its media, or it does not fit into the language model.
+    pub fn check(&self, request: &Request, n_new: usize) -> Result<()> {
+        let ids = self.vocabulary.prompt(&request.prompt, request.media.len())?;
+        let (found, limit) = (ids.len() + n_new, self.flamingo.lm().n_positions());
+        if found > limit {
+            return Err(crate::Error::TooLong { found, limit });
+        }
+        Ok(())
+    }
+
+    /// How a photo becomes the encoder's input; OpenAI's way where the package does not say.
+    fn preprocess(&self, size: usize) -> Result<ClipPreprocess> {
+        let said = self.manifest.preprocessing.get("image").filter(|it| it.is_object());
+        let Some(said) = said else { return Ok(ClipPreprocess::openai(size)) };
+        serde_json::from_value(said.clone()).map_err(|error| crate::Error::Manifest {
+            path: self.folder.join(MANIFEST),
+            reason: format!("preprocessing.image: {error}"),
+        })
     }
 
     /// The gated blocks' openings.

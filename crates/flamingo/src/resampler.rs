@@ -230,12 +230,69 @@ mod tests {
         Ok(())
     }
 
+    /// `tokens` with the learned places of windows and scans added by hand.
+    fn placed(tokens: &Tensor, variables: &Variables) -> Result<Tensor> {
+        let all = variables.tensors();
+        let frames = all["perceiver.frame_embs"].reshape((1, 1, 2, 1, 6))?;
+        let media = all["perceiver.media_time_embs"].reshape((1, 2, 1, 1, 6))?;
+        tokens.broadcast_add(&frames)?.broadcast_add(&media)
+    }
+
     #[test]
-    fn more_windows_than_the_resampler_was_made_for_are_refused() -> Result<()> {
+    fn a_windows_and_a_scans_place_are_added_to_their_tokens() -> Result<()> {
+        let (with, variables) = resampler(&CONFIG)?;
+        let plain = ResamplerConfig { max_num_media: None, max_num_frames: None, ..CONFIG };
+        let (without, _) = resampler(&plain)?;
+        let tokens = sample("tokens", (2, 2, 2, 3, 6))?.as_tensor().clone();
+        let forward = |resampler: &PerceiverResampler, values: Tensor| {
+            resampler.forward(&Tokens { values, mask: None })
+        };
+        let found = forward(&with, tokens.clone())?;
+        let by_hand = forward(&without, placed(&tokens, &variables)?)?;
+        assert!(gap(&found, &by_hand)? < 1e-12);
+        assert!(gap(&found, &forward(&without, tokens.clone())?)? > 1e-3);
+        // fewer windows and scans take the first places
+        let first = tokens.narrow(1, 0, 1)?.narrow(2, 0, 1)?;
+        let alone = placed(&tokens, &variables)?.narrow(1, 0, 1)?.narrow(2, 0, 1)?;
+        assert!(gap(&forward(&with, first)?, &forward(&without, alone)?)? < 1e-12);
+        // without places the order of windows does not matter; with them it does
+        let order = Tensor::new(&[1u32, 0], &Device::Cpu)?;
+        let turned = tokens.index_select(&order, 2)?;
+        let moved = gap(&forward(&without, turned.clone())?, &forward(&without, tokens)?)?;
+        assert!(moved < 1e-12);
+        assert!(gap(&forward(&with, turned)?, &found)? > 1e-3);
+        Ok(())
+    }
+
+    #[test]
+    fn scans_of_unequal_length_beside_each_other_are_as_alone() -> Result<()> {
+        let (resampler, _) = resampler(&CONFIG)?;
+        let values = sample("tokens", (2, 2, 2, 4, 6))?.as_tensor().clone();
+        let lengths = [4u8, 2, 3, 1];
+        let flags = lengths
+            .iter()
+            .flat_map(|&n| [n, n])
+            .flat_map(|n| (0..4).map(move |at| u8::from(at < n)));
+        let mask = Tensor::from_iter(flags, &Device::Cpu)?.reshape((2, 2, 2, 4))?;
+        let both = resampler.forward(&Tokens { values: values.clone(), mask: Some(mask) })?;
+        for (at, &n) in lengths.iter().enumerate().filter(|(at, _)| at % 2 == 0) {
+            let own = values.narrow(0, at / 2, 1)?.narrow(1, 0, 1)?.narrow(3, 0, n.into())?;
+            let alone = resampler.forward(&Tokens { values: own, mask: None })?;
+            let beside = both.narrow(0, at / 2, 1)?.narrow(1, 0, 1)?;
+            assert!(gap(&alone, &beside)? < 1e-12);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn more_windows_or_scans_than_the_resampler_was_made_for_are_refused() -> Result<()> {
         let (resampler, _) = resampler(&CONFIG)?;
         let values = sample("tokens", (1, 1, 3, 4, 6))?.as_tensor().clone();
         let error = resampler.forward(&Tokens { values, mask: None }).unwrap_err().to_string();
         assert!(error.contains("max_num_frames = 2"), "{error}");
+        let values = sample("tokens", (1, 3, 2, 4, 6))?.as_tensor().clone();
+        let error = resampler.forward(&Tokens { values, mask: None }).unwrap_err().to_string();
+        assert!(error.contains("max_num_media = 2"), "{error}");
         Ok(())
     }
 }

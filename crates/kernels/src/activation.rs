@@ -10,12 +10,18 @@ pub enum Activation {
     Gelu,
     /// `x · sigmoid(x)`.
     Silu,
+    /// `x · sigmoid(2 √(2/π) (x + 0.044715 x³))`, the approximation with the hyperbolic tangent.
+    GeluTanh,
     /// `x · sigmoid(1.702 x)`, the approximation of GELU that CLIP was trained with.
     QuickGelu,
 }
 
 /// The slope of [`Activation::QuickGelu`]'s sigmoid.
 const QUICK: f64 = 1.702;
+/// The cubic term of [`Activation::GeluTanh`].
+const CUBIC: f64 = 0.044_715;
+/// `2 √(2/π)`.
+const TANH: f64 = 2. * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
 
 impl Activation {
     /// The value at `x`.
@@ -23,6 +29,7 @@ impl Activation {
         match self {
             Self::Gelu => x * gauss_cdf(x),
             Self::Silu => x * sigmoid(x),
+            Self::GeluTanh => x * sigmoid(T::of(TANH) * x * (T::ONE + T::of(CUBIC) * x * x)),
             Self::QuickGelu => x * sigmoid(T::of(QUICK) * x),
         }
     }
@@ -38,6 +45,12 @@ impl Activation {
             Self::Silu => {
                 let s = sigmoid(x);
                 s * (T::ONE + x * (T::ONE - s))
+            }
+            Self::GeluTanh => {
+                let square = T::of(CUBIC) * x * x;
+                let s = sigmoid(T::of(TANH) * x * (T::ONE + square));
+                let inner = T::of(TANH) * x * (T::ONE + T::of(3.) * square);
+                s * (T::ONE + inner * (T::ONE - s))
             }
             Self::QuickGelu => {
                 let x = T::of(QUICK) * x;
@@ -76,6 +89,8 @@ mod tests {
         for (activation, x, expected) in [
             (Activation::Gelu, 1., 0.841_344_746_068_542_9),
             (Activation::Gelu, -0.5, -0.154_268_769_362_993_45),
+            (Activation::GeluTanh, 1., 0.841_191_990_608_276_9),
+            (Activation::GeluTanh, -0.5, -0.154_285_990_174_856_06),
             (Activation::Silu, 1., 0.731_058_578_630_004_9),
             (Activation::Silu, -0.5, -0.188_770_334_399_072_7),
         ] {
@@ -86,7 +101,7 @@ mod tests {
 
     #[test]
     fn slopes_match_finite_differences() {
-        for activation in [Activation::Gelu, Activation::Silu] {
+        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu] {
             for x in [-3., -0.7, 0., 0.4, 2.5f64] {
                 let h = 1e-6;
                 let rise = activation.value(x + h) - activation.value(x - h);

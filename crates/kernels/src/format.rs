@@ -8,11 +8,15 @@ use std::arch::x86_64::*;
 
 /// Weights a block; what a row leaves over is padded with zeros.
 pub(crate) const BLOCK: usize = 32;
+/// Lanes in which the sum of a product runs.
+pub(crate) const LANES: usize = 16;
 
 /// How weights are stored: a row is a run of items, a block of thirty-two weights some of them.
 pub(crate) trait Format {
     type Item: Copy + Default + Send + Sync;
     type Block: Copy + Send + Sync;
+    /// A block of inputs as products take it.
+    type Input: Copy + Send + Sync;
 
     /// Items of a row of `n_in` weights.
     fn items(n_in: usize) -> usize;
@@ -22,6 +26,30 @@ pub(crate) trait Format {
     fn padded(rest: &[Self::Item]) -> Self::Block;
     /// The weights of a block.
     fn widen(block: &Self::Block) -> [f32; BLOCK];
+    /// A block of inputs.
+    fn input(xs: &[f32; BLOCK]) -> Self::Input;
+    /// Adds the products of a block with one of inputs to the lanes.
+    fn add_products(block: &Self::Block, xs: &Self::Input, lanes: &mut [f32; LANES]);
+    /// The same for several blocks of inputs, eight lanes a register.
+    ///
+    /// # Safety
+    /// The CPU has AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn add_products_256<const R: usize>(
+        block: &Self::Block,
+        xs: &[Self::Input; R],
+        sums: [[__m256; 2]; R],
+    ) -> [[__m256; 2]; R];
+    /// The same, sixteen lanes a register.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512 F, BW and VL.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn add_products_512<const R: usize>(
+        block: &Self::Block,
+        xs: &[Self::Input; R],
+        sums: [__m512; R],
+    ) -> [__m512; R];
     /// Weights `8 · part ..` of a block.
     ///
     /// # Safety
@@ -35,6 +63,58 @@ macro_rules! an_item_a_weight {
     ($item:ty) => {
         type Item = $item;
         type Block = [$item; BLOCK];
+        type Input = [f32; BLOCK];
+
+        fn input(xs: &[f32; BLOCK]) -> [f32; BLOCK] {
+            *xs
+        }
+
+        fn add_products(block: &Self::Block, xs: &[f32; BLOCK], lanes: &mut [f32; LANES]) {
+            for (k, (x, w)) in xs.iter().zip(Self::widen(block)).enumerate() {
+                lanes[k % LANES] += x * w;
+            }
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+        #[inline(always)]
+        unsafe fn add_products_256<const R: usize>(
+            block: &Self::Block,
+            xs: &[[f32; BLOCK]; R],
+            mut sums: [[__m256; 2]; R],
+        ) -> [[__m256; 2]; R] {
+            for part in 0..BLOCK / 8 {
+                // SAFETY: the caller vouches for the CPU
+                let w = unsafe { Self::load(block, part) };
+                for r in 0..R {
+                    // SAFETY: as above
+                    let x = unsafe { F32::load(&xs[r], part) };
+                    // SAFETY: as above
+                    sums[r][part % 2] = unsafe { _mm256_fmadd_ps(x, w, sums[r][part % 2]) };
+                }
+            }
+            sums
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+        #[inline(always)]
+        unsafe fn add_products_512<const R: usize>(
+            block: &Self::Block,
+            xs: &[[f32; BLOCK]; R],
+            mut sums: [__m512; R],
+        ) -> [__m512; R] {
+            for part in 0..BLOCK / 16 {
+                // SAFETY: the caller vouches for the CPU
+                let w = unsafe { Self::load_512(&block.as_chunks().0[part]) };
+                for r in 0..R {
+                    let x: &[f32; 16] = &xs[r].as_chunks().0[part];
+                    // SAFETY: as above, and it reads the sixteen floats of the array
+                    sums[r] = unsafe { _mm512_fmadd_ps(_mm512_loadu_ps(x.as_ptr()), w, sums[r]) };
+                }
+            }
+            sums
+        }
 
         fn items(n_in: usize) -> usize {
             n_in
@@ -72,6 +152,17 @@ impl Format for F32 {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl F32 {
+    /// Sixteen weights; the CPU must have AVX-512 F.
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+    #[inline(always)]
+    unsafe fn load_512(half: &[f32; 16]) -> __m512 {
+        // SAFETY: reads the sixteen items of the array; the caller vouches for the CPU
+        unsafe { _mm512_loadu_ps(half.as_ptr()) }
+    }
+}
+
 /// The upper half of an `f32`.
 pub(crate) struct Bf16;
 
@@ -91,6 +182,20 @@ impl Format for Bf16 {
         unsafe {
             let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(eight.as_ptr().cast()));
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Bf16 {
+    /// Sixteen weights; the CPU must have AVX-512 F.
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+    #[inline(always)]
+    unsafe fn load_512(half: &[u16; 16]) -> __m512 {
+        // SAFETY: reads the sixteen items of the array; the caller vouches for the CPU
+        unsafe {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(half.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
         }
     }
 }
@@ -115,12 +220,31 @@ impl Format for F16 {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl F16 {
+    /// Sixteen weights; the CPU must have AVX-512 F.
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+    #[inline(always)]
+    unsafe fn load_512(half: &[u16; 16]) -> __m512 {
+        // SAFETY: reads the sixteen items of the array; the caller vouches for the CPU
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(half.as_ptr().cast())) }
+    }
+}
+
+/// Inputs rounded to sixteen bits, so that products with bytes are whole numbers and exact.
+#[derive(Clone, Copy)]
+pub(crate) struct Rounded {
+    numbers: [i16; BLOCK],
+    scale: f32,
+}
+
 /// ggml's `Q8_0`: a scale in half precision, then thirty-two signed bytes.
 pub(crate) struct Q8_0;
 
 impl Format for Q8_0 {
     type Item = u8;
     type Block = [u8; 2 + BLOCK];
+    type Input = Rounded;
 
     fn items(n_in: usize) -> usize {
         n_in / BLOCK * (2 + BLOCK)
@@ -139,6 +263,78 @@ impl Format for Q8_0 {
     fn widen(block: &Self::Block) -> [f32; BLOCK] {
         let scale = half::f16::from_le_bytes([block[0], block[1]]).to_f32();
         std::array::from_fn(|i| scale * f32::from(block[2 + i].cast_signed()))
+    }
+
+    /// The largest magnitude becomes 32767; an error of at most half a unit.
+    fn input(xs: &[f32; BLOCK]) -> Rounded {
+        /// Adding it and taking it away again rounds to whole numbers.
+        const ROUND: f32 = 12_582_912.;
+        let largest = xs.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+        let inverse = if largest > 0. { 32767. / largest } else { 0. };
+        let numbers = xs.map(|x| ((x * inverse + ROUND) - ROUND) as i16);
+        Rounded { numbers, scale: largest / 32767. }
+    }
+
+    fn add_products(block: &Self::Block, xs: &Rounded, lanes: &mut [f32; LANES]) {
+        let scale = half::f16::from_le_bytes([block[0], block[1]]).to_f32() * xs.scale;
+        let pairs = block[2..].as_chunks::<2>().0.iter().zip(xs.numbers.as_chunks::<2>().0);
+        for (lane, (w, x)) in lanes.iter_mut().zip(pairs) {
+            let product = |i: usize| i32::from(w[i].cast_signed()) * i32::from(x[i]);
+            *lane += scale * (product(0) + product(1)) as f32;
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+    #[inline(always)]
+    unsafe fn add_products_256<const R: usize>(
+        block: &Self::Block,
+        xs: &[Rounded; R],
+        mut sums: [[__m256; 2]; R],
+    ) -> [[__m256; 2]; R] {
+        let [low, high, bytes @ ..] = block;
+        let halves: &[[u8; 16]] = bytes.as_chunks().0;
+        // SAFETY: reads the sixteen bytes and the sixteen numbers of arrays; the caller vouches for
+        // the CPU
+        unsafe {
+            let scale = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high])));
+            let scale = _mm256_broadcastss_ps(_mm_cvtph_ps(scale));
+            for part in 0..2 {
+                let w = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[part].as_ptr().cast()));
+                for r in 0..R {
+                    let scale = _mm256_mul_ps(scale, _mm256_set1_ps(xs[r].scale));
+                    let x: &[i16; 16] = &xs[r].numbers.as_chunks().0[part];
+                    let pairs = _mm256_madd_epi16(w, _mm256_loadu_si256(x.as_ptr().cast()));
+                    let pairs = _mm256_cvtepi32_ps(pairs);
+                    sums[r][part] = _mm256_fmadd_ps(pairs, scale, sums[r][part]);
+                }
+            }
+        }
+        sums
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
+    #[inline(always)]
+    unsafe fn add_products_512<const R: usize>(
+        block: &Self::Block,
+        xs: &[Rounded; R],
+        mut sums: [__m512; R],
+    ) -> [__m512; R] {
+        let [low, high, bytes @ ..] = block;
+        // SAFETY: reads the 32 bytes and the 32 numbers of arrays; the caller vouches for the CPU
+        unsafe {
+            let scale = _mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high])));
+            let scale = _mm512_broadcastss_ps(_mm_cvtph_ps(scale));
+            let w = _mm512_cvtepi8_epi16(_mm256_loadu_si256(bytes.as_ptr().cast()));
+            for r in 0..R {
+                let x = _mm512_loadu_si512(xs[r].numbers.as_ptr().cast());
+                let pairs = _mm512_cvtepi32_ps(_mm512_madd_epi16(w, x));
+                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(xs[r].scale));
+                sums[r] = _mm512_fmadd_ps(pairs, scale, sums[r]);
+            }
+        }
+        sums
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -6,26 +6,47 @@
 mod activation;
 mod adamw;
 mod allocator;
+mod attention;
+mod bandwidth;
+mod causal_conv;
+mod columns;
+mod conv3d;
 mod convert;
 mod cpu;
 mod cross_entropy;
 mod format;
 mod linear;
 mod mapped;
+mod masked_attention;
 mod norm;
+mod product;
 mod real;
 mod rotary;
 mod rows;
+mod scan;
 mod softmax;
+#[cfg(test)]
+mod testing;
+mod token_convolution;
+mod vector;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
 pub use allocator::keep_freed_memory;
+pub use attention::{Attention, AttentionShape, Moments};
+pub use bandwidth::{on_worker, read_all};
+pub use causal_conv::CausalConv;
+pub use conv3d::Conv3d;
 pub use convert::{from_bf16, from_f16, from_q8_0, to_bf16, to_f16, to_q8_0};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use linear::{Matrix, Weights, linear, linear_backward};
 pub use mapped::{Mapped, as_f32, as_u16};
+pub use masked_attention::{Heads, attention};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use real::Real;
 pub use rotary::{RotaryTable, rotate};
+pub use scan::{Band, Scanned, SelectiveScan};
 pub use softmax::{KeyMask, RowKind, softmax, softmax_backward};
+pub use token_convolution::{
+    TokenSizes, token_convolution, token_convolution_taps, token_convolution_values,
+};

@@ -19,14 +19,18 @@ use memmap2::Mmap;
 pub struct Mapped(Mmap);
 
 impl Mapped {
-    /// Maps a file.
+    /// Maps the file at a path.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of(&File::open(path)?)
+    }
+
+    /// Maps an open file.
+    pub fn of(file: &File) -> io::Result<Self> {
         // SAFETY: the map is read-only and private, and only ever handed out as `&[u8]`. That these
         // bytes stay as they are rests on the rule above, which all writers of this workspace keep;
         // no type whose validity depends on its bytes is made from them (see `as_f32`, `as_u16`), so
         // a file that does change gives wrong numbers, not invalid values.
-        let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file)? };
+        let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(file)? };
         Ok(Self(map))
     }
 

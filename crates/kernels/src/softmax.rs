@@ -55,6 +55,35 @@ fn alibi<T: Real>(
     move |key| T::of(slope * (key as f64 - query as f64))
 }
 
+/// Adds bias and mask to the scores of a row; false where the row is silent.
+pub(crate) fn prepare<T: Real>(
+    scores: &mut [T],
+    row: usize,
+    n_heads: usize,
+    mask: Option<&KeyMask>,
+    slopes: Option<&[f64]>,
+) -> bool {
+    let Some(mask) = mask else { return true };
+    let (allowed, kind) = mask.row(row, n_heads);
+    match (kind, slopes) {
+        (RowKind::Silent, _) => return false,
+        (RowKind::Uniform, _) => scores.fill(T::ZERO),
+        (RowKind::Scored, Some(slopes)) => {
+            let bias = alibi::<T>(slopes, row, mask.n_queries, scores.len());
+            for (key, score) in scores.iter_mut().enumerate() {
+                *score += bias(key);
+            }
+        }
+        (RowKind::Scored, None) => {}
+    }
+    for (score, &allowed) in scores.iter_mut().zip(allowed) {
+        if !allowed {
+            *score = T::LOWEST;
+        }
+    }
+    true
+}
+
 /// Softmax of rows of `n_keys` scores laid out as `(batch, n_heads, n_queries, n_keys)`.
 ///
 /// `slopes`, one a head, add the bias of ALiBi to the scores of a masked softmax.
@@ -67,24 +96,9 @@ pub fn softmax<T: Real>(
     weights: &mut [T],
 ) {
     map_rows(scores, weights, n_keys, |row, s, w| {
-        let kind = mask.map_or(RowKind::Scored, |mask| mask.row(row, n_heads).1);
-        match kind {
-            RowKind::Silent => return w.fill(T::ZERO),
-            RowKind::Uniform => w.fill(T::ZERO),
-            RowKind::Scored => w.copy_from_slice(s),
-        }
-        if let (Some(slopes), Some(mask), RowKind::Scored) = (slopes, mask, kind) {
-            let bias = alibi::<T>(slopes, row, mask.n_queries, n_keys);
-            for (key, w) in w.iter_mut().enumerate() {
-                *w += bias(key);
-            }
-        }
-        if let Some(mask) = mask {
-            for (w, &allowed) in w.iter_mut().zip(mask.row(row, n_heads).0) {
-                if !allowed {
-                    *w = T::LOWEST;
-                }
-            }
+        w.copy_from_slice(s);
+        if !prepare(w, row, n_heads, mask, slopes) {
+            return w.fill(T::ZERO);
         }
         let mut max = T::LOWEST;
         for &w in w.iter() {

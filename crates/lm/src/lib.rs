@@ -22,6 +22,7 @@ mod neox;
 mod opt;
 mod pretrained;
 mod rope;
+mod step;
 #[cfg(test)]
 mod testing;
 mod tokenizer;
@@ -29,7 +30,7 @@ mod tokenizer;
 use candle_core::{Result as CandleResult, Tensor};
 
 pub use activation::Activation;
-pub use cache::{Cache, Step};
+pub use cache::Cache;
 pub use config::LmConfig;
 pub use error::{Error, Result};
 pub use extra_rows::ExtraRows;
@@ -38,8 +39,9 @@ pub use llama::{Llama, LlamaConfig, MistralConfig};
 pub use mpt::{LogitScale, MosaicGptConfig, Mpt, MptAttentionConfig, MptConfig};
 pub use neox::{NeoX, NeoXConfig};
 pub use opt::{Opt, OptConfig};
-pub use pretrained::{Pretrained, files, open, write};
+pub use pretrained::{Described, Pretrained, files, open, write};
 pub use rope::{Rope, RopeScaling};
+pub use step::Step;
 pub use tokenizer::{END_OF_TEXT, Encoded, Tokenizer, train_bpe};
 
 /// A causal language model, cut so that something may happen before each block.

@@ -1,4 +1,4 @@
-//! GELU (exact), its quick approximation, and SiLU.
+//! GELU (exact), its two approximations, and SiLU.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::Activation;
@@ -22,6 +22,11 @@ pub fn quick_gelu(xs: &Tensor) -> Result<Tensor> {
     } else {
         xs * candle_nn::ops::sigmoid(&(xs * 1.702)?)?
     }
+}
+
+/// GELU with the hyperbolic tangent (Hendrycks and Gimpel 2016); any shape.
+pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
+    if xs.device().is_cpu() { apply(xs, Activation::GeluTanh) } else { xs.gelu() }
 }
 
 fn apply(xs: &Tensor, activation: Activation) -> Result<Tensor> {
@@ -65,7 +70,7 @@ mod tests {
 
     #[test]
     fn gradients_match_finite_differences() -> Result<()> {
-        for f in [gelu, silu, quick_gelu] {
+        for f in [gelu, silu, quick_gelu, gelu_tanh] {
             let xs = sample("x", (3, 5))?;
             check(&[("x", &xs)], || f(xs.as_tensor())?.sqr()?.sum_all())?;
         }
@@ -76,6 +81,8 @@ mod tests {
     fn the_kernel_equals_candles_own_function() -> Result<()> {
         let xs = sample("x", (64,))?;
         let gap = (gelu(&xs)? - xs.gelu_erf()?)?.abs()?.max_all()?.to_scalar::<f64>()?;
+        assert!(gap < 1e-12, "{gap}");
+        let gap = (gelu_tanh(&xs)? - xs.gelu()?)?.abs()?.max_all()?.to_scalar::<f64>()?;
         assert!(gap < 1e-12, "{gap}");
         let gap = (silu(&xs)? - xs.silu()?)?.abs()?.max_all()?.to_scalar::<f64>()?;
         assert!(gap < 1e-12, "{gap}");

@@ -9,6 +9,8 @@
 
 mod activation;
 mod attention;
+mod causal_conv;
+mod conv3d;
 mod error;
 mod feed_forward;
 pub mod gradcheck;
@@ -18,15 +20,24 @@ mod matrix;
 mod norm;
 mod op;
 mod rotary;
+mod selective_scan;
+mod token_convolution;
 pub mod weights;
 
-pub use activation::{gelu, quick_gelu, silu};
-pub use attention::{KeyMask, Mask, RowKind, attention, merge_heads, split_heads};
+pub use activation::{gelu, gelu_tanh, quick_gelu, silu};
+pub use attention::{
+    KeyMask, Mask, RowKind, attention, merge_heads, split_heads, streamed_attention,
+};
+pub use causal_conv::CausalConv;
+pub use conv3d::Conv3d;
 pub use error::{Error, Result};
 pub use feed_forward::FeedForward;
+pub use kernels::{on_worker, read_all};
 pub use linear::Linear;
 pub use loss::cross_entropy;
-pub use matrix::Matrix;
+pub use matrix::{Matrix, Precision};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::Rotary;
+pub use selective_scan::Scan;
+pub use token_convolution::token_convolution;
 pub use weights::{Builder, seeded};

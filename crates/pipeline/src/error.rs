@@ -29,6 +29,9 @@ pub enum Error {
     #[error("name {name:?} cannot be a folder name, expected letters, digits, - and _")]
     Name { name: String },
 
+    #[error("{}: line {line}: {problem}", path.display())]
+    Prompt { path: PathBuf, line: usize, problem: String },
+
     // the chain of stages
     #[error("there are no stages, expected at least one")]
     NoStages,
@@ -62,8 +65,16 @@ pub enum Error {
     Sides { path: PathBuf },
     #[error("{}: same bytes as {}, but one is in split {first_split} and one in split {split}", path.display(), first.display())]
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
+    #[error("{source}")]
+    Cohort { kind: &'static str, source: Box<cohort::Error> },
     #[error("{}: holds no text, expected texts separated by blank lines", path.display())]
     EmptyCorpus { path: PathBuf },
+
+    // pictures
+    #[error("{}: {problem}", path.display())]
+    Pictures { path: PathBuf, problem: String },
+    #[error("every picture failed, the first with: {reason}")]
+    NoPicture { reason: String },
 
     // repetitions
     #[error("repeat.{field} is {found}, expected {expected}")]
@@ -143,6 +154,11 @@ impl Error {
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) => Some("model.encoder".to_owned()),
             Self::Size { key } => Some(key.clone()),
+            Self::Cohort { kind, source } => match source.as_ref() {
+                cohort::Error::Query(_) => Some(format!("cohort.{kind}.where")),
+                cohort::Error::Setting { field, .. } => Some(format!("cohort.{kind}.{field}")),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -151,6 +167,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Yaml(error) => error.hint(),
+            Self::Cohort { source, .. } => source.hint(),
             Self::Stage { source, .. } => source.hint(),
             Self::Several { problems } => problems.iter().find_map(Self::hint),
             Self::LanguageModel { .. } => Some(
@@ -162,6 +179,15 @@ impl Error {
                 "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
                     .to_owned(),
             ),
+            Self::Model(flamingo::Error::TooLong { .. }) => {
+                Some("shorten the prompt, or ask for fewer new tokens".to_owned())
+            }
+            Self::Model(flamingo::Error::NoPictures { .. }) => {
+                Some("give it a scan with --scan and --window or --onset".to_owned())
+            }
+            Self::Model(flamingo::Error::Part { .. }) => {
+                Some("bring the file back as it was, or make the package again".to_owned())
+            }
             Self::Model(flamingo::Error::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {

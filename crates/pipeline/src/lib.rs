@@ -11,6 +11,7 @@
 mod arrays;
 mod cache;
 mod caption;
+mod captions;
 mod component;
 mod error;
 mod event;
@@ -19,10 +20,12 @@ mod one;
 mod overrides;
 mod package;
 mod plan;
+mod prompts;
 mod publish;
 mod readout;
 mod record;
 mod run;
+mod score;
 mod spec;
 mod stage;
 mod state;
@@ -37,23 +40,29 @@ pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
 pub use one::{Place, generate};
 pub use overrides::Override;
-pub use plan::{CohortPlan, LmPlan, Plan, RowPlan, RunPlan, ScanPlan, SourcePlan};
-pub use run::{Outcome, run};
-pub use spec::{
-    CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, RepeatSpec, Spec,
-    Strategy, schema,
+pub use plan::{
+    CohortPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan,
+    ScanPlan, SourcePlan,
 };
 pub use stage::{
-    Artifact, AtlasFiles, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig, MirrorCheck,
-    NormaliseConfig, Nuisance, ParcellateConfig, Precision, RenderConfig, ResampleTimeConfig,
-    Stage, VolumesConfig, WindowPooling,
+    Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig, MirrorCheck,
+    NormaliseConfig, Nuisance, ParcellateConfig, RenderConfig, ResampleTimeConfig,
+    Stage, TokenPrecision, VolumesConfig, WindowPooling,
+};
+pub use prompts::{Prompt, read_lines};
+pub use run::{Outcome, run};
+pub use score::{Asked, Continuation, Scores, score};
+pub use spec::{
+    CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
+    RepeatSpec, Spec, Strategy, schema,
 };
 pub use yaml::YamlError;
 
+pub use cohort::Excluded;
 // what the command line shows of the crates below, so that it needs this one only
-pub use encoder::ClipActivation;
+pub use encoder::{ClipActivation, VisionFeature};
 pub use flamingo::{
-    GenerateConfig, Import, Imported, PackageInfo, import as import_model,
+    GenerateConfig, Import, Imported, PackageInfo, Precision, RankBy, import as import_model,
     inspect as inspect_model, verify as verify_model,
 };
 pub use report::{

@@ -1,7 +1,10 @@
 //! One scan to one report, with nothing but a package.
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
-use flamingo::{GenerateConfig, Model};
+use flamingo::{GenerateConfig, Medium, Model, Precision};
 use report::{
     counted,
     generated::{Disclaimer, GeneratedReport, Window},
@@ -23,43 +26,72 @@ pub enum Place {
     Onset(f64),
 }
 
-/// Writes the report of one window of `scan` with the package in `model`.
-pub fn generate(
-    model: &Path,
-    scan: &Path,
-    place: Place,
-    max_new_tokens: usize,
-) -> Result<GeneratedReport> {
-    let dir = model;
-    let model = Model::open(dir)?;
-    let reader = Reader::open(dir, &model)?;
+/// One window as a model sees it.
+pub(crate) struct Seen {
+    pub(crate) digest: String,
+    pub(crate) medium: Arc<Medium>,
+    pub(crate) prompt: String,
+    onset_s: f64,
+    duration_s: f64,
+    subject: Option<(String, String)>,
+    preprocessing: Preprocessing,
+}
+
+/// Reads one window of `scan` for an open package in `dir`.
+pub(crate) fn look(dir: &Path, model: &Model, scan: &Path, place: Place) -> Result<Seen> {
+    let reader = Reader::open(dir, model)?;
     let digest = scan::sha256_file(scan)?;
     let preprocessing = &reader.preprocessing;
     let known = preprocessing.scans.iter().find(|known| known.sha256 == digest);
     let (onset_s, duration_s) = locate(preprocessing, known, scan, place)?;
-    let model_id = model_id(model.manifest());
-    tracing::info!(model_id, is_known = known.is_some(), onset_s, duration_s, "window");
+    tracing::info!(is_known = known.is_some(), onset_s, duration_s, "window");
     let (medium, prompt) = reader.window(scan, onset_s)?;
+    let subject = known.map(|known| (known.subject.clone(), known.session.clone()));
+    let preprocessing = reader.preprocessing;
+    Ok(Seen { digest, medium, prompt, onset_s, duration_s, subject, preprocessing })
+}
+
+/// Writes the report of one window of `scan` with the package in `model`, its weights kept at
+/// `precision`.
+pub fn generate(
+    model: &Path,
+    precision: Precision,
+    scan: &Path,
+    place: Place,
+    config: &GenerateConfig,
+) -> Result<GeneratedReport> {
+    let dir = model;
+    config.check()?;
+    if config.n_texts() > 1 {
+        let found = config.n_texts().to_string();
+        let expected = "1: a window has one report".to_owned();
+        let field = "num_return_sequences";
+        return Err(flamingo::Error::Setting { field, found, expected }.into());
+    }
+    let model = Model::open_at(dir, precision)?;
+    let seen = look(dir, &model, scan, place)?;
+    let model_id = model_id(model.manifest());
+    tracing::info!(model_id, "model");
 
     let stop = AtomicBool::new(false);
     let mut silent = Silent;
     let mut control = Control::new(&mut silent, &stop);
-    let query = Query { prompt: prompt.clone(), medium: Some(medium) };
-    let config = GenerateConfig::greedy(max_new_tokens, 1);
-    let (slots, temperature) = (&preprocessing.slots, preprocessing.temperature);
+    let query = Query { prompt: seen.prompt.clone(), medium: Some(seen.medium) };
+    let (slots, temperature) = (&seen.preprocessing.slots, seen.preprocessing.temperature);
     let mut answers =
-        readout::answers(&model, slots, temperature, &[query], &config, "generate", &mut control)?;
+        readout::answers(&model, slots, temperature, &[query], config, "generate", &mut control)?;
     let answer = answers.remove(0);
+    let (subject, session) = seen.subject.unzip();
     Ok(GeneratedReport {
         disclaimer: Disclaimer,
-        subject: known.map_or_else(|| "unknown".to_owned(), |known| known.subject.clone()),
-        session: known.map(|known| known.session.clone()),
-        window: Window::new(&scan.display().to_string(), onset_s, duration_s),
-        prompt,
+        subject: subject.unwrap_or_else(|| "unknown".to_owned()),
+        session,
+        window: Window::new(&scan.display().to_string(), seen.onset_s, seen.duration_s),
+        prompt: seen.prompt,
         text: answer.text,
         slots: answer.slots,
         model_id,
-        data_digest: digest,
+        data_digest: seen.digest,
         seed: model.manifest().seed,
     })
 }

@@ -2,6 +2,7 @@
 //! text becomes slots with probabilities.
 use std::{path::Path, sync::Arc};
 
+use encoder::InputShape;
 use flamingo::{Manifest, Medium, Model};
 use report::{
     prompt::{PromptTemplate, Technique},
@@ -123,6 +124,10 @@ pub(crate) struct Reader {
 impl Reader {
     /// Takes the section and the files of an open package in `dir`.
     pub(crate) fn open(dir: &Path, model: &Model) -> Result<Self> {
+        if let InputShape::Image { .. } = model.manifest().input {
+            let problem = format!("this model reads {}, no scans", model.manifest().input);
+            return Err(Error::NoSuchWindow { path: dir.to_owned(), problem });
+        }
         let section = model.manifest().preprocessing.clone();
         let refuse = |problem: String| Error::Package { path: dir.to_owned(), problem };
         let preprocessing: Preprocessing =

@@ -9,7 +9,7 @@ use report::generated::{Disclaimer, GeneratedReport, Window, report_file_name};
 use serde_json::Value;
 
 use crate::{
-    Result, files,
+    Result, captions, files,
     package::model_id,
     record::{self, StageRecord, Started},
     stage::WrittenReport,
@@ -91,6 +91,9 @@ pub(crate) fn publish(
     }
     for (path, text) in report_files(state)? {
         out.put(&path, text.as_bytes())?;
+    }
+    for (path, text) in captions::files(state) {
+        out.put(path, text.as_bytes())?;
     }
     let metrics = match (&state.evaluation, &state.lm_summary) {
         (Some(evaluation), _) => Some(files::to_json(evaluation)),

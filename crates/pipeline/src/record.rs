@@ -8,7 +8,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{cache::Key, files, plan::SourcePlan, state::State};
+use crate::{
+    cache::Key,
+    captions, files,
+    plan::{RecordingsPlan, SourcePlan},
+    state::State,
+};
 
 /// When a run began.
 pub(crate) struct Started {
@@ -43,11 +48,12 @@ impl StageRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct UnitRecord {
     subject: String,
-    session: String,
-    run: usize,
+    session: Option<String>,
+    run: Option<String>,
     scan: String,
-    n_windows: usize,
-    /// `SUCCESS` or `FAIL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_windows: Option<usize>,
+    /// `SUCCESS`, `FAIL`, or `EXCLUDED` where it was not wanted.
     status: String,
     /// The last stage it went through, or the one it failed in.
     stage: String,
@@ -55,22 +61,55 @@ struct UnitRecord {
 }
 
 fn units(state: &State<'_>) -> Vec<UnitRecord> {
-    let SourcePlan::Cohort(cohort) = &state.plan.source else { return Vec::new() };
+    let cohort = match &state.plan.source {
+        SourcePlan::Cohort(cohort) => cohort,
+        SourcePlan::Recordings(recordings) => return recordings_of(state, recordings),
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Vec::new(),
+    };
     let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
     let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {
         let failure = state.failures.get(&scan_idx);
         UnitRecord {
             subject: scan.subject.clone(),
-            session: scan.session.clone(),
-            run: scan.run,
+            session: Some(scan.session.clone()),
+            run: Some(scan.run.to_string()),
             scan: scan.name.clone(),
-            n_windows: cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count(),
+            n_windows: Some(cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count()),
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
             reason: failure.map(|(_, reason)| reason.clone()),
         }
     };
     cohort.scans.iter().enumerate().map(unit).collect()
+}
+
+/// The recordings, then those that were left out before anything was read.
+fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
+    let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
+    let taken = plan.recordings().iter().enumerate().map(|(idx, recording)| {
+        let failure = state.failures.get(&idx);
+        UnitRecord {
+            subject: recording.subject().to_owned(),
+            session: recording.session().map(str::to_owned),
+            run: recording.run().map(str::to_owned),
+            scan: recording.name(),
+            n_windows: None,
+            status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
+            stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
+            reason: failure.map(|(_, reason)| reason.clone()),
+        }
+    });
+    let left_out = plan.excluded().iter().map(|excluded| UnitRecord {
+        subject: excluded.subject().unwrap_or("n/a").to_owned(),
+        session: None,
+        run: None,
+        scan: excluded.name.clone(),
+        n_windows: None,
+        status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),
+        stage: "cohort".to_owned(),
+        reason: Some(excluded.reason.to_string()),
+    });
+    taken.chain(left_out).collect()
 }
 
 /// The record; `files` are the digests of what else is in the run directory.
@@ -88,9 +127,30 @@ pub(crate) fn record(
                 "scan": scan.name, "sha256": scan.sha256,
             })).collect::<Vec<_>>(),
         }),
+        SourcePlan::Pictures(pictures) => json!({
+            "table": { "path": files::shown(&pictures.table), "sha256": pictures.sha256 },
+            "pictures": pictures.pictures.iter().map(|picture| json!({
+                "image": picture.name, "sha256": picture.sha256,
+            })).collect::<Vec<_>>(),
+        }),
+        SourcePlan::Recordings(recordings) => json!({
+            "cohort": files::shown(&recordings.cohort.path),
+            "n_recordings": recordings.recordings().len(),
+            "n_subjects": recordings.cohort.n_subjects(),
+            "left_out": recordings.cohort.counts(),
+            "recordings": recordings.recordings().iter().map(|it| json!({
+                "scan": it.name(), "t_r": it.t_r, "n_frames": it.n_frames,
+            })).collect::<Vec<_>>(),
+        }),
         SourcePlan::Corpus { path, sha256, .. } => {
             json!({ "texts": { "path": files::shown(path), "sha256": sha256 } })
         }
+    };
+    let package = match &plan.source {
+        SourcePlan::Pictures(pictures) => Some(json!({
+            "path": files::shown(&pictures.package), "model_id": pictures.model_id,
+        })),
+        _ => None,
     };
     let lm =
         plan.lm.as_ref().map(|lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests }));
@@ -107,8 +167,12 @@ pub(crate) fn record(
         "seconds": started.clock.elapsed().as_secs_f64(),
         "inputs": inputs,
         "language_model": lm,
+        "package": package,
         "stages": stages,
-        "units": units(state),
+        "units": match &plan.source {
+            SourcePlan::Pictures(_) => json!(captions::units(state)),
+            _ => json!(units(state)),
+        },
         "verdict": state.evaluation.as_ref().map(|it| &it.verdict),
         "files": files,
     })
@@ -116,6 +180,9 @@ pub(crate) fn record(
 
 /// One line a scan, in the words of cohort tools.
 pub(crate) fn status(state: &State<'_>) -> String {
+    if let SourcePlan::Pictures(_) = &state.plan.source {
+        return captions::status(state);
+    }
     let mut table = "participant_id\tsession_id\trun\tscan\tpipeline_name\tpipeline_version\t\
                      pipeline_step\tstatus\treason\n"
         .to_owned();
@@ -125,8 +192,8 @@ pub(crate) fn status(state: &State<'_>) -> String {
             table,
             "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}",
             unit.subject,
-            unit.session,
-            unit.run,
+            unit.session.as_deref().unwrap_or("n/a"),
+            unit.run.as_deref().unwrap_or("n/a"),
             unit.scan,
             state.plan.spec().name,
             env!("CARGO_PKG_VERSION"),

@@ -19,10 +19,12 @@ use crate::{
 pub struct Outcome {
     /// Where everything is.
     pub run_dir: PathBuf,
-    /// Scans that were left out.
+    /// Scans or pictures that were left out.
     pub n_failed: usize,
-    /// All scans.
+    /// All of them.
     pub n_units: usize,
+    /// What one of them is called.
+    pub unit: &'static str,
     /// The table of scores, where something was evaluated.
     pub table: Option<String>,
     /// The one line.

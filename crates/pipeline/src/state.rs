@@ -17,14 +17,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    plan::{CohortPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
+    plan::{CohortPlan, PicturesPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
     spec::CohortSpec,
-    stage::{Embeddings, Evaluation, Fit, Parcels, TokenSet, VolumesConfig, WrittenReport},
+    stage::{
+        Embeddings, Evaluation, Fit, Parcels, TokenSet, VolumesConfig, WrittenCaption,
+        WrittenReport,
+    },
     units::Unit,
     whitening::Whitening,
 };
 
-/// Why a scan was left out.
+/// Why a scan or picture was left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) scan_idx: usize,
@@ -62,6 +65,8 @@ pub(crate) struct State<'a> {
     /// The trained model's package.
     pub(crate) model_dir: Option<PathBuf>,
     pub(crate) reports: Vec<WrittenReport>,
+    /// One for each picture that could be read.
+    pub(crate) captions: Vec<WrittenCaption>,
     pub(crate) evaluation: Option<Evaluation>,
     /// Figures and pages, by their path in the run directory.
     pub(crate) pages: BTreeMap<String, Vec<u8>>,
@@ -94,6 +99,7 @@ impl<'a> State<'a> {
             fit: None,
             model_dir: None,
             reports: Vec::new(),
+            captions: Vec::new(),
             evaluation: None,
             pages: BTreeMap::new(),
             lm_dir: None,
@@ -135,6 +141,10 @@ impl<'a> State<'a> {
 
     pub(crate) fn cohort(&self) -> &'a CohortPlan {
         self.plan.cohort()
+    }
+
+    pub(crate) fn pictures(&self) -> &'a PicturesPlan {
+        self.plan.pictures()
     }
 
     pub(crate) fn slots(&self) -> &'a SlotSet {
@@ -210,7 +220,7 @@ impl<'a> State<'a> {
     pub(crate) fn prompt_template(&self) -> &'a PromptTemplate {
         match &self.plan.spec().cohort {
             CohortSpec::Pairs(pairs) => &pairs.prompt,
-            CohortSpec::Corpus(_) => unreachable!("only scans have prompts"),
+            _ => unreachable!("only pairs have prompts"),
         }
     }
 

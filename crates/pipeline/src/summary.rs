@@ -24,24 +24,30 @@ pub(crate) fn conclude(
     finished: Vec<Finished>,
     control: &mut Control<'_>,
 ) -> Result<Outcome> {
-    let n_units = match &plan.source {
-        SourcePlan::Cohort(cohort) => cohort.scans.len(),
-        SourcePlan::Corpus { .. } => 1,
+    let mut n_failed = finished.iter().map(|it| it.n_failed).max().unwrap_or(0);
+    let (n_units, unit) = match &plan.source {
+        SourcePlan::Cohort(cohort) => (cohort.scans.len(), "scan"),
+        SourcePlan::Recordings(recordings) => {
+            n_failed += recordings.cohort.failed().count();
+            (recordings.recordings().len() + recordings.cohort.failed().count(), "recording")
+        }
+        SourcePlan::Pictures(pictures) => (pictures.pictures.len(), "picture"),
+        SourcePlan::Corpus { .. } => (1, "corpus"),
     };
-    let n_failed = finished.iter().map(|it| it.n_failed).max().unwrap_or(0);
     let evaluations: Vec<Evaluation> =
         finished.into_iter().filter_map(|it| it.evaluation).collect();
     let mut outcome = Outcome {
         run_dir: plan.run_dir.clone(),
         n_failed,
         n_units,
+        unit,
         table: None,
         verdict: None,
         metrics: None,
     };
     let (rows, metrics) = match evaluations.as_slice() {
         [] => return Ok(outcome),
-        [only] if plan.spec().repeat.is_none() => {
+        [only] if !plan.is_repeated() => {
             outcome.verdict = Some(only.verdict.clone());
             (only.table.clone(), serde_json::to_value(only).expect("plain values"))
         }
@@ -53,10 +59,10 @@ pub(crate) fn conclude(
         }
     };
     let mut table = terminal(&rows);
-    if plan.spec().repeat.is_some() {
+    if plan.is_repeated() {
         table = table.replace("95 % interval", "range over repetitions");
     }
-    if plan.spec().repeat.is_some() {
+    if plan.is_repeated() {
         publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
         control.tell(Event::Published { run_dir: plan.run_dir.clone() });
     }

@@ -187,4 +187,33 @@ mod tests {
         let zeros = "[[0,0,0,0],[0,0,0,0],[0,0,0,0],[0,0,0,1]]";
         assert!(serde_json::from_str::<Affine>(zeros).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn there_and_back_is_where_it_was(
+            zooms in proptest::array::uniform3(0.2_f64..8.0),
+            angles in proptest::array::uniform3(-3.0_f64..3.0),
+            shift in proptest::array::uniform3(-300.0_f64..300.0),
+            flips in proptest::array::uniform3(proptest::bool::ANY),
+            point in proptest::array::uniform3(-500.0_f64..500.0),
+        ) {
+            let turn = nalgebra::Rotation3::from_euler_angles(angles[0], angles[1], angles[2]);
+            let signed = |j: usize| if flips[j] { -zooms[j] } else { zooms[j] };
+            let mut rows = [[0.0; 4]; 4];
+            for (i, row) in rows[..3].iter_mut().enumerate() {
+                *row = std::array::from_fn(|j| if j == 3 { shift[i] } else { turn[(i, j)] * signed(j) });
+            }
+            rows[3][3] = 1.0;
+            let affine = Affine::new(rows).unwrap();
+            for (found, zoom) in affine.zooms().iter().zip(zooms) {
+                proptest::prop_assert!((found - zoom).abs() < 1e-12);
+            }
+            let inverse = affine.inverse();
+            for back in [inverse.apply(affine.apply(point)), affine.apply(inverse.apply(point))] {
+                for (found, expected) in back.iter().zip(point) {
+                    proptest::prop_assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+                }
+            }
+        }
+    }
 }

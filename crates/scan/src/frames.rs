@@ -15,11 +15,17 @@ use crate::{
     bold::Bold,
     error::{Error, Result},
     geometry::Grid,
-    nii::{Decoder, Header, ReadOptions, Source, checked_affine, open, repetition_time, sized},
+    nii::{
+        Decoder, Header, ReadOptions, Source, Stretch, add_up, checked_affine, open,
+        repetition_time, sized,
+    },
 };
 
 /// Frames read ahead while one is worked on.
 const AHEAD: usize = 2;
+
+/// What a decompressor and its input take, and then some.
+const DECOMPRESSOR_BYTES: u64 = 1 << 20;
 
 /// A run that hands out its frames in order, as often as it is asked.
 pub trait Frames {
@@ -48,9 +54,16 @@ enum Stored<'a> {
     Bytes(&'a [u8], Decoder),
     /// A row-major run and the index of a frame in it.
     Run(&'a Bold, usize),
+    /// What something was done to.
+    Values(&'a [f64]),
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// Values in memory, x fastest.
+    pub(crate) fn of(values: &'a [f64]) -> Self {
+        Self(Stored::Values(values))
+    }
+
     /// All values, as many as the grid has voxels.
     pub fn read(&self, out: &mut [f64]) {
         match self.0 {
@@ -59,6 +72,7 @@ impl Frame<'_> {
                 let frame = bold.data().index_axis(Axis(3), frame);
                 out.iter_mut().zip(frame.t()).for_each(|(to, &x)| *to = x.into());
             }
+            Stored::Values(values) => out.copy_from_slice(values),
         }
     }
 
@@ -73,6 +87,25 @@ impl Frame<'_> {
                     *to = frame[[voxel % nx, voxel / nx % ny, voxel / (nx * ny)]].into();
                 }
             }
+            Stored::Values(values) => {
+                out.iter_mut().zip(voxels).for_each(|(to, &voxel)| *to = values[voxel]);
+            }
+        }
+    }
+
+    /// Adds the values of each stretch of voxels to its sum; what is not finite counts as 0.
+    pub(crate) fn add_up(&self, stretches: &[Stretch], sums: &mut [f64]) {
+        match self.0 {
+            Stored::Bytes(bytes, decoder) => decoder.add_up(bytes, stretches, sums),
+            Stored::Run(bold, frame) => {
+                let frame = bold.data().index_axis(Axis(3), frame);
+                let (nx, ny, _) = frame.dim();
+                let value = |voxel: usize| {
+                    f64::from(frame[[voxel % nx, voxel / nx % ny, voxel / (nx * ny)]])
+                };
+                add_up(value, stretches, sums);
+            }
+            Stored::Values(values) => add_up(|voxel| values[voxel], stretches, sums),
         }
     }
 }
@@ -112,6 +145,12 @@ impl BoldFile {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The most bytes that [`Frames::each`] holds at once.
+    pub fn stream_bytes(&self) -> u64 {
+        let n_bytes = self.header.n_bytes() as u64 / self.n_frames as u64;
+        (AHEAD as u64 + 2) * n_bytes + DECOMPRESSOR_BYTES
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use encoder::InputShape;
-use flamingo::FlamingoConfig;
+use flamingo::{FlamingoConfig, Precision};
 use nn::seeded::rng;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
@@ -67,6 +67,8 @@ pub struct AuxiliaryConfig {
 pub struct FitInputs<'a> {
     /// Folder of the frozen language model.
     pub lm: &'a Path,
+    /// In which numbers it is kept.
+    pub precision: Precision,
     /// Architecture around it.
     pub config: &'a FlamingoConfig,
     /// Size of one preprocessed window, without margins.
@@ -307,6 +309,7 @@ mod tests {
             let (train, choose) = (examples(16, "train"), examples(4, "choose"));
             let inputs = FitInputs {
                 lm: self.root.path(),
+                precision: Precision::F32,
                 config: &config(),
                 input: INPUT,
                 fit: &self.fit,
@@ -353,6 +356,7 @@ mod tests {
         let train = examples(4, "train");
         let inputs = FitInputs {
             lm: run.root.path(),
+            precision: Precision::F32,
             config: &config(),
             input: INPUT,
             fit: &run.fit,

@@ -261,7 +261,7 @@ mod tests {
             &mut watch,
         )?;
         assert!(summary.heldout_nll < 0.5 && first.unwrap() > 4., "{summary:?}");
-        let opened = lm::open(folder.path(), DType::F32)?;
+        let opened = lm::open(folder.path(), nn::Precision::F32)?;
         assert_eq!(opened.n_parameters, summary.n_parameters);
         Ok(())
     }

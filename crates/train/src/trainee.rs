@@ -25,7 +25,7 @@ pub(crate) struct Trainee {
 
 impl Trainee {
     pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
-        let pretrained = lm::open(inputs.lm, DType::F32)?;
+        let pretrained = lm::open(inputs.lm, inputs.precision)?;
         let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
         let (encoder, adapter) = (Variables::default(), Variables::default());
         let flamingo = Flamingo::new(

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Done;
 use crate::{
-    args::{FileArgs, ImportArgs},
+    args::{Feature, FileArgs, ImportArgs},
     print,
 };
 
@@ -19,7 +19,12 @@ pub(super) fn scan(args: &FileArgs) -> Result<Done> {
 }
 
 pub(super) fn model(args: &FileArgs) -> Result<Done> {
-    show(args, &pipeline::inspect_model(&args.path).map_err(pipeline::Error::from)?)
+    let info = pipeline::inspect_model(&args.path).map_err(pipeline::Error::from)?;
+    if args.json {
+        return show(args, &info);
+    }
+    print::out(&super::package::described(&info))?;
+    Ok(Done::All)
 }
 
 pub(super) fn verify(args: &FileArgs) -> Result<Done> {
@@ -39,13 +44,16 @@ pub(super) fn import(args: &ImportArgs) -> Result<Done> {
         checkpoint: &args.checkpoint,
         lm: &args.lm,
         vision: &args.vision,
+        reference_vision: args.reference_vision,
+        trained_lm: args.trained_lm,
+        licence: &args.licence,
+        vision_feature: match args.vision_feature {
+            Feature::PreLnPost => pipeline::VisionFeature::PreLnPost,
+            Feature::PostLnPost => pipeline::VisionFeature::PostLnPost,
+        },
         head_dim: args.head_dim,
         clip_head_dim: args.clip_head_dim,
-        activation: if args.exact_gelu {
-            pipeline::ClipActivation::Gelu
-        } else {
-            pipeline::ClipActivation::QuickGelu
-        },
+        activation: args.exact_gelu.then_some(pipeline::ClipActivation::Gelu),
         seed: 0,
     };
     let imported = pipeline::import_model(&args.to, &import).map_err(pipeline::Error::from)?;

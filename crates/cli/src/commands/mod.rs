@@ -1,6 +1,8 @@
 //! One function a command, and what each ends with.
 mod inspect;
+mod package;
 mod pipeline;
+mod text;
 
 use std::process::ExitCode;
 
@@ -40,11 +42,12 @@ impl Done {
     }
 }
 
-pub(crate) fn run(command: Command) -> Result<Done> {
+pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
     match command {
         Command::Run(args) => pipeline::run(&args),
-        Command::Check(args) => pipeline::check(&args),
-        Command::Generate(args) => pipeline::generate(&args),
+        Command::Check(args) => pipeline::check(&args, verbose),
+        Command::Generate(args) => text::generate(&args),
+        Command::Score(args) => text::score(&args),
         Command::Schema => inspect::schema(),
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),

@@ -1,27 +1,27 @@
-//! `run`, `check` and `generate`.
+//! `run` and `check`.
 use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::{Context as _, Result};
-use pipeline::{DISCLAIMER, GenerateConfig, Loaded, Outcome, Place, Plan, counted};
+use pipeline::{Loaded, Outcome, Plan, counted};
 use serde_json::json;
 
 use super::Done;
-use crate::{
-    args::{GenerateArgs, PipelineArgs},
-    print,
-    progress::Progress,
-};
+use crate::{args::PipelineArgs, print, progress::Progress};
 
 fn plan(args: &PipelineArgs) -> Result<Plan> {
     Ok(Plan::new(Loaded::read(&args.pipeline, &args.set)?)?)
 }
 
-pub(super) fn check(args: &PipelineArgs) -> Result<Done> {
+/// Subjects are named only where the user asks for more.
+pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
     let plan = plan(args)?;
     if args.json {
         print::json(&plan.to_json())?;
     } else {
         print::out(&plan.to_string())?;
+    }
+    if verbose && let Some(recordings) = plan.recordings() {
+        recordings.excluded().iter().for_each(|excluded| print::note(&excluded.to_string()));
     }
     Ok(Done::All)
 }
@@ -42,18 +42,18 @@ pub(super) fn run(args: &PipelineArgs) -> Result<Done> {
 }
 
 fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
-    let Outcome { run_dir, n_failed, n_units, table, verdict, metrics } = outcome;
+    let Outcome { run_dir, n_failed, n_units, unit, table, verdict, metrics } = outcome;
     if *n_failed > 0 {
         let rest = if n_failed < n_units { ", the rest is complete" } else { "" };
-        let scans = counted(*n_units, "scan");
-        print::note(&format!("{n_failed} of {scans} failed{rest}; reasons are in status.tsv"));
+        let units = counted(*n_units, unit);
+        print::note(&format!("{n_failed} of {units} failed{rest}; reasons are in status.tsv"));
     }
     print::note(&format!("run directory: {}", run_dir.display()));
     if args.json {
         return print::json(&json!({
             "run_dir": run_dir,
             "n_failed": n_failed,
-            "n_scans": n_units,
+            format!("n_{unit}s"): n_units,
             "verdict": verdict,
             "metrics": metrics,
         }));
@@ -62,40 +62,6 @@ fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
         print::out(table.trim_end())?;
     }
     verdict.as_ref().map_or(Ok(()), |verdict| print::out(&format!("\n{verdict}")))
-}
-
-pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
-    let Some(scan) = &args.scan else { return caption(args) };
-    let place = match (args.place.window, args.place.onset) {
-        (Some(number), _) => Place::Window(number),
-        (None, Some(seconds)) => Place::Onset(seconds),
-        (None, None) => unreachable!("clap asks for one of them"),
-    };
-    let max_new_tokens = args.max_new_tokens.get();
-    let report = pipeline::generate(&args.model, scan, place, max_new_tokens)?;
-    let text = if args.json { report.to_json() } else { report.to_text() };
-    print::out(text.trim_end())?;
-    Ok(Done::All)
-}
-
-/// The text under pictures, on the terminal as it is written.
-fn caption(args: &GenerateArgs) -> Result<Done> {
-    let mut config = GenerateConfig::greedy(args.max_new_tokens.get(), 1);
-    config.num_beams = Some(args.num_beams.get());
-    let mut told = |piece: &str| {
-        if !args.json {
-            print::piece(piece);
-        }
-    };
-    let (model, images) = (&args.model, &args.image);
-    let caption = pipeline::caption(model, images, &args.prompt, &config, &mut told)?;
-    if args.json {
-        print::json(&serde_json::to_value(&caption)?)?;
-    } else {
-        print::out("")?;
-        print::note(DISCLAIMER);
-    }
-    Ok(Done::All)
 }
 
 /// The first signal asks to save and stop, a second one ends the program at once.

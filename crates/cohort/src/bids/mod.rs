@@ -79,6 +79,21 @@ fn is_bold(suffix: &str) -> bool {
 const EXTENSIONS: [&str; 6] = [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
 
 impl BidsConfig {
+    /// Refuses what is wrong whatever the files hold.
+    pub fn check(&self) -> Result<()> {
+        self.asked().check().map(drop)
+    }
+
+    fn asked(&self) -> Selection<'_> {
+        Selection {
+            entities: &self.entities,
+            query: self.query.as_deref(),
+            qc_thresholds: self.qc_thresholds.as_ref(),
+            t_r: self.t_r,
+            split: self.split.as_ref(),
+        }
+    }
+
     /// Walks the folder and looks at every scan's header; `place` finds what the configuration
     /// names.
     pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
@@ -100,14 +115,7 @@ impl BidsConfig {
         found.recordings = one_form_each(&dir, walk.candidates, &self.entities)?;
         let tables = participants(&dir).into_iter().chain(self.labels.iter().map(|it| place(it)));
         let tables = tables.map(|path| LabelTable::read(&path)).collect::<Result<Vec<_>>>()?;
-        let thresholds = self.qc_thresholds.clone().unwrap_or_default();
-        let asked = Selection {
-            entities: &self.entities,
-            query: self.query.as_deref(),
-            qc_thresholds: &thresholds,
-            t_r: self.t_r,
-        };
-        found.select(asked, &tables)
+        found.select(self.asked(), &tables)
     }
 }
 

@@ -344,5 +344,10 @@ fn what_is_no_dataset_is_refused() {
         "no scan",
     );
     let cohort = dataset.index(|_| {}).unwrap();
-    assert_eq!(reasons(&cohort), ["sub-03_task-rest: repetition time: no"]);
+    assert_eq!(
+        reasons(&cohort),
+        [
+            "sub-03_task-rest: scan cannot be read: not a NIfTI file: its first four bytes are not the header size 348 or 540"
+        ]
+    );
 }

@@ -92,7 +92,7 @@ impl SplitConfig {
                     unreachable!("matched above")
                 };
                 let expected = "at least 3: one fold is tested, one chooses, one is learned from";
-                refuse("stratified_group_kfold.k", config.k.to_string(), expected)
+                refuse("split.stratified_group_kfold.k", config.k.to_string(), expected)
             }
             Self::StratifiedGroupKfold(_) => Ok(()),
             Self::Fractions(config) => {
@@ -103,7 +103,7 @@ impl SplitConfig {
                     return Ok(());
                 }
                 let found = format!("{} + {} + {}", shares[0], shares[1], shares[2]);
-                refuse("fractions", found, "three shares above 0 that make 1")
+                refuse("split.fractions", found, "three shares above 0 that make 1")
             }
         }
     }

@@ -43,7 +43,7 @@ fn recordings_are_chosen_by_what_is_known_of_them() {
     assert_eq!(chosen("has_fmri"), "01");
     assert_eq!(chosen("has_fmri == FALSE"), "02");
     assert_eq!(chosen("`years at school` == 12"), "01");
-    assert_eq!(chosen("age==71or site=='B'"), "01 02");
+    assert_eq!(chosen("age==71 or site=='B'"), "01 02");
     assert_eq!(chosen("age > -1e1 and age <= +7.1e+1"), "01 02");
 }
 

@@ -56,17 +56,18 @@ impl Photo {
     /// [`Error::Read`] when the file cannot be read, [`Error::Image`] when it holds no image, a
     /// damaged one, or one that is not read.
     pub fn open(path: &Path) -> Result<Self> {
+        let (mut file, mut bytes, decode) = begin(path)?;
         let attach = |source| Error::Read { path: path.to_path_buf(), source };
-        let mut file = fs::File::open(path).map_err(attach)?;
-        if !file.metadata().map_err(attach)?.is_file() {
-            return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
-        }
-        let image = |problem| Error::Image { path: path.to_path_buf(), problem };
-        let mut bytes = Vec::new();
-        file.by_ref().take(16).read_to_end(&mut bytes).map_err(attach)?;
-        let decode = decoder(&bytes).map_err(image)?;
         file.read_to_end(&mut bytes).map_err(attach)?;
-        decode(&bytes).map_err(image)
+        decode(&bytes).map_err(|problem| Error::Image { path: path.to_path_buf(), problem })
+    }
+
+    /// Whether a file begins as a PNG or JPEG, without decoding it.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`] that the first bytes show.
+    pub fn check(path: &Path) -> Result<()> {
+        begin(path).map(drop)
     }
 
     /// An RGB image from its bytes `(height, width, 3)`.
@@ -128,6 +129,20 @@ pub(super) fn check_size(width: u32, height: u32) -> Result<(), String> {
 /// What to say of a file that is shorter than its header allows.
 pub(super) fn too_short(width: u32, height: u32, n_bytes: usize) -> String {
     format!("its header says {width} x {height} pixels, more than {n_bytes} bytes can hold")
+}
+
+/// A file after its first bytes, these, and who reads such a file.
+fn begin(path: &Path) -> Result<(fs::File, Vec<u8>, Decoder)> {
+    let attach = |source| Error::Read { path: path.to_path_buf(), source };
+    let mut file = fs::File::open(path).map_err(attach)?;
+    if !file.metadata().map_err(attach)?.is_file() {
+        return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(16).read_to_end(&mut bytes).map_err(attach)?;
+    let decode =
+        decoder(&bytes).map_err(|problem| Error::Image { path: path.to_path_buf(), problem })?;
+    Ok((file, bytes, decode))
 }
 
 type Decoder = fn(&[u8]) -> Result<Photo, String>;

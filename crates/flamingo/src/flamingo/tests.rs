@@ -36,14 +36,19 @@ pub(crate) fn config() -> FlamingoConfig {
 const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 5 };
 
 fn flamingo(dtype: DType, gates: f64) -> Result<(Flamingo, Variables, Llama)> {
+    of(&config(), dtype, gates)
+}
+
+fn of(config: &FlamingoConfig, dtype: DType, gates: f64) -> Result<(Flamingo, Variables, Llama)> {
     let (frozen, trained) = (Variables::default(), Variables::default());
     let config_lm = LlamaConfig::tiny(10);
-    let lm = Llama::new(&config_lm, frozen.builder(1, dtype))?;
-    // the language model inside is made of constants, as from a file
+    Llama::new(&config_lm, frozen.builder(1, dtype))?;
+    // the language model is made of constants, as from a file
     let constants = Frozen::from_tensors(Path::new("lm"), frozen.tensors());
-    let inner = Box::new(Llama::new(&config_lm, constants.builder(dtype))?);
+    let lm = || Llama::new(&config_lm, constants.builder(dtype));
+    let (inner, lm) = (Box::new(lm()?), lm()?);
     let vb = trained.builder(2, dtype);
-    let flamingo = Flamingo::new(&config(), INPUT, inner, 10..12, vb.pp("encoder"), vb)?;
+    let flamingo = Flamingo::new(config, INPUT, inner, 10..12, vb.pp("encoder"), vb)?;
     for (name, var) in trained.all() {
         if name.ends_with("_gate") {
             var.set(&Tensor::full(gates, 1, &Device::Cpu)?.to_dtype(dtype)?)?;
@@ -165,5 +170,100 @@ fn a_batch_equals_its_singles() -> Result<()> {
         let single = logits(&model, &text(&rows[idx..=idx])?, Some(scans))?;
         assert!(gap(&both.narrow(0, idx, 1)?, &single)? < 1e-10);
     }
+    Ok(())
+}
+
+/// How much the logits of each token of `<image>`-less, first and second part change when the
+/// first or the second scan does.
+fn changes(config: &FlamingoConfig) -> Result<[[bool; 3]; 2]> {
+    let (model, _, _) = of(config, DType::F64, 0.7)?;
+    let text = text(&[&[3, IMAGE, 4, IMAGE, 5]])?;
+    let (one, other) = (scans("one", 2)?, scans("two", 2)?);
+    let plain = logits(&model, &text, Some(&one))?;
+    let mut changed = [[false; 3]; 2];
+    for (which, changed) in changed.iter_mut().enumerate() {
+        let of = |place| if place == which { &other } else { &one }.narrow(1, place, 1);
+        let found = logits(&model, &text, Some(&Tensor::cat(&[&of(0)?, &of(1)?], 1)?))?;
+        for (at, changed) in [0, 2, 4].into_iter().zip(changed) {
+            *changed = gap(&plain.narrow(1, at, 1)?, &found.narrow(1, at, 1)?)? > 1e-9;
+        }
+    }
+    Ok(changed)
+}
+
+#[test]
+fn text_sees_the_latest_scan_or_all_before_it_and_those_after_it_only_as_in_openflamingo()
+-> Result<()> {
+    let with = |immediate, compat| {
+        let mut config = config();
+        config.gates.only_attend_immediate_media = immediate;
+        changes(&FlamingoConfig { compat, ..config })
+    };
+    // self-attention carries the first scan on to the text after the second
+    let latest = [[false, true, true], [false, false, true]];
+    assert_eq!(with(true, Compat::None)?, latest);
+    assert_eq!(with(true, Compat::OpenFlamingo)?, latest);
+    assert_eq!(with(false, Compat::None)?, latest);
+    assert_eq!(with(false, Compat::OpenFlamingo)?, [[true; 3], [true; 3]]);
+    let differ = |a: bool, b: bool| -> Result<f64> {
+        let logits_of = |immediate| {
+            let mut config = config();
+            config.gates.only_attend_immediate_media = immediate;
+            let (model, _, _) = of(&config, DType::F64, 0.7)?;
+            let words = text(&[&[IMAGE, IMAGE, 5]])?;
+            logits(&model, &words, Some(scans("one", 2)?.as_tensor()))
+        };
+        gap(&logits_of(a)?, &logits_of(b)?)
+    };
+    assert!(differ(true, false)? > 1e-6 && differ(true, true)? == 0.);
+    Ok(())
+}
+
+#[test]
+fn gated_blocks_stand_before_every_kth_block() -> Result<()> {
+    for every in 1..=2 {
+        let mut config = config();
+        config.gates.every = every;
+        let (model, _, _) = of(&config, DType::F32, 0.)?;
+        let blocks: Vec<usize> = model.gate_openings()?.into_iter().map(|it| it.0).collect();
+        let expected: Vec<usize> = (0..2).filter(|idx| (idx + 1) % every == 0).collect();
+        assert_eq!(blocks, expected);
+    }
+    for every in [0, 3] {
+        let mut config = config();
+        config.gates.every = every;
+        let error = of(&config, DType::F32, 0.).err().unwrap().to_string();
+        assert!(error.contains(&format!("every {every} blocks")), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_gated_feed_forward_runs_without_a_scan() -> Result<()> {
+    let (model, _, lm) = flamingo(DType::F64, 0.7)?;
+    let words = text(&[&[3, 4, 5]])?;
+    let alone = lm.logits(&words.ids, &words.step)?;
+    let without = logits(&model, &words, None)?.narrow(D::Minus1, 0, 10)?;
+    assert!(gap(&without, &alone)? > 1e-6);
+    // a scan that no token sees changes nothing
+    let beside = logits(&model, &words, Some(scans("one", 1)?.as_tensor()))?;
+    assert_eq!(gap(&beside.narrow(D::Minus1, 0, 10)?, &without)?, 0.);
+    Ok(())
+}
+
+#[test]
+fn text_after_a_surplus_image_looks_at_all_scans_alike() -> Result<()> {
+    let (model, _, _) = flamingo(DType::F64, 0.7)?;
+    let text = text(&[&[IMAGE, 4, IMAGE, IMAGE, 5]])?;
+    let two = scans("one", 2)?;
+    let order = Tensor::new(&[1u32, 0], &Device::Cpu)?;
+    // only the surplus token is asked; both scans in either order give it the same
+    let one_token = TextView { text_time: vec![vec![3]], ..self::text(&[&[5]])? };
+    let a = logits(&model, &one_token, Some(&two))?;
+    let b = logits(&model, &one_token, Some(&two.index_select(&order, 1)?))?;
+    assert!(gap(&a, &b)? < 1e-12);
+    let seen = logits(&model, &TextView { text_time: vec![vec![2]], ..one_token }, Some(&two))?;
+    assert!(gap(&a, &seen)? > 1e-6);
+    assert_eq!(text.text_time, vec![vec![1, 1, 2, 3, 3]]);
     Ok(())
 }

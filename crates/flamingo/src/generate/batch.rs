@@ -62,21 +62,28 @@ impl<'a> Batch<'a> {
     }
 
     fn read(&mut self, view: &TextView) -> Result<Scores> {
-        let hidden = self.flamingo.hidden(view, self.media.as_ref(), Some(&mut self.cache))?;
-        let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
-        Ok(self.flamingo.head(&last)?.to_dtype(DType::F32)?.to_vec2()?)
+        let Self { flamingo, media, cache, .. } = self;
+        nn::on_worker(|| {
+            let hidden = flamingo.hidden(view, media.as_ref(), Some(cache))?;
+            let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
+            Ok(flamingo.head(&last)?.to_dtype(DType::F32)?.to_vec2()?)
+        })
     }
 
     /// Makes a batch of these rows of the present one, in this order: texts that end, branch, die.
     ///
-    /// A row sees the scan that the row in its place saw: places are `rows` but for beams, which
-    /// change their texts and keep their place.
+    /// In OpenFlamingo a row sees the scan that the row in its place saw: places are `rows` but for
+    /// beams, which change their texts and keep their place. It matters once `<image>` is written.
     pub(super) fn select(&mut self, rows: &[u32], places: &[u32]) -> Result<()> {
+        let places = match self.flamingo.compat() {
+            Compat::None => rows,
+            Compat::OpenFlamingo => places,
+        };
         self.times = places.iter().map(|&place| self.times[place as usize]).collect();
         if rows.iter().copied().eq(0..self.owners.len() as u32) {
             return Ok(());
         }
-        self.cache = self.cache.select(rows)?;
+        self.cache.permute(rows)?;
         self.prompts = self.prompts.select(rows);
         let owners: Vec<_> = rows.iter().map(|&row| self.owners[row as usize]).collect();
         if owners != self.owners {

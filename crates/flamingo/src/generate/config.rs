@@ -76,7 +76,8 @@ impl GenerateConfig {
         }
     }
 
-    fn samples(&self) -> bool {
+    /// Whether tokens are drawn at random.
+    pub fn samples(&self) -> bool {
         self.temperature.is_some() || self.top_k.is_some() || self.top_p.is_some()
     }
 

@@ -16,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 
 use lm::decode::TextStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Medium, Model, Prompts, Result};
 pub use config::GenerateConfig;
@@ -34,7 +34,7 @@ pub struct Request {
 }
 
 /// What the model wrote.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// The new text, without special tokens.
     pub text: String,
@@ -43,7 +43,7 @@ pub struct Generated {
     /// Whether the model ended the text itself.
     pub stopped: bool,
     /// What beam search ranks by.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
 }
 

@@ -1,4 +1,6 @@
 //! Ids against full re-forwards, batches against singles, texts against ids.
 
+mod by_hand;
+mod families;
 mod ids;
 mod texts;

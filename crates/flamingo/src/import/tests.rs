@@ -5,11 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
+use encoder::ClipConfig;
 use lm::{Llama, LlamaConfig};
+use nn::Precision;
 use nn::weights::{Variables, save};
 
 use super::*;
-use crate::{GenerateConfig, Model, Request, inspect, verify};
+use crate::{GatesConfig, GenerateConfig, Model, Request, ResamplerConfig, inspect, verify};
+
+mod kin;
+
+const EMBEDDING: &str = "lang_encoder.model.embed_tokens.weight";
 
 /// A folder with `checkpoint`, `clip` and `lm`, made of random weights.
 struct Foreign {
@@ -52,19 +58,24 @@ fn config() -> FlamingoConfig {
 
 impl Foreign {
     fn new() -> Self {
+        Self::around(true)
+    }
+
+    /// Around a language model whose head is its embedding, or not.
+    fn around(tied: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lm_folder = folder.path().join("lm");
         fs::create_dir(&lm_folder).unwrap();
         let texts = vec!["a photo of a chair".to_owned()];
         let tokenizer = lm::train_bpe(&texts, 262, &lm_folder.join("tokenizer.json")).unwrap();
         let known = tokenizer.vocab_size();
-        let llama = LlamaConfig::tiny(known);
+        let llama = LlamaConfig { tie_word_embeddings: tied, ..LlamaConfig::tiny(known) };
         let base = Variables::default();
         Llama::new(&llama, base.builder(1, DType::F32)).unwrap();
         lm::write(&lm_folder, &llama, &base, DType::F32).unwrap();
 
         let (adapter, vision) = (Variables::default(), Variables::default());
-        let inner = lm::open(&lm_folder, DType::F32).unwrap().lm;
+        let inner = lm::open(&lm_folder, Precision::F32).unwrap().lm;
         let (encoder_vb, adapter_vb) =
             (vision.builder(2, DType::F32), adapter.builder(3, DType::F32));
         let special = known..known + 3;
@@ -74,6 +85,8 @@ impl Foreign {
         let mut checkpoint = adapter.tensors();
         let place = "lang_encoder.model.embed_tokens";
         let rows = checkpoint.remove(&format!("{place}.special_rows")).unwrap();
+        // OpenFlamingo's trainer does not save the rows of an untied head
+        checkpoint.remove(&format!("{place}.special_output_rows"));
         let whole = Tensor::cat(&[&base.tensors()["model.embed_tokens.weight"], &rows], 0).unwrap();
         checkpoint.insert(format!("{place}.weight"), whole);
         let visual = vision.tensors().into_iter();
@@ -93,19 +106,33 @@ impl Foreign {
     }
 
     fn import(&self) -> Result<Imported> {
-        import(
-            &self.path("package"),
-            &Import {
-                name: "imported",
-                checkpoint: &self.path("checkpoint"),
-                lm: &self.path("lm"),
-                vision: &self.path("clip"),
-                head_dim: 4,
-                clip_head_dim: 4,
-                activation: ClipActivation::QuickGelu,
-                seed: 0,
-            },
-        )
+        self.import_with(|_| {})
+    }
+
+    fn import_with(&self, change: impl FnOnce(&mut Import)) -> Result<Imported> {
+        let (checkpoint, lm) = (self.path("checkpoint"), self.path("lm"));
+        let vision = self.path("clip");
+        let mut wish = Import {
+            name: "imported",
+            checkpoint: &checkpoint,
+            lm: &lm,
+            vision: &vision,
+            reference_vision: false,
+            trained_lm: false,
+            head_dim: 4,
+            clip_head_dim: Some(4),
+            activation: None,
+            vision_feature: VisionFeature::PreLnPost,
+            licence: "as the checkpoint",
+            seed: 0,
+        };
+        change(&mut wish);
+        import(&self.path("package"), &wish)
+    }
+
+    /// The digest of the imported adapter.
+    fn adapter(&self) -> String {
+        digest(&self.path("package/adapter.safetensors")).unwrap()
     }
 
     /// The sentence that refuses the checkpoint after `damage`; nothing is left behind.
@@ -125,13 +152,25 @@ impl Foreign {
 fn an_imported_model_is_whole_has_the_checkpoints_sizes_and_writes() -> Result<()> {
     let foreign = Foreign::new();
     let imported = foreign.import()?;
-    assert_eq!((imported.n_repeated, imported.n_buffers), (1, 0));
-    assert!(imported.drawn_rows.is_empty());
+    assert_eq!((imported.repeated, imported.left_out), (1, 0));
+    assert!(imported.drawn_rows.is_empty() && imported.moved.is_empty());
     let package = foreign.path("package");
     verify(&package)?;
     let info = inspect(&package)?;
     assert_eq!(info.manifest.config, config());
-    assert_eq!(info.n_trained, imported.n_adapter);
+    let Loaded { resampler, gated_blocks, special_rows, moved } = imported.loaded;
+    assert_eq!(info.parameters.resampler, resampler.parameters);
+    assert_eq!(info.parameters.gated_blocks, gated_blocks.parameters);
+    assert_eq!(info.parameters.embedding_moved, special_rows.parameters);
+    assert_eq!(moved, Count::default());
+    // what OpenFlamingo prints: everything in its checkpoint
+    let whole: usize = foreign.checkpoint.values().map(Tensor::elem_count).sum();
+    assert_eq!(info.parameters.trainable, whole);
+    let frozen = imported.frozen.language_model.parameters + imported.frozen.vision.parameters;
+    assert_eq!(
+        info.parameters.frozen,
+        frozen - (info.parameters.embedding - special_rows.parameters)
+    );
     assert_eq!(info.gates.len(), 1);
 
     let model = Model::open(&package)?;
@@ -165,23 +204,42 @@ fn tensors_that_are_missing_unexpected_misshapen_or_no_numbers_are_named() {
 
 #[test]
 fn a_checkpoint_around_another_language_model_is_refused() {
-    let embedding = "lang_encoder.model.embed_tokens.weight";
     let moved = Foreign::refusal(|all| {
-        let other = (&all[embedding] + 1.).unwrap();
-        all.insert(embedding.into(), other);
+        let other = (&all[EMBEDDING] + 1.).unwrap();
+        all.insert(EMBEDDING.into(), other);
     });
     assert!(moved.contains("another language model"), "{moved}");
     let short = Foreign::refusal(|all| {
-        let other = all[embedding].narrow(0, 0, 100).unwrap().contiguous().unwrap();
-        all.insert(embedding.into(), other);
+        let other = all[EMBEDDING].narrow(0, 0, 100).unwrap().contiguous().unwrap();
+        all.insert(EMBEDDING.into(), other);
     });
     assert!(short.contains("100 rows"), "{short}");
+    let wide = Foreign::refusal(|all| {
+        let other = Tensor::cat(&[&all[EMBEDDING], &all[EMBEDDING]], 1).unwrap();
+        all.insert(EMBEDDING.into(), other);
+    });
+    assert!(wide.contains("another language model"), "{wide}");
+    let blocks = Foreign::refusal(|all| {
+        let renamed = all
+            .drain()
+            .map(|(name, tensor)| (name.replace("model.layers", "gpt_neox.layers"), tensor));
+        *all = renamed.collect();
+    });
+    assert!(blocks.contains("no gated block at `lang_encoder.model.layers`"), "{blocks}");
+    let deep = Foreign::refusal(|all| {
+        let beyond = all.iter().filter(|(name, _)| name.contains("layers.1."));
+        let beyond: Vec<_> = beyond
+            .map(|(name, tensor)| (name.replace("layers.1.", "layers.9."), tensor.clone()))
+            .collect();
+        all.extend(beyond);
+    });
+    assert!(deep.contains("unexpected") && deep.contains("layers.9."), "{deep}");
 }
 
 #[test]
 fn rows_that_no_file_holds_are_drawn_once_and_kept() -> Result<()> {
     let mut foreign = Foreign::new();
-    foreign.checkpoint.remove("lang_encoder.model.embed_tokens.weight");
+    foreign.checkpoint.remove(EMBEDDING);
     foreign.store();
     let imported = foreign.import()?;
     assert_eq!(imported.drawn_rows, ["<|endofchunk|>", "<image>", "<PAD>"]);
@@ -190,4 +248,22 @@ fn rows_that_no_file_holds_are_drawn_once_and_kept() -> Result<()> {
     foreign.import()?;
     assert_eq!(fs::read(&adapter).unwrap(), first);
     Ok(())
+}
+
+#[test]
+fn what_is_no_package_is_never_replaced() {
+    let foreign = Foreign::new();
+    let package = foreign.path("package");
+    fs::create_dir(&package).unwrap();
+    foreign.import().unwrap();
+    foreign.import().unwrap();
+    fs::remove_dir_all(&package).unwrap();
+    fs::create_dir(&package).unwrap();
+    fs::write(package.join("thesis.txt"), "years of work").unwrap();
+    let error = foreign.import().unwrap_err().to_string();
+    assert!(error.contains("package: a folder is there and is no model package"), "{error}");
+    assert!(package.join("thesis.txt").is_file());
+    fs::remove_dir_all(&package).unwrap();
+    fs::write(&package, "a file").unwrap();
+    assert!(foreign.import().unwrap_err().to_string().contains("a file is there"));
 }

@@ -3,24 +3,29 @@
 //! ```text
 //! model.yaml            manifest: architecture, preprocessing, digest of every part
 //! adapter.safetensors   resampler, gated blocks, special-token rows; OpenFlamingo's names
-//! encoder.safetensors   the brain encoder
+//! encoder.safetensors   the brain encoder, or CLIP; a reference with its digest where it is not copied
 //! lm/                   a Hugging Face folder
 //! README.md             model card
 //! ```
 
+mod inspect;
+mod parts;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use encoder::InputShape;
-use nn::weights::{Frozen, TensorInfo, list_tensors, save};
-use serde::Serialize;
+use nn::weights::{Frozen, save};
 use sha2::{Digest, Sha256};
 
 use crate::manifest::{ADAPTER, ENCODER, FORMAT, LM, MANIFEST};
-use crate::{Error, FlamingoConfig, GateOpening, Manifest, Model, Part, Result};
+use crate::{Error, FlamingoConfig, Manifest, Part, Result};
+
+pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
+pub(crate) use parts::Parts;
 
 /// The files of a language model's folder that a package keeps.
 pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
@@ -54,12 +59,23 @@ pub struct NewPackage<'a> {
 /// Writes a package beside its final place and renames it there, so that `folder` is whole or
 /// absent.
 pub fn write(folder: &Path, package: &NewPackage) -> Result<()> {
+    write_referencing(folder, package, None)
+}
+
+/// The same; a file given as `encoder` is named with its digest instead of copied.
+pub(crate) fn write_referencing(
+    folder: &Path,
+    package: &NewPackage,
+    encoder: Option<&Path>,
+) -> Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
+    replaceable(folder)?;
     fs::create_dir_all(parent).map_err(io(parent))?;
+    let encoder = encoder.map(|path| reference(path, folder)).transpose()?;
     let staged =
         tempfile::Builder::new().prefix(".package-").tempdir_in(parent).map_err(io(parent))?;
-    fill(staged.path(), package)?;
+    fill(staged.path(), package, encoder)?;
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(io(folder))?;
     }
@@ -68,11 +84,47 @@ pub fn write(folder: &Path, package: &NewPackage) -> Result<()> {
     sync(parent)
 }
 
-fn fill(folder: &Path, package: &NewPackage) -> Result<()> {
-    let mut parts = Vec::new();
-    for (name, tensors) in [(ADAPTER, package.adapter), (ENCODER, package.encoder)] {
-        save(&folder.join(name), tensors)?;
-        parts.push(part(folder, name, package.licence)?);
+/// Fails where something else than a package lies: it is not ours to remove.
+pub(crate) fn replaceable(folder: &Path) -> Result<()> {
+    let refuse = |found: &str| {
+        let reason = format!("{found} is there and is no model package, choose another folder");
+        Err(Error::Import { path: folder.to_owned(), reason })
+    };
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("a file"),
+        Err(error) => Err(io(folder)(error)),
+        Ok(_) if folder.join(MANIFEST).is_file() => Ok(()),
+        Ok(entries) => {
+            if entries.count() == 0 {
+                Ok(())
+            } else {
+                refuse("a folder")
+            }
+        }
+    }
+}
+
+/// A file's place, from the package where they share a folder, with what it is now.
+fn reference(path: &Path, folder: &Path) -> Result<Part> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(io(path));
+    let (to, from) = (fs::canonicalize(path).map_err(io(path))?, absolute(folder)?);
+    let shared = to.components().zip(from.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
+    let path = if shared > 1 { relative } else { to.clone() };
+    let part = Part { file: ENCODER.to_owned(), ..described(&to, "its own")? };
+    Ok(Part { path: Some(path), ..part })
+}
+
+fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()> {
+    save(&folder.join(ADAPTER), package.adapter)?;
+    let mut parts = vec![part(folder, ADAPTER, package.licence)?];
+    if let Some(encoder) = encoder {
+        parts.push(encoder);
+    } else {
+        save(&folder.join(ENCODER), package.encoder)?;
+        parts.push(part(folder, ENCODER, package.licence)?);
     }
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
@@ -100,7 +152,7 @@ fn fill(folder: &Path, package: &NewPackage) -> Result<()> {
         trained_on: package.trained_on.clone(),
     };
     manifest.write(folder)?;
-    for part in &manifest.parts {
+    for part in manifest.parts.iter().filter(|part| part.path.is_none()) {
         sync(&folder.join(&part.file))?;
     }
     sync(&folder.join(MANIFEST))
@@ -146,11 +198,16 @@ pub(crate) fn digest(path: &Path) -> Result<String> {
 }
 
 fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
-    let path = folder.join(name);
+    Ok(Part { file: name.to_owned(), ..described(&folder.join(name), licence)? })
+}
+
+/// What a file is now.
+fn described(path: &Path, licence: &str) -> Result<Part> {
     Ok(Part {
-        file: name.to_owned(),
-        bytes: fs::metadata(&path).map_err(io(&path))?.len(),
-        sha256: digest(&path)?,
+        file: String::new(),
+        path: None,
+        bytes: fs::metadata(path).map_err(io(path))?.len(),
+        sha256: digest(path)?,
         licence: licence.to_owned(),
     })
 }
@@ -164,8 +221,9 @@ fn hex(bytes: &[u8]) -> String {
 /// Fails on the first part that is missing or not the one in the manifest.
 pub(crate) fn check_parts(folder: &Path, manifest: &Manifest) -> Result<()> {
     for expected in &manifest.parts {
-        let found = part(folder, &expected.file, &expected.licence)?;
-        if found != *expected {
+        let path = expected.place(folder);
+        let found = described(&path, "")?;
+        if (found.bytes, &found.sha256) != (expected.bytes, &expected.sha256) {
             let describe = |part: &Part| {
                 format!(
                     "{} bytes with sha256 {}…",
@@ -173,11 +231,8 @@ pub(crate) fn check_parts(folder: &Path, manifest: &Manifest) -> Result<()> {
                     &part.sha256[..16.min(part.sha256.len())]
                 )
             };
-            return Err(Error::Part {
-                path: folder.join(&expected.file),
-                found: describe(&found),
-                expected: describe(expected),
-            });
+            let (found, expected) = (describe(&found), describe(expected));
+            return Err(Error::Part { path, found, expected });
         }
     }
     Ok(())
@@ -190,80 +245,6 @@ pub(crate) fn lm_path(folder: &Path) -> Result<PathBuf> {
     let is_gguf = |path: &PathBuf| path.extension().is_some_and(|end| end == "gguf");
     let gguf = entries.flatten().map(|entry| entry.path()).find(is_gguf);
     Ok(gguf.unwrap_or(lm))
-}
-
-/// The weight files of a package, and whether the training moved them.
-fn weight_files(manifest: &Manifest) -> Vec<(String, bool)> {
-    let is_weights = |file: &str| {
-        ["safetensors", "bin", "gguf"].iter().any(|end| file.ends_with(&format!(".{end}")))
-    };
-    let files = manifest.parts.iter().filter(|part| is_weights(&part.file));
-    let clip = matches!(manifest.config.encoder, encoder::EncoderConfig::Clip(_));
-    let trained = |file: &str| file == ADAPTER || (file == ENCODER && !clip);
-    files
-        .filter(|part| {
-            [ADAPTER, ENCODER].contains(&part.file.as_str()) || part.file.starts_with(LM)
-        })
-        .map(|part| (part.file.clone(), trained(&part.file)))
-        .collect()
-}
-
-/// How many tensors and parameters one file holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TensorCount {
-    /// Path inside the package.
-    pub file: String,
-    /// Whether the training moved it.
-    pub trained: bool,
-    /// Parameters in all tensors.
-    pub n_parameters: usize,
-    /// Every tensor.
-    pub tensors: Vec<TensorInfo>,
-}
-
-/// What is inside a package.
-#[derive(Clone, Debug, Serialize)]
-pub struct PackageInfo {
-    /// The manifest.
-    pub manifest: Manifest,
-    /// Weight files.
-    pub weights: Vec<TensorCount>,
-    /// Parameters that the training moved.
-    pub n_trained: usize,
-    /// Parameters that it left alone.
-    pub n_frozen: usize,
-    /// The gated blocks' openings.
-    pub gates: Vec<GateOpening>,
-}
-
-/// Opens a package and lists its parts, tensors and gates.
-pub fn inspect(folder: &Path) -> Result<PackageInfo> {
-    let model = Model::open(folder)?;
-    let mut weights = Vec::new();
-    for (file, trained) in weight_files(model.manifest()) {
-        let tensors = list_tensors(&folder.join(&file))?;
-        let n_parameters = tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum();
-        weights.push(TensorCount { file, trained, n_parameters, tensors });
-    }
-    let count = |trained| {
-        weights.iter().filter(|w| w.trained == trained).map(|w| w.n_parameters).sum::<usize>()
-    };
-    Ok(PackageInfo {
-        n_trained: count(true),
-        n_frozen: count(false),
-        gates: model.gates()?,
-        manifest: model.manifest().clone(),
-        weights,
-    })
-}
-
-/// Checks digests, shapes, and that every weight is a finite number.
-pub fn verify(folder: &Path) -> Result<()> {
-    let model = Model::open(folder)?;
-    for (file, _) in weight_files(model.manifest()) {
-        all_finite(&Frozen::open(&folder.join(&file))?, &folder.join(&file))?;
-    }
-    Ok(())
 }
 
 /// Fails on the first tensor with a value that is no number.

@@ -1,9 +1,11 @@
 //! Packages that are whole, damaged, or asked for the wrong thing.
 
+use super::parts::Outlines;
 use super::*;
 use crate::flamingo::tests::config;
-use crate::{Flamingo, GenerateConfig, Request, Scored, Vocabulary};
+use crate::{Flamingo, GenerateConfig, Model, Request, Scored, Vocabulary};
 use lm::{Llama, LlamaConfig};
+use nn::Precision;
 use nn::weights::Variables;
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ pub(crate) fn package() -> tempfile::TempDir {
         (Variables::default(), Variables::default(), Variables::default());
     Llama::new(&config_lm, frozen.builder(1, DType::F32)).unwrap();
     lm::write(&source, &config_lm, &frozen, DType::F32).unwrap();
-    let opened = lm::open(&source, DType::F32).unwrap();
+    let opened = lm::open(&source, Precision::F32).unwrap();
     let vocabulary = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size()).unwrap();
     let special = vocabulary.special.clone();
     let (enc, ada) = (encoder.builder(4, DType::F32), adapter.builder(4, DType::F32));
@@ -130,4 +132,75 @@ fn bad_requests_are_sentences() {
     let mut wrong = request("<image>", &[1]);
     wrong.media = vec![Arc::new(ndarray::ArrayD::zeros(vec![4, 6]))];
     assert!(error(wrong).contains("[4, 6]"));
+}
+
+/// ViT-L/14 and 64 latents before every `every`-th block of `lm`, whose ids end with three special
+/// ones: as OpenFlamingo's released models.
+fn released(lm: serde_json::Value, every: usize, n_ids: usize) -> Parameters {
+    let clip = serde_json::json!({
+        "image_size": 224, "patch_size": 14, "width": 1024, "layers": 24, "head_width": 64,
+        "mlp_ratio": 4.0, "embed_dim": 768,
+    });
+    let config = crate::FlamingoConfig {
+        encoder: encoder::EncoderConfig::Clip(serde_json::from_value(clip).unwrap()),
+        resampler: crate::ResamplerConfig {
+            n_latents: 64,
+            depth: 6,
+            n_heads: 8,
+            head_dim: 64,
+            ff_mult: 4,
+            max_num_media: None,
+            max_num_frames: None,
+        },
+        gates: crate::GatesConfig {
+            every,
+            n_heads: 8,
+            head_dim: 64,
+            ff_mult: 4,
+            only_attend_immediate_media: true,
+        },
+        compat: crate::Compat::None,
+    };
+    let lm: lm::LmConfig = serde_json::from_value(lm).unwrap();
+    let input = InputShape::Image { size: 224 };
+    let outlines = Outlines::new(&config, input, &lm, n_ids - 3..n_ids).unwrap();
+    assert_eq!(outlines.encoder.n_parameters(), 303_966_208);
+    Parameters::of(&outlines, true, n_ids, false)
+}
+
+#[test]
+fn released_models_have_the_parameters_that_openflamingo_prints() {
+    let mpt_1b = serde_json::json!({
+        "model_type": "mosaic_gpt", "d_model": 2048, "n_heads": 16, "n_layers": 24,
+        "max_seq_len": 2048, "vocab_size": 50432, "attn_qk_ln": true, "alibi": true,
+        "no_bias": true,
+    });
+    let three = released(mpt_1b, 1, 50280);
+    assert_eq!(three.trainable, 1_046_992_944);
+    assert_eq!(three.resampler, 63_019_008);
+    assert_eq!(three.gated_blocks, 24 * 36_708_354);
+    assert_eq!(three.embedding_moved, 3 * 2048);
+    // per block: 4 + 8 squares of the width, two norms, and those of queries and keys
+    let blocks = 24 * (12 * 2048 * 2048 + 4 * 2048) + 2048;
+    assert_eq!(three.frozen, 303_966_208 + blocks);
+
+    let red_pajama_3b = serde_json::json!({
+        "model_type": "gpt_neox", "hidden_size": 2560, "intermediate_size": 10240,
+        "vocab_size": 50432, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 2048, "use_parallel_residual": false, "rotary_pct": 1.0,
+    });
+    assert_eq!(released(red_pajama_3b, 2, 50280).trainable, 1_089_480_736);
+
+    let mpt_7b = serde_json::json!({
+        "model_type": "mpt", "d_model": 4096, "n_heads": 32, "n_layers": 32, "max_seq_len": 2048,
+        "vocab_size": 50432, "attn_config": { "alibi": true },
+    });
+    assert_eq!(released(mpt_7b, 4, 50280).trainable, 1_384_781_840);
+
+    let llama_7b = serde_json::json!({
+        "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008,
+        "vocab_size": 32000, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 2048, "rms_norm_eps": 1e-6,
+    });
+    assert_eq!(released(llama_7b, 4, 32003).trainable, 1_309_919_248);
 }

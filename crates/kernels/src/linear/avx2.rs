@@ -6,12 +6,12 @@
 #[allow(clippy::wildcard_imports, reason = "vector intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 
-use super::few::{LANES, Rows, Sums, TILE, Tile};
-use crate::format::{BLOCK, F32, Format};
+use super::few::{Rows, Sums, TILE, Tile};
+use crate::format::Format;
 
 /// See [`few::add_products`](super::few::add_products).
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows, sums: &mut [Sums]) {
+pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [Sums]) {
     let n_whole = tile.whole[0].len();
     for start in (0..n_whole).step_by(xs.span) {
         let end = n_whole.min(start + xs.span);
@@ -32,7 +32,7 @@ pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows, sums: &mut [Sum
 fn groups<F: Format>(
     weights: &[&[F::Block]; TILE],
     stride: usize,
-    xs: &Rows,
+    xs: &Rows<F>,
     start: usize,
     sums: &mut [Sums],
 ) {
@@ -56,18 +56,15 @@ fn groups<F: Format>(
 fn group<F: Format, const T: usize, const R: usize>(
     weights: &[&[F::Block]; TILE],
     stride: usize,
-    xs: &[[[f32; BLOCK]; R]],
+    xs: &[[F::Input; R]],
     sums: &mut [Sums],
 ) {
     for (at, weights) in weights.as_chunks::<T>().0.iter().enumerate() {
-        let mut weights = *weights;
-        for row in &mut weights {
-            *row = &row[..xs.len()];
-        }
-        let mut total = [[[_mm256_setzero_ps(); LANES / 8]; T]; R];
+        let weights = weights.map(|row| row[..xs.len()].as_ptr());
+        let mut total = [[[_mm256_setzero_ps(); 2]; R]; T];
         for r in 0..R {
             for i in 0..T {
-                for (lanes, total) in sums[r][at * T + i].as_chunks().0.iter().zip(&mut total[r][i])
+                for (lanes, total) in sums[r][at * T + i].as_chunks().0.iter().zip(&mut total[i][r])
                 {
                     *total = load(lanes);
                 }
@@ -75,23 +72,16 @@ fn group<F: Format, const T: usize, const R: usize>(
         }
         for (block, xs) in xs.iter().enumerate() {
             for i in 0..T {
-                prefetch(weights[i].as_ptr().wrapping_add(stride * T + block));
-                for part in 0..BLOCK / 8 {
-                    // SAFETY: this function is only compiled into code for AVX2 and F16C
-                    let w = unsafe { F::load(&weights[i][block], part) };
-                    for r in 0..R {
-                        // SAFETY: as above
-                        let x = unsafe { F32::load(&xs[r], part) };
-                        let sum = &mut total[r][i][part % (LANES / 8)];
-                        *sum = _mm256_fmadd_ps(x, w, *sum);
-                    }
-                }
+                prefetch(weights[i].wrapping_add(stride * T + block));
+                // SAFETY: every row has as many blocks as there are of inputs, and this function is
+                // only compiled into code for AVX2, FMA and F16C
+                total[i] = unsafe { F::add_products_256(&*weights[i].add(block), xs, total[i]) };
             }
         }
         for r in 0..R {
             for i in 0..T {
                 let lanes = sums[r][at * T + i].as_chunks_mut().0;
-                for (lanes, total) in lanes.iter_mut().zip(&total[r][i]) {
+                for (lanes, total) in lanes.iter_mut().zip(&total[i][r]) {
                     store(*total, lanes);
                 }
             }

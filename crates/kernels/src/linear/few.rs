@@ -3,16 +3,14 @@
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::avx2;
-use super::columns::columns;
+use super::{avx2, avx512};
+use crate::columns::columns;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
-use crate::format::{BLOCK, Format};
+use crate::format::{BLOCK, Format, LANES};
 
 /// Weight rows whose sums are kept while the input rows pass.
 pub(super) const TILE: usize = 8;
-/// Lanes in which one sum runs: entry `k` of a row goes to lane `k % LANES`.
-pub(super) const LANES: usize = 16;
 /// Input rows whose sums with one weight row fit the registers.
 const GROUP: usize = 6;
 /// Blocks of input that stay in the first cache while weight rows pass.
@@ -27,8 +25,8 @@ pub(super) type Sums = [[f32; LANES]; TILE];
 ///
 /// The rows form groups. A span of blocks of every group comes before the next span of any; within
 /// it a block of every row of the group comes before the next block of any.
-pub(super) struct Rows {
-    blocks: Vec<[f32; BLOCK]>,
+pub(super) struct Rows<F: Format> {
+    blocks: Vec<F::Input>,
     n_rows: usize,
     /// Blocks in a row.
     pub(super) n_blocks: usize,
@@ -36,19 +34,30 @@ pub(super) struct Rows {
     pub(super) span: usize,
 }
 
-impl Rows {
+impl<F: Format> Rows<F> {
     pub(super) fn new(xs: &[f32], n_in: usize) -> Self {
         let n_rows = xs.len() / n_in;
         let n_blocks = n_in.div_ceil(BLOCK);
         let largest = n_rows.div_ceil(n_rows.div_ceil(GROUP));
         let span = (SPAN / largest).min(n_blocks);
-        let mut rows =
-            Self { blocks: vec![[0.; BLOCK]; n_rows * n_blocks], n_rows, n_blocks, span };
+        let mut rows = Self {
+            blocks: vec![F::input(&[0.; BLOCK]); n_rows * n_blocks],
+            n_rows,
+            n_blocks,
+            span,
+        };
         for (first, size) in rows.groups() {
             for r in 0..size {
                 for (block, x) in xs[(first + r) * n_in..][..n_in].chunks(BLOCK).enumerate() {
                     let at = rows.at(first, size, block) + r;
-                    rows.blocks[at][..x.len()].copy_from_slice(x);
+                    rows.blocks[at] = match x.try_into() {
+                        Ok(whole) => F::input(whole),
+                        Err(_) => {
+                            let mut padded = [0.; BLOCK];
+                            padded[..x.len()].copy_from_slice(x);
+                            F::input(&padded)
+                        }
+                    };
                 }
             }
         }
@@ -56,7 +65,7 @@ impl Rows {
     }
 
     /// First row and number of rows of each group, as equal as can be.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = (usize, usize)> + use<F> {
         let (n_rows, n_groups) = (self.n_rows, self.n_rows.div_ceil(GROUP));
         let start = move |group| group * n_rows / n_groups;
         (0..n_groups).map(move |group| (start(group), start(group + 1) - start(group)))
@@ -74,7 +83,7 @@ impl Rows {
         first_row: usize,
         start: usize,
         end: usize,
-    ) -> &[[[f32; BLOCK]; R]] {
+    ) -> &[[F::Input; R]] {
         let at = self.at(first_row, R, start);
         self.blocks[at..at + (end - start) * R].as_chunks().0
     }
@@ -106,7 +115,7 @@ pub(super) fn linear<F: Format>(
     let n_rows = xs.len() / n_in;
     let n_out = ys.len() / n_rows;
     let row_items = F::items(n_in);
-    let rows = Rows::new(xs, n_in);
+    let rows = Rows::<F>::new(xs, n_in);
     let per_task = GRAIN.div_ceil(n_rows * row_items * size_of::<F::Item>());
     let work = |(first, ys): (usize, Vec<&mut [f32]>)| {
         let n_out = ys[0].len();
@@ -133,7 +142,13 @@ pub(super) fn linear<F: Format>(
 }
 
 /// Adds the products of every input row with the weight rows of a tile, lane by lane.
-pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows, sums: &mut [Sums]) {
+pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [Sums]) {
+    #[cfg(target_arch = "x86_64")]
+    if cpu::has_avx512() {
+        // SAFETY: the CPU has what the function was compiled for
+        #[allow(unsafe_code, reason = "a call into code for this CPU")]
+        return unsafe { avx512::add_products(tile, xs, sums) };
+    }
     #[cfg(target_arch = "x86_64")]
     if cpu::has_avx2() {
         // SAFETY: the CPU has what the function was compiled for
@@ -144,16 +159,13 @@ pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows, sums: &mut [Sum
 }
 
 /// The plain reference of [`add_products`].
-pub(super) fn plain<F: Format>(tile: &Tile<F>, xs: &Rows, sums: &mut [Sums]) {
+pub(super) fn plain<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [Sums]) {
     for (first, size) in xs.groups() {
         for r in 0..size {
             for (i, lanes) in sums[first + r].iter_mut().enumerate() {
                 let blocks = tile.whole[i].iter().chain([&tile.last[i]]).take(xs.n_blocks);
                 for (at, block) in blocks.enumerate() {
-                    let x = xs.blocks[xs.at(first, size, at) + r];
-                    for (k, (x, w)) in x.iter().zip(F::widen(block)).enumerate() {
-                        lanes[k % LANES] += x * w;
-                    }
+                    F::add_products(block, &xs.blocks[xs.at(first, size, at) + r], lanes);
                 }
             }
         }

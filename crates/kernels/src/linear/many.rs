@@ -8,7 +8,7 @@ use std::ops::Range;
 use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
-use super::columns::columns;
+use crate::columns::columns;
 use crate::format::{BLOCK, Format, widen_blocks};
 
 /// Columns of the result in a task.

@@ -6,7 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-mod columns;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod few;
 mod many;
 
@@ -73,6 +74,11 @@ impl<'a> Matrix<'a> {
         }
         matrix.n_out = n_items / row_items;
         Some(matrix)
+    }
+
+    /// The entries.
+    pub fn weights(&self) -> Weights<'a> {
+        self.weights
     }
 
     /// Rows: entries of a result.

@@ -7,7 +7,8 @@
 
 use std::path::PathBuf;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
+use nn::Precision;
 
 use super::metadata::Metadata;
 use super::tokenizer;
@@ -81,7 +82,7 @@ fn mean_nll(model: &Pretrained, text: &str) -> Result<f32> {
 #[test]
 fn smollm2_answers_and_tells_text_from_shuffled_words() -> Result<()> {
     let Some(path) = named("NEUROFLAMINGO_SMOLLM2") else { return Ok(()) };
-    let model = open(&path, DType::F32)?;
+    let model = open(&path, Precision::F32)?;
     let question = "What does an fMRI scan measure?";
     let prompts = [
         format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"),

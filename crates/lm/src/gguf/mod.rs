@@ -11,15 +11,14 @@ mod tokenizer;
 
 use std::path::Path;
 
-use candle_core::DType;
 use formats::Format;
 use nn::weights::Frozen;
 
 use self::metadata::Metadata;
-use crate::{Error, LmConfig, Pretrained, Result};
+use crate::{Described, Error, LmConfig, Result};
 
-/// Opens a `.gguf`; every tensor of the file must belong to the model.
-pub(crate) fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
+/// Reads a `.gguf` up to its weights.
+pub(crate) fn describe(path: &Path) -> Result<Described> {
     let container = formats::open(path)?;
     if container.format() != Format::Gguf {
         return Err(Error::Config {
@@ -32,8 +31,8 @@ pub(crate) fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
     let llama = config::llama(&metadata, &container)?;
     let tokenizer = tokenizer::read(&metadata)?;
     let order = |name: &str| names::row_order(&llama, name);
-    let frozen = Frozen::from_container(container).renamed(names::hugging_face)?.reordered(order);
+    let weights = Frozen::from_container(container).renamed(names::hugging_face)?.reordered(order);
     let config = LmConfig::Llama(llama.clone());
     crate::pretrained::check_vocabulary(path, &config, &tokenizer)?;
-    crate::pretrained::load(&config, &frozen, tokenizer, dtype)
+    Ok(Described { config, tokenizer, weights })
 }

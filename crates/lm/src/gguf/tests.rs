@@ -4,10 +4,11 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
+use nn::Precision;
 use nn::weights::Variables;
 
 use super::*;
-use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer};
+use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer, open};
 
 /// 64 wide, four heads of sixteen, two key heads: rows are whole blocks of 32.
 fn config() -> LlamaConfig {
@@ -116,7 +117,7 @@ fn file(
 }
 
 fn refused(file: &File) -> String {
-    open(file.file.path(), DType::F32).err().expect("is refused").to_string()
+    open(file.file.path(), Precision::F32).err().expect("is refused").to_string()
 }
 
 fn logits(lm: &dyn CausalLm) -> Result<Vec<f32>> {
@@ -134,7 +135,7 @@ fn a_file_of_any_block_types_is_the_model_of_its_own_values() -> Result<()> {
             file(&config, &[F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0], &metadata(&config), &[])?;
         let expected = Frozen::from_tensors(Path::new("memory"), file.tensors.clone());
         let expected = Llama::new(&config, expected.builder(DType::F32))?;
-        let opened = open(file.file.path(), DType::F32)?;
+        let opened = open(file.file.path(), Precision::F32)?;
         assert_eq!(logits(&*opened.lm)?, logits(&expected)?);
         assert_eq!((opened.lm.n_positions(), opened.lm.vocab_size()), (40, 261));
         let n_values: usize = file.tensors.values().map(Tensor::elem_count).sum();
@@ -153,7 +154,7 @@ fn divisors_of_the_frequencies_are_read() -> Result<()> {
     let plain = config().frequencies();
     let ratios: Vec<f64> = plain.iter().zip(read).map(|(a, b)| (a / b).round()).collect();
     assert_eq!(ratios, [1., 1., 2., 4., 8., 8., 8., 8.]);
-    open(with.file.path(), DType::F32)?;
+    open(with.file.path(), Precision::F32)?;
     Ok(())
 }
 
@@ -195,7 +196,7 @@ fn texts_are_cut_merged_and_put_together_again() -> Result<()> {
         let mut metadata = metadata(&config());
         metadata.extend(edit.iter().cloned());
         let file = file(&config(), &[GgmlDType::F32], &metadata, &[])?;
-        Ok(super::open(file.file.path(), DType::F32)?.tokenizer)
+        Ok(crate::open(file.file.path(), Precision::F32)?.tokenizer)
     };
     let tokenizer = open(&[])?;
     assert!(tokenizer.has_pad());

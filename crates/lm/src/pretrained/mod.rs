@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
-use nn::weights::{Frozen, Variables, save};
+use nn::Precision;
+use nn::weights::{Frozen, Outline, Variables, save};
 
 use crate::tokenizer::NEIGHBOURS;
 use crate::{CausalLm, Error, LlamaConfig, LmConfig, Result, Tokenizer, gguf};
@@ -33,21 +34,54 @@ fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
 }
 
 /// Opens a Hugging Face folder (`config.json`, `tokenizer.json`, and weights as safetensors or
-/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file; the model works in `dtype`.
+/// PyTorch's `.bin`, whole or in shards) or a `.gguf` file. The model works in `f32`; its matrices are
+/// kept at `precision`.
 ///
 /// # Errors
 /// Every tensor of the files must belong to the model, and the other way round: the first that is
 /// missing, unexpected or of another shape is named with its file.
-pub fn open(path: &Path, dtype: DType) -> Result<Pretrained> {
-    if path.is_file() {
-        return gguf::open(path, dtype);
+pub fn open(path: &Path, precision: Precision) -> Result<Pretrained> {
+    Described::open(path)?.load(precision)
+}
+
+/// A model whose files are known and whose weights are not read yet.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The architecture.
+    pub config: LmConfig,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The weights under this crate's names, read when they are asked for.
+    pub weights: Frozen,
+}
+
+impl Described {
+    /// Reads everything but the weights, as [`open`] does.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return gguf::describe(path);
+        }
+        let config_path = path.join(CONFIG);
+        let config = LmConfig::open(&config_path)?;
+        let tokenizer = Tokenizer::open(&path.join(TOKENIZER))?;
+        check_vocabulary(&config_path, &config, &tokenizer)?;
+        let weights = weights::open(path)?.renamed(|name| config.rename(name))?;
+        Ok(Self { config, tokenizer, weights })
     }
-    let config_path = path.join(CONFIG);
-    let config = LmConfig::open(&config_path)?;
-    let tokenizer = Tokenizer::open(&path.join(TOKENIZER))?;
-    check_vocabulary(&config_path, &config, &tokenizer)?;
-    let frozen = weights::open(path)?.renamed(|name| config.rename(name))?;
-    load(&config, &frozen, tokenizer, dtype)
+
+    /// The model from its weights, all of them and no others, its matrices kept at `precision`.
+    pub fn load(self, precision: Precision) -> Result<Pretrained> {
+        let Self { config, tokenizer, weights } = self;
+        let weights = weights.kept(precision);
+        let lm = config.build(weights.builder(DType::F32))?;
+        weights.all_used()?;
+        Ok(Pretrained { lm, tokenizer, n_parameters: weights.n_values() })
+    }
+
+    /// The model without weights, to be asked for its names and sizes; in `outline` what it needs.
+    pub fn outline(&self, outline: &Outline) -> Result<Box<dyn CausalLm>> {
+        Ok(self.config.build(outline.builder())?)
+    }
 }
 
 /// The files that [`open`] reads, for whoever copies or checks a model.
@@ -60,18 +94,6 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     files.extend(neighbours.filter(|path| path.is_file()));
     files.extend(weights::files(path)?);
     Ok(files)
-}
-
-/// Builds the model of `config` from weights under this crate's names, and from no others.
-pub(crate) fn load(
-    config: &LmConfig,
-    frozen: &Frozen,
-    tokenizer: Tokenizer,
-    dtype: DType,
-) -> Result<Pretrained> {
-    let lm = config.build(frozen.builder(dtype))?;
-    frozen.all_used()?;
-    Ok(Pretrained { lm, tokenizer, n_parameters: frozen.n_values() })
 }
 
 /// Fails where the tokenizer has ids that the embedding has no rows for.

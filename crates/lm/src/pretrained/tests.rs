@@ -22,12 +22,12 @@ fn llama() -> LmConfig {
 
 fn logits(folder: &Path) -> Result<Vec<f32>> {
     let ids = Tensor::new(&[[5u32, 80, 260]], &Device::Cpu)?;
-    let lm = open(folder, DType::F32)?.lm;
+    let lm = open(folder, Precision::F32)?.lm;
     Ok(lm.logits(&ids, &Step::plain(1, 3)?)?.flatten_all()?.to_vec1()?)
 }
 
 fn refused(folder: &Path) -> String {
-    open(folder, DType::F32).err().expect("is refused").to_string()
+    open(folder, Precision::F32).err().expect("is refused").to_string()
 }
 
 /// Replaces the weights by two shards and their index, of which `edit` may change the text.
@@ -63,7 +63,7 @@ fn a_written_model_reads_back_the_same() -> Result<()> {
     let ids = Tensor::new(&[[5u32, 80, 260]], &Device::Cpu)?;
     let expected = lm.logits(&ids, &Step::plain(1, 3)?)?;
     assert_eq!(logits(folder.path())?, expected.flatten_all()?.to_vec1::<f32>()?);
-    let opened = open(folder.path(), DType::F32)?;
+    let opened = open(folder.path(), Precision::F32)?;
     assert_eq!(opened.n_parameters, variables.n_parameters());
     Ok(())
 }
@@ -79,7 +79,7 @@ fn every_family_opens_by_its_model_type() -> Result<()> {
     ] {
         let (folder, tensors) = folder(&config);
         assert_eq!(LmConfig::open(&folder.path().join(CONFIG))?, config);
-        let lm = open(folder.path(), DType::F32)?.lm;
+        let lm = open(folder.path(), Precision::F32)?.lm;
         assert_eq!((lm.blocks_name(), lm.vocab_size()), (blocks, 262));
         let embedding = format!("{}.weight", lm.embedding_name());
         assert_eq!(tensors[&embedding].dims(), [262, lm.embedding_dim()]);

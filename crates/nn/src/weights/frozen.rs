@@ -8,9 +8,9 @@ use candle_core::{DType, Shape, Tensor};
 use candle_nn::Init;
 use formats::Container;
 
-use super::stored::{Constant, Stored};
+use super::stored::{Constant, Opened, Stored};
 use super::{Builder, Source};
-use crate::{Error, Result};
+use crate::{Error, Matrix, Precision, Result};
 
 /// Name, shape and element type of one tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -41,6 +41,7 @@ pub struct Frozen {
     path: PathBuf,
     constants: Arc<BTreeMap<String, Constant>>,
     used: Arc<Mutex<BTreeSet<String>>>,
+    precision: Precision,
 }
 
 impl Frozen {
@@ -52,10 +53,10 @@ impl Frozen {
     /// The arrays of a file that is open.
     pub fn from_container(container: Container) -> Self {
         let path = container.path().to_owned();
-        let container = Arc::new(container);
-        let entries = container.entries().iter().cloned();
+        let entries = container.entries().to_vec().into_iter();
+        let file = Arc::new(Opened::new(container));
         let constants =
-            entries.map(|entry| (entry.name.clone(), Constant::new(container.clone(), entry)));
+            entries.map(|entry| (entry.name.clone(), Constant::new(file.clone(), entry)));
         Self::new(path, constants.collect())
     }
 
@@ -66,7 +67,14 @@ impl Frozen {
     }
 
     fn new(path: PathBuf, constants: BTreeMap<String, Constant>) -> Self {
-        Self { path, constants: Arc::new(constants), used: Arc::default() }
+        let precision = Precision::default();
+        Self { path, constants: Arc::new(constants), used: Arc::default(), precision }
+    }
+
+    /// The same tensors; matrices are kept as asked, instead of in `f32`. A pass in `f64` reads all
+    /// of them in `f64`.
+    pub fn kept(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
     }
 
     /// The tensors of several files, of which none may have a name of another; `path` is the file
@@ -82,7 +90,7 @@ impl Frozen {
         let constants = self.constants.iter();
         let constants =
             constants.filter_map(|(name, constant)| Some((rename(name)?, constant.clone())));
-        Ok(Self::new(self.path.clone(), unique(&self.path, constants)?))
+        Ok(Self::new(self.path.clone(), unique(&self.path, constants)?).kept(self.precision))
     }
 
     /// The same tensors; where `order` gives a tensor an order, its row `i` is row `order[i]` of the
@@ -96,7 +104,7 @@ impl Frozen {
             };
             (name.clone(), reordered)
         });
-        Self::new(self.path.clone(), constants.collect())
+        Self::new(self.path.clone(), constants.collect()).kept(self.precision)
     }
 
     /// Every tensor without its values, in the order of their names.
@@ -161,7 +169,7 @@ impl Frozen {
             .ok_or_else(|| Error::Missing { path: self.path.clone(), name: name.to_owned() })
     }
 
-    fn checked(&self, name: &str, shape: &Shape) -> Result<Stored> {
+    fn checked(&self, name: &str, shape: &Shape) -> Result<&Constant> {
         let constant = self.constant(name)?;
         if constant.shape() != shape.dims() {
             return Err(Error::Shape {
@@ -171,7 +179,8 @@ impl Frozen {
                 expected: shape.dims().to_vec(),
             });
         }
-        self.stored(name)
+        self.used.lock().expect("no holder panics").insert(name.to_owned());
+        Ok(constant)
     }
 }
 
@@ -197,8 +206,22 @@ impl Source for Frozen {
         _: Init,
         dtype: DType,
     ) -> candle_core::Result<Tensor> {
-        let tensor = self.checked(name, &shape).and_then(|stored| stored.to_tensor(dtype));
-        tensor.map_err(candle_core::Error::wrap)
+        let read = |constant: &Constant| constant.read()?.to_tensor(dtype);
+        self.checked(name, &shape).and_then(read).map_err(candle_core::Error::wrap)
+    }
+
+    fn matrix(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        init: Init,
+        dtype: DType,
+    ) -> candle_core::Result<Matrix> {
+        if dtype != DType::F32 {
+            return Ok(self.tensor(name, shape.into(), init, dtype)?.into());
+        }
+        let read = |constant: &Constant| constant.matrix(self.precision);
+        self.checked(name, &shape.into()).and_then(read).map_err(candle_core::Error::wrap)
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod builder;
 mod frozen;
+mod outline;
+mod random;
 pub mod seeded;
 mod stored;
 mod thawed;
@@ -11,6 +13,8 @@ mod variables;
 
 pub use builder::{Builder, Source};
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
+pub use outline::{Misfit, Outline};
+pub use random::Random;
 pub use stored::Stored;
 pub use thawed::Thawed;
 pub use variables::Variables;

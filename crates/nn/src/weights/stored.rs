@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 use formats::{Container, Dtype, Entry, GgmlType};
+use kernels::Mapped;
 
+use crate::matrix::{Matrix, Numbers, Precision};
 use crate::{Error, Result};
 
 /// A tensor in the element type of its file.
@@ -26,6 +28,34 @@ impl Stored {
             Self::Quantised(blocks) => blocks.dequantize(&Device::Cpu)?.to_dtype(dtype)?,
         })
     }
+
+    /// The numbers as they are, for a product.
+    fn into_matrix(self) -> Result<Matrix> {
+        let halves = |tensor: &Tensor, format| -> Result<Matrix> {
+            let n_in = tensor.dims2()?.1;
+            let tensor = tensor.flatten_all()?;
+            let bits: Vec<u16> = match tensor.dtype() {
+                DType::BF16 => tensor.to_vec1()?.into_iter().map(half::bf16::to_bits).collect(),
+                _ => tensor.to_vec1()?.into_iter().map(half::f16::to_bits).collect(),
+            };
+            let numbers = Numbers::halves(bits, format, n_in);
+            Ok(numbers.expect("any row of halves is a row").into())
+        };
+        match self {
+            Self::Plain(tensor) if tensor.elem_count() > 0 => match tensor.dtype() {
+                DType::BF16 => halves(&tensor, Precision::Bf16),
+                DType::F16 => halves(&tensor, Precision::F16),
+                _ => Ok(tensor.to_dtype(DType::F32)?.into()),
+            },
+            Self::Plain(tensor) => Ok(tensor.to_dtype(DType::F32)?.into()),
+            Self::Quantised(blocks) if blocks.dtype() == GgmlDType::Q8_0 => {
+                let n_in = blocks.shape().dims2()?.1;
+                let numbers = Numbers::blocks(blocks.data()?.into_owned(), n_in);
+                Ok(numbers.expect("rows of a quantised matrix are whole blocks").into())
+            }
+            Self::Quantised(blocks) => Ok(blocks.into()),
+        }
+    }
 }
 
 /// Where a constant's numbers are until they are asked for.
@@ -39,7 +69,45 @@ pub(super) struct Constant {
 #[derive(Clone, Debug)]
 enum Place {
     Memory(Tensor),
-    File(Arc<Container>, Entry),
+    File(Arc<Opened>, Entry),
+}
+
+/// An open weight file, mapped when the first matrix is read in place.
+#[derive(Debug)]
+pub(super) struct Opened {
+    container: Container,
+    map: OnceLock<Option<Arc<Mapped>>>,
+}
+
+impl Opened {
+    pub(super) fn new(container: Container) -> Self {
+        Self { container, map: OnceLock::new() }
+    }
+
+    /// The file in memory; nothing where the system cannot map it.
+    fn map(&self) -> Option<Arc<Mapped>> {
+        let open = || Mapped::of(self.container.file()).ok().map(Arc::new);
+        self.map.get_or_init(open).clone()
+    }
+
+    /// The rows of a matrix where they lie; nothing where the kernels cannot read them there.
+    fn matrix(&self, entry: &Entry) -> Option<Numbers> {
+        let range = self.container.location(entry)?;
+        let bytes = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+        let n_in = *entry.shape.last()?;
+        Numbers::mapped(self.map()?, bytes, format(entry.dtype)?, n_in)
+    }
+}
+
+/// The kernels' name of an element type that they read.
+fn format(dtype: Dtype) -> Option<Precision> {
+    match dtype {
+        Dtype::F32 => Some(Precision::F32),
+        Dtype::BF16 => Some(Precision::Bf16),
+        Dtype::F16 => Some(Precision::F16),
+        Dtype::Quantised(GgmlType::Q8_0) => Some(Precision::Q8_0),
+        _ => None,
+    }
 }
 
 impl From<Tensor> for Constant {
@@ -50,8 +118,8 @@ impl From<Tensor> for Constant {
 
 impl Constant {
     /// An array of a file.
-    pub(super) fn new(container: Arc<Container>, entry: Entry) -> Self {
-        Self { place: Place::File(container, entry), order: None }
+    pub(super) fn new(file: Arc<Opened>, entry: Entry) -> Self {
+        Self { place: Place::File(file, entry), order: None }
     }
 
     /// The same with its rows in another order.
@@ -63,7 +131,7 @@ impl Constant {
     pub(super) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Memory(_) => None,
-            Place::File(container, _) => Some(container.path()),
+            Place::File(file, _) => Some(file.container.path()),
         }
     }
 
@@ -85,7 +153,7 @@ impl Constant {
     /// Reads the numbers.
     pub(super) fn read(&self) -> Result<Stored> {
         let (container, entry) = match &self.place {
-            Place::File(container, entry) => (container, entry),
+            Place::File(file, entry) => (&file.container, entry),
             Place::Memory(tensor) => {
                 let tensor = match &self.order {
                     Some(order) => {
@@ -114,6 +182,33 @@ impl Constant {
             });
         };
         Ok(Stored::Plain(Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?))
+    }
+}
+
+impl Constant {
+    /// A weight matrix `(out, in)` whose numbers are kept as asked.
+    pub(super) fn matrix(&self, precision: Precision) -> Result<Matrix> {
+        if let (Place::File(file, entry), None) = (&self.place, &self.order) {
+            let stored = format(entry.dtype);
+            let wanted = precision == Precision::Stored || Some(precision) == stored;
+            if let Some(numbers) = wanted.then(|| file.matrix(entry)).flatten() {
+                return Ok(numbers.into());
+            }
+        }
+        match precision {
+            Precision::Stored => self.read()?.into_matrix(),
+            Precision::F32 => Ok(self.read()?.to_tensor(DType::F32)?.into()),
+            Precision::Bf16 | Precision::F16 | Precision::Q8_0 => {
+                let stored = self.read()?;
+                let wide = stored.to_tensor(DType::F32)?;
+                let n_in = wide.dims2()?.1;
+                let numbers = wide.flatten_all()?.to_vec1::<f32>()?;
+                match Numbers::rounded(numbers, precision, n_in) {
+                    Some(numbers) => Ok(numbers.into()),
+                    None => stored.into_matrix(),
+                }
+            }
+        }
     }
 }
 

@@ -202,6 +202,6 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
 pub(crate) fn slots(spec: &Spec) -> &SlotSet {
     match &spec.cohort {
         CohortSpec::Pairs(pairs) => pairs.slots.get(),
-        CohortSpec::Corpus(_) => unreachable!("only stages after scans ask for slots"),
+        _ => unreachable!("only stages after scans ask for slots"),
     }
 }

@@ -2,6 +2,8 @@
 mod cohort;
 mod folds;
 mod lm;
+mod pictures;
+mod recordings;
 mod scans;
 mod show;
 mod view;
@@ -10,6 +12,8 @@ pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
 pub(crate) use view::ScanView;
+pub use pictures::{PicturePlan, PicturesPlan};
+pub use recordings::RecordingsPlan;
 
 use std::path::{Path, PathBuf};
 
@@ -46,6 +50,10 @@ pub struct Plan {
 pub enum SourcePlan {
     /// Scans with reports.
     Cohort(CohortPlan),
+    /// Pictures, and the package that writes under them.
+    Pictures(PicturesPlan),
+    /// Recordings of a BIDS folder or a manifest.
+    Recordings(RecordingsPlan),
     /// Text alone.
     Corpus {
         /// The file.
@@ -64,7 +72,7 @@ pub struct RunPlan {
     pub label: Option<String>,
     /// Every random number of the run follows from it.
     pub seed: u64,
-    /// The split of each row of the table.
+    /// The split of each row of the table, or of each recording; empty where nothing is divided.
     pub splits: Vec<Split>,
 }
 
@@ -121,8 +129,29 @@ impl Plan {
     pub(crate) fn cohort(&self) -> &CohortPlan {
         match &self.source {
             SourcePlan::Cohort(cohort) => cohort,
-            SourcePlan::Corpus { .. } => unreachable!("the chain of stages was checked"),
+            _ => unreachable!("the chain of stages was checked"),
         }
+    }
+
+    /// The pictures; only stages that read pictures ask.
+    pub(crate) fn pictures(&self) -> &PicturesPlan {
+        match &self.source {
+            SourcePlan::Pictures(pictures) => pictures,
+            _ => unreachable!("the chain of stages was checked"),
+        }
+    }
+
+    /// The recordings, where the cohort is a folder or a manifest of them.
+    pub fn recordings(&self) -> Option<&RecordingsPlan> {
+        match &self.source {
+            SourcePlan::Recordings(recordings) => Some(recordings),
+            _ => None,
+        }
+    }
+
+    /// Whether there are several runs, each in a folder of its own.
+    pub fn is_repeated(&self) -> bool {
+        self.runs.iter().any(|run| run.label.is_some())
     }
 }
 
@@ -131,7 +160,11 @@ fn said(spec: &Spec) -> Vec<Error> {
     let chain = stage::check_chain(spec.stages(), &spec.cohort);
     let model = spec.model.as_ref().map_or(Ok(()), ModelSpec::check);
     let settings = spec.stages().iter().map(|stage| stage.work().check());
-    [chain, model].into_iter().chain(settings).filter_map(Result::err).collect()
+    [spec.cohort.check(), chain, model]
+        .into_iter()
+        .chain(settings)
+        .filter_map(Result::err)
+        .collect()
 }
 
 fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
@@ -146,6 +179,9 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
         CohortSpec::Pairs(pairs) => {
             Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))
         }
+        CohortSpec::Pictures(pictures) => {
+            Ok(SourcePlan::Pictures(pictures::plan(loaded, pictures)?))
+        }
         CohortSpec::Corpus(corpus) => {
             let path = loaded.resolve(&corpus.texts);
             let text = files::read_text(&path)?;
@@ -156,13 +192,17 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             }
             Ok(SourcePlan::Corpus { path, sha256: scan::sha256_bytes(text.as_bytes()), texts })
         }
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) => {
+            Ok(SourcePlan::Recordings(recordings::plan(loaded)?))
+        }
     }
 }
 
 fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
     let cohort = match source {
         SourcePlan::Cohort(cohort) => cohort,
-        SourcePlan::Corpus { .. } => {
+        SourcePlan::Recordings(recordings) => return recordings::runs(spec, recordings),
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
             return folds::of_seeds(spec, &[]);
         }
     };

@@ -21,6 +21,20 @@ impl Plan {
                 "grid": cohort.grid,
                 "memory_mib": cohort.memory_mib(),
             }),
+            SourcePlan::Pictures(pictures) => json!({
+                "table": files::shown(&pictures.table),
+                "n_pictures": pictures.pictures.len(),
+                "package": files::shown(&pictures.package),
+                "model_id": pictures.model_id,
+            }),
+            SourcePlan::Recordings(recordings) => json!({
+                "cohort": files::shown(&recordings.cohort.path),
+                "n_recordings": recordings.recordings().len(),
+                "n_subjects": recordings.cohort.n_subjects(),
+                "left_out": recordings.cohort.counts().into_iter().map(|(reason, n)| json!({
+                    "reason": reason, "n": n,
+                })).collect::<Vec<_>>(),
+            }),
             SourcePlan::Corpus { path, texts, .. } => {
                 json!({ "texts": files::shown(path), "n_texts": texts.len() })
             }
@@ -91,6 +105,19 @@ impl fmt::Display for Plan {
                     cohort.memory_mib().ceil()
                 )?;
             }
+            SourcePlan::Pictures(pictures) => {
+                let n = counted(pictures.pictures.len(), "picture");
+                writeln!(f, "pictures  {}, {n}", files::shown(&pictures.table))?;
+                let (package, id) = (files::shown(&pictures.package), &pictures.model_id);
+                writeln!(f, "package   {package}, {id} (frozen)")?;
+            }
+            SourcePlan::Recordings(recordings) => {
+                writeln!(f, "cohort    {}", files::shown(&recordings.cohort.path))?;
+                writeln!(f, "          {}", recordings.in_words())?;
+                for (idx, line) in recordings.left_out().iter().enumerate() {
+                    writeln!(f, "{} {line}", if idx == 0 { "left out " } else { "         " })?;
+                }
+            }
             SourcePlan::Corpus { path, texts, .. } => {
                 writeln!(f, "corpus    {}, {}", files::shown(path), counted(texts.len(), "text"))?;
             }
@@ -102,10 +129,14 @@ impl fmt::Display for Plan {
         for run in &self.runs {
             let label = run.label.as_deref().map_or(String::new(), |label| format!("{label}: "));
             write!(f, "run       {label}seed {}", run.seed)?;
-            if matches!(self.source, SourcePlan::Cohort(_)) {
+            if !run.splits.is_empty() {
                 let [train, choose, test] =
                     [Split::Train, Split::Choose, Split::Test].map(|split| run.count(split));
-                let train = counted(train, "window");
+                let what = match &self.source {
+                    SourcePlan::Recordings(_) => "recording",
+                    _ => "window",
+                };
+                let train = counted(train, what);
                 write!(f, "; {train} to train on, {choose} to choose, {test} to test")?;
             }
             writeln!(f)?;

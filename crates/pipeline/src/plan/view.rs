@@ -24,6 +24,8 @@ pub(crate) struct ScanView {
     pub(crate) n_frames: Option<usize>,
     /// The nuisance series beside it.
     pub(crate) confounds: Option<PathBuf>,
+    /// Dataset and position along its first axis, where the file holds many.
+    pub(crate) stacked: Option<(String, usize)>,
 }
 
 impl Plan {
@@ -41,10 +43,31 @@ impl Plan {
                     t_r_s: scan.t_r_s,
                     n_frames: scan.n_frames,
                     confounds: None,
+                    stacked: None,
                 };
                 cohort.scans.iter().map(view).collect()
             }
-            SourcePlan::Corpus { .. } => Vec::new(),
+            SourcePlan::Recordings(recordings) => {
+                let view = |recording: &cohort::Recording| ScanView {
+                    subject: recording.subject().to_owned(),
+                    session: recording.session().map(str::to_owned),
+                    name: recording.name(),
+                    file: recording.name(),
+                    path: recording.source.path().clone(),
+                    sha256: None,
+                    t_r_s: recording.t_r.map(|t_r| t_r.seconds),
+                    n_frames: recording.n_frames,
+                    confounds: recording.confounds.clone(),
+                    stacked: match &recording.source {
+                        cohort::Source::File(_) => None,
+                        cohort::Source::Stack { dataset, index, .. } => {
+                            Some((dataset.clone(), *index))
+                        }
+                    },
+                };
+                recordings.recordings().iter().map(view).collect()
+            }
+            SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! What is read: windows of scans with their reports, or text alone.
+//! What is read: windows of scans with their reports, recordings, or text alone.
 use std::path::PathBuf;
 
+use ::cohort::{BidsConfig, ManifestConfig, SplitConfig};
 use report::{prompt::PromptTemplate, slots::SlotSet};
 use scan::SplitUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::component::Component;
+use crate::{Error, Result, component::Component};
 
 /// What a pipeline reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,8 +15,68 @@ use crate::component::Component;
 pub enum CohortSpec {
     /// Windows of scans paired with reports.
     Pairs(PairsSpec),
+    /// Pictures, to be written under.
+    Pictures(PicturesSpec),
     /// Text without scans, to train a language model on.
     Corpus(CorpusSpec),
+    /// Recordings of a BIDS dataset, or of derivatives such as fMRIPrep's.
+    Bids(BidsConfig),
+    /// Recordings that a CSV, TSV or Parquet table lists.
+    Manifest(ManifestConfig),
+}
+
+impl CohortSpec {
+    /// Its name in the file.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Pairs(_) => "pairs",
+            Self::Pictures(_) => "pictures",
+            Self::Corpus(_) => "corpus",
+            Self::Bids(_) => "bids",
+            Self::Manifest(_) => "manifest",
+        }
+    }
+
+    /// Every path it names.
+    pub(super) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Pairs(pairs) => vec![&mut pairs.table],
+            Self::Pictures(pictures) => vec![&mut pictures.table],
+            Self::Corpus(corpus) => vec![&mut corpus.texts],
+            Self::Bids(bids) => {
+                [&mut bids.dir].into_iter().chain(&mut bids.root).chain(&mut bids.labels).collect()
+            }
+            Self::Manifest(manifest) => [&mut manifest.table]
+                .into_iter()
+                .chain(&mut manifest.root)
+                .chain(&mut manifest.labels)
+                .collect(),
+        }
+    }
+
+    /// How recordings are divided.
+    pub(crate) fn split(&self) -> Option<&SplitConfig> {
+        match self {
+            Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => None,
+            Self::Bids(bids) => bids.split.as_ref(),
+            Self::Manifest(manifest) => manifest.split.as_ref(),
+        }
+    }
+
+    /// Refuses what is wrong whatever the files hold.
+    pub(crate) fn check(&self) -> Result<()> {
+        let checked = match self {
+            Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => Ok(()),
+            Self::Bids(bids) => bids.check(),
+            Self::Manifest(manifest) => manifest.check(),
+        };
+        checked.map_err(|source| self.error(source))
+    }
+
+    /// An error of the cohort, which knows where in the file it stands.
+    pub(crate) fn error(&self, source: ::cohort::Error) -> Error {
+        Error::Cohort { kind: self.name(), source: Box::new(source) }
+    }
 }
 
 /// A table of windows and reports.
@@ -30,6 +91,17 @@ pub struct PairsSpec {
     pub slots: Component<SlotSet>,
     /// What the model is told before it writes; holds `{technique}` once.
     pub prompt: PromptTemplate,
+}
+
+/// A table of pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PicturesSpec {
+    /// CSV with the column image, relative to the table, and perhaps reference: a text that someone
+    /// wrote under it. A picture with several references has several rows.
+    pub table: PathBuf,
+    /// What the model is told before it writes; holds `<image>` once.
+    pub prompt: String,
 }
 
 /// Plain texts, separated by blank lines.

@@ -48,14 +48,12 @@ impl Loaded {
             }
         };
         moved(&mut spec.outputs);
-        match &mut spec.cohort {
-            CohortSpec::Pairs(pairs) => moved(&mut pairs.table),
-            CohortSpec::Corpus(corpus) => moved(&mut corpus.texts),
-        }
+        spec.cohort.paths().into_iter().for_each(moved);
         if let Some(model) = &mut spec.model {
             let LmSpec::Hf(lm) = &mut model.lm;
             moved(lm);
         }
+        spec.package.iter_mut().for_each(moved);
         let yaml = serde_yaml::to_string(&spec).expect("a spec that was read can be written");
         let which = run.label.as_ref().map(|label| format!("# Repetition {label}.\n"));
         let which = which.unwrap_or_default();

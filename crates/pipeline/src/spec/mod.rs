@@ -5,7 +5,7 @@ mod model;
 mod repeat;
 mod source;
 
-pub use cohort::{CohortSpec, CorpusSpec, PairsSpec};
+pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
 pub use load::Loaded;
 pub use model::{LmSpec, ModelSpec};
 pub use repeat::{FoldsSpec, RepeatSpec};
@@ -30,6 +30,9 @@ pub struct Spec {
     /// What is trained and used; a pipeline that writes a language model has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelSpec>,
+    /// A model package that is used as it is; only stages that train nothing want one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PathBuf>,
     /// What is done, in order; each stage takes what the one before it gives.
     pub stages: Component<Strategy>,
     /// The same run again with other seeds or other splits, each in a folder of its own.

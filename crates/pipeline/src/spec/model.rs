@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use encoder::EncoderConfig;
-use flamingo::{Compat, FlamingoConfig, GatesConfig, ResamplerConfig};
+use flamingo::{Compat, FlamingoConfig, GatesConfig, Precision, ResamplerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ pub struct ModelSpec {
     pub gates: Component<GatesConfig>,
     /// The frozen language model.
     pub lm: LmSpec,
+    /// In which numbers the language model's matrices are kept while the rest is trained; absent:
+    /// f32. The written model keeps its files as they are.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Whose faults to repeat; absent: nobody's.
     #[serde(default, skip_serializing_if = "Compat::is_none")]
     pub compat: Compat,
@@ -78,6 +82,7 @@ impl ModelSpec {
             resampler: self.resampler.inline(dir)?,
             gates: self.gates.inline(dir)?,
             lm: self.lm,
+            precision: self.precision,
             compat: self.compat,
         })
     }

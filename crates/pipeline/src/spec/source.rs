@@ -36,7 +36,24 @@ impl Source {
         if let Some(set) = self.sets.iter().rev().find(|set| set.decides(&keys)) {
             return Error::Override { set: set.text().to_owned(), problem };
         }
-        point(&self.path, &self.text, &keys, problem).map_or(error, Error::Yaml)
+        match point(&self.path, &self.text, &keys, problem) {
+            Some(pointed) => Error::Yaml(exactly(pointed, &error)),
+            None => error,
+        }
+    }
+}
+
+/// A mistake inside a query, at its place, where the query stands in one line.
+fn exactly(pointed: YamlError, error: &Error) -> YamlError {
+    let Error::Cohort { source, .. } = error else { return pointed };
+    let ::cohort::Error::Query(query) = source.as_ref() else { return pointed };
+    match pointed.source_line.find(&query.text) {
+        Some(start) => {
+            let column = pointed.source_line[..start].chars().count() + query.at + 1;
+            let (message, len) = (query.problem.clone(), Some(query.len));
+            YamlError { column, message, len, ..pointed }
+        }
+        None => pointed,
     }
 }
 

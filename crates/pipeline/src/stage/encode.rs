@@ -30,13 +30,13 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct EncodeConfig {
     /// Numbers of a token.
-    pub precision: Precision,
+    pub precision: TokenPrecision,
 }
 
 /// How many bits a number of a token has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Precision {
+pub enum TokenPrecision {
     /// 32.
     F32,
     /// 16, with the range of 32 and three decimal places: half the disk.
@@ -264,8 +264,8 @@ impl EncodeConfig {
         let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
         let shape = [&[n_windows], item.as_slice()].concat();
         let values = match self.precision {
-            Precision::F32 => Numbers::F32(&tokens.values),
-            Precision::Bf16 => Numbers::Bf16(&tokens.values),
+            TokenPrecision::F32 => Numbers::F32(&tokens.values),
+            TokenPrecision::Bf16 => Numbers::Bf16(&tokens.values),
         };
         let vectors = [n_windows, tokens.means.len() / n_windows.max(1)];
         let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> =

@@ -108,6 +108,7 @@ impl Work for FitConfig {
             "rows": rows,
             "model": flamingo(state),
             "lm": lm(state).digests,
+            "precision": model(state).precision,
         })
     }
 
@@ -118,6 +119,7 @@ impl Work for FitConfig {
         };
         let inputs = FitInputs {
             lm: &lm(state).dir,
+            precision: model(state).precision,
             config: &flamingo(state),
             input: state.input(),
             fit: self,

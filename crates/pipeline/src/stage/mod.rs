@@ -1,4 +1,5 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
+mod caption;
 mod clean;
 mod denoise;
 mod embed;
@@ -26,7 +27,9 @@ pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
 pub(crate) use encode::TokenSet;
-pub use encode::{EncodeConfig, Precision};
+pub use encode::{EncodeConfig, TokenPrecision};
+pub use caption::CaptionConfig;
+pub(crate) use caption::WrittenCaption;
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Fit;
@@ -88,6 +91,8 @@ pub enum Stage {
     Evaluate(EvaluateConfig),
     /// Draw figures and pages.
     Render(RenderConfig),
+    /// Write under every picture with the package.
+    Caption(CaptionConfig),
     /// Train a small language model from text.
     Pretrain(PretrainConfig),
 }
@@ -97,6 +102,8 @@ pub enum Stage {
 pub enum Artifact {
     /// Scans as files.
     Scans,
+    /// Recordings of a cohort as files.
+    Recordings,
     /// One voxel series a scan.
     Series,
     /// One voxel series a window.
@@ -117,6 +124,10 @@ pub enum Artifact {
     Evidence,
     /// Pages for people.
     Pages,
+    /// Pictures as files.
+    Pictures,
+    /// A text for every picture.
+    Captions,
     /// Text alone.
     Texts,
     /// A language model folder.
@@ -127,6 +138,7 @@ impl fmt::Display for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scans => "scans",
+            Self::Recordings => "recordings",
             Self::Series => "voxel series",
             Self::Windows => "windows",
             Self::ParcelSeries => "parcel series",
@@ -137,6 +149,8 @@ impl fmt::Display for Artifact {
             Self::Reports => "generated reports",
             Self::Evidence => "scores",
             Self::Pages => "pages",
+            Self::Pictures => "pictures",
+            Self::Captions => "captions",
             Self::Texts => "texts",
             Self::LanguageModel => "a language model",
         })
@@ -163,6 +177,7 @@ impl Stage {
             Self::Generate(config) => config,
             Self::Evaluate(config) => config,
             Self::Render(config) => config,
+            Self::Caption(config) => config,
             Self::Pretrain(config) => config,
         }
     }
@@ -193,7 +208,9 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     }
     let start = match cohort {
         CohortSpec::Pairs(_) => Artifact::Scans,
+        CohortSpec::Pictures(_) => Artifact::Pictures,
         CohortSpec::Corpus(_) => Artifact::Texts,
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) => Artifact::Recordings,
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {

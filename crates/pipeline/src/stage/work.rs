@@ -48,7 +48,7 @@ pub(crate) trait Work {
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()>;
 }
 
-const FAILURES: &str = "failures.json";
+pub(super) const FAILURES: &str = "failures.json";
 
 /// Applies `step` to each scan that is still there; one that fails is left out, with its reason.
 pub(crate) fn each_scan<T>(

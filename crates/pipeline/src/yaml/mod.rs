@@ -21,6 +21,8 @@ pub struct YamlError {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// Characters that are wrong; none: the word that starts there.
+    pub len: Option<usize>,
     /// What was found and what was expected.
     pub message: String,
     /// The line itself.
@@ -31,11 +33,12 @@ impl std::error::Error for YamlError {}
 
 impl fmt::Display for YamlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, column, message, source_line } = self;
+        let Self { path, line, column, len, message, source_line } = self;
         writeln!(f, "{}:{line}:{column}: {message}", path.display())?;
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let carets = "^".repeat(token_at(source_line, *column).chars().count().max(1));
+        let word = || token_at(source_line, *column).chars().count();
+        let carets = "^".repeat(len.unwrap_or_else(word).max(1));
         writeln!(f, "{margin} |")?;
         writeln!(f, "{number} | {source_line}")?;
         write!(f, "{margin} | {}{carets}", " ".repeat(column - 1))
@@ -47,7 +50,7 @@ impl YamlError {
     pub(crate) fn at(path: &Path, text: &str, place: Place, message: String) -> Self {
         let Place { line, column } = place;
         let source_line = text.lines().nth(line - 1).unwrap_or_default().to_owned();
-        Self { path: path.to_owned(), line, column, message, source_line }
+        Self { path: path.to_owned(), line, column, len: None, message, source_line }
     }
 
     /// The closest of the expected names, where a name was not one of them.

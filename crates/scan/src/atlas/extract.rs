@@ -4,40 +4,24 @@
 //! label that was lost on the way is a column of zeros and is reported: an encoder trained on 424
 //! parcels needs 424 columns.
 
-use std::ops::Range as Span;
-
 use ndarray::Array2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Atlas;
+use super::{
+    Atlas,
+    regions::{Reduction, Regions},
+};
 use crate::{
     bold::Volume,
     error::{Error, Result},
-    frames::Frames,
+    frames::{BoldFile, Frame, Frames},
     geometry::{Grid, Interpolation, Range, Resampler, Smoother},
     series::ParcelSeries,
 };
 
-/// How the voxels of a region become one number a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reduction {
-    /// Arithmetic mean.
-    Mean,
-    /// The middle value, or the mean of the two in the middle.
-    Median,
-    /// Sum.
-    Sum,
-    /// Smallest value.
-    Minimum,
-    /// Largest value.
-    Maximum,
-    /// Mean squared distance from the mean, divided by n.
-    Variance,
-    /// Its square root.
-    StandardDeviation,
-}
+/// Series as they are, detrended, filtered and without confounds, and copies on the way.
+const COPIES_OF_SERIES: u64 = 6;
 
 /// On which grid voxels and labels meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -100,35 +84,28 @@ impl Atlas {
             let inside = on_grid(&mask.x_fastest(), mask.grid(), grid);
             labels.iter_mut().zip(inside).filter(|(_, x)| *x == 0.0).for_each(|(l, _)| *l = 0);
         }
-        let regions = Regions::new(self, &labels);
-        let frames = Prepared::new(run, grid, config)?;
+        let mut regions = Regions::new(self, &labels, config.reduction, compat);
+        let lost = regions.lost(self);
+        let mut frames = Prepared::new(run, grid, config)?;
         let mut values = Array2::zeros((run.n_frames(), self.n_parcels()));
-        let mut held = vec![0.0; regions.voxels.len()];
-        let mut image = Vec::new();
         run.each(&mut |index, frame| {
-            if frames.is_raw() {
-                frame.read_at(&regions.voxels, &mut held);
-            } else {
-                image.resize(run.grid().n_voxels(), 0.0);
-                frame.read(&mut image);
-                let seen = frames.apply(&mut image);
-                held.iter_mut().zip(&regions.voxels).for_each(|(to, &voxel)| *to = seen[voxel]);
-            }
             let mut row = values.row_mut(index);
-            for (column, span) in regions.spans.iter().enumerate() {
-                row[column] = if compat {
-                    nanmean(&held[span.clone()])
-                } else {
-                    reduce(&mut held[span.clone()], config.reduction)
-                };
-            }
+            let row = row.as_slice_mut().expect("rows of a new array are contiguous");
+            regions.reduce(frames.apply(frame), row);
             Ok(())
         })?;
-        let is_lost = |(parcel, span): (&super::Parcel, &Span<usize>)| {
-            span.is_empty().then_some(parcel.label)
-        };
-        let lost = self.parcels.iter().zip(&regions.spans).filter_map(is_lost).collect();
         Ok(ParcelSeries { values, t_r: run.t_r(), parcels: self.parcels.clone(), lost })
+    }
+
+    /// The most bytes that [`extract`](Self::extract) takes beside the atlas, and then cleaning the
+    /// series.
+    pub fn extract_bytes(&self, run: &BoldFile, config: &ExtractConfig) -> u64 {
+        let n_voxels = run.grid().n_voxels().max(self.grid.n_voxels()) as u64;
+        let is_raw = config.grid == WorkingGrid::Data && config.smoothing_fwhm_mm.is_none();
+        // Labels twice, voxels of the regions three times; images before, between and after.
+        let in_a_voxel = if is_raw { 48 } else { 96 };
+        let series = 8 * run.n_frames() as u64 * self.n_parcels() as u64;
+        run.stream_bytes() + in_a_voxel * n_voxels + COPIES_OF_SERIES * series
     }
 
     /// Labels on another grid, x fastest: the nearest voxel's, 0 outside.
@@ -145,35 +122,13 @@ fn on_grid(values: &[f64], from: &Grid, to: &Grid) -> Vec<f64> {
     Resampler::new(from, to, Interpolation::Nearest).apply(values)
 }
 
-/// The voxels of each parcel, one parcel after the other.
-struct Regions {
-    voxels: Vec<usize>,
-    spans: Vec<Span<usize>>,
-}
-
-impl Regions {
-    fn new(atlas: &Atlas, labels: &[i32]) -> Self {
-        let mut by_parcel = vec![Vec::new(); atlas.n_parcels()];
-        for (voxel, label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-            if let Ok(parcel) = atlas.parcels.binary_search_by_key(label, |p| p.label) {
-                by_parcel[parcel].push(voxel);
-            }
-        }
-        let mut spans = Vec::with_capacity(by_parcel.len());
-        let mut voxels = Vec::new();
-        for members in by_parcel {
-            let start = voxels.len();
-            voxels.extend(members);
-            spans.push(start..voxels.len());
-        }
-        Self { voxels, spans }
-    }
-}
-
 /// What happens to a frame before its voxels are taken.
 struct Prepared {
     resampler: Option<(Resampler, Range)>,
     smoother: Option<Smoother>,
+    /// A frame as it is stored, and as it became.
+    image: Vec<f64>,
+    seen: Vec<f64>,
 }
 
 impl Prepared {
@@ -190,60 +145,27 @@ impl Prepared {
             let resampler = Resampler::new(run.grid(), grid, Interpolation::Cubic);
             Some((resampler, Range::of_run(run)?))
         };
-        Ok(Self { resampler, smoother })
+        let is_raw = resampler.is_none() && smoother.is_none();
+        let image = vec![0.0; if is_raw { 0 } else { run.grid().n_voxels() }];
+        Ok(Self { resampler, smoother, image, seen: Vec::new() })
     }
 
-    fn is_raw(&self) -> bool {
-        self.resampler.is_none() && self.smoother.is_none()
-    }
-
-    fn apply(&self, image: &mut Vec<f64>) -> Vec<f64> {
-        let mut seen = match &self.resampler {
-            None => std::mem::take(image),
+    fn apply<'a>(&'a mut self, frame: Frame<'a>) -> Frame<'a> {
+        if self.image.is_empty() {
+            return frame;
+        }
+        frame.read(&mut self.image);
+        let seen = match &self.resampler {
+            None => &mut self.image,
             Some((resampler, range)) => {
-                let mut seen = resampler.apply(image);
-                range.clip(&mut seen);
-                seen
+                self.seen = resampler.apply(&self.image);
+                range.clip(&mut self.seen);
+                &mut self.seen
             }
         };
         if let Some(smoother) = &self.smoother {
-            smoother.apply(&mut seen);
+            smoother.apply(seen);
         }
-        seen
-    }
-}
-
-/// The mean of what is not NaN; 0 where nothing is left.
-fn nanmean(values: &[f64]) -> f64 {
-    let known = values.iter().filter(|x| !x.is_nan());
-    let (sum, n) = known.fold((0.0, 0.0), |(sum, n), x| (sum + x, n + 1.0));
-    if n > 0.0 { sum / n } else { 0.0 }
-}
-
-/// One number of many; an empty region is 0. Sorts the values where it needs to.
-fn reduce(values: &mut [f64], reduction: Reduction) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    values.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
-    let n = values.len() as f64;
-    let sum = |values: &[f64]| values.iter().sum::<f64>();
-    let variance = |values: &[f64]| {
-        let mean = sum(values) / n;
-        values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n
-    };
-    match reduction {
-        Reduction::Mean => sum(values) / n,
-        Reduction::Sum => sum(values),
-        Reduction::Minimum => values.iter().copied().fold(f64::INFINITY, f64::min),
-        Reduction::Maximum => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        Reduction::Variance => variance(values),
-        Reduction::StandardDeviation => variance(values).sqrt(),
-        Reduction::Median => {
-            values.sort_unstable_by(f64::total_cmp);
-            let middle = values.len() / 2;
-            let low = values[middle - usize::from(values.len().is_multiple_of(2))];
-            f64::midpoint(low, values[middle])
-        }
+        Frame::of(seen)
     }
 }

@@ -5,12 +5,14 @@
 
 mod extract;
 mod names;
+mod regions;
 
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-pub use extract::{ExtractConfig, Reduction, WorkingGrid};
+pub use extract::{ExtractConfig, WorkingGrid};
+pub use regions::Reduction;
 
 use crate::{
     bold::Volume,

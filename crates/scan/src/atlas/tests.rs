@@ -124,6 +124,15 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
         "index,name,colour\n1,7Networks_LH_Vis_1,red\n2,B,blue\n7,C,red\n",
         "ROI;LABEL;NAME\n1;x;7Networks_LH_Vis_1\n2;y;B\n7;z;C\n",
         "FAG\t7Networks_LH_Vis_1\t1\r\nBB\tB two\t2\r\nC\tC\t7\r\n",
+        "index\tlabels\tmodules\n1\t7Networks_LH_Vis_1\tCER\n2\tB\tCER\n7\tC\tDMN\n",
+        "label,roi,name\nx,1,7Networks_LH_Vis_1\ny,2,B\nz,7,C\n",
+        "ROI Label,ROI Name,R,A,S\n1,7Networks_LH_Vis_1,-3,4,5\n2,B,0,0,0\n7,C,1,2,3\n",
+        "index,label\n1,7Networks_LH_Vis_1\n2,B\n7,C\n",
+        "<?xml version=\"1.0\"?><atlas><data><label index=\"0\" x=\"1\">7Networks_LH_Vis_1</label>\
+         <label index=\"1\">B</label><label index=\"6\">C</label></data></atlas>",
+        "<atlas><data>\n<label><index>1</index><name>7Networks_LH_Vis_1</name></label>\n\
+         <label><index>2</index><name>B</name></label><label><index>7</index><name>C</name></label>\
+         </data></atlas>",
     ];
     for table in tables {
         let named = plain().with_names(scratch.file("names.txt", table.as_bytes())).unwrap();
@@ -135,6 +144,17 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
         let placed = plain().with_coordinates(scratch.file("xyz.dat", table.as_bytes())).unwrap();
         assert_eq!(placed.parcels()[0].centre_mm, Some([-3.0, 4.0, 5.0]));
         assert_eq!(placed.n_parcels(), n_parcels);
+    }
+    let centroids = "ROI Label,ROI Name,R,A,S\n1,V1,-3,4,5\n2,B,0,0,0\n7,C,1,2,3\n";
+    let placed = plain().with_coordinates(scratch.file("c.csv", centroids.as_bytes())).unwrap();
+    assert_eq!(placed.parcels()[2].centre_mm, Some([1.0, 2.0, 3.0]));
+    for (xml, problem) in [
+        ("<atlas><label>x</label></atlas>", "its label 1 lacks an index or a name"),
+        ("<atlas>", "row 1: is damaged XML"),
+        ("<!DOCTYPE a []><a/>", "row 1: is damaged XML"),
+    ] {
+        let error = plain().with_names(scratch.file("bad.xml", xml.as_bytes())).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("bad.xml: {problem}")), "{error}");
     }
     let bad = plain().with_coordinates(scratch.file("bad.dat", b"1 2\n")).unwrap_err().to_string();
     assert!(bad.ends_with("bad.dat: row 1: expected a label and three coordinates in mm"), "{bad}");

@@ -9,6 +9,7 @@ mod header;
 mod raw;
 mod read;
 mod source;
+mod sums;
 mod timing;
 mod voxels;
 mod write;
@@ -23,6 +24,7 @@ pub(crate) use geometry::{affine_rows, sides_disagree};
 pub(crate) use header::{Header, dtype_name, open, open_with_extensions};
 pub(crate) use read::{checked_affine, each_chunk, read_values_with_grid, sized, sized_grid};
 pub(crate) use source::Source;
+pub(crate) use sums::{Stretch, add_up};
 pub(crate) use timing::{repetition_time, space_unit, time_unit};
 pub(crate) use voxels::Decoder;
 
@@ -31,6 +33,9 @@ pub const MAX_BYTES: u64 = 8 << 30;
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+#[cfg(test)]
+mod every_kind;
 
 #[cfg(test)]
 mod recorded;

@@ -10,9 +10,9 @@ use super::header::{Header, Scaling};
 /// How the bytes of a file become values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoder {
-    dtype: NiftiType,
+    pub(super) dtype: NiftiType,
     is_big: bool,
-    scaling: Option<Scaling>,
+    pub(super) scaling: Option<Scaling>,
 }
 
 impl Decoder {

@@ -1,5 +1,5 @@
 use crate::package::tests::{package, request};
-use crate::{Error, GenerateConfig, Generated, Model, Result};
+use crate::{Compat, Error, GenerateConfig, Generated, Model, Result};
 use lm::decode::{EarlyStopping, Length};
 
 fn model() -> (tempfile::TempDir, Model) {
@@ -120,6 +120,16 @@ fn a_report_holds_no_special_token_but_its_end() {
         assert!(banned.contains(&id(token)), "{token}");
     }
     assert!(!banned.contains(&id("<|endofchunk|>")));
+}
+
+#[test]
+fn only_openflamingo_may_write_an_image() {
+    let (_root, model) = model();
+    let bans = |compat| {
+        let decoding = GenerateConfig::greedy(4, 1).decoding(&model.vocabulary, compat, vec![0]);
+        decoding.rules.banned.contains(&model.vocabulary.image)
+    };
+    assert!(bans(Compat::None) && !bans(Compat::OpenFlamingo));
 }
 
 #[test]

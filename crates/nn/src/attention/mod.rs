@@ -1,11 +1,17 @@
 //! Softmax attention over heads, with the mask of Flamingo's cross-attention.
 
+mod streamed;
+
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail,
+};
+use kernels::Heads;
 pub use kernels::{KeyMask, RowKind};
 
+pub use self::streamed::streamed_attention;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
@@ -44,6 +50,7 @@ impl Mask {
 /// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_kv_heads, n_keys,
 /// head_dim)`, result as the queries. Where there are fewer key heads, neighbouring query heads share
 /// one (Ainslie et al. 2023). The scale multiplies the queries before the product, as in OpenFlamingo.
+/// Without a mask, long sequences go through [`streamed_attention`].
 pub fn attention(
     queries: &Tensor,
     keys: &Tensor,
@@ -51,10 +58,81 @@ pub fn attention(
     scale: f64,
     mask: Option<&Mask>,
 ) -> Result<Tensor> {
-    let n_heads = queries.dim(1)?;
+    let (_, n_heads, n_queries, _) = queries.dims4()?;
+    if mask.is_none() && n_queries * keys.dim(2)? >= streamed::MANY_SCORES {
+        return streamed_attention(queries, keys, values, scale, None);
+    }
+    let inputs = [queries, keys, values];
+    if inputs.iter().all(|xs| is_plain(xs)) && n_heads.is_multiple_of(keys.dim(1)?.max(1)) {
+        check(mask, queries, keys.dim(2)?)?;
+        let op = Traceless { scale: scale as f32, mask: mask.cloned() };
+        return queries.apply_op3_no_bwd(keys, values, &op);
+    }
     let keys = share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
     let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
     softmax(&scores, mask)?.matmul(&share(values, n_heads)?.contiguous()?)
+}
+
+/// Whether nothing asks for a gradient and our kernel can read the heads where they lie.
+fn is_plain(xs: &Tensor) -> bool {
+    let entries_are_neighbours = xs.stride().last() == Some(&1);
+    !xs.track_op() && xs.device().is_cpu() && xs.dtype() == DType::F32 && entries_are_neighbours
+}
+
+/// Attention of which nothing is kept for a backward pass.
+struct Traceless {
+    scale: f32,
+    mask: Option<Mask>,
+}
+
+impl CustomOp3 for Traceless {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        queries: &CpuStorage,
+        q: &Layout,
+        keys: &CpuStorage,
+        k: &Layout,
+        values: &CpuStorage,
+        v: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let mut out = vec![0.; q.shape().elem_count()];
+        let mask = self.mask.as_ref();
+        kernels::attention(
+            &heads(queries, q)?,
+            &heads(keys, k)?,
+            &heads(values, v)?,
+            self.scale,
+            mask.map(|mask| &*mask.keys),
+            mask.and_then(|mask| mask.slopes.as_deref()),
+            &mut out,
+        );
+        Ok((CpuStorage::F32(out), q.shape().clone()))
+    }
+}
+
+fn heads<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Heads<'a>> {
+    let (batch, n_heads, n_tokens, head_dim) = layout.shape().dims4()?;
+    let &[batches, heads, tokens, _] = layout.stride() else { bail!("heads in four dimensions") };
+    let values = &storage.as_slice::<f32>()?[layout.start_offset()..];
+    let heads = Heads::new(values, [batch, n_heads, n_tokens, head_dim], [batches, heads, tokens]);
+    heads.map_or_else(|| bail!("attention without tokens: {:?}", layout.shape()), Ok)
+}
+
+/// Refuses a mask for other queries or keys.
+fn check(mask: Option<&Mask>, queries: &Tensor, n_keys: usize) -> Result<()> {
+    let (batch, _, n_queries, _) = queries.dims4()?;
+    match mask {
+        Some(mask) if mask.dims() != (batch, n_queries, n_keys) => bail!(
+            "attention of {:?} to {n_keys} keys does not fit a mask {:?}",
+            queries.dims(),
+            mask.dims()
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Repeats each of the heads of `(batch, n_kv_heads, n_tokens, head_dim)` for its group of queries.
@@ -83,12 +161,8 @@ pub fn merge_heads(xs: &Tensor) -> Result<Tensor> {
 
 /// Softmax over the keys of scores `(batch, n_heads, n_queries, n_keys)`.
 fn softmax(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
-    let (batch, n_heads, n_queries, n_keys) = scores.dims4()?;
-    if let Some(mask) = mask
-        && mask.dims() != (batch, n_queries, n_keys)
-    {
-        bail!("attention scores {:?} do not fit a mask {:?}", scores.dims(), mask.dims())
-    }
+    let (_, n_heads, _, n_keys) = scores.dims4()?;
+    check(mask, scores, n_keys)?;
     if scores.device().is_cpu() {
         let mask = mask.cloned();
         scores.contiguous()?.apply_op1(SoftmaxOp { n_heads, n_keys, mask })
@@ -242,6 +316,28 @@ mod tests {
         })?;
         let error = attention(&q, &*sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
         assert!(error.to_string().contains("4 query heads cannot share 3"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn inference_attends_as_training_does() -> Result<()> {
+        let single = |name, shape: (usize, usize, usize, usize)| {
+            sample(name, shape)?.as_detached_tensor().to_dtype(DType::F32)
+        };
+        let q = single("q", (2, 4, 3, 5))?;
+        let (k, v) = (single("k", (2, 2, 6, 5))?, single("v", (2, 2, 6, 5))?);
+        // keys that lie in a longer cache
+        let (k, v) = (k.narrow(2, 0, 4)?, v.narrow(2, 0, 4)?);
+        let mask = mask()?;
+        let sloped = mask.with_slopes(&Arc::from([0.5, 0.25, 0.125, 0.1]));
+        for mask in [None, Some(&mask), Some(&sloped)] {
+            let traced = candle_core::Var::from_tensor(&q)?;
+            let traced = attention(traced.as_tensor(), &k, &v, 0.4, mask)?;
+            let gap = (attention(&q, &k, &v, 0.4, mask)? - traced)?.abs()?.max_all()?;
+            assert!(gap.to_scalar::<f32>()? < 1e-6);
+        }
+        let longer = k.narrow(2, 0, 3)?;
+        assert!(attention(&q, &longer, &longer, 0.4, Some(&mask)).is_err());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 /// Cuts a matrix of rows of `dim` into blocks of at most `width` columns: the first column of each
 /// block, and its piece of every row.
-pub(super) fn columns(ys: &mut [f32], dim: usize, width: usize) -> Vec<(usize, Vec<&mut [f32]>)> {
+pub(crate) fn columns<T>(ys: &mut [T], dim: usize, width: usize) -> Vec<(usize, Vec<&mut [T]>)> {
     let n_rows = ys.len() / dim;
     let mut blocks: Vec<_> =
         (0..dim).step_by(width).map(|first| (first, Vec::with_capacity(n_rows))).collect();

@@ -1,0 +1,121 @@
+//! `generate` and `score`.
+use std::io::{IsTerminal as _, stdout};
+
+use anyhow::Result;
+use pipeline::{Asked, Caption, DISCLAIMER, Place, RankBy, Scores};
+use serde::Serialize;
+
+use super::Done;
+use crate::{
+    args::{GenerateArgs, PlaceArgs, ScoreArgs},
+    print,
+};
+
+pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
+    let Some(scan) = &args.scan else { return caption(args) };
+    let report = {
+        let (place, config) = (place(&args.place), args.writing.config());
+        pipeline::generate(&args.model, args.precision, scan, place, &config)?
+    };
+    let text = if args.json { report.to_json() } else { report.to_text() };
+    print::out(text.trim_end())?;
+    Ok(Done::All)
+}
+
+fn place(args: &PlaceArgs) -> Place {
+    match (args.window, args.onset) {
+        (Some(number), _) => Place::Window(number),
+        (None, Some(seconds)) => Place::Onset(seconds),
+        (None, None) => unreachable!("clap asks for one of them"),
+    }
+}
+
+/// The text after prompts; one alone comes piece by piece where someone watches.
+fn caption(args: &GenerateArgs) -> Result<Done> {
+    let (prompts, config) = (args.prompts.read()?, args.writing.config());
+    let is_one = prompts.len() * config.n_texts() == 1;
+    let streams = is_one && !args.json && (args.stream || stdout().is_terminal());
+    let mut told = |_: usize, piece: &str| {
+        if streams {
+            print::piece(piece);
+        }
+    };
+    let captions = pipeline::caption(&args.model, args.precision, &prompts, &config, &mut told)?;
+    if args.json {
+        one_or_many(&captions, args.prompts.interleaved.is_some())?;
+        return Ok(Done::All);
+    }
+    match captions.as_slice() {
+        [_] if streams => print::out("")?,
+        [only] if is_one => print::out(&only.best.text)?,
+        many => {
+            for text in many.iter().flat_map(Caption::texts) {
+                print::out(&one_line(text))?;
+            }
+        }
+    }
+    print::note(DISCLAIMER);
+    Ok(Done::All)
+}
+
+pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
+    let mut continuations = args.continuation.clone();
+    if let Some(path) = &args.continuations {
+        continuations.extend(pipeline::read_lines(path)?);
+    }
+    let rank_by = if args.sum { RankBy::Sum } else { RankBy::Mean };
+    let prompts;
+    let asked = if let Some(scan) = &args.scan {
+        Asked::Scan(scan, place(&args.place))
+    } else {
+        prompts = args.prompts.read()?;
+        Asked::Prompts(&prompts)
+    };
+    let batch_size = args.batch_size.get();
+    let found =
+        pipeline::score(&args.model, args.precision, &asked, &continuations, rank_by, batch_size)?;
+    if args.json {
+        one_or_many(&found, args.prompts.interleaved.is_some())?;
+        return Ok(Done::All);
+    }
+    let tables: Vec<String> = found.iter().map(|scores| table(scores, args.sum)).collect();
+    print::out(&tables.join("\n\n"))?;
+    print::note(DISCLAIMER);
+    Ok(Done::All)
+}
+
+/// The likeliest first.
+fn table(scores: &Scores, by_sum: bool) -> String {
+    let mut all: Vec<_> = scores.continuations.iter().collect();
+    let by = |it: &pipeline::Continuation| if by_sum { it.sum } else { it.mean };
+    all.sort_by(|a, b| by(b).total_cmp(&by(a)));
+    let head = "probability      mean       sum  tokens  text".to_owned();
+    let line = |it: &pipeline::Continuation| {
+        let text = one_line(&it.text);
+        format!("{:11.4} {:9.4} {:9.4} {:7}  {text}", it.probability, it.mean, it.sum, it.n_tokens)
+    };
+    [head].into_iter().chain(all.into_iter().map(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// A file of prompts is answered with a list, one prompt with its answer alone.
+fn one_or_many(found: &[impl Serialize], is_list: bool) -> Result<()> {
+    match found {
+        [only] if !is_list => print::json(&serde_json::to_value(only)?),
+        many => print::json(&serde_json::to_value(many)?),
+    }
+}
+
+/// Line breaks and the backslash are written as in JSON.
+fn one_line(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_among_many_stays_on_its_line() {
+        assert_eq!(one_line("a\nb\\c\r"), "a\\nb\\\\c\\r");
+    }
+}

@@ -1,0 +1,153 @@
+//! How fast models of real sizes are on this machine, with random weights.
+//!
+//! Sizes, prompts and names of the figures are those of the script that times OpenFlamingo in
+//! PyTorch, so that the two can be put side by side. Between the repetitions of a figure memory is
+//! read at full speed: what a token costs is told as a share of that.
+
+mod clock;
+mod models;
+
+use candle_core::{Device, Tensor};
+use encoder::Tokens;
+use nn::Precision;
+use nn::weights::seeded;
+use serde::{Deserialize, Serialize};
+
+use self::clock::{Memory, Samples, cpu_s};
+use self::models::{N_TOKENS, Sized, VIS_DIM};
+use crate::{Decoding, Flamingo, Prompts, Result};
+
+/// Tokens of the prompt.
+const N_PROMPT: usize = 128;
+/// Tokens that are written after it.
+const N_NEW: usize = 16;
+
+/// Everything that can be measured, a name each.
+pub const JOBS: [&str; 7] =
+    ["opt125m_x1", "opt125m_x4", "opt1b3_x4", "llama1b_x4", "llama1b_x1", "vit", "perceiver"];
+
+/// What is measured where nobody says.
+pub const USUAL: [&str; 4] = ["opt125m_x1", "llama1b_x4", "vit", "perceiver"];
+
+/// One figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// One of [`JOBS`].
+    pub job: String,
+    /// In which numbers the matrices are kept.
+    pub precision: Precision,
+    /// What is timed.
+    pub what: String,
+    /// Median over the repetitions, in seconds.
+    pub median_s: f64,
+    /// Fastest repetition.
+    pub min_s: f64,
+    /// Processor time of all threads in the repetition that took least of it; absent where the
+    /// system does not say.
+    pub cpu_s: Option<f64>,
+    /// Repetitions.
+    pub n: usize,
+    /// Tokens written a second.
+    pub tokens_per_s: Option<f64>,
+    /// Bytes of weights that a token reads.
+    pub weight_bytes: Option<usize>,
+    /// What memory gave between the repetitions, in GB/s (the median).
+    pub memory_gb_s: f64,
+    /// Weights read a second, as a share of that.
+    pub of_memory: Option<f64>,
+}
+
+/// Times a job at a precision; every figure is told as soon as it stands. A figure takes about
+/// `seconds`, and three repetitions at least.
+pub fn run(
+    job: &str,
+    precision: Precision,
+    seconds: f64,
+    told: &mut dyn FnMut(Figure),
+) -> Result<()> {
+    let memory = Memory::new();
+    let mut tell = |what: &str, samples: &Samples, tokens: Option<(usize, usize)>| {
+        let median_s = samples.median();
+        let per_token = tokens.map(|(n, bytes)| (median_s / n as f64, bytes));
+        let memory_gb_s = samples.memory_gb_s();
+        told(Figure {
+            job: job.to_owned(),
+            precision,
+            what: what.to_owned(),
+            median_s,
+            min_s: samples.min(),
+            cpu_s: samples.cpu(),
+            n: samples.n(),
+            tokens_per_s: per_token.map(|(s, _)| 1. / s),
+            weight_bytes: tokens.map(|(_, bytes)| bytes),
+            memory_gb_s,
+            of_memory: per_token.map(|(s, bytes)| bytes as f64 / s / 1e9 / memory_gb_s),
+        });
+    };
+    match job {
+        "vit" => {
+            let (clip, _) = models::vit(precision)?;
+            let picture = numbers("picture", &[1, 3, 224, 224])?;
+            let run = || Ok(drop(nn::on_worker(|| clip.features(&picture))?));
+            tell("vit_l14_224_b1", &Samples::of(&memory, seconds, run)?, None);
+        }
+        "perceiver" => {
+            let resampler = models::resampler(precision)?;
+            let tokens = media(1)?;
+            let run = || Ok(drop(nn::on_worker(|| resampler.forward(&tokens))?));
+            tell("perceiver_256tok", &Samples::of(&memory, seconds, run)?, None);
+        }
+        _ => {
+            let Sized { model, image, bytes } = models::sized(job, precision)?;
+            let media = model.look_at(&media(2)?)?;
+            let mut prompt: Vec<u32> =
+                (0..N_PROMPT as u32).map(|at| 10 + at * 7919 % (image - 20)).collect();
+            (prompt[0], prompt[N_PROMPT / 2]) = (image, image);
+            let (mut prefill, mut decode) = (Samples::default(), Samples::default());
+            while !decode.enough(seconds) {
+                let prompts = Prompts::left_padded(vec![prompt.clone()], image);
+                write(&model, prompts, &media, &mut prefill, &mut decode)?;
+                for samples in [&mut prefill, &mut decode] {
+                    samples.memory(&memory);
+                }
+            }
+            tell("prefill128", &prefill, None);
+            tell("decode16_after128", &decode, Some((N_NEW, bytes)));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the prompt and writes on, as [`crate::Model::generate`] does.
+fn write(
+    model: &Flamingo,
+    prompts: Prompts,
+    media: &crate::MediaView,
+    prefill: &mut Samples,
+    decode: &mut Samples,
+) -> Result<()> {
+    let no_end = u32::MAX;
+    let mut marks = vec![clock::now()];
+    let mut cpu = vec![cpu_s()];
+    model.generate_ids(prompts, Some(media), &Decoding::greedy(N_NEW + 1, no_end), &mut |_| {
+        if marks.len() == 1 || marks.len() == N_NEW + 1 {
+            cpu.push(cpu_s());
+        }
+        marks.push(clock::now());
+        Ok(())
+    })?;
+    prefill.push(marks[0], marks[1], cpu[0], cpu[1]);
+    decode.push(marks[1], marks[N_NEW + 1], cpu[1], cpu[2]);
+    Ok(())
+}
+
+fn numbers(name: &str, shape: &[usize]) -> Result<Tensor> {
+    let n = shape.iter().product();
+    let numbers = seeded::normal(0, name, n, 0., 1.).into_iter().map(|it| it as f32);
+    Ok(Tensor::from_vec(numbers.collect::<Vec<_>>(), shape, &Device::Cpu)?)
+}
+
+/// Tokens of CLIP for so many pictures of one text.
+fn media(n: usize) -> Result<Tokens> {
+    Ok(Tokens { values: numbers("tokens", &[1, n, 1, N_TOKENS, VIS_DIM])?, mask: None })
+}

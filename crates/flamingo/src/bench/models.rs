@@ -1,0 +1,160 @@
+//! The models that are measured, of the sizes of published ones.
+
+use encoder::{ClipConfig, ClipVision, EncoderConfig, InputShape, StoredConfig};
+use lm::{CausalLm, Llama, LlamaConfig, Opt, OptConfig};
+use nn::Precision;
+use nn::weights::Random;
+
+use crate::{
+    Compat, Error, Flamingo, FlamingoConfig, GatesConfig, PerceiverResampler, ResamplerConfig,
+    Result,
+};
+
+/// Width of CLIP ViT-L/14's tokens.
+pub(super) const VIS_DIM: usize = 1024;
+/// Its tokens of a picture.
+pub(super) const N_TOKENS: usize = 256;
+/// Ids that OpenFlamingo adds.
+const N_SPECIAL: usize = 3;
+
+/// A Flamingo that is given CLIP's tokens.
+pub(super) struct Sized {
+    pub(super) model: Flamingo,
+    /// The id of `<image>`.
+    pub(super) image: u32,
+    /// Bytes of weights that a written token reads.
+    pub(super) bytes: usize,
+}
+
+/// ViT-L/14.
+pub(super) fn vit(precision: Precision) -> Result<(ClipVision, usize)> {
+    let random = Random::new(precision)?;
+    let clip = ClipVision::new(&clip_config(), random.builder())?;
+    Ok((clip, random.matrices().iter().map(|(_, bytes)| bytes).sum()))
+}
+
+fn clip_config() -> ClipConfig {
+    ClipConfig {
+        image_size: 224,
+        patch_size: 14,
+        width: VIS_DIM,
+        layers: 24,
+        head_width: 64,
+        mlp_ratio: 4.,
+        embed_dim: 768,
+        activation: encoder::ClipActivation::QuickGelu,
+        vision_feature: encoder::VisionFeature::PreLnPost,
+    }
+}
+
+/// OpenFlamingo's resampler.
+pub(super) fn resampler(precision: Precision) -> Result<PerceiverResampler> {
+    let random = Random::new(precision)?;
+    Ok(PerceiverResampler::new(&resampler_config(), VIS_DIM, random.builder().pp("perceiver"))?)
+}
+
+fn resampler_config() -> ResamplerConfig {
+    ResamplerConfig {
+        n_latents: 64,
+        depth: 6,
+        n_heads: 8,
+        head_dim: 64,
+        ff_mult: 4,
+        max_num_media: None,
+        max_num_frames: None,
+    }
+}
+
+/// The Flamingo of a job's name: a language model, and a gate before every so many of its blocks.
+pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
+    let (name, every) = match job.rsplit_once("_x").map(|(name, every)| (name, every.parse())) {
+        Some((name, Ok(every))) => (name, every),
+        _ => return Err(unknown(job)),
+    };
+    let random = Random::new(precision)?;
+    let vb = random.builder().pp("lm");
+    let lm: Box<dyn CausalLm> = match name {
+        "opt125m" => Box::new(Opt::new(&opt(768, 12, 12), vb)?),
+        "opt1b3" => Box::new(Opt::new(&opt(2048, 24, 32), vb)?),
+        "llama1b" => Box::new(Llama::new(&llama(), vb)?),
+        _ => return Err(unknown(job)),
+    };
+    let n_base = lm.vocab_size();
+    let tied = lm.tied();
+    let config = FlamingoConfig {
+        encoder: EncoderConfig::Stored(StoredConfig { dim: VIS_DIM, tokens: None }),
+        resampler: resampler_config(),
+        gates: GatesConfig {
+            every,
+            n_heads: 8,
+            head_dim: 64,
+            ff_mult: 4,
+            only_attend_immediate_media: true,
+        },
+        compat: Compat::None,
+    };
+    let input = InputShape::Tokens { n_tokens: N_TOKENS, dim: VIS_DIM };
+    let special = n_base..n_base + N_SPECIAL;
+    let vb = random.builder();
+    let model = Flamingo::new(&config, input, lm, special, vb.pp("encoder"), vb)?;
+    // a token reads one row of the embedding, unless it is the head as well, and no weight of what
+    // was made of the pictures before
+    let read = |name: &str| {
+        let looked_up =
+            name.contains("embed_positions") || (name.contains("embed_tokens") && !tied);
+        !(looked_up || name.starts_with("perceiver.") || name.ends_with("to_kv.weight"))
+    };
+    let matrices = random.matrices();
+    let bytes = matrices.iter().filter(|(name, _)| read(name)).map(|(_, bytes)| bytes).sum();
+    Ok(Sized { model, image: n_base as u32 + 1, bytes })
+}
+
+fn unknown(job: &str) -> Error {
+    Error::Setting {
+        field: "job",
+        found: job.to_owned(),
+        expected: format!("one of {}", super::JOBS.join(", ")),
+    }
+}
+
+fn opt(dim: usize, n_blocks: usize, n_heads: usize) -> OptConfig {
+    OptConfig {
+        hidden_size: dim,
+        ffn_dim: 4 * dim,
+        vocab_size: 50_272,
+        word_embed_proj_dim: None,
+        num_hidden_layers: n_blocks,
+        num_attention_heads: n_heads,
+        max_position_embeddings: 2048,
+        ..OptConfig::tiny(0)
+    }
+}
+
+/// TinyLlama's size.
+fn llama() -> LlamaConfig {
+    LlamaConfig {
+        hidden_size: 2048,
+        intermediate_size: 5632,
+        vocab_size: 32_000,
+        num_hidden_layers: 22,
+        num_attention_heads: 32,
+        num_key_value_heads: Some(4),
+        head_dim: None,
+        max_position_embeddings: 2048,
+        tie_word_embeddings: false,
+        ..LlamaConfig::tiny(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_nobody_knows_is_refused_with_those_that_are_known() {
+        for job in ["gpt5_x1", "opt125m", "opt125m_xx"] {
+            let error = sized(job, Precision::F32).err().expect("is refused").to_string();
+            assert!(error.contains(job) && error.contains("llama1b_x4"), "{error}");
+        }
+    }
+}

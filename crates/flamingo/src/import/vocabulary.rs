@@ -1,0 +1,202 @@
+//! What a checkpoint holds of the language model: the special tokens' rows, and whatever else its
+//! training moved.
+//!
+//! OpenFlamingo's checkpoint carries the whole embedding, which is the output head too where that is
+//! tied. Its trainer moves the rows of the special tokens alone; under FSDP it moves them all, and
+//! some kin train more of the language model. What is not the language model's own goes into the
+//! package and takes its place there.
+
+use std::collections::HashMap;
+
+use candle_core::{D, DType, Device, Tensor};
+use lm::{CausalLm, Described};
+use nn::seeded;
+
+use super::sort::{Sorted, is_head};
+use super::{Import, numbers, unfit};
+use crate::{Error, Result, Vocabulary};
+
+/// Below this cosine two tensors have nothing to do with each other: a trained one stays near what
+/// it began as, another model's is near nothing.
+const KINSHIP: f64 = 0.5;
+
+/// Tensors of the language model that the checkpoint moved.
+#[derive(Default)]
+pub(super) struct Moved {
+    pub(super) tensors: HashMap<String, Tensor>,
+    /// Those that equal the language model's.
+    pub(super) n_repeated: usize,
+}
+
+/// Compares each tensor with the language model's.
+pub(super) fn moved(
+    import: &Import,
+    described: &Described,
+    lm: &dyn CausalLm,
+    vocabulary: &Vocabulary,
+    sorted: &Sorted,
+) -> Result<Moved> {
+    let mut moved = Moved::default();
+    let special = &vocabulary.special;
+    let list = described.weights.list();
+    for info in sorted.lm.list() {
+        let refuse = |reason: String| Err(unfit(import.checkpoint, reason));
+        let name = &info.name;
+        let is_rows = *name == format!("{}.weight", lm.embedding_name()) || is_head(name);
+        let Some(ours) = described.config.rename(name) else {
+            // the head of a tied model is its embedding
+            moved.n_repeated += 1;
+            continue;
+        };
+        let Some(own) = list.iter().find(|own| own.name == ours) else {
+            return refuse(format!(
+                "`{name}` is no tensor of {}; it was trained with another language model",
+                import.lm.display()
+            ));
+        };
+        let (found, expected) = (&info.shape, &own.shape);
+        let fits = if is_rows {
+            found.len() == 2 && found.get(1) == expected.get(1)
+        } else {
+            found == expected
+        };
+        if !fits {
+            return refuse(format!(
+                "`{name}` is {found:?}, {} has {expected:?}; it was trained with another language \
+                 model",
+                import.lm.display()
+            ));
+        }
+        if is_rows && found[0] < special.end {
+            return refuse(format!(
+                "`{name}` has {} rows, the language model's tokenizer with Flamingo's special tokens \
+                 needs {}; is it the language model that it was trained with?",
+                found[0], special.end
+            ));
+        }
+        let (theirs, own_values) =
+            (numbers(&sorted.lm, name)?, numbers(&described.weights, &ours)?);
+        let n_rows = if is_rows { special.start } else { theirs.dim(0)? };
+        let (a, b) = (theirs.narrow(0, 0, n_rows)?, own_values.narrow(0, 0, n_rows)?);
+        let Distance { relative, cosine } = Distance::of(&a, &b)?;
+        if relative.is_nan() {
+            let path = import.checkpoint.to_owned();
+            return Err(Error::NotFinite { path, name: name.clone() });
+        }
+        if relative <= rounding(&info.dtype, &own.dtype, is_rows) {
+            moved.n_repeated += 1;
+            continue;
+        }
+        if (cosine.is_nan() || cosine < KINSHIP) && !import.trained_lm {
+            return refuse(format!(
+                "`{name}` has nothing in common with the one of {} (cosine {cosine:.2}); it was \
+                 trained with another language model, or say --trained-lm",
+                import.lm.display()
+            ));
+        }
+        // rows that only the language model's file has are kept, and never read
+        let spare = own_values.dim(0)? - n_rows;
+        let whole = Tensor::cat(&[&a, &own_values.narrow(0, n_rows, spare)?], 0)?;
+        moved.tensors.insert(format!("lang_encoder.{name}"), whole);
+    }
+    Ok(moved)
+}
+
+/// How far a trained tensor is from what it began as.
+struct Distance {
+    /// Norm of the difference over the norm of the tensor.
+    relative: f64,
+    cosine: f64,
+}
+
+impl Distance {
+    fn of(a: &Tensor, b: &Tensor) -> Result<Self> {
+        let sum = |tensor: Tensor| -> Result<f64> {
+            // row by row: a sum over all in f32 would lose its last digits
+            Ok(tensor.sum(D::Minus1)?.to_dtype(DType::F64)?.sum_all()?.to_scalar()?)
+        };
+        let (difference, aa, bb) = (sum((a - b)?.sqr()?)?, sum(a.sqr()?)?, sum(b.sqr()?)?);
+        let cosine = sum((a * b)?)? / (aa * bb).sqrt();
+        let relative = if difference == 0. { 0. } else { (difference / bb).sqrt() };
+        Ok(Self { relative, cosine })
+    }
+}
+
+/// How far two copies of one tensor are apart for their element types' sake.
+fn rounding(theirs: &str, own: &str, is_rows: bool) -> f64 {
+    let is_full = |dtype: &str| ["F32", "F64"].contains(&dtype);
+    let is_half = |dtype: &str| ["F16", "BF16"].contains(&dtype);
+    match (is_full(theirs) && is_full(own), is_half(own) || is_full(own)) {
+        (true, _) => 0.,
+        // half precisions keep 8 or 11 bits
+        (false, true) => 4e-3,
+        // quantised; of the vocabulary the checkpoint's own rows are always the better ones
+        (false, false) => {
+            if is_rows {
+                0.
+            } else {
+                0.2
+            }
+        }
+    }
+}
+
+/// The rows of the special tokens.
+#[derive(Default)]
+pub(super) struct SpecialRows {
+    pub(super) tensors: HashMap<String, Tensor>,
+    /// Tokens whose rows no file holds.
+    pub(super) drawn: Vec<String>,
+}
+
+/// Takes the special tokens' rows out of the checkpoint's embedding and head, else of the language
+/// model's spare rows, as OpenFlamingo's resize does, else draws them.
+pub(super) fn special_rows(
+    import: &Import,
+    described: &Described,
+    lm: &dyn CausalLm,
+    vocabulary: &Vocabulary,
+    sorted: &Sorted,
+) -> Result<SpecialRows> {
+    let special = &vocabulary.special;
+    let mut found = SpecialRows::default();
+    if special.is_empty() {
+        return Ok(found);
+    }
+    let embedding = format!("{}.weight", lm.embedding_name());
+    let head = sorted.lm.list().into_iter().map(|info| info.name).find(|name| is_head(name));
+    let own_head = ["lm_head.weight", "embed_out.weight"].map(str::to_owned);
+    let own_head = own_head.into_iter().find(|name| described.weights.contains(name));
+    let cut = |matrix: Tensor| Ok::<_, Error>(matrix.narrow(0, special.start, special.len())?);
+    let spare = special.end <= lm.vocab_size();
+    let names = || special.clone().filter_map(|id| vocabulary.tokenizer.token(id as u32));
+    let drawn = |which: &str| -> Result<Tensor> {
+        let n = special.len() * lm.embedding_dim();
+        let values = seeded::normal(import.seed, which, n, 0., 0.02);
+        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+        Ok(Tensor::from_vec(values, (special.len(), lm.embedding_dim()), &Device::Cpu)?)
+    };
+
+    let input = if sorted.lm.contains(&embedding) {
+        cut(numbers(&sorted.lm, &embedding)?)?
+    } else if let (true, Some(ours)) = (spare, described.config.rename(&embedding)) {
+        cut(numbers(&described.weights, &ours)?)?
+    } else {
+        found.drawn.extend(names());
+        drawn("special_rows")?
+    };
+    let place = format!("lang_encoder.{}", lm.embedding_name());
+    found.tensors.insert(format!("{place}.special_rows"), input.contiguous()?);
+    if !lm.tied() {
+        let output = if let Some(head) = head {
+            cut(numbers(&sorted.lm, &head)?)?
+        } else if let (true, Some(ours)) = (spare, own_head) {
+            cut(numbers(&described.weights, &ours)?)?
+        } else {
+            found.drawn.extend(names().map(|name| format!("{name} (output)")));
+            drawn("special_output_rows")?
+        };
+        found.tensors.insert(format!("{place}.special_output_rows"), output.contiguous()?);
+    }
+    Ok(found)
+}

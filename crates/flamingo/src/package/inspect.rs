@@ -1,0 +1,175 @@
+//! What is inside a package, and whether it is whole; weights are described, or read one by one.
+
+use std::path::Path;
+
+use candle_core::DType;
+use nn::weights::{Frozen, Outline, TensorInfo};
+use serde::Serialize;
+
+use super::parts::{Outlines, Parts};
+use super::{all_finite, check_parts};
+use crate::manifest::{ADAPTER, ENCODER, LM};
+use crate::{Error, GateOpening, Manifest, Result};
+
+/// One weight file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WeightFile {
+    /// Path inside the package.
+    pub file: String,
+    /// Whether the training moved it.
+    pub trained: bool,
+    /// Licence of its contents.
+    pub licence: String,
+    /// Parameters in all tensors.
+    pub n_parameters: usize,
+    /// Every tensor.
+    pub tensors: Vec<TensorInfo>,
+}
+
+/// Parameters by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Parameters {
+    /// As OpenFlamingo counts them: resampler, gated blocks and the whole embedding, and with them
+    /// an encoder that is no CLIP.
+    pub trainable: usize,
+    /// All others.
+    pub frozen: usize,
+    /// A brain encoder; none where CLIP is the encoder.
+    pub encoder: usize,
+    /// The resampler.
+    pub resampler: usize,
+    /// The gated blocks.
+    pub gated_blocks: usize,
+    /// The input embedding with the special tokens' rows, as long as the vocabulary.
+    pub embedding: usize,
+    /// Of the embedding those that training moves: the special tokens' rows, unless all were moved.
+    pub embedding_moved: usize,
+}
+
+impl Parameters {
+    /// Of a model whose tensors have these shapes and whose vocabulary has `n_ids` ids.
+    pub(crate) fn of(outlines: &Outlines, is_clip: bool, n_ids: usize, all_moved: bool) -> Self {
+        let Outlines { encoder, adapter, lm, walked } = outlines;
+        let of = |part: fn(&str) -> bool| {
+            let shapes = adapter.shapes().into_iter().filter(|(name, _)| part(name));
+            shapes.map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()
+        };
+        let resampler = of(|name| name.starts_with("perceiver."));
+        let gated_blocks = of(|name| name.contains(".gated_cross_attn_layer."));
+        let special = of(|name| name.ends_with(".special_rows"));
+        let embedding = n_ids * walked.embedding_dim();
+        // rows beyond the tokenizer's ids are dropped, those before them are the embedding's
+        let dropped = walked.vocab_size() * walked.embedding_dim() - (embedding - special);
+        let encoder_n = if is_clip { 0 } else { encoder.n_parameters() };
+        let all = encoder.n_parameters() + adapter.n_parameters() + lm.n_parameters() - dropped;
+        let trainable = encoder_n + resampler + gated_blocks + embedding;
+        Self {
+            trainable,
+            frozen: all - trainable,
+            encoder: encoder_n,
+            resampler,
+            gated_blocks,
+            embedding,
+            embedding_moved: if all_moved { embedding } else { special },
+        }
+    }
+}
+
+/// What is inside a package.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageInfo {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Parameters by what they are for.
+    pub parameters: Parameters,
+    /// The gated blocks' openings.
+    pub gates: Vec<GateOpening>,
+    /// Weight files.
+    pub weights: Vec<WeightFile>,
+}
+
+/// Lists a package's parts, tensors and gates, without reading its weights.
+///
+/// # Errors
+/// When a part is missing, or its tensors are not those of the model.
+pub fn inspect(folder: &Path) -> Result<PackageInfo> {
+    let manifest = Manifest::read(folder)?;
+    let parts = Parts::open(folder, &manifest)?;
+    let outlines = parts.outlines(&manifest)?;
+    parts.check(folder, &outlines)?;
+    let is_clip = Parts::is_clip(&manifest);
+    let embedding = format!("lang_encoder.{}.weight", outlines.walked.embedding_name());
+    let parameters = Parameters::of(
+        &outlines,
+        is_clip,
+        parts.vocabulary()?.special.end,
+        parts.moved.contains(&embedding),
+    );
+    let weights = manifest
+        .parts
+        .iter()
+        .filter(|part| is_weights(&part.file))
+        .map(|part| {
+            let tensors = nn::weights::list_tensors(&part.place(folder))?;
+            Ok(WeightFile {
+                trained: part.file == ADAPTER || (part.file == ENCODER && !is_clip),
+                n_parameters: tensors.iter().map(|it| it.shape.iter().product::<usize>()).sum(),
+                file: part.file.clone(),
+                licence: part.licence.clone(),
+                tensors,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let gates = gates(&parts.adapter, outlines.walked.blocks_name())?;
+    Ok(PackageInfo { parameters, gates, weights, manifest })
+}
+
+/// Refuses a prompt that could not be continued with `n_new` tokens, without reading a weight.
+///
+/// # Errors
+/// When its `<image>` do not count `n_media`, or it does not fit into the language model.
+pub fn check_prompt(folder: &Path, prompt: &str, n_media: usize, n_new: usize) -> Result<()> {
+    let parts = Parts::open(folder, &Manifest::read(folder)?)?;
+    let ids = parts.vocabulary()?.prompt(prompt, n_media)?;
+    let limit = parts.lm.outline(&Outline::default())?.n_positions();
+    let found = ids.len() + n_new;
+    if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
+}
+
+fn is_weights(file: &str) -> bool {
+    let ends = ["safetensors", "bin", "gguf"];
+    [ADAPTER, ENCODER].contains(&file)
+        || (file.starts_with(LM) && ends.iter().any(|end| file.ends_with(&format!(".{end}"))))
+}
+
+/// The openings, from the gates alone.
+fn gates(adapter: &Frozen, blocks: &str) -> Result<Vec<GateOpening>> {
+    let start = format!("lang_encoder.{blocks}.");
+    let of = |name: &str| {
+        let idx = name.strip_prefix(&start)?.strip_suffix(".gated_cross_attn_layer.attn_gate")?;
+        idx.parse::<usize>().ok()
+    };
+    let mut blocks: Vec<usize> = adapter.list().iter().filter_map(|info| of(&info.name)).collect();
+    blocks.sort_unstable();
+    let open = |block: usize, gate: &str| -> Result<f64> {
+        let name = format!("{start}{block}.gated_cross_attn_layer.{gate}");
+        let gate = adapter.stored(&name)?.to_tensor(DType::F64)?;
+        Ok(gate.tanh()?.get(0)?.to_scalar()?)
+    };
+    let opening = |block| {
+        let (attention, feed_forward) = (open(block, "attn_gate")?, open(block, "ff_gate")?);
+        Ok(GateOpening { block, attention, feed_forward })
+    };
+    blocks.into_iter().map(opening).collect()
+}
+
+/// Checks digests, shapes, and that every weight is a finite number; one tensor is read at a time.
+pub fn verify(folder: &Path) -> Result<()> {
+    let manifest = Manifest::read(folder)?;
+    check_parts(folder, &manifest)?;
+    let parts = Parts::open(folder, &manifest)?;
+    parts.check(folder, &parts.outlines(&manifest)?)?;
+    all_finite(&parts.adapter, &folder.join(ADAPTER))?;
+    all_finite(&parts.encoder, &folder.join(ENCODER))?;
+    all_finite(&parts.lm.weights, &folder.join(LM))
+}

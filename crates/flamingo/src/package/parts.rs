@@ -1,0 +1,108 @@
+//! The weights of a package, described and not read yet.
+
+use std::ops::Range;
+use std::path::Path;
+
+use encoder::{EncoderConfig, InputShape};
+use lm::{CausalLm, Described, LmConfig};
+use nn::weights::{Frozen, Outline};
+
+use super::lm_path;
+use crate::manifest::{ADAPTER, ENCODER};
+use crate::{Error, Flamingo, FlamingoConfig, Manifest, Result, Vocabulary, import};
+
+/// Encoder, adapter and language model of a package.
+pub(crate) struct Parts {
+    /// The encoder, under our names.
+    pub(crate) encoder: Frozen,
+    /// Resampler, gated blocks and the special tokens' rows.
+    pub(crate) adapter: Frozen,
+    /// The language model, with the tensors of its that the adapter's training moved.
+    pub(crate) lm: Described,
+    /// Names of those, as the adapter's file has them.
+    pub(crate) moved: Vec<String>,
+}
+
+impl Parts {
+    pub(crate) fn open(folder: &Path, manifest: &Manifest) -> Result<Self> {
+        let mut lm = Described::open(&lm_path(folder)?)?;
+        let file = Frozen::open(&folder.join(ADAPTER))?;
+        let own = |name: &str| {
+            let ours = lm.config.rename(name.strip_prefix("lang_encoder.")?)?;
+            lm.weights.contains(&ours).then_some(ours)
+        };
+        let names = file.list().into_iter().map(|info| info.name);
+        let moved: Vec<String> = names.filter(|name| own(name).is_some()).collect();
+        let adapter = file.renamed(|name| own(name).is_none().then(|| name.to_owned()))?;
+        let replacing = file.renamed(own)?;
+        let kept =
+            lm.weights.renamed(|name| (!replacing.contains(name)).then(|| name.to_owned()))?;
+        lm.weights = Frozen::joined(&folder.join(ADAPTER), &[kept, replacing])?;
+        let referenced = manifest.parts.iter().find(|it| it.file == ENCODER && it.path.is_some());
+        let encoder = match referenced {
+            None => Frozen::open(&folder.join(ENCODER))?,
+            Some(part) => {
+                let path = part.place(folder);
+                Frozen::from_tensors(&path, import::visual(&path)?)
+            }
+        };
+        Ok(Self { encoder, adapter, lm, moved })
+    }
+
+    /// The tokenizer with Flamingo's special tokens.
+    pub(crate) fn vocabulary(&self) -> Result<Vocabulary> {
+        Vocabulary::new(self.lm.tokenizer.clone(), self.lm.config.vocab_size())
+    }
+
+    /// The shapes that the model of `manifest` asks for.
+    pub(crate) fn outlines(&self, manifest: &Manifest) -> Result<Outlines> {
+        let special = self.vocabulary()?.special;
+        Outlines::new(&manifest.config, manifest.input, &self.lm.config, special)
+    }
+
+    /// Fails with every tensor that is missing, unexpected or of another shape.
+    pub(crate) fn check(&self, folder: &Path, outlines: &Outlines) -> Result<()> {
+        for (file, outline, found) in [
+            (ENCODER, &outlines.encoder, &self.encoder),
+            (ADAPTER, &outlines.adapter, &self.adapter),
+            ("lm", &outlines.lm, &self.lm.weights),
+        ] {
+            if let Some(reason) = outline.compare(&found.list()).sentence() {
+                return Err(Error::Import { path: folder.join(file), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the model that reads the weights is CLIP's, frozen, and no trained encoder.
+    pub(crate) fn is_clip(manifest: &Manifest) -> bool {
+        matches!(manifest.config.encoder, EncoderConfig::Clip(_))
+    }
+}
+
+/// The shapes of a model's tensors.
+pub(crate) struct Outlines {
+    pub(crate) encoder: Outline,
+    pub(crate) adapter: Outline,
+    pub(crate) lm: Outline,
+    /// The language model, to be asked for its names and sizes.
+    pub(crate) walked: Box<dyn CausalLm>,
+}
+
+impl Outlines {
+    /// Those of a model around `lm` whose special tokens have the ids `special`.
+    pub(crate) fn new(
+        config: &FlamingoConfig,
+        input: InputShape,
+        lm: &LmConfig,
+        special: Range<usize>,
+    ) -> Result<Self> {
+        let outlines = [(); 3].map(|()| Outline::default());
+        let inner = lm.build(outlines[2].builder())?;
+        let (enc, ada) = (outlines[0].builder(), outlines[1].builder());
+        Flamingo::new(config, input, inner, special, enc, ada)?;
+        let walked = lm.build(Outline::default().builder())?;
+        let [encoder, adapter, lm] = outlines;
+        Ok(Self { encoder, adapter, lm, walked })
+    }
+}

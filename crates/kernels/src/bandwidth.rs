@@ -1,0 +1,39 @@
+//! How fast memory can be read: what the products with few rows are measured by.
+
+use rayon::prelude::*;
+
+/// Words a thread reads at a time.
+const PIECE: usize = 1 << 16;
+
+/// The exclusive or of all words, by all threads, with nothing to wait for but memory.
+pub fn read_all(words: &[u64]) -> u64 {
+    const LANES: usize = 32;
+    let piece = |words: &[u64]| {
+        let (whole, rest) = words.as_chunks::<LANES>();
+        let mut lanes = [0; LANES];
+        for words in whole {
+            for (lane, word) in lanes.iter_mut().zip(words) {
+                *lane ^= word;
+            }
+        }
+        lanes.iter().chain(rest).fold(0, |all, word| all ^ word)
+    };
+    words.par_chunks(PIECE).map(piece).reduce(|| 0, |a, b| a ^ b)
+}
+
+/// Runs something on a worker of the thread pool: whoever starts many short parallel loops must be
+/// one of those who share their work, or each start costs a wait for a thread to wake up.
+pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read() {
+        let words: Vec<u64> = (0..3 * PIECE as u64 + 7).collect();
+        assert_eq!(on_worker(|| read_all(&words)), words.iter().fold(0, |a, b| a ^ b));
+    }
+}

@@ -1,0 +1,178 @@
+//! Frozen weights in the kernels' formats, in memory or where they lie in a mapped file.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
+use kernels::{Mapped, Weights, as_f32, as_u16};
+
+use super::Precision;
+use crate::op::{filled, slice, with_slice};
+
+/// A frozen matrix `(n_out, n_in)`.
+pub(crate) struct Numbers {
+    store: Store,
+    n_in: usize,
+    n_out: usize,
+}
+
+enum Store {
+    Mapped(Arc<Mapped>, Range<usize>, Precision),
+    F32(Vec<f32>),
+    Bf16(Vec<u16>),
+    F16(Vec<u16>),
+    Q8_0(Vec<u8>),
+}
+
+impl Numbers {
+    /// Weights where they lie in a file; nothing where they do not lie as numbers do in memory, or
+    /// do not make whole rows.
+    pub(crate) fn mapped(
+        map: Arc<Mapped>,
+        bytes: Range<usize>,
+        format: Precision,
+        n_in: usize,
+    ) -> Option<Self> {
+        Self::new(Store::Mapped(map, bytes, format), n_in)
+    }
+
+    /// `f32` numbers rounded to a format; nothing where rows do not fit it.
+    pub(crate) fn rounded(numbers: Vec<f32>, format: Precision, n_in: usize) -> Option<Self> {
+        let store = match format {
+            Precision::Stored | Precision::F32 => Store::F32(numbers),
+            Precision::Bf16 => Store::Bf16(kernels::to_bf16(&numbers)),
+            Precision::F16 => Store::F16(kernels::to_f16(&numbers)),
+            Precision::Q8_0 if n_in.is_multiple_of(32) => Store::Q8_0(kernels::to_q8_0(&numbers)?),
+            Precision::Q8_0 => return None,
+        };
+        Self::new(store, n_in)
+    }
+
+    /// The bits of half precisions.
+    pub(crate) fn halves(bits: Vec<u16>, format: Precision, n_in: usize) -> Option<Self> {
+        match format {
+            Precision::Bf16 => Self::new(Store::Bf16(bits), n_in),
+            Precision::F16 => Self::new(Store::F16(bits), n_in),
+            _ => None,
+        }
+    }
+
+    /// The blocks of GGUF's `Q8_0`.
+    pub(crate) fn blocks(bytes: Vec<u8>, n_in: usize) -> Option<Self> {
+        Self::new(Store::Q8_0(bytes), n_in)
+    }
+
+    fn new(store: Store, n_in: usize) -> Option<Self> {
+        let n_out = kernels::Matrix::new(store.weights()?, n_in)?.n_out();
+        Some(Self { store, n_in, n_out })
+    }
+
+    pub(super) fn dims(&self) -> (usize, usize) {
+        (self.n_out, self.n_in)
+    }
+
+    /// Bytes of the numbers.
+    pub(crate) fn n_bytes(&self) -> usize {
+        match self.view().weights() {
+            Weights::F32(numbers) => size_of_val(numbers),
+            Weights::Bf16(bits) | Weights::F16(bits) => size_of_val(bits),
+            Weights::Q8_0(blocks) => blocks.len(),
+        }
+    }
+
+    pub(super) fn is_mapped(&self) -> bool {
+        matches!(self.store, Store::Mapped(..))
+    }
+
+    pub(super) fn format(&self) -> &'static str {
+        match self.view().weights() {
+            Weights::F32(_) => "F32",
+            Weights::Bf16(_) => "BF16",
+            Weights::F16(_) => "F16",
+            Weights::Q8_0(_) => "Q8_0",
+        }
+    }
+
+    pub(super) fn view(&self) -> kernels::Matrix<'_> {
+        let matrix = self.store.weights().and_then(|it| kernels::Matrix::new(it, self.n_in));
+        matrix.expect("checked when it was made")
+    }
+
+    pub(super) fn rows(&self, ids: &Tensor) -> Result<Tensor> {
+        let ids = ids.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        let (view, mut wide) = (self.view(), vec![0.; ids.len() * self.n_in]);
+        for (&id, row) in ids.iter().zip(wide.chunks_mut(self.n_in)) {
+            if id as usize >= self.n_out {
+                bail!("id {id} lies beyond the {} rows of a table", self.n_out)
+            }
+            view.widen_row(id as usize, row);
+        }
+        Tensor::from_vec(wide, (ids.len(), self.n_in), &Device::Cpu)
+    }
+
+    pub(super) fn to_tensor(&self) -> Result<Tensor> {
+        let (view, mut wide) = (self.view(), vec![0.; self.n_out * self.n_in]);
+        for (row, wide) in wide.chunks_mut(self.n_in).enumerate() {
+            view.widen_row(row, wide);
+        }
+        Tensor::from_vec(wide, (self.n_out, self.n_in), &Device::Cpu)
+    }
+}
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.is_mapped() { "a file" } else { "memory" };
+        write!(f, "{} ({}, {}) in {place}", self.format(), self.n_out, self.n_in)
+    }
+}
+
+impl Store {
+    /// Nothing where mapped bytes are not aligned as their numbers must be.
+    fn weights(&self) -> Option<Weights<'_>> {
+        Some(match self {
+            Self::F32(numbers) => Weights::F32(numbers),
+            Self::Bf16(bits) => Weights::Bf16(bits),
+            Self::F16(bits) => Weights::F16(bits),
+            Self::Q8_0(blocks) => Weights::Q8_0(blocks),
+            Self::Mapped(map, range, format) => {
+                let bytes = map.get(range.clone())?;
+                match format {
+                    Precision::F32 => Weights::F32(as_f32(bytes)?),
+                    Precision::Bf16 => Weights::Bf16(as_u16(bytes)?),
+                    Precision::F16 => Weights::F16(as_u16(bytes)?),
+                    Precision::Q8_0 => Weights::Q8_0(bytes),
+                    Precision::Stored => return None,
+                }
+            }
+        })
+    }
+}
+
+/// `x Wᵀ` by our kernels.
+pub(super) struct NumbersProduct(pub(super) Arc<Numbers>);
+
+impl CustomOp1 for NumbersProduct {
+    fn name(&self) -> &'static str {
+        "stored_linear"
+    }
+
+    fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, dim_in) = layout.shape().dims2()?;
+        let (n_out, n_in) = self.0.dims();
+        if dim_in != n_in {
+            bail!("a product with {n_in} columns was given rows of {dim_in}")
+        }
+        let mut ys = vec![0.; n * n_out];
+        kernels::linear(slice::<f32>(xs, layout)?, &self.0.view(), None, &mut ys);
+        Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
+    }
+
+    fn bwd(&self, xs: &Tensor, _: &Tensor, dys: &Tensor) -> Result<Option<Tensor>> {
+        let dys = dys.contiguous()?;
+        let dxs = with_slice::<f32, _>(&dys, |dys| {
+            filled::<f32>(xs, |dxs| kernels::linear_backward(dys, &self.0.view(), dxs))
+        })??;
+        Ok(Some(dxs))
+    }
+}

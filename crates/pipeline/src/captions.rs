@@ -1,0 +1,84 @@
+//! What a run directory says of pictures: their texts, and how it went with each.
+use std::fmt::Write as _;
+
+use report::generated::DISCLAIMER;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{files, state::State};
+
+/// How it went with one picture.
+#[derive(Debug, Serialize)]
+pub(crate) struct PictureRecord<'a> {
+    image: &'a str,
+    /// `SUCCESS` or `FAIL`.
+    status: &'static str,
+    /// The stage it went through, or failed in.
+    stage: &'static str,
+    reason: Option<&'a str>,
+}
+
+/// One a picture, in the order of the table.
+pub(crate) fn units<'a>(state: &'a State<'_>) -> Vec<PictureRecord<'a>> {
+    let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
+    let pictures = state.pictures().pictures.iter().enumerate();
+    let record = |(idx, picture): (usize, &'a crate::plan::PicturePlan)| {
+        let failure = state.failures.get(&idx);
+        PictureRecord {
+            image: &picture.name,
+            status: if failure.is_some() { "FAIL" } else { "SUCCESS" },
+            stage: failure.map_or(last, |(stage, _)| stage),
+            reason: failure.map(|(_, reason)| reason.as_str()),
+        }
+    };
+    pictures.map(record).collect()
+}
+
+/// One line a picture.
+pub(crate) fn status(state: &State<'_>) -> String {
+    let mut table =
+        "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\n".to_owned();
+    let (name, version) = (&state.plan.spec().name, env!("CARGO_PKG_VERSION"));
+    for PictureRecord { image, status, stage, reason } in units(state) {
+        let reason = reason.unwrap_or("n/a").replace(['\t', '\n'], " ");
+        let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}");
+    }
+    table
+}
+
+/// `captions.csv` for people and spreadsheets, `captions.json` with everything; none of a run
+/// without captions.
+pub(crate) fn files(state: &State<'_>) -> Vec<(&'static str, String)> {
+    if state.captions.is_empty() {
+        return Vec::new();
+    }
+    let plan = state.pictures();
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut all = Vec::new();
+    csv.write_record(["image", "caption", "reference"]).expect("memory takes everything");
+    for written in &state.captions {
+        let picture = &plan.pictures[written.picture];
+        let reference = picture.references.first().map_or("", String::as_str);
+        let row = [picture.name.as_str(), written.generated.text.trim(), reference];
+        csv.write_record(row).expect("memory takes everything");
+        all.push(json!({
+            "image": picture.name,
+            "sha256": picture.sha256,
+            "text": written.generated.text,
+            "stopped": written.generated.stopped,
+            "n_tokens": written.generated.n_tokens,
+            "score": written.generated.score,
+            "references": picture.references,
+        }));
+    }
+    let csv = csv.into_inner().expect("memory takes everything");
+    let json = json!({
+        "disclaimer": DISCLAIMER,
+        "model_id": plan.model_id,
+        "prompt": plan.prompt,
+        "seed": state.run.seed,
+        "captions": all,
+    });
+    let csv = String::from_utf8(csv).expect("texts are UTF-8");
+    vec![("captions.csv", csv), ("captions.json", files::to_json(&json) + "\n")]
+}

@@ -1,0 +1,110 @@
+//! How likely a packaged model finds each of some texts after a prompt.
+use std::path::Path;
+
+use flamingo::{IMAGE, Model, Precision, RankBy, Request};
+use report::generated::Disclaimer;
+use serde::Serialize;
+
+use crate::{
+    Place, Result,
+    one::{self, Seen},
+    package::model_id,
+    prompts::Prompt,
+};
+
+/// What the continuations continue.
+#[derive(Clone, Debug)]
+pub enum Asked<'a> {
+    /// Texts with their pictures.
+    Prompts(&'a [Prompt]),
+    /// The model's own prompt for one window of a scan.
+    Scan(&'a Path, Place),
+}
+
+/// A prompt's continuations with their likelihoods.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scores {
+    /// Not for diagnosis.
+    pub disclaimer: Disclaimer,
+    /// What the user calls the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The text before them.
+    pub prompt: String,
+    /// In the order in which they were given.
+    pub continuations: Vec<Continuation>,
+    /// The likeliest, from 0.
+    pub best: usize,
+    /// The model, by what is in it.
+    pub model_id: String,
+    /// SHA-256 of every picture, or of the scan.
+    pub data_digests: Vec<String>,
+}
+
+/// One continuation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Continuation {
+    /// The text.
+    pub text: String,
+    /// Its share among the given ones.
+    pub probability: f64,
+    /// Mean log-probability of its tokens, in nats.
+    pub mean: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// Tokens.
+    pub n_tokens: usize,
+}
+
+/// Scores every continuation after every prompt with weights kept at `precision`; a prompt is read
+/// once for all of them.
+pub fn score(
+    model: &Path,
+    precision: Precision,
+    asked: &Asked<'_>,
+    continuations: &[String],
+    rank_by: RankBy,
+    batch_size: usize,
+) -> Result<Vec<Scores>> {
+    let dir = model;
+    let model = Model::open_at(dir, precision)?;
+    let (mut requests, mut facts) = (Vec::new(), Vec::new());
+    match asked {
+        Asked::Prompts(prompts) => {
+            for (prompt, place) in prompts.iter().zip(0..) {
+                requests.push(prompt.request(&model, 0, place)?);
+                facts.push((prompt.id.clone(), prompt.digests()?));
+            }
+        }
+        Asked::Scan(scan, place) => {
+            let Seen { digest, medium, prompt, .. } = one::look(dir, &model, scan, *place)?;
+            let prompt = format!("{IMAGE}{prompt}");
+            requests.push(Request { prompt, media: vec![medium], stream: None });
+            facts.push((None, vec![digest]));
+        }
+    }
+    let found = model.classify(&requests, continuations, rank_by, batch_size)?;
+    let model_id = model_id(model.manifest());
+    let all = requests.into_iter().zip(facts).zip(found);
+    Ok(all
+        .map(|((request, (id, data_digests)), found)| Scores {
+            disclaimer: Disclaimer,
+            id,
+            prompt: request.prompt,
+            continuations: continuations
+                .iter()
+                .zip(found.likelihoods.iter().zip(&found.probabilities))
+                .map(|(text, (likelihood, &probability))| Continuation {
+                    text: text.clone(),
+                    probability,
+                    mean: likelihood.mean(),
+                    sum: likelihood.sum,
+                    n_tokens: likelihood.n_tokens,
+                })
+                .collect(),
+            best: found.best,
+            model_id: model_id.clone(),
+            data_digests,
+        })
+        .collect())
+}

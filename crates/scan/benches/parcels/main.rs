@@ -1,0 +1,89 @@
+//! Seconds and memory from runs in files to their parcel series; see the README beside it.
+//!
+//! ```text
+//! cargo bench -p scan --bench parcels -- make FOLDER
+//! cargo bench -p scan --bench parcels -- one RUN ATLAS [clean]
+//! cargo bench -p scan --bench parcels -- cohort RUN ATLAS N_RUNS N_WORKERS MEM_MB [clean]
+//! ```
+
+mod synthesise;
+
+use std::{error::Error, path::Path, time::Instant};
+
+use ndarray::Array2;
+use scan::{
+    Atlas, BoldFile, Budget, Detrend, ExtractConfig, Filter, Frames, SignalConfig, Standardize,
+    clean_signals,
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+#[expect(clippy::print_stdout, reason = "the line is what this is for")]
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let start = Instant::now();
+    let told = match words[..] {
+        ["make", folder] => synthesise::write(Path::new(folder))?,
+        ["one", run, atlas, ref rest @ ..] => {
+            let atlas = Atlas::read(atlas)?;
+            let (n_frames, n_parcels) =
+                series(&BoldFile::open(run)?, &atlas, is_clean(rest))?.dim();
+            format!("{n_frames} × {n_parcels}")
+        }
+        ["cohort", run, atlas, n_runs, n_workers, mem_mb, ref rest @ ..] => {
+            let n_workers = n_workers.parse()?;
+            let budget = Budget { n_workers, n_bytes: 0 }.with_mem_mb(mem_mb.parse()?);
+            cohort(run, &Atlas::read(atlas)?, n_runs.parse()?, budget, is_clean(rest))?
+        }
+        // Called by `cargo test`: nothing to time.
+        _ => return Ok(()),
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
+    println!("{told} in {seconds:.2} s, {peak}");
+    Ok(())
+}
+
+fn is_clean(rest: &[&str]) -> bool {
+    rest == ["clean"]
+}
+
+/// `(n_frames, n_parcels)`; detrended, filtered, freed of 24 confounds and standardised if wished.
+fn series(run: &BoldFile, atlas: &Atlas, clean: bool) -> scan::Result<Array2<f64>> {
+    let values = atlas.extract(run, &ExtractConfig::default(), None)?.values;
+    if !clean {
+        return Ok(values);
+    }
+    let confounds = Array2::from_shape_fn((run.n_frames(), 24), |(t, c)| {
+        ((t * t * (c + 3) + 7 * c * t) % 101) as f64
+    });
+    let config = SignalConfig {
+        detrend: Detrend::Linear,
+        filter: Filter::Butterworth { high_pass: Some(0.01), low_pass: Some(0.1) },
+        standardize: Standardize::ZscoreSample,
+        ..Default::default()
+    };
+    clean_signals(&values, run.t_r(), Some(&confounds), None, &config)
+}
+
+/// The same run under many names, within cores and memory.
+fn cohort(run: &str, atlas: &Atlas, n_runs: usize, budget: Budget, clean: bool) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let run = std::fs::canonicalize(run)?;
+    let links = (0..n_runs).map(|subject| {
+        let link = folder.path().join(format!("sub-{subject:02}_bold.nii.gz"));
+        std::os::unix::fs::symlink(&run, &link).map(|()| link)
+    });
+    let runs: Vec<BoldFile> =
+        links.map(|link| Ok(BoldFile::open(link?)?)).collect::<Result<_>>()?;
+    let config = ExtractConfig::default();
+    let cost = |run: &BoldFile| atlas.extract_bytes(run, &config);
+    let most = runs.iter().map(cost).max().unwrap_or(0);
+    let all = budget.map(&runs, cost, |_, run| series(run, atlas, clean));
+    let all = all.into_iter().collect::<scan::Result<Vec<_>>>()?;
+    let same = all.iter().all(|series| series == &all[0]);
+    assert!(same, "the same run has the same series");
+    Ok(format!("{n_runs} runs, {} MB reckoned for each", most.div_ceil(1_000_000)))
+}
