@@ -69,5 +69,5 @@ pub use report::{
     counted,
     generated::{DISCLAIMER, GeneratedReport},
 };
-pub use scan::{Inspection, inspect as inspect_scan};
+pub use scan::{Description, describe as inspect_scan};
 pub use train::Progress;

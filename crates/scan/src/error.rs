@@ -51,8 +51,24 @@ pub enum Error {
     #[error("{}: cannot be read as CIFTI-2: {problem}", path.display())]
     Cifti { path: PathBuf, problem: String },
 
-    #[error("{}: cannot be read as .npy: {problem}", path.display())]
-    Npy { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
+    Hdf5 { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Tensor(formats::Error),
+    #[error("{}: is a table of {found:?} values, expected at least one frame and parcel", path.display())]
+    NoFrames { path: PathBuf, found: Vec<usize> },
+    #[error(
+        "{}: is an array of {found:?} values, expected two axes (a series) or four (a run)",
+        path.display()
+    )]
+    ArrayAxes { path: PathBuf, found: Vec<usize> },
+    #[error(
+        "{}: does not say where its voxels lie; give `space`, for example `fsl_mni2mm`, or an affine",
+        path.display()
+    )]
+    NoSpace { path: PathBuf },
+    #[error("{scan}: grid is {found:?}, expected {expected:?} as in the space that was named")]
+    NamedGrid { scan: String, found: [usize; 3], expected: [usize; 3] },
     #[error("{}: {problem}", path.display())]
     Axes { path: PathBuf, problem: String },
 

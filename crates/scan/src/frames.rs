@@ -152,6 +152,12 @@ impl BoldFile {
         let n_bytes = self.header.n_bytes() as u64 / self.n_frames as u64;
         (AHEAD as u64 + 2) * n_bytes + DECOMPRESSOR_BYTES
     }
+
+    /// Where the header has the repetition time.
+    pub(crate) fn t_r_source(&self) -> String {
+        let unit = repetition_time(&self.header).map_or("no unit", |(_, unit)| unit);
+        format!("pixdim[4] in {unit}")
+    }
 }
 
 impl Frames for BoldFile {

@@ -20,15 +20,19 @@ mod clean;
 mod confounds;
 mod connectivity;
 mod covariance;
+mod describe;
 mod digest;
 mod error;
 mod frames;
 mod geometry;
+mod h5;
 mod high_variance;
 mod inspect;
+mod kind;
 mod mask;
 mod named;
 mod nii;
+mod open;
 mod pairs;
 mod prepare;
 mod quality;
@@ -36,6 +40,7 @@ mod series;
 mod signal;
 mod split;
 mod tables;
+mod tensor;
 mod whiten;
 mod whole_file;
 mod window;
@@ -57,11 +62,17 @@ pub use connectivity::{
     ConnectivityKind, CovarianceEstimator, connectivity, fisher_z, lower_triangle,
 };
 pub use covariance::ledoit_wolf;
+pub use describe::{
+    ArrayDescription, CiftiDescription, Description, Hdf5Description, ValueFacts, describe,
+};
 pub use digest::{sha256_bytes, sha256_file};
 pub use error::{Error, Result};
 pub use frames::{BoldFile, Frame, Frames};
 pub use geometry::{
     Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,
+};
+pub use h5::{
+    Attribute, AttributeName, CohortFile, CohortWriter, Hdf5File, Hdf5Node, NodeKind, write_hdf5,
 };
 pub use high_variance::high_variance_confounds;
 pub use inspect::{Inspection, inspect};
@@ -71,6 +82,7 @@ pub use nii::{
     AffineSource, Format, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
     read_volume, write_bold, write_volume,
 };
+pub use open::{OpenOptions, Opened, Scan, Space, VolumeAxes, open};
 pub use pairs::{Pair, PairsTable, read_pairs};
 pub use prepare::{
     Background, FittedNormalisation, GlobalZ, Normalisation, PadPolicy, Resampling, Window,
@@ -80,6 +92,7 @@ pub use quality::QualityFigures;
 pub use series::{ParcelSeries, VoxelSeries};
 pub use signal::{Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};
-pub use tables::{SeriesAxes, SeriesOptions, read_npy, read_series, write_npy};
+pub use tables::{SeriesAxes, read_series};
+pub use tensor::{read_npy, write_npy};
 pub use whiten::{NoiseWhitening, Shrinkage, WhitenConfig, residuals_by_group};
 pub use window::WindowConfig;

@@ -1,4 +1,4 @@
-//! `oracles/hdf5_cifti`: CIFTI-2 files as nibabel reads them; HDF5 files are not read yet.
+//! `oracles/hdf5_cifti`: CIFTI-2 files as nibabel reads them; its HDF5 half is beside this file.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use scan::{CiftiAxis, CiftiFile, GrayordinateAtlas, Place, Places};
 use serde_json::{Value, json};
 
 use super::{
-    Outcome, Worst,
+    Outcome, Worst, hdf5,
     recorded::{Recorded, max_abs, max_rel, number, numbers},
 };
 
@@ -25,13 +25,7 @@ pub(crate) fn outcomes(folder: &Path) -> Vec<Outcome> {
     if recorded.facts["cifti_label_means"].is_object() {
         outcomes.push(outcome("cifti_label_means", label_means(folder, &recorded)));
     }
-    for case in [cases("hdf5"), cases("hdf5_damaged")].concat() {
-        let dataset = case["dataset"].as_str().unwrap_or_default();
-        outcomes.push(Outcome::broken(
-            format!("{} {dataset}", name(&case)).trim_end(),
-            "HDF5 is not read yet",
-        ));
-    }
+    outcomes.extend(hdf5::outcomes(folder, &recorded));
     outcomes
 }
 

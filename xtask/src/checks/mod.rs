@@ -4,6 +4,7 @@ mod cifti;
 mod clip_images;
 mod flamingo;
 mod fmri_signals;
+mod hdf5;
 mod nifti_read;
 mod outcome;
 mod recorded;

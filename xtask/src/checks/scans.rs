@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ndarray::{Array2, Axis, Ix2, Ix4};
 use scan::{
     Atlas, Background, BoldFile, ExtractConfig, FittedNormalisation, GlobalZ, Normalisation,
-    ReadOptions, SeriesAxes, SeriesOptions, read_series,
+    OpenOptions, ReadOptions, SeriesAxes, read_series,
 };
 
 use super::{
@@ -52,8 +52,8 @@ fn parcel_means(folder: &Path, recorded: &Recorded) -> Result<Worst> {
         found.column_mut(parcel.label as usize - 1).assign(&column);
     }
     worst.add("means", max_abs(&found, expected), 1e-9);
-    let axes = SeriesAxes::ByParcels(expected.shape()[1]);
-    let options = SeriesOptions { axes, t_r: Some(1.0) };
+    let axes = Some(SeriesAxes::ByParcels(expected.shape()[1]));
+    let options = OpenOptions { axes, t_r: Some(1.0), ..OpenOptions::default() };
     let table = read_series(file(folder, recorded, "bold.dat"), &options)?;
     worst.add("bold.dat", max_abs(&table.values, expected), 1e-9);
     Ok(worst)

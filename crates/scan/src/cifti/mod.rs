@@ -34,6 +34,8 @@ pub struct CiftiFile {
     path: PathBuf,
     axes: [CiftiAxis; 2],
     shape: [usize; 2],
+    /// Seconds, where the user knows better than the file.
+    given_t_r: Option<f64>,
 }
 
 impl CiftiFile {
@@ -53,7 +55,7 @@ impl CiftiFile {
             let problem = format!("its matrix is {shape:?}, its XML describes {described:?}");
             return Err(refuse(problem));
         }
-        Ok(Self { path: path.to_path_buf(), axes, shape })
+        Ok(Self { path: path.to_path_buf(), axes, shape, given_t_r: None })
     }
 
     /// The file.
@@ -103,8 +105,18 @@ impl CiftiFile {
         source.finish()
     }
 
+    /// Uses another repetition time, in seconds, than the file's.
+    pub(crate) fn set_t_r(&mut self, t_r: f64) {
+        self.given_t_r = Some(t_r);
+    }
+
     /// Seconds between two rows.
     pub fn t_r(&self) -> Result<f64> {
+        if let Some(t_r) = self.given_t_r
+            && matches!(self.axes[0], CiftiAxis::Series(_))
+        {
+            return Ok(t_r);
+        }
         let refuse =
             |problem: &str| Error::Cifti { path: self.path.clone(), problem: problem.to_owned() };
         match &self.axes[0] {

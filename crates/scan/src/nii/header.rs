@@ -48,6 +48,11 @@ pub(crate) struct Header {
     pub(crate) private_fields: Vec<&'static str>,
 }
 
+/// Whether a file holds the voxels of a pair, which have no beginning to know them by.
+pub(crate) fn is_image_of_pair(path: &Path) -> bool {
+    sibling(path, "img", "hdr").is_some_and(|hdr| hdr.is_file())
+}
+
 /// Opens a file, or the pair it belongs to: the header, and a source that stands at the first
 /// voxel.
 pub(crate) fn open(path: &Path) -> Result<(Source, Header)> {

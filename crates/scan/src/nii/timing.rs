@@ -3,7 +3,7 @@
 use super::header::Header;
 
 /// Faster and slower scans than these are not known; a value outside is a wrong unit.
-const PLAUSIBLE_S: std::ops::RangeInclusive<f64> = 0.05..=30.0;
+pub(crate) const PLAUSIBLE_S: std::ops::RangeInclusive<f64> = 0.05..=30.0;
 
 const TIME_UNITS: [(&str, f64); 3] = [("s", 1.0), ("ms", 1e-3), ("us", 1e-6)];
 

@@ -21,11 +21,6 @@ impl Decoder {
         Self { dtype: header.dtype, is_big, scaling: header.scaling }
     }
 
-    /// Numbers that are their own values.
-    pub(crate) fn plain(dtype: NiftiType, is_big: bool) -> Self {
-        Self { dtype, is_big, scaling: None }
-    }
-
     /// Brings the bytes of whole values, just read, into the order of this machine's numbers.
     pub(crate) fn reorder(&self, bytes: &mut [u8]) {
         if self.is_big {

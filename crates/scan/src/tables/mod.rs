@@ -1,30 +1,22 @@
-//! Series that are already extracted: text tables, `.npy`, CIFTI parcel series. The content of a
-//! file decides what it is, not its name.
+//! Series that are already extracted, and which of their axes is time.
 
-mod npy;
-mod text;
+pub(crate) mod text;
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use ndarray::{Array2, ArrayD, Ix2};
+use ndarray::{ArrayD, Ix2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use npy::{read_npy, write_npy};
-
 use crate::{
     atlas::Parcel,
-    cifti::CiftiFile,
     error::{Error, Result},
+    open::{OpenOptions, Scan, open},
     series::ParcelSeries,
 };
 
 /// The most bytes a text table may have.
-const MAX_TEXT_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_TEXT_BYTES: u64 = 1 << 30;
 
 /// Which axis of a table is time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,106 +31,80 @@ pub enum SeriesAxes {
     ByParcels(usize),
 }
 
-/// What a table does not say itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SeriesOptions {
-    /// Which axis is time.
-    pub axes: SeriesAxes,
-    /// Repetition time in seconds; needed for everything but CIFTI, and used instead of what that
-    /// says.
-    #[serde(default)]
-    pub t_r: Option<f64>,
-}
-
-/// Reads parcel series from text (blank, tab, comma or semicolon separated, with a row of names
-/// or without), `.npy`, or `.ptseries.nii`.
-pub fn read_series(path: impl AsRef<Path>, options: &SeriesOptions) -> Result<ParcelSeries> {
+/// Reads parcel series from any file that holds them; one with volumes, grayordinates or many
+/// subjects is refused.
+pub fn read_series(path: impl AsRef<Path>, options: &OpenOptions) -> Result<ParcelSeries> {
     let path = path.as_ref();
-    let mut series = match Kind::of(path)? {
-        Kind::Cifti => CiftiFile::open(path)?.parcel_series()?,
-        Kind::Npy => with_time_first(path, matrix(path, read_npy(path)?)?, None, options)?,
-        Kind::Text => {
-            let (values, names) = text::read(path, MAX_TEXT_BYTES)?;
-            with_time_first(path, values, names, options)?
-        }
-    };
-    if let Some(t_r) = options.t_r {
-        if !(t_r.is_finite() && t_r > 0.0) {
-            return Err(Error::BadRepetitionTime { found: t_r });
-        }
-        series.t_r = t_r;
-    }
-    Ok(series)
-}
-
-enum Kind {
-    Cifti,
-    Npy,
-    Text,
-}
-
-impl Kind {
-    fn of(path: &Path) -> Result<Self> {
-        let attach = |source| Error::Read { path: path.to_path_buf(), source };
-        let mut start = Vec::new();
-        File::open(path).map_err(attach)?.take(8).read_to_end(&mut start).map_err(attach)?;
-        let unsupported = |found: &str| {
-            let (path, found) = (path.to_path_buf(), found.to_owned());
-            let expected = "text, .npy or .ptseries.nii";
-            Err(Error::Unsupported { path, found, expected })
-        };
-        match start.as_slice() {
-            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Self::Npy),
-            [0x1f, 0x8b, ..] | [0x1c, 2, 0, 0, ..] | [0, 0, 2, 0x1c, ..] => Ok(Self::Cifti),
-            [0x89, b'H', b'D', b'F', ..] => unsupported("an HDF5 file"),
-            [b'P', b'K', 3, 4, ..] => unsupported("a zip archive, as PyTorch writes"),
-            _ => Ok(Self::Text),
+    match open(path, options)?.scan {
+        Scan::Series(series) => Ok(series),
+        other => {
+            let (path, found) = (path.to_path_buf(), other.kind().to_owned());
+            Err(Error::Unsupported { path, found, expected: "parcel series of one recording" })
         }
     }
 }
 
-fn matrix(path: &Path, values: ArrayD<f64>) -> Result<Array2<f64>> {
-    let found = values.shape().to_vec();
-    values.into_dimensionality::<Ix2>().map_err(|_| Error::Dimensions {
-        path: path.to_path_buf(),
-        found,
-        expected: 2,
-    })
+/// What stands beside the values of a series.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) t_r: f64,
+    pub(crate) names: Option<Vec<String>>,
+    pub(crate) labels: Option<Vec<i32>>,
+    /// NaN where there is no place.
+    pub(crate) centres: Option<Vec<[f64; 3]>>,
+    pub(crate) lost: Vec<i32>,
 }
 
-fn with_time_first(
-    path: &Path,
-    values: Array2<f64>,
-    names: Option<Vec<String>>,
-    options: &SeriesOptions,
-) -> Result<ParcelSeries> {
-    let (n_rows, n_columns) = values.dim();
-    let ambiguous = |problem: String| Error::Axes { path: path.to_path_buf(), problem };
-    let turned = match options.axes {
-        SeriesAxes::TimeParcels => false,
-        SeriesAxes::ParcelsTime => true,
-        SeriesAxes::ByParcels(n) if (n_rows == n) != (n_columns == n) => n_rows == n,
+/// Whether the first of two axes is that of the parcels.
+pub(crate) fn turned(path: &Path, shape: [usize; 2], axes: SeriesAxes) -> Result<bool> {
+    let [n_rows, n_columns] = shape;
+    match axes {
+        SeriesAxes::TimeParcels => Ok(false),
+        SeriesAxes::ParcelsTime => Ok(true),
+        SeriesAxes::ByParcels(n) if (n_rows == n) != (n_columns == n) => Ok(n_rows == n),
         SeriesAxes::ByParcels(n) => {
             let which = if n_rows == n { "both axes are" } else { "no axis is" };
-            let shape = format!("{n_rows} × {n_columns}");
-            return Err(ambiguous(format!("the table is {shape} and {which} of {n} parcels")));
+            let problem = format!(
+                "the table is {n_rows} × {n_columns} and {which} of {n} parcels; give `axes: \
+                 time_parcels` or `axes: parcels_time`"
+            );
+            Err(Error::Axes { path: path.to_path_buf(), problem })
         }
-    };
-    let t_r = options.t_r.ok_or_else(|| Error::RepetitionTime {
-        path: PathBuf::from(path),
-        problem: "a table does not say it, so it must be given".to_owned(),
+    }
+}
+
+/// A table as a series with time first.
+pub(crate) fn series_of(
+    path: &Path,
+    values: ArrayD<f64>,
+    axes: SeriesAxes,
+    facts: Facts,
+) -> Result<ParcelSeries> {
+    let found = values.shape().to_vec();
+    let values = values.into_dimensionality::<Ix2>().map_err(|_| Error::Dimensions {
+        path: path.to_path_buf(),
+        found: found.clone(),
+        expected: 2,
     })?;
+    if values.is_empty() {
+        return Err(Error::NoFrames { path: path.to_path_buf(), found });
+    }
+    let turned = turned(path, values.dim().into(), axes)?;
     let values = if turned { values.reversed_axes() } else { values };
     let values = values.as_standard_layout().into_owned();
-    let names = names.filter(|_| !turned).unwrap_or_default();
-    let parcel = |label: usize| Parcel {
-        label: label as i32,
-        name: names.get(label - 1).cloned().unwrap_or_else(|| format!("label {label}")),
-        centre_mm: None,
+    let n_parcels = values.ncols();
+    let fits = |n: usize| n == n_parcels;
+    let names = facts.names.filter(|names| fits(names.len())).unwrap_or_default();
+    let labels = facts.labels.filter(|labels| fits(labels.len())).unwrap_or_default();
+    let centres = facts.centres.filter(|centres| fits(centres.len())).unwrap_or_default();
+    let parcel = |index: usize| {
+        let label = labels.get(index).copied().unwrap_or(index as i32 + 1);
+        let name = names.get(index).cloned().unwrap_or_else(|| format!("label {label}"));
+        let centre = centres.get(index).copied();
+        Parcel { label, name, centre_mm: centre.filter(|centre| !centre[0].is_nan()) }
     };
-    let parcels = (1..=values.ncols()).map(parcel).collect();
-    Ok(ParcelSeries { values, t_r, parcels, lost: Vec::new() })
+    let parcels = (0..n_parcels).map(parcel).collect();
+    Ok(ParcelSeries { values, t_r: facts.t_r, parcels, lost: facts.lost })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use crate::error::{Error, Result};
 
 /// A matrix, and the names of its columns where the first line holds them.
-pub(super) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let found = std::fs::metadata(path).map_err(attach)?.len();
     if found > limit {

@@ -1,0 +1,189 @@
+//! Files that lie, lead elsewhere or are damaged: one sentence each, and nothing is followed.
+
+use hdf5::{File, ObjectReference1, filters::Filter, types::VarLenArray};
+use proptest::prelude::*;
+
+use super::{
+    Hdf5File,
+    testing::{recorded, small, table},
+};
+use crate::{
+    nii::testing::Scratch,
+    open::{OpenOptions, open},
+};
+
+fn refusal(path: &std::path::Path, dataset: &str) -> String {
+    let error = Hdf5File::open(path).and_then(|file| file.read(dataset)).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.starts_with(&path.display().to_string()), "{error}");
+    error
+}
+
+#[test]
+fn links_out_of_the_file_are_never_followed() {
+    let scratch = Scratch::new();
+    let (inner, outer) = (scratch.path("inner.h5"), scratch.path("outer.h5"));
+    small(&inner).close().unwrap();
+    let file = File::create(&outer).unwrap();
+    file.link_external("inner.h5", "/ts", "outside").unwrap();
+    file.link_external("inner.h5", "/", "folder").unwrap();
+    file.link_soft("/outside", "alias").unwrap();
+    file.link_soft("/folder", "folder_alias").unwrap();
+    file.close().unwrap();
+    let link = refusal(&outer, "outside");
+    assert!(link.contains("/outside lies behind a link to another file, which is never"), "{link}");
+    let folder = refusal(&outer, "folder/ts");
+    assert!(folder.contains("lies behind a link to another file"), "{folder}");
+    for path in ["alias", "folder_alias/ts"] {
+        let alias = refusal(&outer, path);
+        assert!(alias.contains("is a link that leads into another file"), "{alias}");
+    }
+    let found = open(&outer, &OpenOptions::default()).unwrap_err().to_string();
+    assert!(found.contains("holds 0 datasets that could be the scan"), "{found}");
+}
+
+#[test]
+fn links_in_circles_and_to_nowhere_are_named() {
+    let scratch = Scratch::new();
+    let path = scratch.path("loops.h5");
+    let file = small(&path);
+    file.link_soft("/b", "a").unwrap();
+    file.link_soft("/a", "b").unwrap();
+    file.link_soft("/gone", "dangling").unwrap();
+    file.link_soft("/ts", "alias").unwrap();
+    file.create_group("group").unwrap().link_hard("/group", "self").unwrap();
+    file.close().unwrap();
+    for name in ["a", "b", "dangling"] {
+        let error = refusal(&path, name);
+        assert!(error.ends_with("is a link that leads nowhere or in a circle"), "{error}");
+    }
+    let file = Hdf5File::open(&path).unwrap();
+    assert_eq!(file.read("alias").unwrap(), table(4, 3).into_dyn());
+    assert!(file.read("group/self/self/self").is_err());
+    assert!(file.nodes().unwrap().iter().filter(|node| node.path.contains("self")).count() == 1);
+    assert!(refusal(&path, "ts/deeper").contains("is not there"));
+    assert!(refusal(&path, "group").ends_with("is a group, expected a dataset"));
+    assert!(refusal(&path, "").ends_with("is a group, expected a dataset"));
+}
+
+#[test]
+fn values_that_lie_in_other_files_are_never_read() {
+    let scratch = Scratch::new();
+    let path = scratch.path("storage.h5");
+    let secret = scratch.file("secret", &[7; 96]);
+    small(&scratch.path("inner.h5")).close().unwrap();
+    let file = File::create(&path).unwrap();
+    let outside = file.new_dataset::<f64>().external(secret.to_str().unwrap(), 0, 96);
+    outside.shape((4, 3)).create("raw").unwrap();
+    let joined = file.new_dataset::<f64>().virtual_map("inner.h5", "/ts", (4, 3), .., (4, 3), ..);
+    joined.shape((4, 3)).create("joined").unwrap();
+    file.close().unwrap();
+    let raw = refusal(&path, "raw");
+    assert!(raw.contains("/raw has its values in another file, which is never followed"), "{raw}");
+    let joined = refusal(&path, "joined");
+    assert!(joined.contains("/joined is virtual"), "{joined}");
+}
+
+#[test]
+fn filters_that_we_lack_are_named_with_the_cure() {
+    let scratch = Scratch::new();
+    let path = scratch.path("packed.h5");
+    let oldest = File::with_options().with_fapl(|plan| plan.libver_earliest()).create(&path);
+    let file = oldest.unwrap();
+    let builder = file.new_dataset_builder().deflate(4).chunk((2, 3));
+    builder.with_data(&table(4, 3)).create("ts").unwrap();
+    file.close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let name = bytes.windows(8).position(|part| part == b"deflate\0").unwrap();
+    bytes[name - 8..name - 6].copy_from_slice(&32015_u16.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let error = refusal(&path, "ts");
+    assert!(error.ends_with("/ts is packed by zstd (filter 32015), which is not read; pack it anew with gzip (`h5repack -f GZIP=4`)"), "{error}");
+}
+
+#[test]
+fn elements_that_are_no_numbers_are_named() {
+    let scratch = Scratch::new();
+    let path = scratch.path("objects.h5");
+    let file = small(&path);
+    let reference: ObjectReference1 = file.reference("/ts").unwrap();
+    file.new_dataset_builder().with_data(&[reference]).create("objects").unwrap();
+    let ragged = [VarLenArray::from_slice(&[1.0, 2.0]), VarLenArray::from_slice(&[3.0])];
+    file.new_dataset_builder().with_data(&ragged).create("ragged").unwrap();
+    drop(ragged);
+    file.close().unwrap();
+    assert!(refusal(&path, "objects").ends_with("holds references to objects, expected numbers"));
+    assert!(
+        refusal(&path, "ragged").ends_with("holds lists of different lengths, expected numbers")
+    );
+    let records = refusal(&recorded("compound.h5"), "participants");
+    assert!(records.contains("holds records of 3 fields, expected numbers"), "{records}");
+    let texts = Hdf5File::open(&path).unwrap().read_texts("ts").unwrap_err().to_string();
+    assert!(texts.ends_with("/ts holds float64, expected text"), "{texts}");
+}
+
+#[test]
+fn sizes_that_no_such_file_can_hold_are_refused_before_anything_is_allocated() {
+    let scratch = Scratch::new();
+    let path = scratch.path("sizes.h5");
+    let file = File::create(&path).unwrap();
+    let sized = |name: &str, shape: (usize, usize), chunk: (usize, usize)| {
+        file.new_dataset::<f64>().chunk(chunk).shape(shape).create(name).unwrap();
+    };
+    sized("endless", (1 << 40, 1 << 20), (1, 1));
+    sized("large", (1 << 13, 1 << 13), (1, 1));
+    sized("chunk", (1 << 14, 1 << 14), (1 << 14, 1 << 14));
+    sized("sparse", (1 << 10, 1 << 10), (1, 1 << 10));
+    file.close().unwrap();
+    assert!(refusal(&path, "endless").contains("header claims 9223372036854775808 bytes"));
+    assert!(refusal(&path, "large").contains("bytes of voxels, the limit is 268435456"));
+    let chunk = refusal(&path, "chunk");
+    assert!(chunk.contains("expected at most 1 GiB a chunk"), "{chunk}");
+    assert!(Hdf5File::open(&path).unwrap().read("sparse").unwrap().iter().all(|x| *x == 0.0));
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let scratch = Scratch::new();
+    let path = scratch.path("damaged.h5");
+    small(&path).close().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = refusal(&path, "ts");
+    assert!(cut.contains("cannot be read as HDF5: ") && cut.contains("truncated"), "{cut}");
+    std::fs::write(&path, &bytes[8..]).unwrap();
+    assert!(refusal(&path, "ts").ends_with("cannot be read as HDF5: it has no signature"));
+    std::fs::write(&path, b"").unwrap();
+    assert!(refusal(&path, "ts").ends_with("cannot be read as HDF5: it is empty"));
+    let chunk = refusal(&recorded("bad_chunk.h5"), "parcel_ts");
+    assert!(chunk.contains("/parcel_ts cannot be read: "), "{chunk}");
+    assert!(refusal(scratch.path("").as_path(), "ts").ends_with("it is not a file"));
+    assert!(Hdf5File::open(scratch.path("none.h5")).is_err());
+}
+
+#[test]
+fn the_library_stays_silent_and_every_filter_but_ours_is_foreign() {
+    let ours = [Filter::deflate(1), Filter::shuffle(), Filter::fletcher32(), Filter::lzf()];
+    assert!(ours.iter().all(Filter::is_available));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn no_change_of_bytes_makes_a_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let scratch = Scratch::new();
+        let path = scratch.path("small.h5");
+        small(&path).close().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let options = OpenOptions { axes: Some(crate::SeriesAxes::TimeParcels), ..OpenOptions::default() };
+        let _ = open(&path, &options);
+        let _ = crate::describe(&path);
+    }
+}

@@ -1,0 +1,284 @@
+//! One function for every file that a scan may be in; the content decides, not the name.
+//!
+//! ```text
+//! NIfTI ─────────────────────────────── BoldFile        streamed frame by frame
+//! .pt, .npy, HDF5 of four axes ──────── Bold            in memory
+//! .dat, .tsv, .csv, .npy, .pt, HDF5,
+//! .ptseries.nii ─────────────────────── Series          (n_frames, n_parcels)
+//! .dtseries.nii ─────────────────────── Grayordinates   read column by column
+//! HDF5 of three axes ────────────────── Cohort          read subject by subject
+//! ```
+
+use std::path::Path;
+
+use ndarray::Ix4;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    affine::Affine,
+    bold::Bold,
+    cifti::{CiftiAxis, CiftiFile},
+    error::{Error, Result},
+    frames::{BoldFile, Frames},
+    h5::{self, CohortFile, Hdf5File},
+    kind::Kind,
+    nii::{PLAUSIBLE_S, ReadOptions},
+    series::ParcelSeries,
+    tables::{Facts, MAX_TEXT_BYTES, SeriesAxes, series_of, text},
+    tensor::TensorFile,
+};
+
+/// What a file does not say itself, or what the user knows better.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenOptions {
+    /// Repetition time in seconds, used instead of what the file says.
+    pub t_r: Option<f64>,
+    /// Which axis of a series is time. Needed where neither the file nor the names of the parcels
+    /// say it.
+    pub axes: Option<SeriesAxes>,
+    /// Path of the dataset in an HDF5 file. Without it: `/parcel_ts`, or the only dataset that
+    /// could be a scan.
+    pub dataset: Option<String>,
+    /// Path of the ids in an HDF5 file of many subjects. Without it: `subject_ids` beside the
+    /// dataset.
+    pub subject_ids: Option<String>,
+    /// Takes the numbers of HDF5 as they are stored, though attributes scale them
+    /// (`scale_factor`, `scl_slope`, `scale`).
+    pub stored_numbers: bool,
+    /// Order of the axes of volumes that are no NIfTI.
+    pub volume_axes: VolumeAxes,
+    /// Where volumes lie that are no NIfTI.
+    pub space: Option<Space>,
+}
+
+/// Order of four axes, the slowest first as numpy, PyTorch and HDF5 count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeAxes {
+    /// `[x, y, z, t]`, as nibabel's arrays and BrainMT's tensors.
+    #[default]
+    Xyzt,
+    /// `[t, x, y, z]`
+    Txyz,
+    /// `[t, z, y, x]`, as SimpleITK's arrays.
+    Tzyx,
+}
+
+impl VolumeAxes {
+    /// For `permuted_axes`: where x, y, z and t stand.
+    pub(crate) fn to_xyzt(self) -> [usize; 4] {
+        match self {
+            Self::Xyzt => [0, 1, 2, 3],
+            Self::Txyz => [1, 2, 3, 0],
+            Self::Tzyx => [3, 2, 1, 0],
+        }
+    }
+}
+
+/// The place of voxels in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Space {
+    /// The grid of FSL's `MNI152_T1_2mm`: 91 × 109 × 91 voxels of 2 mm, the first axis to the left.
+    FslMni2mm,
+    /// Rows of the matrix from voxel indices to mm.
+    Affine([[f64; 4]; 4]),
+}
+
+/// The affine of `MNI152_T1_2mm.nii.gz`.
+const FSL_MNI_2MM: [[f64; 4]; 4] =
+    [[-2.0, 0.0, 0.0, 90.0], [0.0, 2.0, 0.0, -126.0], [0.0, 0.0, 2.0, -72.0], [0.0, 0.0, 0.0, 1.0]];
+
+/// The grid that goes with it.
+const FSL_MNI_2MM_SHAPE: [usize; 3] = [91, 109, 91];
+
+/// A file as what it holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Scan {
+    /// A run whose voxels are read when frames are asked for.
+    BoldFile(BoldFile),
+    /// A run in memory.
+    Bold(Bold),
+    /// Series of parcels.
+    Series(ParcelSeries),
+    /// Series of surface vertices and voxels, for a [`GrayordinateAtlas`](crate::GrayordinateAtlas).
+    Grayordinates(CiftiFile),
+    /// Series of many subjects, read one by one.
+    Cohort(CohortFile),
+}
+
+impl Scan {
+    /// The frames of a run, from the file or from memory.
+    pub fn frames(&self) -> Option<&dyn Frames> {
+        match self {
+            Self::BoldFile(file) => Some(file),
+            Self::Bold(bold) => Some(bold),
+            Self::Series(_) | Self::Grayordinates(_) | Self::Cohort(_) => None,
+        }
+    }
+
+    /// What it is, in words for a sentence.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::BoldFile(_) | Self::Bold(_) => "a run of volumes",
+            Self::Series(_) => "a parcel series",
+            Self::Grayordinates(_) => "a series of grayordinates",
+            Self::Cohort(_) => "a file of many subjects",
+        }
+    }
+}
+
+/// A scan, with its repetition time and where that comes from.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What the file holds.
+    pub scan: Scan,
+    /// `given`, or the words for the place in the file.
+    pub t_r_source: String,
+}
+
+impl Opened {
+    /// Seconds between two frames; none where the subjects of a cohort differ.
+    pub fn t_r(&self) -> Option<f64> {
+        match &self.scan {
+            Scan::BoldFile(file) => Some(file.t_r()),
+            Scan::Bold(bold) => Some(bold.t_r()),
+            Scan::Series(series) => Some(series.t_r),
+            Scan::Grayordinates(file) => file.t_r().ok(),
+            Scan::Cohort(cohort) => cohort.t_r(),
+        }
+    }
+}
+
+/// Opens a scan of any form.
+///
+/// What a file does not say must be given: the repetition time of tables and tensors, which axis is
+/// time, and where the voxels of a tensor lie.
+pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
+    let path = path.as_ref();
+    let given = options.given_t_r()?;
+    let source = |otherwise: String| given.map_or(otherwise, |_| "given".to_owned());
+    Ok(match Kind::of(path)? {
+        Kind::Nifti => {
+            let file = BoldFile::open_with(path, &ReadOptions { t_r: given })?;
+            let t_r_source = source(file.t_r_source());
+            Opened { scan: Scan::BoldFile(file), t_r_source }
+        }
+        Kind::Cifti => {
+            let mut file = CiftiFile::open(path)?;
+            if let Some(t_r) = given {
+                file.set_t_r(t_r);
+            }
+            file.t_r()?;
+            let is_parcels = matches!(file.axes()[1], CiftiAxis::Parcels(_));
+            let scan = if is_parcels {
+                Scan::Series(file.parcel_series()?)
+            } else {
+                Scan::Grayordinates(file)
+            };
+            Opened { scan, t_r_source: source("series step of the CIFTI axes".to_owned()) }
+        }
+        Kind::Hdf5 => h5::open_scan(Hdf5File::open(path)?, options)?,
+        Kind::Tensor => {
+            let file = TensorFile::open(path)?;
+            let t_r = options.needed_t_r(path, "an array")?;
+            let scan = match file.entry().shape.len() {
+                4 => {
+                    let affine = placed(path, None, options)?;
+                    let values = file.values_f32()?.into_dimensionality::<Ix4>();
+                    let values = values.expect("four axes");
+                    let values = values.permuted_axes(options.volume_axes.to_xyzt());
+                    let bold = Bold::new(values, affine, t_r)?.with_path(path);
+                    options.check_grid(path, bold.grid_shape())?;
+                    Scan::Bold(bold)
+                }
+                2 => {
+                    let axes = options.needed_axes(path, None)?;
+                    let facts = Facts { t_r, ..Facts::default() };
+                    Scan::Series(series_of(path, file.values()?, axes, facts)?)
+                }
+                _ => {
+                    let found = file.entry().shape.clone();
+                    return Err(Error::ArrayAxes { path: path.to_path_buf(), found });
+                }
+            };
+            Opened { scan, t_r_source: "given".to_owned() }
+        }
+        Kind::Text => {
+            let (values, names) = text::read(path, MAX_TEXT_BYTES)?;
+            let axes = options.needed_axes(path, names.as_ref())?;
+            let t_r = options.needed_t_r(path, "a table")?;
+            let names = names.filter(|_| axes != SeriesAxes::ParcelsTime);
+            let facts = Facts { t_r, names, ..Facts::default() };
+            let series = series_of(path, values.into_dyn(), axes, facts)?;
+            Opened { scan: Scan::Series(series), t_r_source: "given".to_owned() }
+        }
+    })
+}
+
+impl OpenOptions {
+    /// The repetition time of the options, checked.
+    pub(crate) fn given_t_r(&self) -> Result<Option<f64>> {
+        match self.t_r {
+            Some(found) if !(found.is_finite() && found > 0.0) => {
+                Err(Error::BadRepetitionTime { found })
+            }
+            given => Ok(given),
+        }
+    }
+
+    fn needed_t_r(&self, path: &Path, what: &str) -> Result<f64> {
+        let problem = format!("{what} does not say it, so it must be given (`t_r`)");
+        let path = path.to_path_buf();
+        self.given_t_r()?.ok_or(Error::RepetitionTime { path, problem })
+    }
+
+    /// Names over the columns say that columns are parcels.
+    fn needed_axes(&self, path: &Path, names: Option<&Vec<String>>) -> Result<SeriesAxes> {
+        let named = names.map(|_| SeriesAxes::TimeParcels);
+        self.axes.or(named).ok_or_else(|| Error::Axes {
+            path: path.to_path_buf(),
+            problem: "which axis is time is not said; give `axes`, for example `time_parcels` or \
+                      `by_parcels: 424`"
+                .to_owned(),
+        })
+    }
+
+    /// Refuses a named grid for voxels of another shape.
+    pub(crate) fn check_grid(&self, path: &Path, found: [usize; 3]) -> Result<()> {
+        if self.space == Some(Space::FslMni2mm) && found != FSL_MNI_2MM_SHAPE {
+            let scan = path.display().to_string();
+            return Err(Error::NamedGrid { scan, found, expected: FSL_MNI_2MM_SHAPE });
+        }
+        Ok(())
+    }
+}
+
+/// The affine of volumes that are no NIfTI: as given, else as the file has it.
+pub(crate) fn placed(
+    path: &Path,
+    own: Option<[[f64; 4]; 4]>,
+    options: &OpenOptions,
+) -> Result<Affine> {
+    let rows = match options.space {
+        Some(Space::FslMni2mm) => FSL_MNI_2MM,
+        Some(Space::Affine(rows)) => rows,
+        None => own.ok_or_else(|| Error::NoSpace { path: path.to_path_buf() })?,
+    };
+    Affine::new(rows)
+        .map_err(|source| Error::AffineOf { path: path.to_path_buf(), source: Box::new(source) })
+}
+
+/// What is wrong with a repetition time in seconds, as the end of a sentence.
+pub(crate) fn plausible(t_r: f64) -> std::result::Result<(), String> {
+    if PLAUSIBLE_S.contains(&t_r) {
+        return Ok(());
+    }
+    Err(format!("expected {} to {} s", PLAUSIBLE_S.start(), PLAUSIBLE_S.end()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Arrays of numpy and PyTorch: described by `formats`, which executes nothing, and widened here.
+
+use std::path::Path;
+
+use formats::{Container, Dtype, Entry};
+use half::{bf16, f16};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
+
+use crate::{
+    error::{Error, Result},
+    nii::MAX_BYTES,
+    whole_file::Aside,
+};
+
+/// A file of one array.
+pub(crate) struct TensorFile {
+    container: Container,
+    entry: Entry,
+}
+
+impl TensorFile {
+    /// Reads and checks the description of the array.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let container = formats::open(path).map_err(Error::Tensor)?;
+        let entry = container.only().map_err(Error::Tensor)?.clone();
+        if matches!(entry.dtype, Dtype::Quantised(_)) {
+            let (path, found) = (path.to_path_buf(), "an array of quantised blocks".to_owned());
+            return Err(Error::Unsupported { path, found, expected: "plain numbers" });
+        }
+        Ok(Self { container, entry })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.container.path()
+    }
+
+    pub(crate) fn format(&self) -> formats::Format {
+        self.container.format()
+    }
+
+    /// What is known of the array.
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The values in row-major order, in 64 bits.
+    pub(crate) fn values(&self) -> Result<ArrayD<f64>> {
+        self.widened(|x| x)
+    }
+
+    /// The values in row-major order, in 32 bits.
+    pub(crate) fn values_f32(&self) -> Result<ArrayD<f32>> {
+        self.widened(|x| x as f32)
+    }
+
+    fn widened<T>(&self, to: impl Fn(f64) -> T) -> Result<ArrayD<T>> {
+        let path = || self.path().to_path_buf();
+        let width = size_of::<T>().max(self.entry.dtype.size()) as u128;
+        let sizes = self.entry.shape.iter();
+        let found = sizes.fold(width, |n, &size| n.saturating_mul(size as u128));
+        if found > u128::from(MAX_BYTES) {
+            return Err(Error::TooLarge { path: path(), found, limit: MAX_BYTES });
+        }
+        let n_values: usize = self.entry.shape.iter().product();
+        let mut values = Vec::new();
+        let n_bytes = (n_values * size_of::<T>()) as u64;
+        let full = |_| Error::OutOfMemory { path: path(), n_bytes };
+        values.try_reserve_exact(n_values).map_err(full)?;
+        let bytes = self.container.read(&self.entry).map_err(Error::Tensor)?;
+        each(self.entry.dtype, &bytes, |x| values.push(to(x)));
+        Ok(ArrayD::from_shape_vec(IxDyn(&self.entry.shape), values).expect("as many as promised"))
+    }
+}
+
+/// Shows every little-endian number, widened.
+fn each(dtype: Dtype, bytes: &[u8], mut show: impl FnMut(f64)) {
+    macro_rules! numbers {
+        ($kind:ty, $widen:expr) => {{
+            let (stored, _) = bytes.as_chunks::<{ size_of::<$kind>() }>();
+            stored.iter().for_each(|bytes| show($widen(<$kind>::from_le_bytes(*bytes))))
+        }};
+    }
+    match dtype {
+        Dtype::F64 => numbers!(f64, |x| x),
+        Dtype::F32 => numbers!(f32, f64::from),
+        Dtype::F16 => numbers!(f16, f64::from),
+        Dtype::BF16 => numbers!(bf16, f64::from),
+        Dtype::I64 => numbers!(i64, |x| x as f64),
+        Dtype::I32 => numbers!(i32, f64::from),
+        Dtype::I16 => numbers!(i16, f64::from),
+        Dtype::I8 => numbers!(i8, f64::from),
+        Dtype::U64 => numbers!(u64, |x| x as f64),
+        Dtype::U32 => numbers!(u32, f64::from),
+        Dtype::U16 => numbers!(u16, f64::from),
+        Dtype::U8 => numbers!(u8, f64::from),
+        Dtype::Bool => numbers!(u8, |x| f64::from(u8::from(x != 0))),
+        Dtype::Quantised(_) => unreachable!("refused when the file was opened"),
+    }
+}
+
+/// Reads an array of numbers as numpy writes it, widened to 64 bits. Object arrays, which carry
+/// programs, are refused by their type.
+pub fn read_npy(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
+    TensorFile::open(path.as_ref())?.values()
+}
+
+/// Writes an array of 64-bit numbers; the file appears under its name only when it is whole.
+pub fn write_npy(path: impl AsRef<Path>, array: &ArrayViewD<f64>) -> Result<()> {
+    let aside = Aside::new(path.as_ref());
+    let bytes: Vec<u8> = array.iter().flat_map(|x| x.to_le_bytes()).collect();
+    formats::write_npy(aside.path(), Dtype::F64, array.shape(), &bytes).map_err(|error| {
+        let (path, source) = (path.as_ref().to_path_buf(), std::io::Error::other(error));
+        Error::Write { path, source }
+    })?;
+    aside.keep()
+}
