@@ -4,6 +4,7 @@
 //! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
 //! one file in `configs/`, one parity case.
 
+pub mod brainmt;
 pub mod clip;
 mod connectivity;
 mod embedding;
@@ -21,6 +22,7 @@ mod weights;
 
 use candle_core::{Result as CandleResult, Tensor};
 
+pub use brainmt::{BrainMtConfig, BrainMtEncoder, BrainMtSize};
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
 pub use embedding::{RunPooling, weighted_mean};
