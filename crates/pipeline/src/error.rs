@@ -89,6 +89,8 @@ pub enum Error {
     Size { key: String },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]
     Package { path: PathBuf, problem: String },
+    #[error("{}: reads tokens of {encoder}, which its pipeline makes; add the scan to the pipeline's cohort and run that", path.display())]
+    TokensOnly { path: PathBuf, encoder: String },
     #[error("{}: {problem}", path.display())]
     NoSuchWindow { path: PathBuf, problem: String },
 

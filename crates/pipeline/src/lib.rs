@@ -44,17 +44,17 @@ pub use plan::{
     CohortPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan,
     ScanPlan, SourcePlan,
 };
-pub use stage::{
-    Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig, MirrorCheck,
-    NormaliseConfig, Nuisance, ParcellateConfig, RenderConfig, ResampleTimeConfig,
-    Stage, TokenPrecision, VolumesConfig, WindowPooling,
-};
 pub use prompts::{Prompt, read_lines};
 pub use run::{Outcome, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
     RepeatSpec, Spec, Strategy, schema,
+};
+pub use stage::{
+    Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig,
+    MirrorCheck, NormaliseConfig, Nuisance, ParcellateConfig, RenderConfig, ResampleTimeConfig,
+    Stage, TokenPrecision, VolumesConfig, WindowPooling,
 };
 pub use yaml::YamlError;
 

@@ -106,6 +106,7 @@ mod tests {
         let examples = [example(1., 0)];
         let config = AugmentConfig { voxel_dropout: 0.5, class_averaging: 0., jitter_frames: 0 };
         let window = Augmenter::new(&examples, &config).draw(0, &mut rng(1, "a"));
+        let window = window.into_dimensionality::<ndarray::Ix2>().unwrap();
         assert_eq!(window.dim(), (3, 200));
         let kept = window.columns().into_iter().filter(|v| v.iter().all(|&x| x > 0.)).count();
         let gone = window.columns().into_iter().filter(|v| v.iter().all(|&x| x == 0.)).count();

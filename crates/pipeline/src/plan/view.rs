@@ -31,43 +31,45 @@ pub(crate) struct ScanView {
 impl Plan {
     /// Every scan, in the order that indices of failures and of units mean.
     pub(crate) fn scans(&self) -> Vec<ScanView> {
-        match &self.source {
-            SourcePlan::Cohort(cohort) => {
-                let view = |scan: &super::ScanPlan| ScanView {
-                    subject: scan.subject.clone(),
-                    session: Some(scan.session.clone()),
-                    name: scan.unit().replace(' ', "_"),
-                    file: scan.name.clone(),
-                    path: scan.path.clone(),
-                    sha256: Some(scan.sha256.clone()),
-                    t_r_s: scan.t_r_s,
-                    n_frames: scan.n_frames,
-                    confounds: None,
-                    stacked: None,
-                };
-                cohort.scans.iter().map(view).collect()
-            }
-            SourcePlan::Recordings(recordings) => {
-                let view = |recording: &cohort::Recording| ScanView {
-                    subject: recording.subject().to_owned(),
-                    session: recording.session().map(str::to_owned),
-                    name: recording.name(),
-                    file: recording.name(),
-                    path: recording.source.path().clone(),
-                    sha256: None,
-                    t_r_s: recording.t_r.map(|t_r| t_r.seconds),
-                    n_frames: recording.n_frames,
-                    confounds: recording.confounds.clone(),
-                    stacked: match &recording.source {
-                        cohort::Source::File(_) => None,
-                        cohort::Source::Stack { dataset, index, .. } => {
-                            Some((dataset.clone(), *index))
-                        }
-                    },
-                };
-                recordings.recordings().iter().map(view).collect()
-            }
-            SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
+        scans(&self.source)
+    }
+}
+
+pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
+    match source {
+        SourcePlan::Cohort(cohort) => {
+            let view = |scan: &super::ScanPlan| ScanView {
+                subject: scan.subject.clone(),
+                session: Some(scan.session.clone()),
+                name: scan.unit().replace(' ', "_"),
+                file: scan.name.clone(),
+                path: scan.path.clone(),
+                sha256: Some(scan.sha256.clone()),
+                t_r_s: scan.t_r_s,
+                n_frames: scan.n_frames,
+                confounds: None,
+                stacked: None,
+            };
+            cohort.scans.iter().map(view).collect()
         }
+        SourcePlan::Recordings(recordings) => {
+            let view = |recording: &cohort::Recording| ScanView {
+                subject: recording.subject().to_owned(),
+                session: recording.session().map(str::to_owned),
+                name: recording.name(),
+                file: recording.name(),
+                path: recording.source.path().clone(),
+                sha256: None,
+                t_r_s: recording.t_r.map(|t_r| t_r.seconds),
+                n_frames: recording.n_frames,
+                confounds: recording.confounds.clone(),
+                stacked: match &recording.source {
+                    cohort::Source::File(_) => None,
+                    cohort::Source::Stack { dataset, index, .. } => Some((dataset.clone(), *index)),
+                },
+            };
+            recordings.recordings().iter().map(view).collect()
+        }
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
     }
 }

@@ -121,13 +121,13 @@ impl Work for EncodeConfig {
 
     fn inputs(&self, state: &State<'_>) -> Value {
         let before = (0..state.scans().len()).map(|idx| before(state, idx)).collect::<Vec<_>>();
-        let config = config(state);
+        let config = &config(state);
         let identity = config.identity().unwrap_or_else(|error| error.to_string());
         json!({ "before": before, "encoder": identity, "trained": trained(config) })
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let (config, cut) = (config(state), windows(state));
+        let (config, cut) = (&config(state), windows(state));
         let input = given::input(config, state)?;
         let reads_volumes = matches!(input, InputShape::Volume { .. });
         let frozen = (!trained(config)).then(|| FrozenEncoder::open(config, input)).transpose()?;
@@ -315,9 +315,8 @@ fn as_they_are(windows: &[Vec<f32>], input: InputShape) -> WindowTokens {
     }
 }
 
-fn config<'a>(state: &State<'a>) -> &'a EncoderConfig {
-    let model = state.plan.spec().model.as_ref();
-    model.expect("the plan asks for a model where scans are encoded").encoder.get()
+fn config(state: &State<'_>) -> EncoderConfig {
+    state.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
 }
 
 fn windows<'a>(state: &'a State<'_>) -> &'a WindowsConfig {
@@ -332,7 +331,7 @@ fn trained(config: &EncoderConfig) -> bool {
 fn before(state: &State<'_>, idx: usize) -> Value {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = state.volumes.as_ref().map(|it| json!([it.said(), state.digest(idx)]));
-    let stored = given::stored(config(state)).map(given::stored_digest);
+    let stored = given::stored(&config(state)).map(given::stored_digest);
     json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored })
 }
 

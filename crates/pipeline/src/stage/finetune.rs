@@ -230,11 +230,10 @@ fn card(state: &State<'_>, train: &[usize], temperature: f64) -> PackageCard {
     let mut scans: Vec<&str> =
         train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
     scans.dedup();
-    let preprocessing = Preprocessing::of(state, temperature);
     PackageCard {
         name: state.plan.spec().name.clone(),
         seed: state.run.seed,
-        preprocessing: serde_json::to_value(preprocessing).expect("plain values"),
+        preprocessing: Preprocessing::section(state, temperature),
         files: Preprocessing::files(state),
         trained_on: json!({
             "table_sha256": cohort.sha256,

@@ -194,8 +194,10 @@ mod tests {
             .collect();
         let said = check_places(Path::new("a.dat"), &flipped, &table).unwrap_err().to_string();
         assert!(said.contains("80 mm from their voxels (median), and 0 mm"), "{said}");
-        let moved: Vec<Parcel> =
-            table.iter().map(|it| parcel(it.label, it.centre_mm.map(|x| x + 20.0))).collect();
+        let moved: Vec<Parcel> = table
+            .iter()
+            .map(|it| parcel(it.label, it.centre_mm.unwrap().map(|x| x + 20.0)))
+            .collect();
         let said = check_places(Path::new("a.dat"), &moved, &table).unwrap_err().to_string();
         assert!(said.contains("expected 10 mm at most"), "{said}");
     }

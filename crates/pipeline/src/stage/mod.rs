@@ -23,13 +23,13 @@ mod window;
 mod windows;
 pub(crate) mod work;
 
+pub use caption::CaptionConfig;
+pub(crate) use caption::WrittenCaption;
 pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
-pub(crate) use encode::TokenSet;
+pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
-pub use caption::CaptionConfig;
-pub(crate) use caption::WrittenCaption;
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Fit;

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2};
 use scan::{
-    Atlas, BoldFile, ConfoundTable, ExtractConfig, Frames as _, Parcel, ParcelSeries,
-    QualityFigures, VoxelSeries,
+    Atlas, CohortFile, ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries,
+    QualityFigures, Scan, SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -166,6 +166,10 @@ impl Work for ParcellateConfig {
         (Artifact::Scans, Artifact::ParcelSeries)
     }
 
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        matches!(have, Artifact::Scans | Artifact::Recordings).then_some(Artifact::ParcelSeries)
+    }
+
     fn inputs(&self, state: &State<'_>) -> Value {
         json!((0..state.scans().len()).map(|idx| self.key(state, idx)).collect::<Vec<_>>())
     }
@@ -234,9 +238,33 @@ impl ParcellateConfig {
 
     fn series(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> Result<StoredSeries> {
         let scan = &state.scans()[idx];
-        let run = BoldFile::open(&scan.path)?;
-        let series = atlas.extract(&run, &self.extract, None)?;
-        let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, run.n_frames()));
+        let n_parcels = atlas.n_parcels();
+        let mut options = OpenOptions {
+            t_r: scan.t_r_s,
+            axes: Some(SeriesAxes::ByParcels(n_parcels)),
+            ..OpenOptions::default()
+        };
+        let series = if let Some((dataset, index)) = &scan.stacked {
+            options.dataset = Some(dataset.clone());
+            CohortFile::open(&scan.path, &options)?.read_at(*index)?
+        } else {
+            let opened = scan::open(&scan.path, &options)?.scan;
+            match (opened.frames(), &opened) {
+                (Some(run), _) => atlas.extract(run, &self.extract, None)?,
+                (None, Scan::Series(series)) => series.clone(),
+                _ => {
+                    let problem = format!("the scan is {}, expected a run", opened.kind());
+                    return Err(Error::StageInput { stage: self.name(), problem });
+                }
+            }
+        };
+        if series.n_parcels() != n_parcels {
+            let found = series.n_parcels();
+            let problem =
+                format!("the scan has {found} parcels, expected {n_parcels} as the atlas");
+            return Err(Error::StageInput { stage: self.name(), problem });
+        }
+        let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
         stored(series, fd_mm.transpose()?.flatten())
     }
 }
@@ -254,7 +282,7 @@ pub(crate) fn stored(series: ParcelSeries, fd_mm: Option<Array1<f64>>) -> Result
         n_frames: series.n_frames(),
         lost: series.lost,
         quality: QualityFigures::measure(&raw)?,
-        fd_mean_mm: fd_mm.as_ref().and_then(Array1::mean),
+        fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })
 }

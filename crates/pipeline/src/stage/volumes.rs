@@ -22,7 +22,7 @@ pub struct VolumesConfig {
     /// Voxels along each axis, in the order of `axes`.
     pub shape: [usize; 3],
     /// Where the axes point: `LAS` for BrainMT, `RAS` for fMRIPrep's files.
-    pub axes: String,
+    pub axes: Orientation,
     /// Rows of the matrix from voxels to mm that scans are resampled to; absent: they must be on
     /// `shape` already, and are only turned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,7 +49,7 @@ impl Work for VolumesConfig {
 
     fn gives(&self, have: Artifact) -> Option<Artifact> {
         match have {
-            Artifact::Scans => Some(Artifact::Volumes),
+            Artifact::Scans | Artifact::Recordings => Some(Artifact::Volumes),
             // parcel series stay there for encoders that read them
             Artifact::ParcelSeries => Some(Artifact::ParcelSeries),
             _ => None,
@@ -57,13 +57,12 @@ impl Work for VolumesConfig {
     }
 
     fn check(&self) -> Result<()> {
-        self.orientation()?;
         let Some(rows) = self.affine else { return Ok(()) };
         let affine = Affine::new(rows)?;
-        if affine.axcodes() != self.axes {
+        if affine.axcodes() != self.axes.to_string() {
             let (stage, field) = (self.name(), "axes");
             let (found, expected) =
-                (self.axes.clone(), format!("{} as `affine`", affine.axcodes()));
+                (self.axes.to_string(), format!("{} as `affine`", affine.axcodes()));
             return Err(Error::Setting { stage, field, found, expected });
         }
         Ok(())
@@ -84,14 +83,6 @@ impl Work for VolumesConfig {
 }
 
 impl VolumesConfig {
-    fn orientation(&self) -> Result<Orientation> {
-        self.axes.parse().map_err(|_| {
-            let expected = "one letter for each axis, such as LAS or RAS".to_owned();
-            let (stage, field, found) = (self.name(), "axes", self.axes.clone());
-            Error::Setting { stage, field, found, expected }
-        })
-    }
-
     /// What decides the volumes of a scan beside the scan.
     pub(crate) fn said(&self) -> Value {
         json!({ "stage": self, "version": self.version() })
@@ -105,7 +96,7 @@ impl VolumesConfig {
 
     /// A scan on its grid and on its scale, `(x, y, z, t)`.
     pub(crate) fn prepare(&self, path: &Path) -> Result<Bold> {
-        let run = self.on_grid(scan::read_bold(path)?.reoriented(self.orientation()?)?)?;
+        let run = self.on_grid(scan::read_bold(path)?.reoriented(self.axes)?)?;
         let prepared = GlobalZ::measure(&run)?.apply(&run, self.background)?;
         if !self.half {
             return Ok(prepared);

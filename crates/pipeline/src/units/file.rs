@@ -154,7 +154,7 @@ mod tests {
         assert_eq!((said.facts["n_frames"].as_u64(), said), (Some(3), header("k1")));
         assert_eq!(arrays.take("a"), (vec![3, 1], vec![0.1, 0.2, 0.3]));
         assert_eq!(arrays.take("b").1, [1.0, 1.0, -2.0]);
-        assert_eq!(arrays.take("c").1, []);
+        assert!(arrays.take("c").1.is_empty());
     }
 
     #[test]
