@@ -45,7 +45,14 @@ impl Progress {
         }
     }
 
-    fn advance(&mut self, stage: &'static str, done: usize, total: usize, message: &str) {
+    /// So much of countable work is done.
+    pub(crate) fn advance(
+        &mut self,
+        stage: &'static str,
+        done: usize,
+        total: usize,
+        message: &str,
+    ) {
         match &self.bar {
             Some(bar) => {
                 bar.set_prefix(stage);

@@ -181,20 +181,12 @@ impl Error {
                 "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
                     .to_owned(),
             ),
-            Self::Model(flamingo::Error::TooLong { .. }) => {
-                Some("shorten the prompt, or ask for fewer new tokens".to_owned())
-            }
-            Self::Model(flamingo::Error::NoPictures { .. }) => {
-                Some("give it a scan with --scan and --window or --onset".to_owned())
-            }
-            Self::Model(flamingo::Error::Part { .. }) => {
-                Some("bring the file back as it was, or make the package again".to_owned())
-            }
             Self::Model(flamingo::Error::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 Some("a model package is the folder `model` of a run directory".to_owned())
             }
+            Self::Model(error) => error.cure().map(str::to_owned),
             Self::Row { source, .. } if matches!(**source, scan::Error::Window { .. }) => {
                 Some("shorten the window, or drop the row from the table".to_owned())
             }

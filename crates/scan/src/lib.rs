@@ -88,7 +88,7 @@ pub use prepare::{
     Background, FittedNormalisation, GlobalZ, Normalisation, PadPolicy, Resampling, Window,
     WindowPolicy, WindowsConfig, resample_time,
 };
-pub use quality::QualityFigures;
+pub use quality::{QualityFigures, QualityLimits, dvars};
 pub use series::{ParcelSeries, VoxelSeries};
 pub use signal::{Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};

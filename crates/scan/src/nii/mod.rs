@@ -38,6 +38,9 @@ pub(crate) mod testing;
 mod every_kind;
 
 #[cfg(test)]
+mod online;
+
+#[cfg(test)]
 mod recorded;
 
 #[cfg(test)]

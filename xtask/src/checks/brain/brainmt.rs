@@ -7,101 +7,51 @@ use candle_core::{D, DType, Device, Module, Tensor};
 use encoder::BrainMtSize;
 use encoder::brainmt::{BrainMt, Direction, Inside, Mixer, Place, StemPart};
 use nn::weights::Frozen;
-use serde_json::Value;
 
+use super::case::Case;
 use crate::checks::Worst;
 
 /// The kinds that this file knows.
 pub(in crate::checks) const KINDS: [&str; 2] = ["brainmt", "mamba_mixer"];
 
-/// A recorded case.
-struct Case {
-    facts: Value,
-    io: Frozen,
-    weights: Frozen,
-    worst: Worst,
-}
-
 /// Compares everything that a case of one of [`KINDS`] records.
 pub(in crate::checks) fn run(folder: &Path, kind: &str) -> Result<Worst> {
-    let path = folder.join("case.json");
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let open = |name: &str| Frozen::open(&folder.join(name));
-    let mut case = Case {
-        facts: serde_json::from_str(&text)?,
-        io: open("io.safetensors")?,
-        weights: open("weights.safetensors")?,
-        worst: Worst::new(),
-    };
+    let weights = Frozen::open(&folder.join("weights.safetensors"))?;
+    let mut network = Recorded { case: Case::open(folder)?, weights };
     if kind == "brainmt" {
-        case.network()?
+        network.network()?
     } else {
-        case.mixer()?
+        network.mixer()?
     }
-    case.weights.all_used()?;
-    Ok(case.worst)
+    network.weights.all_used()?;
+    Ok(network.case.worst)
 }
 
-impl Case {
-    fn number(&self, key: &str) -> Result<usize> {
-        let found = self.facts["config"][key].as_u64();
-        Ok(found.with_context(|| format!("case.json has no config.{key}"))? as usize)
-    }
+/// A case and its weights.
+struct Recorded {
+    case: Case,
+    weights: Frozen,
+}
 
+impl Recorded {
     fn direction(&self) -> Direction {
-        match self.facts["config"]["bidirectional"].as_bool() {
+        match self.case.facts["config"]["bidirectional"].as_bool() {
             Some(true) => Direction::Both,
             _ => Direction::Forward,
         }
     }
 
-    fn get(&self, name: &str) -> Result<Tensor> {
-        Ok(self.io.stored(name)?.to_tensor(DType::F32)?)
-    }
-
-    /// Compares with a recorded tensor of this name, if there is one: `|a − b| ≤ atol + rtol |b|`.
-    fn compare(&mut self, name: &str, found: &Tensor) -> Result<()> {
-        if !self.io.contains(name) {
-            return Ok(());
-        }
-        let expected = self.get(name)?;
-        ensure!(
-            found.dims() == expected.dims(),
-            "{name}: shape {:?}, recorded {:?}",
-            found.dims(),
-            expected.dims()
-        );
-        let tolerance = &self.facts["tolerance"];
-        // what has no tolerance of its own is compared with the largest there is
-        let listed = tolerance["atol"].as_object().context("case.json has no tolerance.atol")?;
-        let largest = listed.values().filter_map(Value::as_f64).fold(0., f64::max);
-        let atol = listed.get(name).and_then(Value::as_f64).unwrap_or(largest);
-        let rtol = tolerance["rtol"].as_f64().unwrap_or(0.);
-        let numbers = |xs: &Tensor| xs.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-        // the largest share of an entry's own tolerance, in units of the absolute part
-        let mut share = 0f64;
-        for (a, b) in numbers(found)?.into_iter().zip(numbers(&expected)?) {
-            let one = (a - b).abs() / (atol + rtol * b.abs());
-            share = if one.is_nan() { f64::NAN } else { share.max(one) };
-            if share.is_nan() {
-                break;
-            }
-        }
-        self.worst.add(name, share * atol, atol);
-        Ok(())
-    }
-
     fn size(&self) -> Result<BrainMtSize> {
-        let depth = &self.facts["config"]["depth"];
+        let depth = &self.case.facts["config"]["depth"];
         let layers = |at: usize| depth[at].as_u64().context("case.json has no config.depth");
-        let told = BrainMtSize::of(&self.weights, self.number("num_heads")?);
+        let told = BrainMtSize::of(&self.weights, self.case.number("num_heads")?);
         let told = told.context("the weights are not a BrainMT's")?;
         let said = BrainMtSize {
-            embed_dim: self.number("embed_dim")?,
+            embed_dim: self.case.number("embed_dim")?,
             depth: [layers(0)? as usize, layers(1)? as usize],
             n_frames: told.n_frames,
             direction: self.direction(),
-            n_outputs: Some(self.number("num_classes")?),
+            n_outputs: Some(self.case.number("num_classes")?),
             ..told.clone()
         };
         ensure!(told == said, "the tensors tell {told:?}, case.json says {said:?}");
@@ -110,10 +60,10 @@ impl Case {
 
     /// Frames `(batch, n_frames, y, x, z)`.
     fn frames(&self) -> Result<Tensor> {
-        let frames = if self.io.contains("input.frames") {
-            self.get("input.frames")?
+        let frames = if self.case.io.contains("input.frames") {
+            self.case.get("input.frames")?
         } else {
-            ((self.get("input.frames_u8")? - 128.)? / 16.)?
+            ((self.case.get("input.frames_u8")? - 128.)? / 16.)?
         };
         Ok(frames.squeeze(2)?)
     }
@@ -121,11 +71,11 @@ impl Case {
     fn network(&mut self) -> Result<()> {
         let network = BrainMt::new(&self.size()?, self.weights.builder(DType::F32))?;
         let frames = self.frames()?;
-        if self.io.contains("input.volume_f16") {
+        if self.case.io.contains("input.volume_f16") {
             // (x, y, z, t) of the first item to (t, y, x, z), as the original's data set turns it
-            let volume = self.get("input.volume_f16")?.permute((3, 1, 0, 2))?;
+            let volume = self.case.get("input.volume_f16")?.permute((3, 1, 0, 2))?;
             let gap = (volume - frames.get(0)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            self.worst.add("input.volume_f16", f64::from(gap), 0.);
+            self.case.worst.add("input.volume_f16", f64::from(gap), 0.);
         }
         let mut parts = Vec::new();
         network.stem().watched(&frames.flatten_to(1)?, &mut |part, xs| {
@@ -139,7 +89,7 @@ impl Case {
                 StemPart::ConvBlock1 => "stem.conv_block1",
                 StemPart::Downsample1 => "stem.downsample1",
             };
-            self.compare(name, &xs.permute((0, 4, 1, 2, 3))?)?;
+            self.case.compare(name, &xs.permute((0, 4, 1, 2, 3))?)?;
         }
         let mut places = Vec::new();
         let tokens = network.encode(&frames, &mut |place, xs| places.push((place, xs.clone())))?;
@@ -151,33 +101,34 @@ impl Case {
                 Place::AfterLayers => "output.tokens.after_mamba".to_owned(),
                 Place::Attended(idx) => format!("output.attention.{idx}.output"),
             };
-            self.compare(&name, &xs)?;
+            self.case.compare(&name, &xs)?;
         }
-        self.compare("output.tokens.final", &tokens)?;
-        self.compare("output.cls", &tokens.narrow(1, 0, 1)?.squeeze(1)?)?;
+        self.case.compare("output.tokens.final", &tokens)?;
+        self.case.compare("output.cls", &tokens.narrow(1, 0, 1)?.squeeze(1)?)?;
         let outputs = network.outputs(&tokens)?.context("the recorded networks have heads")?;
-        self.compare("output.head", &outputs)
+        self.case.compare("output.head", &outputs)
     }
 
     fn mixer(&mut self) -> Result<()> {
-        let dim = self.number("d_model")?;
+        let dim = self.case.number("d_model")?;
         for (key, usual) in [("d_state", 16), ("d_conv", 4), ("expand", 2)] {
-            let found = self.number(key)?;
+            let found = self.case.number(key)?;
             ensure!(found == usual, "config.{key} is {found}, this mixer is built for {usual}");
         }
         let mixer = Mixer::new(dim, self.direction(), self.weights.builder(DType::F32))?;
         let inputs: Vec<String> = self
+            .case
             .io
             .list()
             .into_iter()
             .filter_map(|info| info.name.strip_prefix("input.").map(str::to_owned))
             .collect();
         for length in inputs {
-            let tokens = self.get(&format!("input.{length}"))?;
-            self.compare(&format!("output.{length}"), &mixer.forward(&tokens)?)?;
+            let tokens = self.case.get(&format!("input.{length}"))?;
+            self.case.compare(&format!("output.{length}"), &mixer.forward(&tokens)?)?;
         }
-        if self.io.contains("inside.forward.convolution") {
-            let (forward, reverse, gate) = mixer.inside(&self.get("input.40")?)?;
+        if self.case.io.contains("inside.forward.convolution") {
+            let (forward, reverse, gate) = mixer.inside(&self.case.get("input.40")?)?;
             self.inside("forward", &forward, &gate, false)?;
             if let Some(reverse) = reverse {
                 self.inside("reverse", &reverse, &gate, true)?;
@@ -201,7 +152,7 @@ impl Case {
             let order: Vec<u32> = if turned { (0..n).rev().collect() } else { (0..n).collect() };
             let order = Tensor::from_vec(order, n as usize, &Device::Cpu)?;
             let xs = xs.contiguous()?.index_select(&order, 1)?.transpose(1, 2)?;
-            self.compare(&format!("inside.{branch}.{name}"), &xs)?;
+            self.case.compare(&format!("inside.{branch}.{name}"), &xs)?;
         }
         Ok(())
     }
