@@ -7,6 +7,7 @@ mod bad_pipeline;
 mod bad_scans;
 mod captions;
 mod cli;
+mod encoders;
 mod parity;
 mod pipelines;
 mod quickstart;

@@ -8,6 +8,7 @@ mod grammar;
 mod pairs;
 mod precision;
 mod random_model;
+pub mod synthetic;
 
 use std::{
     path::{Path, PathBuf},
@@ -40,6 +41,8 @@ enum Chore {
     Corpus,
     /// Write fixtures/tiny-captioner, a package of random weights that writes under pictures
     Captioner,
+    /// Write fixtures/synthetic, 24 people who never were
+    Synthetic,
     /// Write every generated fixture, or only compare
     Fixtures {
         /// Change nothing; exit 1 when a committed file differs from a regenerated one
@@ -94,7 +97,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
             &root.join("fixtures/tiny-lm/tokenizer.json"),
             &root.join(captioner::FOLDER),
         ),
-        Chore::Fixtures { check: false } => fixtures::write(&root, &fixtures::all(&root)?),
+        Chore::Synthetic => synthetic::write(&root.join(synthetic::FOLDER)),
+        Chore::Fixtures { check: false } => {
+            synthetic::write(&root.join(synthetic::FOLDER))?;
+            fixtures::write(&root, &fixtures::all(&root)?)
+        }
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Precision { model, text, n_tokens } => {
             let text = text.unwrap_or_else(|| root.join("LICENSE"));
@@ -104,7 +111,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
             random_model::write(&root, shape, dtype, &folder)
         }
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
-        Chore::Fixtures { check: true } => fixtures::check(&root, &fixtures::all(&root)?),
+        Chore::Fixtures { check: true } => {
+            synthetic::check(&root.join(synthetic::FOLDER))?;
+            fixtures::check(&root, &fixtures::all(&root)?)
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -102,6 +102,9 @@ impl Observer for Progress {
             Event::UnitFailed { stage, unit, reason } => {
                 self.line(&format!("{unit}: left out by {stage}: {reason}"));
             }
+            Event::UnitRedone { stage, unit, reason } => {
+                self.line(&format!("{unit}: {stage} is done again: {reason}"));
+            }
             _ => {}
         }
     }
