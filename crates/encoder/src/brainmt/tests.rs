@@ -43,7 +43,7 @@ fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
         let frames = sample("frames", (2, 3, 17, 12, 9))?;
         let named = variables.all();
         let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-        assert_eq!(vars.len(), if direction == Direction::Both { 51 } else { 44 });
+        assert_eq!(vars.len(), if direction == Direction::Both { 57 } else { 50 });
         vars.push(("frames", &frames));
         check(&vars, || {
             let tokens = network.encode(&frames, &mut |_, _| {})?;
@@ -110,6 +110,20 @@ fn tokens_lie_cell_by_cell_and_the_class_token_first() -> Result<()> {
     let moved = (network.embed(&other)? - tokens)?.abs()?.sum(2)?.squeeze(0)?.to_vec1::<f64>()?;
     let changed: Vec<usize> = (0..7).filter(|&at| moved[at] > 0.).collect();
     assert_eq!(changed, [2, 5]);
+    Ok(())
+}
+
+/// Counted by the authors' own classes.
+#[test]
+fn the_published_sizes_have_the_published_numbers_and_tensors() -> Result<()> {
+    for (direction, n_values, n_tensors) in
+        [(Direction::Forward, 39_104_961, 184), (Direction::Both, 40_567_233, 268)]
+    {
+        let variables = Variables::default();
+        let size = BrainMtSize { direction, ..BrainMtSize::default() };
+        BrainMt::new(&size, variables.builder(1, DType::F32))?;
+        assert_eq!((variables.n_parameters(), variables.all().len()), (n_values, n_tensors));
+    }
     Ok(())
 }
 
