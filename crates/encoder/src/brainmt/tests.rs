@@ -113,20 +113,6 @@ fn tokens_lie_cell_by_cell_and_the_class_token_first() -> Result<()> {
     Ok(())
 }
 
-/// Counted by the authors' own classes.
-#[test]
-fn the_published_sizes_have_the_published_numbers_and_tensors() -> Result<()> {
-    for (direction, n_values, n_tensors) in
-        [(Direction::Forward, 39_104_961, 184), (Direction::Both, 40_567_233, 268)]
-    {
-        let variables = Variables::default();
-        let size = BrainMtSize { direction, ..BrainMtSize::default() };
-        BrainMt::new(&size, variables.builder(1, DType::F32))?;
-        assert_eq!((variables.n_parameters(), variables.all().len()), (n_values, n_tensors));
-    }
-    Ok(())
-}
-
 #[test]
 fn frames_in_portions_give_the_same_cells() -> Result<()> {
     let network =
