@@ -43,7 +43,7 @@ fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
         let frames = sample("frames", (2, 3, 17, 12, 9))?;
         let named = variables.all();
         let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-        assert_eq!(vars.len(), if direction == Direction::Both { 51 } else { 44 });
+        assert_eq!(vars.len(), if direction == Direction::Both { 57 } else { 50 });
         vars.push(("frames", &frames));
         check(&vars, || {
             let tokens = network.encode(&frames, &mut |_, _| {})?;
