@@ -51,12 +51,7 @@ fn every_form_is_inspected() {
 
 #[test]
 fn damaged_files_end_with_2() {
-    for (name, expected) in
-        [("bad_truncated.h5", "cannot be read as HDF5: unable to"), ("bad_text.h5", "row ")]
-    {
-        let error = refused(&Path::new(ORACLES).join(name));
-        assert!(error.starts_with(expected), "{error}");
-    }
+    assert_snapshot!(refused(&Path::new(ORACLES).join("bad_truncated.h5")), @"cannot be read as HDF5: unable to synchronously open file: truncated file: eof = 13687, sblock->base_addr = 0, stored_eof = 27375");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -64,9 +59,7 @@ fn damaged_files_end_with_2() {
         path
     };
     assert_snapshot!(refused(&file("empty.nii", b"")), @"is empty, which is not read yet; expected NIfTI, CIFTI, HDF5, .npy, a PyTorch tensor or a table of numbers");
-    let malicious = fs::read("fixtures/formats/malicious.pt")
-        .or_else(|_| fs::read("../fixtures/formats/malicious.pt"));
-    assert_snapshot!(refused(&file("m.pt", &malicious.expect("a fixture"))), @"");
+    assert_snapshot!(refused(Path::new("fixtures/formats/malicious.pt")), @"the file wants to call `posix.system`, which no weight file needs; refused");
     // 377 bytes that claim 18 GB: a header and 25 bytes of voxels
     let mut header = vec![0; 377];
     header[..4].copy_from_slice(&348_i32.to_le_bytes());
@@ -77,5 +70,5 @@ fn damaged_files_end_with_2() {
     header[72..74].copy_from_slice(&16_i16.to_le_bytes());
     header[108..112].copy_from_slice(&352_f32.to_le_bytes());
     header[344..348].copy_from_slice(b"n+1\0");
-    assert_snapshot!(refused(&file("18gb.nii", &header)), @"");
+    assert_snapshot!(refused(&file("18gb.nii", &header)), @"holds 377 bytes, its header promises 18000000352");
 }
