@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scan", &["formats"]),
     ("cohort", &["scan", "tables"]),
     ("nn", &["formats", "kernels"]),
-    ("encoder", &["nn", "scan"]),
+    ("encoder", &["formats", "nn", "scan"]),
     ("lm", &["formats", "nn"]),
     ("flamingo", &["encoder", "formats", "lm", "nn"]),
     ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),

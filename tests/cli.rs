@@ -22,6 +22,8 @@ fn each_command_has_examples_or_one_line() {
     assert_snapshot!("help_of_run", run(&["run", "--help"]));
     assert_snapshot!("help_of_check", run(&["check", "--help"]));
     assert_snapshot!("help_of_generate", run(&["generate", "--help"]));
+    assert_snapshot!("help_of_score", run(&["score", "--help"]));
+    assert_snapshot!("help_of_import", run(&["model", "import", "--help"]));
 }
 
 #[test]

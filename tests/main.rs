@@ -6,6 +6,7 @@ mod bad_models;
 mod bad_pipeline;
 mod captions;
 mod cli;
+mod encoders;
 mod parity;
 mod pipelines;
 mod quickstart;

@@ -282,6 +282,24 @@ fn a_report_for_programs_holds_the_disclaimer_and_a_confidence_for_each_slot() {
 }
 
 #[test]
+fn texts_are_ranked_after_a_window_and_pictures_are_refused() {
+    let (model, scan) = (FIRST.model(), scan(11));
+    let start = ["score", "--model", &model, "--scan", &scan, "--window", "3", "--json"];
+    let texts = ["--continuation", "Findings: faces.", "--continuation", "x q x q x q"];
+    let ranked = run(&[&start[..], &texts].concat()).exits_with(0);
+    let ranked: Value = serde_json::from_str(&ranked.stdout).expect("JSON");
+    assert_eq!(ranked["best"], 0, "{ranked}");
+    let report: Value = serde_json::from_str(&FIRST.report(11, 3, "json")).unwrap();
+    assert_eq!(ranked["data_digests"][0], report["data_digest"]);
+    let prompt = report["prompt"].as_str().unwrap();
+    assert_eq!(ranked["prompt"], format!("<image>{prompt}"));
+    let photo = "fixtures/clip_images/gray.jpg";
+    let ran = run(&["generate", "--model", &model, "--image", photo]).exits_with(2);
+    assert!(ran.stderr.contains("this model reads a window of 9 frames"), "{ran}");
+    assert!(ran.stderr.contains("no pictures\nhint: give it a scan"), "{ran}");
+}
+
+#[test]
 fn a_window_past_the_end_of_the_run_is_refused() {
     let ran = FIRST.generate(11, ["--window", "99"], &[]).exits_with(2);
     insta::assert_snapshot!(ran, @"

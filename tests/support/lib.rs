@@ -3,12 +3,14 @@
 mod cohort;
 mod foreign;
 mod program;
+mod synthetic;
 
 use std::path::{Path, PathBuf};
 
 pub use cohort::Cohort;
 pub use foreign::{Foreign, gguf, stored_zip};
 pub use program::{Ran, run, run_until};
+pub use synthetic::{Stored, Synthetic};
 
 /// The workspace's root.
 pub fn root() -> PathBuf {

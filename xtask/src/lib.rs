@@ -6,6 +6,7 @@ mod corpus;
 mod fixtures;
 mod grammar;
 mod pairs;
+pub mod synthetic;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ enum Chore {
     Corpus,
     /// Write fixtures/tiny-captioner, a package of random weights that writes under pictures
     Captioner,
+    /// Write fixtures/synthetic, 24 people who never were
+    Synthetic,
     /// Write every generated fixture, or only compare
     Fixtures {
         /// Change nothing; exit 1 when a committed file differs from a regenerated one
@@ -57,10 +60,17 @@ pub fn run() -> anyhow::Result<()> {
             &root.join("fixtures/tiny-lm/tokenizer.json"),
             &root.join(captioner::FOLDER),
         ),
-        Chore::Fixtures { check: false } => fixtures::write(&root, &fixtures::all(&root)?),
+        Chore::Synthetic => synthetic::write(&root.join(synthetic::FOLDER)),
+        Chore::Fixtures { check: false } => {
+            synthetic::write(&root.join(synthetic::FOLDER))?;
+            fixtures::write(&root, &fixtures::all(&root)?)
+        }
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
-        Chore::Fixtures { check: true } => fixtures::check(&root, &fixtures::all(&root)?),
+        Chore::Fixtures { check: true } => {
+            synthetic::check(&root.join(synthetic::FOLDER))?;
+            fixtures::check(&root, &fixtures::all(&root)?)
+        }
     }
 }
 

@@ -45,7 +45,14 @@ impl Progress {
         }
     }
 
-    fn advance(&mut self, stage: &'static str, done: usize, total: usize, message: &str) {
+    /// So much of countable work is done.
+    pub(crate) fn advance(
+        &mut self,
+        stage: &'static str,
+        done: usize,
+        total: usize,
+        message: &str,
+    ) {
         match &self.bar {
             Some(bar) => {
                 bar.set_prefix(stage);
@@ -94,6 +101,9 @@ impl Observer for Progress {
             }
             Event::UnitFailed { stage, unit, reason } => {
                 self.line(&format!("{unit}: left out by {stage}: {reason}"));
+            }
+            Event::UnitRedone { stage, unit, reason } => {
+                self.line(&format!("{unit}: {stage} is done again: {reason}"));
             }
             _ => {}
         }

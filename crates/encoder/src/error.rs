@@ -62,6 +62,22 @@ pub enum Error {
         /// What was found and expected.
         problem: String,
     },
+    /// A `config.json` of no network that is built here.
+    #[error("{}: {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
+    },
+    /// A weight file of another network.
+    #[error("{}: {problem}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
+    },
     /// Pixels that do not fill their image.
     #[error(
         "an RGB image of {width} x {height} pixels has {n_bytes} bytes, expected 3 a pixel and at least one"
@@ -74,6 +90,12 @@ pub enum Error {
         /// Bytes found.
         n_bytes: usize,
     },
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::WeightFile(error.into())
+    }
 }
 
 /// This crate's result.

@@ -27,6 +27,16 @@ pub struct WindowTokens {
     pub classes: Option<Vec<f32>>,
 }
 
+impl WindowTokens {
+    /// Adds the windows that follow; both must come from one encoder.
+    pub fn append(&mut self, next: Self) {
+        self.n_windows += next.n_windows;
+        self.values.extend(next.values);
+        self.means.extend(next.means);
+        self.classes.iter_mut().zip(next.classes).for_each(|(all, more)| all.extend(more));
+    }
+}
+
 /// An encoder whose weights stay as they are.
 pub struct FrozenEncoder {
     encoder: Box<dyn BrainEncoder>,

@@ -4,6 +4,8 @@
 //! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
 //! one file in `configs/`, one parity case.
 
+pub mod brainlm;
+pub mod brainmt;
 pub mod clip;
 mod connectivity;
 mod embedding;
@@ -16,11 +18,14 @@ mod registry;
 mod spec;
 mod stored;
 mod tokens;
+mod vit;
 mod voxel_frames;
 mod weights;
 
 use candle_core::{Result as CandleResult, Tensor};
 
+pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork};
+pub use brainmt::{BrainMtConfig, BrainMtEncoder, BrainMtSize};
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
 pub use embedding::{RunPooling, weighted_mean};
@@ -35,7 +40,7 @@ pub use spec::{
 pub use stored::{Stored, StoredConfig, StoredTokens};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
-pub use weights::{Trainable, WeightsSource};
+pub use weights::{LoraConfig, Moving, Trainable, WeightsSource};
 
 /// Preprocessed windows, or pictures, of a batch.
 ///

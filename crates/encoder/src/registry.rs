@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, EncoderSpec, InputShape,
-    MediaEncoder, Result, Stored, StoredConfig, Trainable, VoxelFrames, VoxelFramesConfig,
-    WeightsSource,
+    BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder, ClipConfig, ClipVision, Connectivity,
+    ConnectivityConfig, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
+    Trainable, VoxelFrames, VoxelFramesConfig, WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -22,6 +22,12 @@ pub enum EncoderConfig {
     Clip(ClipConfig),
     /// Functional connectivity: one token a parcel, its row of the matrix.
     Connectivity(ConnectivityConfig),
+    /// BrainLM, of regions × time or of pictures.
+    #[serde(rename = "brainlm")]
+    BrainLm(BrainLmConfig),
+    /// BrainMT, of whole volumes.
+    #[serde(rename = "brainmt")]
+    BrainMt(BrainMtConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -36,6 +42,8 @@ impl EncoderConfig {
             Self::VoxelFrames(config) => config.spec(input),
             Self::Clip(config) => config.spec(input),
             Self::Connectivity(config) => config.spec(input),
+            Self::BrainLm(config) => config.spec(input),
+            Self::BrainMt(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -54,6 +62,8 @@ impl EncoderConfig {
                 let encoder = Connectivity::new(config, input);
                 brain(Box::new(encoder.map_err(candle_core::Error::wrap)?))
             }
+            Self::BrainLm(config) => brain(Box::new(BrainLm::new(config, input, vb)?)),
+            Self::BrainMt(config) => brain(Box::new(BrainMtEncoder::new(config, input, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }
@@ -64,6 +74,8 @@ impl EncoderConfig {
     pub fn trainable(&self) -> Trainable {
         match self {
             Self::VoxelFrames(_) => Trainable::All,
+            Self::BrainLm(config) => config.trainable,
+            Self::BrainMt(config) => config.trainable,
             Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => Trainable::None,
         }
     }
@@ -72,6 +84,8 @@ impl EncoderConfig {
     /// from the seed of the run.
     pub fn weights(&self) -> Option<&WeightsSource> {
         match self {
+            Self::BrainLm(config) => Some(&config.weights),
+            Self::BrainMt(config) => Some(&config.weights),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
     }
@@ -80,13 +94,19 @@ impl EncoderConfig {
     pub fn relocate(&mut self, place: &dyn Fn(&Path) -> std::path::PathBuf) {
         match self {
             Self::Stored(config) => config.relocate(place),
+            Self::BrainLm(config) => config.relocate(place),
+            Self::BrainMt(config) => config.relocate(place),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
         }
     }
 
     /// Opens a published weight file under the names that [`Self::build`] asks for.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        Ok(Frozen::open(path)?)
+        match self {
+            Self::BrainLm(config) => config.network.open_weights(path),
+            Self::BrainMt(config) => config.open_weights(path),
+            _ => Ok(Frozen::open(path)?),
+        }
     }
 
     /// Names the encoder by everything that decides its tokens, wherever its files lie.

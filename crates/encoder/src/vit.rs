@@ -156,6 +156,10 @@ pub(crate) fn sines(positions: &[f64], dim: usize) -> Vec<f64> {
 }
 
 /// A constant tensor of these numbers.
-pub(crate) fn constant(values: Vec<f64>, shape: impl Into<candle_core::Shape>, dtype: DType) -> Result<Tensor> {
+pub(crate) fn constant(
+    values: Vec<f64>,
+    shape: impl Into<candle_core::Shape>,
+    dtype: DType,
+) -> Result<Tensor> {
     Tensor::from_vec(values, shape.into(), &Device::Cpu)?.to_dtype(dtype)
 }

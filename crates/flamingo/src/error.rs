@@ -118,5 +118,49 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
 }
 
+impl Error {
+    /// What the user could do, where there is a cure that the sentence does not say.
+    pub fn cure(&self) -> Option<&'static str> {
+        use formats::Error as Container;
+        let container = match self {
+            Self::Container(error)
+            | Self::Lm(
+                lm::Error::Container(error) | lm::Error::Weights(nn::Error::Container(error)),
+            )
+            | Self::Weights(nn::Error::Container(error)) => Some(error),
+            _ => None,
+        };
+        match (self, container) {
+            (_, Some(Container::Call { .. })) => {
+                Some("do not trust this file; weights as safetensors can call nothing")
+            }
+            (_, Some(Container::Damaged { .. })) | (Self::NotFinite { .. }, _) => {
+                Some("copy the file again, and compare its SHA-256 with the published one")
+            }
+            (Self::Import { .. }, _) => Some(
+                "give the checkpoint with the language model and the CLIP that it was trained with",
+            ),
+            (Self::Lm(lm::Error::Config { .. } | lm::Error::Tokenizer(_)), _) => Some(
+                "give a supported language model whole: config.json, tokenizer.json and weights of \
+                 one and the same model, or one GGUF file",
+            ),
+            (Self::MediaCount { .. }, _) => {
+                Some("write <image> where each picture belongs in the text")
+            }
+            (Self::TooLong { .. }, _) => Some("shorten the prompt, or ask for fewer new tokens"),
+            (Self::Encoder(encoder::Error::Image { .. }), _) => {
+                Some("copy the picture again, or save it anew as PNG or JPEG")
+            }
+            (Self::NoPictures { .. }, _) => {
+                Some("give it a scan with --scan and --window or --onset")
+            }
+            (Self::Part { .. }, _) => {
+                Some("bring the file back as it was, or make the package again")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

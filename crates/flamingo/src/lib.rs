@@ -31,7 +31,7 @@ pub use generate::{
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{Manifest, Part};
-pub use model::{GateOpening, Medium, Model};
+pub use model::{GateOpening, Medium, Model, encoder_input};
 pub use nn::Precision;
 pub use package::{
     LM_FILES, NewPackage, PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify, write,

@@ -3,19 +3,21 @@
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::Init;
 
-use crate::{Builder, Matrix};
+use crate::{Builder, LowRank, Matrix};
 
 /// `y = x Wᵀ + b`, weight `(out, in)`.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Matrix,
     bias: Option<Tensor>,
+    low_rank: Option<LowRank>,
 }
 
 impl Linear {
     /// Reads `weight`, drawn as PyTorch draws it where it is new: U(±1/√in).
     pub fn new(dim_in: usize, dim_out: usize, vb: Builder) -> Result<Self> {
-        Ok(Self { weight: vb.matrix((dim_out, dim_in), "weight", fan_in(dim_in))?, bias: None })
+        let weight = vb.matrix((dim_out, dim_in), "weight", fan_in(dim_in))?;
+        Ok(Self { weight, bias: None, low_rank: vb.low_rank((dim_out, dim_in))? })
     }
 
     /// Reads `weight` and `bias`.
@@ -37,11 +39,11 @@ impl Linear {
 
     /// A layer of a weight `(out, in)` and a bias `(out)` that were read under other names.
     pub fn of(weight: Matrix, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+        Self { weight, bias, low_rank: None }
     }
 }
 
-fn fan_in(dim_in: usize) -> Init {
+pub(crate) fn fan_in(dim_in: usize) -> Init {
     let bound = 1. / (dim_in as f64).sqrt();
     Init::Uniform { lo: -bound, up: bound }
 }
@@ -56,7 +58,11 @@ impl Module for Linear {
         }
         *shape.last_mut().expect("checked above") = dim_out;
         let rows = xs.reshape(((), dim_in))?.contiguous()?;
-        let ys = self.weight.product(&rows)?.reshape(shape)?;
+        let mut ys = self.weight.product(&rows)?;
+        if let Some(low_rank) = &self.low_rank {
+            ys = (ys + low_rank.product(&rows)?)?;
+        }
+        let ys = ys.reshape(shape)?;
         match &self.bias {
             Some(bias) => ys.broadcast_add(bias),
             None => Ok(ys),
@@ -75,13 +81,14 @@ mod tests {
         let trainable = Linear {
             weight: weight.as_tensor().clone().into(),
             bias: Some(bias.as_tensor().clone()),
+            low_rank: None,
         };
         check(&[("x", &xs), ("weight", &weight), ("bias", &bias)], || {
             trainable.forward(&xs)?.sqr()?.sum_all()
         })?;
-        let frozen = Linear { weight: weight.as_detached_tensor().into(), bias: None };
+        let frozen = Linear::tied(weight.as_detached_tensor().into());
         check(&[("x", &xs)], || frozen.forward(&xs)?.sqr()?.sum_all())?;
-        let thawed = Linear { weight: weight.as_tensor().clone().into(), bias: None };
+        let thawed = Linear::tied(weight.as_tensor().clone().into());
         let gap = (frozen.forward(&xs)? - thawed.forward(&xs)?)?.abs()?.max_all()?;
         assert_eq!(gap.to_scalar::<f64>()?, 0.);
         Ok(())

@@ -30,16 +30,32 @@ pub enum Component<T> {
 impl<T: DeserializeOwned> Component<T> {
     /// Reads the file, if there is one; its errors name that file.
     pub fn inline(self, dir: &Path) -> Result<Self> {
-        let file = match self {
+        self.inline_with(dir, |_, _| {})
+    }
+
+    /// The same for a component that names files: `moved` is given what was read and the folder,
+    /// as seen from `dir`, that its paths are relative to.
+    pub fn inline_with(self, dir: &Path, moved: impl FnOnce(&mut T, &Path)) -> Result<Self> {
+        let named = match self {
             Self::Inline(_) => return Ok(self),
-            Self::File { file } => files::join(dir, &file),
+            Self::File { file } => file,
         };
-        let text = files::read_text(&file)?;
-        Ok(Self::Inline(yaml::parse(&file, &text)?))
+        let file = files::join(dir, &named);
+        let mut value = yaml::parse(&file, &files::read_text(&file)?)?;
+        moved(&mut value, named.parent().unwrap_or(Path::new("")));
+        Ok(Self::Inline(value))
     }
 }
 
 impl<T> Component<T> {
+    /// As [`Self::get`], to be changed.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        match self {
+            Self::Inline(value) => value,
+            Self::File { .. } => unreachable!("components are inlined when a pipeline is loaded"),
+        }
+    }
+
     /// The component, once [`Component::inline`] has run.
     pub fn get(&self) -> &T {
         match self {

@@ -41,6 +41,8 @@ pub enum Error {
     StageTwice { at: usize, stage: &'static str },
     #[error("stage {stage} needs the section {section}, which is missing")]
     MissingSection { stage: &'static str, section: &'static str },
+    #[error("stages.{stage}: {problem}")]
+    StageInput { stage: &'static str, problem: String },
     #[error("stages.{stage}.{field} is {found}, expected {expected}")]
     Setting { stage: &'static str, field: &'static str, found: String, expected: String },
 
@@ -59,6 +61,8 @@ pub enum Error {
     RepetitionTime { path: PathBuf, found: f64, first: PathBuf, expected: f64 },
     #[error("{}: grid is {found}, but {} has {expected}", path.display(), first.display())]
     Grid { path: PathBuf, found: String, first: PathBuf, expected: String },
+    #[error("{}: its sform and its qform disagree about left and right, expected one of them to be right and the other to be unset", path.display())]
+    Sides { path: PathBuf },
     #[error("{}: same bytes as {}, but one is in split {first_split} and one in split {split}", path.display(), first.display())]
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
     #[error("{source}")]
@@ -85,6 +89,8 @@ pub enum Error {
     Size { key: String },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]
     Package { path: PathBuf, problem: String },
+    #[error("{}: reads tokens of {encoder}, which its pipeline makes; add the scan to the pipeline's cohort and run that", path.display())]
+    TokensOnly { path: PathBuf, encoder: String },
     #[error("{}: {problem}", path.display())]
     NoSuchWindow { path: PathBuf, problem: String },
 
@@ -97,6 +103,10 @@ pub enum Error {
     Model(#[from] flamingo::Error),
     #[error(transparent)]
     Train(train::Error),
+    #[error(transparent)]
+    Tables(#[from] tables::Error),
+    #[error(transparent)]
+    Encode(#[from] encoder::Error),
 
     // the run
     #[error("stage {stage}: {source}")]
@@ -128,13 +138,20 @@ impl Error {
         }
     }
 
+    /// Whether the disk is at fault, and not the scan that was worked on.
+    pub(crate) fn is_about_the_machine(&self) -> bool {
+        matches!(self, Self::Io { action, .. } if *action != "read") || self.is_interrupted()
+    }
+
     /// The key of the pipeline that is wrong, where it is one; a stage is named or counted from 0.
     pub(crate) fn key(&self) -> Option<String> {
         match self {
             Self::Name { .. } => Some("name".to_owned()),
             Self::NoStages => Some("stages".to_owned()),
             Self::Chain { at, .. } | Self::StageTwice { at, .. } => Some(format!("stages.{at}")),
-            Self::MissingSection { stage, .. } => Some(format!("stages.{stage}")),
+            Self::MissingSection { stage, .. } | Self::StageInput { stage, .. } => {
+                Some(format!("stages.{stage}"))
+            }
             Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) => Some("model.encoder".to_owned()),
@@ -164,20 +181,12 @@ impl Error {
                 "put all rows of that unit into one split, or choose another cohort.pairs.split_unit"
                     .to_owned(),
             ),
-            Self::Model(flamingo::Error::TooLong { .. }) => {
-                Some("shorten the prompt, or ask for fewer new tokens".to_owned())
-            }
-            Self::Model(flamingo::Error::NoPictures { .. }) => {
-                Some("give it a scan with --scan and --window or --onset".to_owned())
-            }
-            Self::Model(flamingo::Error::Part { .. }) => {
-                Some("bring the file back as it was, or make the package again".to_owned())
-            }
             Self::Model(flamingo::Error::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 Some("a model package is the folder `model` of a run directory".to_owned())
             }
+            Self::Model(error) => error.cure().map(str::to_owned),
             Self::Row { source, .. } if matches!(**source, scan::Error::Window { .. }) => {
                 Some("shorten the window, or drop the row from the table".to_owned())
             }

@@ -62,6 +62,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A stored result of a scan is not what it should be, and is made again.
+    UnitRedone {
+        /// Stage that asked for it.
+        stage: &'static str,
+        /// Subject, session and scan.
+        unit: String,
+        /// What is wrong with the file.
+        reason: String,
+    },
     /// A finished run directory.
     Published {
         /// The folder.

@@ -30,6 +30,7 @@ mod spec;
 mod stage;
 mod state;
 mod summary;
+mod units;
 mod whitening;
 mod yaml;
 
@@ -50,7 +51,11 @@ pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
     RepeatSpec, Spec, Strategy, schema,
 };
-pub use stage::{Artifact, CaptionConfig, EvaluateConfig, RenderConfig, Stage};
+pub use stage::{
+    Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig,
+    MirrorCheck, NormaliseConfig, Nuisance, ParcellateConfig, RenderConfig, ResampleTimeConfig,
+    Stage, TokenPrecision, VolumesConfig, WindowPooling,
+};
 pub use yaml::YamlError;
 
 pub use cohort::Excluded;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result, arrays, files,
-    stage::{Stage, WHITENING},
+    stage::{AboutTokens, Stage, WHITENING},
     state::State,
     whitening::Whitening,
 };
@@ -60,7 +60,38 @@ pub(crate) struct KnownWindow {
     pub(crate) duration_s: f64,
 }
 
+/// The section of a model that is shown tokens: they are made by the pipeline, not by the package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FromTokens {
+    format: u32,
+    tokens: AboutTokens,
+    /// The stages before the model, as the pipeline has them.
+    stages: Vec<Stage>,
+    prompt: PromptTemplate,
+    slots: SlotSet,
+    temperature: f64,
+}
+
 impl Preprocessing {
+    /// The section of a run's package.
+    pub(crate) fn section(state: &State<'_>, temperature: f64) -> serde_json::Value {
+        let Some(tokens) = &state.tokens else {
+            return serde_json::to_value(Self::of(state, temperature)).expect("plain values");
+        };
+        let before = |stage: &&Stage| !matches!(stage, Stage::Finetune(_));
+        let stages = state.plan.spec().stages().iter().take_while(before);
+        let section = FromTokens {
+            format: FORMAT,
+            tokens: tokens.about.clone(),
+            stages: stages.cloned().collect(),
+            prompt: state.prompt_template().clone(),
+            slots: state.slots().clone(),
+            temperature,
+        };
+        serde_json::to_value(section).expect("plain values")
+    }
+
     /// As the run did it.
     pub(crate) fn of(state: &State<'_>, temperature: f64) -> Self {
         let (mut mask, mut clean, mut window) = (None, None, None);
@@ -101,6 +132,9 @@ impl Preprocessing {
 
     /// The files that go with it.
     pub(crate) fn files(state: &State<'_>) -> Vec<(String, Vec<u8>)> {
+        if state.tokens.is_some() {
+            return Vec::new();
+        }
         let mask = state.mask.as_ref().expect("windows come from a mask");
         let mask = serde_json::to_vec(mask).expect("a mask is plain numbers");
         let whitening = state.whitening.as_ref().map(|it| (WHITENING.to_owned(), it.to_bytes()));
@@ -130,6 +164,10 @@ impl Reader {
         }
         let section = model.manifest().preprocessing.clone();
         let refuse = |problem: String| Error::Package { path: dir.to_owned(), problem };
+        if let Ok(FromTokens { tokens, .. }) = serde_json::from_value(section.clone()) {
+            let path = dir.to_owned();
+            return Err(Error::TokensOnly { path, encoder: tokens.encoder_id });
+        }
         let preprocessing: Preprocessing =
             serde_json::from_value(section).map_err(|error| refuse(error.to_string()))?;
         if preprocessing.format != FORMAT {

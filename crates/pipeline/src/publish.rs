@@ -103,6 +103,9 @@ pub(crate) fn publish(
     if let Some(metrics) = metrics {
         out.put("metrics.json", (metrics + "\n").as_bytes())?;
     }
+    for (name, bytes) in state.embeddings.iter().flat_map(|it| &it.files) {
+        out.put(name, bytes)?;
+    }
     for (path, bytes) in &state.pages {
         out.put(path, bytes)?;
     }

@@ -1,21 +1,29 @@
 //! What the stages of one run hand on.
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use encoder::InputShape;
 use flamingo::Medium;
-use ndarray::Array2;
+use ndarray::{Array1, Array2, Axis};
 use report::{
     prompt::{PromptTemplate, Technique},
     slots::SlotSet,
 };
-use scan::{QualityFigures, Split, VoxelMask, VoxelSeries};
+use scan::{QualityFigures, Split, VoxelMask, VoxelSeries, WindowsConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    plan::{CohortPlan, PicturesPlan, Plan, RunPlan, slots},
+    plan::{CohortPlan, PicturesPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
     spec::CohortSpec,
-    stage::{Evaluation, Fit, WrittenCaption, WrittenReport},
+    stage::{
+        Embeddings, Evaluation, Fit, Parcels, TokenSet, VolumesConfig, WrittenCaption,
+        WrittenReport,
+    },
+    units::Unit,
     whitening::Whitening,
 };
 
@@ -34,6 +42,17 @@ pub(crate) struct State<'a> {
     pub(crate) keep_dir: PathBuf,
     /// Stage and reason, by scan.
     pub(crate) failures: BTreeMap<usize, (&'static str, String)>,
+    scans: Vec<ScanView>,
+    digests: Vec<OnceLock<String>>,
+    /// Parcel series of scans, in files.
+    pub(crate) parcels: Option<Parcels>,
+    /// How scans become volumes; that is done when they are encoded.
+    pub(crate) volumes: Option<VolumesConfig>,
+    /// How the windows of a scan lie; they are cut when it is encoded.
+    pub(crate) cut: Option<WindowsConfig>,
+    /// Encoder tokens of scans, in files.
+    pub(crate) tokens: Option<TokenSet>,
+    pub(crate) embeddings: Option<Embeddings>,
     pub(crate) mask: Option<VoxelMask>,
     pub(crate) series: Vec<Option<VoxelSeries>>,
     pub(crate) quality: Vec<Option<QualityFigures>>,
@@ -58,11 +77,19 @@ pub(crate) struct State<'a> {
 
 impl<'a> State<'a> {
     pub(crate) fn new(plan: &'a Plan, run: &'a RunPlan) -> Self {
+        let scans = plan.scans();
         Self {
             plan,
             run,
+            digests: scans.iter().map(|_| OnceLock::new()).collect(),
             keep_dir: PathBuf::new(),
             failures: BTreeMap::new(),
+            scans,
+            parcels: None,
+            volumes: None,
+            cut: None,
+            tokens: None,
+            embeddings: None,
             mask: None,
             series: Vec::new(),
             quality: Vec::new(),
@@ -78,6 +105,38 @@ impl<'a> State<'a> {
             lm_dir: None,
             lm_summary: None,
         }
+    }
+
+    /// Every scan of the cohort; failures and units have its indices.
+    pub(crate) fn scans(&self) -> &[ScanView] {
+        &self.scans
+    }
+
+    /// A path of the pipeline file, as seen from here.
+    pub(crate) fn place(&self, path: &Path) -> PathBuf {
+        self.plan.loaded.resolve(path)
+    }
+
+    /// The digest of a scan's file, hashed once a run.
+    pub(crate) fn digest(&self, idx: usize) -> String {
+        let scan = &self.scans[idx];
+        let hashed = || scan::sha256_file(&scan.path).unwrap_or_default();
+        self.digests[idx].get_or_init(|| scan.sha256.clone().unwrap_or_else(hashed)).clone()
+    }
+
+    /// Scans that may be learned from: those of the training split, or all where nothing is divided.
+    pub(crate) fn trained_on(&self) -> Vec<usize> {
+        let splits = &self.run.splits;
+        let SourcePlan::Cohort(cohort) = &self.plan.source else {
+            return (0..self.scans.len())
+                .filter(|idx| splits.get(*idx).is_none_or(|split| *split == Split::Train))
+                .collect();
+        };
+        let trained = cohort.rows.iter().zip(splits).filter(|(_, split)| **split == Split::Train);
+        let mut scans: Vec<usize> = trained.map(|(row, _)| row.scan_idx).collect();
+        scans.sort_unstable();
+        scans.dedup();
+        scans
     }
 
     pub(crate) fn cohort(&self) -> &'a CohortPlan {
@@ -96,8 +155,7 @@ impl<'a> State<'a> {
     pub(crate) fn rows_of(&self, split: Split) -> Result<Vec<usize>> {
         let of_split = |row: &usize| self.run.splits[*row] == split;
         let all: Vec<usize> = (0..self.run.splits.len()).filter(of_split).collect();
-        let left: Vec<usize> =
-            all.iter().copied().filter(|&row| self.windows[row].is_some()).collect();
+        let left: Vec<usize> = all.iter().copied().filter(|&row| self.has(row)).collect();
         match all.first() {
             Some(&row) if left.is_empty() => {
                 let failure = self.failures.get(&self.cohort().rows[row].scan_idx);
@@ -112,13 +170,49 @@ impl<'a> State<'a> {
         self.windows[row].as_ref().expect("rows_of gives rows that are there")
     }
 
-    /// The row's window as the model takes it.
-    pub(crate) fn medium(&self, row: usize) -> Arc<Medium> {
-        Arc::new(self.window(row).as_ref().clone().into_dyn())
+    /// Whether what the model sees of a row is there.
+    fn has(&self, row: usize) -> bool {
+        match &self.tokens {
+            Some(tokens) => tokens.units[self.cohort().rows[row].scan_idx].is_some(),
+            None => self.windows[row].is_some(),
+        }
+    }
+
+    /// What the model sees of a row: its window, or all windows of its scan, read from disk.
+    pub(crate) fn medium(&self, row: usize) -> Result<Arc<Medium>> {
+        match &self.tokens {
+            Some(_) => Ok(Arc::new(TokenSet::medium(self.tokens_of(row))?)),
+            None => Ok(Arc::new(self.window(row).as_ref().clone().into_dyn())),
+        }
+    }
+
+    fn tokens_of(&self, row: usize) -> &Unit {
+        let tokens = self.tokens.as_ref().expect("the run has tokens");
+        tokens.units[self.cohort().rows[row].scan_idx]
+            .as_ref()
+            .expect("rows_of gives rows that are there")
+    }
+
+    /// What a linear model reads of a row: the mean frame of its window, or the mean token.
+    pub(crate) fn mean_of(&self, row: usize) -> Result<Array1<f32>> {
+        let mean = match &self.tokens {
+            None => {
+                let window = self.cleaned[row].as_ref().expect("cut before it was whitened");
+                window.mean_axis(Axis(0))
+            }
+            Some(_) => {
+                let means = TokenSet::vectors(self.tokens_of(row), "means")?;
+                means.and_then(|means| means.mean_axis(Axis(0))).map(|mean| mean.mapv(|x| x as f32))
+            }
+        };
+        Ok(mean.expect("a window has frames"))
     }
 
     /// What the model sees of a scan.
     pub(crate) fn input(&self) -> InputShape {
+        if let Some(tokens) = &self.tokens {
+            return tokens.about.input;
+        }
         let window = self.windows.iter().flatten().next().expect("some training window is there");
         InputShape::Window { n_frames: window.nrows(), n_voxels: window.ncols() }
     }
@@ -133,13 +227,16 @@ impl<'a> State<'a> {
     /// The words before a row's report.
     pub(crate) fn prompt(&self, row: usize) -> String {
         let quality = self.quality[self.cohort().rows[row].scan_idx].as_ref();
+        let quality = quality.expect("measured when scans are read");
+        let technique = |t_r_s, n_volumes, n_voxels| {
+            let median_tsnr = quality.median_tsnr;
+            self.prompt_template().fill(&Technique { t_r_s, n_volumes, n_voxels, median_tsnr })
+        };
+        if self.tokens.is_some() {
+            return technique(quality.t_r, quality.n_frames, quality.n_voxels);
+        }
         let window = self.window(row);
-        self.prompt_template().fill(&Technique {
-            t_r_s: self.cohort().t_r_s,
-            n_volumes: window.nrows(),
-            n_voxels: window.ncols(),
-            median_tsnr: quality.expect("measured with the mask").median_tsnr,
-        })
+        technique(self.cohort().t_r_s, window.nrows(), window.ncols())
     }
 
     /// The scored value's index.

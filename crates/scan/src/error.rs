@@ -35,6 +35,8 @@ pub enum Error {
     OutOfMemory { path: PathBuf, n_bytes: u64 },
     #[error("needs {} MB of memory, the budget is {} MB", found.div_ceil(1_000_000), limit / 1_000_000)]
     OverBudget { found: u64, limit: u64 },
+    #[error("{}: holds no array `{name}`, expected one of its own: {found}", path.display())]
+    NoArray { path: PathBuf, name: String, found: String },
     #[error("{}: name does not end in .nii or .nii.gz", path.display())]
     FileName { path: PathBuf },
     #[error("{}: shape {found:?} does not fit into NIfTI-1, expected at most 32767 a side", path.display())]

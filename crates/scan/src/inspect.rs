@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     nii::{
         AffineSource, Format, Scaling, affine_rows, dtype_name, each_chunk, open, repetition_time,
-        space_unit, time_unit,
+        sides_disagree, space_unit, time_unit,
     },
 };
 
@@ -48,6 +48,8 @@ pub struct Inspection {
     pub affine_source: AffineSource,
     /// Directions of the voxel axes, `RAS` for example; none where the affine is no grid.
     pub axcodes: Option<String>,
+    /// Whether sform and qform are both set, and disagree about left and right.
+    pub sides_disagree: bool,
     /// Unit of time as the header states it: `sec`, `msec`, `usec` or `unknown`.
     pub time_unit: &'static str,
     /// Repetition time in seconds.
@@ -99,6 +101,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         affine,
         affine_source,
         axcodes: Affine::new(affine).ok().map(|affine| affine.axcodes()),
+        sides_disagree: sides_disagree(&header),
         time_unit: time_unit(&header),
         t_r,
         t_r_source,

@@ -31,6 +31,7 @@ mod high_variance;
 mod inspect;
 mod kind;
 mod mask;
+mod named;
 mod nii;
 mod open;
 mod pairs;
@@ -78,6 +79,7 @@ pub use h5::{
 pub use high_variance::high_variance_confounds;
 pub use inspect::{Inspection, inspect};
 pub use mask::{VoxelMask, VoxelMaskConfig};
+pub use named::{array_names, read_array};
 pub use nii::{
     AffineSource, Format, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
     read_volume, write_bold, write_volume,
@@ -88,7 +90,7 @@ pub use prepare::{
     Background, FittedNormalisation, GlobalZ, Normalisation, PadPolicy, Resampling, Window,
     WindowPolicy, WindowsConfig, resample_time,
 };
-pub use quality::QualityFigures;
+pub use quality::{QualityFigures, QualityLimits, dvars};
 pub use series::{ParcelSeries, VoxelSeries};
 pub use signal::{Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};

@@ -1,6 +1,7 @@
 //! How good a run or a window is, in the numbers a technique sentence states.
 
-use ndarray::{Axis, Zip};
+use ndarray::{ArrayView2, Axis, Zip};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -71,6 +72,53 @@ impl QualityFigures {
     }
 }
 
+/// From where on a run is left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QualityLimits {
+    /// Smallest temporal signal-to-noise ratio, the median over voxels.
+    #[serde(default)]
+    pub median_tsnr: Option<f64>,
+    /// Largest DVARS in percent, the median over frames.
+    #[serde(default)]
+    pub median_dvars_percent: Option<f64>,
+}
+
+impl QualityFigures {
+    /// Why the run is left out, in words; nothing where it is good.
+    pub fn excluded_by(&self, limits: &QualityLimits) -> Option<String> {
+        let found = self.median_tsnr;
+        let too_low = limits.median_tsnr.filter(|limit| found < *limit).map(|limit| {
+            format!("temporal signal-to-noise ratio is {found:.1}, the limit is {limit}")
+        });
+        too_low.or_else(|| {
+            let found = self.median_dvars_percent;
+            let limit = limits.median_dvars_percent.filter(|limit| found > *limit)?;
+            Some(format!("DVARS is {found:.2} %, the limit is {limit} %"))
+        })
+    }
+}
+
+/// DVARS, in the unit of the series: the root mean square over voxels of the change from the frame
+/// before. The first frame has none and is NaN. Series are `(n_frames, n_voxels)`.
+///
+/// Source: Power et al., `NeuroImage` 59 (2012).
+///
+/// ```
+/// let series = ndarray::array![[1.0, 2.0], [4.0, 6.0], [4.0, 6.0]];
+/// let dvars = scan::dvars(series.view());
+/// assert!(dvars[0].is_nan() && dvars[2] == 0.0);
+/// assert!((dvars[1] - 12.5_f64.sqrt()).abs() < 1e-12);
+/// ```
+pub fn dvars(series: ArrayView2<f64>) -> Vec<f64> {
+    let frames: Vec<_> = series.rows().into_iter().collect();
+    let changed = frames.windows(2).map(|pair| {
+        let squares = pair[0].iter().zip(pair[1]).map(|(a, b)| (b - a) * (b - a));
+        (squares.sum::<f64>() / series.ncols() as f64).sqrt()
+    });
+    frames.first().map(|_| f64::NAN).into_iter().chain(changed).collect()
+}
+
 /// The middle value, or the mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     let middle = values.len() / 2;
@@ -105,6 +153,24 @@ mod tests {
         assert_figures(&series, 117.090_101_568_092_78, 1.152_588_766_759_35);
         let window = crate::WindowConfig { shift_s: 5.0, n_frames: 9 }.cut(&series, 15.0).unwrap();
         assert_figures(&window, 145.937_881_981_859_6, 1.227_009_498_909_826_1);
+    }
+
+    #[test]
+    fn a_run_outside_the_limits_is_left_out_with_the_reason() {
+        let figures = QualityFigures {
+            t_r: 2.0,
+            n_frames: 100,
+            n_voxels: 10,
+            median_tsnr: 42.04,
+            median_dvars_percent: 1.234,
+        };
+        let limits = |tsnr, dvars| QualityLimits { median_tsnr: tsnr, median_dvars_percent: dvars };
+        assert_eq!(figures.excluded_by(&limits(Some(42.0), Some(1.3))), None);
+        assert_eq!(figures.excluded_by(&limits(None, None)), None);
+        let noisy = figures.excluded_by(&limits(Some(50.0), None)).unwrap();
+        assert_eq!(noisy, "temporal signal-to-noise ratio is 42.0, the limit is 50");
+        let jumpy = figures.excluded_by(&limits(Some(42.0), Some(1.0))).unwrap();
+        assert_eq!(jumpy, "DVARS is 1.23 %, the limit is 1 %");
     }
 
     #[test]

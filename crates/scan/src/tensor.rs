@@ -23,6 +23,20 @@ impl TensorFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let container = formats::open(path).map_err(Error::Tensor)?;
         let entry = container.only().map_err(Error::Tensor)?.clone();
+        Self::of(path, container, entry)
+    }
+
+    /// One of several arrays.
+    pub(crate) fn named(path: &Path, name: &str) -> Result<Self> {
+        let container = formats::open(path).map_err(Error::Tensor)?;
+        let Some(entry) = container.get(name).cloned() else {
+            let found = container.entries().iter().map(|it| it.name.clone()).collect();
+            return Err(crate::named::no_array(path, name, found));
+        };
+        Self::of(path, container, entry)
+    }
+
+    fn of(path: &Path, container: Container, entry: Entry) -> Result<Self> {
         if matches!(entry.dtype, Dtype::Quantised(_)) {
             let (path, found) = (path.to_path_buf(), "an array of quantised blocks".to_owned());
             return Err(Error::Unsupported { path, found, expected: "plain numbers" });

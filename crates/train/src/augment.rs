@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use ndarray::{Array2, s};
+use flamingo::Medium;
+use ndarray::{Axis, Slice};
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,10 +26,10 @@ pub struct AugmentConfig {
 }
 
 /// The frames `margin + shift ..` of a window that carries `margin` frames on either side.
-pub(crate) fn crop(window: &Array2<f32>, margin: usize, shift: isize) -> Array2<f32> {
+pub(crate) fn crop(window: &Medium, margin: usize, shift: isize) -> Medium {
     let start = margin.saturating_add_signed(shift);
-    let n_frames = window.nrows() - 2 * margin;
-    window.slice(s![start..start + n_frames, ..]).to_owned()
+    let n_frames = window.len_of(Axis(0)) - 2 * margin;
+    window.slice_axis(Axis(0), Slice::from(start..start + n_frames)).to_owned()
 }
 
 /// Draws augmented windows of some training examples.
@@ -50,7 +51,7 @@ impl<'a> Augmenter<'a> {
     }
 
     /// Example `idx`'s first window, varied.
-    pub(crate) fn draw(&self, idx: usize, rng: &mut impl Rng) -> Array2<f32> {
+    pub(crate) fn draw(&self, idx: usize, rng: &mut impl Rng) -> Medium {
         let AugmentConfig { voxel_dropout, class_averaging, jitter_frames } = *self.config;
         let example = &self.examples[idx];
         let margin = example.margin;
@@ -64,11 +65,15 @@ impl<'a> Augmenter<'a> {
             let peer = &self.examples[peers[rng.random_range(0..peers.len())]];
             let share: f32 = rng.random_range(0.0..0.5);
             let other = crop(&peer.media[0], peer.margin, shift);
-            window = window * (1. - share) + other * share;
+            // scans of different length have nothing to be mixed
+            if other.shape() == window.shape() {
+                window = window * (1. - share) + other * share;
+            }
         }
         if voxel_dropout > 0. {
             let scale = 1. / (1. - voxel_dropout) as f32;
-            for mut voxel in window.columns_mut() {
+            let voxels = Axis(window.ndim() - 1);
+            for mut voxel in window.axis_iter_mut(voxels) {
                 let factor = if rng.random_bool(voxel_dropout) { 0. } else { scale };
                 voxel.mapv_inplace(|value| value * factor);
             }
@@ -80,13 +85,14 @@ impl<'a> Augmenter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Array2;
     use nn::seeded::rng;
     use std::sync::Arc;
 
     fn example(value: f32, class: usize) -> Example {
         let frames = Array2::from_shape_fn((5, 200), |(frame, _)| value + frame as f32);
         Example {
-            media: vec![Arc::new(frames)],
+            media: vec![Arc::new(frames.into_dyn())],
             margin: 1,
             prompt: String::new(),
             report: String::new(),
@@ -100,6 +106,7 @@ mod tests {
         let examples = [example(1., 0)];
         let config = AugmentConfig { voxel_dropout: 0.5, class_averaging: 0., jitter_frames: 0 };
         let window = Augmenter::new(&examples, &config).draw(0, &mut rng(1, "a"));
+        let window = window.into_dimensionality::<ndarray::Ix2>().unwrap();
         assert_eq!(window.dim(), (3, 200));
         let kept = window.columns().into_iter().filter(|v| v.iter().all(|&x| x > 0.)).count();
         let gone = window.columns().into_iter().filter(|v| v.iter().all(|&x| x == 0.)).count();

@@ -4,16 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
-use flamingo::{Flamingo, MediaView, Prompts, Vocabulary};
-use ndarray::Array2;
+use flamingo::{Flamingo, MediaView, Medium, Prompts, Vocabulary};
 
 use crate::{Error, Result};
 
 /// One scan and what is to be written of it.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// Preprocessed windows `(n_frames, n_voxels)`, one a scan, each with `margin` further frames on either side.
-    pub media: Vec<Arc<Array2<f32>>>,
+    /// One preprocessed scan each: a window `(n_frames, n_voxels)` with `margin` further frames on
+    /// either side, or several windows or their tokens, `(n_windows, …)`.
+    pub media: Vec<Arc<Medium>>,
     /// Frames before and after the window, for shifting it.
     pub margin: usize,
     /// The text before the report, one `<image>` a scan; not learned.

@@ -251,7 +251,7 @@ mod tests {
             let sign = if i.is_multiple_of(2) { 1. } else { -1. };
             let noise = nn::seeded::normal(1, &format!("{name} {i}"), 36, sign, 0.3);
             let noise = noise.into_iter().map(|x| x as f32).collect();
-            Arc::new(ndarray::Array2::from_shape_vec((6, 6), noise).unwrap())
+            Arc::new(ndarray::Array2::from_shape_vec((6, 6), noise).unwrap().into_dyn())
         };
         let words = ["faces", "houses"];
         (0..n)

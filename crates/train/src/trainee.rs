@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Module, Tensor};
-use encoder::EncoderInput;
-use flamingo::{Flamingo, MediaView, Vocabulary};
-use ndarray::Array2;
+use encoder::InputShape;
+use flamingo::{Flamingo, MediaView, Medium, Vocabulary, encoder_input};
 use nn::Linear;
 use nn::weights::Variables;
 
@@ -15,6 +14,7 @@ use crate::{Example, FitConfig, FitInputs, Result};
 
 /// A model under training.
 pub(crate) struct Trainee {
+    input: InputShape,
     flamingo: Flamingo,
     vocabulary: Vocabulary,
     encoder: Variables,
@@ -47,7 +47,8 @@ impl Trainee {
             _ => None,
         };
         let n_frozen = pretrained.n_parameters;
-        Ok(Self { flamingo, vocabulary, encoder, adapter, auxiliary, n_frozen })
+        let input = inputs.input;
+        Ok(Self { input, flamingo, vocabulary, encoder, adapter, auxiliary, n_frozen })
     }
 
     /// All variables; the encoder's under a prefix, so that names stay unique.
@@ -69,19 +70,18 @@ impl Trainee {
         }
     }
 
-    fn look(&self, windows: &[Array2<f32>]) -> Result<MediaView> {
-        let (n_frames, n_voxels) = windows[0].dim();
-        let values: Vec<f32> = windows.iter().flat_map(|window| window.iter().copied()).collect();
-        let shape = (windows.len(), 1, 1, n_frames, n_voxels);
-        let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
-        Ok(self.flamingo.look(&EncoderInput::new(values))?)
+    /// One scan a row.
+    fn look(&self, scans: &[Medium]) -> Result<MediaView> {
+        let rows: Vec<&[Medium]> = scans.iter().map(std::slice::from_ref).collect();
+        let input = encoder_input(&rows, self.input)?.expect("every row has a scan");
+        Ok(self.flamingo.look(&input)?)
     }
 
     /// The loss of one step: weighted text loss plus the auxiliary loss.
     pub(crate) fn loss(
         &self,
         rows: &[&Row],
-        windows: &[Array2<f32>],
+        windows: &[Medium],
         classes: &[Option<usize>],
         fit: &FitConfig,
     ) -> Result<Tensor> {

@@ -1,5 +1,6 @@
 //! Our numbers beside recorded ones, case by case.
 
+mod brain;
 mod cifti;
 mod clip_images;
 mod flamingo;
@@ -87,6 +88,8 @@ fn parity(folder: &Path, name: &str) -> Outcome {
         None if case.get("spec").is_some() => flamingo::run(folder),
         None if case.get("transform").is_some() => clip_images::parity(folder, name),
         Some(kind) if scans::KINDS.contains(&kind) => scans::outcome(folder, name, kind),
-        _ => Outcome::broken(name, "a kind of case that nothing here knows"),
+        kind => kind
+            .and_then(|kind| brain::outcome(folder, name, kind))
+            .unwrap_or_else(|| Outcome::broken(name, "a kind of case that nothing here knows")),
     }
 }

@@ -9,6 +9,7 @@ use super::Done;
 use crate::{
     args::{GenerateArgs, PlaceArgs, ScoreArgs},
     print,
+    progress::Progress,
 };
 
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
@@ -35,12 +36,18 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
     let (prompts, config) = (args.prompts.read()?, args.writing.config());
     let is_one = prompts.len() * config.n_texts() == 1;
     let streams = is_one && !args.json && (args.stream || stdout().is_terminal());
-    let mut told = |_: usize, piece: &str| {
+    let mut progress = Progress::new();
+    let n_texts = prompts.len() * config.n_texts();
+    let mut told = |place: usize, piece: &str| {
         if streams {
             print::piece(piece);
+        } else if !is_one {
+            progress.advance("generate", place, n_texts, "");
         }
     };
-    let captions = pipeline::caption(&args.model, args.precision, &prompts, &config, &mut told)?;
+    let captions = pipeline::caption(&args.model, args.precision, &prompts, &config, &mut told);
+    progress.done();
+    let captions = captions?;
     if args.json {
         one_or_many(&captions, args.prompts.interleaved.is_some())?;
         return Ok(Done::All);

@@ -11,7 +11,7 @@ use candle_nn::Init;
 use nn::{Builder, LayerNorm, Linear};
 
 use super::region::INIT;
-use super::{ImageConfig, TokenOrder};
+use super::{ImageConfig, Masking};
 use crate::vit::{Block, Names, constant, sines};
 
 /// The encoder of pictures. See the module's documentation.
@@ -41,7 +41,11 @@ impl ImageMae {
             kernel: projection.get((dim, n_channels, patch, patch), "weight", init)?,
             bias: projection.get(dim, "bias", Init::Const(0.))?,
             class: embeddings.get((1, 1, dim), "cls_token", INIT)?,
-            positions: embeddings.get((1, 1 + config.n_tokens(), dim), "position_embeddings", INIT)?,
+            positions: embeddings.get(
+                (1, 1 + config.n_tokens(), dim),
+                "position_embeddings",
+                INIT,
+            )?,
             blocks: Block::stack(n_layers, sizes, Names::HuggingFace, &vit.pp("encoder.layer"))?,
             norm: LayerNorm::new(dim, config.layer_norm_eps, vit.pp("layernorm"))?,
             config: config.clone(),
@@ -59,7 +63,7 @@ impl ImageMae {
     pub fn encode(
         &self,
         pictures: &Tensor,
-        order: Option<&TokenOrder>,
+        order: Option<&Masking>,
         watch: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
         let ImageConfig { hidden_size: dim, patch_size: patch, .. } = self.config;

@@ -5,7 +5,7 @@ use nn::{Builder, LayerNorm, Linear};
 
 use super::region::INIT;
 use super::square::margins;
-use super::{ImageConfig, TokenOrder};
+use super::{ImageConfig, Masking};
 use crate::vit::{Block, Names};
 
 /// Reconstructs the patches that were hidden; used to check that preprocessing fits the weights.
@@ -41,7 +41,7 @@ impl ImageDecoder {
 
     /// The encoder's result `(batch, 1 + n_kept, dim)` to pixels `(batch, n_tokens, patch² ·
     /// n_channels)`, row by row, the channel fastest.
-    pub fn patches(&self, encoded: &Tensor, order: &TokenOrder) -> Result<Tensor> {
+    pub fn patches(&self, encoded: &Tensor, order: &Masking) -> Result<Tensor> {
         let n_kept = encoded.dim(1)? - 1;
         let xs = encoded.apply(&self.embed)?;
         let tokens = order.unshuffle(&xs.narrow(1, 1, n_kept)?, &self.mask_token)?;
@@ -66,7 +66,7 @@ impl ImageDecoder {
     }
 
     /// Which pixels of the window were hidden, `(batch, n_parcels, n_frames)`.
-    pub fn hidden(&self, order: &TokenOrder, n_parcels: usize, n_frames: usize) -> Result<Tensor> {
+    pub fn hidden(&self, order: &Masking, n_parcels: usize, n_frames: usize) -> Result<Tensor> {
         let ImageConfig { image_size: size, patch_size: patch, .. } = self.config;
         let grid = size / patch;
         let hidden = order.hidden()?.reshape(((), grid, 1, grid, 1))?;

@@ -4,26 +4,25 @@
 //! Their checkpoints are told apart by their tensor names and never mixed.
 
 mod config;
+mod encoder;
 mod image;
 mod image_decoder;
-mod order;
+mod masking;
 mod region;
 mod region_decoder;
 mod square;
-#[cfg(test)]
-mod tests;
 mod weights;
 
 use candle_core::{DType, Result, Tensor};
 
-pub use config::{BrainLmConfig, ImageConfig, RegionTimeConfig};
+pub use config::{BrainLmNetwork, ImageConfig, RegionTimeConfig};
+pub use encoder::{BrainLm, BrainLmConfig, Features};
 pub use image::{ImageMae, position_table as image_positions};
 pub use image_decoder::ImageDecoder;
-pub use order::TokenOrder;
+pub use masking::Masking;
 pub use region::{RegionTime, position_table as region_positions};
 pub use region_decoder::RegionTimeDecoder;
 pub use square::{SCALE, row_order, square};
-pub use weights::{Architecture, BrainLmWeights};
 
 /// How far a reconstruction is from the truth, over what was hidden.
 #[derive(Clone, Copy, Debug, PartialEq)]

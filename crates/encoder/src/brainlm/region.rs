@@ -12,7 +12,7 @@ use candle_core::{D, DType, Module, Result, Tensor, bail};
 use candle_nn::Init;
 use nn::{Builder, LayerNorm, Linear, attention, merge_heads, token_convolution};
 
-use super::{RegionTimeConfig, TokenOrder};
+use super::{Masking, RegionTimeConfig};
 use crate::vit::{Mlp, Projections, angles, constant};
 
 /// The standard deviation of new tokens, `initializer_range`.
@@ -85,7 +85,7 @@ impl RegionTime {
         &self,
         signals: &Tensor,
         places: &Tensor,
-        order: Option<&TokenOrder>,
+        order: Option<&Masking>,
         watch: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
         let tokens = self.embed(signals, places)?;

@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor};
 use nn::{Builder, LayerNorm, Linear};
 
 use super::region::{INIT, Layer, position_table};
-use super::{RegionTimeConfig, TokenOrder};
+use super::{Masking, RegionTimeConfig};
 
 /// Slope of the decoder's leaky ReLU below zero.
 const SLOPE: f64 = 0.1;
@@ -52,7 +52,7 @@ impl RegionTimeDecoder {
         &self,
         encoded: &Tensor,
         places: &Tensor,
-        order: &TokenOrder,
+        order: &Masking,
         watch: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
         let (batch, n_kept, _) = encoded.dims3()?;
@@ -73,7 +73,7 @@ impl RegionTimeDecoder {
         let xs = xs.narrow(1, 1, n_parcels * n_patches)?.apply(&self.norm)?;
         let hidden = xs.apply(&self.widen)?;
         // max(x, slope · x), written with a gradient on both sides
-        let hidden = (hidden.relu()? * (1. - SLOPE) + hidden * SLOPE)?;
+        let hidden = ((hidden.relu()? * (1. - SLOPE))? + (hidden * SLOPE)?)?;
         let patches = hidden.apply(&self.predict)?;
         let patch = self.config.timepoint_patching_size;
         let patches = patches.reshape((batch, n_parcels, n_patches, patch))?;

@@ -114,6 +114,31 @@ fn hugging_faces_names_give_the_same_tower() -> Result<()> {
 }
 
 #[test]
+fn the_published_sizes_are_built_from_their_configs() -> Result<()> {
+    let of = |image_size, patch_size, width, layers, head_width, embed_dim| ClipConfig {
+        image_size,
+        patch_size,
+        width,
+        layers,
+        head_width,
+        embed_dim,
+        ..config()
+    };
+    for (name, config, n_tokens, n_parameters) in [
+        ("ViT-B/32", of(224, 32, 768, 12, 64, 512), 49, 87_849_216),
+        ("ViT-B/16", of(224, 16, 768, 12, 64, 512), 196, 86_192_640),
+        ("ViT-L/14", of(224, 14, 1024, 24, 64, 768), 256, 303_966_208),
+        ("ViT-L/14-336", of(336, 14, 1024, 24, 64, 768), 576, 304_293_888),
+        ("ViT-H/14", of(224, 14, 1280, 32, 80, 1024), 256, 632_076_800),
+    ] {
+        let outline = nn::weights::Outline::default();
+        ClipVision::new(&config, outline.builder())?;
+        assert_eq!((config.n_tokens(), outline.n_parameters()), (n_tokens, n_parameters), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn gradients_match_finite_differences() -> Result<()> {
     let small = ClipConfig {
         image_size: 4,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use encoder::ClipConfig;
-use lm::{Llama, LlamaConfig};
+use lm::{LlamaConfig, LmConfig};
 use nn::Precision;
 use nn::weights::{Variables, save};
 
 use super::*;
 use crate::{GatesConfig, GenerateConfig, Model, Request, ResamplerConfig, inspect, verify};
 
+mod families;
 mod kin;
 
 const EMBEDDING: &str = "lang_encoder.model.embed_tokens.weight";
@@ -61,33 +62,42 @@ impl Foreign {
         Self::around(true)
     }
 
-    /// Around a language model whose head is its embedding, or not.
+    /// Around a LLaMA whose head is its embedding, or not.
     fn around(tied: bool) -> Self {
+        let llama = |n| LlamaConfig { tie_word_embeddings: tied, ..LlamaConfig::tiny(n) };
+        Self::of(|n_ids| LmConfig::Llama(llama(n_ids)))
+    }
+
+    /// Around the language model that is made for the tokenizer's ids.
+    fn of(make: impl Fn(usize) -> LmConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lm_folder = folder.path().join("lm");
         fs::create_dir(&lm_folder).unwrap();
         let texts = vec!["a photo of a chair".to_owned()];
         let tokenizer = lm::train_bpe(&texts, 262, &lm_folder.join("tokenizer.json")).unwrap();
         let known = tokenizer.vocab_size();
-        let llama = LlamaConfig { tie_word_embeddings: tied, ..LlamaConfig::tiny(known) };
-        let base = Variables::default();
-        Llama::new(&llama, base.builder(1, DType::F32)).unwrap();
-        lm::write(&lm_folder, &llama, &base, DType::F32).unwrap();
+        let (lm_config, base) = (make(known), Variables::default());
+        lm_config.build(base.builder(1, DType::F32)).unwrap();
+        let json = serde_json::to_string(&lm_config).unwrap();
+        fs::write(lm_folder.join("config.json"), json).unwrap();
+        save(&lm_folder.join("model.safetensors"), &base.tensors()).unwrap();
 
         let (adapter, vision) = (Variables::default(), Variables::default());
         let inner = lm::open(&lm_folder, Precision::F32).unwrap().lm;
         let (encoder_vb, adapter_vb) =
             (vision.builder(2, DType::F32), adapter.builder(3, DType::F32));
         let special = known..known + 3;
+        let embedding = inner.embedding_name().to_owned();
         let input = InputShape::Image { size: 8 };
         Flamingo::new(&config(), input, inner, special, encoder_vb, adapter_vb).unwrap();
 
         let mut checkpoint = adapter.tensors();
-        let place = "lang_encoder.model.embed_tokens";
+        let place = format!("lang_encoder.{embedding}");
         let rows = checkpoint.remove(&format!("{place}.special_rows")).unwrap();
         // OpenFlamingo's trainer does not save the rows of an untied head
         checkpoint.remove(&format!("{place}.special_output_rows"));
-        let whole = Tensor::cat(&[&base.tensors()["model.embed_tokens.weight"], &rows], 0).unwrap();
+        let base = base.tensors()[&format!("{embedding}.weight")].narrow(0, 0, known).unwrap();
+        let whole = Tensor::cat(&[&base, &rows], 0).unwrap();
         checkpoint.insert(format!("{place}.weight"), whole);
         let visual = vision.tensors().into_iter();
         let visual = visual.map(|(name, tensor)| (format!("visual.{name}"), tensor)).collect();

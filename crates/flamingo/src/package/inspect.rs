@@ -7,7 +7,7 @@ use nn::weights::{Frozen, Outline, TensorInfo};
 use serde::Serialize;
 
 use super::parts::{Outlines, Parts};
-use super::{all_finite, check_parts};
+use super::{all_finite, check_parts, is_clip};
 use crate::manifest::{ADAPTER, ENCODER, LM};
 use crate::{Error, GateOpening, Manifest, Result};
 
@@ -97,7 +97,7 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
     let parts = Parts::open(folder, &manifest)?;
     let outlines = parts.outlines(&manifest)?;
     parts.check(folder, &outlines)?;
-    let is_clip = Parts::is_clip(&manifest);
+    let is_clip = is_clip(&manifest.config);
     let embedding = format!("lang_encoder.{}.weight", outlines.walked.embedding_name());
     let parameters = Parameters::of(
         &outlines,

@@ -113,7 +113,7 @@ fn reference(path: &Path, folder: &Path) -> Result<Part> {
     let up = from.components().skip(shared).map(|_| Component::ParentDir);
     let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
     let path = if shared > 1 { relative } else { to.clone() };
-    let part = Part { file: ENCODER.to_owned(), ..described(&to, "its own")? };
+    let part = Part { file: ENCODER.to_owned(), ..described(&to, "CLIP's own")? };
     Ok(Part { path: Some(path), ..part })
 }
 
@@ -124,7 +124,8 @@ fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()
         parts.push(encoder);
     } else {
         save(&folder.join(ENCODER), package.encoder)?;
-        parts.push(part(folder, ENCODER, package.licence)?);
+        let licence = if is_clip(package.config) { "CLIP's own" } else { package.licence };
+        parts.push(part(folder, ENCODER, licence)?);
     }
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
@@ -158,19 +159,27 @@ fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()
     sync(&folder.join(MANIFEST))
 }
 
+/// Whether CLIP is the encoder: frozen, and under a licence of its own.
+fn is_clip(config: &FlamingoConfig) -> bool {
+    matches!(config.encoder, encoder::EncoderConfig::Clip(_))
+}
+
 fn card(package: &NewPackage) -> String {
-    let trained = package.adapter.values().chain(package.encoder.values());
+    let count = |tensors: &HashMap<String, Tensor>| -> usize {
+        tensors.values().map(Tensor::elem_count).sum()
+    };
+    let (encoder, n_trained) = if is_clip(package.config) {
+        ("CLIP", count(package.adapter))
+    } else {
+        ("A brain encoder", count(package.adapter) + count(package.encoder))
+    };
     format!(
-        "# {}\n\nA brain encoder, a perceiver resampler and gated cross-attention around a frozen \
-         language model, {} trained parameters, seed {}.\n\n**Research output, not for diagnosis; \
+        "# {}\n\n{encoder}, a perceiver resampler and gated cross-attention around a frozen language \
+         model, {n_trained} trained parameters, seed {}.\n\n**Research output, not for diagnosis; \
          not a medical device.**\n\nTrained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
          parts: {}. `model.yaml` holds the architecture, the preprocessing and the digest of every \
          part.\n",
-        package.name,
-        trained.map(Tensor::elem_count).sum::<usize>(),
-        package.seed,
-        package.trained_on,
-        package.licence,
+        package.name, package.seed, package.trained_on, package.licence,
     )
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use encoder::{EncoderConfig, InputShape};
+use encoder::InputShape;
 use lm::{CausalLm, Described, LmConfig};
 use nn::weights::{Frozen, Outline};
 
@@ -34,10 +34,12 @@ impl Parts {
         let names = file.list().into_iter().map(|info| info.name);
         let moved: Vec<String> = names.filter(|name| own(name).is_some()).collect();
         let adapter = file.renamed(|name| own(name).is_none().then(|| name.to_owned()))?;
-        let replacing = file.renamed(own)?;
-        let kept =
-            lm.weights.renamed(|name| (!replacing.contains(name)).then(|| name.to_owned()))?;
-        lm.weights = Frozen::joined(&folder.join(ADAPTER), &[kept, replacing])?;
+        if !moved.is_empty() {
+            let replacing = file.renamed(own)?;
+            let kept =
+                lm.weights.renamed(|name| (!replacing.contains(name)).then(|| name.to_owned()))?;
+            lm.weights = Frozen::joined(&folder.join(ADAPTER), &[kept, replacing])?;
+        }
         let referenced = manifest.parts.iter().find(|it| it.file == ENCODER && it.path.is_some());
         let encoder = match referenced {
             None => Frozen::open(&folder.join(ENCODER))?,
@@ -72,11 +74,6 @@ impl Parts {
             }
         }
         Ok(())
-    }
-
-    /// Whether the model that reads the weights is CLIP's, frozen, and no trained encoder.
-    pub(crate) fn is_clip(manifest: &Manifest) -> bool {
-        matches!(manifest.config.encoder, EncoderConfig::Clip(_))
     }
 }
 

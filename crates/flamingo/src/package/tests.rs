@@ -132,6 +132,8 @@ fn bad_requests_are_sentences() {
     let mut wrong = request("<image>", &[1]);
     wrong.media = vec![Arc::new(ndarray::ArrayD::zeros(vec![4, 6]))];
     assert!(error(wrong).contains("[4, 6]"));
+    let picture = model.picture(Path::new("a.png")).unwrap_err().to_string();
+    assert!(picture.contains("a window of 4 frames and 5 voxels, no pictures"), "{picture}");
 }
 
 /// ViT-L/14 and 64 latents before every `every`-th block of `lm`, whose ids end with three special

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Shape, Tensor};
 use candle_nn::Init;
 
-use crate::Matrix;
+use crate::{LowRank, Matrix};
 
 /// Whoever owns the tensors: variables under training, or constants from a file.
 pub trait Source: Send + Sync {
@@ -22,6 +22,36 @@ pub trait Source: Send + Sync {
         dtype: DType,
     ) -> Result<Matrix> {
         Ok(self.tensor(name, shape.into(), init, dtype)?.into())
+    }
+
+    /// What is learned beside the matrix `(out, in)` of the layer at `path`; nothing, if nothing is.
+    fn low_rank(
+        &self,
+        _path: &str,
+        _shape: (usize, usize),
+        _dtype: DType,
+    ) -> Result<Option<LowRank>> {
+        Ok(None)
+    }
+}
+
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn tensor(&self, name: &str, shape: Shape, init: Init, dtype: DType) -> Result<Tensor> {
+        (**self).tensor(name, shape, init, dtype)
+    }
+
+    fn matrix(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        init: Init,
+        dtype: DType,
+    ) -> Result<Matrix> {
+        (**self).matrix(name, shape, init, dtype)
+    }
+
+    fn low_rank(&self, path: &str, shape: (usize, usize), dtype: DType) -> Result<Option<LowRank>> {
+        (**self).low_rank(path, shape, dtype)
     }
 }
 
@@ -50,6 +80,11 @@ impl Builder {
         self.dtype
     }
 
+    /// The same place, its tensors in `dtype`.
+    pub(crate) fn with_dtype(&self, dtype: DType) -> Self {
+        Self { dtype, ..self.clone() }
+    }
+
     /// The tensor `name` at this place.
     pub fn get(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Tensor> {
         self.source.tensor(&self.full(name), shape.into(), init, self.dtype)
@@ -58,6 +93,11 @@ impl Builder {
     /// The weight matrix `name` `(out, in)` at this place.
     pub fn matrix(&self, shape: (usize, usize), name: &str, init: Init) -> Result<Matrix> {
         self.source.matrix(&self.full(name), shape, init, self.dtype)
+    }
+
+    /// What is learned beside the matrix `(out, in)` of the layer at this place.
+    pub(crate) fn low_rank(&self, shape: (usize, usize)) -> Result<Option<LowRank>> {
+        self.source.low_rank(&self.path, shape, self.dtype)
     }
 
     fn full(&self, name: &str) -> String {

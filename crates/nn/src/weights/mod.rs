@@ -2,7 +2,9 @@
 //!
 //! Both hand out a [`Builder`], so that a layer is written once and never asks which it is.
 
+mod adapted;
 mod builder;
+mod drawn;
 mod frozen;
 mod outline;
 mod random;
@@ -11,7 +13,9 @@ mod stored;
 mod thawed;
 mod variables;
 
+pub use adapted::Adapted;
 pub use builder::{Builder, Source};
+pub use drawn::Drawn;
 pub use frozen::{Frozen, TensorInfo, list_tensors, save};
 pub use outline::{Misfit, Outline};
 pub use random::Random;

@@ -1,22 +1,29 @@
 //! Weights of a file of which some may move.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Result, Shape, Tensor};
 use candle_nn::Init;
 
-use super::{Builder, Frozen, Source, Variables};
+use super::{Builder, Source, Variables};
+use crate::Matrix;
 
-/// Tensors of a file: those that `trainable` names become variables, the others stay constants.
+/// Constants of which those that `trainable` names become variables.
 #[derive(Clone)]
 pub struct Thawed {
-    frozen: Frozen,
+    constants: Arc<dyn Source>,
     variables: Variables,
-    trainable: fn(&str) -> bool,
+    trainable: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl Thawed {
     /// Variables that are asked for appear in `variables`.
-    pub fn new(frozen: Frozen, variables: Variables, trainable: fn(&str) -> bool) -> Self {
-        Self { frozen, variables, trainable }
+    pub fn new(
+        constants: impl Source + 'static,
+        variables: Variables,
+        trainable: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { constants: Arc::new(constants), variables, trainable: Arc::new(trainable) }
     }
 
     /// A builder that hands out the file's tensors in `dtype`.
@@ -27,15 +34,28 @@ impl Thawed {
 
 impl Source for Thawed {
     fn tensor(&self, name: &str, shape: Shape, init: Init, dtype: DType) -> Result<Tensor> {
-        let tensor = self.frozen.tensor(name, shape, init, dtype)?;
+        let tensor = self.constants.tensor(name, shape, init, dtype)?;
         if (self.trainable)(name) { self.variables.adopt(name, &tensor) } else { Ok(tensor) }
+    }
+
+    fn matrix(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        init: Init,
+        dtype: DType,
+    ) -> Result<Matrix> {
+        if (self.trainable)(name) {
+            return Ok(self.tensor(name, shape.into(), init, dtype)?.into());
+        }
+        self.constants.matrix(name, shape, init, dtype)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Linear;
+    use crate::{Linear, weights::Frozen};
     use candle_core::{Device, Module};
     use std::collections::HashMap;
     use std::path::Path;

@@ -45,6 +45,8 @@ pub struct ScanPlan {
     pub sha256: String,
     /// Frames, as far as the header can be believed.
     pub n_frames: Option<usize>,
+    /// Repetition time in seconds, where the header says it.
+    pub t_r_s: Option<f64>,
 }
 
 impl ScanPlan {
@@ -87,7 +89,9 @@ pub(super) fn plan(
     }
     let (mut scans, rows) = list(&table, spec.slots.get())?;
     let mut problems = Vec::new();
-    let facts = scans::check_headers(&mut scans, &mut problems);
+    // parcels and volumes are brought onto one grid; voxels of a mask have to be on it
+    let alike = loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Mask(_)));
+    let facts = scans::check_headers(&mut scans, alike, &mut problems);
     if let (Some(window), Some(facts)) = (window, &facts) {
         for row in &rows {
             let Some(n_frames) = scans[row.scan_idx].n_frames else { continue };
@@ -144,6 +148,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         name: pair.scan.display().to_string(),
         path,
         n_frames: None,
+        t_r_s: None,
     })
 }
 

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use flamingo::LM_FILES;
 
-use crate::{Error, Result, spec::Loaded, stage::Stage};
+use crate::{Error, Result, spec::Loaded};
 
 /// A Hugging Face folder that is all there.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct LmPlan {
 pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
     let stages = loaded.spec.stages();
     let Some(model) = &loaded.spec.model else {
-        return match stages.iter().find(|stage| matches!(stage, Stage::Finetune(_))) {
+        return match stages.iter().find(|stage| stage.work().needs_model()) {
             Some(stage) => Err(Error::MissingSection { stage: stage.name(), section: "model" }),
             None => Ok(None),
         };

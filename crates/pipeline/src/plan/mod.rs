@@ -1,21 +1,23 @@
 //! Everything resolved and checked before a scan is opened.
 mod cohort;
+mod encoder;
 mod folds;
 mod lm;
 mod pictures;
 mod recordings;
 mod scans;
 mod show;
+mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
+pub(crate) use view::ScanView;
 
 use std::path::{Path, PathBuf};
 
-use encoder::{InputShape, InputSpace, Preparation};
 use report::counted;
 use scan::Split;
 
@@ -39,6 +41,8 @@ pub struct Plan {
     pub run_dir: PathBuf,
     /// Folder of stored stage results, shared by all pipelines with the same outputs.
     pub cache_dir: PathBuf,
+    /// Cores and memory for work on several scans at once.
+    pub budget: scan::Budget,
 }
 
 /// What is read.
@@ -88,16 +92,26 @@ impl Plan {
         let source = source(&loaded).map_err(|error| keep(Err(error))).ok();
         let runs = source.as_ref().map(|source| runs(spec, source)).transpose();
         let runs = runs.map_err(|error| keep(Err(error))).ok().flatten();
-        if let Some(SourcePlan::Cohort(cohort)) = &source {
-            keep(encoder_fits(spec, cohort));
+        if let Some(SourcePlan::Cohort(cohort)) = &source
+            && let Some(window) = window(spec)
+        {
+            keep(encoder::fits_voxels(spec, cohort, window));
         }
+        keep(encoder::fits(&loaded, &source.as_ref().map_or_else(Vec::new, view::scans)));
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
             unreachable!("what is missing was a problem")
         };
         let run_dir = outputs.join(&spec.name);
-        Ok(Self { cache_dir: outputs.join("cache"), run_dir, source, lm, runs, loaded })
+        let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
+        Ok(Self { cache_dir, run_dir, source, lm, runs, budget, loaded })
+    }
+
+    /// With so many megabytes (10⁶ bytes) for work on several scans at once.
+    #[must_use]
+    pub fn with_mem_mb(self, mem_mb: u64) -> Self {
+        Self { budget: self.budget.with_mem_mb(mem_mb), ..self }
     }
 
     /// What the file says.
@@ -200,23 +214,6 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
         cohort::check_splits(spec, cohort, run)?;
     }
     Ok(runs)
-}
-
-/// The number of voxels is known after the mask; until then the whole grid bounds it.
-fn encoder_fits(spec: &Spec, cohort: &CohortPlan) -> Result<()> {
-    if let (Some(model), Some(window)) = (&spec.model, window(spec)) {
-        let n_voxels = cohort.grid.iter().product();
-        let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
-        let given = Preparation {
-            space: InputSpace::Voxels { n: n_voxels },
-            n_frames: window.n_frames,
-            t_r_s: Some(cohort.t_r_s),
-            normalisation: None,
-        };
-        let spec = model.encoder.get().spec(input).map_err(Error::Encoder)?;
-        spec.check(&given).map_err(Error::Encoder)?;
-    }
-    Ok(())
 }
 
 /// A corpus has texts beside those that are held out.

@@ -10,8 +10,13 @@ pub(super) struct Facts {
     pub(super) grid: Vec<usize>,
 }
 
-/// Fills in the frames of each scan; all must have the first one's TR and grid.
-pub(super) fn check_headers(scans: &mut [ScanPlan], problems: &mut Vec<Error>) -> Option<Facts> {
+/// Fills in frames and TR of each scan; where they must be `alike`, all have the first one's TR and
+/// grid.
+pub(super) fn check_headers(
+    scans: &mut [ScanPlan],
+    alike: bool,
+    problems: &mut Vec<Error>,
+) -> Option<Facts> {
     let mut first: Option<(usize, Facts)> = None;
     for idx in 0..scans.len() {
         let path = scans[idx].path.clone();
@@ -34,11 +39,14 @@ pub(super) fn check_headers(scans: &mut [ScanPlan], problems: &mut Vec<Error>) -
             problems.push(scan::Error::RepetitionTime { path, problem }.into());
             continue;
         };
-        scans[idx].n_frames = Some(n_frames);
+        (scans[idx].n_frames, scans[idx].t_r_s) = (Some(n_frames), Some(t_r_s));
+        if header.sides_disagree {
+            problems.push(Error::Sides { path: path.clone() });
+        }
         let grid = vec![x, y, z];
         match &first {
             None => first = Some((idx, Facts { t_r_s, affine: header.affine, grid })),
-            Some((at, facts)) => {
+            Some((at, facts)) if alike => {
                 let first = scans[*at].path.clone();
                 if (t_r_s - facts.t_r_s).abs() > 1e-6 * facts.t_r_s {
                     let expected = facts.t_r_s;
@@ -51,6 +59,7 @@ pub(super) fn check_headers(scans: &mut [ScanPlan], problems: &mut Vec<Error>) -
                     problems.push(Error::Grid { path, found: grid, first, expected });
                 }
             }
+            Some(_) => {}
         }
     }
     if first.is_none() && problems.is_empty() {

@@ -1,10 +1,11 @@
 //! From a file and `--set`s to a [`Spec`] with every component written out.
 use std::path::{Path, PathBuf};
 
+use encoder::EncoderConfig;
 use serde_json::Value;
 
 use super::{CohortSpec, LmSpec, Spec, source::Source};
-use crate::{Error, Result, files, plan::RunPlan, yaml};
+use crate::{Error, Result, files, plan::RunPlan, stage::Stage, yaml};
 
 /// A pipeline file as read, components written out.
 #[derive(Clone, Debug)]
@@ -31,6 +32,13 @@ impl Loaded {
         self.source.place(error)
     }
 
+    /// The encoder, with its files as seen from here.
+    pub(crate) fn encoder(&self) -> Option<EncoderConfig> {
+        let mut encoder = self.spec.model.as_ref()?.encoder.get().clone();
+        encoder.relocate(&|path| self.resolve(path));
+        Some(encoder)
+    }
+
     /// A path of the file, as seen from here.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         files::join(self.source.dir(), path)
@@ -52,7 +60,13 @@ impl Loaded {
         if let Some(model) = &mut spec.model {
             let LmSpec::Hf(lm) = &mut model.lm;
             moved(lm);
+            let beside = |path: &Path| {
+                files::relative(&self.resolve(path), run_dir).unwrap_or_else(|| path.to_owned())
+            };
+            model.encoder.get_mut().relocate(&beside);
         }
+        let stages = spec.stages.get_mut().0.iter_mut();
+        stages.flat_map(Stage::paths).for_each(moved);
         spec.package.iter_mut().for_each(moved);
         let yaml = serde_yaml::to_string(&spec).expect("a spec that was read can be written");
         let which = run.label.as_ref().map(|label| format!("# Repetition {label}.\n"));
@@ -98,7 +112,10 @@ fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
         pairs.slots = pairs.slots.clone().inline(dir)?;
     }
     spec.model = spec.model.map(|model| model.inline(dir)).transpose()?;
-    spec.stages = spec.stages.inline(dir)?;
+    spec.stages = spec.stages.inline_with(dir, |strategy, folder| {
+        let paths = strategy.0.iter_mut().flat_map(Stage::paths);
+        paths.for_each(|path| *path = files::join(folder, path));
+    })?;
     Ok(spec)
 }
 

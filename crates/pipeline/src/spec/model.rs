@@ -6,7 +6,7 @@ use flamingo::{Compat, FlamingoConfig, GatesConfig, Precision, ResamplerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, component::Component};
+use crate::{Error, Result, component::Component, files};
 
 /// Encoder, resampler and gates are trained; the language model stays as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +78,9 @@ impl ModelSpec {
 
     pub(super) fn inline(self, dir: &Path) -> Result<Self> {
         Ok(Self {
-            encoder: self.encoder.inline(dir)?,
+            encoder: self.encoder.inline_with(dir, |encoder, folder| {
+                encoder.relocate(&|path| files::join(folder, path));
+            })?,
             resampler: self.resampler.inline(dir)?,
             gates: self.gates.inline(dir)?,
             lm: self.lm,

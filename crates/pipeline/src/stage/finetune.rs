@@ -1,8 +1,8 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
-use flamingo::{IMAGE, Model};
-use ndarray::{Array2, s};
+use flamingo::{FlamingoConfig, IMAGE, Medium, Model};
+use ndarray::s;
 use report::metrics::{Temperature, fit_temperature};
 use scan::Split;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,14 @@ impl Work for FitConfig {
         (Artifact::Windows, Artifact::Model)
     }
 
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        matches!(have, Artifact::Windows | Artifact::Tokens).then_some(Artifact::Model)
+    }
+
+    fn needs_model(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
         settings.at_least(
@@ -98,7 +106,7 @@ impl Work for FitConfig {
             "prompt": state.prompt_template(),
             "table": state.cohort().sha256,
             "rows": rows,
-            "model": model(state).flamingo(),
+            "model": flamingo(state),
             "lm": lm(state).digests,
             "precision": model(state).precision,
         })
@@ -112,7 +120,7 @@ impl Work for FitConfig {
         let inputs = FitInputs {
             lm: &lm(state).dir,
             precision: model(state).precision,
-            config: &model(state).flamingo(),
+            config: &flamingo(state),
             input: state.input(),
             fit: self,
             seed: state.run.seed,
@@ -147,6 +155,15 @@ fn model<'a>(state: &State<'a>) -> &'a ModelSpec {
     state.plan.spec().model.as_ref().expect("the plan asks for a model where one is fitted")
 }
 
+/// The trained part; where scans are encoded before, its encoder hands tokens on.
+fn flamingo(state: &State<'_>) -> FlamingoConfig {
+    let config = model(state).flamingo();
+    match &state.tokens {
+        Some(tokens) => FlamingoConfig { encoder: tokens.about.encoder.clone(), ..config },
+        None => config,
+    }
+}
+
 fn lm<'a>(state: &State<'a>) -> &'a LmPlan {
     state.plan.lm.as_ref().expect("the plan asks for a language model where one is used")
 }
@@ -165,21 +182,24 @@ fn example(state: &State<'_>, row: usize, reach: usize) -> Result<Example> {
     })
 }
 
-fn with_margin(state: &State<'_>, row: usize, reach: usize) -> Result<(Arc<Array2<f32>>, usize)> {
+fn with_margin(state: &State<'_>, row: usize, reach: usize) -> Result<(Arc<Medium>, usize)> {
+    if state.tokens.is_some() {
+        return Ok((state.medium(row)?, 0));
+    }
     let planned = &state.cohort().rows[row];
     let series = state.series[planned.scan_idx].as_ref().expect("its window is there");
     let config = state.plan.window().expect("a model is fitted to windows");
     let frames = config.frames(planned.onset_s, series.t_r, series.n_frames())?;
     let margin = reach.min(frames.start).min(series.n_frames() - frames.end);
     if margin == 0 {
-        return Ok((state.window(row).clone(), 0));
+        return Ok((state.medium(row)?, 0));
     }
     let wider = series.values.slice(s![frames.start - margin..frames.end + margin, ..]);
     let medium = match &state.whitening {
         Some(whitening) => whitening.apply(wider)?,
         None => wider.to_owned(),
     };
-    Ok((Arc::new(medium), margin))
+    Ok((Arc::new(medium.into_dyn()), margin))
 }
 
 /// From the scored slot of the windows that were not trained on.
@@ -194,11 +214,11 @@ fn temperature(
     let queries: Vec<(Query, String)> = rows
         .iter()
         .map(|&row| {
-            let medium = Some(state.medium(row));
+            let medium = Some(state.medium(row)?);
             let query = Query { prompt: state.prompt(row), medium };
-            (query, state.cohort().rows[row].report.clone())
+            Ok((query, state.cohort().rows[row].report.clone()))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let slots = state.slots();
     let scored = &slots.scored().name;
     let found = readout::slot_likelihoods(model, slots, scored, &queries, "finetune", control)?;
@@ -210,11 +230,10 @@ fn card(state: &State<'_>, train: &[usize], temperature: f64) -> PackageCard {
     let mut scans: Vec<&str> =
         train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
     scans.dedup();
-    let preprocessing = Preprocessing::of(state, temperature);
     PackageCard {
         name: state.plan.spec().name.clone(),
         seed: state.run.seed,
-        preprocessing: serde_json::to_value(preprocessing).expect("plain values"),
+        preprocessing: Preprocessing::section(state, temperature),
         files: Preprocessing::files(state),
         trained_on: json!({
             "table_sha256": cohort.sha256,

@@ -59,8 +59,8 @@ impl Work for GenerateConfig {
         let rows = state.rows_of(Split::Test)?;
         let queries: Vec<Query> = rows
             .iter()
-            .map(|&row| Query { prompt: state.prompt(row), medium: Some(state.medium(row)) })
-            .collect();
+            .map(|&row| Ok(Query { prompt: state.prompt(row), medium: Some(state.medium(row)?) }))
+            .collect::<Result<_>>()?;
         let fit = state.fit.as_ref().expect("reports come from a fitted model");
         let (slots, temperature) = (state.slots(), fit.temperature.value);
         let answers =

@@ -31,7 +31,7 @@ impl Work for VoxelMaskConfig {
 
     fn inputs(&self, state: &State<'_>) -> Value {
         let digests = state.cohort().scans.iter().map(|scan| &scan.sha256);
-        json!({ "scans": digests.collect::<Vec<_>>(), "fit_on": trained_on(state) })
+        json!({ "scans": digests.collect::<Vec<_>>(), "fit_on": state.trained_on() })
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -39,7 +39,7 @@ impl Work for VoxelMaskConfig {
         // one mean image a training scan is kept, not the scan
         let mut means = Vec::new();
         let mut unreadable: Vec<Option<Error>> = scans.iter().map(|_| None).collect();
-        for scan_idx in trained_on(state) {
+        for scan_idx in state.trained_on() {
             control.checkpoint()?;
             match mean_of(&scans[scan_idx]) {
                 Ok(mean) => means.push(mean),
@@ -75,16 +75,6 @@ impl Work for VoxelMaskConfig {
         state.series = read_series(dir, state)?;
         Ok(())
     }
-}
-
-/// Scans with at least one training row.
-fn trained_on(state: &State<'_>) -> Vec<usize> {
-    let rows = state.cohort().rows.iter().zip(&state.run.splits);
-    let trained = rows.filter(|(_, split)| **split == Split::Train).map(|(row, _)| row.scan_idx);
-    let mut scans: Vec<usize> = trained.collect();
-    scans.sort_unstable();
-    scans.dedup();
-    scans
 }
 
 /// The scan's mean image as a run of one frame.

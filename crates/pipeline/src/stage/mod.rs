@@ -1,30 +1,53 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
 mod caption;
 mod clean;
+mod denoise;
+mod embed;
+mod encode;
 mod evaluate;
 mod finetune;
 mod generate;
+pub(crate) mod given;
 mod mask;
+mod mirror;
+mod normalise;
+mod parcellate;
 mod pretrain;
 mod render;
+mod resample_time;
+mod series;
 mod settings;
+mod volumes;
 mod whiten;
 mod window;
+mod windows;
 pub(crate) mod work;
 
 pub use caption::CaptionConfig;
 pub(crate) use caption::WrittenCaption;
+pub use denoise::{DenoiseConfig, Nuisance};
+pub(crate) use embed::Embeddings;
+pub use embed::{EmbedConfig, WindowPooling};
+pub(crate) use encode::{AboutTokens, TokenSet};
+pub use encode::{EncodeConfig, TokenPrecision};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Fit;
 pub(crate) use generate::WrittenReport;
+pub use mirror::MirrorCheck;
+pub use normalise::NormaliseConfig;
+pub(crate) use normalise::formula_name;
+pub(crate) use parcellate::Parcels;
+pub use parcellate::{AtlasFiles, ParcellateConfig};
 pub use render::RenderConfig;
+pub use resample_time::ResampleTimeConfig;
+pub use volumes::VolumesConfig;
 pub(crate) use whiten::WHITENING;
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use flamingo::GenerateConfig;
-use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig};
+use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::{FitConfig, PretrainConfig};
@@ -44,6 +67,22 @@ pub enum Stage {
     Window(WindowConfig),
     /// Whiten the noise covariance estimated on the training windows.
     Whiten(WhitenConfig),
+    /// Take the series of an atlas's parcels out of every scan.
+    Parcellate(ParcellateConfig),
+    /// Take trends, frequencies and confounds out of every parcel series.
+    Denoise(DenoiseConfig),
+    /// Bring parcel series to another repetition time.
+    ResampleTime(ResampleTimeConfig),
+    /// Bring parcel series to the scale that an encoder was trained on.
+    Normalise(NormaliseConfig),
+    /// Say how scans become volumes, for encoders that read these.
+    Volumes(VolumesConfig),
+    /// Say which frames of a scan an encoder sees at once.
+    Windows(WindowsConfig),
+    /// Run a frozen encoder over every scan, once.
+    Encode(EncodeConfig),
+    /// Make a table of one vector a subject.
+    Embed(EmbedConfig),
     /// Fit encoder, resampler and gates to the training windows.
     Finetune(FitConfig),
     /// Write a report for every test window.
@@ -69,6 +108,14 @@ pub enum Artifact {
     Series,
     /// One voxel series a window.
     Windows,
+    /// One parcel series a scan.
+    ParcelSeries,
+    /// Volumes of every scan.
+    Volumes,
+    /// Windows over whole scans.
+    ScanWindows,
+    /// What an encoder makes of every scan.
+    Tokens,
     /// A trained model.
     Model,
     /// Generated reports.
@@ -94,6 +141,10 @@ impl fmt::Display for Artifact {
             Self::Recordings => "recordings",
             Self::Series => "voxel series",
             Self::Windows => "windows",
+            Self::ParcelSeries => "parcel series",
+            Self::Volumes => "volumes",
+            Self::ScanWindows => "windows of whole scans",
+            Self::Tokens => "tokens",
             Self::Model => "a trained model",
             Self::Reports => "generated reports",
             Self::Evidence => "scores",
@@ -114,6 +165,14 @@ impl Stage {
             Self::Clean(config) => config,
             Self::Window(config) => config,
             Self::Whiten(config) => config,
+            Self::Parcellate(config) => config,
+            Self::Denoise(config) => config,
+            Self::ResampleTime(config) => config,
+            Self::Normalise(config) => config,
+            Self::Volumes(config) => config,
+            Self::Windows(config) => config,
+            Self::Encode(config) => config,
+            Self::Embed(config) => config,
             Self::Finetune(config) => config,
             Self::Generate(config) => config,
             Self::Evaluate(config) => config,
@@ -123,10 +182,23 @@ impl Stage {
         }
     }
 
+    /// Files that its settings name, relative to the file that says so.
+    pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Parcellate(config) => config.paths(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Its name in the file.
     pub fn name(&self) -> &'static str {
         self.work().name()
     }
+}
+
+/// The settings of a stage as they go into keys and digests.
+fn said(config: &impl Serialize) -> String {
+    serde_json::to_string(config).expect("settings are plain values")
 }
 
 /// Checks that each stage gets what it needs, and appears once.
@@ -142,12 +214,12 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
-        let (takes, gives) = stage.work().signature();
+        let (gives, (takes, _)) = (stage.work().gives(have), stage.work().signature());
         let (at, stage) = (idx, stage.name());
         if names[..idx].contains(&stage) {
             return Err(Error::StageTwice { at, stage });
         }
-        if have == takes { Ok(gives) } else { Err(Error::Chain { at, stage, takes, have }) }
+        gives.ok_or(Error::Chain { at, stage, takes, have })
     })?;
     Ok(())
 }

@@ -22,6 +22,17 @@ pub(crate) trait Work {
     /// What it takes and what it gives.
     fn signature(&self) -> (Artifact, Artifact);
 
+    /// What it makes of what is there; none where it cannot use it.
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        let (takes, gives) = self.signature();
+        (have == takes).then_some(gives)
+    }
+
+    /// Whether it needs the section `model`.
+    fn needs_model(&self) -> bool {
+        false
+    }
+
     /// Refuses settings that could only fail later.
     fn check(&self) -> Result<()> {
         Ok(())
@@ -66,13 +77,23 @@ pub(crate) fn each_scan<T>(
         results.push(result.ok());
         control.tell(Event::Advanced { stage, done: scan_idx + 1, total: scans.len() });
     }
-    files::write_json(&dir.join(FAILURES), &failures)?;
+    write_failures(dir, &failures)?;
     Ok(results)
+}
+
+/// Writes which scans a stage left out, and why.
+pub(crate) fn write_failures(dir: &Path, failures: &[Failure]) -> Result<()> {
+    files::write_json(&dir.join(FAILURES), &failures)
+}
+
+/// Which scans a stage left out, and why.
+pub(crate) fn read_failures(dir: &Path) -> Result<Vec<Failure>> {
+    files::read_json(&dir.join(FAILURES))
 }
 
 /// Remembers the scans a stage left out.
 pub(crate) fn load_failures(state: &mut State<'_>, stage: &'static str, dir: &Path) -> Result<()> {
-    let failures: Vec<Failure> = files::read_json(&dir.join(FAILURES))?;
+    let failures = read_failures(dir)?;
     state.failures.extend(failures.into_iter().map(|it| (it.scan_idx, (stage, it.reason))));
     Ok(())
 }

@@ -1,17 +1,23 @@
 //! Names and coordinates of regions, in the tables that come with atlases: FSL and `FreeSurfer`
 //! look-up tables, BIDS `dseg.tsv`, comma, semicolon, tab or blank separated, with a header or not;
-//! the XML of FSL and of AAL.
+//! and the XML of AAL and of FSL's atlases.
 
 use std::path::Path;
+
+use roxmltree::{Document, Node, ParsingOptions};
 
 use super::Parcel;
 use crate::error::{Error, Result};
 
+/// The most bytes such a table may have.
+const MAX_BYTES: u64 = 16 << 20;
+
 /// Labels and names.
 pub(super) fn read_names(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, String)>> {
     let text = text(path)?;
-    if text.trim_start().starts_with('<') {
-        return names_in_xml(path, &text);
+    if text.starts_with('<') {
+        return from_xml(&text)
+            .map_err(|problem| Error::Axes { path: path.to_path_buf(), problem });
     }
     let rows = rows(&text);
     let header = rows.first().filter(|row| row.iter().all(|cell| cell.parse::<f64>().is_err()));
@@ -80,43 +86,52 @@ fn bad_row(path: &Path, index: usize, expected: &str) -> Error {
     Error::Row { path: path.to_path_buf(), row: index + 1, problem }
 }
 
-/// `<label index="0">name</label>` counts from 0 and its image from 1 (FSL's maximum probability
-/// maps); `<label><index>2001</index><name>…</name></label>` is the value in the image (AAL).
-fn names_in_xml(path: &Path, text: &str) -> Result<Vec<(i32, String)>> {
-    let damaged = |row: usize| {
-        let (path, problem) = (path.to_path_buf(), "is damaged XML".to_owned());
-        Error::Row { path, row, problem }
+/// The `<label>`s of an atlas: with `<index>` and `<name>` in them (AAL), or with an `index` before
+/// their text (FSL). FSL's labels images of probabilistic atlases count from 1 where the XML counts
+/// from 0.
+fn from_xml(text: &str) -> std::result::Result<Vec<(i32, String)>, String> {
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: 1 << 20, ..Default::default() };
+    let document = Document::parse_with_options(text, options).map_err(|e| e.to_string())?;
+    let elements = |name: &'static str| {
+        document.descendants().filter(move |node| node.tag_name().name() == name)
     };
-    let document = roxmltree::Document::parse(text).map_err(|e| damaged(e.pos().row as usize))?;
-    let labels = document.descendants().filter(|node| node.has_tag_name("label"));
-    let names = labels.enumerate().map(|(position, node)| {
-        let child = |name| {
-            let child = node.children().find(|child| child.has_tag_name(name))?;
-            child.text().map(str::trim)
-        };
-        let from_zero = node.attribute("index").and_then(|index| index.trim().parse::<i32>().ok());
-        let label = from_zero.map(|index| index.saturating_add(1));
-        let label = label.or_else(|| child("index")?.parse().ok());
-        let name = child("name").or_else(|| node.text().map(str::trim));
-        match (label, name.filter(|name| !name.is_empty())) {
-            (Some(label), Some(name)) => Ok((label, name.to_owned())),
-            _ => {
-                let problem = format!("its label {} lacks an index or a name", position + 1);
-                Err(Error::Axes { path: path.to_path_buf(), problem })
-            }
+    let is_probabilistic = |node: Node| {
+        node.text().is_some_and(|kind| kind.trim().to_lowercase().starts_with("probab"))
+    };
+    let first = i32::from(elements("type").any(is_probabilistic));
+    let words = |node: Node| node.text().map(|text| text.trim().to_owned());
+    let label = |node: Node| -> Option<(i32, String)> {
+        if let Some(index) = node.attribute("index") {
+            return Some((index.trim().parse::<i32>().ok()?.checked_add(first)?, words(node)?));
         }
-    });
-    names.collect()
+        let child = |name| node.children().find(|node| node.tag_name().name() == name);
+        Some((words(child("index")?)?.parse().ok()?, words(child("name")?)?))
+    };
+    let names: Option<Vec<_>> = elements("label").map(label).collect();
+    match names {
+        Some(names) if !names.is_empty() => Ok(names),
+        _ => Err("expected <label> elements with an index and a name each".to_owned()),
+    }
 }
 
+/// A file that must be short and must be text.
 fn text(path: &Path) -> Result<String> {
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
-    std::fs::read_to_string(path).map_err(attach)
+    let found = std::fs::metadata(path).map_err(attach)?.len();
+    if found > MAX_BYTES {
+        return Err(Error::TooLarge {
+            path: path.to_path_buf(),
+            found: found.into(),
+            limit: MAX_BYTES,
+        });
+    }
+    let text = std::fs::read_to_string(path).map_err(attach)?;
+    Ok(text.trim_start_matches('\u{feff}').trim_start().to_owned())
 }
 
 /// Cells of the lines that are not empty and no comment.
 fn rows(text: &str) -> Vec<Vec<String>> {
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines = text.lines().map(str::trim);
     let lines: Vec<&str> = lines.filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     let separator = ['\t', ';', ','].into_iter().find(|&c| lines.iter().any(|l| l.contains(c)));
     let cells = |line: &str| -> Vec<String> {

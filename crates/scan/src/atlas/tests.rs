@@ -128,17 +128,27 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
         "label,roi,name\nx,1,7Networks_LH_Vis_1\ny,2,B\nz,7,C\n",
         "ROI Label,ROI Name,R,A,S\n1,7Networks_LH_Vis_1,-3,4,5\n2,B,0,0,0\n7,C,1,2,3\n",
         "index,label\n1,7Networks_LH_Vis_1\n2,B\n7,C\n",
-        "<?xml version=\"1.0\"?><atlas><data><label index=\"0\" x=\"1\">7Networks_LH_Vis_1</label>\
-         <label index=\"1\">B</label><label index=\"6\">C</label></data></atlas>",
-        "<atlas><data>\n<label><index>1</index><name>7Networks_LH_Vis_1</name></label>\n\
-         <label><index>2</index><name>B</name></label><label><index>7</index><name>C</name></label>\
-         </data></atlas>",
     ];
     for table in tables {
         let named = plain().with_names(scratch.file("names.txt", table.as_bytes())).unwrap();
         assert_eq!(named.parcels()[0].name, "7Networks_LH_Vis_1", "{table}");
         assert_eq!(named.parcels()[2].label, 7);
     }
+    let trees = [
+        "<?xml version='1.0'?>\n<atlas><data><label><index>1</index><name>7Networks_LH_Vis_1</name>\
+         </label><label><index>7</index><name>C</name></label></data></atlas>",
+        "<atlas><header><type>Probabalistic</type></header><data>\
+         <label index=\"0\" x=\"48\">7Networks_LH_Vis_1</label><label index=\"6\">C</label></data></atlas>",
+        "<atlas><header><type>Label</type></header><data>\
+         <label index=\"1\">7Networks_LH_Vis_1</label><label index=\"7\">C</label></data></atlas>",
+    ];
+    for tree in trees {
+        let named = plain().with_names(scratch.file("names.xml", tree.as_bytes())).unwrap();
+        assert_eq!(named.parcels()[0].name, "7Networks_LH_Vis_1", "{tree}");
+        assert_eq!((named.parcels()[2].label, &named.parcels()[2].name[..]), (7, "C"));
+    }
+    let bad = plain().with_names(scratch.file("bad.xml", b"<atlas><label/></atlas>")).unwrap_err();
+    assert!(bad.to_string().ends_with("expected <label> elements with an index and a name each"));
     let places = ["1\t-3\t4\t5\r\n2\t0\t0\t0\r\n4\t1\t2\t3\r\n", "x,y,z\n-3,4,5\n0,0,0\n1,2,3\n"];
     for (table, n_parcels) in places.into_iter().zip([4, 3]) {
         let placed = plain().with_coordinates(scratch.file("xyz.dat", table.as_bytes())).unwrap();

@@ -34,6 +34,16 @@ pub(crate) fn affine_rows(header: &Header) -> ([[f64; 4]; 4], AffineSource) {
     }
 }
 
+/// Whether sform and qform are both set, and one is the mirror image of the other.
+pub(crate) fn sides_disagree(header: &Header) -> bool {
+    let sign = |[x, y, z]: [[f64; 4]; 3]| {
+        let minor = |j: usize, k: usize| y[j] * z[k] - y[k] * z[j];
+        x[0] * minor(1, 2) - x[1] * minor(0, 2) + x[2] * minor(0, 1)
+    };
+    let both = header.sform_code > 0 && header.qform_code > 0;
+    both && sign(header.srow) * sign(qform(header)) < 0.0
+}
+
 fn zooms(header: &Header) -> [f64; 3] {
     [header.pixdim[1], header.pixdim[2], header.pixdim[3]]
 }

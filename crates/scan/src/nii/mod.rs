@@ -20,7 +20,7 @@ pub use raw::Format;
 pub use read::{ReadOptions, read_bold, read_bold_with, read_values, read_volume};
 pub use write::{write_bold, write_volume};
 
-pub(crate) use geometry::affine_rows;
+pub(crate) use geometry::{affine_rows, sides_disagree};
 pub(crate) use header::{Header, dtype_name, is_image_of_pair, open, open_with_extensions};
 pub(crate) use read::{checked_affine, each_chunk, read_values_with_grid, sized, sized_grid};
 pub(crate) use source::Source;
@@ -36,6 +36,9 @@ pub(crate) mod testing;
 
 #[cfg(test)]
 mod every_kind;
+
+#[cfg(test)]
+mod online;
 
 #[cfg(test)]
 mod recorded;

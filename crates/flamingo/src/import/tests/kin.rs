@@ -4,7 +4,7 @@ use super::*;
 use crate::Scored;
 
 /// What the imported model thinks of some texts.
-fn likelihoods(package: &Path) -> Vec<f64> {
+pub(super) fn likelihoods(package: &Path) -> Vec<f64> {
     let model = Model::open(package).unwrap();
     let item = |prompt: &str, continuation: &str| Scored {
         prompt: prompt.into(),
@@ -16,7 +16,7 @@ fn likelihoods(package: &Path) -> Vec<f64> {
 }
 
 /// The embedding with noise of a third of its size on every row.
-fn noisy(matrix: &Tensor) -> Tensor {
+pub(super) fn noisy(matrix: &Tensor) -> Tensor {
     let values = nn::seeded::normal(9, "noise", matrix.elem_count(), 0., 1.);
     let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
     let noise = Tensor::from_vec(values, matrix.shape(), &Device::Cpu).unwrap();

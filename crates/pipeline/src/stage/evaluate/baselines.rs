@@ -18,7 +18,7 @@ pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) ->
     let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
     let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
     let n_classes = state.slots().scored().values.len();
-    let (train, test) = (features(state, &rows), features(state, test));
+    let (train, test) = (features(state, &rows)?, features(state, test)?);
     let logistic = Logistic::fit(train.view(), &class, n_classes, config.logistic_c)?;
     let lda = ShrinkageLda::fit(train.view(), &class, n_classes)?;
     Ok(Baselines {
@@ -28,15 +28,9 @@ pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) ->
     })
 }
 
-/// Mean over the frames of each window: `(n_rows, n_voxels)`.
-fn features(state: &State<'_>, rows: &[usize]) -> Array2<f32> {
-    let means: Vec<_> = rows
-        .iter()
-        .map(|&row| {
-            let window = state.cleaned[row].as_ref().expect("cut before it was whitened");
-            window.mean_axis(Axis(0)).expect("a window has frames")
-        })
-        .collect();
+/// Mean over the frames of each window, or over tokens: `(n_rows, n_voxels)`.
+fn features(state: &State<'_>, rows: &[usize]) -> Result<Array2<f32>> {
+    let means = rows.iter().map(|&row| state.mean_of(row)).collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = means.iter().map(|mean| mean.view().insert_axis(Axis(0))).collect();
-    ndarray::concatenate(Axis(0), &views).expect("windows have one width")
+    Ok(ndarray::concatenate(Axis(0), &views).expect("windows have one width"))
 }

@@ -81,7 +81,7 @@ fn cross_nll(
     let mut items = Vec::with_capacity(test.len() * test.len());
     for &report in test {
         for &scan in test {
-            let medium = Some(state.medium(scan));
+            let medium = Some(state.medium(scan)?);
             let query = Query { prompt: state.prompt(report), medium };
             items.push(query.scored(&state.cohort().rows[report].report));
         }
@@ -115,10 +115,10 @@ fn cross_values(
     let queries: Vec<Query> = missing
         .iter()
         .map(|(prompt, scan)| {
-            let medium = scan.map(|row| state.medium(row));
-            Query { prompt: prompt.clone(), medium }
+            let medium = scan.map(|row| state.medium(row)).transpose()?;
+            Ok(Query { prompt: prompt.clone(), medium })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let texts = readout::texts(model, &queries, generation(state), STAGE, control)?;
     wanted.extend(missing.into_iter().zip(texts.into_iter().map(|(text, _)| Some(text))));
     let value = |row: usize, scan: Option<usize>| {

@@ -6,7 +6,7 @@ use candle_core::{DType, Result, Tensor, bail};
 ///
 /// Noise `0, 1, 2, …` and a ratio of 0 is the identity, which is how scans are encoded.
 #[derive(Clone, Debug)]
-pub struct TokenOrder {
+pub struct Masking {
     /// `(batch · n_kept)` rows of the flattened tokens.
     kept: Tensor,
     /// `(batch, n_tokens)`: where each token went.
@@ -14,7 +14,7 @@ pub struct TokenOrder {
     n_kept: usize,
 }
 
-impl TokenOrder {
+impl Masking {
     /// From noise `(batch, n_tokens)`; the share `mask_ratio` with the largest noise is hidden.
     pub fn new(noise: &Tensor, mask_ratio: f64) -> Result<Self> {
         let (batch, n_tokens) = noise.dims2()?;
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_kept_comes_back_to_its_place() -> Result<()> {
         let noise = Tensor::new(&[[0.3, 0.1, 0.9, 0.2f64], [0.8, 0.7, 0.6, 0.5]], &Device::Cpu)?;
-        let order = TokenOrder::new(&noise, 0.5)?;
+        let order = Masking::new(&noise, 0.5)?;
         assert_eq!(order.restore().to_vec2::<u32>()?, [[2, 0, 3, 1], [3, 2, 1, 0]]);
         assert_eq!(order.hidden()?.to_vec2::<f32>()?, [[1., 0., 1., 0.], [1., 1., 0., 0.]]);
         let tokens = Tensor::arange(0f64, 8., &Device::Cpu)?.reshape((2, 4, 1))?;
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn equal_noise_keeps_the_order_and_a_ratio_of_one_is_refused() -> Result<()> {
         let noise = Tensor::zeros((1, 20), DType::F32, &Device::Cpu)?;
-        let order = TokenOrder::new(&noise, 0.)?;
+        let order = Masking::new(&noise, 0.)?;
         assert_eq!(order.restore().to_vec2::<u32>()?[0], (0..20).collect::<Vec<_>>());
-        assert!(TokenOrder::new(&noise, 1.).is_err());
+        assert!(Masking::new(&noise, 1.).is_err());
         Ok(())
     }
 }

@@ -1,0 +1,95 @@
+//! BrainMT's weight files: a `.pth` with `model_state_dict`, a Lightning checkpoint, safetensors.
+
+use std::path::Path;
+
+use candle_core::DType;
+use nn::weights::Frozen;
+
+use super::mixer::Direction;
+use super::{BrainMt, BrainMtSize};
+use crate::{Error, Result, Trainable};
+
+/// The encoder's name in the YAML.
+pub(super) const NAME: &str = "brainmt";
+
+/// Where the tensors stand in a file that holds more than them.
+const SECTIONS: [&str; 2] = ["model_state_dict.", "state_dict."];
+
+/// What wrappers of a model put before its tensors' names.
+const WRAPPERS: [&str; 2] = ["module.", "model."];
+
+/// The tensors of a weight file under the published names, and the sizes that their shapes tell.
+///
+/// # Errors
+/// Where the file cannot be read, or is not a BrainMT's.
+pub(super) fn read(path: &Path, n_heads: usize) -> Result<(Frozen, BrainMtSize)> {
+    let mut weights = Frozen::open(path)?;
+    let starts = |weights: &Frozen, prefix: &str| {
+        weights.list().iter().any(|info| info.name.starts_with(prefix))
+    };
+    for prefix in SECTIONS.into_iter().chain(WRAPPERS) {
+        // what is beside the section, such as the state of an optimizer, is left out
+        if starts(&weights, prefix) {
+            weights = weights.renamed(|name| name.strip_prefix(prefix).map(str::to_owned))?;
+        }
+    }
+    let Some(size) = BrainMtSize::of(&weights, n_heads) else {
+        let reason = format!(
+            "{}: holds no `pos_embed` and `temporal_pos_embedding`, so it is not BrainMT's",
+            path.display()
+        );
+        return Err(Error::Setting { encoder: NAME, reason });
+    };
+    Ok((weights, size))
+}
+
+/// Opens a weight file of a BrainMT of these sizes; none of its tensors may be missing, unexpected or
+/// of another shape.
+///
+/// # Errors
+/// Names the file, and the direction or the tensor that differs.
+pub(crate) fn open(path: &Path, size: &BrainMtSize) -> Result<Frozen> {
+    let (weights, found) = read(path, size.n_heads)?;
+    if found.direction != size.direction {
+        let said = |direction| match direction {
+            Direction::Forward => "one way",
+            Direction::Both => "both ways",
+        };
+        let reason = format!(
+            "{}: scans {}, but `direction` says {}",
+            path.display(),
+            said(found.direction),
+            said(size.direction)
+        );
+        return Err(Error::Setting { encoder: NAME, reason });
+    }
+    let wrong = |source| Error::Weights { encoder: NAME, source };
+    BrainMt::new(size, weights.builder(DType::F32)).map_err(wrong)?;
+    weights.all_used()?;
+    Ok(weights)
+}
+
+impl BrainMtSize {
+    /// Whether a training moves the tensor of this name. Blocks are counted from the last one of
+    /// attention back into the layers of the scan; the norm and the MLP that all attention shares
+    /// move with the last of them.
+    pub fn moves(&self, trainable: Trainable, name: &str) -> bool {
+        let [n_layers, n_blocks] = self.depth;
+        let n = match trainable {
+            Trainable::None => return false,
+            Trainable::All => return true,
+            Trainable::LastNBlocks(n) => n,
+        };
+        let mut parts = name.split('.');
+        let (stack, idx) = (parts.next(), parts.next().and_then(|idx| idx.parse::<usize>().ok()));
+        // how many of the last blocks have to move until this tensor does
+        let needed = match (stack, idx) {
+            (Some("layers"), Some(idx)) => n_blocks + n_layers - idx,
+            (Some("blocks"), Some(idx)) => n_blocks - idx,
+            (Some("norm_f"), _) => n_blocks + 1,
+            (Some("norm" | "mlp" | "head"), _) => 1,
+            _ => return false,
+        };
+        n >= needed
+    }
+}

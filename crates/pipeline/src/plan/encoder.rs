@@ -1,0 +1,137 @@
+//! The encoder against the stages before it, before a scan is opened.
+use std::collections::BTreeSet;
+
+use encoder::{EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, WeightsSource};
+
+use super::{CohortPlan, ScanView};
+use crate::{
+    Error, Result,
+    spec::{Loaded, Spec},
+    stage::{Stage, formula_name, given},
+};
+
+/// What stages make of scans, read off their settings.
+#[derive(Default)]
+struct Made {
+    parcels: Option<InputSpace>,
+    volumes: Option<InputSpace>,
+    /// Absent: each scan has its own.
+    t_r: Option<(f64, f64)>,
+    normalisation: Option<String>,
+    /// Frames of a window over whole scans.
+    n_frames: Option<usize>,
+}
+
+/// The name of what `volumes` does.
+const GLOBAL_Z: &str = "global_z";
+
+/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored.
+pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
+    let made = Made::by(loaded)?;
+    let Some(config) = loaded.encoder() else { return Ok(()) };
+    let config = &config;
+    let Some(n_frames) = made.n_frames else { return Ok(()) };
+    if let Some(source) = given::stored(config) {
+        let (_, tokens) = given::first_stored(source)?;
+        return config.spec(tokens).map(drop).map_err(Error::Encoder);
+    }
+    let window =
+        made.parcels.as_ref().map(|space| InputShape::Window { n_frames, n_voxels: count(space) });
+    let volume = made.volumes.as_ref().map(|space| match space {
+        InputSpace::Volume { shape, .. } => InputShape::Volume { n_frames, grid: *shape },
+        _ => unreachable!("volumes are volumes"),
+    });
+    let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
+    let reads_volumes = matches!(input, InputShape::Volume { .. });
+    let encoder = config.spec(input).map_err(Error::Encoder)?;
+    let (space, normalisation) = if reads_volumes {
+        (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
+    } else {
+        (made.parcels.clone(), made.normalisation.clone())
+    };
+    let space = space.expect("just read");
+    for t_r_s in made.times(scans, reads_volumes) {
+        let (space, normalisation) = (space.clone(), normalisation.clone());
+        let given = Preparation { space, n_frames, t_r_s, normalisation };
+        encoder.check(&given).map_err(Error::Encoder)?;
+    }
+    // keys, shapes and digests of published weights
+    match config.weights() {
+        Some(WeightsSource::File(_)) => {
+            FrozenEncoder::open(config, input).map(drop).map_err(Error::Encoder)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Series of voxels: their number is known after the mask; until then the whole grid bounds it.
+pub(super) fn fits_voxels(
+    spec: &Spec,
+    cohort: &CohortPlan,
+    window: &scan::WindowConfig,
+) -> Result<()> {
+    let Some(model) = &spec.model else { return Ok(()) };
+    let n_voxels = cohort.grid.iter().product();
+    let given = Preparation {
+        space: InputSpace::Voxels { n: n_voxels },
+        n_frames: window.n_frames,
+        t_r_s: Some(cohort.t_r_s),
+        normalisation: None,
+    };
+    let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
+    let config: &EncoderConfig = model.encoder.get();
+    config.spec(input).and_then(|spec| spec.check(&given)).map_err(Error::Encoder)
+}
+
+impl Made {
+    fn by(loaded: &Loaded) -> Result<Self> {
+        let mut made = Self::default();
+        for stage in loaded.spec.stages() {
+            match stage {
+                Stage::Parcellate(config) => {
+                    let atlas = config.atlas.read(&|path| loaded.resolve(path))?;
+                    let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
+                    made.parcels = Some(InputSpace::Parcels {
+                        atlas: Some(config.atlas.id.clone()),
+                        n: atlas.n_parcels(),
+                        coordinates,
+                    });
+                }
+                Stage::ResampleTime(config) => {
+                    made.t_r = Some((config.t_r_s, config.tolerance_s));
+                }
+                Stage::Normalise(config) => {
+                    made.normalisation = Some(formula_name(config.formula));
+                }
+                Stage::Volumes(config) => {
+                    let (shape, axes) = (config.shape, config.axes.to_string());
+                    made.volumes = Some(InputSpace::Volume { shape, axes });
+                }
+                Stage::Windows(config) => made.n_frames = Some(config.n_frames),
+                _ => {}
+            }
+        }
+        Ok(made)
+    }
+
+    /// Every repetition time that the encoder would meet.
+    fn times(&self, scans: &[ScanView], volumes: bool) -> Vec<Option<f64>> {
+        let kept = |t_r_s: f64| match self.t_r.filter(|_| !volumes) {
+            Some((to, tolerance)) if (t_r_s - to).abs() > tolerance => to,
+            _ => t_r_s,
+        };
+        let of_scans: BTreeSet<u64> =
+            scans.iter().filter_map(|scan| scan.t_r_s).map(|it| kept(it).to_bits()).collect();
+        if of_scans.is_empty() {
+            return vec![None];
+        }
+        of_scans.into_iter().map(|bits| Some(f64::from_bits(bits))).collect()
+    }
+}
+
+fn count(space: &InputSpace) -> usize {
+    match space {
+        InputSpace::Parcels { n, .. } => *n,
+        _ => 0,
+    }
+}

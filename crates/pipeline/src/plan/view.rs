@@ -1,0 +1,75 @@
+//! The scans of any cohort, as stages see them.
+use std::path::PathBuf;
+
+use super::{Plan, SourcePlan};
+
+/// One scan, wherever it was listed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ScanView {
+    /// Subject label.
+    pub(crate) subject: String,
+    /// Session label, where there is one.
+    pub(crate) session: Option<String>,
+    /// `sub-1_ses-11_run-1`: once in a cohort, and safe as a file name.
+    pub(crate) name: String,
+    /// The file, as the cohort names it.
+    pub(crate) file: String,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Digest of the file, where it is known already.
+    pub(crate) sha256: Option<String>,
+    /// Seconds between two frames.
+    pub(crate) t_r_s: Option<f64>,
+    /// Frames, where a header says it.
+    pub(crate) n_frames: Option<usize>,
+    /// The nuisance series beside it.
+    pub(crate) confounds: Option<PathBuf>,
+    /// Dataset and position along its first axis, where the file holds many.
+    pub(crate) stacked: Option<(String, usize)>,
+}
+
+impl Plan {
+    /// Every scan, in the order that indices of failures and of units mean.
+    pub(crate) fn scans(&self) -> Vec<ScanView> {
+        scans(&self.source)
+    }
+}
+
+pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
+    match source {
+        SourcePlan::Cohort(cohort) => {
+            let view = |scan: &super::ScanPlan| ScanView {
+                subject: scan.subject.clone(),
+                session: Some(scan.session.clone()),
+                name: scan.unit().replace(' ', "_"),
+                file: scan.name.clone(),
+                path: scan.path.clone(),
+                sha256: Some(scan.sha256.clone()),
+                t_r_s: scan.t_r_s,
+                n_frames: scan.n_frames,
+                confounds: None,
+                stacked: None,
+            };
+            cohort.scans.iter().map(view).collect()
+        }
+        SourcePlan::Recordings(recordings) => {
+            let view = |recording: &cohort::Recording| ScanView {
+                subject: recording.subject().to_owned(),
+                session: recording.session().map(str::to_owned),
+                name: recording.name(),
+                file: recording.name(),
+                path: recording.source.path().clone(),
+                sha256: None,
+                t_r_s: recording.t_r.map(|t_r| t_r.seconds),
+                n_frames: recording.n_frames,
+                confounds: recording.confounds.clone(),
+                stacked: match &recording.source {
+                    cohort::Source::File(_) => None,
+                    cohort::Source::Stack { dataset, index, .. } => Some((dataset.clone(), *index)),
+                },
+            };
+            recordings.recordings().iter().map(view).collect()
+        }
+        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,110 @@
+//! `denoise`: trends, frequencies and confounds out of each parcel series.
+use std::path::Path;
+
+use ndarray::Axis;
+use scan::{ConfoundConfig, ConfoundStrategy, ConfoundTable, SignalConfig, clean_signals};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Artifact, parcellate::StoredSeries, series, work::Work};
+use crate::{Error, Result, event::Control, state::State};
+
+/// What is taken out of a series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DenoiseConfig {
+    /// Trend, frequencies, scale.
+    pub signal: SignalConfig,
+    /// Nuisance series that are regressed out, and frames that are left out.
+    pub confounds: Nuisance,
+}
+
+/// Which nuisance series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Nuisance {
+    /// None.
+    None,
+    /// A usual set.
+    Strategy(ConfoundStrategy),
+    /// Column by column.
+    Columns(ConfoundConfig),
+}
+
+impl Nuisance {
+    fn config(&self) -> Option<ConfoundConfig> {
+        match self {
+            Self::None => None,
+            Self::Strategy(strategy) => Some(strategy.config()),
+            Self::Columns(config) => Some(config.clone()),
+        }
+    }
+}
+
+impl Work for DenoiseConfig {
+    fn name(&self) -> &'static str {
+        "denoise"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::ParcelSeries, Artifact::ParcelSeries)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let tables = (0..state.scans().len()).map(|idx| confounds(state, idx)).collect();
+        series::keys(self, &super::said(self), &tables, state)
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let more = |idx: usize| confounds(state, idx);
+        let change = |idx: usize, series: StoredSeries| self.clean(state, idx, series);
+        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        series::load(self, super::said(self), state, dir)
+    }
+}
+
+/// The digest of a scan's confounds.
+fn confounds(state: &State<'_>, idx: usize) -> Value {
+    let path = state.scans()[idx].confounds.as_deref();
+    json!(path.map(|path| scan::sha256_file(path).ok()))
+}
+
+impl DenoiseConfig {
+    fn clean(
+        &self,
+        state: &State<'_>,
+        idx: usize,
+        mut series: StoredSeries,
+    ) -> Result<StoredSeries> {
+        let chosen = match (self.confounds.config(), &state.scans()[idx].confounds) {
+            (None, _) => None,
+            (Some(_), None) => {
+                let (stage, problem) = (self.name(), "the scan has no confounds table".to_owned());
+                return Err(Error::StageInput { stage, problem });
+            }
+            (Some(config), Some(path)) => Some(ConfoundTable::read(path)?.select(&config)?),
+        };
+        let (values, kept) = match &chosen {
+            None => (None, None),
+            Some(chosen) => {
+                let some = !chosen.names.is_empty();
+                (some.then_some(&chosen.values), chosen.kept.as_deref())
+            }
+        };
+        let t_r_s = series.facts.t_r_s;
+        series.values = clean_signals(&series.values, t_r_s, values, kept, &self.signal)?;
+        if let (Some(kept), Some(fd_mm)) = (kept, series.fd_mm.take()) {
+            series.fd_mm = Some(fd_mm.select(Axis(0), kept));
+        }
+        series.facts.n_frames = series.values.nrows();
+        Ok(series)
+    }
+}

@@ -1,0 +1,219 @@
+//! `embed`: one vector a subject, from windows over runs, as a table with what it came from.
+use std::{collections::BTreeMap, path::Path};
+
+use encoder::{RunPooling, weighted_mean};
+use scan::QualityFigures;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tables::{Column, Table};
+
+use super::{
+    Artifact,
+    encode::{TokenFacts, TokenSet},
+    work::{Work, each_scan, load_failures},
+};
+use crate::{Error, Result, event::Control, files, state::State};
+
+/// Window to run to subject. Runs of a subject count alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedConfig {
+    /// Versioned name of the recipe, which stands in the table: `rsfmri_brainlm_windows_v1`.
+    pub strategy: String,
+    /// What stands for a window.
+    pub window: WindowPooling,
+    /// How the windows of a run are joined.
+    pub run: RunPooling,
+}
+
+/// What stands for a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowPooling {
+    /// The class token.
+    Cls,
+    /// The mean of the tokens that saw data.
+    Mean,
+}
+
+/// The table, where the stage keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Embeddings {
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// One run's vector with what it came from.
+#[derive(Clone, Debug)]
+struct Run {
+    subject: String,
+    session: Option<String>,
+    name: String,
+    vector: Vec<f64>,
+    facts: TokenFacts,
+    quality: Option<QualityFigures>,
+}
+
+const SUBJECTS: &str = "embeddings.parquet";
+const RUNS: &str = "embeddings_runs.parquet";
+
+impl Work for EmbedConfig {
+    fn name(&self) -> &'static str {
+        "embed"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Tokens, Artifact::Tokens)
+    }
+
+    fn check(&self) -> Result<()> {
+        let versioned = self.strategy.rsplit_once("_v").is_some_and(|(name, version)| {
+            !name.is_empty() && !version.is_empty() && version.chars().all(|c| c.is_ascii_digit())
+        });
+        let plain = self.strategy.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if versioned && plain {
+            return Ok(());
+        }
+        let (stage, field, found) = (self.name(), "strategy", self.strategy.clone());
+        let expected = "letters, digits and _ that end in a version, as in rest_fc_windows_v1";
+        Err(Error::Setting { stage, field, found, expected: expected.to_owned() })
+    }
+
+    fn inputs(&self, _: &State<'_>) -> Value {
+        Value::Null
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let tokens = tokens(state);
+        let runs = each_scan(state, self.name(), dir, control, |idx| {
+            let unit = tokens.units[idx].as_ref().expect("failed scans are passed over");
+            let scan = &state.scans()[idx];
+            Ok(Run {
+                subject: scan.subject.clone(),
+                session: scan.session.clone(),
+                name: scan.name.clone(),
+                vector: self.of_run(unit)?,
+                facts: TokenSet::facts(unit)?,
+                quality: state.quality.get(idx).cloned().flatten(),
+            })
+        })?;
+        let runs: Vec<Run> = runs.into_iter().flatten().collect();
+        let mut subjects: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
+        for run in &runs {
+            subjects.entry(&run.subject).or_default().push(run);
+        }
+        let subjects = self.table(state, &subjects.into_iter().collect::<Vec<_>>(), false)?;
+        files::write_atomic(&dir.join(SUBJECTS), &subjects)?;
+        let each: Vec<(&str, Vec<&Run>)> =
+            runs.iter().map(|run| (run.subject.as_str(), vec![run])).collect();
+        files::write_atomic(&dir.join(RUNS), &self.table(state, &each, true)?)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let files = [SUBJECTS, RUNS].into_iter().map(|name| {
+            let path = dir.join(name);
+            tables::read(&path)?;
+            Ok((name, files::read_bytes(&path)?))
+        });
+        let files = files.collect::<Result<_>>()?;
+        load_failures(state, self.name(), dir)?;
+        state.embeddings = Some(Embeddings { files });
+        Ok(())
+    }
+}
+
+fn tokens<'a>(state: &'a State<'_>) -> &'a TokenSet {
+    state.tokens.as_ref().expect("embeddings come from tokens")
+}
+
+impl EmbedConfig {
+    fn of_run(&self, unit: &crate::units::Unit) -> Result<Vec<f64>> {
+        let refuse = |problem: &str| {
+            let (stage, problem) = ("embed", problem.to_owned());
+            Err(Error::StageInput { stage, problem })
+        };
+        let name = match self.window {
+            WindowPooling::Cls => "classes",
+            WindowPooling::Mean => "means",
+        };
+        let Some(windows) = TokenSet::vectors(unit, name)? else {
+            return refuse("the encoder has no class token, expected window: mean");
+        };
+        let fd_mm = TokenSet::facts(unit)?.fd_mm;
+        let Some(weights) = self.run.weights(windows.nrows(), fd_mm.as_deref()) else {
+            return refuse("no confounds say the framewise displacement that inverse_fd needs");
+        };
+        let windows: Vec<Vec<f64>> = windows.rows().into_iter().map(|row| row.to_vec()).collect();
+        Ok(weighted_mean(&windows, &weights).expect("a scan has windows of one width"))
+    }
+
+    /// A row for each group of runs.
+    fn table(
+        &self,
+        state: &State<'_>,
+        groups: &[(&str, Vec<&Run>)],
+        of_runs: bool,
+    ) -> Result<Vec<u8>> {
+        let about = &tokens(state).about;
+        let width = groups.first().map_or(1, |(_, runs)| runs[0].vector.len());
+        let vectors = groups.iter().flat_map(|(_, runs)| {
+            let vectors: Vec<Vec<f64>> = runs.iter().map(|run| run.vector.clone()).collect();
+            weighted_mean(&vectors, &vec![1.0; runs.len()]).expect("runs of one width")
+        });
+        let values = vectors.map(|x| x as f32).collect();
+        let same = |text: &str| Column::Text(vec![Some(text.to_owned()); groups.len()]);
+        let text = |of: &dyn Fn(&Run) -> Option<String>| {
+            Column::Text(groups.iter().map(|(_, runs)| of(runs[0])).collect())
+        };
+        let sum = |of: &dyn Fn(&Run) -> usize| {
+            let sums = groups.iter().map(|(_, runs)| runs.iter().map(|run| of(run)).sum::<usize>());
+            Column::Integer(sums.map(|n| Some(n as i64)).collect())
+        };
+        // the mean over runs; none where it is not known of all
+        let mean = |of: &dyn Fn(&Run) -> Option<f64>| {
+            let known =
+                |runs: &Vec<&Run>| runs.iter().map(|run| of(run)).collect::<Option<Vec<_>>>();
+            let means = groups
+                .iter()
+                .map(|(_, runs)| known(runs).map(|all| all.iter().sum::<f64>() / all.len() as f64));
+            Column::Number(means.collect())
+        };
+        let quality =
+            |of: fn(&QualityFigures) -> f64| mean(&move |run: &Run| run.quality.as_ref().map(of));
+        let mut columns = vec![("participant_id", text(&|run| Some(run.subject.clone())))];
+        if of_runs {
+            columns.push(("session_id", text(&|run| run.session.clone())));
+            columns.push(("scan", text(&|run| Some(run.name.clone()))));
+        } else {
+            let counts = groups.iter().map(|(_, runs)| Some(runs.len() as i64));
+            columns.push(("n_runs", Column::Integer(counts.collect())));
+        }
+        columns.extend([
+            ("n_windows", sum(&|run| run.facts.n_windows)),
+            ("n_frames", sum(&|run| run.facts.n_frames)),
+            ("t_r_s", mean(&|run| Some(run.facts.t_r_s))),
+            ("mean_fd_mm", mean(&|run| run.facts.fd_mean_mm)),
+            ("median_tsnr", quality(|it| it.median_tsnr)),
+            ("median_dvars_percent", quality(|it| it.median_dvars_percent)),
+            ("n_lost_parcels", sum(&|run| run.facts.n_lost)),
+            ("strategy", same(&self.strategy)),
+            ("pooling", same(&pooling(self))),
+            ("encoder", same(&about.encoder_id)),
+            ("encoder_sha256", same(&about.identity)),
+            ("preparation_sha256", same(&about.preparation)),
+            ("embedding", Column::Vector { width, values }),
+        ]);
+        Ok(Table::new(columns)?.to_parquet()?)
+    }
+}
+
+/// `window cls, run inverse_fd, subject mean`.
+fn pooling(config: &EmbedConfig) -> String {
+    let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    let (window, run) = (word(json!(config.window)), word(json!(config.run)));
+    format!("window {window}, run {run}, subject mean")
+}

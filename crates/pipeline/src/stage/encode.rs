@@ -1,0 +1,343 @@
+//! `encode`: the windows of each scan through a frozen encoder, once.
+use std::path::Path;
+
+use encoder::{EncoderConfig, FrozenEncoder, InputShape, Trainable, WindowTokens};
+use ndarray::{Array2, ArrayD, IxDyn};
+use scan::WindowsConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Artifact, given,
+    parcellate::StoredSeries,
+    volumes,
+    work::{Work, load_failures},
+};
+use crate::{
+    Error, Result,
+    event::Control,
+    files,
+    state::State,
+    units::{
+        self, Job, Unit,
+        file::{self, Header, Numbers},
+    },
+};
+
+/// How tokens are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EncodeConfig {
+    /// Numbers of a token.
+    pub precision: TokenPrecision,
+}
+
+/// How many bits a number of a token has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenPrecision {
+    /// 32.
+    F32,
+    /// 16, with the range of 32 and three decimal places: half the disk.
+    Bf16,
+}
+
+/// What the model is shown of the scans: tokens of a frozen encoder, or the windows that an encoder
+/// under training reads.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenSet {
+    pub(crate) units: Vec<Option<Unit>>,
+    pub(crate) about: AboutTokens,
+}
+
+/// What all tokens of a run share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AboutTokens {
+    /// What one window of a medium is.
+    pub(crate) input: InputShape,
+    /// The encoder that is part of the model: one that hands tokens on, or the one under training.
+    pub(crate) encoder: EncoderConfig,
+    /// Name and version of the encoder that made the tokens.
+    pub(crate) encoder_id: String,
+    /// Its settings and weights, hashed.
+    pub(crate) identity: String,
+    /// Everything before it, hashed.
+    pub(crate) preparation: String,
+}
+
+/// What is asked of a scan's tokens without reading them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TokenFacts {
+    pub(crate) n_windows: usize,
+    pub(crate) n_frames: usize,
+    pub(crate) t_r_s: f64,
+    /// Mean framewise displacement in mm of each window, where confounds say it.
+    pub(crate) fd_mm: Option<Vec<f64>>,
+    /// Of the whole scan.
+    pub(crate) fd_mean_mm: Option<f64>,
+    pub(crate) n_lost: usize,
+}
+
+impl TokenSet {
+    /// A scan's tokens `(n_windows, …)`, as the model takes them.
+    pub(crate) fn medium(unit: &Unit) -> Result<ArrayD<f32>> {
+        let (_, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let (shape, values) = arrays.take("tokens");
+        let values = values.into_iter().map(|x| x as f32).collect();
+        Ok(ArrayD::from_shape_vec(IxDyn(&shape), values).expect("a file's shape and size agree"))
+    }
+
+    /// One vector a window: `means` or `classes`.
+    pub(crate) fn vectors(unit: &Unit, name: &str) -> Result<Option<Array2<f64>>> {
+        let (_, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let (shape, values) = arrays.take(name);
+        let &[rows, columns] = shape.as_slice() else { return Ok(None) };
+        Ok(Some(Array2::from_shape_vec((rows, columns), values).expect("shape and size agree")))
+    }
+
+    pub(crate) fn facts(unit: &Unit) -> Result<TokenFacts> {
+        serde_json::from_value(unit.facts.clone())
+            .map_err(|source| Error::Json { path: unit.path.clone(), source })
+    }
+}
+
+impl Work for EncodeConfig {
+    fn name(&self) -> &'static str {
+        "encode"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::ScanWindows, Artifact::Tokens)
+    }
+
+    fn needs_model(&self) -> bool {
+        true
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        let before = (0..state.scans().len()).map(|idx| before(state, idx)).collect::<Vec<_>>();
+        let config = &config(state);
+        let identity = config.identity().unwrap_or_else(|error| error.to_string());
+        json!({ "before": before, "encoder": identity, "trained": trained(config) })
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let (config, cut) = (&config(state), windows(state));
+        let input = given::input(config, state)?;
+        let reads_volumes = matches!(input, InputShape::Volume { .. });
+        let frozen = (!trained(config)).then(|| FrozenEncoder::open(config, input)).transpose()?;
+        let identity = config.identity()?;
+        let spec = config.spec(input)?;
+        let coordinates = state.parcels.as_ref().and_then(super::Parcels::coordinates);
+        let size: usize = input.dims().iter().product();
+        let work = |idx: usize, key: &str| {
+            let prepared = Prepared::of(state, idx, reads_volumes, cut)?;
+            let tokens = match (&frozen, given::stored(config)) {
+                (_, Some(source)) => given::read_stored(source, &state.scans()[idx].name, input)?,
+                (Some(frozen), None) => encoded(frozen, &prepared.windows, coordinates.as_deref())?,
+                (None, None) => as_they_are(&prepared.windows, input),
+            };
+            Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens), &tokens))
+        };
+        let key = |idx: usize| {
+            units::key(&json!({
+                "stage": self,
+                "version": self.version(),
+                "before": before(state, idx),
+                "volumes": reads_volumes,
+                "encoder": identity,
+                "trained": frozen.is_none(),
+            }))
+        };
+        let cost = |idx: usize| {
+            let n_frames = state.scans()[idx].n_frames.unwrap_or(cut.n_frames);
+            let n_windows = n_frames / cut.n_frames.max(1) + 2;
+            let run = state.volumes.as_ref().filter(|_| reads_volumes).map(|it| it.cost(n_frames));
+            let window = frozen.as_ref().map_or(8 * size as u64, FrozenEncoder::window_bytes);
+            let kept = 8 * n_windows * spec.n_tokens() * spec.vis_dim;
+            run.unwrap_or(0) + window + kept as u64 + (8 * n_windows * size) as u64
+        };
+        let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
+        units::each_unit(state, dir, control, &job)?;
+        let (encoder, input) = match &frozen {
+            None => (config.clone(), input),
+            Some(_) => given::handed_on(&spec),
+        };
+        let about = AboutTokens {
+            input,
+            encoder,
+            encoder_id: spec.id,
+            identity,
+            preparation: preparation(state, reads_volumes),
+        };
+        files::write_json(&dir.join("tokens.json"), &about)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let units = units::listed(state, self.name(), dir)?;
+        let about = files::read_json(&dir.join("tokens.json"))?;
+        load_failures(state, self.name(), dir)?;
+        state.tokens = Some(TokenSet { units, about });
+        Ok(())
+    }
+}
+
+/// A scan's windows, ready to be encoded.
+struct Prepared {
+    /// Each of the input's dimensions, row-major.
+    windows: Vec<Vec<f32>>,
+    n_frames: usize,
+    t_r_s: f64,
+    fd_mm: Option<Vec<f64>>,
+    fd_mean_mm: Option<f64>,
+    n_lost: usize,
+}
+
+impl Prepared {
+    fn of(state: &State<'_>, idx: usize, volumes: bool, cut: &WindowsConfig) -> Result<Self> {
+        if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
+            let run = config.prepare(&state.scans()[idx].path)?;
+            return Ok(Self {
+                windows: volumes::cut(&run, cut)?,
+                n_frames: run.n_frames(),
+                t_r_s: run.t_r(),
+                fd_mm: None,
+                fd_mean_mm: None,
+                n_lost: 0,
+            });
+        }
+        let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
+        let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
+        let series = StoredSeries::read(unit)?;
+        let windows = cut.cut(series.values.view())?;
+        let fd_mm = series.fd_mm.map(|fd_mm| {
+            let of = |window: &scan::Window| {
+                let frames = window.first_frame..window.first_frame + window.n_real;
+                fd_mm.slice(ndarray::s![frames]).mean().unwrap_or(0.0)
+            };
+            windows.iter().map(of).collect()
+        });
+        let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
+        Ok(Self {
+            windows: flat.collect(),
+            n_frames: series.facts.n_frames,
+            t_r_s: series.facts.t_r_s,
+            fd_mm,
+            fd_mean_mm: series.facts.fd_mean_mm,
+            n_lost: series.facts.lost.len(),
+        })
+    }
+
+    fn facts(&self, tokens: &WindowTokens) -> TokenFacts {
+        let n_windows = tokens.n_windows;
+        TokenFacts {
+            n_windows,
+            n_frames: self.n_frames,
+            t_r_s: self.t_r_s,
+            fd_mm: self.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
+            fd_mean_mm: self.fd_mean_mm,
+            n_lost: self.n_lost,
+        }
+    }
+}
+
+impl EncodeConfig {
+    fn to_bytes(
+        &self,
+        key: &str,
+        encoder: &str,
+        input: InputShape,
+        facts: &TokenFacts,
+        tokens: &WindowTokens,
+    ) -> Vec<u8> {
+        let header = Header {
+            key: key.to_owned(),
+            what: format!("tokens of encoder {encoder}"),
+            facts: serde_json::to_value(facts).expect("plain values"),
+        };
+        let WindowTokens { n_windows, n_tokens, dim, .. } = *tokens;
+        let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
+        let shape = [&[n_windows], item.as_slice()].concat();
+        let values = match self.precision {
+            TokenPrecision::F32 => Numbers::F32(&tokens.values),
+            TokenPrecision::Bf16 => Numbers::Bf16(&tokens.values),
+        };
+        let vectors = [n_windows, tokens.means.len() / n_windows.max(1)];
+        let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> =
+            vec![("tokens", &shape, values), ("means", &vectors, Numbers::F32(&tokens.means))];
+        if let Some(classes) = &tokens.classes {
+            arrays.push(("classes", &vectors, Numbers::F32(classes)));
+        }
+        file::to_bytes(&header, &arrays)
+    }
+}
+
+fn encoded(
+    encoder: &FrozenEncoder,
+    windows: &[Vec<f32>],
+    coordinates: Option<&[[f64; 3]]>,
+) -> Result<WindowTokens> {
+    let mut all: Option<WindowTokens> = None;
+    for window in windows {
+        let tokens = encoder.encode(window, coordinates)?;
+        match &mut all {
+            None => all = Some(tokens),
+            Some(all) => all.append(tokens),
+        }
+    }
+    all.ok_or_else(|| {
+        let problem = "the scan has no window".to_owned();
+        Error::StageInput { stage: "encode", problem }
+    })
+}
+
+/// The windows themselves, for an encoder that is trained with the model; their mean frames stand
+/// for them.
+fn as_they_are(windows: &[Vec<f32>], input: InputShape) -> WindowTokens {
+    let dims = input.dims();
+    let (n_frames, width) = (dims[0], dims[1..].iter().product::<usize>());
+    let mean = |window: &Vec<f32>| -> Vec<f32> {
+        let frames = || window.chunks_exact(width);
+        (0..width).map(|at| frames().map(|it| it[at]).sum::<f32>() / n_frames as f32).collect()
+    };
+    WindowTokens {
+        n_windows: windows.len(),
+        n_tokens: 0,
+        dim: width,
+        values: windows.concat(),
+        means: windows.iter().flat_map(mean).collect(),
+        classes: None,
+    }
+}
+
+fn config(state: &State<'_>) -> EncoderConfig {
+    state.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
+}
+
+fn windows<'a>(state: &'a State<'_>) -> &'a WindowsConfig {
+    state.cut.as_ref().expect("windows come before encoders")
+}
+
+fn trained(config: &EncoderConfig) -> bool {
+    config.trainable() != Trainable::None
+}
+
+/// Everything that decides the windows of a scan.
+fn before(state: &State<'_>, idx: usize) -> Value {
+    let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
+    let volumes = state.volumes.as_ref().map(|it| json!([it.said(), state.digest(idx)]));
+    let stored = given::stored(&config(state)).map(given::stored_digest);
+    json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored })
+}
+
+/// What was done to every scan before it was encoded, hashed.
+fn preparation(state: &State<'_>, volumes: bool) -> String {
+    let series = state.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
+    let volumes = state.volumes.as_ref().filter(|_| volumes).map(super::VolumesConfig::said);
+    units::key(&json!({ "series": series, "volumes": volumes, "windows": state.cut }))
+}

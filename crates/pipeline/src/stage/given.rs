@@ -1,0 +1,140 @@
+//! What an encoder is given: of the things that stages made, the one that it reads.
+use std::path::Path;
+
+use encoder::{EncoderConfig, EncoderSpec, InputShape, StoredConfig, StoredTokens, WindowTokens};
+use ndarray::{ArrayD, Axis};
+use serde_json::{Value, json};
+
+use crate::{Error, Result, state::State};
+
+/// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
+pub(super) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
+    if let Some(source) = stored(config) {
+        let (_, tokens) = first_stored(source)?;
+        return Ok(tokens);
+    }
+    let n_frames = state.cut.as_ref().map_or(0, |cut| cut.n_frames);
+    let parcels = state
+        .parcels
+        .as_ref()
+        .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.parcels.len() });
+    let volumes = state.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.shape });
+    readable(config, &[parcels, volumes]).map_err(Error::Encoder)
+}
+
+/// The first that the encoder reads; otherwise why it does not read the first.
+pub(crate) fn readable(
+    config: &EncoderConfig,
+    given: &[Option<InputShape>],
+) -> Result<InputShape, encoder::Error> {
+    let mut given = given.iter().flatten();
+    let first = given.next().expect("windows come from series or volumes");
+    match config.spec(*first) {
+        Ok(_) => Ok(*first),
+        Err(error) => given.find(|it| config.spec(**it).is_ok()).copied().ok_or(error),
+    }
+}
+
+/// Where tokens lie that another program made.
+pub(crate) fn stored(config: &EncoderConfig) -> Option<&StoredTokens> {
+    match config {
+        EncoderConfig::Stored(StoredConfig { tokens, .. }) => tokens.as_ref(),
+        _ => None,
+    }
+}
+
+/// An encoder that hands on tokens which are there, and what one window of them is.
+pub(super) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
+    let (n_tokens, dim) = (spec.n_tokens(), spec.vis_dim);
+    let config = StoredConfig { dim, tokens: None };
+    (EncoderConfig::Stored(config), InputShape::Tokens { n_tokens, dim })
+}
+
+/// Everything that decides tokens made elsewhere.
+pub(super) fn stored_digest(source: &StoredTokens) -> Value {
+    match source {
+        StoredTokens::File(path) => json!(scan::sha256_file(path).ok()),
+        StoredTokens::Folder(dir) => {
+            let files = crate::files::list(dir).unwrap_or_default();
+            let digest = |name: &String| scan::sha256_file(dir.join(name)).ok();
+            json!(files.iter().map(|name| (name, digest(name))).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// The name of the first tokens, and what one window of them is.
+pub(crate) fn first_stored(source: &StoredTokens) -> Result<(String, InputShape)> {
+    let (name, tokens) = match source {
+        StoredTokens::File(path) => {
+            let name = scan::array_names(path)?.into_iter().next();
+            let name = name.ok_or_else(|| no_tokens(path))?;
+            let tokens = scan::read_array(path, Some(&name))?;
+            (name, tokens)
+        }
+        StoredTokens::Folder(dir) => {
+            let name = crate::files::list(dir)?.into_iter().next().ok_or_else(|| no_tokens(dir))?;
+            let tokens = scan::read_array(dir.join(&name), None)?;
+            (name, tokens)
+        }
+    };
+    let tokens = windows_of(source.path(), &name, tokens)?;
+    let &[_, n_tokens, dim] = tokens.shape() else { unreachable!("just made so") };
+    Ok((name, InputShape::Tokens { n_tokens, dim }))
+}
+
+fn no_tokens(path: &Path) -> Error {
+    Error::Arrays { path: path.to_owned(), problem: "it holds no tokens".to_owned() }
+}
+
+/// A scan's tokens, whose sizes must be those of all others.
+pub(super) fn read_stored(
+    source: &StoredTokens,
+    scan: &str,
+    input: InputShape,
+) -> Result<WindowTokens> {
+    let (path, tokens) = match source {
+        StoredTokens::File(path) => (path.clone(), scan::read_array(path, Some(scan))?),
+        StoredTokens::Folder(dir) => {
+            let names = crate::files::list(dir)?;
+            let of_scan =
+                |name: &&String| name.rsplit_once('.').is_some_and(|(stem, _)| stem == scan);
+            let Some(name) = names.iter().find(of_scan) else {
+                let problem = format!("holds no file of the tokens of {scan}");
+                return Err(Error::Arrays { path: dir.clone(), problem });
+            };
+            (dir.join(name), scan::read_array(dir.join(name), None)?)
+        }
+    };
+    let tokens = windows_of(&path, scan, tokens)?;
+    let &[n_windows, n_tokens, dim] = tokens.shape() else { unreachable!("just made so") };
+    let found = InputShape::Tokens { n_tokens, dim };
+    if found != input {
+        let problem = format!("holds {found} of {scan}, expected {input} as of the first scan");
+        return Err(Error::Arrays { path, problem });
+    }
+    let values: Vec<f32> = tokens.iter().map(|&x| x as f32).collect();
+    if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+        let problem = format!(
+            "token {} of window {} of {scan} is not all finite numbers",
+            1 + at / dim % n_tokens,
+            1 + at / dim / n_tokens
+        );
+        return Err(Error::Arrays { path, problem });
+    }
+    let means = tokens.mean_axis(Axis(1)).expect("there are tokens");
+    let means = means.iter().map(|&x| x as f32).collect();
+    Ok(WindowTokens { n_windows, n_tokens, dim, values, means, classes: None })
+}
+
+/// As `(n_windows, n_tokens, dim)`.
+fn windows_of(path: &Path, name: &str, tokens: ArrayD<f64>) -> Result<ArrayD<f64>> {
+    let tokens = if tokens.ndim() == 2 { tokens.insert_axis(Axis(0)) } else { tokens };
+    if tokens.ndim() == 3 && !tokens.is_empty() {
+        return Ok(tokens);
+    }
+    let problem = format!(
+        "{name} has shape {:?}, expected (n_windows, n_tokens, dim) or (n_tokens, dim)",
+        tokens.shape()
+    );
+    Err(Error::Arrays { path: path.to_owned(), problem })
+}

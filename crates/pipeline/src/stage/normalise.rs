@@ -1,0 +1,95 @@
+//! `normalise`: parcel series on the scale that an encoder was trained on, fitted on the training
+//! scans only.
+use std::path::Path;
+
+use scan::{FittedNormalisation, Normalisation, Split};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Artifact, parcellate::StoredSeries, series, settings::Settings, work::Work};
+use crate::{Error, Result, event::Control, files, state::State};
+
+/// Which formula, and how much of each scan it looks at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NormaliseConfig {
+    /// The formula.
+    pub formula: Normalisation,
+    /// Frames of the start of each scan that the robust formulas look at; BrainLM's are 200.
+    pub pool_frames: usize,
+}
+
+/// The formula's name in the file.
+pub(crate) fn formula_name(formula: Normalisation) -> String {
+    let name = serde_json::to_value(formula).expect("a plain word");
+    name.as_str().expect("a plain word").to_owned()
+}
+
+pub(crate) const FITTED: &str = "normalisation.json";
+
+impl Work for NormaliseConfig {
+    fn name(&self) -> &'static str {
+        "normalise"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::ParcelSeries, Artifact::ParcelSeries)
+    }
+
+    fn check(&self) -> Result<()> {
+        Settings(self.name()).at_least(1, &[("pool_frames", self.pool_frames)])
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        series::keys(self, &super::said(self), &json!(state.trained_on()), state)
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let fitted = self.fit(state, control)?;
+        let path = dir.join(FITTED);
+        files::write_json(&path, &fitted)?;
+        let digest = scan::sha256_file(&path)?;
+        let more = |_: usize| json!(digest);
+        let change = |_: usize, mut series: StoredSeries| {
+            series.values = fitted.apply(&series.values)?;
+            Ok(series)
+        };
+        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let path = dir.join(FITTED);
+        let _: FittedNormalisation = files::read_json(&path)?;
+        let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
+        series::load(self, said, state, dir)
+    }
+}
+
+impl NormaliseConfig {
+    /// Formulas that ask each recording alone read none.
+    fn fit(&self, state: &State<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
+        use Normalisation as N;
+        let alone = matches!(self.formula, N::PerRecording | N::MinMaxRecording | N::Demean);
+        let mut recordings = Vec::new();
+        for idx in state.trained_on() {
+            control.checkpoint()?;
+            if let Some(unit) = &series::parcels(state).units[idx] {
+                recordings.push(StoredSeries::read(unit)?.values);
+                if alone {
+                    break;
+                }
+            }
+        }
+        if recordings.is_empty() {
+            let first = state.failures.values().next();
+            let reason = first.map_or_else(String::new, |(_, reason)| reason.clone());
+            return Err(Error::NothingLeft { split: Split::Train, reason });
+        }
+        Ok(FittedNormalisation::fit(self.formula, &recordings, self.pool_frames)?)
+    }
+}

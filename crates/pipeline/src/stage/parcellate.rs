@@ -1,0 +1,300 @@
+//! `parcellate`: scans to the series of an atlas's parcels, one file a scan.
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2};
+use scan::{
+    Atlas, CohortFile, ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries,
+    QualityFigures, Scan, SeriesAxes, VoxelSeries,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Artifact,
+    mirror::{self, MirrorCheck},
+    work::{Work, load_failures},
+};
+use crate::{
+    Error, Result,
+    event::Control,
+    files,
+    state::State,
+    units::{
+        self, Job, Unit,
+        file::{self, Header, Numbers},
+    },
+};
+
+/// Which atlas, and how the voxels of a parcel become one number a frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParcellateConfig {
+    /// The atlas; the user's files.
+    pub atlas: AtlasFiles,
+    /// On which grid voxels and labels meet, and what is made of them.
+    #[serde(default)]
+    pub extract: ExtractConfig,
+    /// Leaves out scans whose left and right seem exchanged; absent: not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror_check: Option<MirrorCheck>,
+}
+
+/// The files of an atlas, and the name that encoders know it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtlasFiles {
+    /// Its name: `A424`, `schaefer400_tian50`.
+    pub id: String,
+    /// The image of labels.
+    pub labels: PathBuf,
+    /// Where each parcel is, in mm; absent: the means of its voxels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinates: Option<PathBuf>,
+    /// What each parcel is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<PathBuf>,
+}
+
+impl AtlasFiles {
+    /// Reads them; the place of each parcel is checked against its voxels.
+    pub(crate) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Atlas> {
+        let labels = place(&self.labels);
+        let mut atlas = Atlas::read(&labels)?;
+        if let Some(names) = &self.names {
+            atlas = atlas.with_names(place(names))?;
+        }
+        if let Some(coordinates) = &self.coordinates {
+            let path = place(coordinates);
+            let centres = atlas.parcels().to_vec();
+            atlas = atlas.with_coordinates(&path)?;
+            mirror::check_places(&path, &centres, atlas.parcels())?;
+        }
+        Ok(atlas)
+    }
+}
+
+/// Parcel series of the scans that are there.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcels {
+    pub(crate) parcels: Vec<Parcel>,
+    pub(crate) units: Vec<Option<Unit>>,
+    /// What decided them beside the scans: the stages so far.
+    pub(crate) preparation: Vec<String>,
+}
+
+impl Parcels {
+    /// Where the parcels are, if that is known of all.
+    pub(crate) fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
+        self.parcels.iter().map(|parcel| parcel.centre_mm).collect()
+    }
+}
+
+/// One scan's parcel series, as its file holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredSeries {
+    /// `(n_frames, n_parcels)`.
+    pub(crate) values: Array2<f64>,
+    /// Framewise displacement in mm of each frame, where confounds say it.
+    pub(crate) fd_mm: Option<Array1<f64>>,
+    pub(crate) facts: SeriesFacts,
+}
+
+/// What is asked of a series without reading it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeriesFacts {
+    pub(crate) t_r_s: f64,
+    pub(crate) n_frames: usize,
+    /// Labels of parcels that no voxel of the scan carries.
+    pub(crate) lost: Vec<i32>,
+    /// Of the series as they were extracted.
+    pub(crate) quality: QualityFigures,
+    /// Mean framewise displacement in mm, of all frames.
+    pub(crate) fd_mean_mm: Option<f64>,
+}
+
+impl StoredSeries {
+    /// Reads a scan's file.
+    pub(crate) fn read(unit: &Unit) -> Result<Self> {
+        let (header, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let damaged = |problem: String| Error::Arrays { path: unit.path.clone(), problem };
+        let facts: SeriesFacts =
+            serde_json::from_value(header.facts).map_err(|error| damaged(error.to_string()))?;
+        let (shape, values) = arrays.take("series");
+        let &[rows, columns] = shape.as_slice() else {
+            return Err(damaged("its series have no two sides".to_owned()));
+        };
+        let values = Array2::from_shape_vec((rows, columns), values);
+        let (_, fd_mm) = arrays.take("fd_mm");
+        Ok(Self {
+            values: values.map_err(|error| damaged(error.to_string()))?,
+            fd_mm: (fd_mm.len() == rows).then(|| fd_mm.into()),
+            facts,
+        })
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_bytes(&self, key: &str) -> Vec<u8> {
+        let values = self.values.as_standard_layout();
+        let (rows, columns) = values.dim();
+        let header = Header {
+            key: key.to_owned(),
+            what: format!("series of {columns} parcels"),
+            facts: serde_json::to_value(&self.facts).expect("plain values"),
+        };
+        let shape = [rows, columns];
+        let series = Numbers::F64(values.as_slice().expect("standard layout"));
+        let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> = vec![("series", &shape, series)];
+        let n_fd = [rows];
+        if let Some(fd_mm) = &self.fd_mm {
+            arrays.push(("fd_mm", &n_fd, Numbers::F64(fd_mm.as_slice().expect("one axis"))));
+        }
+        file::to_bytes(&header, &arrays)
+    }
+}
+
+impl Work for ParcellateConfig {
+    fn name(&self) -> &'static str {
+        "parcellate"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Scans, Artifact::ParcelSeries)
+    }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        matches!(have, Artifact::Scans | Artifact::Recordings).then_some(Artifact::ParcelSeries)
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        json!((0..state.scans().len()).map(|idx| self.key(state, idx)).collect::<Vec<_>>())
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let atlas = self.read_atlas(state)?;
+        files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
+        let cost = |idx: usize| {
+            // frames read ahead, and the series in 64 bits
+            let n_frames = state.scans()[idx].n_frames.unwrap_or(1000) as u64;
+            8 * (8 * atlas.grid().n_voxels() as u64 + 4 * n_frames * atlas.n_parcels() as u64)
+        };
+        let work = |idx: usize, key: &str| Ok(self.series(state, &atlas, idx)?.to_bytes(key));
+        let key = |idx: usize| self.key(state, idx);
+        let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
+        units::each_unit(state, dir, control, &job)?;
+        match &self.mirror_check {
+            Some(check) => mirror::leave_out(check, state, &atlas, dir, control),
+            None => Ok(()),
+        }
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let units = units::listed(state, self.name(), dir)?;
+        load_failures(state, self.name(), dir)?;
+        let parcels = files::read_json(&dir.join("parcels.json"))?;
+        let facts = |unit: &Unit| serde_json::from_value::<SeriesFacts>(unit.facts.clone()).ok();
+        state.quality =
+            units.iter().map(|unit| unit.as_ref().and_then(facts).map(|it| it.quality)).collect();
+        let preparation = vec![super::said(self)];
+        state.parcels = Some(Parcels { parcels, units, preparation });
+        Ok(())
+    }
+}
+
+impl ParcellateConfig {
+    /// The files it names.
+    pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let atlas = &mut self.atlas;
+        let more = atlas.coordinates.iter_mut().chain(&mut atlas.names);
+        [&mut atlas.labels].into_iter().chain(more).collect()
+    }
+
+    fn key(&self, state: &State<'_>, idx: usize) -> String {
+        let scan = &state.scans()[idx];
+        let digest = |path: &Path| scan::sha256_file(path).ok();
+        let atlas = |path: &Option<PathBuf>| path.as_deref().map(|it| digest(&state.place(it)));
+        units::key(&json!({
+            "stage": self.name(),
+            "version": self.version(),
+            "scan": state.digest(idx),
+            "t_r_s": scan.t_r_s,
+            "confounds": scan.confounds.as_deref().map(digest),
+            "atlas": [
+                Some(digest(&state.place(&self.atlas.labels))),
+                atlas(&self.atlas.coordinates),
+                atlas(&self.atlas.names),
+            ],
+            "extract": self.extract,
+        }))
+    }
+
+    pub(crate) fn read_atlas(&self, state: &State<'_>) -> Result<Atlas> {
+        self.atlas.read(&|path| state.place(path))
+    }
+
+    fn series(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> Result<StoredSeries> {
+        let scan = &state.scans()[idx];
+        let n_parcels = atlas.n_parcels();
+        let mut options = OpenOptions {
+            t_r: scan.t_r_s,
+            axes: Some(SeriesAxes::ByParcels(n_parcels)),
+            ..OpenOptions::default()
+        };
+        let series = if let Some((dataset, index)) = &scan.stacked {
+            options.dataset = Some(dataset.clone());
+            CohortFile::open(&scan.path, &options)?.read_at(*index)?
+        } else {
+            let opened = scan::open(&scan.path, &options)?.scan;
+            match (opened.frames(), &opened) {
+                (Some(run), _) => atlas.extract(run, &self.extract, None)?,
+                (None, Scan::Series(series)) => series.clone(),
+                _ => {
+                    let problem = format!("the scan is {}, expected a run", opened.kind());
+                    return Err(Error::StageInput { stage: self.name(), problem });
+                }
+            }
+        };
+        if series.n_parcels() != n_parcels {
+            let found = series.n_parcels();
+            let problem =
+                format!("the scan has {found} parcels, expected {n_parcels} as the atlas");
+            return Err(Error::StageInput { stage: self.name(), problem });
+        }
+        let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
+        stored(series, fd_mm.transpose()?.flatten())
+    }
+}
+
+/// A series with its figures; one that is no number anywhere is refused.
+pub(crate) fn stored(series: ParcelSeries, fd_mm: Option<Array1<f64>>) -> Result<StoredSeries> {
+    let found = series.values.iter().filter(|x| !x.is_finite()).count();
+    if found > 0 {
+        let total = series.values.len();
+        return Err(scan::Error::NonFiniteSeries { found, total }.into());
+    }
+    let raw = VoxelSeries { values: series.values.mapv(|x| x as f32), t_r: series.t_r };
+    let facts = SeriesFacts {
+        t_r_s: series.t_r,
+        n_frames: series.n_frames(),
+        lost: series.lost,
+        quality: QualityFigures::measure(&raw)?,
+        fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
+    };
+    Ok(StoredSeries { values: series.values, fd_mm, facts })
+}
+
+/// Framewise displacement of each frame; the first, before which there is none, counts as 0.
+fn displacement(path: &Path, n_frames: usize) -> Result<Option<Array1<f64>>> {
+    let table = ConfoundTable::read(path)?;
+    let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
+    if fd_mm.len() != n_frames {
+        let (found, expected) = (fd_mm.len(), n_frames);
+        let problem = format!("has {found} rows, but the scan has {expected} frames");
+        return Err(Error::Arrays { path: path.to_owned(), problem });
+    }
+    Ok(Some(fd_mm.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect()))
+}

@@ -1,0 +1,84 @@
+//! `resample_time`: parcel series at the repetition time that an encoder was trained on.
+use std::path::Path;
+
+use ndarray::{Array2, Axis};
+use scan::{Resampling, resample_time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Artifact,
+    parcellate::StoredSeries,
+    series,
+    settings::{NOT_NEGATIVE, POSITIVE, Settings},
+    work::Work,
+};
+use crate::{Result, event::Control, state::State};
+
+/// To which repetition time, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResampleTimeConfig {
+    /// Seconds between two frames, afterwards.
+    pub t_r_s: f64,
+    /// Scans this near to it stay as they are.
+    pub tolerance_s: f64,
+    /// How frames between frames are made.
+    pub how: Resampling,
+}
+
+impl Work for ResampleTimeConfig {
+    fn name(&self) -> &'static str {
+        "resample_time"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::ParcelSeries, Artifact::ParcelSeries)
+    }
+
+    fn check(&self) -> Result<()> {
+        let settings = Settings(self.name());
+        settings.numbers(POSITIVE, &[("t_r_s", self.t_r_s)])?;
+        settings.numbers(NOT_NEGATIVE, &[("tolerance_s", self.tolerance_s)])
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        series::keys(self, &super::said(self), &Value::Null, state)
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let none = |_: usize| Value::Null;
+        let change = |_: usize, series: StoredSeries| self.resampled(series);
+        series::each_series(self, &super::said(self), &none, state, dir, control, &change)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        series::load(self, super::said(self), state, dir)
+    }
+}
+
+impl ResampleTimeConfig {
+    fn resampled(&self, mut series: StoredSeries) -> Result<StoredSeries> {
+        let t_r_s = series.facts.t_r_s;
+        if (t_r_s - self.t_r_s).abs() <= self.tolerance_s {
+            return Ok(series);
+        }
+        series.values = resample_time(&series.values, t_r_s, self.t_r_s, self.how)?;
+        // displacement is a fact of the frames that were: no curve goes through it
+        if let Some(fd_mm) = series.fd_mm.take() {
+            let column: Array2<f64> = fd_mm.insert_axis(Axis(1));
+            let lines = resample_time(&column, t_r_s, self.t_r_s, Resampling::Linear)?;
+            let n = series.values.nrows();
+            let last = lines.nrows() - 1;
+            series.fd_mm = Some((0..n).map(|frame| lines[[frame.min(last), 0]]).collect());
+        }
+        series.facts.t_r_s = self.t_r_s;
+        series.facts.n_frames = series.values.nrows();
+        Ok(series)
+    }
+}

@@ -1,0 +1,74 @@
+//! What the stages between parcel series and parcel series have in common.
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{
+    parcellate::{SeriesFacts, StoredSeries},
+    work::{Work, load_failures},
+};
+use crate::{
+    Result,
+    event::Control,
+    state::State,
+    units::{self, Job},
+};
+
+/// Everything that decides the series of each scan after `stage`; `more` beside its settings.
+pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, state: &State<'_>) -> Value {
+    json!({
+        "before": parcels(state).units.iter().map(|it| it.as_ref().map(|it| &it.key)).collect::<Vec<_>>(),
+        "stage": said,
+        "version": stage.version(),
+        "more": more,
+    })
+}
+
+/// Changes each series that is there.
+pub(super) fn each_series(
+    stage: &dyn Work,
+    said: &str,
+    more: &dyn Fn(usize) -> Value,
+    state: &State<'_>,
+    dir: &Path,
+    control: &mut Control<'_>,
+    change: &(dyn Fn(usize, StoredSeries) -> Result<StoredSeries> + Sync),
+) -> Result<()> {
+    let before = &parcels(state).units;
+    let unit = |idx: usize| before[idx].as_ref().expect("failed scans are passed over");
+    let key = |idx: usize| {
+        let (before, version) = (&unit(idx).key, stage.version());
+        units::key(&json!({
+            "before": before, "stage": said, "version": version, "more": more(idx),
+        }))
+    };
+    let n_parcels = parcels(state).parcels.len();
+    let cost = |idx: usize| {
+        let facts = serde_json::from_value::<SeriesFacts>(unit(idx).facts.clone());
+        let n_frames = facts.map_or(1000, |facts| facts.n_frames);
+        (8 * 8 * n_frames * n_parcels) as u64
+    };
+    let work =
+        |idx: usize, key: &str| Ok(change(idx, StoredSeries::read(unit(idx))?)?.to_bytes(key));
+    let job = Job { stage: stage.name(), key: &key, cost: &cost, work: &work };
+    units::each_unit(state, dir, control, &job)
+}
+
+/// Takes the changed series.
+pub(super) fn load(
+    stage: &dyn Work,
+    said: String,
+    state: &mut State<'_>,
+    dir: &Path,
+) -> Result<()> {
+    let units = units::listed(state, stage.name(), dir)?;
+    load_failures(state, stage.name(), dir)?;
+    let parcels = state.parcels.as_mut().expect("series come from an atlas");
+    parcels.units = units;
+    parcels.preparation.push(said);
+    Ok(())
+}
+
+pub(super) fn parcels<'a>(state: &'a State<'_>) -> &'a super::Parcels {
+    state.parcels.as_ref().expect("series come from an atlas")
+}

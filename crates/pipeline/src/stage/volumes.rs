@@ -1,0 +1,181 @@
+//! `volumes`: how a scan becomes the volumes that an encoder of whole brains reads. It is done when
+//! the scan is encoded, because volumes are too large to be kept twice.
+use std::path::Path;
+
+use half::f16;
+use ndarray::{Array4, ArrayView4, Axis, s};
+use scan::{
+    Affine, Background, Bold, GlobalZ, Grid, Interpolation, Orientation, Range, Resampler, Window,
+    WindowsConfig,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Artifact, work::Work};
+use crate::{Error, Result, event::Control, files, state::State};
+
+/// On which grid, in which order, on which scale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumesConfig {
+    /// Voxels along each axis, in the order of `axes`.
+    pub shape: [usize; 3],
+    /// Where the axes point: `LAS` for BrainMT, `RAS` for fMRIPrep's files.
+    pub axes: Orientation,
+    /// Rows of the matrix from voxels to mm that scans are resampled to; absent: they must be on
+    /// `shape` already, and are only turned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affine: Option<[[f64; 4]; 4]>,
+    /// What voxels that are exactly 0 become, after all others were standardised by one mean and one
+    /// deviation.
+    pub background: Background,
+    /// Whether values are rounded to 16 bits, as the tensors of BrainMT are.
+    pub half: bool,
+}
+
+impl Work for VolumesConfig {
+    fn name(&self) -> &'static str {
+        "volumes"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Scans, Artifact::Volumes)
+    }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        match have {
+            Artifact::Scans | Artifact::Recordings => Some(Artifact::Volumes),
+            // parcel series stay there for encoders that read them
+            Artifact::ParcelSeries => Some(Artifact::ParcelSeries),
+            _ => None,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let Some(rows) = self.affine else { return Ok(()) };
+        let affine = Affine::new(rows)?;
+        if affine.axcodes() != self.axes.to_string() {
+            let (stage, field) = (self.name(), "axes");
+            let (found, expected) =
+                (self.axes.to_string(), format!("{} as `affine`", affine.axcodes()));
+            return Err(Error::Setting { stage, field, found, expected });
+        }
+        Ok(())
+    }
+
+    fn inputs(&self, _: &State<'_>) -> Value {
+        Value::Null
+    }
+
+    fn compute(&self, _: &State<'_>, dir: &Path, _: &mut Control<'_>) -> Result<()> {
+        files::write_json(&dir.join("volumes.json"), self)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        state.volumes = Some(files::read_json(&dir.join("volumes.json"))?);
+        Ok(())
+    }
+}
+
+impl VolumesConfig {
+    /// What decides the volumes of a scan beside the scan.
+    pub(crate) fn said(&self) -> Value {
+        json!({ "stage": self, "version": self.version() })
+    }
+
+    /// Bytes that a scan of `n_frames` needs at most: as it is read, turned, and standardised.
+    pub(crate) fn cost(&self, n_frames: usize) -> u64 {
+        let n_voxels: usize = self.shape.iter().product();
+        3 * 4 * (n_voxels * n_frames) as u64
+    }
+
+    /// A scan on its grid and on its scale, `(x, y, z, t)`.
+    pub(crate) fn prepare(&self, path: &Path) -> Result<Bold> {
+        let run = self.on_grid(scan::read_bold(path)?.reoriented(self.axes)?)?;
+        let prepared = GlobalZ::measure(&run)?.apply(&run, self.background)?;
+        if !self.half {
+            return Ok(prepared);
+        }
+        let (affine, t_r) = (prepared.affine().clone(), prepared.t_r());
+        let rounded = prepared.into_data().mapv_into(|x| f16::from_f32(x).to_f32());
+        Ok(Bold::new(rounded, affine, t_r)?)
+    }
+
+    fn on_grid(&self, run: Bold) -> Result<Bold> {
+        let to = match self.affine {
+            Some(rows) => Grid { shape: self.shape, affine: Affine::new(rows)? },
+            None => Grid { shape: self.shape, affine: run.affine().clone() },
+        };
+        if run.grid_shape() == self.shape && (self.affine.is_none() || run.grid().matches(&to)) {
+            return Ok(run);
+        }
+        if self.affine.is_none() {
+            let sides = |[x, y, z]: [usize; 3]| format!("{x}×{y}×{z}");
+            let problem = format!(
+                "grid is {}, expected {} (`affine` says where it lies, and scans are resampled to it)",
+                sides(run.grid_shape()),
+                sides(self.shape)
+            );
+            return Err(Error::StageInput { stage: self.name(), problem });
+        }
+        let resampler = Resampler::new(run.grid(), &to, Interpolation::Cubic);
+        let range = Range::of_run(&run)?;
+        let [x, y, z] = self.shape;
+        let mut values = Array4::<f32>::zeros((x, y, z, run.n_frames()));
+        for frame in 0..run.n_frames() {
+            let image = run.data().index_axis(Axis(3), frame);
+            let image: Vec<f64> = image.t().iter().map(|&x| f64::from(x)).collect();
+            let mut seen = resampler.apply(&image);
+            range.clip(&mut seen);
+            // both have x fastest
+            let mut to = values.index_axis_mut(Axis(3), frame);
+            let turned = to.view_mut().reversed_axes();
+            turned.into_iter().zip(seen).for_each(|(to, x)| *to = x as f32);
+        }
+        Ok(Bold::new(values, to.affine, run.t_r())?)
+    }
+}
+
+/// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.
+pub(crate) fn cut(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Vec<f32>>> {
+    let frames = ndarray::Array2::from_shape_fn((run.n_frames(), 1), |(frame, _)| frame as f64);
+    let starts = windows.cut(frames.view())?;
+    let volumes = run.data().view();
+    let window = |window: &Window| {
+        let of_run =
+            volumes.slice(s![.., .., .., window.first_frame..window.first_frame + window.n_real]);
+        let mut flat = flattened(of_run);
+        let missing = windows.n_frames - window.n_real;
+        let size = flat.len() / window.n_real.max(1);
+        if missing > 0 {
+            match windows.pad {
+                scan::PadPolicy::Repeat => {
+                    let n = window.n_real;
+                    (0..missing).for_each(|at| {
+                        flat.extend_from_within((at % n) * size..(at % n + 1) * size)
+                    });
+                }
+                scan::PadPolicy::MeanFrame => {
+                    let mean = of_run.mean_axis(Axis(3)).expect("a run has frames");
+                    let mean: Vec<f32> = mean.iter().copied().collect();
+                    (0..missing).for_each(|_| flat.extend(&mean));
+                }
+                scan::PadPolicy::Zeros | scan::PadPolicy::Refuse => {
+                    flat.resize(flat.len() + missing * size, 0.0);
+                }
+            }
+        }
+        flat
+    };
+    Ok(starts.iter().map(window).collect())
+}
+
+/// `(x, y, z, t)` as `(t, x, y, z)`.
+fn flattened(run: ArrayView4<'_, f32>) -> Vec<f32> {
+    run.permuted_axes([3, 0, 1, 2]).iter().copied().collect()
+}

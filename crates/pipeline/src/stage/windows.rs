@@ -1,0 +1,79 @@
+//! `windows`: which frames of a scan an encoder sees at once. They are cut when it is encoded.
+use std::path::Path;
+
+use scan::{PadPolicy, WindowPolicy, WindowsConfig};
+use serde_json::{Value, json};
+
+use super::{
+    Artifact,
+    parcellate::SeriesFacts,
+    settings::Settings,
+    work::{Work, each_scan, load_failures},
+};
+use crate::{Result, event::Control, files, state::State};
+
+impl Work for WindowsConfig {
+    fn name(&self) -> &'static str {
+        "windows"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::ParcelSeries, Artifact::ScanWindows)
+    }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        matches!(have, Artifact::ParcelSeries | Artifact::Volumes).then_some(Artifact::ScanWindows)
+    }
+
+    fn check(&self) -> Result<()> {
+        let settings = Settings(self.name());
+        settings.at_least(1, &[("n_frames", self.n_frames)])?;
+        match self.policy {
+            WindowPolicy::Tiled { stride } => {
+                settings.at_least(1, &[("policy.tiled.stride", stride)])
+            }
+            WindowPolicy::Random { n, .. } => settings.at_least(1, &[("policy.random.n", n)]),
+            WindowPolicy::Centre => Ok(()),
+        }
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        json!((0..state.scans().len()).map(|idx| n_frames(state, idx)).collect::<Vec<_>>())
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let starts = each_scan(state, self.name(), dir, control, |idx| {
+            match n_frames(state, idx) {
+                Some(n) if n < self.n_frames && n > 0 && self.pad != PadPolicy::Refuse => {
+                    Ok(Some(vec![0]))
+                }
+                Some(n) => Ok(Some(self.first_frames(n)?)),
+                // the header was not believed: its voxels will say
+                None => Ok(None),
+            }
+        })?;
+        files::write_json(&dir.join("first_frames.json"), &starts)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        let _: Value = files::read_json(&dir.join("first_frames.json"))?;
+        load_failures(state, self.name(), dir)?;
+        state.cut = Some(self.clone());
+        Ok(())
+    }
+}
+
+/// Frames of a scan as it is now.
+fn n_frames(state: &State<'_>, idx: usize) -> Option<usize> {
+    let unit = state.parcels.as_ref().map(|parcels| parcels.units[idx].as_ref());
+    match unit {
+        Some(unit) => {
+            Some(serde_json::from_value::<SeriesFacts>(unit?.facts.clone()).ok()?.n_frames)
+        }
+        None => state.scans()[idx].n_frames,
+    }
+}

@@ -1,0 +1,176 @@
+//! One scan's result in one file: named arrays, and a header that says what they are of.
+//!
+//! The format is safetensors. Its metadata holds one entry, the JSON of [`Header`], so that a file
+//! can be judged without its arrays being read.
+use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
+
+use half::bf16;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, Result, files};
+
+const ENTRY: &str = "neuroflamingo";
+
+/// The longest header that is read.
+const MAX_HEADER: u64 = 1 << 20;
+
+/// What a file says of its arrays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// The scan, its preparation, the encoder: everything that decides the numbers, hashed.
+    pub(crate) key: String,
+    /// What the arrays are of, in words.
+    pub(crate) what: String,
+    /// What later stages ask without reading the arrays.
+    pub(crate) facts: Value,
+}
+
+/// Numbers to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Numbers<'a> {
+    F64(&'a [f64]),
+    F32(&'a [f32]),
+    /// The upper halves of 32-bit floats, rounded to nearest.
+    Bf16(&'a [f32]),
+}
+
+/// A file's arrays.
+pub(crate) struct Arrays(BTreeMap<String, (Vec<usize>, Vec<f64>)>);
+
+/// The file's bytes; the same bytes for the same arrays.
+pub(crate) fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]) -> Vec<u8> {
+    let flat: Vec<(&str, &[usize], Dtype, Vec<u8>)> = arrays
+        .iter()
+        .map(|(name, shape, numbers)| {
+            let (dtype, bytes) = match numbers {
+                Numbers::F64(it) => (Dtype::F64, it.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                Numbers::F32(it) => (Dtype::F32, it.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                Numbers::Bf16(it) => {
+                    let halves = it.iter().map(|&x| bf16::from_f32(x));
+                    (Dtype::BF16, halves.flat_map(bf16::to_le_bytes).collect())
+                }
+            };
+            (*name, *shape, dtype, bytes)
+        })
+        .collect();
+    let views = flat.iter().map(|(name, shape, dtype, bytes)| {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes);
+        (*name, view.expect("as many numbers as the shape says"))
+    });
+    let said = serde_json::to_string(header).expect("a header is plain values");
+    let metadata = [(ENTRY.to_owned(), said)].into_iter().collect();
+    safetensors::serialize(views, Some(metadata)).expect("shapes and lengths agree")
+}
+
+/// The header of the file of `key`; otherwise what is wrong with it, as the end of a sentence.
+pub(crate) fn check(path: &Path, key: &str) -> Result<Header, String> {
+    let cut = |_| "it is cut short or cannot be read".to_owned();
+    let mut file = File::open(path).map_err(cut)?;
+    let n_bytes = file.metadata().map_err(cut)?.len();
+    let mut start = vec![0; 8];
+    file.read_exact(&mut start).map_err(cut)?;
+    let n_header = u64::from_le_bytes(start[..8].try_into().expect("eight bytes"));
+    if n_header > MAX_HEADER {
+        return Err("it is no file of ours".to_owned());
+    }
+    start.resize(8 + n_header as usize, 0);
+    file.read_exact(&mut start[8..]).map_err(cut)?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&start).map_err(|_| "it is no file of ours".to_owned())?;
+    if n_bytes != 8 + n_header + metadata.data_len() as u64 {
+        return Err("it is cut short".to_owned());
+    }
+    let header = header_of(&metadata)?;
+    if header.key != key {
+        return Err(format!(
+            "it holds {}, made by other settings or from another scan",
+            header.what
+        ));
+    }
+    Ok(header)
+}
+
+fn header_of(metadata: &safetensors::tensor::Metadata) -> Result<Header, String> {
+    let said = metadata.metadata().as_ref().and_then(|it| it.get(ENTRY));
+    let header = said.and_then(|said| serde_json::from_str(said).ok());
+    header.ok_or_else(|| "it does not say what it is of".to_owned())
+}
+
+/// Reads the arrays of a file that must be of `key`.
+pub(crate) fn read(path: &Path, key: &str) -> Result<(Header, Arrays)> {
+    let damaged = |problem: String| Error::Arrays { path: path.to_owned(), problem };
+    let header = check(path, key).map_err(damaged)?;
+    let bytes = files::read_bytes(path)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let arrays = tensors.iter().map(|(name, view)| {
+        let data = view.data();
+        let values: Vec<f64> = match view.dtype() {
+            Dtype::F64 => chunks(data, f64::from_le_bytes).collect(),
+            Dtype::F32 => chunks(data, f32::from_le_bytes).map(f64::from).collect(),
+            Dtype::BF16 => chunks(data, bf16::from_le_bytes).map(f64::from).collect(),
+            other => return Err(damaged(format!("{name} holds {other:?}"))),
+        };
+        Ok((name.to_owned(), (view.shape().to_vec(), values)))
+    });
+    Ok((header, Arrays(arrays.collect::<Result<_>>()?)))
+}
+
+fn chunks<const N: usize, T>(data: &[u8], number: fn([u8; N]) -> T) -> impl Iterator<Item = T> {
+    data.chunks_exact(N).map(move |it| number(it.try_into().expect("chunks of N bytes")))
+}
+
+impl Arrays {
+    /// Shape and values of an array; none of that name: an empty one.
+    pub(crate) fn take(&mut self, name: &str) -> (Vec<usize>, Vec<f64>) {
+        self.0.remove(name).unwrap_or_else(|| (vec![0], Vec::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(key: &str) -> Header {
+        let (key, what) = (key.to_owned(), "tokens of encoder x".to_owned());
+        Header { key, what, facts: serde_json::json!({ "n_frames": 3 }) }
+    }
+
+    fn written() -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.safetensors");
+        let values = [1.0_f32, 1.003_906_3, -2.0];
+        let arrays: [(&str, &[usize], _); 2] =
+            [("a", &[3, 1], Numbers::F64(&[0.1, 0.2, 0.3])), ("b", &[3], Numbers::Bf16(&values))];
+        files::write_atomic(&path, &to_bytes(&header("k1"), &arrays)).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn arrays_come_back_and_half_precision_is_rounded_to_nearest() {
+        let (_dir, path) = written();
+        let (said, mut arrays) = read(&path, "k1").unwrap();
+        assert_eq!((said.facts["n_frames"].as_u64(), said), (Some(3), header("k1")));
+        assert_eq!(arrays.take("a"), (vec![3, 1], vec![0.1, 0.2, 0.3]));
+        assert_eq!(arrays.take("b").1, [1.0, 1.0, -2.0]);
+        assert!(arrays.take("c").1.is_empty());
+    }
+
+    #[test]
+    fn a_file_of_another_key_or_a_cut_one_is_refused_in_words() {
+        let (dir, path) = written();
+        let said = check(&path, "k2").unwrap_err();
+        assert!(said.starts_with("it holds tokens of encoder x, made by other"), "{said}");
+        let bytes = std::fs::read(&path).unwrap();
+        for n in [0, 5, 20, bytes.len() - 1] {
+            let cut = dir.path().join("cut");
+            std::fs::write(&cut, &bytes[..n]).unwrap();
+            assert!(check(&cut, "k1").unwrap_err().contains("cut short"), "{n}");
+            assert!(read(&cut, "k1").is_err());
+        }
+        let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
+        std::fs::write(&path, plain).unwrap();
+        assert_eq!(check(&path, "k1").unwrap_err(), "it does not say what it is of");
+    }
+}

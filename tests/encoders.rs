@@ -1,0 +1,176 @@
+//! Cohorts through brain encoders: from files to tokens, tables and adapters, with the real program.
+
+use std::{fs, path::Path};
+
+use tables::{Cell, Table};
+use tests::{Stored, Synthetic, files_below, run_until};
+use xtask::synthetic::{self, Side};
+
+const ENCODE: &str = "encode-cohort";
+const SWAP: &str = "swap-encoders";
+
+fn embeddings(cohort: &Synthetic) -> Table {
+    tables::read(&cohort.result(ENCODE, "embeddings.parquet")).expect("a table of embeddings")
+}
+
+fn vectors(table: &Table) -> Vec<Vec<f32>> {
+    let column = table.column("embedding").expect("a column of vectors");
+    let cell = |row| match column.cell(row) {
+        Cell::Vector(values) => values.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    (0..table.n_rows()).map(cell).collect()
+}
+
+fn assert_near(a: &Table, b: &Table) {
+    assert_eq!(a.n_rows(), b.n_rows());
+    for (a, b) in vectors(a).iter().zip(vectors(b)) {
+        assert_eq!(a.len(), b.len());
+        assert!(a.iter().any(|x| x.abs() > 1e-3), "an embedding of zeros");
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5), "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn a_cohort_becomes_a_table_with_what_each_row_came_from() {
+    let cohort = Synthetic::new(24, Stored::Mixed, ENCODE);
+    let ran = cohort.run(&[]).exits_with(0);
+    let table = embeddings(&cohort);
+    assert_eq!(table.n_rows(), 24, "{ran}");
+    let text = |column: &str, row| match table.column(column).map(|it| it.cell(row)) {
+        Some(Cell::Text(text)) => text.to_owned(),
+        other => panic!("{column}: {other:?}"),
+    };
+    assert_eq!(text("participant_id", 0), "01");
+    assert_eq!(text("strategy", 0), "rest_synthetic_windows_v1");
+    assert_eq!(text("encoder", 0), "connectivity_v1");
+    assert_eq!(text("encoder_sha256", 0).len(), 64);
+    for column in ["mean_fd_mm", "median_tsnr", "t_r_s"] {
+        let found = table.column(column).expect(column).cell(3);
+        assert!(matches!(found, Cell::Number(x) if x > 0.0), "{column}: {found:?}");
+    }
+    // a second run does nothing twice, and says the same
+    let before = fs::read(cohort.result(ENCODE, "embeddings.parquet")).unwrap();
+    let again = cohort.run(&[]).exits_with(0);
+    assert!(again.stderr.contains("encode: stored result taken"), "{again}");
+    assert_eq!(before, fs::read(cohort.result(ENCODE, "embeddings.parquet")).unwrap());
+}
+
+#[test]
+fn storage_order_and_file_form_do_not_matter() {
+    let ran = |stored: Stored| {
+        let cohort = Synthetic::new(6, stored, ENCODE);
+        if stored == Stored::Hdf5 {
+            cohort.edit_pipeline("    entities:", "    suffix: timeseries\n    entities:");
+        }
+        cohort.run(&[]).exits_with(0);
+        embeddings(&cohort)
+    };
+    let right = ran(Stored::All(Side::Ras));
+    assert_near(&right, &ran(Stored::All(Side::Las)));
+    assert_near(&right, &ran(Stored::Hdf5));
+}
+
+#[test]
+fn a_mirrored_scan_is_left_out_with_the_reason() {
+    let cohort = Synthetic::new(8, Stored::Mixed, ENCODE);
+    scan::write_bold(cohort.scan(2), &synthetic::mirrored(2)).unwrap();
+    let ran = cohort.run(&[]).exits_with(1);
+    assert!(ran.stderr.contains("left and right seem exchanged"), "{ran}");
+    assert_eq!(embeddings(&cohort).n_rows(), 7);
+    let status = fs::read_to_string(cohort.result(ENCODE, "status.tsv")).unwrap();
+    assert_eq!(status.matches("\tFAIL\t").count(), 1, "{status}");
+}
+
+#[test]
+fn a_mirrored_atlas_is_refused_before_a_scan_is_opened() {
+    let cohort = Synthetic::new(1, Stored::Mixed, ENCODE);
+    let labels = synthetic::labels();
+    let mut values = labels.data().clone();
+    values.invert_axis(ndarray::Axis(0));
+    let values = values.as_standard_layout().into_owned();
+    let flipped = scan::Volume::new(values, labels.affine().clone()).unwrap();
+    scan::write_volume(cohort.dir().join("atlas/synthetic424.nii.gz"), &flipped).unwrap();
+    let ran = cohort.run(&[]).exits_with(2);
+    assert!(ran.stderr.contains("the labels image is mirrored"), "{ran}");
+    assert!(!cohort.dir().join("runs").exists());
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was_and_gives_the_same_bytes() {
+    let whole = Synthetic::new(12, Stored::Mixed, ENCODE);
+    whole.run(&[]).exits_with(0);
+    let cohort = Synthetic::new(12, Stored::Mixed, ENCODE);
+    let pipeline = cohort.pipeline().display().to_string();
+    let killed = run_until(&["run", &pipeline], "normalise (stage", "KILL");
+    assert_eq!(killed.code, None);
+    let scans = cohort.dir().join("runs/cache/parcellate/scans");
+    let written = |dir: &Path| -> Vec<_> {
+        let times = files_below(dir).into_iter();
+        times.map(|path| (path.clone(), fs::metadata(path).unwrap().modified().unwrap())).collect()
+    };
+    // as if it had been killed inside the stage: the list of the stage is gone, some scans are there
+    let stage = cohort.dir().join("runs/cache/parcellate");
+    for entry in fs::read_dir(&stage).unwrap().flatten().filter(|it| it.file_name() != "scans") {
+        fs::remove_dir_all(entry.path()).unwrap();
+    }
+    let all = files_below(&scans);
+    all.iter().take(5).for_each(|path| fs::remove_file(path).unwrap());
+    let half = fs::read(&all[6]).unwrap();
+    fs::write(&all[6], &half[..half.len() / 2]).unwrap();
+    let left = written(&scans);
+    let ran = cohort.run(&[]).exits_with(0);
+    assert!(
+        ran.stderr.contains("parcellate is done again") && ran.stderr.contains("cut short"),
+        "{ran}"
+    );
+    let now = written(&scans);
+    assert_eq!(now.len(), 12);
+    let kept = left.iter().filter(|it| now.contains(it)).count();
+    assert_eq!(kept, 6, "six were neither missing nor damaged");
+    for file in ["embeddings.parquet", "embeddings_runs.parquet", "status.tsv"] {
+        let read = |it: &Synthetic| fs::read(it.result(ENCODE, file)).unwrap();
+        assert!(read(&whole) == read(&cohort), "{file} differs");
+    }
+}
+
+#[test]
+fn every_encoder_trains_an_adapter_and_writes() {
+    let home = tests::root();
+    let steps = "stages.finetune.steps=2";
+    let names =
+        ["connectivity_v1", "parcel_frames_tiny_v1", "stored_synthetic_v1", "brainmt_tiny_v1"];
+    let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
+    for name in names {
+        let set = format!("model.encoder={{file: {}/configs/encoder/{name}.yaml}}", home.display());
+        let ran = cohort.run(&[&set, steps, "stages.finetune.validate_every=2"]).exits_with(0);
+        let reports: Vec<_> = files_below(&cohort.dir().join("runs").join(SWAP))
+            .into_iter()
+            .filter(|path| path.to_string_lossy().ends_with("report.txt"))
+            .collect();
+        assert_eq!(reports.len(), 4, "{name}: {ran}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_work_starts() {
+    let refused = |edit: &[(&str, &str)]| {
+        let cohort = Synthetic::new(1, Stored::Mixed, ENCODE);
+        edit.iter().for_each(|(from, to)| cohort.edit_pipeline(from, to));
+        let ran = cohort.run(&[]).exits_with(2);
+        assert!(!cohort.dir().join("runs").exists(), "{ran}");
+        ran.stderr
+    };
+    let encoder = format!(
+        "encoder: {{ file: {}/configs/encoder/connectivity_v1.yaml }}",
+        tests::root().display()
+    );
+    let said = refused(&[(&encoder, "encoder: { connectivity: { tokens: cls } }")]);
+    assert!(said.contains("tokens is `cls`, but the encoder has no class token"), "{said}");
+    let said = refused(&[("n_frames: 20", "n_frames: 2")]);
+    assert!(said.contains("needs windows of 3 to"), "{said}");
+    let said = refused(&[("windows_v1", "windows")]);
+    assert!(said.contains("that end in a version"), "{said}");
+    let said = refused(&[(&encoder, "encoder: { voxel_frames: { dim: 8, n_groups: 3 } }")]);
+    assert!(said.contains("multiple of 3"), "{said}");
+}

@@ -1,0 +1,81 @@
+//! What the recorded cases of brain encoders have in common: facts, tensors, tolerances.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Tensor};
+use nn::weights::Frozen;
+use serde_json::Value;
+
+use crate::checks::Worst;
+
+/// A recorded case, and how near we came to it.
+pub(super) struct Case {
+    /// `case.json`.
+    pub(super) facts: Value,
+    /// What went in and what came out.
+    pub(super) io: Frozen,
+    pub(super) worst: Worst,
+}
+
+/// Every so many positions of a long sequence are kept under a name with this ending.
+const THINNED: (&str, usize) = (".every_16th_token", 16);
+
+impl Case {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join("case.json");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let io = Frozen::open(&folder.join("io.safetensors"))?;
+        Ok(Self { facts: serde_json::from_str(&text)?, io, worst: Worst::new() })
+    }
+
+    pub(super) fn number(&self, key: &str) -> Result<usize> {
+        let found = self.facts["config"][key].as_u64();
+        Ok(found.with_context(|| format!("case.json has no config.{key}"))? as usize)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<Tensor> {
+        Ok(self.io.stored(name)?.to_tensor(DType::F32)?)
+    }
+
+    /// Compares with a recorded tensor of this name, whole or thinned out, if there is one:
+    /// `|a − b| ≤ atol + rtol |b|`.
+    pub(super) fn compare(&mut self, name: &str, found: &Tensor) -> Result<()> {
+        let (ending, step) = THINNED;
+        let thinned = format!("{name}{ending}");
+        if self.io.contains(&thinned) {
+            let every: Vec<u32> = (0..found.dim(1)? as u32).step_by(step).collect();
+            let every = Tensor::from_slice(&every, every.len(), found.device())?;
+            self.compare_whole(&thinned, &found.index_select(&every, 1)?)?;
+        }
+        if self.io.contains(name) { self.compare_whole(name, found) } else { Ok(()) }
+    }
+
+    fn compare_whole(&mut self, name: &str, found: &Tensor) -> Result<()> {
+        let expected = self.get(name)?;
+        ensure!(
+            found.dims() == expected.dims(),
+            "{name}: shape {:?}, recorded {:?}",
+            found.dims(),
+            expected.dims()
+        );
+        let tolerance = &self.facts["tolerance"];
+        // what has no tolerance of its own is compared with the largest there is
+        let listed = tolerance["atol"].as_object().context("case.json has no tolerance.atol")?;
+        let largest = listed.values().filter_map(Value::as_f64).fold(0., f64::max);
+        let atol = listed.get(name).and_then(Value::as_f64).unwrap_or(largest);
+        let rtol = tolerance["rtol"].as_f64().unwrap_or(0.);
+        let numbers = |xs: &Tensor| xs.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        // the largest share of an entry's own tolerance, in units of the absolute part
+        let mut share = 0f64;
+        for (a, b) in numbers(found)?.into_iter().zip(numbers(&expected)?) {
+            let one = (a - b).abs() / (atol + rtol * b.abs());
+            share = if one.is_nan() { f64::NAN } else { share.max(one) };
+            if share.is_nan() {
+                break;
+            }
+        }
+        self.worst.add(name, share * atol, atol);
+        Ok(())
+    }
+}
