@@ -84,3 +84,32 @@ fn a_table_without_rows_is_a_table() {
     let table = Table::new([("subject", Column::Text(vec![]))]).unwrap();
     assert_eq!(written(&table.to_parquet().unwrap()).unwrap(), table);
 }
+
+// pyarrow 26.0.1: dictionaries, narrow integers, fixed lists, and kinds that are no columns of ours
+#[test]
+fn a_table_of_arrow_is_read_column_by_column() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tables/arrow.parquet");
+    let table = read_file(path).unwrap();
+    let text = |rows: [Option<&str>; 3]| Column::Text(rows.map(|it| it.map(str::to_owned)).into());
+    let opaque = |kind: &str| Column::Opaque { kind: kind.to_owned(), n_rows: 3 };
+    let expected = [
+        ("eid", Column::Integer(vec![Some(1001), Some(1002), Some(1003)])),
+        ("sex", text([Some("F"), Some("M"), None])),
+        ("site", text([Some("A"), None, Some("B")])),
+        ("age", Column::Number(vec![Some(54.5), None, Some(61.0)])),
+        ("visits", Column::Integer(vec![Some(1), Some(2), Some(127)])),
+        ("wave", Column::Integer(vec![Some(1), None, Some(65535)])),
+        ("has_fmri", Column::Flag(vec![Some(true), Some(false), None])),
+        ("mean_fd", Column::Number(vec![Some(0.25), Some(0.5), None])),
+        ("embedding", Column::Vector { width: 2, values: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0] }),
+        ("vector", Column::Vector { width: 2, values: vec![0.5, 1.0, 1.5, 2.0, 2.5, 3.0] }),
+        ("ragged", opaque("lists of differing lengths")),
+        ("scanned", opaque("Timestamp")),
+        ("where", opaque("Struct")),
+    ];
+    for (name, column) in expected {
+        assert_eq!(table.column(name), Some(&column), "{name}");
+    }
+    let error = table.to_parquet().unwrap_err().to_string();
+    assert_eq!(error, "column ragged holds lists of differing lengths, which is not written");
+}
