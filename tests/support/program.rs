@@ -99,7 +99,6 @@ impl Ran {
     }
 
     /// Panics with everything that was said, unless the exit code is `code`.
-    #[must_use]
     pub fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "\n{self}");
         self

@@ -148,23 +148,6 @@ pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
     Ok(frozen)
 }
 
-impl WeightsSource {
-    /// A builder of an encoder of `n_blocks` blocks; `open` checks a published file and gives its
-    /// tensors under the names that the encoder asks for.
-    pub(crate) fn builder(
-        &self,
-        moving: Moving,
-        n_blocks: usize,
-        variables: &Variables,
-        open: impl FnOnce(&Path) -> Result<Frozen>,
-    ) -> Result<Builder> {
-        Ok(match self {
-            Self::File(path) => moving.builder(open(path)?, n_blocks, variables, 0),
-            Self::Seed(seed) => moving.builder(Drawn::new(*seed), n_blocks, variables, *seed),
-        })
-    }
-}
-
 /// Refuses tensors that a network does not have, and those that it lacks or has in another shape:
 /// `build` asks for all of them.
 pub(crate) fn strict<T>(

@@ -129,13 +129,6 @@ impl BrainLmNetwork {
             Self::Image(config) => config.n_parcels(),
         }
     }
-
-    fn n_layers(&self) -> usize {
-        match self {
-            Self::RegionTime(config) => config.num_hidden_layers,
-            Self::Image(config) => config.num_hidden_layers,
-        }
-    }
 }
 
 fn region_time(config: &RegionTimeConfig, n_frames: usize) -> (WindowLength, TokenLayout) {
