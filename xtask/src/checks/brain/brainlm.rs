@@ -79,8 +79,8 @@ impl Case {
         let table = region_positions(n_patches, config.hidden_size, DType::F32)?;
         self.compare("output.position_table", &table)?;
         let mut states = Vec::new();
-        let encoded =
-            network.encode(&signals, &places, Some(&order), &mut |_, xs| states.push(xs.clone()))?;
+        let encoded = network
+            .encode(&signals, &places, Some(&order), &mut |_, xs| states.push(xs.clone()))?;
         self.compare_encoded(&states, &encoded)?;
         if !decodes(weights) {
             return Ok(());
