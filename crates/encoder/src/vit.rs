@@ -13,15 +13,6 @@ pub(crate) struct BlockSizes {
     pub(crate) eps: f64,
 }
 
-/// Whose tensor names a checkpoint has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// `attention.attention.query`, `attention.output.dense`, `layernorm_before`, …
-    HuggingFace,
-    /// `attn.qkv`, `attn.proj`, `norm1`, `mlp.fc1`, …
-    Timm,
-}
-
 /// `x + attention(norm(x))`, then `x + MLP(norm(x))`, with the exact GELU.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
@@ -34,37 +25,23 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(sizes: BlockSizes, names: Names, vb: Builder) -> Result<Self> {
+    /// Reads tensors under the names of Hugging Face.
+    pub(crate) fn new(sizes: BlockSizes, vb: Builder) -> Result<Self> {
         let BlockSizes { dim, hidden, n_heads, eps } = sizes;
         let norm = |name| LayerNorm::new(dim, eps, vb.pp(name));
-        Ok(match names {
-            Names::HuggingFace => Self {
-                norm_1: norm("layernorm_before")?,
-                projections: Projections::apart(dim, vb.pp("attention.attention"))?,
-                out: Linear::with_bias(dim, dim, vb.pp("attention.output.dense"))?,
-                norm_2: norm("layernorm_after")?,
-                mlp: Mlp::new(dim, hidden, vb.pp("intermediate.dense"), vb.pp("output.dense"))?,
-                n_heads,
-            },
-            Names::Timm => Self {
-                norm_1: norm("norm1")?,
-                projections: Projections::packed(dim, vb.pp("attn.qkv"))?,
-                out: Linear::with_bias(dim, dim, vb.pp("attn.proj"))?,
-                norm_2: norm("norm2")?,
-                mlp: Mlp::new(dim, hidden, vb.pp("mlp.fc1"), vb.pp("mlp.fc2"))?,
-                n_heads,
-            },
+        Ok(Self {
+            norm_1: norm("layernorm_before")?,
+            projections: Projections::new(dim, vb.pp("attention.attention"))?,
+            out: Linear::with_bias(dim, dim, vb.pp("attention.output.dense"))?,
+            norm_2: norm("layernorm_after")?,
+            mlp: Mlp::new(dim, hidden, vb.pp("intermediate.dense"), vb.pp("output.dense"))?,
+            n_heads,
         })
     }
 
     /// `n` blocks at `0`, `1`, … below `vb`.
-    pub(crate) fn stack(
-        n: usize,
-        sizes: BlockSizes,
-        names: Names,
-        vb: &Builder,
-    ) -> Result<Vec<Self>> {
-        (0..n).map(|idx| Self::new(sizes, names, vb.pp(idx))).collect()
+    pub(crate) fn stack(n: usize, sizes: BlockSizes, vb: &Builder) -> Result<Vec<Self>> {
+        (0..n).map(|idx| Self::new(sizes, vb.pp(idx))).collect()
     }
 }
 
@@ -81,40 +58,20 @@ impl Module for Block {
 
 /// Queries, keys and values of tokens.
 #[derive(Clone, Debug)]
-pub(crate) enum Projections {
-    /// One matrix for all three.
-    Packed(Linear),
-    /// A matrix each.
-    Apart(Box<[Linear; 3]>),
-}
+pub(crate) struct Projections([Linear; 3]);
 
 impl Projections {
-    /// Reads one `weight` and `bias`, queries first.
-    fn packed(dim: usize, vb: Builder) -> Result<Self> {
-        Ok(Self::Packed(Linear::with_bias(dim, 3 * dim, vb)?))
-    }
-
     /// Reads `query`, `key` and `value`.
-    pub(crate) fn apart(dim: usize, vb: Builder) -> Result<Self> {
+    pub(crate) fn new(dim: usize, vb: Builder) -> Result<Self> {
         let linear = |name| Linear::with_bias(dim, dim, vb.pp(name));
-        Ok(Self::Apart(Box::new([linear("query")?, linear("key")?, linear("value")?])))
+        Ok(Self([linear("query")?, linear("key")?, linear("value")?]))
     }
 
     /// `(batch, n_tokens, dim)` to three `(batch, n_heads, n_tokens, head_dim)`.
     pub(crate) fn heads(&self, xs: &Tensor, n_heads: usize) -> Result<[Tensor; 3]> {
-        let heads = |xs: &Tensor| split_heads(xs, n_heads);
-        match self {
-            Self::Apart(all) => {
-                let [q, k, v] = &**all;
-                Ok([heads(&xs.apply(q)?)?, heads(&xs.apply(k)?)?, heads(&xs.apply(v)?)?])
-            }
-            Self::Packed(linear) => {
-                let all = xs.apply(linear)?;
-                let dim = all.dim(D::Minus1)? / 3;
-                let third = |idx| heads(&all.narrow(D::Minus1, idx * dim, dim)?);
-                Ok([third(0)?, third(1)?, third(2)?])
-            }
-        }
+        let [q, k, v] = &self.0;
+        let heads = |linear: &Linear| split_heads(&xs.apply(linear)?, n_heads);
+        Ok([heads(q)?, heads(k)?, heads(v)?])
     }
 }
 

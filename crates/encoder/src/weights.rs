@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::DType;
 use nn::Builder;
-use nn::weights::{Adapted, Drawn, Frozen, Source, Thawed, Variables};
+use nn::weights::{Adapted, Frozen, Source, Thawed, Variables};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

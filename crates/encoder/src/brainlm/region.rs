@@ -136,7 +136,7 @@ impl Layer {
         let attention = vb.pp("attention");
         let taps = attention.pp("self.conv").get((n_heads, 1, n_taps, 1), "weight", INIT)?;
         Ok(Self {
-            projections: Projections::apart(dim, attention.pp("self"))?,
+            projections: Projections::new(dim, attention.pp("self"))?,
             taps: taps.reshape((n_heads, n_taps))?,
             out: Linear::with_bias(dim, dim, attention.pp("output.dense"))?,
             norm_1: LayerNorm::new(dim, eps, attention.pp("output.LayerNorm"))?,

@@ -9,7 +9,8 @@ use std::{
 
 /// The folder that holds `Cargo.lock`, from where this program was built.
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("setup is a folder of it").to_path_buf()
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("two folders below it").to_path_buf()
 }
 
 /// `cargo xtask setup`: a line for each tool; exit 2 where one is missing and cannot be fetched.
