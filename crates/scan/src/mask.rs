@@ -246,6 +246,32 @@ mod tests {
         assert_ne!(blurred, mask.apply(&bold).unwrap());
     }
 
+    // nilearn 0.14.1: NiftiMasker(brain.nii.gz).fit_transform(run), then with smoothing_fwhm=30,
+    // detrend and zscore_sample, where it blurs in 32 bits
+    #[test]
+    fn a_mask_image_gives_the_series_of_nilearns_masker() {
+        use crate::{CleanConfig, Detrend, Standardize, clean};
+        let mask = crate::read_volume(fixture("masks_25mm/brain.nii.gz")).unwrap();
+        let mask = VoxelMask::from_volume(&mask).unwrap();
+        let run = crate::BoldFile::open(fixture("run001/bold_25mm.nii.gz")).unwrap();
+        let facts = |series: &VoxelSeries| {
+            let values = series.values.mapv(f64::from);
+            [values[[5, 7]], values[[60, 64]], values.mapv(f64::abs).sum()]
+        };
+        let raw = mask.extract(&run, None).unwrap();
+        assert_eq!((raw.values.dim(), facts(&raw)), ((121, 129), [89.0, 1020.0, 17_053_789.0]));
+        let config =
+            CleanConfig { detrend: Detrend::Linear, standardize: Standardize::ZscoreSample };
+        let blurred = clean(&mask.extract(&run, Some([30.0; 3])).unwrap(), &config).unwrap();
+        let expected = [0.201_777_830_719_947_81, -0.357_914_090_156_555_2, 12_414.194_095_512_077];
+        for (found, expected) in facts(&blurred).into_iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs().max(1.0),
+                "{found} {expected}"
+            );
+        }
+    }
+
     #[test]
     fn another_grid_is_refused_in_one_sentence() {
         let a = bold([1.0; 8], 2.0);

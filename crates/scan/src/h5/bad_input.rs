@@ -42,6 +42,23 @@ fn links_out_of_the_file_are_never_followed() {
     assert!(found.contains("holds 0 datasets that could be the scan"), "{found}");
 }
 
+// found by fuzzing: 4 GB of driver information in a file of 2 kB
+#[test]
+fn a_driver_that_claims_gigabytes_is_refused_before_the_library_sees_it() {
+    let scratch = Scratch::new();
+    let path = scratch.path("driver.h5");
+    small(&path).close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert_eq!((bytes[8], bytes[13]), (0, 8), "a superblock of version 0, addresses of 8 bytes");
+    assert!(Hdf5File::open(&path).is_ok());
+    let address = bytes.len() as u64;
+    bytes[48..56].copy_from_slice(&address.to_le_bytes());
+    bytes.extend([0, 0, 0, 0, 0xf0, 0xff, 0xff, 0xff]);
+    bytes.extend(b"NCSAmult");
+    let error = refusal(&scratch.file("driver.h5", &bytes), "ts");
+    assert!(error.ends_with("is one of several HDF5 files that belong together"), "{error}");
+}
+
 #[test]
 fn links_in_circles_and_to_nowhere_are_named() {
     let scratch = Scratch::new();

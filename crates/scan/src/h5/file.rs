@@ -48,6 +48,24 @@ pub(crate) fn begins_at(file: &mut File) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// Whether a file that begins at `start` tells of a driver, as one of several files does.
+///
+/// Superblocks of version 0 and 1 only. The library would allocate what that block claims to hold.
+fn names_a_driver(file: &mut File, start: u64) -> io::Result<bool> {
+    let mut block = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(96).read_to_end(&mut block)?;
+    let (Some(version), Some(width)) = (block.get(8), block.get(13)) else { return Ok(false) };
+    let addresses = match version {
+        0 => 24,
+        1 => 28,
+        _ => return Ok(false),
+    };
+    let at = addresses + 3 * usize::from(*width);
+    let address = block.get(at..at + usize::from(*width)).unwrap_or_default();
+    Ok(address.iter().any(|byte| *byte != 0xff))
+}
+
 impl Hdf5File {
     /// Opens a file to read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
@@ -59,9 +77,12 @@ impl Hdf5File {
         if !metadata.is_file() {
             return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
         }
-        if begins_at(&mut plain).map_err(attach)?.is_none() {
+        let Some(start) = begins_at(&mut plain).map_err(attach)? else {
             let found = if metadata.len() == 0 { "it is empty" } else { "it has no signature" };
             return Err(refuse(format!("cannot be read as HDF5: {found}")));
+        };
+        if names_a_driver(&mut plain, start).map_err(attach)? {
+            return Err(refuse("is one of several HDF5 files that belong together".to_owned()));
         }
         let damaged = |error| refuse(format!("cannot be read as HDF5: {}", words(&error)));
         let file = hdf5::File::open(path).map_err(damaged)?;
