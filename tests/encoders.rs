@@ -138,8 +138,13 @@ fn a_killed_run_goes_on_where_it_was_and_gives_the_same_bytes() {
 fn every_encoder_trains_an_adapter_and_writes() {
     let home = tests::root();
     let steps = "stages.finetune.steps=2";
-    let names =
-        ["connectivity_v1", "parcel_frames_tiny_v1", "stored_synthetic_v1", "brainmt_tiny_v1"];
+    let names = [
+        "connectivity_v1",
+        "parcel_frames_tiny_v1",
+        "stored_synthetic_v1",
+        "brainlm_synthetic_v1",
+        "brainmt_synthetic_v1",
+    ];
     let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
     for name in names {
         let set = format!("model.encoder={{file: {}/configs/encoder/{name}.yaml}}", home.display());

@@ -40,7 +40,7 @@ pub use spec::{
 pub use stored::{Stored, StoredConfig, StoredTokens};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
-pub use weights::{LoraConfig, Moving, Trainable, WeightsSource};
+pub use weights::{Trainable, WeightsSource};
 
 /// Preprocessed windows, or pictures, of a batch.
 ///

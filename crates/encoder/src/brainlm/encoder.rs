@@ -13,9 +13,8 @@ use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
 use crate::{
-    BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, LoraConfig, Places,
-    RepetitionTime, Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource,
-    WindowLength,
+    BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
+    Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
 };
 
 const NAME: &str = "brainlm";
@@ -38,9 +37,6 @@ pub struct BrainLmConfig {
     /// Which of them are trained.
     #[serde(default)]
     pub trainable: Trainable,
-    /// Trained corrections beside its linear layers; absent: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LoraConfig>,
     /// Which tokens are taken.
     #[serde(default = "data_only")]
     pub tokens: TokenPolicy,
@@ -68,7 +64,6 @@ impl BrainLmConfig {
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         let setting = |reason| Error::Setting { encoder: NAME, reason };
         let problem = self.network.problem();
-        let problem = problem.or_else(|| self.lora.and_then(|lora| lora.problem()));
         problem.map_or(Ok(()), |problem| Err(setting(problem)))?;
         let InputShape::Window { n_frames, n_voxels } = input else {
             let expected = "windows of the series of an atlas's parcels".to_owned();

@@ -39,7 +39,9 @@ fn said(config: &BrainMtConfig, input: InputShape) -> String {
 fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
     for direction in [Direction::Forward, Direction::Both] {
         let variables = Variables::default();
-        let network = BrainMt::new(&tiny(direction), variables.builder(1, DType::F64))?;
+        // a norm over fewer channels turns too sharply for differences
+        let size = BrainMtSize { embed_dim: 32, ..tiny(direction) };
+        let network = BrainMt::new(&size, variables.builder(1, DType::F64))?;
         let frames = sample("frames", (2, 3, 17, 12, 9))?;
         let named = variables.all();
         let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();

@@ -1,7 +1,9 @@
 //! The encoder against the stages before it, before a scan is opened.
 use std::collections::BTreeSet;
 
-use encoder::{EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, WeightsSource};
+use encoder::{
+    EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, Trainable, WeightsSource,
+};
 
 use super::{CohortPlan, ScanView};
 use crate::{
@@ -44,6 +46,10 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
     let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
+    if config.weights().is_some() && config.trainable() != Trainable::None {
+        let reason = "its weights are used as they are: `trainable` must be none".to_owned();
+        return Err(Error::Encoder(encoder::Error::Setting { encoder: encoder.name, reason }));
+    }
     let (space, normalisation) = if reads_volumes {
         (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
     } else {

@@ -12,6 +12,8 @@ pub(crate) struct ScanView {
     pub(crate) session: Option<String>,
     /// `sub-1_ses-11_run-1`: once in a cohort, and safe as a file name.
     pub(crate) name: String,
+    /// The same for people.
+    pub(crate) unit: String,
     /// The file, as the cohort names it.
     pub(crate) file: String,
     /// Where it is.
@@ -42,6 +44,7 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
                 subject: scan.subject.clone(),
                 session: Some(scan.session.clone()),
                 name: scan.unit().replace(' ', "_"),
+                unit: scan.unit(),
                 file: scan.name.clone(),
                 path: scan.path.clone(),
                 sha256: Some(scan.sha256.clone()),
@@ -57,6 +60,7 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
                 subject: recording.subject().to_owned(),
                 session: recording.session().map(str::to_owned),
                 name: recording.name(),
+                unit: recording.name(),
                 file: recording.name(),
                 path: recording.source.path().clone(),
                 sha256: None,

@@ -58,7 +58,7 @@ pub(crate) fn each_scan<T>(
     control: &mut Control<'_>,
     mut step: impl FnMut(usize) -> Result<T>,
 ) -> Result<Vec<Option<T>>> {
-    let scans = &state.cohort().scans;
+    let scans = state.scans();
     let mut failures = Vec::new();
     let mut results = Vec::with_capacity(scans.len());
     for (scan_idx, scan) in scans.iter().enumerate() {
@@ -70,8 +70,9 @@ pub(crate) fn each_scan<T>(
         let result = step(scan_idx);
         if let Err(error) = &result {
             // absolute folders name people and machines
-            let reason = error.to_string().replace(&scan.path.display().to_string(), &scan.name);
-            control.tell(Event::UnitFailed { stage, unit: scan.unit(), reason: reason.clone() });
+            let reason = error.to_string().replace(&scan.path.display().to_string(), &scan.file);
+            let unit = scan.unit.clone();
+            control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
             failures.push(Failure { scan_idx, reason });
         }
         results.push(result.ok());

@@ -5,7 +5,10 @@
 use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
 use half::bf16;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorView},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,8 +80,8 @@ pub(crate) fn check(path: &Path, key: &str) -> Result<Header, String> {
     }
     start.resize(8 + n_header as usize, 0);
     file.read_exact(&mut start[8..]).map_err(cut)?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(&start).map_err(|_| "it is no file of ours".to_owned())?;
+    let metadata: Metadata =
+        serde_json::from_slice(&start[8..]).map_err(|_| "it is no file of ours".to_owned())?;
     if n_bytes != 8 + n_header + metadata.data_len() as u64 {
         return Err("it is cut short".to_owned());
     }
@@ -92,7 +95,7 @@ pub(crate) fn check(path: &Path, key: &str) -> Result<Header, String> {
     Ok(header)
 }
 
-fn header_of(metadata: &safetensors::tensor::Metadata) -> Result<Header, String> {
+fn header_of(metadata: &Metadata) -> Result<Header, String> {
     let said = metadata.metadata().as_ref().and_then(|it| it.get(ENTRY));
     let header = said.and_then(|said| serde_json::from_str(said).ok());
     header.ok_or_else(|| "it does not say what it is of".to_owned())
