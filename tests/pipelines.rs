@@ -14,6 +14,9 @@ const COMPONENTS: [(&str, &str); 5] = [
     ("strategy", "stages"),
 ];
 
+/// Pipelines over whole heads.
+const SWAP: &str = "pipelines/swap-encoders.yaml";
+
 /// Each strategy with the digest of what it says; other numbers need another name.
 const STRATEGIES: [(&str, &str); 1] =
     [("haxby_windows_v1", "c6dd923e81e9af6534f68c4030497577e5cb05d92a4e0ec8f489efc6cb138455")];
@@ -51,13 +54,10 @@ fn every_config_is_the_component_its_folder_names() {
         let known = COMPONENTS.iter().find(|(name, _)| *name == folder);
         let (_, key) = known.unwrap_or_else(|| panic!("configs/{folder} is no known component"));
         let set = format!("{key}={{file: {}}}", path.display());
-        // most encoders do not read the voxels of one slice
-        let pipeline = if folder == "encoder" && !path.ends_with("voxel_frames_v1.yaml") {
-            "pipelines/swap-encoders.yaml"
-        } else {
-            "pipelines/quickstart.yaml"
-        };
-        plan(pipeline, &[&set]);
+        // in the pipeline that names it: what fits whole heads does not fit the voxels of one slice
+        let name = path.file_name().expect("a file has a name").to_string_lossy();
+        let swaps = std::fs::read_to_string(root().join(SWAP)).expect("a pipeline is text");
+        plan(if swaps.contains(&*name) { SWAP } else { "pipelines/quickstart.yaml" }, &[&set]);
     }
 }
 
