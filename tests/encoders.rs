@@ -10,7 +10,7 @@ const ENCODE: &str = "encode-cohort";
 const SWAP: &str = "swap-encoders";
 
 fn embeddings(cohort: &Synthetic) -> Table {
-    tables::read(&cohort.result(ENCODE, "embeddings.parquet")).expect("a table of embeddings")
+    tables::read(cohort.result(ENCODE, "embeddings.parquet")).expect("a table of embeddings")
 }
 
 fn vectors(table: &Table) -> Vec<Vec<f32>> {

@@ -43,7 +43,7 @@ pub enum Side {
 
 /// Whether the stronger side of a person, from 0, is the left one.
 pub fn is_left(subject: usize) -> bool {
-    subject.is_multiple_of(2) == (subject % 3 != 0)
+    subject.is_multiple_of(2) != subject.is_multiple_of(3)
 }
 
 /// Rows from voxel indices to mm; the middle of the grid is between left and right.
@@ -101,7 +101,7 @@ pub fn coordinates() -> String {
     let affine = affine(Side::Ras);
     let rows = (1..).zip(parcels()).map(|(label, pair)| {
         let places = pair.map(|voxel| affine.apply(voxel.map(|at| at as f64)));
-        let middle = [0, 1, 2].map(|axis| (places[0][axis] + places[1][axis]) / 2.0);
+        let middle = [0, 1, 2].map(|axis| f64::midpoint(places[0][axis], places[1][axis]));
         format!("{label}\t{:.0}\t{:.0}\t{:.0}\n", middle[0], middle[1], middle[2])
     });
     rows.collect()
@@ -246,10 +246,12 @@ pub fn texts() -> Vec<(String, String)> {
         let (label, age) = (subject + 1, 40 + subject * 7 % 30);
         let sex = if subject % 3 == 0 { "F" } else { "M" };
         let site = if subject < 12 { "A" } else { "B" };
-        people += &format!("sub-{label:02}\t{age}\t{sex}\t{site}\t{side}\n");
+        let person = format!("sub-{label:02}\t{age}\t{sex}\t{site}\t{side}\n");
+        people.push_str(&person);
         let (scan, report, split) = (scan_name(subject), report(subject), split(subject));
         let seconds = N_FRAMES as f64 * T_R_S;
-        pairs += &format!("{label:02},1,bids/{scan},0,{seconds},\"{report}\",{split}\n");
+        let pair = format!("{label:02},1,bids/{scan},0,{seconds},\"{report}\",{split}\n");
+        pairs.push_str(&pair);
         let confounds = confounds(subject);
         texts.push((format!("bids/{}_desc-confounds_timeseries.tsv", stem(subject)), confounds));
     }

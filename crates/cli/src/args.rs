@@ -136,7 +136,7 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) prompts: PromptArgs,
     /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
-    /// or q8_0.
+    /// or `q8_0`.
     #[arg(long, value_name = "PRECISION", default_value = "stored")]
     pub(crate) precision: Precision,
     /// Print the whole record as JSON: text, probabilities, digests; for a file of prompts a list.
@@ -168,7 +168,7 @@ pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) prompts: PromptArgs,
     /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
-    /// or q8_0.
+    /// or `q8_0`.
     #[arg(long, value_name = "PRECISION", default_value = "stored")]
     pub(crate) precision: Precision,
     /// A text to rank; may be repeated.

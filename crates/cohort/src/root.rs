@@ -39,9 +39,10 @@ impl Root {
             return Err(Reason::Missing { part });
         };
         if !place.starts_with(&self.0) {
-            let way = match path.is_absolute() {
-                true if !joined.starts_with(&self.0) => Way::Elsewhere,
-                _ => Way::Link,
+            let way = if path.is_absolute() && !joined.starts_with(&self.0) {
+                Way::Elsewhere
+            } else {
+                Way::Link
             };
             return Err(outside(way));
         }

@@ -50,10 +50,11 @@ impl Found {
     /// before it left.
     pub(crate) fn select(mut self, asked: Selection, tables: &[LabelTable]) -> Result<Cohort> {
         let query = asked.check()?;
-        self.keep(|recording| match chosen(recording, asked.entities) {
-            true => Ok(()),
-            false => Err(Reason::Entities),
-        });
+        self.keep(
+            |recording| {
+                if chosen(recording, asked.entities) { Ok(()) } else { Err(Reason::Entities) }
+            },
+        );
         labels::join(tables, &mut self.recordings)?;
         if let Some(query) = &query {
             if !self.recordings.is_empty() {

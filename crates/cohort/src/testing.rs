@@ -1,6 +1,6 @@
 //! Small cohorts for tests.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use ndarray::Array4;
 
@@ -21,7 +21,7 @@ pub(crate) fn recording(subject: &str) -> Recording {
         confounds: None,
         t_r: None,
         n_frames: None,
-        labels: Default::default(),
+        labels: BTreeMap::default(),
         row: None,
     }
 }

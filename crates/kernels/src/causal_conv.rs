@@ -140,14 +140,14 @@ mod tests {
             let unit = |n: usize, at: usize| -> Vec<f64> {
                 (0..n).map(|i| f64::from(u8::from(i == at))).collect()
             };
-            for at in 0..n {
-                assert!((along(&unit(n, at), &w, &[0.; 3]) - dxs[at]).abs() < 1e-13, "x[{at}]");
+            for (at, dx) in dxs.iter().enumerate() {
+                assert!((along(&unit(n, at), &w, &[0.; 3]) - dx).abs() < 1e-13, "x[{at}]");
             }
-            for at in 0..12 {
-                assert!((along(&xs, &unit(12, at), &[0.; 3]) - dw[at]).abs() < 1e-13, "w[{at}]");
+            for (at, dw) in dw.iter().enumerate() {
+                assert!((along(&xs, &unit(12, at), &[0.; 3]) - dw).abs() < 1e-13, "w[{at}]");
             }
-            for at in 0..3 {
-                assert!((along(&xs, &[0.; 12], &unit(3, at)) - db[at]).abs() < 1e-13, "b[{at}]");
+            for (at, db) in db.iter().enumerate() {
+                assert!((along(&xs, &[0.; 12], &unit(3, at)) - db).abs() < 1e-13, "b[{at}]");
             }
         }
     }

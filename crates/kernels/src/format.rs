@@ -76,7 +76,6 @@ macro_rules! an_item_a_weight {
         }
 
         #[cfg(target_arch = "x86_64")]
-        #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
         #[inline(always)]
         unsafe fn add_products_256<const R: usize>(
             block: &Self::Block,
@@ -97,7 +96,6 @@ macro_rules! an_item_a_weight {
         }
 
         #[cfg(target_arch = "x86_64")]
-        #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
         #[inline(always)]
         unsafe fn add_products_512<const R: usize>(
             block: &Self::Block,
@@ -143,7 +141,6 @@ impl Format for F32 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let eight: &[f32; 8] = &block.as_chunks().0[part];
@@ -155,7 +152,6 @@ impl Format for F32 {
 #[cfg(target_arch = "x86_64")]
 impl F32 {
     /// Sixteen weights; the CPU must have AVX-512 F.
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load_512(half: &[f32; 16]) -> __m512 {
         // SAFETY: reads the sixteen items of the array; the caller vouches for the CPU
@@ -174,7 +170,6 @@ impl Format for Bf16 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let eight: &[u16; 8] = &block.as_chunks().0[part];
@@ -189,7 +184,6 @@ impl Format for Bf16 {
 #[cfg(target_arch = "x86_64")]
 impl Bf16 {
     /// Sixteen weights; the CPU must have AVX-512 F.
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load_512(half: &[u16; 16]) -> __m512 {
         // SAFETY: reads the sixteen items of the array; the caller vouches for the CPU
@@ -211,7 +205,6 @@ impl Format for F16 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let eight: &[u16; 8] = &block.as_chunks().0[part];
@@ -223,7 +216,6 @@ impl Format for F16 {
 #[cfg(target_arch = "x86_64")]
 impl F16 {
     /// Sixteen weights; the CPU must have AVX-512 F.
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load_512(half: &[u16; 16]) -> __m512 {
         // SAFETY: reads the sixteen items of the array; the caller vouches for the CPU
@@ -286,7 +278,6 @@ impl Format for Q8_0 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn add_products_256<const R: usize>(
         block: &Self::Block,
@@ -316,7 +307,6 @@ impl Format for Q8_0 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn add_products_512<const R: usize>(
         block: &Self::Block,
@@ -348,7 +338,6 @@ impl Format for Q8_0 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "a call here would cost more than the work")]
     #[inline(always)]
     unsafe fn load(block: &Self::Block, part: usize) -> __m256 {
         let [low, high, bytes @ ..] = block;

@@ -3,6 +3,11 @@
 //! Every function works on rows of a contiguous, row-major matrix, in `f32` or `f64`, and is
 //! deterministic: a row is always summed in the same order, whatever the number of threads.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a lane is vectorised only inside its loop, and a call would cost more than its work"
+)]
+
 mod activation;
 mod adamw;
 mod allocator;

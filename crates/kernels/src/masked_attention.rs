@@ -192,7 +192,6 @@ macro_rules! for_this_cpu {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $t:ty),*) $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
         fn $name($($arg: $t),*) $(-> $out)? {
-            #[expect(clippy::inline_always, reason = "compiled anew in each of its two callers")]
             #[inline(always)]
             fn plain($($arg: $t),*) $(-> $out)? $body
 

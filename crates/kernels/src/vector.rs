@@ -27,7 +27,7 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     let shifted = madd::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     // ln 2 in two parts, of which the first times any `n` is exact
-    let r = madd::<FMA>(n, -0.693_359_375, x);
+    let r = madd::<FMA>(n, -0.693_359_4, x);
     let r = madd::<FMA>(n, 2.121_944_4e-4, r);
     let mut y = 1. / 5040.;
     for factor in [1. / 720., 1. / 120., 1. / 24., 1. / 6., 1. / 2., 1., 1.] {

@@ -1,4 +1,4 @@
-//! A low-rank correction beside a frozen matrix: LoRA (Hu et al. 2022).
+//! A low-rank correction beside a frozen matrix: `LoRA` (Hu et al. 2022).
 
 use candle_core::{Result, Tensor};
 

@@ -195,15 +195,12 @@ impl<'a> State<'a> {
 
     /// What a linear model reads of a row: the mean frame of its window, or the mean token.
     pub(crate) fn mean_of(&self, row: usize) -> Result<Array1<f32>> {
-        let mean = match &self.tokens {
-            None => {
-                let window = self.cleaned[row].as_ref().expect("cut before it was whitened");
-                window.mean_axis(Axis(0))
-            }
-            Some(_) => {
-                let means = TokenSet::vectors(self.tokens_of(row), "means")?;
-                means.and_then(|means| means.mean_axis(Axis(0))).map(|mean| mean.mapv(|x| x as f32))
-            }
+        let mean = if self.tokens.is_none() {
+            let window = self.cleaned[row].as_ref().expect("cut before it was whitened");
+            window.mean_axis(Axis(0))
+        } else {
+            let means = TokenSet::vectors(self.tokens_of(row), "means")?;
+            means.and_then(|means| means.mean_axis(Axis(0))).map(|mean| mean.mapv(|x| x as f32))
         };
         Ok(mean.expect("a window has frames"))
     }

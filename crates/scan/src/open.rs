@@ -62,7 +62,7 @@ pub enum VolumeAxes {
     Xyzt,
     /// `[t, x, y, z]`
     Txyz,
-    /// `[t, z, y, x]`, as SimpleITK's arrays.
+    /// `[t, z, y, x]`, as `SimpleITK`'s arrays.
     Tzyx,
 }
 

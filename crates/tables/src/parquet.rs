@@ -56,10 +56,21 @@ fn columns(bytes: Vec<u8>) -> Result<Vec<(String, Column)>, String> {
 fn is_read(kind: &pl::ArrowDataType) -> bool {
     use pl::ArrowDataType as A;
     match kind {
-        A::Null | A::Boolean | A::Float32 | A::Float64 => true,
-        A::Int8 | A::Int16 | A::Int32 | A::Int64 => true,
-        A::UInt8 | A::UInt16 | A::UInt32 | A::UInt64 => true,
-        A::Utf8 | A::LargeUtf8 | A::Utf8View => true,
+        A::Null
+        | A::Boolean
+        | A::Float32
+        | A::Float64
+        | A::Int8
+        | A::Int16
+        | A::Int32
+        | A::Int64
+        | A::UInt8
+        | A::UInt16
+        | A::UInt32
+        | A::UInt64
+        | A::Utf8
+        | A::LargeUtf8
+        | A::Utf8View => true,
         A::Dictionary(_, values, _) => {
             matches!(**values, A::Utf8 | A::LargeUtf8 | A::Utf8View)
         }

@@ -24,12 +24,11 @@ pub(crate) struct PromptArgs {
 
 impl PromptArgs {
     pub(crate) fn read(&self) -> Result<Vec<Prompt>> {
-        match &self.interleaved {
-            Some(path) => Ok(Prompt::read(path)?),
-            None => {
-                let text = self.prompt.as_deref().unwrap_or("Output:");
-                Ok(vec![Prompt::new(text, &self.image)])
-            }
+        if let Some(path) = &self.interleaved {
+            Ok(Prompt::read(path)?)
+        } else {
+            let text = self.prompt.as_deref().unwrap_or("Output:");
+            Ok(vec![Prompt::new(text, &self.image)])
         }
     }
 }

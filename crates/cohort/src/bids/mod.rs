@@ -193,7 +193,7 @@ impl Walk<'_> {
         subject: &str,
     ) -> Result<(), (String, Reason)> {
         let name = format!("sub-{subject}");
-        let listed = self.listed(path, &name)?;
+        let listed = list_folder(path, &name)?;
         let mut who = Entities::default();
         who.add(Entity::Subject, subject);
         self.functional(&[top, &listed], &path.join("func"), &who)?;
@@ -213,17 +213,10 @@ impl Walk<'_> {
             };
             let mut who = who.clone();
             who.add(Entity::Session, &label);
-            let below = self.listed(&path, &who.to_string())?;
+            let below = list_folder(&path, &who.to_string())?;
             self.functional(&[top, &listed, &below], &path.join("func"), &who)?;
         }
         Ok(())
-    }
-
-    fn listed(&self, path: &Path, name: &str) -> Result<Folder, (String, Reason)> {
-        Folder::list(path).map_err(|error| {
-            let (part, problem) = (Part::Folder, error.to_string());
-            (name.to_owned(), Reason::Unreadable { part, problem })
-        })
     }
 
     /// The scans of one visit; `above` are the folders whose sidecars it inherits.
@@ -240,7 +233,7 @@ impl Walk<'_> {
             let reason = Reason::Outside { part: Part::Folder, way: Way::Link };
             return Err((who.to_string(), reason));
         }
-        let folder = self.listed(path, &who.to_string())?;
+        let folder = list_folder(path, &who.to_string())?;
         let levels: Vec<&Folder> = above.iter().copied().chain([&folder]).collect();
         for name in folder.names() {
             let ending = format!("_{}.", self.asked.suffix);
@@ -336,6 +329,14 @@ fn one_form_each(dir: &Path, candidates: Candidates, wanted: &Wanted) -> Result<
         choices.push("leaving one of two files that differ only after their point".to_owned());
     }
     Err(Error::Ambiguous { path: dir.to_path_buf(), n, choices })
+}
+
+/// The entries of a folder, or why there are none.
+fn list_folder(path: &Path, name: &str) -> Result<Folder, (String, Reason)> {
+    Folder::list(path).map_err(|error| {
+        let (part, problem) = (Part::Folder, error.to_string());
+        (name.to_owned(), Reason::Unreadable { part, problem })
+    })
 }
 
 #[cfg(test)]

@@ -72,12 +72,13 @@ fn seconds(path: &Path) -> Result<Option<f64>, Reason> {
             Err(Reason::RepetitionTime { problem })
         }
         None => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(seconds) => Ok(Some(seconds)),
-            None => {
+        Some(value) => {
+            if let Some(seconds) = value.as_f64() {
+                Ok(Some(seconds))
+            } else {
                 let problem = "RepetitionTime of the sidecar is no number".to_owned();
                 Err(Reason::RepetitionTime { problem })
             }
-        },
+        }
     }
 }

@@ -258,7 +258,7 @@ fn more_tables_are_joined_by_what_they_are_about() {
         QcThresholds { min_tsnr: Some(35.0), motion_fd_mean: Some(0.5), ..QcThresholds::default() };
     let good = dataset
         .index(|it| {
-            (it.labels, it.qc_thresholds) = (vec!["group_bold.tsv".into()], Some(thresholds))
+            (it.labels, it.qc_thresholds) = (vec!["group_bold.tsv".into()], Some(thresholds));
         })
         .unwrap();
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What is spread evenly: combinations of values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     error::{Error, Result},
@@ -36,9 +36,9 @@ pub(super) fn of(cohort: &Cohort, columns: &[String]) -> Result<Vec<usize>> {
             name.push_str(&word);
         }
     }
-    let ranks: BTreeMap<&str, ()> = names.iter().map(|name| (name.as_str(), ())).collect();
+    let sorted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let ranks: BTreeMap<&str, usize> =
-        ranks.into_keys().enumerate().map(|(rank, name)| (name, rank)).collect();
+        sorted.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
     Ok(names.iter().map(|name| ranks[name.as_str()]).collect())
 }
 

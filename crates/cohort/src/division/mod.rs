@@ -86,15 +86,11 @@ impl SplitConfig {
             Err(Error::Setting { field, found, expected: expected.to_owned() })
         };
         match self {
-            Self::Column(_) => Ok(()),
-            Self::StratifiedGroupKfold(KfoldConfig { k: 0..3, .. }) => {
-                let Self::StratifiedGroupKfold(config) = self else {
-                    unreachable!("matched above")
-                };
+            Self::StratifiedGroupKfold(config) if config.k < 3 => {
                 let expected = "at least 3: one fold is tested, one chooses, one is learned from";
                 refuse("split.stratified_group_kfold.k", config.k.to_string(), expected)
             }
-            Self::StratifiedGroupKfold(_) => Ok(()),
+            Self::Column(_) | Self::StratifiedGroupKfold(_) => Ok(()),
             Self::Fractions(config) => {
                 let shares = [config.train, config.choose, config.test];
                 let is_share = |share: &f64| share.is_finite() && *share > 0.0;

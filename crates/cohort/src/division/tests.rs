@@ -18,7 +18,7 @@ fn people(n: usize) -> Vec<Recording> {
     let run = |i: usize, run: usize| {
         let labels = [
             ("site", text(["A", "B", "C"][i % 3])),
-            ("ill", Value::Flag(i % 4 == 0)),
+            ("ill", Value::Flag(i.is_multiple_of(4))),
             ("age", Value::Number(20.0 + ((i * 7) % 50) as f64)),
             ("family", text(i / 2)),
         ];
@@ -51,7 +51,9 @@ fn fractions(stratify_by: &[&str]) -> SplitConfig {
 // scikit-learn 1.9.1: StratifiedGroupKFold(k).split, no two groups equally uneven
 #[test]
 fn folds_agree_with_scikit_learn() {
-    let cases: [(usize, &[[u8; 3]], &[usize]); 2] = [
+    /// Folds, what each group holds of three classes, and the fold that tests it.
+    type Case<'a> = (usize, &'a [[u8; 3]], &'a [usize]);
+    let cases: [Case<'_>; 2] = [
         (
             4,
             &[

@@ -198,12 +198,11 @@ impl Sign {
 
 /// Entities go before columns of the same name.
 fn look_up(recording: &Recording, column: &str) -> Option<Value> {
-    match Entity::of_name(column) {
-        Some(entity) => recording.entities.get(entity).map(|it| Value::Text(it.to_owned())),
-        None => {
-            let labels: &Labels = &recording.labels;
-            labels.get(column).cloned()
-        }
+    if let Some(entity) = Entity::of_name(column) {
+        recording.entities.get(entity).map(|it| Value::Text(it.to_owned()))
+    } else {
+        let labels: &Labels = &recording.labels;
+        labels.get(column).cloned()
     }
 }
 

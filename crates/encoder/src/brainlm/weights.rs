@@ -122,7 +122,9 @@ impl Shapes<'_> {
     }
 
     fn count(&self, stem: &str, tensor: &str) -> usize {
-        (0..).take_while(|idx| self.frozen.contains(&format!("{stem}.{idx}.{tensor}"))).count()
+        (0..self.frozen.list().len())
+            .take_while(|idx| self.frozen.contains(&format!("{stem}.{idx}.{tensor}")))
+            .count()
     }
 
     fn region_time(&self) -> Result<RegionTimeConfig> {

@@ -57,7 +57,9 @@ impl BrainMtSize {
             all.iter().find(|info| info.name == name).map(|info| info.shape.as_slice())
         };
         let count = |stack: &str, end: &str| {
-            (0..).take_while(|idx| shape(&format!("{stack}.{idx}.{end}")).is_some()).count()
+            (0..all.len())
+                .take_while(|idx| shape(&format!("{stack}.{idx}.{end}")).is_some())
+                .count()
         };
         let &[1, with_class, embed_dim] = shape("pos_embed")? else { return None };
         let &[1, n_frames, _] = shape("temporal_pos_embedding")? else { return None };

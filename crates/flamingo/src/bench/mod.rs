@@ -88,13 +88,19 @@ pub fn run(
         "vit" => {
             let (clip, _) = models::vit(precision)?;
             let picture = numbers("picture", &[1, 3, 224, 224])?;
-            let run = || Ok(drop(nn::on_worker(|| clip.features(&picture))?));
+            let run = || {
+                let _: () = drop(nn::on_worker(|| clip.features(&picture))?);
+                Ok(())
+            };
             tell("vit_l14_224_b1", &Samples::of(&memory, seconds, run)?, None);
         }
         "perceiver" => {
             let resampler = models::resampler(precision)?;
             let tokens = media(1)?;
-            let run = || Ok(drop(nn::on_worker(|| resampler.forward(&tokens))?));
+            let run = || {
+                let _: () = drop(nn::on_worker(|| resampler.forward(&tokens))?);
+                Ok(())
+            };
             tell("perceiver_256tok", &Samples::of(&memory, seconds, run)?, None);
         }
         _ => {

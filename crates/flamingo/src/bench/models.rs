@@ -67,10 +67,8 @@ fn resampler_config() -> ResamplerConfig {
 
 /// The Flamingo of a job's name: a language model, and a gate before every so many of its blocks.
 pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
-    let (name, every) = match job.rsplit_once("_x").map(|(name, every)| (name, every.parse())) {
-        Some((name, Ok(every))) => (name, every),
-        _ => return Err(unknown(job)),
-    };
+    let parts = job.rsplit_once("_x").map(|(name, every)| (name, every.parse()));
+    let Some((name, Ok(every))) = parts else { return Err(unknown(job)) };
     let random = Random::new(precision)?;
     let vb = random.builder().pp("lm");
     let lm: Box<dyn CausalLm> = match name {
@@ -130,7 +128,7 @@ fn opt(dim: usize, n_blocks: usize, n_heads: usize) -> OptConfig {
     }
 }
 
-/// TinyLlama's size.
+/// `TinyLlama`'s size.
 fn llama() -> LlamaConfig {
     LlamaConfig {
         hidden_size: 2048,

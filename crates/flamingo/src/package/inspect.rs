@@ -121,7 +121,7 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
         })
         .collect::<Result<_>>()?;
     let gates = gates(&parts.adapter, outlines.walked.blocks_name())?;
-    Ok(PackageInfo { parameters, gates, weights, manifest })
+    Ok(PackageInfo { manifest, parameters, gates, weights })
 }
 
 /// Refuses a prompt that could not be continued with `n_new` tokens, without reading a weight.

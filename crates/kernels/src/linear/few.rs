@@ -50,13 +50,12 @@ impl<F: Format> Rows<F> {
             for r in 0..size {
                 for (block, x) in xs[(first + r) * n_in..][..n_in].chunks(BLOCK).enumerate() {
                     let at = rows.at(first, size, block) + r;
-                    rows.blocks[at] = match x.try_into() {
-                        Ok(whole) => F::input(whole),
-                        Err(_) => {
-                            let mut padded = [0.; BLOCK];
-                            padded[..x.len()].copy_from_slice(x);
-                            F::input(&padded)
-                        }
+                    rows.blocks[at] = if let Ok(whole) = x.try_into() {
+                        F::input(whole)
+                    } else {
+                        let mut padded = [0.; BLOCK];
+                        padded[..x.len()].copy_from_slice(x);
+                        F::input(&padded)
                     };
                 }
             }

@@ -5,6 +5,9 @@ use super::*;
 use crate::format::LANES;
 
 /// Numbers in −1 .. 1 that depend on a seed only.
+/// One of the ways to make a tile's products.
+type Code<F> = fn(&Tile<F>, &Rows<F>, &mut [few::Sums]);
+
 fn numbers(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let next = || {
@@ -192,7 +195,7 @@ proptest! {
             let mut plain = ours.clone();
             few::plain(&tile, xs, &mut plain);
             let plain = plain.as_flattened().as_flattened();
-            let mut codes: Vec<fn(&Tile<F>, &Rows<F>, &mut [few::Sums])> = vec![few::add_products];
+            let mut codes: Vec<Code<F>> = vec![few::add_products];
             #[cfg(target_arch = "x86_64")]
             if crate::cpu::has_avx2() {
                 // SAFETY: the CPU has what the function was compiled for

@@ -180,7 +180,7 @@ impl<'a, T: Real, const FMA: bool> Sweep<'a, T, FMA> {
         let token = row - self.item * self.scan.n_tokens;
         let (db, dc) = shared.inputs[token * 2 * STATES..][..2 * STATES].split_at_mut(STATES);
         let raw: Lanes<T> = std::array::from_fn(|i| delta[i] + self.constants.bias[i]);
-        let steps = raw.map(|raw| raw.softplus_in_lane::<FMA>());
+        let steps = raw.map(super::super::real::Real::softplus_in_lane::<FMA>);
         let mut dwrites = [T::ZERO; LANES];
         let mut dsteps = [T::ZERO; LANES];
         for s in 0..STATES {

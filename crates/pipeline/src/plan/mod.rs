@@ -105,7 +105,7 @@ impl Plan {
         };
         let run_dir = outputs.join(&spec.name);
         let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
-        Ok(Self { cache_dir, run_dir, source, lm, runs, budget, loaded })
+        Ok(Self { loaded, source, lm, runs, run_dir, cache_dir, budget })
     }
 
     /// With so many megabytes (10⁶ bytes) for work on several scans at once.

@@ -1,5 +1,8 @@
 //! A table of pictures and the package that writes under them, checked before a picture is decoded.
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use encoder::{InputShape, Photo};
 use flamingo::IMAGE;
@@ -78,9 +81,9 @@ pub(super) fn plan(loaded: &Loaded, spec: &PicturesSpec) -> Result<PicturesPlan>
     Ok(PicturesPlan { table, sha256, pictures, prompt: spec.prompt.clone(), package, model_id })
 }
 
-fn read(table: &PathBuf) -> Result<Vec<PicturePlan>> {
+fn read(table: &Path) -> Result<Vec<PicturePlan>> {
     let dir = table.parent().expect("a file lies in a folder");
-    let refuse = |problem: String| Error::Pictures { path: table.clone(), problem };
+    let refuse = |problem: String| Error::Pictures { path: table.to_owned(), problem };
     let text = files::read_text(table)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();

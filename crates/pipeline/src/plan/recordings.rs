@@ -92,7 +92,7 @@ impl RecordingsPlan {
 /// One value, or the smallest and the largest.
 fn span(before: &str, values: impl Iterator<Item = f64>, after: &str) -> Option<String> {
     // as written, so that 0.72 and 0.72000003 are told apart only where they are shown apart
-    let values: BTreeSet<String> = values.map(|value| format!("{:09.3}", value)).collect();
+    let values: BTreeSet<String> = values.map(|value| format!("{value:09.3}")).collect();
     let shown = |text: &String| text.parse::<f64>().expect("a number was written").to_string();
     match (values.first(), values.last()) {
         (Some(first), Some(last)) if first == last => {

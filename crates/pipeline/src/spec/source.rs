@@ -51,7 +51,7 @@ fn exactly(pointed: YamlError, error: &Error) -> YamlError {
         Some(start) => {
             let column = pointed.source_line[..start].chars().count() + query.at + 1;
             let (message, len) = (query.problem.clone(), Some(query.len));
-            YamlError { column, message, len, ..pointed }
+            YamlError { column, len, message, ..pointed }
         }
         None => pointed,
     }

@@ -157,7 +157,7 @@ pub(crate) fn cut(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Vec<f32>>> 
                 scan::PadPolicy::Repeat => {
                     let n = window.n_real;
                     (0..missing).for_each(|at| {
-                        flat.extend_from_within((at % n) * size..(at % n + 1) * size)
+                        flat.extend_from_within((at % n) * size..(at % n + 1) * size);
                     });
                 }
                 scan::PadPolicy::MeanFrame => {

@@ -82,7 +82,7 @@ fn cohort(run: &str, atlas: &Atlas, n_runs: usize, budget: Budget, clean: bool) 
     let most = runs.iter().map(cost).max().unwrap_or(0);
     let all = budget.map(&runs, cost, |_, run| series(run, atlas, clean));
     let all = all.into_iter().collect::<scan::Result<Vec<_>>>()?;
-    let same = all.iter().all(|series| series == &all[0]);
+    let same = all.iter().all(|series| series == all[0]);
     assert!(same, "the same run has the same series");
     Ok(format!("{n_runs} runs, {} MB reckoned for each", most.div_ceil(1_000_000)))
 }

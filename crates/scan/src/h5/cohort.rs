@@ -137,7 +137,7 @@ impl CohortFile {
             let n = self.subjects.len();
             return Err(self.refuse(format!("holds {n} subjects, none at position {index}")));
         }
-        let dataset = self.file.dataset(&self.dataset)?.as_checked();
+        let dataset = self.file.dataset(&self.dataset)?.already_checked();
         let values = scaled(dataset.at(0, index)?, self.scaling);
         let facts = Facts { t_r: self.t_r[index], ..self.facts.clone() };
         let mut series = series_of(self.path(), values, self.axes, facts)?;
@@ -236,22 +236,21 @@ fn ids(
     n_subjects: usize,
 ) -> Result<Vec<String>> {
     let group = Hdf5File::groups_of(series).into_iter().next().unwrap_or_default();
-    let dataset = match &options.subject_ids {
-        Some(name) => file.dataset(name)?,
-        None => {
-            let mut found = None;
-            for name in IDS {
-                found = file.dataset_if_any(&format!("{group}/{name}"))?;
-                if found.is_some() {
-                    break;
-                }
+    let dataset = if let Some(name) = &options.subject_ids {
+        file.dataset(name)?
+    } else {
+        let mut found = None;
+        for name in IDS {
+            found = file.dataset_if_any(&format!("{group}/{name}"))?;
+            if found.is_some() {
+                break;
             }
-            found.ok_or_else(|| {
-                let problem = "has three axes, but no `subject_ids` stand beside it; name their \
-                               dataset with `subject_ids`";
-                file.refuse(series, problem)
-            })?
         }
+        found.ok_or_else(|| {
+            let problem = "has three axes, but no `subject_ids` stand beside it; name their \
+                           dataset with `subject_ids`";
+            file.refuse(series, problem)
+        })?
     };
     let ids = if dataset.is_numeric() && dataset.matlab_class.is_none() {
         dataset.values()?.iter().map(ToString::to_string).collect()
@@ -268,8 +267,8 @@ fn ids(
     if sorted.first().is_some_and(|id| id.trim().is_empty()) {
         return Err(dataset.refuse("holds an id that is empty"));
     }
-    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(dataset.refuse(&format!("holds the id {:?} twice", twice[0])));
+    if sorted.iter().zip(&sorted[1..]).any(|(id, next)| id == next) {
+        return Err(dataset.refuse("holds an id twice"));
     }
     Ok(ids)
 }

@@ -189,7 +189,7 @@ impl<'a> Dataset<'a> {
 
     /// The same dataset, whose storage was checked when the file was opened: a cohort has a chunk for
     /// each of many thousand subjects.
-    pub(super) fn as_checked(self) -> Self {
+    pub(super) fn already_checked(self) -> Self {
         let _ = self.checked.set(());
         self
     }

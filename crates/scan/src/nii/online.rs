@@ -148,7 +148,7 @@ fn check(folder: &Path, recorded: &Recorded) {
     }
     if recorded.dims.len() == 4 {
         let run = read_bold(&path);
-        assert_eq!(run.as_ref().ok().map(|bold| bold.t_r()), recorded.t_r);
+        assert_eq!(run.as_ref().ok().map(super::super::bold::Bold::t_r), recorded.t_r);
         if let Err(error) = run {
             assert!(error.to_string().contains("perhaps 2000 ms is meant"), "{error}");
             let known = ReadOptions { t_r: Some(2.0) };

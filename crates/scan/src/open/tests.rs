@@ -16,7 +16,7 @@ fn formats(name: &str) -> PathBuf {
 
 fn time_first() -> OpenOptions {
     let (axes, t_r) = (Some(SeriesAxes::TimeParcels), Some(0.72));
-    OpenOptions { axes, t_r, ..OpenOptions::default() }
+    OpenOptions { t_r, axes, ..OpenOptions::default() }
 }
 
 /// The values of a series, whatever form it has.

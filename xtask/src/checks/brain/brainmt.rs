@@ -19,9 +19,9 @@ pub(in crate::checks) fn run(folder: &Path, kind: &str) -> Result<Worst> {
     let weights = Frozen::open(&folder.join("weights.safetensors"))?;
     let mut network = Recorded { case: Case::open(folder)?, weights };
     if kind == "brainmt" {
-        network.network()?
+        network.network()?;
     } else {
-        network.mixer()?
+        network.mixer()?;
     }
     network.weights.all_used()?;
     Ok(network.case.worst)

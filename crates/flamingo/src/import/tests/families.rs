@@ -6,7 +6,10 @@ use super::kin::{likelihoods, noisy};
 use super::*;
 
 /// Name, config for so many rows of the embedding, and the embedding's place.
-fn families() -> [(&'static str, fn(usize) -> serde_json::Value, &'static str); 4] {
+/// A family's name, its config for so many ids, and the name of its embedding.
+type Family = (&'static str, fn(usize) -> serde_json::Value, &'static str);
+
+fn families() -> [Family; 4] {
     [
         (
             "GPT-NeoX",
