@@ -199,23 +199,23 @@ fn beams_that_are_wide_enough_find_the_best_of_all_texts() -> Result<()> {
         let model = model(&config);
         let media = scans(&model);
         // one family to a depth that takes long
-        let n_new = if idx == 0 { 3 } else { 2 };
+        let n_new = if idx == 0 { 3 } else { 2_usize };
         for (row, penalty) in [(1, 1.), (3, -2.)] {
             let own = media.select(&[row as u32])?;
             let beams = BeamConfig {
                 length_penalty: penalty,
                 early_stopping: EarlyStopping::Never,
-                ..BeamConfig::new(N_IDS.pow(n_new - 1))
+                ..BeamConfig::new(N_IDS * N_IDS)
             };
             let decoding = Decoding {
                 choice: Choice::Beams(beams),
                 num_return_sequences: 5,
-                ..Decoding::greedy(n_new as usize, END)
+                ..Decoding::greedy(n_new, END)
             };
             let prompt = rows()[row].clone();
             let prompts = Prompts::left_padded(vec![prompt.clone()], IMAGE);
             let found = model.generate_ids(prompts, Some(&own), &decoding, &mut |_| Ok(()))?;
-            let expected = all_texts(&model, &prompt, &own, penalty, n_new as usize);
+            let expected = all_texts(&model, &prompt, &own, penalty, n_new);
             for (found, (score, ids)) in found[0].iter().zip(&expected) {
                 assert_eq!(found.ids, *ids, "{name}, row {row}");
                 assert!((found.score.unwrap() - score).abs() < 1e-4, "{name}, row {row}");
