@@ -8,7 +8,7 @@ use nn::weights::Frozen;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Where an encoder's numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,8 +16,20 @@ use crate::Result;
 pub enum WeightsSource {
     /// A file as it was published; relative to the file that names it.
     File(PathBuf),
+    /// A package that `model import --encoder` wrote; relative to the file that names it.
+    Package(PathBuf),
     /// Drawn from this seed and the tensors' names: nothing was learned.
     Seed(u64),
+}
+
+impl WeightsSource {
+    /// Changes where it lies.
+    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
+        match self {
+            Self::File(path) | Self::Package(path) => *path = place(path),
+            Self::Seed(_) => {}
+        }
+    }
 }
 
 /// Which weights of an encoder are trained.
@@ -53,6 +65,12 @@ pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
         }
     }
     Ok(frozen)
+}
+
+/// A package is opened by whoever reads its manifest, and then stands as its file.
+pub(crate) fn not_opened(encoder: &'static str, path: &Path) -> Error {
+    let reason = format!("{}: the package of its weights was not opened", path.display());
+    Error::Setting { encoder, reason }
 }
 
 /// Refuses tensors that a network does not have, and those that it lacks or has in another shape:

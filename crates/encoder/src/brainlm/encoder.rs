@@ -73,14 +73,10 @@ impl BrainLmConfig {
             BrainLmNetwork::RegionTime(config) => region_time(config, n_frames),
             BrainLmNetwork::Image(config) => image(config, n_frames),
         };
-        let licence = match self.weights {
-            WeightsSource::File(_) => Licence::non_commercial("CC BY-NC-ND 4.0"),
-            WeightsSource::Seed(_) => Licence::named("none: drawn from a seed"),
-        };
         let n_parcels = self.network.n_parcels();
         let spec = EncoderSpec {
             name: NAME,
-            id: format!("brainlm_{}_v1", self.network.name()),
+            id: self.id(),
             input: InputSpace::Parcels {
                 atlas: (n_parcels == A424).then(|| "A424".to_owned()),
                 n: n_parcels,
@@ -92,7 +88,7 @@ impl BrainLmConfig {
             vis_dim: self.network.hidden_size(),
             layout,
             tokens: self.tokens,
-            licence,
+            licence: self.licence(),
             unverified: false,
         };
         spec.check_window(n_frames)?;
@@ -105,11 +101,24 @@ impl BrainLmConfig {
         Ok(spec)
     }
 
+    /// Name and version of the architecture.
+    pub(crate) fn id(&self) -> String {
+        format!("brainlm_{}_v1", self.network.name())
+    }
+
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        match self.weights {
+            WeightsSource::File(_) | WeightsSource::Package(_) => {
+                Licence::no_derivatives("CC BY-NC-ND 4.0")
+            }
+            WeightsSource::Seed(_) => Licence::named("none: drawn from a seed"),
+        }
+    }
+
     /// Changes where the weight file lies.
     pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        if let WeightsSource::File(path) = &mut self.weights {
-            *path = place(path);
-        }
+        self.weights.relocate(place);
     }
 }
 
@@ -122,6 +131,17 @@ impl BrainLmNetwork {
         match self {
             Self::RegionTime(config) => config.num_brain_voxels,
             Self::Image(config) => config.n_parcels(),
+        }
+    }
+}
+
+impl BrainLmNetwork {
+    /// Frames of a window in the training.
+    pub fn n_frames(&self) -> usize {
+        match self {
+            Self::RegionTime(config) => config.num_timepoints_per_voxel,
+            // as all published ones were trained, unless the square is too small
+            Self::Image(config) => 200.min(config.image_size / 2 * 2),
         }
     }
 }
