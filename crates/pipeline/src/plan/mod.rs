@@ -97,7 +97,9 @@ impl Plan {
         {
             keep(encoder::fits_voxels(spec, cohort, window));
         }
-        keep(encoder::fits(&loaded, &source.as_ref().map_or_else(Vec::new, view::scans)));
+        let scans = source.as_ref().map_or_else(Vec::new, view::scans);
+        keep(encoder::placed(spec, &scans));
+        keep(encoder::fits(&loaded, &scans));
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
