@@ -1,12 +1,15 @@
 //! The integration tests: one binary, a module a subject.
 
 mod architecture;
+mod bad_encoders;
 mod bad_input;
 mod bad_models;
 mod bad_pipeline;
 mod bad_scans;
 mod captions;
 mod cli;
+mod encoder_check;
+mod encoder_packages;
 mod encoders;
 mod parity;
 mod pipelines;
