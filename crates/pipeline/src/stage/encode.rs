@@ -353,7 +353,8 @@ fn trained(config: &EncoderConfig) -> bool {
 fn before(state: &State<'_>, idx: usize) -> Value {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = state.volumes.as_ref().map(|it| json!([it.said(), state.digest(idx)]));
-    let stored = given::stored(&config(state)).map(given::stored_digest);
+    let stored =
+        given::stored(&config(state)).map(|source| given::stored_digest(source, state, idx));
     json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored })
 }
 
