@@ -21,8 +21,8 @@ const NAME: &str = "brain_jepa";
 /// order of 17 networks, as its data loader joins them.
 const ATLAS: (usize, &str) = (450, "tian50_schaefer400_17networks");
 
-/// Seconds between two frames: about every third volume of UK Biobank (0.735 s) and of HCP-Aging
-/// (0.8 s); the paper speaks of 2 s.
+/// Seconds between two frames: about every third volume, as the authors' data loaders pick them, of UK
+/// Biobank (0.735 s) and of HCP-Aging (0.8 s).
 const T_R: RepetitionTime = RepetitionTime { t_r_s: 2.2, tolerance_s: 0.25 };
 
 /// What its authors fine-tune with, and what they pretrained with.

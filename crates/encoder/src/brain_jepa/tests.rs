@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::{check, sample};
-use nn::weights::{Frozen, Thawed, Variables, save};
+use nn::weights::{Frozen, Outline, Thawed, Variables, save};
 
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
@@ -78,6 +78,18 @@ fn tokens_are_those_worked_out_by_hand() -> Result<()> {
     let rows: Rows = signals.squeeze(0)?.to_vec2()?;
     let expected = by_hand(&Numbers::of(&variables)?, &tiny(), &rows);
     assert_near(&network.encode(&signals)?, &expected)
+}
+
+// 86,808,960 numbers in 151 tensors, counted on the original's class in its published configuration;
+// its table of sines is computed here, and the gradients stand in its place
+#[test]
+fn the_published_size_has_the_originals_number_of_parameters() -> Result<()> {
+    let outline = Outline::default();
+    BrainJepa::new(&BrainJepaSize::default(), outline.builder())?;
+    let (sines, gradients) = (4500 * 384, 450 * 30);
+    assert_eq!(outline.shapes().len(), 151);
+    assert_eq!(outline.n_parameters() - gradients + sines, 86_808_960);
+    Ok(())
 }
 
 #[test]

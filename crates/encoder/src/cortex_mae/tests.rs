@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::{check, sample};
-use nn::weights::{Frozen, Thawed, Variables, save};
+use nn::weights::{Frozen, Outline, Thawed, Variables, save};
 
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
@@ -58,6 +58,16 @@ fn tokens_are_those_worked_out_by_hand() -> Result<()> {
     let rows: Rows = window.squeeze(0)?.to_vec2()?;
     let expected = by_hand(&Numbers::of(&variables)?, &tiny(), &rows);
     assert_near(&network.encode(&window)?, &expected)
+}
+
+// by hand: 12 blocks of 12 · 768² + 13 · 768, patches of 4, 400 places, 4 times, a class token, a norm
+#[test]
+fn the_published_size_has_the_number_of_parameters_that_its_layers_have() -> Result<()> {
+    let outline = Outline::default();
+    CortexMae::new(&CortexMaeSize::default(), outline.builder())?;
+    let blocks = 12 * (12 * 768 * 768 + 13 * 768);
+    assert_eq!(outline.n_parameters(), blocks + (4 + 1 + 400 + 4 + 1 + 2) * 768);
+    Ok(())
 }
 
 #[test]
