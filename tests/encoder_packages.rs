@@ -125,6 +125,17 @@ fn weights_that_may_be_copied_are() {
 }
 
 #[test]
+fn a_neighbours_encoder_is_copied_with_a_warning() {
+    let files = Files::new();
+    let weights = root().join("fixtures/neighbours/cortex_mae.pth");
+    let ran = files.import("cortex_mae", &weights.display().to_string(), &[]).exits_with(0);
+    assert_eq!(ran.stderr, "warning: CC BY-NC 4.0: for research only\n");
+    says(&ran.stdout, &["CortexMAE of parcels, unverified", "cortex_mae_parcel_v1"]);
+    assert!(files.package().join("encoder.safetensors").is_file());
+    let _ = files.package_command("verify").exits_with(0);
+}
+
+#[test]
 fn weights_that_were_moved_or_changed_since_are_told() {
     let files = Files::new();
     let _ = files.import("brainlm", "region.bin", &[]).exits_with(0);

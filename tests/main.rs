@@ -8,6 +8,7 @@ mod bad_pipeline;
 mod bad_scans;
 mod captions;
 mod cli;
+mod cohorts;
 mod encoder_check;
 mod encoder_packages;
 mod encoders;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use nn::weights::Frozen;
 
 use crate::{
-    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, EncoderConfig, Error, Licence,
-    Result, TokenPolicy, Trainable, WeightsSource, brainlm, brainmt,
+    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, CortexMaeConfig, EncoderConfig,
+    Error, Licence, Result, TokenPolicy, Trainable, WeightsSource, brainlm, brainmt, cortex_mae,
 };
 
 /// Encoders whose weight files are read, by their names in a pipeline file.
-pub const PUBLISHED: [&str; 2] = ["brainlm", "brainmt"];
+pub const PUBLISHED: [&str; 3] = ["brainlm", "brainmt", "cortex_mae"];
 
 /// A weight file that is whole: every tensor is one of its network's, and none is missing.
 #[derive(Clone, Debug)]
@@ -49,6 +49,7 @@ impl Published {
         let (config, id, what, assumed) = match name {
             "brainlm" => of_brainlm(&path, unsaid)?,
             "brainmt" => of_brainmt(&path, unsaid)?,
+            "cortex_mae" => of_cortex_mae(&path)?,
             _ => {
                 let problem = format!(
                     "no weights of an encoder `{name}` are read, expected one of {}",
@@ -132,6 +133,18 @@ fn of_brainmt(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
     Ok((EncoderConfig::BrainMt(config), brainmt::ID.to_owned(), what, assumed))
 }
 
+fn of_cortex_mae(path: &Path) -> Result<Told> {
+    let mut config = CortexMaeConfig {
+        weights: WeightsSource::File(path.to_owned()),
+        size: None,
+        trainable: Trainable::None,
+        tokens: TokenPolicy::DataOnly,
+    };
+    config.size = Some(config.size()?.into_owned());
+    let what = "CortexMAE of parcels, unverified".to_owned();
+    Ok((EncoderConfig::CortexMae(config), cortex_mae::ID.to_owned(), what, None))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +187,7 @@ mod tests {
         let error = said("brainlm", &path);
         assert!(error.contains("weights.safetensors: its tensors are of no BrainLM"), "{error}");
         let error = said("clip", &path);
-        assert!(error.ends_with("expected one of brainlm, brainmt"), "{error}");
+        assert!(error.ends_with("expected one of brainlm, brainmt, cortex_mae"), "{error}");
         let error = said("brainlm", dir.path());
         assert!(error.contains("expected model.safetensors or pytorch_model.bin"), "{error}");
     }

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::weights::not_opened;
 use crate::{
-    BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder, ClipConfig, ClipVision, Connectivity,
-    ConnectivityConfig, EncoderSpec, Error, InputShape, Licence, MediaEncoder, Result, Stored,
-    StoredConfig, Trainable, VoxelFrames, VoxelFramesConfig, WeightsSource,
+    BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
+    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
+    EncoderSpec, Error, InputShape, Licence, MediaEncoder, Result, Stored, StoredConfig, Trainable,
+    VoxelFrames, VoxelFramesConfig, WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -29,6 +30,10 @@ pub enum EncoderConfig {
     /// BrainMT, of whole volumes.
     #[serde(rename = "brainmt")]
     BrainMt(BrainMtConfig),
+    /// Brain-JEPA, of 450 parcels; unverified.
+    BrainJepa(BrainJepaConfig),
+    /// CortexMAE of parcels; unverified.
+    CortexMae(CortexMaeConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -45,6 +50,8 @@ impl EncoderConfig {
             Self::Connectivity(config) => config.spec(input),
             Self::BrainLm(config) => config.spec(input),
             Self::BrainMt(config) => config.spec(input),
+            Self::BrainJepa(config) => config.spec(input),
+            Self::CortexMae(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -65,6 +72,8 @@ impl EncoderConfig {
             }
             Self::BrainLm(config) => brain(Box::new(BrainLm::new(config, input, vb)?)),
             Self::BrainMt(config) => brain(Box::new(BrainMtEncoder::new(config, input, vb)?)),
+            Self::BrainJepa(config) => brain(Box::new(BrainJepaEncoder::new(config, input, vb)?)),
+            Self::CortexMae(config) => brain(Box::new(CortexMaeEncoder::new(config, input, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }
@@ -77,6 +86,8 @@ impl EncoderConfig {
             Self::VoxelFrames(_) => Trainable::All,
             Self::BrainLm(config) => config.trainable,
             Self::BrainMt(config) => config.trainable,
+            Self::BrainJepa(config) => config.trainable,
+            Self::CortexMae(config) => config.trainable,
             Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => Trainable::None,
         }
     }
@@ -87,6 +98,8 @@ impl EncoderConfig {
         match self {
             Self::BrainLm(config) => Some(&config.weights),
             Self::BrainMt(config) => Some(&config.weights),
+            Self::BrainJepa(config) => Some(&config.weights),
+            Self::CortexMae(config) => Some(&config.weights),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
     }
@@ -102,6 +115,8 @@ impl EncoderConfig {
         match self {
             Self::BrainLm(config) => Some(config.licence()),
             Self::BrainMt(config) => Some(config.licence()),
+            Self::BrainJepa(config) => Some(config.licence()),
+            Self::CortexMae(config) => Some(config.licence()),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
     }
@@ -111,6 +126,8 @@ impl EncoderConfig {
         match self {
             Self::BrainLm(config) => config.weights = weights,
             Self::BrainMt(config) => config.weights = weights,
+            Self::BrainJepa(config) => config.weights = weights,
+            Self::CortexMae(config) => config.weights = weights,
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => {}
         }
     }
@@ -121,6 +138,8 @@ impl EncoderConfig {
             Self::Stored(config) => config.relocate(place),
             Self::BrainLm(config) => config.relocate(place),
             Self::BrainMt(config) => config.relocate(place),
+            Self::BrainJepa(config) => config.relocate(place),
+            Self::CortexMae(config) => config.relocate(place),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
         }
     }
@@ -144,6 +163,8 @@ impl EncoderConfig {
         match self {
             Self::BrainLm(config) => config.network.open_weights(path),
             Self::BrainMt(config) => config.open_weights(path),
+            Self::BrainJepa(config) => config.open_weights(path),
+            Self::CortexMae(config) => config.open_weights(path),
             _ => Ok(Frozen::open(path)?),
         }
     }
@@ -152,12 +173,16 @@ impl EncoderConfig {
     pub fn identity(&self) -> Result<String> {
         let mut named = self.clone();
         named.relocate(&|_| std::path::PathBuf::new());
-        let weights = match self.weights() {
+        let mut weights = match self.weights() {
             Some(WeightsSource::File(path)) => scan::sha256_file(path)?,
             Some(WeightsSource::Package(path)) => return Err(not_opened("of a package", path)),
             Some(WeightsSource::Seed(seed)) => format!("seed {seed}"),
             None => String::new(),
         };
+        // what lies beside the weights decides the tokens too
+        if let Self::BrainJepa(BrainJepaConfig { gradients: Some(path), .. }) = self {
+            weights = format!("{weights} {}", scan::sha256_file(path)?);
+        }
         let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");
         Ok(scan::sha256_bytes(said.as_bytes()))
     }

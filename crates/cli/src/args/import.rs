@@ -98,6 +98,9 @@ pub(crate) enum EncoderName {
     Brainlm,
     /// Kannan et al. 2025: one way, or both ways.
     Brainmt,
+    /// CortexMAE of parcels, unverified.
+    #[value(name = "cortex_mae")]
+    CortexMae,
 }
 
 impl EncoderName {
@@ -106,6 +109,7 @@ impl EncoderName {
         match self {
             Self::Brainlm => "brainlm",
             Self::Brainmt => "brainmt",
+            Self::CortexMae => "cortex_mae",
         }
     }
 }

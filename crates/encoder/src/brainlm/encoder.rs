@@ -91,12 +91,8 @@ impl BrainLmConfig {
             licence: self.licence(),
             unverified: false,
         };
+        spec.check_parcels(n_voxels)?;
         spec.check_window(n_frames)?;
-        if n_voxels != n_parcels {
-            let expected = spec.input.to_string();
-            let found = format!("series of {n_voxels} parcels");
-            return Err(Error::Input { encoder: NAME, expected, found });
-        }
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
@@ -108,12 +104,7 @@ impl BrainLmConfig {
 
     /// Licence of the weights.
     pub(crate) fn licence(&self) -> Licence {
-        match self.weights {
-            WeightsSource::File(_) | WeightsSource::Package(_) => {
-                Licence::no_derivatives("CC BY-NC-ND 4.0")
-            }
-            WeightsSource::Seed(_) => Licence::named("none: drawn from a seed"),
-        }
+        self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
     }
 
     /// Changes where the weight file lies.

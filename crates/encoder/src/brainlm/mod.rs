@@ -12,6 +12,8 @@ mod reconstruct;
 mod region;
 mod region_decoder;
 mod square;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use candle_core::{DType, Result, Tensor};

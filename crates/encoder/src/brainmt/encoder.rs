@@ -98,12 +98,7 @@ impl BrainMtConfig {
 
     /// Licence of the weights.
     pub(crate) fn licence(&self) -> Licence {
-        Licence::named(match self.weights {
-            WeightsSource::File(_) | WeightsSource::Package(_) => {
-                "of the weights' owner: none are published"
-            }
-            WeightsSource::Seed(_) => "none: drawn from a seed",
-        })
+        self.weights.licence(Licence::named("of the weights' owner: none are published"))
     }
 
     /// Changes where the weight file lies.

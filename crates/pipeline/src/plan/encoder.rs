@@ -2,7 +2,8 @@
 use std::collections::BTreeSet;
 
 use encoder::{
-    EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, Trainable, WeightsSource,
+    EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, Preparation, Trainable,
+    WeightsSource,
 };
 
 use super::{CohortPlan, ScanView};
@@ -44,18 +45,19 @@ pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
     first.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored.
-pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
+/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored; what an
+/// encoder of windows over whole scans needs and gives.
+pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderSpec>> {
     let made = Made::by(loaded)?;
     if let Some(package) = loaded.encoder_package() {
         flamingo::check_encoder_weights(&package)?;
     }
-    let Some(config) = loaded.encoder() else { return Ok(()) };
+    let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
-    let Some(n_frames) = made.n_frames else { return Ok(()) };
+    let Some(n_frames) = made.n_frames else { return Ok(None) };
     if let Some(source) = given::stored(config) {
         let (_, tokens) = given::first_stored(source)?;
-        return config.spec(tokens).map(drop).map_err(Error::Encoder);
+        return config.spec(tokens).map(Some).map_err(Error::Encoder);
     }
     let window =
         made.parcels.as_ref().map(|space| InputShape::Window { n_frames, n_voxels: count(space) });
@@ -82,12 +84,10 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
         encoder.check(&given).map_err(Error::Encoder)?;
     }
     // keys, shapes and digests of published weights
-    match config.weights() {
-        Some(WeightsSource::File(_)) => {
-            FrozenEncoder::open(config, input).map(drop).map_err(Error::Encoder)
-        }
-        _ => Ok(()),
+    if let Some(WeightsSource::File(_)) = config.weights() {
+        FrozenEncoder::open(config, input).map_err(Error::Encoder)?;
     }
+    Ok(Some(encoder))
 }
 
 /// Series of voxels: their number is known after the mask; until then the whole grid bounds it.
@@ -106,7 +106,15 @@ pub(super) fn fits_voxels(
     };
     let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
     let config: &EncoderConfig = model.encoder.get();
-    config.spec(input).and_then(|spec| spec.check(&given)).map_err(Error::Encoder)
+    let fitting = config.spec(input).and_then(|spec| spec.check(&given));
+    // the grid's voxels are no series of so many parcels
+    fitting.map_err(|error| match error {
+        encoder::Error::Input { encoder, expected, .. } => {
+            let found = format!("windows of {} frames of the voxels of a mask", window.n_frames);
+            Error::Encoder(encoder::Error::Input { encoder, expected, found })
+        }
+        other => Error::Encoder(other),
+    })
 }
 
 impl Made {

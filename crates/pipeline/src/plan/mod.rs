@@ -35,6 +35,8 @@ pub struct Plan {
     pub source: SourcePlan,
     /// The frozen language model, where one is used.
     pub lm: Option<LmPlan>,
+    /// What the encoder needs and gives, where it reads windows over whole scans.
+    pub encoder: Option<::encoder::EncoderSpec>,
     /// One run, or one for each seed and fold.
     pub runs: Vec<RunPlan>,
     /// Folder of this pipeline's run directory.
@@ -99,7 +101,7 @@ impl Plan {
         }
         let scans = source.as_ref().map_or_else(Vec::new, view::scans);
         keep(encoder::placed(spec, &scans));
-        keep(encoder::fits(&loaded, &scans));
+        let encoder = encoder::fits(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
@@ -107,7 +109,8 @@ impl Plan {
         };
         let run_dir = outputs.join(&spec.name);
         let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
-        Ok(Self { loaded, source, lm, runs, run_dir, cache_dir, budget })
+        let encoder = encoder.flatten();
+        Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }
 
     /// With so many megabytes (10⁶ bytes) for work on several scans at once.

@@ -6,7 +6,7 @@ use scan::Split;
 use serde_json::{Value, json};
 
 use super::{CohortPlan, Plan, RunPlan, SourcePlan};
-use crate::files;
+use crate::{files, stage::UNVERIFIED};
 
 impl Plan {
     /// A plan for programs.
@@ -51,6 +51,7 @@ impl Plan {
         json!({
             "name": self.spec().name,
             "source": source,
+            "encoder": self.encoder,
             "language_model": self.lm.as_ref().map(|lm| files::shown(&lm.dir)),
             "stages": self.stage_names(),
             "runs": runs.collect::<Vec<_>>(),
@@ -124,6 +125,16 @@ impl fmt::Display for Plan {
         }
         if let Some(lm) = &self.lm {
             writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;
+        }
+        if let Some(spec) = &self.encoder {
+            let n_tokens = counted(spec.n_tokens(), "token");
+            writeln!(f, "encoder   {}, {n_tokens} of {} numbers a window", spec.id, spec.vis_dim)?;
+            if spec.licence.non_commercial {
+                writeln!(f, "          weights for research only: {}", spec.licence.name)?;
+            }
+            if spec.unverified {
+                writeln!(f, "          unverified: {UNVERIFIED}")?;
+            }
         }
         writeln!(f, "stages    {}", self.stage_names().join(" → "))?;
         for run in &self.runs {
