@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path};
 use candle_core::{DType, Device, Tensor};
 use nn::weights::{Frozen, Variables};
 
+use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderConfig, EncoderSpec, Error, InputShape, MediaEncoder, Result, TokenPolicy,
     WeightsSource,
@@ -55,6 +56,7 @@ impl FrozenEncoder {
         let weights = match config.weights() {
             None => Frozen::from_tensors(Path::new("no weights"), HashMap::new()),
             Some(WeightsSource::File(path)) => config.open_weights(path)?,
+            Some(WeightsSource::Package(path)) => return Err(not_opened(name, path)),
             Some(WeightsSource::Seed(seed)) => {
                 let drawn = Variables::default();
                 config.build(input, drawn.builder(*seed, DType::F32)).map_err(failed)?;

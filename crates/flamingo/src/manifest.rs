@@ -75,6 +75,11 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| Error::Io { path: path.clone(), source })?;
+        if crate::is_encoder(folder) {
+            let reason = "it is the package of an encoder alone, expected a whole model; a pipeline \
+                          file names it as `encoder: { file: PATH/encoder.yaml }`";
+            return Err(Error::Manifest { path, reason: reason.to_owned() });
+        }
         let manifest: Self = serde_yaml::from_str(&text)
             .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
         if manifest.format != FORMAT {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::weights::{self, NAME};
 use super::{BrainMt, BrainMtSize, cells};
+use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,
     TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -18,6 +19,9 @@ use crate::{
 /// How volumes are put on one scale: one mean and one spread for a whole run, background its
 /// smallest value.
 const NORMALISATION: &str = "global_z";
+
+/// Name and version of the architecture.
+pub(crate) const ID: &str = "brainmt_v1";
 
 /// Its weights, its sizes, and which of its tokens are taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +53,7 @@ impl BrainMtConfig {
                 let heads = BrainMtSize::default().n_heads;
                 weights::read(path, heads).map(|(_, size)| Cow::Owned(size))
             }
+            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
             (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(BrainMtSize::default())),
         }
     }
@@ -70,7 +75,7 @@ impl BrainMtConfig {
             TokenLayout::grid(Places::Space, size.n_cells, n_times, TokenOrder::PlaceMajor);
         let spec = EncoderSpec {
             name: NAME,
-            id: "brainmt_v1".to_owned(),
+            id: ID.to_owned(),
             input: InputSpace::Volume { shape: grid, axes: "LAS".to_owned() },
             window: WindowLength::Exactly(n_times),
             t_r: None,
@@ -78,9 +83,7 @@ impl BrainMtConfig {
             vis_dim: size.embed_dim,
             layout: layout.with_class(),
             tokens: self.tokens,
-            licence: self
-                .weights
-                .licence(Licence::named("of the weights' owner: none are published")),
+            licence: self.licence(),
             unverified: false,
         };
         spec.check_window(n_frames)?;
@@ -91,6 +94,11 @@ impl BrainMtConfig {
     /// Opens a weight file, whose tensors must be exactly the network's.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
         weights::open(path, &*self.size()?)
+    }
+
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::named("of the weights' owner: none are published"))
     }
 
     /// Changes where the weight file lies.

@@ -68,14 +68,19 @@ pub(crate) fn write_referencing(
     package: &NewPackage,
     encoder: Option<&Path>,
 ) -> Result<()> {
+    let encoder = encoder.map(|path| reference(path, folder, "CLIP's own")).transpose()?;
+    in_place(folder, |staged| fill(staged, package, encoder))
+}
+
+/// Lets `fill` write a package into a folder beside `folder`, and renames it there when it is whole.
+pub(crate) fn in_place(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     replaceable(folder)?;
     fs::create_dir_all(parent).map_err(io(parent))?;
-    let encoder = encoder.map(|path| reference(path, folder)).transpose()?;
     let staged =
         tempfile::Builder::new().prefix(".package-").tempdir_in(parent).map_err(io(parent))?;
-    fill(staged.path(), package, encoder)?;
+    fill(staged.path())?;
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(io(folder))?;
     }
@@ -106,14 +111,14 @@ pub(crate) fn replaceable(folder: &Path) -> Result<()> {
 }
 
 /// A file's place, from the package where they share a folder, with what it is now.
-fn reference(path: &Path, folder: &Path) -> Result<Part> {
+pub(crate) fn reference(path: &Path, folder: &Path, licence: &str) -> Result<Part> {
     let absolute = |path: &Path| std::path::absolute(path).map_err(io(path));
     let (to, from) = (fs::canonicalize(path).map_err(io(path))?, absolute(folder)?);
     let shared = to.components().zip(from.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(shared).map(|_| Component::ParentDir);
     let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
     let path = if shared > 1 { relative } else { to.clone() };
-    let part = Part { file: ENCODER.to_owned(), ..described(&to, "CLIP's own")? };
+    let part = Part { file: ENCODER.to_owned(), ..described(&to, licence)? };
     Ok(Part { path: Some(path), ..part })
 }
 
@@ -183,12 +188,12 @@ fn card(package: &NewPackage) -> String {
     )
 }
 
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path: PathBuf = path.to_owned();
     move |source| Error::Io { path, source }
 }
 
-fn sync(path: &Path) -> Result<()> {
+pub(crate) fn sync(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|file| file.sync_all()).map_err(io(path))
 }
 
@@ -206,7 +211,7 @@ pub(crate) fn digest(path: &Path) -> Result<String> {
     }
 }
 
-fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
+pub(crate) fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
     Ok(Part { file: name.to_owned(), ..described(&folder.join(name), licence)? })
 }
 
@@ -228,21 +233,28 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Fails on the first part that is missing or not the one in the manifest.
-pub(crate) fn check_parts(folder: &Path, manifest: &Manifest) -> Result<()> {
-    for expected in &manifest.parts {
-        let path = expected.place(folder);
-        let found = described(&path, "")?;
-        if (found.bytes, &found.sha256) != (expected.bytes, &expected.sha256) {
-            let describe = |part: &Part| {
-                format!(
-                    "{} bytes with sha256 {}…",
-                    part.bytes,
-                    &part.sha256[..16.min(part.sha256.len())]
-                )
-            };
-            let (found, expected) = (describe(&found), describe(expected));
-            return Err(Error::Part { path, found, expected });
-        }
+pub(crate) fn check_parts(folder: &Path, parts: &[Part]) -> Result<()> {
+    parts.iter().try_for_each(|part| check_part(folder, part))
+}
+
+/// Fails where a part is missing or not the one in the manifest.
+pub(crate) fn check_part(folder: &Path, expected: &Part) -> Result<()> {
+    let path = expected.place(folder);
+    if expected.path.is_some() && !path.is_file() {
+        let folder = folder.to_owned();
+        return Err(Error::Moved { path, folder, sha256: expected.sha256.clone() });
+    }
+    let found = described(&path, "")?;
+    if (found.bytes, &found.sha256) != (expected.bytes, &expected.sha256) {
+        let describe = |part: &Part| {
+            format!(
+                "{} bytes with sha256 {}…",
+                part.bytes,
+                &part.sha256[..16.min(part.sha256.len())]
+            )
+        };
+        let (found, expected) = (describe(&found), describe(expected));
+        return Err(Error::Part { path, found, expected });
     }
     Ok(())
 }
