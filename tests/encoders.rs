@@ -233,6 +233,17 @@ fn published_shapes_and_foreign_weights_are_refused_before_work_starts() {
     assert!(said.contains("tokens.safetensors") && said.contains("not CortexMAE's"), "{said}");
     let said = refused(&format!("{{brain_jepa: {{{weights}, gradients: none.csv}}}}"));
     assert!(said.contains("tokens.safetensors") && said.contains("not Brain-JEPA's"), "{said}");
+    // as their authors store them, but of three parcels
+    let made = tests::root().join("fixtures/neighbours").display().to_string();
+    let jepa = format!("weights: {{file: {made}/brain_jepa.pth.tar}}");
+    let said = refused(&format!("{{brain_jepa: {{{jepa}}}}}"));
+    assert!(said.contains("a table that is not in it; name that (`gradients`)"), "{said}");
+    let gradients = format!("gradients: {made}/brain_jepa_gradients.csv");
+    let said = refused(&format!("{{brain_jepa: {{{jepa}, {gradients}}}}}"));
+    assert!(said.contains("needs series of the 3 parcels of any atlas"), "{said}");
+    let said =
+        refused(&format!("{{cortex_mae: {{weights: {{file: {made}/cortex_mae_flat.pth}}}}}}"));
+    assert!(said.contains("its input space is flat, expected one of parcels"), "{said}");
     let said = refused("{cortex_mae: {weights: {file: nowhere.pth}}}");
     assert!(said.contains("nowhere.pth"), "{said}");
 }
