@@ -149,13 +149,11 @@ impl EncoderConfig {
     /// # Errors
     /// Names the file, and what does not fit; or the encoder that has no weight file.
     pub fn published_weights(&self) -> Result<Frozen> {
-        match self.weights() {
-            Some(WeightsSource::File(path)) => self.open_weights(path),
-            _ => {
-                let reason = "no weight file is named".to_owned();
-                Err(Error::Setting { encoder: "of weights", reason })
-            }
+        if let Some(WeightsSource::File(path)) = self.weights() {
+            return self.open_weights(path);
         }
+        let reason = "no weight file is named".to_owned();
+        Err(Error::Setting { encoder: "of weights", reason })
     }
 
     /// Opens a published weight file under the names that [`Self::build`] asks for.
