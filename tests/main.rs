@@ -11,3 +11,4 @@ mod encoders;
 mod parity;
 mod pipelines;
 mod quickstart;
+mod tuning;

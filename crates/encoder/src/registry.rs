@@ -6,6 +6,7 @@ use nn::{Builder, weights::Frozen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tuning::Blocks;
 use crate::{
     BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder, ClipConfig, ClipVision, Connectivity,
     ConnectivityConfig, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
@@ -71,13 +72,22 @@ impl EncoderConfig {
     }
 
     /// Which of its weights a training moves; frozen encoders are run once, before it.
-    pub fn trainable(&self) -> Trainable {
+    pub fn trainable(&self) -> &Trainable {
         match self {
-            Self::VoxelFrames(_) => Trainable::All,
-            Self::BrainLm(config) => config.trainable,
-            Self::BrainMt(config) => config.trainable,
-            Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => Trainable::None,
+            Self::VoxelFrames(_) => &Trainable::All,
+            Self::BrainLm(config) => &config.trainable,
+            Self::BrainMt(config) => &config.trainable,
+            Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => &Trainable::None,
         }
+    }
+
+    /// Its blocks, for encoders of which some weights may move and others stay.
+    pub(crate) fn blocks(&self) -> Result<Option<Blocks>> {
+        Ok(match self {
+            Self::BrainLm(config) => Some(config.blocks()),
+            Self::BrainMt(config) => Some(config.blocks()?),
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+        })
     }
 
     /// Where its weights come from; none for encoders without weights, and for those that begin

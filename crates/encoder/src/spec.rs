@@ -190,17 +190,24 @@ pub struct Licence {
     pub name: String,
     /// Research only: said at import, in the plan and in the card.
     pub non_commercial: bool,
+    /// Neither copies nor changed weights may be handed on: a package names them and holds none.
+    pub no_derivatives: bool,
 }
 
 impl Licence {
     /// A licence that allows commercial use, or one that only the weights' owner knows.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), non_commercial: false }
+        Self { name: name.to_owned(), non_commercial: false, no_derivatives: false }
     }
 
     /// A licence for research only.
     pub fn non_commercial(name: &str) -> Self {
-        Self { name: name.to_owned(), non_commercial: true }
+        Self { non_commercial: true, ..Self::named(name) }
+    }
+
+    /// A licence for research only, of weights that are handed on as they are or not at all.
+    pub fn no_derivatives(name: &str) -> Self {
+        Self { no_derivatives: true, ..Self::non_commercial(name) }
     }
 }
 

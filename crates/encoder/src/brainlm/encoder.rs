@@ -12,6 +12,7 @@ use super::square::margins;
 use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
+use crate::tuning::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -21,6 +22,10 @@ const NAME: &str = "brainlm";
 
 /// Seconds between the volumes of UK Biobank, which the weights were trained on.
 const T_R: RepetitionTime = RepetitionTime { t_r_s: 0.735, tolerance_s: 0.1 };
+
+/// Where the layers lie among the published names, and the norm behind them.
+const LAYERS: &str = "vit.encoder.layer";
+const NORM: &str = "vit.layernorm";
 
 /// Normalisations over time and parcels that the weights may have seen, the canonical one first.
 const NORMALISATIONS: [&str; 4] =
@@ -74,7 +79,7 @@ impl BrainLmConfig {
             BrainLmNetwork::Image(config) => image(config, n_frames),
         };
         let licence = match self.weights {
-            WeightsSource::File(_) => Licence::non_commercial("CC BY-NC-ND 4.0"),
+            WeightsSource::File(_) => Licence::no_derivatives("CC BY-NC-ND 4.0"),
             WeightsSource::Seed(_) => Licence::named("none: drawn from a seed"),
         };
         let n_parcels = self.network.n_parcels();
@@ -103,6 +108,22 @@ impl BrainLmConfig {
         }
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
+    }
+
+    /// The layers between the embedding, which moves with `all` alone, and the tokens.
+    pub(crate) fn blocks(&self) -> Blocks {
+        let blocks = Blocks::of(NAME);
+        let blocks = match &self.network {
+            BrainLmNetwork::RegionTime(config) => blocks.stack(LAYERS, config.num_hidden_layers),
+            // MAE's sines are not learned
+            BrainLmNetwork::Image(config) => blocks
+                .stack(LAYERS, config.num_hidden_layers)
+                .still("vit.embeddings.position_embeddings"),
+        };
+        match self.features {
+            Features::AfterNorm => blocks.then(NORM),
+            Features::BeforeNorm => blocks.still(NORM),
+        }
     }
 
     /// Changes where the weight file lies.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::weights::{self, NAME};
 use super::{BrainMt, BrainMtSize, cells};
+use crate::tuning::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,
     TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -92,6 +93,14 @@ impl BrainMtConfig {
     /// Opens a weight file, whose tensors must be exactly the network's.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
         weights::open(path, &*self.size()?)
+    }
+
+    /// The layers of the scan, then the blocks of attention, which share a norm and an MLP. The head
+    /// says nothing about tokens.
+    pub(crate) fn blocks(&self) -> Result<Blocks> {
+        let [n_layers, n_blocks] = self.size()?.depth;
+        let blocks = Blocks::of(NAME).stack("layers", n_layers).then("norm_f");
+        Ok(blocks.stack("blocks", n_blocks).then("norm").then("mlp").still("head"))
     }
 
     /// Changes where the weight file lies.

@@ -3,7 +3,8 @@
 //! ```text
 //! model.yaml            manifest: architecture, preprocessing, digest of every part
 //! adapter.safetensors   resampler, gated blocks, special-token rows; OpenFlamingo's names
-//! encoder.safetensors   the brain encoder, or CLIP; a reference with its digest where it is not copied
+//! encoder.safetensors   the brain encoder, or CLIP; a reference with its digest where it is not copied;
+//!                       of published weights what the training moved, beside a reference to the file
 //! lm/                   a Hugging Face folder
 //! README.md             model card
 //! ```
@@ -14,14 +15,14 @@ mod parts;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use encoder::InputShape;
+use encoder::{InputShape, Licence, Trainable, WeightsSource};
 use nn::weights::{Frozen, save};
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{ADAPTER, ENCODER, FORMAT, LM, MANIFEST};
+use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative};
 use crate::{Error, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
@@ -40,8 +41,10 @@ pub struct NewPackage<'a> {
     pub input: InputShape,
     /// Architecture around the language model.
     pub config: &'a FlamingoConfig,
-    /// Encoder tensors by name.
+    /// Encoder tensors by name; of an encoder that began with published weights those that moved.
     pub encoder: &'a HashMap<String, Tensor>,
+    /// Where the parcels are, in mm, for encoders that read it.
+    pub coordinates: Option<&'a [[f64; 3]]>,
     /// Adapter tensors by name.
     pub adapter: &'a HashMap<String, Tensor>,
     /// The frozen language model, a folder or one GGUF file; its files are copied.
@@ -72,10 +75,18 @@ pub(crate) fn write_referencing(
     let parent = parent.unwrap_or(Path::new("."));
     replaceable(folder)?;
     fs::create_dir_all(parent).map_err(io(parent))?;
-    let encoder = encoder.map(|path| reference(path, folder)).transpose()?;
+    let clip = |path| reference(ENCODER, path, folder, "CLIP's own");
+    let encoder = encoder.map(clip).transpose()?;
+    let base = match package.config.encoder.weights() {
+        Some(WeightsSource::File(path)) => {
+            let licence = package.config.encoder.spec(package.input)?.licence;
+            Some(reference(BASE, path, folder, &licence.name)?)
+        }
+        _ => None,
+    };
     let staged =
         tempfile::Builder::new().prefix(".package-").tempdir_in(parent).map_err(io(parent))?;
-    fill(staged.path(), package, encoder)?;
+    fill(staged.path(), package, encoder, base)?;
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(io(folder))?;
     }
@@ -105,28 +116,27 @@ pub(crate) fn replaceable(folder: &Path) -> Result<()> {
     }
 }
 
-/// A file's place, from the package where they share a folder, with what it is now.
-fn reference(path: &Path, folder: &Path) -> Result<Part> {
-    let absolute = |path: &Path| std::path::absolute(path).map_err(io(path));
-    let (to, from) = (fs::canonicalize(path).map_err(io(path))?, absolute(folder)?);
-    let shared = to.components().zip(from.components()).take_while(|(a, b)| a == b).count();
-    let up = from.components().skip(shared).map(|_| Component::ParentDir);
-    let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
-    let path = if shared > 1 { relative } else { to.clone() };
-    let part = Part { file: ENCODER.to_owned(), ..described(&to, "CLIP's own")? };
-    Ok(Part { path: Some(path), ..part })
+/// A file that is not copied: where it lies as seen from the package, and what it is now.
+fn reference(file: &str, path: &Path, folder: &Path, licence: &str) -> Result<Part> {
+    let part = Part { file: file.to_owned(), ..described(path, licence)? };
+    Ok(Part { path: Some(relative(path, folder)?), ..part })
 }
 
-fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()> {
+fn fill(
+    folder: &Path,
+    package: &NewPackage,
+    encoder: Option<Part>,
+    base: Option<Part>,
+) -> Result<()> {
     save(&folder.join(ADAPTER), package.adapter)?;
     let mut parts = vec![part(folder, ADAPTER, package.licence)?];
     if let Some(encoder) = encoder {
         parts.push(encoder);
     } else {
         save(&folder.join(ENCODER), package.encoder)?;
-        let licence = if is_clip(package.config) { "CLIP's own" } else { package.licence };
-        parts.push(part(folder, ENCODER, licence)?);
+        parts.push(part(folder, ENCODER, &encoder_licence(package)?)?);
     }
+    parts.extend(base);
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
     for from in lm::files(package.lm)? {
@@ -134,7 +144,7 @@ fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()
         fs::copy(&from, lm.join(&name)).map_err(io(&from))?;
         parts.push(part(folder, &format!("{LM}/{name}"), "the language model's own")?);
     }
-    let card = card(package);
+    let card = card(package)?;
     let card = [("README.md".to_owned(), card.into_bytes())];
     for (name, bytes) in package.files.iter().chain(&card) {
         let path = folder.join(name);
@@ -148,6 +158,7 @@ fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()
         seed: package.seed,
         input: package.input,
         config: package.config.clone(),
+        coordinates: package.coordinates.map(<[[f64; 3]]>::to_vec),
         parts,
         preprocessing: package.preprocessing.clone(),
         trained_on: package.trained_on.clone(),
@@ -164,7 +175,26 @@ fn is_clip(config: &FlamingoConfig) -> bool {
     matches!(config.encoder, encoder::EncoderConfig::Clip(_))
 }
 
-fn card(package: &NewPackage) -> String {
+/// Under which licence the encoder's tensors in the package stand.
+fn encoder_licence(package: &NewPackage) -> Result<String> {
+    let encoder = &package.config.encoder;
+    if is_clip(package.config) {
+        return Ok("CLIP's own".to_owned());
+    }
+    let Some(WeightsSource::File(_)) = encoder.weights() else {
+        return Ok(package.licence.to_owned());
+    };
+    let Licence { name, no_derivatives, .. } = encoder.spec(package.input)?.licence;
+    Ok(match encoder.trainable() {
+        Trainable::Lora(_) => {
+            format!("{}, of use with weights under {name} alone", package.licence)
+        }
+        _ if no_derivatives => format!("{name}: changed weights, not to be handed on"),
+        _ => name,
+    })
+}
+
+fn card(package: &NewPackage) -> Result<String> {
     let count = |tensors: &HashMap<String, Tensor>| -> usize {
         tensors.values().map(Tensor::elem_count).sum()
     };
@@ -173,14 +203,22 @@ fn card(package: &NewPackage) -> String {
     } else {
         ("A brain encoder", count(package.adapter) + count(package.encoder))
     };
-    format!(
+    let base = match package.config.encoder.weights() {
+        Some(WeightsSource::File(_)) => format!(
+            "The encoder's published weights are not in this package, only what moved: `model.yaml` \
+             names their file and its digest. What moved: {}.\n\n",
+            encoder_licence(package)?
+        ),
+        _ => String::new(),
+    };
+    Ok(format!(
         "# {}\n\n{encoder}, a perceiver resampler and gated cross-attention around a frozen language \
          model, {n_trained} trained parameters, seed {}.\n\n**Research output, not for diagnosis; \
-         not a medical device.**\n\nTrained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
+         not a medical device.**\n\n{base}Trained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
          parts: {}. `model.yaml` holds the architecture, the preprocessing and the digest of every \
          part.\n",
         package.name, package.seed, package.trained_on, package.licence,
-    )
+    ))
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -231,6 +269,15 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn check_parts(folder: &Path, manifest: &Manifest) -> Result<()> {
     for expected in &manifest.parts {
         let path = expected.place(folder);
+        if expected.path.is_some() && !path.is_file() {
+            let (file, name) = (path.file_name().unwrap_or_default(), expected.sha256.as_str());
+            let expected = format!(
+                "the published weights with sha256 {}…, here or as `{}` beside {MANIFEST}",
+                &name[..16.min(name.len())],
+                file.to_string_lossy()
+            );
+            return Err(Error::Part { found: "no file".to_owned(), path, expected });
+        }
         let found = described(&path, "")?;
         if (found.bytes, &found.sha256) != (expected.bytes, &expected.sha256) {
             let describe = |part: &Part| {

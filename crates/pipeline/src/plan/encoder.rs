@@ -1,9 +1,12 @@
 //! The encoder against the stages before it, before a scan is opened.
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use encoder::{
-    EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, Trainable, WeightsSource,
+    EncoderConfig, EncoderParameters, FrozenEncoder, InputShape, InputSpace, Preparation,
+    Trainable, WeightsSource,
 };
+use report::counted;
+use serde::Serialize;
 
 use super::{CohortPlan, ScanView};
 use crate::{
@@ -28,14 +31,14 @@ struct Made {
 const GLOBAL_Z: &str = "global_z";
 
 /// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored.
-pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
+pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderPlan>> {
     let made = Made::by(loaded)?;
-    let Some(config) = loaded.encoder() else { return Ok(()) };
+    let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
-    let Some(n_frames) = made.n_frames else { return Ok(()) };
+    let Some(n_frames) = made.n_frames else { return Ok(None) };
     if let Some(source) = given::stored(config) {
         let (_, tokens) = given::first_stored(source)?;
-        return config.spec(tokens).map(drop).map_err(Error::Encoder);
+        return EncoderPlan::of(config, tokens).map(Some);
     }
     let window =
         made.parcels.as_ref().map(|space| InputShape::Window { n_frames, n_voxels: count(space) });
@@ -46,10 +49,8 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
     let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
-    if config.weights().is_some() && config.trainable() != Trainable::None {
-        let reason = "its weights are used as they are: `trainable` must be none".to_owned();
-        return Err(Error::Encoder(encoder::Error::Setting { encoder: encoder.name, reason }));
-    }
+    let plan = EncoderPlan::of(config, input)?;
+    is_trained(config, &loaded.spec, encoder.name)?;
     let (space, normalisation) = if reads_volumes {
         (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
     } else {
@@ -62,11 +63,82 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<()> {
         encoder.check(&given).map_err(Error::Encoder)?;
     }
     // keys, shapes and digests of published weights
-    match config.weights() {
-        Some(WeightsSource::File(_)) => {
-            FrozenEncoder::open(config, input).map(drop).map_err(Error::Encoder)
-        }
-        _ => Ok(()),
+    if let Some(WeightsSource::File(_)) = config.weights() {
+        FrozenEncoder::open(config, input).map_err(Error::Encoder)?;
+    }
+    Ok(Some(plan))
+}
+
+/// Refuses weights that ought to move where no stage moves them, or where one takes them for frozen.
+fn is_trained(config: &EncoderConfig, spec: &Spec, encoder: &'static str) -> Result<()> {
+    if config.weights().is_none() || !config.trainable().moves() {
+        return Ok(());
+    }
+    let has = |name: &str| spec.stages().iter().any(|stage| stage.name() == name);
+    let reason = if !has("finetune") {
+        "`trainable` names weights that move, but there is no stage `finetune`"
+    } else if has("embed") {
+        "`trainable` names weights that move, but stage `embed` needs tokens of a frozen encoder"
+    } else {
+        return Ok(());
+    };
+    let reason = reason.to_owned();
+    Err(Error::Encoder(encoder::Error::Setting { encoder, reason }))
+}
+
+/// What becomes of the encoder.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EncoderPlan {
+    /// Name and version of the architecture.
+    pub id: String,
+    /// Which of its weights move.
+    pub trainable: Trainable,
+    /// How many that are.
+    pub parameters: EncoderParameters,
+    /// What to know of weights that move; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+impl EncoderPlan {
+    fn of(config: &EncoderConfig, input: InputShape) -> Result<Self> {
+        let spec = config.spec(input).map_err(Error::Encoder)?;
+        let parameters = config.parameters(input).map_err(Error::Encoder)?;
+        let trainable = config.trainable().clone();
+        let changes = matches!(trainable, Trainable::LastNBlocks(_) | Trainable::All);
+        let warning = (changes && spec.licence.no_derivatives).then(|| {
+            let licence = &spec.licence.name;
+            format!(
+                "{licence} forbids to hand on changed weights: the trained model is for you alone"
+            )
+        });
+        Ok(Self { id: spec.id, trainable, parameters, warning })
+    }
+}
+
+impl fmt::Display for EncoderPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EncoderParameters { trainable, frozen } = self.parameters;
+        let which = match &self.trainable {
+            Trainable::None => {
+                return write!(
+                    f,
+                    "{}; {frozen} parameters, all frozen: run once a scan, tokens are kept",
+                    self.id
+                );
+            }
+            Trainable::LastNBlocks(n) => {
+                format!("the last {} and what follows", counted(*n, "block"))
+            }
+            Trainable::All => "all that are learned".to_owned(),
+            Trainable::Lora(config) => format!("LoRA of rank {}", config.rank),
+        };
+        write!(
+            f,
+            "{}; {trainable} parameters trained ({which}), {frozen} frozen: run in every step, tokens \
+             are not kept",
+            self.id
+        )
     }
 }
 

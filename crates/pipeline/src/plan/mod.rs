@@ -11,6 +11,7 @@ mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
+pub use encoder::EncoderPlan;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub source: SourcePlan,
     /// The frozen language model, where one is used.
     pub lm: Option<LmPlan>,
+    /// What becomes of the encoder that reads windows of whole scans, where there is one.
+    pub encoder: Option<EncoderPlan>,
     /// One run, or one for each seed and fold.
     pub runs: Vec<RunPlan>,
     /// Folder of this pipeline's run directory.
@@ -97,7 +100,8 @@ impl Plan {
         {
             keep(encoder::fits_voxels(spec, cohort, window));
         }
-        keep(encoder::fits(&loaded, &source.as_ref().map_or_else(Vec::new, view::scans)));
+        let encoder = encoder::fits(&loaded, &source.as_ref().map_or_else(Vec::new, view::scans));
+        let encoder = encoder.map_err(|error| keep(Err(error))).unwrap_or_default();
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
@@ -105,7 +109,7 @@ impl Plan {
         };
         let run_dir = outputs.join(&spec.name);
         let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
-        Ok(Self { loaded, source, lm, runs, run_dir, cache_dir, budget })
+        Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }
 
     /// With so many megabytes (10⁶ bytes) for work on several scans at once.

@@ -51,6 +51,7 @@ impl Plan {
         json!({
             "name": self.spec().name,
             "source": source,
+            "encoder": self.encoder,
             "language_model": self.lm.as_ref().map(|lm| files::shown(&lm.dir)),
             "stages": self.stage_names(),
             "runs": runs.collect::<Vec<_>>(),
@@ -120,6 +121,12 @@ impl fmt::Display for Plan {
             }
             SourcePlan::Corpus { path, texts, .. } => {
                 writeln!(f, "corpus    {}, {}", files::shown(path), counted(texts.len(), "text"))?;
+            }
+        }
+        if let Some(encoder) = &self.encoder {
+            writeln!(f, "encoder   {encoder}")?;
+            if let Some(warning) = &encoder.warning {
+                writeln!(f, "          {warning}")?;
             }
         }
         if let Some(lm) = &self.lm {
