@@ -144,6 +144,8 @@ fn every_encoder_trains_an_adapter_and_writes() {
         "stored_synthetic_v1",
         "brainlm_synthetic_v1",
         "brainmt_synthetic_v1",
+        "brain_jepa_synthetic_v1",
+        "cortex_mae_synthetic_v1",
     ];
     let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
     for name in names {
@@ -154,7 +156,59 @@ fn every_encoder_trains_an_adapter_and_writes() {
             .filter(|path| path.to_string_lossy().ends_with("report.txt"))
             .collect();
         assert_eq!(reports.len(), 4, "{name}: {ran}");
+        // what was never compared with an original says so, in the plan and in the model's card
+        let plan = tests::run(&["check", &cohort.pipeline().display().to_string(), "--set", &set]);
+        let card = fs::read_to_string(cohort.result(SWAP, "model/README.md")).unwrap();
+        let unverified = name.starts_with("brain_jepa") || name.starts_with("cortex_mae");
+        let said = "no numbers of the original are kept";
+        assert_eq!(plan.exits_with(0).stdout.contains(said), unverified, "{name}");
+        assert_eq!(card.contains(said), unverified, "{name}: {card}");
     }
+}
+
+#[test]
+fn the_quickstarts_slice_is_refused_with_the_reason() {
+    let home = tests::root();
+    let pipeline = home.join("pipelines/quickstart.yaml").display().to_string();
+    let parcels = "needs series of the 424 parcels of";
+    for (name, needed) in [
+        ("brainlm", parcels),
+        ("brainmt", "needs windows of whole volumes"),
+        ("brain_jepa", parcels),
+        ("cortex_mae", parcels),
+    ] {
+        let file = format!("{}/configs/encoder/{name}_synthetic_v1.yaml", home.display());
+        let set = format!("model.encoder={{file: {file}}}");
+        let said = tests::run(&["check", &pipeline, "--set", &set]).exits_with(2).stderr;
+        assert!(said.contains(&format!("encoder `{name}` {needed}")), "{said}");
+        assert!(said.contains("give windows of 9 frames of the voxels of a mask"), "{said}");
+    }
+}
+
+#[test]
+fn published_shapes_and_foreign_weights_are_refused_before_work_starts() {
+    let cohort = Synthetic::new(1, Stored::Mixed, ENCODE);
+    let refused = |encoder: &str| {
+        let ran = cohort.run(&[&format!("model.encoder={encoder}")]).exits_with(2);
+        assert!(!cohort.dir().join("runs").exists(), "{ran}");
+        ran.stderr
+    };
+    let said = refused("{brain_jepa: {weights: {seed: 1}}}");
+    assert!(
+        said.contains("needs series of the 450 parcels of tian50_schaefer400_17networks"),
+        "{said}"
+    );
+    assert!(said.contains("give series of 424 parcels"), "{said}");
+    let said = refused("{cortex_mae: {weights: {seed: 1}}}");
+    assert!(said.contains("needs series of the 400 parcels of schaefer400_17networks"), "{said}");
+    let foreign = tests::root().join("fixtures/synthetic/tokens.safetensors");
+    let weights = format!("weights: {{file: {}}}", foreign.display());
+    let said = refused(&format!("{{cortex_mae: {{{weights}}}}}"));
+    assert!(said.contains("tokens.safetensors") && said.contains("not CortexMAE's"), "{said}");
+    let said = refused(&format!("{{brain_jepa: {{{weights}, gradients: none.csv}}}}"));
+    assert!(said.contains("tokens.safetensors") && said.contains("not Brain-JEPA's"), "{said}");
+    let said = refused("{cortex_mae: {weights: {file: nowhere.pth}}}");
+    assert!(said.contains("nowhere.pth"), "{said}");
 }
 
 #[test]

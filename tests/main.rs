@@ -7,6 +7,7 @@ mod bad_pipeline;
 mod bad_scans;
 mod captions;
 mod cli;
+mod cohorts;
 mod encoders;
 mod parity;
 mod pipelines;

@@ -112,45 +112,18 @@ pub(crate) struct PipelineArgs {
     /// Paths are relative to the pipeline file, as those inside it.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Megabytes (10⁶ bytes) that the scans worked on at once may take together; unless given, half
+    /// of the memory that is free. A scan that needs more fails alone.
+    #[arg(long, value_name = "N", alias = "mem_mb", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) mem_mb: Option<u64>,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// A model, and what it is asked about.
 #[derive(Debug, Group)]
-pub(crate) struct GenerateArgs {
-    /// A model package: the folder `model` of a run directory, or one that was imported.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
-    /// A 4D NIfTI file.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "place",
-        required_unless_present_any = ["image", "prompt", "interleaved"],
-        conflicts_with_all = ["image", "prompt", "interleaved"]
-    )]
-    pub(crate) scan: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) place: PlaceArgs,
-    #[command(flatten)]
-    pub(crate) prompts: PromptArgs,
-    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
-    /// or `q8_0`.
-    #[arg(long, value_name = "PRECISION", default_value = "stored")]
-    pub(crate) precision: Precision,
-    /// Print the whole record as JSON: text, probabilities, digests; for a file of prompts a list.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Write a text as it comes even where stdout is no terminal.
-    #[arg(long, conflicts_with_all = ["scan", "interleaved", "json"])]
-    pub(crate) stream: bool,
-    #[command(flatten)]
-    pub(crate) writing: WritingArgs,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct ScoreArgs {
+pub(crate) struct AskedArgs {
     /// A model package: the folder `model` of a run directory, or one that was imported.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
@@ -171,6 +144,26 @@ pub(crate) struct ScoreArgs {
     /// or `q8_0`.
     #[arg(long, value_name = "PRECISION", default_value = "stored")]
     pub(crate) precision: Precision,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct GenerateArgs {
+    #[command(flatten)]
+    pub(crate) asked: AskedArgs,
+    /// Print the whole record as JSON: text, probabilities, digests; for a file of prompts a list.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a text as it comes even where stdout is no terminal.
+    #[arg(long, conflicts_with_all = ["scan", "interleaved", "json"])]
+    pub(crate) stream: bool,
+    #[command(flatten)]
+    pub(crate) writing: WritingArgs,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) asked: AskedArgs,
     /// A text to rank; may be repeated.
     #[arg(long, value_name = "TEXT", required_unless_present = "continuations")]
     pub(crate) continuation: Vec<String>,

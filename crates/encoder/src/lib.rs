@@ -4,10 +4,14 @@
 //! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
 //! one file in `configs/`, one parity case.
 
+pub mod brain_jepa;
 pub mod brainlm;
 pub mod brainmt;
+#[cfg(test)]
+mod by_hand;
 pub mod clip;
 mod connectivity;
+pub mod cortex_mae;
 mod embedding;
 mod encode;
 mod error;
@@ -25,10 +29,12 @@ mod weights;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 
+pub use brain_jepa::{BrainJepaConfig, BrainJepaEncoder, BrainJepaSize};
 pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork};
 pub use brainmt::{BrainMtConfig, BrainMtEncoder, BrainMtSize};
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
+pub use cortex_mae::{CortexMaeConfig, CortexMaeEncoder, CortexMaeSize};
 pub use embedding::{RunPooling, weighted_mean};
 pub use error::{Error, Result};
 pub use frozen::{FrozenEncoder, WindowTokens};

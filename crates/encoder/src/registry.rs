@@ -1,6 +1,7 @@
 //! Which encoder to build: the one place that knows them all.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use nn::{Builder, weights::Frozen};
 use schemars::JsonSchema;
@@ -8,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::tuning::Blocks;
 use crate::{
-    BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder, ClipConfig, ClipVision, Connectivity,
-    ConnectivityConfig, EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig,
-    Trainable, VoxelFrames, VoxelFramesConfig, WeightsSource,
+    BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
+    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
+    EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig, Trainable, VoxelFrames,
+    VoxelFramesConfig, WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -29,6 +31,10 @@ pub enum EncoderConfig {
     /// BrainMT, of whole volumes.
     #[serde(rename = "brainmt")]
     BrainMt(BrainMtConfig),
+    /// Brain-JEPA, of 450 parcels; unverified.
+    BrainJepa(BrainJepaConfig),
+    /// CortexMAE of parcels; unverified.
+    CortexMae(CortexMaeConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -45,6 +51,8 @@ impl EncoderConfig {
             Self::Connectivity(config) => config.spec(input),
             Self::BrainLm(config) => config.spec(input),
             Self::BrainMt(config) => config.spec(input),
+            Self::BrainJepa(config) => config.spec(input),
+            Self::CortexMae(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -65,6 +73,8 @@ impl EncoderConfig {
             }
             Self::BrainLm(config) => brain(Box::new(BrainLm::new(config, input, vb)?)),
             Self::BrainMt(config) => brain(Box::new(BrainMtEncoder::new(config, input, vb)?)),
+            Self::BrainJepa(config) => brain(Box::new(BrainJepaEncoder::new(config, input, vb)?)),
+            Self::CortexMae(config) => brain(Box::new(CortexMaeEncoder::new(config, input, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }
@@ -77,6 +87,8 @@ impl EncoderConfig {
             Self::VoxelFrames(_) => &Trainable::All,
             Self::BrainLm(config) => &config.trainable,
             Self::BrainMt(config) => &config.trainable,
+            Self::BrainJepa(config) => &config.trainable,
+            Self::CortexMae(config) => &config.trainable,
             Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => &Trainable::None,
         }
     }
@@ -86,6 +98,8 @@ impl EncoderConfig {
         Ok(match self {
             Self::BrainLm(config) => Some(config.blocks()),
             Self::BrainMt(config) => Some(config.blocks()?),
+            Self::BrainJepa(config) => Some(config.blocks()?),
+            Self::CortexMae(config) => Some(config.blocks()?),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         })
     }
@@ -96,18 +110,32 @@ impl EncoderConfig {
         match self {
             Self::BrainLm(config) => Some(&config.weights),
             Self::BrainMt(config) => Some(&config.weights),
+            Self::BrainJepa(config) => Some(&config.weights),
+            Self::CortexMae(config) => Some(&config.weights),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
     }
 
     /// Changes where files lie that it names.
-    pub fn relocate(&mut self, place: &dyn Fn(&Path) -> std::path::PathBuf) {
+    pub fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         match self {
             Self::Stored(config) => config.relocate(place),
             Self::BrainLm(config) => config.relocate(place),
             Self::BrainMt(config) => config.relocate(place),
+            Self::BrainJepa(config) => config.relocate(place),
+            Self::CortexMae(config) => config.relocate(place),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
         }
+    }
+
+    /// The files that it names.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let found = RefCell::new(Vec::new());
+        self.clone().relocate(&|path| {
+            found.borrow_mut().push(path.to_owned());
+            path.to_owned()
+        });
+        found.into_inner()
     }
 
     /// Opens a published weight file under the names that [`Self::build`] asks for.
@@ -115,6 +143,8 @@ impl EncoderConfig {
         match self {
             Self::BrainLm(config) => config.network.open_weights(path),
             Self::BrainMt(config) => config.open_weights(path),
+            Self::BrainJepa(config) => config.open_weights(path),
+            Self::CortexMae(config) => config.open_weights(path),
             _ => Ok(Frozen::open(path)?),
         }
     }
@@ -122,12 +152,16 @@ impl EncoderConfig {
     /// Names the encoder by everything that decides its tokens, wherever its files lie.
     pub fn identity(&self) -> Result<String> {
         let mut named = self.clone();
-        named.relocate(&|_| std::path::PathBuf::new());
-        let weights = match self.weights() {
+        named.relocate(&|_| PathBuf::new());
+        let mut weights = match self.weights() {
             Some(WeightsSource::File(path)) => scan::sha256_file(path)?,
             Some(WeightsSource::Seed(seed)) => format!("seed {seed}"),
             None => String::new(),
         };
+        // what lies beside the weights decides the tokens too
+        if let Self::BrainJepa(BrainJepaConfig { gradients: Some(path), .. }) = self {
+            weights = format!("{weights} {}", scan::sha256_file(path)?);
+        }
         let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");
         Ok(scan::sha256_bytes(said.as_bytes()))
     }

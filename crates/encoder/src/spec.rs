@@ -263,6 +263,12 @@ impl EncoderSpec {
         self.require(self.window.fits(n_frames), || (self.window.to_string(), found()))
     }
 
+    /// Refuses series of another number of parcels.
+    pub(crate) fn check_parcels(&self, found: usize) -> Result<()> {
+        let fits = matches!(self.input, InputSpace::Parcels { n, .. } if n == found);
+        self.require(fits, || (self.input.to_string(), format!("series of {found} parcels")))
+    }
+
     /// Refuses data that the encoder was not made for, in one sentence that says why.
     pub fn check(&self, given: &Preparation) -> Result<()> {
         let spaces = || (self.input.to_string(), given.space.to_string());

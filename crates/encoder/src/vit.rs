@@ -13,6 +13,47 @@ pub(crate) struct BlockSizes {
     pub(crate) eps: f64,
 }
 
+/// Why these heads make no attention, in one sentence.
+pub(crate) fn heads_problem(dim: usize, n_heads: usize) -> Option<String> {
+    (n_heads == 0 || dim == 0 || !dim.is_multiple_of(n_heads))
+        .then(|| format!("{n_heads} heads do not divide a width of {dim}"))
+}
+
+/// Under which names the tensors of a block stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockNames {
+    /// Hugging Face's: `layernorm_before`, `attention.attention.query`, `intermediate.dense`, …
+    HuggingFace,
+    /// timm's: `norm1`, `attn.qkv` for all three projections, `mlp.fc1`, …
+    Timm,
+    /// timm's, with `attn.q`, `attn.k` and `attn.v` instead of `attn.qkv`.
+    TimmApart,
+}
+
+impl BlockNames {
+    /// Norm, output of the attention, norm, widening, narrowing.
+    fn others(self) -> [&'static str; 5] {
+        match self {
+            Self::HuggingFace => [
+                "layernorm_before",
+                "attention.output.dense",
+                "layernorm_after",
+                "intermediate.dense",
+                "output.dense",
+            ],
+            Self::Timm | Self::TimmApart => ["norm1", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"],
+        }
+    }
+
+    fn projections(self, dim: usize, vb: &Builder) -> Result<Projections> {
+        match self {
+            Self::HuggingFace => Projections::new(dim, vb.pp("attention.attention")),
+            Self::Timm => Projections::packed(dim, vb.pp("attn.qkv")),
+            Self::TimmApart => Projections::named(dim, ["q", "k", "v"], &vb.pp("attn")),
+        }
+    }
+}
+
 /// `x + attention(norm(x))`, then `x + MLP(norm(x))`, with the exact GELU.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
@@ -25,23 +66,27 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Reads tensors under the names of Hugging Face.
-    pub(crate) fn new(sizes: BlockSizes, vb: Builder) -> Result<Self> {
+    pub(crate) fn new(sizes: BlockSizes, names: BlockNames, vb: &Builder) -> Result<Self> {
         let BlockSizes { dim, hidden, n_heads, eps } = sizes;
-        let norm = |name| LayerNorm::new(dim, eps, vb.pp(name));
+        let [norm_1, out, norm_2, widen, narrow] = names.others().map(|name| vb.pp(name));
         Ok(Self {
-            norm_1: norm("layernorm_before")?,
-            projections: Projections::new(dim, vb.pp("attention.attention"))?,
-            out: Linear::with_bias(dim, dim, vb.pp("attention.output.dense"))?,
-            norm_2: norm("layernorm_after")?,
-            mlp: Mlp::new(dim, hidden, vb.pp("intermediate.dense"), vb.pp("output.dense"))?,
+            norm_1: LayerNorm::new(dim, eps, norm_1)?,
+            projections: names.projections(dim, vb)?,
+            out: Linear::with_bias(dim, dim, out)?,
+            norm_2: LayerNorm::new(dim, eps, norm_2)?,
+            mlp: Mlp::new(dim, hidden, widen, narrow)?,
             n_heads,
         })
     }
 
     /// `n` blocks at `0`, `1`, … below `vb`.
-    pub(crate) fn stack(n: usize, sizes: BlockSizes, vb: &Builder) -> Result<Vec<Self>> {
-        (0..n).map(|idx| Self::new(sizes, vb.pp(idx))).collect()
+    pub(crate) fn stack(
+        n: usize,
+        sizes: BlockSizes,
+        names: BlockNames,
+        vb: &Builder,
+    ) -> Result<Vec<Self>> {
+        (0..n).map(|idx| Self::new(sizes, names, &vb.pp(idx))).collect()
     }
 }
 
@@ -58,20 +103,41 @@ impl Module for Block {
 
 /// Queries, keys and values of tokens.
 #[derive(Clone, Debug)]
-pub(crate) struct Projections([Linear; 3]);
+pub(crate) enum Projections {
+    Apart([Linear; 3]),
+    /// One matrix, the queries' rows first.
+    Packed(Linear),
+}
 
 impl Projections {
     /// Reads `query`, `key` and `value`.
     pub(crate) fn new(dim: usize, vb: Builder) -> Result<Self> {
+        Self::named(dim, ["query", "key", "value"], &vb)
+    }
+
+    fn named(dim: usize, [q, k, v]: [&str; 3], vb: &Builder) -> Result<Self> {
         let linear = |name| Linear::with_bias(dim, dim, vb.pp(name));
-        Ok(Self([linear("query")?, linear("key")?, linear("value")?]))
+        Ok(Self::Apart([linear(q)?, linear(k)?, linear(v)?]))
+    }
+
+    /// Reads `weight` `(3 · dim, dim)` and `bias`.
+    pub(crate) fn packed(dim: usize, vb: Builder) -> Result<Self> {
+        Ok(Self::Packed(Linear::with_bias(dim, 3 * dim, vb)?))
     }
 
     /// `(batch, n_tokens, dim)` to three `(batch, n_heads, n_tokens, head_dim)`.
     pub(crate) fn heads(&self, xs: &Tensor, n_heads: usize) -> Result<[Tensor; 3]> {
-        let [q, k, v] = &self.0;
-        let heads = |linear: &Linear| split_heads(&xs.apply(linear)?, n_heads);
-        Ok([heads(q)?, heads(k)?, heads(v)?])
+        match self {
+            Self::Apart([q, k, v]) => {
+                let heads = |linear: &Linear| split_heads(&xs.apply(linear)?, n_heads);
+                Ok([heads(q)?, heads(k)?, heads(v)?])
+            }
+            Self::Packed(qkv) => {
+                let (all, dim) = (xs.apply(qkv)?, xs.dim(D::Minus1)?);
+                let third = |at| split_heads(&all.narrow(D::Minus1, at * dim, dim)?, n_heads);
+                Ok([third(0)?, third(1)?, third(2)?])
+            }
+        }
     }
 }
 

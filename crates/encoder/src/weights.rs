@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use nn::Builder;
-use nn::weights::Frozen;
+use nn::weights::{Frozen, TensorInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Licence, Result};
 
 /// Where an encoder's numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,23 @@ pub enum WeightsSource {
     File(PathBuf),
     /// Drawn from this seed and the tensors' names: nothing was learned.
     Seed(u64),
+}
+
+impl WeightsSource {
+    /// Changes where the file lies.
+    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
+        if let Self::File(path) = self {
+            *path = place(path);
+        }
+    }
+
+    /// The licence of the file, where there is one.
+    pub(crate) fn licence(&self, of_file: Licence) -> Licence {
+        match self {
+            Self::File(_) => of_file,
+            Self::Seed(_) => Licence::named("none: drawn from a seed"),
+        }
+    }
 }
 
 /// The tensors of a published file: those below the first of `sections` that it has, without
@@ -40,6 +57,26 @@ pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
         }
     }
     Ok(frozen)
+}
+
+/// The shapes of a file's tensors, from which sizes are read.
+pub(crate) struct Shapes(Vec<TensorInfo>);
+
+impl Shapes {
+    pub(crate) fn of(frozen: &Frozen) -> Self {
+        Self(frozen.list())
+    }
+
+    /// A tensor's shape, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<&[usize]> {
+        self.0.iter().find(|info| info.name == name).map(|info| info.shape.as_slice())
+    }
+
+    /// How many blocks `stack.0`, `stack.1`, … have this tensor.
+    pub(crate) fn count(&self, stack: &str, tensor: &str) -> usize {
+        let has = |idx: &usize| self.get(&format!("{stack}.{idx}.{tensor}")).is_some();
+        (0..self.0.len()).take_while(has).count()
+    }
 }
 
 /// Refuses tensors that a network does not have, and those that it lacks or has in another shape:

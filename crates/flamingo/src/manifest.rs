@@ -13,7 +13,8 @@ pub const MANIFEST: &str = "model.yaml";
 pub(crate) const ADAPTER: &str = "adapter.safetensors";
 /// The brain encoder.
 pub(crate) const ENCODER: &str = "encoder.safetensors";
-/// The published weights that a fine-tuned encoder began with: named with their digest, never copied.
+/// The published weights that a fine-tuned encoder began with, named with their digest and never
+/// copied; what lies beside them has names below this.
 pub(crate) const BASE: &str = "encoder_base";
 /// The language model's folder.
 pub(crate) const LM: &str = "lm";
@@ -86,16 +87,12 @@ impl Manifest {
             let reason = format!("found format {}, expected {FORMAT}", manifest.format);
             return Err(Error::Manifest { path, reason });
         }
-        if let Some(base) = manifest.base() {
-            let place = base.place(folder);
-            manifest.config.encoder.relocate(&|_| place.clone());
-        }
+        let parts = &manifest.parts;
+        manifest.config.encoder.relocate(&|path| {
+            let named = parts.iter().find(|part| part.path.as_deref() == Some(path));
+            named.map_or_else(|| path.to_owned(), |part| part.place(folder))
+        });
         Ok(manifest)
-    }
-
-    /// The published weights that the encoder began with.
-    pub(crate) fn base(&self) -> Option<&Part> {
-        self.parts.iter().find(|part| part.file == BASE)
     }
 
     /// Its text for a copy of the package of `folder` that will lie in `other`: files that it names
@@ -105,9 +102,14 @@ impl Manifest {
     /// When such a file is not there.
     pub fn for_copy(&self, folder: &Path, other: &Path) -> Result<String> {
         let mut copy = self.clone();
+        let mut moved = Vec::new();
         for part in copy.parts.iter_mut().filter(|part| part.path.is_some()) {
-            part.path = Some(relative(&part.place(folder), other)?);
+            let place = part.place(folder);
+            let there = relative(&place, other)?;
+            part.path = Some(there.clone());
+            moved.push((place, there));
         }
+        copy.config.encoder.relocate(&|path| renamed(path, &moved));
         copy.text(folder)
     }
 
@@ -118,15 +120,17 @@ impl Manifest {
     }
 
     fn text(&self, folder: &Path) -> Result<String> {
-        let mut said = self.clone();
-        if let Some(path) = self.base().and_then(|base| base.path.clone()) {
-            said.config.encoder.relocate(&|_| path.clone());
-        }
-        serde_yaml::to_string(&said).map_err(|error| {
+        serde_yaml::to_string(self).map_err(|error| {
             let path = folder.join(MANIFEST);
             Error::Manifest { path, reason: error.to_string() }
         })
     }
+}
+
+/// Where a file is said to lie, for those of which that changed.
+pub(crate) fn renamed(path: &Path, moved: &[(PathBuf, PathBuf)]) -> PathBuf {
+    let found = moved.iter().find(|(from, _)| from == path);
+    found.map_or_else(|| path.to_owned(), |(_, to)| to.clone())
 }
 
 /// A file's place as seen from `folder`; its whole path where they share no folder.

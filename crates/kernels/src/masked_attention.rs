@@ -4,9 +4,9 @@
 
 #![allow(unsafe_code, reason = "the gemm crate takes pointers, and code is compiled for this CPU")]
 
-use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
+use crate::product::{View, product};
 use crate::softmax::{KeyMask, prepare};
 use crate::vector::exp;
 
@@ -118,32 +118,8 @@ fn products(queries: &[f32], (keys, item, head): Head, dim: usize, scores: &mut 
         }
         return;
     }
-    let (all, apart) = (keys.from(item, head, 0), keys.strides[2]);
-    assert!((n_keys - 1) * apart + dim <= all.len());
-    // SAFETY: queries and scores are whole rows, and the last key was checked above
-    unsafe {
-        gemm(
-            n_rows,
-            n_keys,
-            dim,
-            scores.as_mut_ptr(),
-            1,
-            n_keys as isize,
-            false,
-            queries.as_ptr(),
-            1,
-            dim as isize,
-            all.as_ptr(),
-            apart as isize,
-            1,
-            0.,
-            1.,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
+    let keys = View::spaced(keys.from(item, head, 0), n_keys, dim, keys.strides[2]);
+    product(View::rows(queries, dim), keys.t(), 1., false, scores);
 }
 
 /// `out (n_rows, dim) = weights (n_rows, n_keys) · values`.
@@ -159,32 +135,8 @@ fn sums(weights: &[f32], (values, item, head): Head, n_keys: usize, out: &mut [f
         }
         return;
     }
-    let (all, apart) = (values.from(item, head, 0), values.strides[2]);
-    assert!((n_keys - 1) * apart + dim <= all.len());
-    // SAFETY: weights and out are whole rows, and the last value was checked above
-    unsafe {
-        gemm(
-            n_rows,
-            dim,
-            n_keys,
-            out.as_mut_ptr(),
-            1,
-            dim as isize,
-            false,
-            weights.as_ptr(),
-            1,
-            n_keys as isize,
-            all.as_ptr(),
-            1,
-            apart as isize,
-            0.,
-            1.,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
+    let values = View::spaced(values.from(item, head, 0), n_keys, dim, values.strides[2]);
+    product(View::rows(weights, n_keys), values, 1., false, out);
 }
 
 /// Defines a function whose loops are compiled for AVX2 where the CPU has it.

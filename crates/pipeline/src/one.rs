@@ -40,7 +40,7 @@ pub(crate) struct Seen {
 /// Reads one window of `scan` for an open package in `dir`.
 pub(crate) fn look(dir: &Path, model: &Model, scan: &Path, place: Place) -> Result<Seen> {
     let reader = Reader::open(dir, model)?;
-    let digest = scan::sha256_file(scan)?;
+    let digest = scan::sha256_scan(scan)?;
     let preprocessing = &reader.preprocessing;
     let known = preprocessing.scans.iter().find(|known| known.sha256 == digest);
     let (onset_s, duration_s) = locate(preprocessing, known, scan, place)?;

@@ -1,6 +1,8 @@
 //! The loop over repetitions and stages.
 use std::{path::PathBuf, sync::atomic::AtomicBool, time::Instant};
 
+use serde_json::json;
+
 use crate::{
     Error, Result,
     cache::{Cache, Key},
@@ -9,8 +11,8 @@ use crate::{
     plan::{Plan, RunPlan},
     publish,
     record::{StageRecord, Started},
-    stage::{Evaluation, Stage},
-    state::State,
+    stage::{Evaluation, Stage, work::read_failures},
+    state::{Failure, State},
     summary,
 };
 
@@ -62,7 +64,9 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
     let mut upstream: Option<Key> = None;
     for (idx, stage) in stages.iter().enumerate() {
         control.checkpoint()?;
-        let key = Key::new(stage, &stage.work().inputs(&state), upstream.as_ref());
+        let left_out: Vec<&usize> = state.failures.keys().collect();
+        let inputs = json!([stage.work().inputs(&state), left_out]);
+        let key = Key::new(stage, &inputs, upstream.as_ref());
         tracing::info!(stage = stage.name(), key = key.as_str(), "resolved");
         let settings = || serde_json::to_string(stage).expect("settings are plain values");
         tracing::debug!(settings = %settings(), "with");
@@ -97,7 +101,9 @@ fn run_stage(
     let dir = cache.dir(name, key);
     if dir.is_dir() {
         // a damaged result is made again; what it loads is taken only if all of it could be read
-        if work.load(state, &dir).is_ok() {
+        let passing = |failures: Vec<Failure>| failures.iter().any(|failure| failure.passing);
+        let is_complete = !read_failures(&dir).is_ok_and(passing);
+        if is_complete && work.load(state, &dir).is_ok() {
             control.tell(Event::StageCached { stage: name });
             return Ok(true);
         }

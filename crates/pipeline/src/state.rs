@@ -1,8 +1,8 @@
 //! What the stages of one run hand on.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use encoder::InputShape;
@@ -32,6 +32,9 @@ use crate::{
 pub(crate) struct Failure {
     pub(crate) scan_idx: usize,
     pub(crate) reason: String,
+    /// Whether the same scan may be done another time: it is tried again.
+    #[serde(default)]
+    pub(crate) passing: bool,
 }
 
 /// Everything computed so far; indices are those of the plan, `None` where a scan failed.
@@ -43,7 +46,7 @@ pub(crate) struct State<'a> {
     /// Stage and reason, by scan.
     pub(crate) failures: BTreeMap<usize, (&'static str, String)>,
     scans: Vec<ScanView>,
-    digests: Vec<OnceLock<String>>,
+    digests: Mutex<HashMap<PathBuf, String>>,
     /// Parcel series of scans, in files.
     pub(crate) parcels: Option<Parcels>,
     /// How scans become volumes; that is done when they are encoded.
@@ -81,7 +84,7 @@ impl<'a> State<'a> {
         Self {
             plan,
             run,
-            digests: scans.iter().map(|_| OnceLock::new()).collect(),
+            digests: Mutex::default(),
             keep_dir: PathBuf::new(),
             failures: BTreeMap::new(),
             scans,
@@ -117,11 +120,21 @@ impl<'a> State<'a> {
         self.plan.loaded.resolve(path)
     }
 
-    /// The digest of a scan's file, hashed once a run.
+    /// Names what a scan holds: the digest of its file, and of a file of many the place in it.
     pub(crate) fn digest(&self, idx: usize) -> String {
         let scan = &self.scans[idx];
-        let hashed = || scan::sha256_file(&scan.path).unwrap_or_default();
-        self.digests[idx].get_or_init(|| scan.sha256.clone().unwrap_or_else(hashed)).clone()
+        let of_file = scan.sha256.clone().unwrap_or_else(|| self.digest_of(&scan.path));
+        match &scan.stacked {
+            Some((dataset, index)) => format!("{of_file} {dataset}[{index}]"),
+            None => of_file,
+        }
+    }
+
+    /// The digest of a scan, hashed once a run; empty where it cannot be read.
+    pub(crate) fn digest_of(&self, path: &Path) -> String {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let hashed = || scan::sha256_scan(path).unwrap_or_default();
+        digests.entry(path.to_path_buf()).or_insert_with(hashed).clone()
     }
 
     /// Scans that may be learned from: those of the training split, or all where nothing is divided.

@@ -4,7 +4,10 @@ use std::{fs::File, io::Read, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    nii,
+};
 
 /// Digest of a file's bytes, read as a stream.
 pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
@@ -19,6 +22,13 @@ pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
             n => digest.update(&buffer[..n]),
         }
     }
+}
+
+/// Digest of all that a scan is read from: its file, or header and image of a pair.
+pub fn sha256_scan(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let Some([header, image]) = nii::pair_of(path) else { return sha256_file(path) };
+    Ok(sha256_bytes(format!("{} {}", sha256_file(header)?, sha256_file(image)?).as_bytes()))
 }
 
 /// Digest of bytes.
@@ -51,6 +61,19 @@ mod tests {
         std::fs::write(&path, "abc").unwrap();
         assert_eq!(sha256_bytes(b"abc"), ABC);
         assert_eq!(sha256_file(&path).unwrap(), ABC);
+    }
+
+    #[test]
+    fn a_pair_is_named_by_both_halves_from_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let [header, image] = ["run.hdr", "run.img"].map(|name| dir.path().join(name));
+        std::fs::write(&header, "header").unwrap();
+        assert_eq!(sha256_scan(&header).unwrap(), sha256_file(&header).unwrap());
+        std::fs::write(&image, "voxels").unwrap();
+        let before = sha256_scan(&header).unwrap();
+        assert_eq!(before, sha256_scan(&image).unwrap());
+        std::fs::write(&image, "others").unwrap();
+        assert_ne!(before, sha256_scan(&header).unwrap());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use ndarray::ArrayD;
 use crate::{
     error::{Error, Result},
     h5::{self, Hdf5File, NodeKind},
+    kind::Kind,
+    tables::{MAX_TEXT_BYTES, text},
     tensor::TensorFile,
 };
 
@@ -23,9 +25,13 @@ pub fn array_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     Ok(arrays.map(|node| node.path.trim_start_matches('/').to_owned()).collect())
 }
 
-/// Reads an array by its name, or the only one of a file, widened to 64 bits.
+/// Reads an array by its name, or the only one of a file, widened to 64 bits; a table of numbers in
+/// lines is an array too.
 pub fn read_array(path: impl AsRef<Path>, name: Option<&str>) -> Result<ArrayD<f64>> {
     let path = path.as_ref();
+    if name.is_none() && matches!(Kind::of(path), Ok(Kind::Text)) {
+        return Ok(text::read(path, MAX_TEXT_BYTES)?.0.into_dyn());
+    }
     if !is_hdf5(path)? {
         return match name {
             Some(name) => TensorFile::named(path, name)?.values(),

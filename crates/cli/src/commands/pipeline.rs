@@ -9,7 +9,11 @@ use super::Done;
 use crate::{args::PipelineArgs, print, progress::Progress};
 
 fn plan(args: &PipelineArgs) -> Result<Plan> {
-    Ok(Plan::new(Loaded::read(&args.pipeline, &args.set)?)?)
+    let plan = Plan::new(Loaded::read(&args.pipeline, &args.set)?)?;
+    Ok(match args.mem_mb {
+        Some(mem_mb) => plan.with_mem_mb(mem_mb),
+        None => plan,
+    })
 }
 
 /// Subjects are named only where the user asks for more.

@@ -13,10 +13,10 @@ use crate::{
 };
 
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
-    let Some(scan) = &args.scan else { return caption(args) };
+    let Some(scan) = &args.asked.scan else { return caption(args) };
     let report = {
-        let (place, config) = (place(&args.place), args.writing.config());
-        pipeline::generate(&args.model, args.precision, scan, place, &config)?
+        let (place, config) = (place(&args.asked.place), args.writing.config());
+        pipeline::generate(&args.asked.model, args.asked.precision, scan, place, &config)?
     };
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
@@ -33,7 +33,7 @@ fn place(args: &PlaceArgs) -> Place {
 
 /// The text after prompts; one alone comes piece by piece where someone watches.
 fn caption(args: &GenerateArgs) -> Result<Done> {
-    let (prompts, config) = (args.prompts.read()?, args.writing.config());
+    let (prompts, config) = (args.asked.prompts.read()?, args.writing.config());
     let is_one = prompts.len() * config.n_texts() == 1;
     let streams = is_one && !args.json && (args.stream || stdout().is_terminal());
     let mut progress = Progress::new();
@@ -45,11 +45,12 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
             progress.advance("generate", place, n_texts, "");
         }
     };
-    let captions = pipeline::caption(&args.model, args.precision, &prompts, &config, &mut told);
+    let captions =
+        pipeline::caption(&args.asked.model, args.asked.precision, &prompts, &config, &mut told);
     progress.done();
     let captions = captions?;
     if args.json {
-        one_or_many(&captions, args.prompts.interleaved.is_some())?;
+        one_or_many(&captions, args.asked.prompts.interleaved.is_some())?;
         return Ok(Done::All);
     }
     match captions.as_slice() {
@@ -72,17 +73,23 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
     }
     let rank_by = if args.sum { RankBy::Sum } else { RankBy::Mean };
     let prompts;
-    let asked = if let Some(scan) = &args.scan {
-        Asked::Scan(scan, place(&args.place))
+    let asked = if let Some(scan) = &args.asked.scan {
+        Asked::Scan(scan, place(&args.asked.place))
     } else {
-        prompts = args.prompts.read()?;
+        prompts = args.asked.prompts.read()?;
         Asked::Prompts(&prompts)
     };
     let batch_size = args.batch_size.get();
-    let found =
-        pipeline::score(&args.model, args.precision, &asked, &continuations, rank_by, batch_size)?;
+    let found = pipeline::score(
+        &args.asked.model,
+        args.asked.precision,
+        &asked,
+        &continuations,
+        rank_by,
+        batch_size,
+    )?;
     if args.json {
-        one_or_many(&found, args.prompts.interleaved.is_some())?;
+        one_or_many(&found, args.asked.prompts.interleaved.is_some())?;
         return Ok(Done::All);
     }
     let tables: Vec<String> = found.iter().map(|scores| table(scores, args.sum)).collect();

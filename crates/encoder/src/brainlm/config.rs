@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::region::LayerSizes;
-use crate::vit::BlockSizes;
+use crate::vit::{BlockSizes, heads_problem};
 use crate::{Error, Result};
 
 /// Rows of the stored position table: no window has more patches.
@@ -256,11 +256,6 @@ impl ImageConfig {
             .or_else(|| heads_problem(self.decoder_hidden_size, self.decoder_num_attention_heads))
             .or_else(|| ratio_problem(self.mask_ratio))
     }
-}
-
-fn heads_problem(dim: usize, n_heads: usize) -> Option<String> {
-    (n_heads == 0 || dim == 0 || !dim.is_multiple_of(n_heads))
-        .then(|| format!("{n_heads} heads do not divide a width of {dim}"))
 }
 
 fn ratio_problem(ratio: f64) -> Option<String> {

@@ -78,10 +78,6 @@ impl BrainLmConfig {
             BrainLmNetwork::RegionTime(config) => region_time(config, n_frames),
             BrainLmNetwork::Image(config) => image(config, n_frames),
         };
-        let licence = match self.weights {
-            WeightsSource::File(_) => Licence::no_derivatives("CC BY-NC-ND 4.0"),
-            WeightsSource::Seed(_) => Licence::named("none: drawn from a seed"),
-        };
         let n_parcels = self.network.n_parcels();
         let spec = EncoderSpec {
             name: NAME,
@@ -97,15 +93,11 @@ impl BrainLmConfig {
             vis_dim: self.network.hidden_size(),
             layout,
             tokens: self.tokens,
-            licence,
+            licence: self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0")),
             unverified: false,
         };
+        spec.check_parcels(n_voxels)?;
         spec.check_window(n_frames)?;
-        if n_voxels != n_parcels {
-            let expected = spec.input.to_string();
-            let found = format!("series of {n_voxels} parcels");
-            return Err(Error::Input { encoder: NAME, expected, found });
-        }
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
@@ -128,9 +120,7 @@ impl BrainLmConfig {
 
     /// Changes where the weight file lies.
     pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        if let WeightsSource::File(path) = &mut self.weights {
-            *path = place(path);
-        }
+        self.weights.relocate(place);
     }
 }
 

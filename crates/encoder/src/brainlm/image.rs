@@ -12,7 +12,7 @@ use nn::{Builder, LayerNorm, Linear};
 
 use super::region::INIT;
 use super::{ImageConfig, Masking};
-use crate::vit::{Block, constant, sines};
+use crate::vit::{Block, BlockNames, constant, sines};
 
 /// The encoder of pictures. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -46,7 +46,12 @@ impl ImageMae {
                 "position_embeddings",
                 INIT,
             )?,
-            blocks: Block::stack(n_layers, sizes, &vit.pp("encoder.layer"))?,
+            blocks: Block::stack(
+                n_layers,
+                sizes,
+                BlockNames::HuggingFace,
+                &vit.pp("encoder.layer"),
+            )?,
             norm: LayerNorm::new(dim, config.layer_norm_eps, vit.pp("layernorm"))?,
             config: config.clone(),
         })

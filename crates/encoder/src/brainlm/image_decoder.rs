@@ -6,7 +6,7 @@ use nn::{Builder, LayerNorm, Linear};
 use super::region::INIT;
 use super::square::margins;
 use super::{ImageConfig, Masking};
-use crate::vit::Block;
+use crate::vit::{Block, BlockNames};
 
 /// Reconstructs the patches that were hidden; used to check that preprocessing fits the weights.
 #[derive(Clone, Debug)]
@@ -32,7 +32,12 @@ impl ImageDecoder {
             embed: Linear::with_bias(config.hidden_size, dim, vb.pp("decoder_embed"))?,
             mask_token: vb.get((1, 1, dim), "mask_token", INIT)?,
             positions: vb.get(positions, "decoder_pos_embed", INIT)?,
-            blocks: Block::stack(n_layers, sizes, &vb.pp("decoder_layers"))?,
+            blocks: Block::stack(
+                n_layers,
+                sizes,
+                BlockNames::HuggingFace,
+                &vb.pp("decoder_layers"),
+            )?,
             norm: LayerNorm::new(dim, config.layer_norm_eps, vb.pp("decoder_norm"))?,
             predict: Linear::with_bias(dim, n_pixels, vb.pp("decoder_pred"))?,
             config: config.clone(),

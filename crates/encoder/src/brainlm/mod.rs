@@ -11,6 +11,8 @@ mod masking;
 mod region;
 mod region_decoder;
 mod square;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use candle_core::{DType, Result, Tensor};

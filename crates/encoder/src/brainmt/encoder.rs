@@ -79,10 +79,9 @@ impl BrainMtConfig {
             vis_dim: size.embed_dim,
             layout: layout.with_class(),
             tokens: self.tokens,
-            licence: Licence::named(match self.weights {
-                WeightsSource::File(_) => "of the weights' owner: none are published",
-                WeightsSource::Seed(_) => "none: drawn from a seed",
-            }),
+            licence: self
+                .weights
+                .licence(Licence::named("of the weights' owner: none are published")),
             unverified: false,
         };
         spec.check_window(n_frames)?;
@@ -105,9 +104,7 @@ impl BrainMtConfig {
 
     /// Changes where the weight file lies.
     pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        if let WeightsSource::File(path) = &mut self.weights {
-            *path = place(path);
-        }
+        self.weights.relocate(place);
     }
 }
 

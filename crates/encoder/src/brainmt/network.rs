@@ -9,11 +9,12 @@
 
 use candle_core::{D, Module, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::{Builder, LayerNorm, Linear, RmsNorm, attention, gelu, merge_heads, split_heads};
+use nn::{Builder, LayerNorm, Linear, RmsNorm, attention, gelu, merge_heads};
 
 use super::BrainMtSize;
 use super::mixer::Mixer;
 use super::stem::Stem;
+use crate::vit::Projections;
 
 const EPS: f64 = 1e-5;
 
@@ -145,7 +146,7 @@ impl BrainMt {
 /// The attention of a block; norm and MLP are the network's.
 #[derive(Clone, Debug)]
 struct Block {
-    qkv: Linear,
+    qkv: Projections,
     proj: Linear,
     n_heads: usize,
 }
@@ -153,7 +154,7 @@ struct Block {
 impl Block {
     fn new(dim: usize, n_heads: usize, vb: &Builder) -> Result<Self> {
         Ok(Self {
-            qkv: Linear::with_bias(dim, 3 * dim, vb.pp("qkv"))?,
+            qkv: Projections::packed(dim, vb.pp("qkv"))?,
             proj: Linear::with_bias(dim, dim, vb.pp("proj"))?,
             n_heads,
         })
@@ -162,12 +163,8 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let dim = xs.dim(D::Minus1)?;
-        let all = xs.apply(&self.qkv)?;
-        let third = |idx: usize| split_heads(&all.narrow(D::Minus1, idx * dim, dim)?, self.n_heads);
-        let (q, k, v) = (third(0)?, third(1)?, third(2)?);
-        drop(all);
-        let scale = ((dim / self.n_heads) as f64).powf(-0.5);
+        let [q, k, v] = self.qkv.heads(xs, self.n_heads)?;
+        let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
         merge_heads(&attention(&q, &k, &v, scale, None)?)?.apply(&self.proj)
     }
 }

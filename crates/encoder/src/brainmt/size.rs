@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mixer::Direction;
+use crate::vit::heads_problem;
+use crate::weights::Shapes;
 
 /// Halvings of every side of a volume on its way through the stem.
 const HALVINGS: usize = 4;
@@ -52,26 +54,18 @@ pub fn cells(grid: [usize; 3]) -> usize {
 impl BrainMtSize {
     /// Reads the sizes from the tensors of a weight file; nothing where they are not a BrainMT's.
     pub fn of(weights: &Frozen, n_heads: usize) -> Option<Self> {
-        let all = weights.list();
-        let shape = |name: &str| {
-            all.iter().find(|info| info.name == name).map(|info| info.shape.as_slice())
-        };
-        let count = |stack: &str, end: &str| {
-            (0..all.len())
-                .take_while(|idx| shape(&format!("{stack}.{idx}.{end}")).is_some())
-                .count()
-        };
-        let &[1, with_class, embed_dim] = shape("pos_embed")? else { return None };
-        let &[1, n_frames, _] = shape("temporal_pos_embedding")? else { return None };
-        let both = shape("layers.0.mixer.A_b_log").is_some();
+        let shapes = Shapes::of(weights);
+        let &[1, with_class, embed_dim] = shapes.get("pos_embed")? else { return None };
+        let &[1, n_frames, _] = shapes.get("temporal_pos_embedding")? else { return None };
+        let both = shapes.get("layers.0.mixer.A_b_log").is_some();
         Some(Self {
             embed_dim,
-            depth: [count("layers", "norm.weight"), count("blocks", "qkv.weight")],
+            depth: [shapes.count("layers", "norm.weight"), shapes.count("blocks", "qkv.weight")],
             n_heads,
             n_frames,
             n_cells: with_class.checked_sub(1)?,
             direction: if both { Direction::Both } else { Direction::Forward },
-            n_outputs: shape("head.weight").map(|shape| shape[0]),
+            n_outputs: shapes.get("head.weight").map(|shape| shape[0]),
         })
     }
 
@@ -86,13 +80,10 @@ impl BrainMtSize {
         if embed_dim == 0 || !embed_dim.is_multiple_of(8) {
             return Some(format!("embed_dim is {embed_dim}, expected a multiple of 8"));
         }
-        if n_heads == 0 || !embed_dim.is_multiple_of(n_heads) {
-            return Some(format!("{n_heads} heads do not divide a width of {embed_dim}"));
-        }
         if n_frames == 0 || n_cells == 0 || n_outputs == Some(0) {
             return Some("n_frames, n_cells and n_outputs must be above 0".to_owned());
         }
-        None
+        heads_problem(embed_dim, n_heads)
     }
 }
 

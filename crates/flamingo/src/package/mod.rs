@@ -22,7 +22,7 @@ use encoder::{InputShape, Licence, Trainable, WeightsSource};
 use nn::weights::{Frozen, save};
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative};
+use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
 use crate::{Error, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
@@ -77,16 +77,9 @@ pub(crate) fn write_referencing(
     fs::create_dir_all(parent).map_err(io(parent))?;
     let clip = |path| reference(ENCODER, path, folder, "CLIP's own");
     let encoder = encoder.map(clip).transpose()?;
-    let base = match package.config.encoder.weights() {
-        Some(WeightsSource::File(path)) => {
-            let licence = package.config.encoder.spec(package.input)?.licence;
-            Some(reference(BASE, path, folder, &licence.name)?)
-        }
-        _ => None,
-    };
     let staged =
         tempfile::Builder::new().prefix(".package-").tempdir_in(parent).map_err(io(parent))?;
-    fill(staged.path(), package, encoder, base)?;
+    fill(staged.path(), package, encoder, bases(package, folder)?)?;
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(io(folder))?;
     }
@@ -122,11 +115,25 @@ fn reference(file: &str, path: &Path, folder: &Path, licence: &str) -> Result<Pa
     Ok(Part { path: Some(relative(path, folder)?), ..part })
 }
 
+/// The published files that the encoder began with, and each as a part that is not copied.
+fn bases(package: &NewPackage, folder: &Path) -> Result<Vec<(PathBuf, Part)>> {
+    let encoder = &package.config.encoder;
+    let Some(WeightsSource::File(weights)) = encoder.weights() else { return Ok(Vec::new()) };
+    let licence = encoder.spec(package.input)?.licence.name;
+    let base = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = if path == *weights { BASE.to_owned() } else { format!("{BASE}/{name}") };
+        let part = reference(&file, &path, folder, &licence)?;
+        Ok((path, part))
+    };
+    encoder.paths().into_iter().map(base).collect()
+}
+
 fn fill(
     folder: &Path,
     package: &NewPackage,
     encoder: Option<Part>,
-    base: Option<Part>,
+    bases: Vec<(PathBuf, Part)>,
 ) -> Result<()> {
     save(&folder.join(ADAPTER), package.adapter)?;
     let mut parts = vec![part(folder, ADAPTER, package.licence)?];
@@ -136,7 +143,11 @@ fn fill(
         save(&folder.join(ENCODER), package.encoder)?;
         parts.push(part(folder, ENCODER, &encoder_licence(package)?)?);
     }
-    parts.extend(base);
+    let mut config = package.config.clone();
+    let there = |(from, part): &(PathBuf, Part)| Some((from.clone(), part.path.clone()?));
+    let moved: Vec<_> = bases.iter().filter_map(there).collect();
+    config.encoder.relocate(&|path| renamed(path, &moved));
+    parts.extend(bases.into_iter().map(|(_, part)| part));
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
     for from in lm::files(package.lm)? {
@@ -157,7 +168,7 @@ fn fill(
         created_by: concat!("neuroflamingo ", env!("CARGO_PKG_VERSION")).to_owned(),
         seed: package.seed,
         input: package.input,
-        config: package.config.clone(),
+        config,
         coordinates: package.coordinates.map(<[[f64; 3]]>::to_vec),
         parts,
         preprocessing: package.preprocessing.clone(),

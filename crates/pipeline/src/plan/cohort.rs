@@ -144,7 +144,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         subject: pair.subject.clone(),
         session: pair.session.clone(),
         run: 1 + before.iter().filter(same).count(),
-        sha256: scan::sha256_file(&path)?,
+        sha256: scan::sha256_scan(&path)?,
         name: pair.scan.display().to_string(),
         path,
         n_frames: None,

@@ -1,14 +1,9 @@
 //! The encoder against the stages before it, before a scan is opened.
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use encoder::{
-    EncoderConfig, EncoderParameters, FrozenEncoder, InputShape, InputSpace, Preparation,
-    Trainable, WeightsSource,
-};
-use report::counted;
-use serde::Serialize;
+use encoder::{EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, WeightsSource};
 
-use super::{CohortPlan, ScanView};
+use super::{CohortPlan, EncoderPlan, ScanView};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec},
@@ -30,7 +25,8 @@ struct Made {
 /// The name of what `volumes` does.
 const GLOBAL_Z: &str = "global_z";
 
-/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored.
+/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored; what an
+/// encoder of windows over whole scans needs and gives, and what becomes of it.
 pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderPlan>> {
     let made = Made::by(loaded)?;
     let Some(config) = loaded.encoder() else { return Ok(None) };
@@ -86,62 +82,6 @@ fn is_trained(config: &EncoderConfig, spec: &Spec, encoder: &'static str) -> Res
     Err(Error::Encoder(encoder::Error::Setting { encoder, reason }))
 }
 
-/// What becomes of the encoder.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EncoderPlan {
-    /// Name and version of the architecture.
-    pub id: String,
-    /// Which of its weights move.
-    pub trainable: Trainable,
-    /// How many that are.
-    pub parameters: EncoderParameters,
-    /// What to know of weights that move; absent: nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warning: Option<String>,
-}
-
-impl EncoderPlan {
-    fn of(config: &EncoderConfig, input: InputShape) -> Result<Self> {
-        let spec = config.spec(input).map_err(Error::Encoder)?;
-        let parameters = config.parameters(input).map_err(Error::Encoder)?;
-        let trainable = config.trainable().clone();
-        let changes = matches!(trainable, Trainable::LastNBlocks(_) | Trainable::All);
-        let warning = (changes && spec.licence.no_derivatives).then(|| {
-            let licence = &spec.licence.name;
-            format!(
-                "{licence} forbids to hand on changed weights: the trained model is for you alone"
-            )
-        });
-        Ok(Self { id: spec.id, trainable, parameters, warning })
-    }
-}
-
-impl fmt::Display for EncoderPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EncoderParameters { trainable, frozen } = self.parameters;
-        let which = match &self.trainable {
-            Trainable::None => {
-                return write!(
-                    f,
-                    "{}; {frozen} parameters, all frozen: run once a scan, tokens are kept",
-                    self.id
-                );
-            }
-            Trainable::LastNBlocks(n) => {
-                format!("the last {} and what follows", counted(*n, "block"))
-            }
-            Trainable::All => "all that are learned".to_owned(),
-            Trainable::Lora(config) => format!("LoRA of rank {}", config.rank),
-        };
-        write!(
-            f,
-            "{}; {trainable} parameters trained ({which}), {frozen} frozen: run in every step, tokens \
-             are not kept",
-            self.id
-        )
-    }
-}
-
 /// Series of voxels: their number is known after the mask; until then the whole grid bounds it.
 pub(super) fn fits_voxels(
     spec: &Spec,
@@ -158,7 +98,15 @@ pub(super) fn fits_voxels(
     };
     let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
     let config: &EncoderConfig = model.encoder.get();
-    config.spec(input).and_then(|spec| spec.check(&given)).map_err(Error::Encoder)
+    let fitting = config.spec(input).and_then(|spec| spec.check(&given));
+    // the grid's voxels are no series of so many parcels
+    fitting.map_err(|error| match error {
+        encoder::Error::Input { encoder, expected, .. } => {
+            let found = format!("windows of {} frames of the voxels of a mask", window.n_frames);
+            Error::Encoder(encoder::Error::Input { encoder, expected, found })
+        }
+        other => Error::Encoder(other),
+    })
 }
 
 impl Made {

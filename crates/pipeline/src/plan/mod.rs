@@ -7,14 +7,15 @@ mod pictures;
 mod recordings;
 mod scans;
 mod show;
+mod trained;
 mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{slots, stated};
-pub use encoder::EncoderPlan;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
+pub use trained::EncoderPlan;
 pub(crate) use view::ScanView;
 
 use std::path::{Path, PathBuf};
@@ -36,7 +37,8 @@ pub struct Plan {
     pub source: SourcePlan,
     /// The frozen language model, where one is used.
     pub lm: Option<LmPlan>,
-    /// What becomes of the encoder that reads windows of whole scans, where there is one.
+    /// What the encoder needs and gives, and what becomes of it, where it reads windows over whole
+    /// scans.
     pub encoder: Option<EncoderPlan>,
     /// One run, or one for each seed and fold.
     pub runs: Vec<RunPlan>,
@@ -100,8 +102,8 @@ impl Plan {
         {
             keep(encoder::fits_voxels(spec, cohort, window));
         }
-        let encoder = encoder::fits(&loaded, &source.as_ref().map_or_else(Vec::new, view::scans));
-        let encoder = encoder.map_err(|error| keep(Err(error))).unwrap_or_default();
+        let scans = source.as_ref().map_or_else(Vec::new, view::scans);
+        let encoder = encoder::fits(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
@@ -109,6 +111,7 @@ impl Plan {
         };
         let run_dir = outputs.join(&spec.name);
         let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
+        let encoder = encoder.flatten();
         Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }
 

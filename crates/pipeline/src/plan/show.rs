@@ -6,7 +6,7 @@ use scan::Split;
 use serde_json::{Value, json};
 
 use super::{CohortPlan, Plan, RunPlan, SourcePlan};
-use crate::files;
+use crate::{files, stage::UNVERIFIED};
 
 impl Plan {
     /// A plan for programs.
@@ -123,14 +123,23 @@ impl fmt::Display for Plan {
                 writeln!(f, "corpus    {}, {}", files::shown(path), counted(texts.len(), "text"))?;
             }
         }
+        if let Some(lm) = &self.lm {
+            writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;
+        }
         if let Some(encoder) = &self.encoder {
-            writeln!(f, "encoder   {encoder}")?;
+            let spec = &encoder.spec;
+            let n_tokens = counted(spec.n_tokens(), "token");
+            writeln!(f, "encoder   {}, {n_tokens} of {} numbers a window", spec.id, spec.vis_dim)?;
+            if spec.licence.non_commercial {
+                writeln!(f, "          weights for research only: {}", spec.licence.name)?;
+            }
+            if spec.unverified {
+                writeln!(f, "          unverified: {UNVERIFIED}")?;
+            }
+            writeln!(f, "          {encoder}")?;
             if let Some(warning) = &encoder.warning {
                 writeln!(f, "          {warning}")?;
             }
-        }
-        if let Some(lm) = &self.lm {
-            writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;
         }
         writeln!(f, "stages    {}", self.stage_names().join(" → "))?;
         for run in &self.runs {

@@ -69,7 +69,7 @@ impl CaptionConfig {
                     // absolute folders name people and machines
                     let path = facts.path.display().to_string();
                     let reason = error.to_string().replace(&path, &facts.name);
-                    batch.failures.push(Failure { scan_idx: picture, reason });
+                    batch.failures.push(Failure { scan_idx: picture, reason, passing: false });
                 }
             }
         }
@@ -132,7 +132,7 @@ impl Work for CaptionConfig {
                 files::write_json(&kept, &batch)?;
                 batch
             };
-            for Failure { scan_idx, reason } in &batch.failures {
+            for Failure { scan_idx, reason, .. } in &batch.failures {
                 let unit = plan.pictures[*scan_idx].name.clone();
                 control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
             }

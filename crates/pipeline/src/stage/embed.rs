@@ -102,6 +102,10 @@ impl Work for EmbedConfig {
             })
         })?;
         let runs: Vec<Run> = runs.into_iter().flatten().collect();
+        if runs.is_empty() {
+            // a table without rows would look like a result
+            return Ok(());
+        }
         let mut subjects: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
         for run in &runs {
             subjects.entry(&run.subject).or_default().push(run);
@@ -114,13 +118,15 @@ impl Work for EmbedConfig {
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
-        let files = [SUBJECTS, RUNS].into_iter().map(|name| {
+        load_failures(state, self.name(), dir)?;
+        let names = [SUBJECTS, RUNS].into_iter();
+        let is_left = (0..state.scans().len()).any(|idx| !state.failures.contains_key(&idx));
+        let files = names.filter(|_| is_left).map(|name| {
             let path = dir.join(name);
             tables::read(&path)?;
             Ok((name, files::read_bytes(&path)?))
         });
         let files = files.collect::<Result<_>>()?;
-        load_failures(state, self.name(), dir)?;
         state.embeddings = Some(Embeddings { files });
         Ok(())
     }

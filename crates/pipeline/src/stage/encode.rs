@@ -64,6 +64,26 @@ pub(crate) struct AboutTokens {
     pub(crate) identity: String,
     /// Everything before it, hashed.
     pub(crate) preparation: String,
+    /// Licence of its weights.
+    #[serde(default)]
+    licence: String,
+    /// No numbers of the original are kept to check it by.
+    #[serde(default)]
+    unverified: bool,
+}
+
+/// What is said of an encoder of which no recorded numbers were at hand.
+pub(crate) const UNVERIFIED: &str = "no numbers of the original are kept to check it by";
+
+impl AboutTokens {
+    /// The encoder, for the card of a model.
+    pub(crate) fn card(&self) -> Value {
+        let mut card = json!({ "id": self.encoder_id, "licence": self.licence });
+        if self.unverified {
+            card["unverified"] = json!(UNVERIFIED);
+        }
+        card
+    }
 }
 
 /// What is asked of a scan's tokens without reading them.
@@ -177,6 +197,8 @@ impl Work for EncodeConfig {
             input,
             encoder,
             encoder_id: spec.id,
+            licence: spec.licence.name,
+            unverified: spec.unverified,
             identity,
             preparation: preparation(state, reads_volumes),
         };
@@ -337,7 +359,8 @@ fn trained(config: &EncoderConfig) -> bool {
 fn before(state: &State<'_>, idx: usize) -> Value {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = state.volumes.as_ref().map(|it| json!([it.said(), state.digest(idx)]));
-    let stored = given::stored(&config(state)).map(given::stored_digest);
+    let stored =
+        given::stored(&config(state)).map(|source| given::stored_digest(source, state, idx));
     json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored })
 }
 

@@ -259,6 +259,7 @@ fn card(state: &State<'_>, train: &[usize], temperature: f64) -> PackageCard {
             "table_sha256": cohort.sha256,
             "n_windows": train.len(),
             "scans_sha256": scans,
+            "encoder": state.tokens.as_ref().map(|tokens| tokens.about.card()),
         }),
         licence: "Apache-2.0".to_owned(),
     }

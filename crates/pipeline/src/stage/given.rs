@@ -1,5 +1,5 @@
 //! What an encoder is given: of the things that stages made, the one that it reads.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use encoder::{EncoderConfig, EncoderSpec, InputShape, StoredConfig, StoredTokens, WindowTokens};
 use ndarray::{ArrayD, Axis};
@@ -50,16 +50,26 @@ pub(super) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
     (EncoderConfig::Stored(config), InputShape::Tokens { n_tokens, dim })
 }
 
-/// Everything that decides tokens made elsewhere.
-pub(super) fn stored_digest(source: &StoredTokens) -> Value {
+/// Everything that decides the tokens of a scan that were made elsewhere.
+pub(super) fn stored_digest(source: &StoredTokens, state: &State<'_>, idx: usize) -> Value {
+    let name = &state.scans()[idx].name;
     match source {
-        StoredTokens::File(path) => json!(scan::sha256_file(path).ok()),
+        StoredTokens::File(path) => json!([name, state.digest_of(path)]),
         StoredTokens::Folder(dir) => {
-            let files = crate::files::list(dir).unwrap_or_default();
-            let digest = |name: &String| scan::sha256_file(dir.join(name)).ok();
-            json!(files.iter().map(|name| (name, digest(name))).collect::<Vec<_>>())
+            let path = stored_file(dir, name).ok();
+            json!([name, path.map(|path| state.digest_of(&path))])
         }
     }
+}
+
+/// The file of a folder that is called as the scan.
+fn stored_file(dir: &Path, scan: &str) -> Result<PathBuf> {
+    let of_scan = |name: &String| name.rsplit_once('.').is_some_and(|(stem, _)| stem == scan);
+    let name = crate::files::list(dir)?.into_iter().find(of_scan);
+    name.map(|name| dir.join(name)).ok_or_else(|| {
+        let problem = format!("holds no file of the tokens of {scan}");
+        Error::Arrays { path: dir.to_owned(), problem }
+    })
 }
 
 /// The name of the first tokens, and what one window of them is.
@@ -95,14 +105,9 @@ pub(super) fn read_stored(
     let (path, tokens) = match source {
         StoredTokens::File(path) => (path.clone(), scan::read_array(path, Some(scan))?),
         StoredTokens::Folder(dir) => {
-            let names = crate::files::list(dir)?;
-            let of_scan =
-                |name: &&String| name.rsplit_once('.').is_some_and(|(stem, _)| stem == scan);
-            let Some(name) = names.iter().find(of_scan) else {
-                let problem = format!("holds no file of the tokens of {scan}");
-                return Err(Error::Arrays { path: dir.clone(), problem });
-            };
-            (dir.join(name), scan::read_array(dir.join(name), None)?)
+            let path = stored_file(dir, scan)?;
+            let tokens = scan::read_array(&path, None)?;
+            (path, tokens)
         }
     };
     let tokens = windows_of(&path, scan, tokens)?;

@@ -101,7 +101,7 @@ pub(crate) fn leave_out(
             );
             let unit = state.scans()[idx].name.clone();
             control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
-            failures.push(Failure { scan_idx: idx, reason });
+            failures.push(Failure { scan_idx: idx, reason, passing: false });
             kept.push(None);
         } else {
             kept.push(unit.as_ref().map(|unit| unit.key.clone()));

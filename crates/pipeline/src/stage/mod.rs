@@ -28,7 +28,7 @@ pub(crate) use caption::WrittenCaption;
 pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
-pub(crate) use encode::{AboutTokens, TokenSet};
+pub(crate) use encode::{AboutTokens, TokenSet, UNVERIFIED};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;

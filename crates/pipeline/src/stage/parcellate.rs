@@ -19,6 +19,7 @@ use crate::{
     Error, Result,
     event::Control,
     files,
+    spec::CohortSpec,
     state::State,
     units::{
         self, Job, Unit,
@@ -245,6 +246,10 @@ impl ParcellateConfig {
             ..OpenOptions::default()
         };
         let series = if let Some((dataset, index)) = &scan.stacked {
+            if let CohortSpec::Hdf5(config) = &state.plan.spec().cohort {
+                let axes = config.axes.or(options.axes);
+                options = OpenOptions { t_r: scan.t_r_s, axes, ..config.options() };
+            }
             options.dataset = Some(dataset.clone());
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {

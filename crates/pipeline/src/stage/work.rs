@@ -73,7 +73,7 @@ pub(crate) fn each_scan<T>(
             let reason = error.to_string().replace(&scan.path.display().to_string(), &scan.file);
             let unit = scan.unit.clone();
             control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
-            failures.push(Failure { scan_idx, reason });
+            failures.push(Failure { scan_idx, reason, passing: false });
         }
         results.push(result.ok());
         control.tell(Event::Advanced { stage, done: scan_idx + 1, total: scans.len() });

@@ -94,7 +94,8 @@ pub(crate) fn each_unit(
             let reason = error.to_string().replace(&path, &scans[idx].file);
             let unit = scans[idx].name.clone();
             control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
-            failures.push(Failure { scan_idx: idx, reason });
+            let passing = matches!(error, Error::Scan(scan::Error::OverBudget { .. }));
+            failures.push(Failure { scan_idx: idx, reason, passing });
         }
         done += 1;
         control.tell(Event::Advanced { stage, done, total });

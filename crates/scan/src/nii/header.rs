@@ -53,6 +53,14 @@ pub(crate) fn is_image_of_pair(path: &Path) -> bool {
     sibling(path, "img", "hdr").is_some_and(|hdr| hdr.is_file())
 }
 
+/// Header and image of the pair that a path is half of, where both are there.
+pub(crate) fn pair_of(path: &Path) -> Option<[PathBuf; 2]> {
+    let header = sibling(path, "img", "hdr");
+    let image = sibling(path, "hdr", "img");
+    let pair = [header.unwrap_or(path.to_path_buf()), image.unwrap_or(path.to_path_buf())];
+    (pair[0] != pair[1] && pair.iter().all(|half| half.is_file())).then_some(pair)
+}
+
 /// Opens a file, or the pair it belongs to: the header, and a source that stands at the first
 /// voxel.
 pub(crate) fn open(path: &Path) -> Result<(Source, Header)> {

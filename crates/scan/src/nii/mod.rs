@@ -21,7 +21,9 @@ pub use read::{ReadOptions, read_bold, read_bold_with, read_values, read_volume}
 pub use write::{write_bold, write_volume};
 
 pub(crate) use geometry::{affine_rows, sides_disagree};
-pub(crate) use header::{Header, dtype_name, is_image_of_pair, open, open_with_extensions};
+pub(crate) use header::{
+    Header, dtype_name, is_image_of_pair, open, open_with_extensions, pair_of,
+};
 pub(crate) use read::{checked_affine, each_chunk, read_values_with_grid, sized, sized_grid};
 pub(crate) use source::Source;
 pub(crate) use sums::{Stretch, add_up};

@@ -1,7 +1,8 @@
 //! The scale a parcel encoder was trained on: named, fitted on training recordings only, saved.
 //!
-//! Sources: BrainLM's toolkit and paper, whose formulas differ by a pair of parentheses; Brainmarks.
-//! The statistics of the published weights were never released, so a cohort has to be fitted.
+//! Sources: BrainLM's toolkit and paper, whose formulas differ by a pair of parentheses; Brainmarks;
+//! the data loaders of Brain-JEPA and CortexMAE. The statistics of the published weights were never
+//! released, so a cohort has to be fitted.
 
 use ndarray::{Array1, Array2, Axis, Slice, Zip};
 use schemars::JsonSchema;
@@ -18,6 +19,9 @@ const VERSION: u32 = 1;
 
 /// Keeps a scale of 0 from dividing.
 const EPSILON: f64 = 1e-6;
+
+/// Where CortexMAE cuts values off, in standard deviations.
+const MOST: f64 = 3.0;
 
 /// A formula, by the name it has in a pipeline file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +42,15 @@ pub enum Normalisation {
     MinMaxRecording,
     /// Without the recording's mean, per parcel.
     Demean,
+    /// (x − mean) / standard deviation (n − 1), one of each for the whole recording, as Brain-JEPA
+    /// is fine-tuned.
+    GlobalZ,
+    /// (x − median) / interquartile range, both per parcel over the means of the training
+    /// recordings, as Brain-JEPA was pretrained.
+    RobustMeans,
+    /// Each parcel to mean 0 and spread 1 over the recording, then each frame over the parcels, cut
+    /// off at ±3, as CortexMAE reads.
+    FrameZ,
 }
 
 /// A formula with the numbers it needs. Serialises, so that a model takes it along.
@@ -81,7 +94,7 @@ impl FittedNormalisation {
         }
         let none = || (Array1::zeros(0), Array1::zeros(0));
         let (shift, scale) = match kind {
-            N::PerRecording | N::MinMaxRecording | N::Demean => none(),
+            N::PerRecording | N::MinMaxRecording | N::Demean | N::GlobalZ | N::FrameZ => none(),
             N::RobustPaper | N::RobustToolkitBug => {
                 let long = recordings.iter().filter(|x| x.nrows() >= pool_frames);
                 let pools: Vec<Array2<f64>> = long
@@ -95,6 +108,12 @@ impl FittedNormalisation {
             N::CohortFitEps => {
                 let (median, range) = quartiles_of(recordings, false);
                 (median, range + EPSILON)
+            }
+            N::RobustMeans => {
+                let means: Vec<_> = recordings.iter().map(column_means).collect();
+                let rows: Vec<_> = means.iter().map(|mean| mean.view()).collect();
+                let means = ndarray::stack(Axis(0), &rows).expect("equal numbers of parcels");
+                quartiles_of(&[means], false)
             }
             N::MinMaxCohort => {
                 let (low, high) = extremes(recordings.iter().flatten());
@@ -136,7 +155,12 @@ impl FittedNormalisation {
         Ok(match self.kind {
             N::Demean => demeaned(recording),
             N::RobustPaper => scaled(demeaned(recording), &self.shift, &self.scale),
-            N::CohortFitEps => scaled(recording.clone(), &self.shift, &self.scale),
+            N::CohortFitEps | N::RobustMeans => scaled(recording.clone(), &self.shift, &self.scale),
+            N::GlobalZ => {
+                let (mean, spread) = (recording.mean().unwrap_or(0.0), recording.std(1.0));
+                recording.mapv(|x| if is_scale(spread) { (x - mean) / spread } else { 0.0 })
+            }
+            N::FrameZ => framed(recording),
             N::RobustToolkitBug => {
                 let mut values = demeaned(recording);
                 Zip::from(values.columns_mut()).and(&self.shift).and(&self.scale).for_each(
@@ -177,6 +201,18 @@ fn scaled(mut values: Array2<f64>, shift: &Array1<f64>, scale: &Array1<f64>) -> 
         let factor = if is_scale(scale) { 1.0 / scale } else { 0.0 };
         column.mapv_inplace(|x| (x - shift) * factor);
     });
+    values
+}
+
+/// CortexMAE's two scales: parcels over time (n) and, of what that leaves, frames over parcels (n − 1).
+fn framed(recording: &Array2<f64>) -> Array2<f64> {
+    let spread = recording.std_axis(Axis(0), 0.0);
+    let varies = |spread: f64| if spread > EPSILON { spread } else { f64::NAN };
+    let mut values = scaled(recording.clone(), &column_means(recording), &spread.mapv(varies));
+    for mut frame in values.rows_mut() {
+        let (mean, spread) = (frame.mean().unwrap_or(0.0), frame.std(1.0));
+        frame.mapv_inplace(|x| ((x - mean) / (spread + EPSILON)).clamp(-MOST, MOST));
+    }
     values
 }
 
@@ -271,6 +307,39 @@ mod tests {
         assert!(column_means(&mean).iter().all(|x| x.abs() < 1e-12));
         let eps = fit(Normalisation::CohortFitEps);
         assert!((eps.scale()[2] - EPSILON).abs() < 1e-18);
+    }
+
+    // worked by hand: the means are 1 and 3, and 2 and 2; the numbers have mean 2 and variance 2
+    #[test]
+    fn brain_jepas_scales_are_of_the_whole_recording_or_of_the_recordings_means() {
+        let one = ndarray::array![[0.0, 2.0], [2.0, 4.0], [0.0, 3.0], [2.0, 3.0]];
+        let other = ndarray::array![[5.0, 1.0], [-1.0, 3.0]];
+        let whole = FittedNormalisation::fit(Normalisation::GlobalZ, &[one.clone()], 1).unwrap();
+        let seen = whole.apply(&one).unwrap();
+        assert!((seen[[1, 1]] - 2.0_f64.sqrt()).abs() < 1e-12, "{seen}");
+        let recordings = [one.clone(), other];
+        let fit = FittedNormalisation::fit(Normalisation::RobustMeans, &recordings, 1).unwrap();
+        assert_eq!((fit.shift().to_vec(), fit.scale().to_vec()), (vec![1.5, 2.5], vec![0.5, 0.5]));
+        let seen = fit.apply(&one).unwrap();
+        assert_eq!(seen.row(0).to_vec(), [-3.0, -1.0]);
+    }
+
+    // worked by hand: parcels become ±1, and 0 where nothing varies; a frame (1, 1, −1, 0) has mean
+    // 1/4 and variance 11/12
+    #[test]
+    fn cortex_maes_frames_are_scaled_after_its_parcels() {
+        let series = ndarray::array![[5.0, 2.0, -7.0, 4.0], [3.0, 0.0, -3.0, 4.0]];
+        let fit = FittedNormalisation::fit(Normalisation::FrameZ, &[series.clone()], 1).unwrap();
+        let seen = fit.apply(&series).unwrap();
+        let spread = (11.0_f64 / 12.0).sqrt() + EPSILON;
+        let expected = [0.75, 0.75, -1.25, -0.25].map(|x| x / spread);
+        for (found, expected) in seen.row(0).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{seen}");
+        }
+        let mut far = Array2::zeros((2, 40));
+        far[[0, 7]] = 1.0;
+        let cut = FittedNormalisation::fit(Normalisation::FrameZ, &[far.clone()], 1).unwrap();
+        assert_eq!(cut.apply(&far).unwrap()[[0, 7]], 3.0);
     }
 
     #[test]

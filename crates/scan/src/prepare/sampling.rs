@@ -2,9 +2,9 @@
 //!
 //! Sources: `torch.nn.functional.interpolate(mode="linear", align_corners=False)` as the wrappers
 //! of BrainLM, `SwiFT` and `NeuroSTORM` call it; `scipy.signal.decimate`'s filter followed by a cubic
-//! spline as Brain-Semantoks and Brainmarks do it.
+//! spline as Brain-Semantoks and Brainmarks do it; the picked frames of Brain-JEPA's data loader.
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub enum Resampling {
     Linear,
     /// Fast changes are filtered out first where the new rate is lower; then a cubic spline.
     AntiAliased,
+    /// Frames are picked, none are mixed: the one that begins last before the new time. Brain-JEPA's
+    /// loader picks every third or so.
+    Picked,
 }
 
 /// Series `(n_frames, n_series)` sampled every `t_r` seconds, as if every `to_t_r` seconds.
@@ -52,6 +55,7 @@ pub fn resample_time(
     match how {
         Resampling::Linear => Ok(linear(series, t_r / to_t_r)),
         Resampling::AntiAliased => anti_aliased(series, to_t_r / t_r),
+        Resampling::Picked => Ok(picked(series, to_t_r / t_r)),
     }
 }
 
@@ -71,6 +75,13 @@ fn linear(series: &Array2<f64>, ratio: f64) -> Array2<f64> {
         row.scaled_add(share, &series.row(high));
     }
     seen
+}
+
+fn picked(series: &Array2<f64>, factor: f64) -> Array2<f64> {
+    // Rounding must not move a frame that begins just then.
+    let frames = (0..).map(|frame| (f64::from(frame) * factor + 1e-9) as usize);
+    let frames: Vec<usize> = frames.take_while(|&frame| frame < series.nrows()).collect();
+    series.select(Axis(0), &frames)
 }
 
 fn anti_aliased(series: &Array2<f64>, factor: f64) -> Result<Array2<f64>> {
@@ -116,10 +127,21 @@ mod tests {
     #[test]
     fn the_same_rate_is_the_identity() {
         let series = sine(0.05, 1.0, 80);
-        for how in [Resampling::Linear, Resampling::AntiAliased] {
+        for how in [Resampling::Linear, Resampling::AntiAliased, Resampling::Picked] {
             let seen = resample_time(&series, 1.0, 1.0, how).unwrap();
             assert!((&seen - &series).iter().all(|x| x.abs() < 1e-12), "{how:?}");
         }
+    }
+
+    // the loader: 160 whole numbers, each rounded down, evenly from 0 to 479
+    #[test]
+    fn picked_frames_are_those_of_brain_jepas_loader() {
+        let series = Array2::from_shape_fn((490, 1), |(frame, _)| frame as f64);
+        let to_t_r = 0.735 * 479.0 / 159.0;
+        let seen = resample_time(&series, 0.735, to_t_r, Resampling::Picked).unwrap();
+        let expected: Vec<f64> = (0..160).map(|k| f64::from(k * 479 / 159)).collect();
+        assert_eq!(seen.column(0).to_vec()[..160], expected);
+        assert_eq!(seen.nrows(), 163);
     }
 
     #[test]

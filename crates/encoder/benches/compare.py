@@ -1,0 +1,63 @@
+"""Measures the encoders beside PyTorch, and prints the README's table.
+
+    python3 crates/encoder/benches/compare.py --peer PYTHON [--rounds 3] [--repeats 3] [--frames 20]
+
+PYTHON has torch. Every round runs both in turn, so that other work on the machine meets both alike;
+the fastest window of each is told, and the ratio of a round.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def compiled():
+    """The path of the bench."""
+    command = "cargo bench -p encoder --bench windows --no-run --message-format json".split()
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE).stdout
+    built = [json.loads(line) for line in lines.splitlines()]
+    return [it["executable"] for it in built if it.get("executable")][-1]
+
+
+def said(command, n_threads):
+    many = {name: str(n_threads) for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | many).stdout
+    return [float(word) for word in out.split()]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=20, help="of BrainMT")
+    given = parser.parse_args()
+    ours, n_threads = compiled(), os.cpu_count()
+    processor = next(
+        line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    )
+    print(f"{datetime.date.today()}, {processor}, {n_threads} cores, load {os.getloadavg()[0]:.1f}, {given.rounds} rounds\n")
+    print("| window | GFLOP | ours | PyTorch | PyTorch : ours | GFLOP/s, ours | GFLOP/s, PyTorch | peak, ours | peak, PyTorch |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    windows = {"brainlm-image": 200, "brainlm-region": 200, "brainmt": given.frames}
+    for name, n_frames in windows.items():
+        rest = [name, str(n_frames), str(given.repeats)]
+        peer = [given.peer, str(HERE / "torch_peer.py")]
+        gflop = said([*peer, name, str(n_frames), "1", "flops"], n_threads)[3] / 1e9
+        rounds = [(said([ours, *rest], n_threads), said([*peer, *rest], n_threads)) for _ in range(given.rounds)]
+        a, b = (min(each[side][0] for each in rounds) for side in (0, 1))
+        ratio = statistics.median(theirs[0] / mine[0] for mine, theirs in rounds)
+        peaks = [max(each[side][2] for each in rounds) / 1e3 for side in (0, 1)]
+        row = [f"{name}, {n_frames} frames", f"{gflop:.0f}", f"{a:.2f} s", f"{b:.2f} s", f"{ratio:.2f} ×"]
+        row += [f"{gflop / a:.0f}", f"{gflop / b:.0f}", f"{peaks[0]:.0f} MB", f"{peaks[1]:.0f} MB"]
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The shapes of the encoders in plain PyTorch, random weights, one window.
+
+    python torch_peer.py brainlm-image|brainlm-region|brainmt N_FRAMES REPEATS [flops]
+
+Prints fastest and median seconds and the peak in kB; with `flops` the operations of one window in
+products and convolutions, as PyTorch counts them. Attention is scaled_dot_product_attention; the
+scan of Mamba is its recurrence, token by token, as its authors' `selective_scan_ref` has it.
+"""
+
+import resource
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class Attention(nn.Module):
+    def __init__(self, dim, n_heads, taps=0):
+        super().__init__()
+        self.qkv, self.out, self.n_heads = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim), n_heads
+        pad = (taps // 2, 0)
+        self.conv = nn.Conv2d(n_heads, n_heads, (taps, 1), padding=pad, groups=n_heads, bias=False) if taps else None
+
+    def forward(self, xs):
+        batch, n, dim = xs.shape
+        q, k, v = self.qkv(xs).view(batch, n, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        context = F.scaled_dot_product_attention(q, k, v)
+        if self.conv:
+            context = context + self.conv(v)
+        return self.out(context.transpose(1, 2).reshape(batch, n, dim))
+
+
+def mlp(dim, hidden):
+    return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+
+class PreNorm(nn.Module):
+    def __init__(self, dim, hidden, n_heads):
+        super().__init__()
+        self.a, self.m = Attention(dim, n_heads), mlp(dim, hidden)
+        self.n1, self.n2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, xs):
+        xs = xs + self.a(self.n1(xs))
+        return xs + self.m(self.n2(xs))
+
+
+class PostNorm(PreNorm):
+    def __init__(self, dim, hidden, n_heads, taps):
+        super().__init__(dim, hidden, n_heads)
+        self.a = Attention(dim, n_heads, taps)
+
+    def forward(self, xs):
+        xs = self.n1(xs + self.a(xs))
+        return self.n2(xs + self.m(xs))
+
+
+class Picture(nn.Module):
+    """432 × 432 of three equal channels in patches of 16, 12 layers of 768."""
+
+    def __init__(self, _):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 768, 16, 16)
+        self.layers = nn.Sequential(*(PreNorm(768, 3072, 12) for _ in range(12)), nn.LayerNorm(768))
+        self.input = torch.randn(1, 1, 432, 432)
+
+    def forward(self):
+        tokens = self.patches(self.input.repeat(1, 3, 1, 1)).flatten(2).transpose(1, 2)
+        return self.layers(torch.cat([tokens[:, :1], tokens], 1))
+
+
+class RegionTime(nn.Module):
+    """424 parcels × 20 frames a token, 4 layers of 256, a convolution of 65 values."""
+
+    def __init__(self, n_frames):
+        super().__init__()
+        self.signal = nn.Linear(20, 256)
+        self.layers = nn.Sequential(*(PostNorm(256, 1024, 4, 65) for _ in range(4)), nn.LayerNorm(256))
+        self.input = torch.randn(1, 424 * n_frames // 20, 20)
+
+    def forward(self):
+        tokens = self.signal(self.input)
+        return self.layers(torch.cat([tokens[:, :1], tokens], 1))
+
+
+class ChannelNorm(nn.LayerNorm):
+    def forward(self, xs):
+        return super().forward(xs.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+
+
+class ConvBlock(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        conv = [nn.Conv3d(dim, dim, 3, 1, 1) for _ in range(2)]
+        self.inside = nn.Sequential(conv[0], ChannelNorm(dim), nn.GELU("tanh"), conv[1], ChannelNorm(dim))
+
+    def forward(self, xs):
+        return xs + self.inside(xs)
+
+
+class Mixer(nn.Module):
+    def __init__(self, dim, states=16):
+        super().__init__()
+        self.n, self.states, self.rank = 2 * dim, states, dim // 16
+        self.norm = nn.RMSNorm(dim)
+        self.inside, self.out = nn.Linear(dim, 2 * self.n, bias=False), nn.Linear(self.n, dim, bias=False)
+        self.conv = nn.Conv1d(self.n, self.n, 4, padding=3, groups=self.n)
+        self.x, self.dt = nn.Linear(self.n, self.rank + 2 * states, bias=False), nn.Linear(self.rank, self.n)
+        self.a = nn.Parameter(-torch.rand(self.n, states))
+        self.d = nn.Parameter(torch.ones(self.n))
+
+    def forward(self, tokens):
+        xs, gate = self.inside(self.norm(tokens)).chunk(2, -1)
+        n_tokens = xs.shape[1]
+        xs = F.silu(self.conv(xs.transpose(1, 2))[..., :n_tokens].transpose(1, 2))
+        delta, b, c = self.x(xs).split([self.rank, self.states, self.states], -1)
+        delta = F.softplus(self.dt(delta))
+        state, ys = torch.zeros(self.n, self.states), torch.empty(n_tokens, self.n)
+        for t in range(n_tokens):
+            step = delta[0, t, :, None]
+            state = torch.exp(step * self.a) * state + step * b[0, t] * xs[0, t, :, None]
+            ys[t] = state @ c[0, t]
+        ys = ys[None] + xs * self.d
+        return tokens + self.out(ys * F.silu(gate))
+
+
+class BrainMt(nn.Module):
+    """Volumes of 91 × 109 × 91 to 252 cells each, 12 mixers and 8 blocks of attention of 512."""
+
+    def __init__(self, n_frames):
+        super().__init__()
+        halving = lambda a, b: nn.Conv3d(a, b, 3, 2, 1)  # noqa: E731
+        self.stem = nn.Sequential(
+            halving(1, 64), nn.ReLU(), halving(64, 128), nn.ReLU(),
+            ConvBlock(128), halving(128, 256), ConvBlock(256), halving(256, 512),
+        )
+        self.mixers = nn.Sequential(*(Mixer(512) for _ in range(12)), nn.RMSNorm(512))
+        self.blocks = nn.ModuleList(Attention(512, 2) for _ in range(8))
+        self.norm, self.mlp = nn.LayerNorm(512), mlp(512, 1024)
+        self.input = torch.randn(n_frames, 1, 109, 91, 91)
+
+    def forward(self):
+        cells = torch.cat([self.stem(part).flatten(2) for part in self.input.split(4)])
+        tokens = cells.permute(2, 0, 1).reshape(1, -1, 512)
+        xs = self.mixers(torch.cat([tokens[:, :1], tokens], 1))
+        for block in self.blocks:
+            xs = xs + block(self.norm(xs))
+            xs = xs + self.mlp(self.norm(xs))
+        return xs
+
+
+def main():
+    name, n_frames, repeats, *rest = sys.argv[1:]
+    torch.manual_seed(1)
+    made = {"brainlm-image": Picture, "brainlm-region": RegionTime, "brainmt": BrainMt}[name](int(n_frames)).eval()
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(int(repeats)):
+            start = time.perf_counter()
+            made()
+            seconds.append(time.perf_counter() - start)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"{min(seconds):.4f} {statistics.median_high(seconds):.4f} {peak}", end="")
+        if rest == ["flops"]:
+            with FlopCounterMode(display=False) as counter:
+                made()
+            print(f" {counter.get_total_flops()}", end="")
+    print()
+
+
+if __name__ == "__main__":
+    main()
