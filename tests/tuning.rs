@@ -54,7 +54,7 @@ fn file(name: &str) -> Value {
 
 /// What is told beside the encoder: a short training.
 const SHORT: [&str; 4] = [
-    "stages.finetune.steps=4",
+    "stages.finetune.steps=6",
     "stages.finetune.batch_size=2",
     "stages.finetune.validate_every=2",
     "stages.finetune.checkpoint_every=1",
@@ -149,7 +149,7 @@ fn a_killed_tuning_goes_on_to_the_same_model_and_texts() {
     let (pipeline, sets) = (cohort.pipeline().display().to_string(), sets(&encoder));
     let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
     let args: Vec<&str> = ["run", &pipeline].into_iter().chain(sets).collect();
-    let killed = run_until(&args, "finetune: step 2, held out", "KILL");
+    let killed = run_until(&args, "finetune: step 4, held out", "KILL");
     assert_eq!(killed.code, None, "{killed}");
     let resumed = run_with(&cohort, &encoder).exits_with(0);
     assert!(!resumed.stderr.contains("step 2, held out"), "it began again: {resumed}");

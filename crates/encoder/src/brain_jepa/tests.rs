@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::{check, sample};
-use nn::weights::{Frozen, Outline, Thawed, Variables, save};
+use nn::weights::{Frozen, Outline, Variables, save};
 
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
