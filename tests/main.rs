@@ -15,3 +15,4 @@ mod encoders;
 mod parity;
 mod pipelines;
 mod quickstart;
+mod tuning;

@@ -8,6 +8,7 @@ mod fixtures;
 mod grammar;
 mod pairs;
 mod precision;
+pub mod published;
 mod random_model;
 pub mod synthetic;
 

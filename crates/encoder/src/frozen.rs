@@ -1,14 +1,11 @@
 //! A frozen encoder for those who know no tensors: windows of a scan in, numbers out.
 
-use std::{collections::HashMap, path::Path};
-
 use candle_core::{DType, Device, Tensor};
-use nn::weights::{Frozen, Variables};
+use nn::{Builder, Precision};
 
-use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderConfig, EncoderSpec, Error, InputShape, MediaEncoder, Result, TokenPolicy,
-    WeightsSource,
+    places,
 };
 
 /// What an encoder makes of the windows of one scan.
@@ -53,17 +50,8 @@ impl FrozenEncoder {
     pub fn open(config: &EncoderConfig, input: InputShape) -> Result<Self> {
         let name = config.spec(input)?.name;
         let failed = |source| Error::Weights { encoder: name, source };
-        let weights = match config.weights() {
-            None => Frozen::from_tensors(Path::new("no weights"), HashMap::new()),
-            Some(WeightsSource::File(path)) => config.open_weights(path)?,
-            Some(WeightsSource::Package(path)) => return Err(not_opened(name, path)),
-            Some(WeightsSource::Seed(seed)) => {
-                let drawn = Variables::default();
-                config.build(input, drawn.builder(*seed, DType::F32)).map_err(failed)?;
-                Frozen::from_tensors(Path::new("weights drawn from a seed"), drawn.tensors())
-            }
-        };
-        let built = config.build(input, weights.builder(DType::F32)).map_err(failed)?;
+        let weights = Builder::new(config.base(Precision::default())?, DType::F32);
+        let built = config.build(input, weights).map_err(failed)?;
         let MediaEncoder::Brain(encoder) = built else {
             let reason = "reads pictures, not scans".to_owned();
             return Err(Error::Setting { encoder: name, reason });
@@ -107,11 +95,8 @@ impl FrozenEncoder {
         let run = |window: &[f32]| -> candle_core::Result<[Option<Vec<f32>>; 3]> {
             let shape = [&[1], dims.as_slice()].concat();
             let window = Tensor::from_slice(window, shape, &Device::Cpu)?;
-            let places = coordinates.map(|places| {
-                let flat: Vec<f32> = places.iter().flatten().map(|&x| x as f32).collect();
-                Tensor::from_vec(flat, (places.len(), 3), &Device::Cpu)
-            });
-            let all = self.encoder.windows(&window, places.transpose()?.as_ref())?;
+            let places = coordinates.map(places).transpose()?;
+            let all = self.encoder.windows(&window, places.as_ref())?;
             let numbers = |policy| {
                 spec.layout.pick(policy, &all)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
             };

@@ -23,11 +23,12 @@ mod registry;
 mod spec;
 mod stored;
 mod tokens;
+mod tuning;
 mod vit;
 mod voxel_frames;
 mod weights;
 
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::{Device, Result as CandleResult, Tensor};
 
 pub use brain_jepa::{BrainJepaConfig, BrainJepaEncoder, BrainJepaSize};
 pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork, Filled, Fit, Reconstruction};
@@ -47,8 +48,9 @@ pub use spec::{
 };
 pub use stored::{Stored, StoredConfig, StoredTokens};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
+pub use tuning::{EncoderParameters, LoraConfig, Trainable};
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
-pub use weights::{Trainable, WeightsSource};
+pub use weights::WeightsSource;
 
 /// Preprocessed windows, or pictures, of a batch.
 ///
@@ -76,10 +78,16 @@ impl EncoderInput {
         Self { mask: Some(mask), ..self }
     }
 
-    /// With the parcels' coordinates `(n_parcels, 3)` in mm.
-    pub fn with_coordinates(self, coordinates: Tensor) -> Self {
-        Self { coordinates: Some(coordinates), ..self }
+    /// With the parcels' coordinates in mm.
+    pub fn with_coordinates(self, coordinates: &[[f64; 3]]) -> CandleResult<Self> {
+        Ok(Self { coordinates: Some(places(coordinates)?), ..self })
     }
+}
+
+/// Coordinates in mm as encoders read them, `(n_parcels, 3)`.
+fn places(coordinates: &[[f64; 3]]) -> CandleResult<Tensor> {
+    let flat: Vec<f32> = coordinates.iter().flatten().map(|&x| x as f32).collect();
+    Tensor::from_vec(flat, (coordinates.len(), 3), &Device::Cpu)
 }
 
 /// What an encoder makes of its input.

@@ -1,11 +1,13 @@
 //! Which encoder to build: the one place that knows them all.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use nn::{Builder, weights::Frozen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tuning::Blocks;
 use crate::weights::not_opened;
 use crate::{
     BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
@@ -81,15 +83,26 @@ impl EncoderConfig {
     }
 
     /// Which of its weights a training moves; frozen encoders are run once, before it.
-    pub fn trainable(&self) -> Trainable {
+    pub fn trainable(&self) -> &Trainable {
         match self {
-            Self::VoxelFrames(_) => Trainable::All,
-            Self::BrainLm(config) => config.trainable,
-            Self::BrainMt(config) => config.trainable,
-            Self::BrainJepa(config) => config.trainable,
-            Self::CortexMae(config) => config.trainable,
-            Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => Trainable::None,
+            Self::VoxelFrames(_) => &Trainable::All,
+            Self::BrainLm(config) => &config.trainable,
+            Self::BrainMt(config) => &config.trainable,
+            Self::BrainJepa(config) => &config.trainable,
+            Self::CortexMae(config) => &config.trainable,
+            Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => &Trainable::None,
         }
+    }
+
+    /// Its blocks, for encoders of which some weights may move and others stay.
+    pub(crate) fn blocks(&self) -> Result<Option<Blocks>> {
+        Ok(match self {
+            Self::BrainLm(config) => Some(config.blocks()),
+            Self::BrainMt(config) => Some(config.blocks()?),
+            Self::BrainJepa(config) => Some(config.blocks()?),
+            Self::CortexMae(config) => Some(config.blocks()?),
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+        })
     }
 
     /// Where its weights come from; none for encoders without weights, and for those that begin
@@ -133,7 +146,7 @@ impl EncoderConfig {
     }
 
     /// Changes where files lie that it names.
-    pub fn relocate(&mut self, place: &dyn Fn(&Path) -> std::path::PathBuf) {
+    pub fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         match self {
             Self::Stored(config) => config.relocate(place),
             Self::BrainLm(config) => config.relocate(place),
@@ -156,6 +169,16 @@ impl EncoderConfig {
         Err(Error::Setting { encoder: "of weights", reason })
     }
 
+    /// The files that it names.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let found = RefCell::new(Vec::new());
+        self.clone().relocate(&|path| {
+            found.borrow_mut().push(path.to_owned());
+            path.to_owned()
+        });
+        found.into_inner()
+    }
+
     /// Opens a published weight file under the names that [`Self::build`] asks for.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
         match self {
@@ -170,7 +193,7 @@ impl EncoderConfig {
     /// Names the encoder by everything that decides its tokens, wherever its files lie.
     pub fn identity(&self) -> Result<String> {
         let mut named = self.clone();
-        named.relocate(&|_| std::path::PathBuf::new());
+        named.relocate(&|_| PathBuf::new());
         let mut weights = match self.weights() {
             Some(WeightsSource::File(path)) => scan::sha256_file(path)?,
             Some(WeightsSource::Package(path)) => return Err(not_opened("of a package", path)),

@@ -4,8 +4,6 @@
 use candle_core::{D, DType, Device, Module, Result, Tensor};
 use nn::{Builder, LayerNorm, Linear, attention, gelu, merge_heads, split_heads};
 
-use crate::Trainable;
-
 /// The sizes of a stack of blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct BlockSizes {
@@ -100,22 +98,6 @@ impl Module for Block {
         let attended = merge_heads(&attention(&q, &k, &v, scale, None)?)?;
         let xs = (xs + attended.apply(&self.out)?)?;
         &xs + xs.apply(&self.norm_2)?.apply(&self.mlp)?
-    }
-}
-
-/// Whether a training moves the tensor `name` of a stack of `n_blocks` under `blocks` and of the
-/// `norm` behind it, which moves with the last block; what comes before the blocks moves with all.
-pub(crate) fn moves(trainable: Trainable, n_blocks: usize, name: &str) -> bool {
-    let n = match trainable {
-        Trainable::None => return false,
-        Trainable::All => return true,
-        Trainable::LastNBlocks(n) => n,
-    };
-    let mut parts = name.split('.');
-    match (parts.next(), parts.next().and_then(|idx| idx.parse::<usize>().ok())) {
-        (Some("blocks"), Some(idx)) => idx + n >= n_blocks,
-        (Some("norm"), _) => n > 0,
-        _ => false,
     }
 }
 

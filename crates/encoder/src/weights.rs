@@ -1,4 +1,4 @@
-//! Where the numbers of a published encoder come from, and which of them move.
+//! Where the numbers of a published encoder come from.
 
 use std::path::{Path, PathBuf};
 
@@ -38,19 +38,6 @@ impl WeightsSource {
             Self::Seed(_) => Licence::named("none: drawn from a seed"),
         }
     }
-}
-
-/// Which weights of an encoder are trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Trainable {
-    /// None: its tokens are computed once and kept.
-    #[default]
-    None,
-    /// The last so many blocks, and what comes after them.
-    LastNBlocks(usize),
-    /// All.
-    All,
 }
 
 /// The tensors of a published file: those below the first of `sections` that it has, without

@@ -35,7 +35,7 @@ pub use generate::{
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
-pub use manifest::{Manifest, Part};
+pub use manifest::{MANIFEST, Manifest, Part};
 pub use model::{GateOpening, Medium, Model, encoder_input};
 pub use nn::{Precision, weights::TensorInfo};
 pub use package::{

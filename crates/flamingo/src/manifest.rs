@@ -1,6 +1,6 @@
 //! `model.yaml`: what a package says of itself.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use encoder::InputShape;
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, FlamingoConfig, Result};
 
 /// The manifest's file.
-pub(crate) const MANIFEST: &str = "model.yaml";
+pub const MANIFEST: &str = "model.yaml";
 /// Resampler, gated blocks, special-token rows.
 pub(crate) const ADAPTER: &str = "adapter.safetensors";
 /// The brain encoder.
 pub(crate) const ENCODER: &str = "encoder.safetensors";
+/// The published weights that a fine-tuned encoder began with, named with their digest and never
+/// copied; what lies beside them has names below this.
+pub(crate) const BASE: &str = "encoder_base";
 /// The language model's folder.
 pub(crate) const LM: &str = "lm";
 
@@ -61,6 +64,9 @@ pub struct Manifest {
     pub input: InputShape,
     /// Architecture around the language model.
     pub config: FlamingoConfig,
+    /// Where the parcels are, in mm, for encoders that read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinates: Option<Vec<[f64; 3]>>,
     /// Every file, with its digest.
     pub parts: Vec<Part>,
     /// How a scan becomes a window; read by whoever prepares scans.
@@ -80,19 +86,68 @@ impl Manifest {
                           file names it as `encoder: { file: PATH/encoder.yaml }`";
             return Err(Error::Manifest { path, reason: reason.to_owned() });
         }
-        let manifest: Self = serde_yaml::from_str(&text)
+        let mut manifest: Self = serde_yaml::from_str(&text)
             .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
         if manifest.format != FORMAT {
             let reason = format!("found format {}, expected {FORMAT}", manifest.format);
             return Err(Error::Manifest { path, reason });
         }
+        let parts = &manifest.parts;
+        manifest.config.encoder.relocate(&|path| {
+            let named = parts.iter().find(|part| part.path.as_deref() == Some(path));
+            named.map_or_else(|| path.to_owned(), |part| part.place(folder))
+        });
         Ok(manifest)
+    }
+
+    /// Its text for a copy of the package of `folder` that will lie in `other`: files that it names
+    /// elsewhere lie elsewhere from there.
+    ///
+    /// # Errors
+    /// When such a file is not there.
+    pub fn for_copy(&self, folder: &Path, other: &Path) -> Result<String> {
+        let mut copy = self.clone();
+        let mut moved = Vec::new();
+        for part in copy.parts.iter_mut().filter(|part| part.path.is_some()) {
+            let place = part.place(folder);
+            let there = relative(&place, other)?;
+            part.path = Some(there.clone());
+            moved.push((place, there));
+        }
+        copy.config.encoder.relocate(&|path| renamed(path, &moved));
+        copy.text(folder)
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(MANIFEST);
-        let text = serde_yaml::to_string(self)
-            .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
+        let text = self.text(folder)?;
         std::fs::write(&path, text).map_err(|source| Error::Io { path, source })
     }
+
+    fn text(&self, folder: &Path) -> Result<String> {
+        serde_yaml::to_string(self).map_err(|error| {
+            let path = folder.join(MANIFEST);
+            Error::Manifest { path, reason: error.to_string() }
+        })
+    }
+}
+
+/// Where a file is said to lie, for those of which that changed.
+pub(crate) fn renamed(path: &Path, moved: &[(PathBuf, PathBuf)]) -> PathBuf {
+    let found = moved.iter().find(|(from, _)| from == path);
+    found.map_or_else(|| path.to_owned(), |(_, to)| to.clone())
+}
+
+/// A file's place as seen from `folder`; its whole path where they share no folder.
+pub(crate) fn relative(path: &Path, folder: &Path) -> Result<PathBuf> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    let to = std::fs::canonicalize(path).map_err(io(path))?;
+    let from = std::path::absolute(folder).map_err(io(folder))?;
+    let shared = to.components().zip(from.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
+    Ok(if shared > 1 { relative } else { to })
 }

@@ -50,14 +50,15 @@ impl Model {
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;
         let vocabulary = parts.vocabulary()?;
-        let package::Parts { encoder, adapter, lm, .. } = parts;
+        let encoder = parts.encoder(&manifest.config, precision)?;
+        let package::Parts { adapter, lm, .. } = parts;
         let pretrained = lm.load(precision)?;
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,
             pretrained.lm,
             vocabulary.special.clone(),
-            encoder.kept(precision).builder(DType::F32),
+            encoder,
             adapter.kept(precision).builder(DType::F32),
         )?;
         Ok(Self { flamingo, vocabulary, manifest, folder: folder.to_owned() })
@@ -121,6 +122,10 @@ impl Model {
     /// The scans of a batch of texts; absent when no text has one.
     pub(crate) fn look(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
         let input = encoder_input(media, self.manifest.input)?;
+        let input = match &self.manifest.coordinates {
+            Some(coordinates) => input.map(|it| it.with_coordinates(coordinates)).transpose()?,
+            None => input,
+        };
         input.map(|input| Ok(self.flamingo.look(&input)?)).transpose()
     }
 }

@@ -45,8 +45,8 @@ pub use event::{Control, Event, Observer, Silent};
 pub use one::{Place, generate};
 pub use overrides::Override;
 pub use plan::{
-    CohortPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan,
-    ScanPlan, SourcePlan,
+    CohortPlan, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan,
+    RunPlan, ScanPlan, SourcePlan,
 };
 pub use prompts::{Prompt, read_lines};
 pub use run::{Outcome, run};

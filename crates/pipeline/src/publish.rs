@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flamingo::Manifest;
+use flamingo::{MANIFEST, Manifest};
 use report::generated::{Disclaimer, GeneratedReport, Window, report_file_name};
 use serde_json::Value;
 
@@ -47,11 +47,32 @@ impl Publisher {
             if source.is_dir() {
                 self.put_dir(&path, &source)?;
             } else {
-                let (target, digest) = (self.dir.join(&path), scan::sha256_file(&source)?);
-                if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
-                    files::copy_atomic(&source, &target)?;
-                }
-                self.files.insert(path, digest);
+                self.put_file(&path, &source)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_file(&mut self, path: &str, source: &Path) -> Result<()> {
+        let (target, digest) = (self.dir.join(path), scan::sha256_file(source)?);
+        if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
+            files::copy_atomic(source, &target)?;
+        }
+        self.files.insert(path.to_owned(), digest);
+        Ok(())
+    }
+
+    /// Copies a model package; a file that it names elsewhere is named as seen from here.
+    fn put_model(&mut self, path: &str, from: &Path) -> Result<()> {
+        let text = Manifest::read(from)?.for_copy(from, &self.dir.join(path))?;
+        for name in files::list(from)? {
+            let (source, path) = (from.join(&name), format!("{path}/{name}"));
+            if name == MANIFEST {
+                self.put(&path, text.as_bytes())?;
+            } else if source.is_dir() {
+                self.put_dir(&path, &source)?;
+            } else {
+                self.put_file(&path, &source)?;
             }
         }
         Ok(())
@@ -84,7 +105,7 @@ pub(crate) fn publish(
     let mut out = Publisher::new(&dir)?;
     out.put("config_used.yaml", state.plan.loaded.as_used(&dir, state.run).as_bytes())?;
     if let Some(model) = &state.model_dir {
-        out.put_dir("model", model)?;
+        out.put_model("model", model)?;
     }
     if let Some(lm) = &state.lm_dir {
         out.put_dir("lm", lm)?;

@@ -37,6 +37,9 @@ pub enum Error {
         /// What was found and expected.
         reason: String,
     },
+    /// An encoder that cannot be trained as asked.
+    #[error(transparent)]
+    Encoder(#[from] encoder::Error),
     /// A model that cannot be built, read or written.
     #[error(transparent)]
     Flamingo(#[from] flamingo::Error),

@@ -14,7 +14,7 @@ use crate::augment::Augmenter;
 use crate::fitted::Progression;
 use crate::optimizer::Optimizer;
 use crate::schedule::learning_rate;
-use crate::trainee::Trainee;
+use crate::trainee::{ENCODER, Trainee};
 use crate::{AugmentConfig, Error, Example, Fitted, Observer, Progress, Result, checkpoint};
 
 /// How to fine-tune. Nothing here takes part when a report is written.
@@ -37,6 +37,9 @@ pub struct FitConfig {
     pub clip_norm: f64,
     /// The gates learn this many times faster: at zero they see little gradient.
     pub gates_lr_scale: f64,
+    /// What moves of the encoder learns this many times faster; below 1 for one that has learned.
+    #[serde(default = "as_fast", skip_serializing_if = "is_as_fast")]
+    pub encoder_lr_scale: f64,
     /// Weight of the tokens that state a slot's value; all others weigh 1.
     pub slot_weight: f64,
     /// A further loss on the latents, in training only; absent: none.
@@ -50,6 +53,15 @@ pub struct FitConfig {
     pub validate_every: usize,
     /// Steps between two saved states, from which a stopped training goes on.
     pub checkpoint_every: usize,
+}
+
+fn as_fast() -> f64 {
+    1.
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_as_fast(scale: &f64) -> bool {
+    *scale == as_fast()
 }
 
 /// Cross-entropy of a linear map of the mean latent against the scored slot's value. The map is
@@ -73,6 +85,8 @@ pub struct FitInputs<'a> {
     pub config: &'a FlamingoConfig,
     /// Size of one preprocessed window, without margins.
     pub input: InputShape,
+    /// Where the parcels are, in mm, for encoders that read it.
+    pub coordinates: Option<&'a [[f64; 3]]>,
     /// How to train.
     pub fit: &'a FitConfig,
     /// Seed of initial values, order and augmentation.
@@ -122,12 +136,17 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
         Optimizer::new(trainee.variables(), config.clip_norm, config.averaging, |name| {
             if name.ends_with("_gate") {
                 (config.gates_lr_scale, 0.)
+            } else if name.starts_with(ENCODER) {
+                (config.encoder_lr_scale, config.weight_decay)
             } else {
                 (1., config.weight_decay)
             }
         })?;
-    let mut progression = Progression::default();
+    let mut progression = Progression::of(inputs.config.encoder.identity()?);
     if let Some((tensors, facts)) = checkpoint::load::<Progression>(inputs.state)? {
+        if let Some(reason) = progression.differs(&facts) {
+            return Err(Error::Checkpoint { path: inputs.state.to_owned(), reason });
+        }
         progression = facts;
         let (best, state): (HashMap<_, _>, HashMap<_, _>) =
             tensors.into_iter().partition(|(name, _)| name.starts_with("best/"));
@@ -193,179 +212,4 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{PretrainConfig, pretrain};
-    use encoder::{EncoderConfig, VoxelFramesConfig};
-    use flamingo::{Compat, GatesConfig, ResamplerConfig};
-    use std::ops::ControlFlow;
-    use std::sync::Arc;
-
-    const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 6 };
-
-    fn config() -> FlamingoConfig {
-        FlamingoConfig {
-            encoder: EncoderConfig::VoxelFrames(VoxelFramesConfig { dim: 8, n_groups: 2 }),
-            resampler: ResamplerConfig {
-                n_latents: 2,
-                depth: 1,
-                n_heads: 2,
-                head_dim: 4,
-                ff_mult: 2,
-                max_num_media: None,
-                max_num_frames: None,
-            },
-            gates: GatesConfig {
-                every: 1,
-                n_heads: 2,
-                head_dim: 4,
-                ff_mult: 2,
-                only_attend_immediate_media: true,
-            },
-            compat: Compat::None,
-        }
-    }
-
-    fn fit_config(steps: usize) -> FitConfig {
-        FitConfig {
-            steps,
-            batch_size: 6,
-            learning_rate: 3e-3,
-            warmup_steps: 2,
-            final_lr: 0.1,
-            weight_decay: 0.01,
-            clip_norm: 1.,
-            gates_lr_scale: 10.,
-            slot_weight: 5.,
-            auxiliary: Some(AuxiliaryConfig { weight: 0.5, batch_size: 8 }),
-            augment: AugmentConfig { voxel_dropout: 0.1, class_averaging: 0.5, jitter_frames: 1 },
-            averaging: 0.9,
-            validate_every: 10,
-            checkpoint_every: 10,
-        }
-    }
-
-    /// Two kinds of windows, told apart by the sign of their voxels, with a word each.
-    fn examples(n: usize, name: &str) -> Vec<Example> {
-        let window = |i: usize| {
-            let sign = if i.is_multiple_of(2) { 1. } else { -1. };
-            let noise = nn::seeded::normal(1, &format!("{name} {i}"), 36, sign, 0.3);
-            let noise = noise.into_iter().map(|x| x as f32).collect();
-            Arc::new(ndarray::Array2::from_shape_vec((6, 6), noise).unwrap().into_dyn())
-        };
-        let words = ["faces", "houses"];
-        (0..n)
-            .map(|i| Example {
-                media: vec![window(i)],
-                margin: 1,
-                prompt: "<image>Seen:".into(),
-                report: format!(" {}.", words[i % 2]),
-                weighted: std::iter::once(1..1 + words[i % 2].len()).collect(),
-                class: Some(i % 2),
-            })
-            .collect()
-    }
-
-    /// A language model that can tell both sentences apart: one that cannot would not obey any gate.
-    fn language_model(folder: &Path) {
-        let config = PretrainConfig {
-            vocab_size: 270,
-            dim: 16,
-            n_layers: 2,
-            n_heads: 2,
-            hidden_dim: 24,
-            n_positions: 32,
-            steps: 200,
-            batch_size: 8,
-            learning_rate: 1e-2,
-            warmup_steps: 5,
-            final_lr: 0.1,
-            weight_decay: 0.,
-            clip_norm: 1.,
-            held_out: 2,
-            validate_every: 200,
-        };
-        let texts: Vec<_> = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
-        let texts: Vec<_> = texts.into_iter().map(str::to_owned).collect();
-        pretrain(&config, &texts, 1, folder, &folder.join("state"), &mut |_| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    }
-
-    struct Run {
-        root: tempfile::TempDir,
-        fit: FitConfig,
-    }
-
-    impl Run {
-        fn new(steps: usize) -> Self {
-            let root = tempfile::tempdir().unwrap();
-            language_model(root.path());
-            Self { root, fit: fit_config(steps) }
-        }
-
-        fn go(&self, state: &str, stop_at: Option<usize>) -> Result<Fitted> {
-            let (train, choose) = (examples(16, "train"), examples(4, "choose"));
-            let inputs = FitInputs {
-                lm: self.root.path(),
-                precision: Precision::F32,
-                config: &config(),
-                input: INPUT,
-                fit: &self.fit,
-                seed: 3,
-                train: &train,
-                choose: &choose,
-                state: &self.root.path().join(state),
-            };
-            let mut watch = |news: &Progress| match news {
-                Progress::Step { step, .. } if Some(*step) == stop_at => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            };
-            fit(&inputs, &mut watch)
-        }
-    }
-
-    #[test]
-    fn the_report_comes_to_depend_on_the_scan() -> Result<()> {
-        let fitted = Run::new(100).go("state", None)?;
-        let (first, last) = (fitted.curve[0].nll, fitted.curve.last().unwrap().nll);
-        assert!(first > 0.5 && last < 0.2, "{:?}", fitted.curve);
-        Ok(())
-    }
-
-    #[test]
-    fn a_stopped_training_goes_on_to_the_same_weights() -> Result<()> {
-        let run = Run::new(24);
-        let straight = run.go("straight", None)?;
-        let stopped = run.go("resumed", Some(13));
-        assert!(matches!(stopped, Err(Error::Interrupted { step: 13 })));
-        let resumed = run.go("resumed", None)?;
-        assert_eq!(resumed.curve, straight.curve);
-        assert_eq!(resumed.chosen_step, straight.chosen_step);
-        for (name, tensor) in &straight.adapter {
-            let other = resumed.adapter[name].flatten_all()?.to_vec1::<f32>()?;
-            assert_eq!(tensor.flatten_all()?.to_vec1::<f32>()?, other, "{name}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn nothing_to_choose_by_is_refused() {
-        let run = Run::new(4);
-        let train = examples(4, "train");
-        let inputs = FitInputs {
-            lm: run.root.path(),
-            precision: Precision::F32,
-            config: &config(),
-            input: INPUT,
-            fit: &run.fit,
-            seed: 1,
-            train: &train,
-            choose: &[],
-            state: &run.root.path().join("state"),
-        };
-        let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
-        assert!(error.contains("(4, 0)"), "{error}");
-    }
-}
+mod tests;

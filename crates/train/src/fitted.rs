@@ -28,11 +28,28 @@ pub(crate) struct Progression {
     pub(crate) curve: Vec<CurvePoint>,
     chosen_step: usize,
     losses: Vec<f64>,
+    /// The encoder that it began with, weights hashed: the state holds what moved of them alone.
+    #[serde(default)]
+    encoder: String,
     #[serde(skip)]
     pub(crate) best: HashMap<String, Tensor>,
 }
 
 impl Progression {
+    /// Nothing done, with the encoder of this identity.
+    pub(crate) fn of(encoder: String) -> Self {
+        Self { encoder, ..Self::default() }
+    }
+
+    /// Why a saved training is another one than this.
+    pub(crate) fn differs(&self, saved: &Self) -> Option<String> {
+        let shown = |it: &Self| it.encoder.chars().take(16).collect::<String>();
+        (!saved.encoder.is_empty() && saved.encoder != self.encoder).then(|| {
+            let (found, expected) = (shown(saved), shown(self));
+            format!("it began with the encoder {found}…, expected {expected}…")
+        })
+    }
+
     pub(crate) fn took(&mut self, step: usize, loss: f64) {
         self.step = step;
         self.losses.push(loss);
@@ -60,13 +77,14 @@ pub struct Fitted {
     pub chosen_step: usize,
     /// Parameters that moved and are kept.
     pub n_trained: usize,
-    /// Parameters of the frozen language model.
+    /// Parameters of the frozen language model, and of the encoder those that stayed.
     pub n_frozen: usize,
     pub(crate) encoder: HashMap<String, Tensor>,
     pub(crate) adapter: HashMap<String, Tensor>,
     lm: PathBuf,
     config: FlamingoConfig,
     input: InputShape,
+    coordinates: Option<Vec<[f64; 3]>>,
 }
 
 /// What the caller adds to a package.
@@ -107,6 +125,7 @@ impl Fitted {
             lm: inputs.lm.to_owned(),
             config: inputs.config.clone(),
             input: inputs.input,
+            coordinates: inputs.coordinates.map(<[_]>::to_vec),
         }
     }
 
@@ -118,6 +137,7 @@ impl Fitted {
             input: self.input,
             config: &self.config,
             encoder: &self.encoder,
+            coordinates: self.coordinates.as_deref(),
             adapter: &self.adapter,
             lm: &self.lm,
             preprocessing: card.preprocessing.clone(),

@@ -12,9 +12,13 @@ use crate::augment::crop;
 use crate::batch::{Row, text_loss};
 use crate::{Example, FitConfig, FitInputs, Result};
 
+/// What the names of the encoder's variables begin with.
+pub(crate) const ENCODER: &str = "encoder/";
+
 /// A model under training.
 pub(crate) struct Trainee {
     input: InputShape,
+    coordinates: Option<Vec<[f64; 3]>>,
     flamingo: Flamingo,
     vocabulary: Vocabulary,
     encoder: Variables,
@@ -33,7 +37,7 @@ impl Trainee {
             inputs.input,
             pretrained.lm,
             vocabulary.special.clone(),
-            encoder.builder(inputs.seed, DType::F32),
+            inputs.config.encoder.trained(&encoder, inputs.seed)?,
             adapter.builder(inputs.seed, DType::F32),
         )?;
         let n_classes = inputs.train.iter().filter_map(|e| e.class).max().map_or(0, |max| max + 1);
@@ -46,14 +50,15 @@ impl Trainee {
             }
             _ => None,
         };
-        let n_frozen = pretrained.n_parameters;
-        let input = inputs.input;
-        Ok(Self { input, flamingo, vocabulary, encoder, adapter, auxiliary, n_frozen })
+        let parameters = inputs.config.encoder.parameters(inputs.input)?;
+        let n_frozen = pretrained.n_parameters + parameters.frozen;
+        let (input, coordinates) = (inputs.input, inputs.coordinates.map(<[_]>::to_vec));
+        Ok(Self { input, coordinates, flamingo, vocabulary, encoder, adapter, auxiliary, n_frozen })
     }
 
     /// All variables; the encoder's under a prefix, so that names stay unique.
     pub(crate) fn variables(&self) -> Vec<(String, candle_core::Var)> {
-        let prefixed = |(name, var)| (format!("encoder/{name}"), var);
+        let prefixed = |(name, var)| (format!("{ENCODER}{name}"), var);
         let mut all: Vec<_> = self.encoder.all().into_iter().map(prefixed).collect();
         all.extend(self.adapter.all());
         all.extend(self.auxiliary.iter().flat_map(|(_, variables)| variables.all()));
@@ -74,6 +79,10 @@ impl Trainee {
     fn look(&self, scans: &[Medium]) -> Result<MediaView> {
         let rows: Vec<&[Medium]> = scans.iter().map(std::slice::from_ref).collect();
         let input = encoder_input(&rows, self.input)?.expect("every row has a scan");
+        let input = match &self.coordinates {
+            Some(coordinates) => input.with_coordinates(coordinates)?,
+            None => input,
+        };
         Ok(self.flamingo.look(&input)?)
     }
 

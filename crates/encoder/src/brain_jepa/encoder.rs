@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::size::GRADIENTS;
 use super::{BrainJepa, BrainJepaSize, weights};
+use crate::tuning::Blocks;
 use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
-    Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength, vit,
+    Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
 };
 
 const NAME: &str = "brain_jepa";
@@ -125,9 +126,10 @@ impl BrainJepaConfig {
         }
     }
 
-    /// Whether a training moves the tensor of this name; the parcels stay where they are.
-    pub fn moves(&self, name: &str) -> Result<bool> {
-        Ok(name != GRADIENTS && vit::moves(self.trainable, self.size()?.depth, name))
+    /// The blocks between the embedding, which moves with `all` alone, and the tokens; the parcels stay
+    /// where they are.
+    pub(crate) fn blocks(&self) -> Result<Blocks> {
+        Ok(Blocks::of(NAME).stack("blocks", self.size()?.depth).then("norm").still(GRADIENTS))
     }
 }
 

@@ -12,6 +12,7 @@ use super::square::margins;
 use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
+use crate::tuning::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -21,6 +22,10 @@ const NAME: &str = "brainlm";
 
 /// Seconds between the volumes of UK Biobank, which the weights were trained on.
 const T_R: RepetitionTime = RepetitionTime { t_r_s: 0.735, tolerance_s: 0.1 };
+
+/// Where the layers lie among the published names, and the norm behind them.
+const LAYERS: &str = "vit.encoder.layer";
+const NORM: &str = "vit.layernorm";
 
 /// Normalisations over time and parcels that the weights may have seen, the canonical one first.
 const NORMALISATIONS: [&str; 4] =
@@ -105,6 +110,22 @@ impl BrainLmConfig {
     /// Licence of the weights.
     pub(crate) fn licence(&self) -> Licence {
         self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
+    }
+
+    /// The layers between the embedding, which moves with `all` alone, and the tokens.
+    pub(crate) fn blocks(&self) -> Blocks {
+        let blocks = Blocks::of(NAME);
+        let blocks = match &self.network {
+            BrainLmNetwork::RegionTime(config) => blocks.stack(LAYERS, config.num_hidden_layers),
+            // MAE's sines are not learned
+            BrainLmNetwork::Image(config) => blocks
+                .stack(LAYERS, config.num_hidden_layers)
+                .still("vit.embeddings.position_embeddings"),
+        };
+        match self.features {
+            Features::AfterNorm => blocks.then(NORM),
+            Features::BeforeNorm => blocks.still(NORM),
+        }
     }
 
     /// Changes where the weight file lies.

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::{check, sample};
-use nn::weights::{Frozen, Thawed, Variables, save};
+use nn::weights::{Variables, save};
 
 use super::*;
 use crate::{
@@ -53,47 +53,6 @@ fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
             tokens.sqr()?.mean_all()? + outputs.sqr()?.sum_all()?
         })?;
     }
-    Ok(())
-}
-
-#[test]
-fn the_last_blocks_move_and_their_gradients_match_finite_differences() -> Result<()> {
-    let drawn = Variables::default();
-    BrainMt::new(&tiny(Direction::Both), drawn.builder(1, DType::F64))?;
-    let frozen = Frozen::from_tensors(Path::new("file"), drawn.tensors());
-    let frames = sample("frames", (1, 3, 17, 12, 9))?.as_detached_tensor();
-    let last: fn(&str) -> bool =
-        |name| tiny(Direction::Both).moves(Trainable::LastNBlocks(1), name);
-    let further: fn(&str) -> bool =
-        |name| tiny(Direction::Both).moves(Trainable::LastNBlocks(3), name);
-    let mut moved = Vec::new();
-    for which in [last, further] {
-        let variables = Variables::default();
-        let thawed = Thawed::new(frozen.clone(), variables.clone(), which);
-        let network = BrainMt::new(&tiny(Direction::Both), thawed.builder(DType::F64))?;
-        let named = variables.all();
-        let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-        check(&vars, || {
-            let tokens = network.encode(&frames, &mut |_, _| {})?;
-            let outputs = network.outputs(&tokens)?.expect("the tiny network has a head");
-            tokens.sqr()?.mean_all()? + outputs.sqr()?.sum_all()?
-        })?;
-        moved.push(vars.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
-    }
-    let stacks = |names: &[String]| {
-        let mut stacks: Vec<_> =
-            names.iter().map(|name| name.split(".w").next().unwrap_or(name).to_owned()).collect();
-        stacks.retain(|name| !name.ends_with("bias"));
-        stacks
-    };
-    let block = |idx: usize| [format!("blocks.{idx}.proj"), format!("blocks.{idx}.qkv")];
-    let rest = ["head", "mlp.fc1", "mlp.fc2", "norm"].map(str::to_owned);
-    assert_eq!(stacks(&moved[0]), [&block(1)[..], &rest].concat());
-    assert!(moved[1].iter().any(|name| name == "layers.0.mixer.A_b_log"));
-    assert!(moved[1].iter().any(|name| name == "norm_f.weight"));
-    assert!(!moved[1].iter().any(|name| name.starts_with("patch_embed")));
-    let all = |which| drawn.all().iter().all(|(name, _)| tiny(Direction::Both).moves(which, name));
-    assert!(all(Trainable::All) && !all(Trainable::LastNBlocks(9)));
     Ok(())
 }
 

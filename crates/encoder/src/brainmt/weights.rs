@@ -6,7 +6,7 @@ use candle_core::DType;
 use nn::weights::Frozen;
 
 use super::{BrainMt, BrainMtSize};
-use crate::{Error, Result, Trainable};
+use crate::{Error, Result};
 
 /// The encoder's name in the YAML.
 pub(super) const NAME: &str = "brainmt";
@@ -62,29 +62,4 @@ pub(crate) fn open(path: &Path, size: &BrainMtSize) -> Result<Frozen> {
     BrainMt::new(size, weights.builder(DType::F32)).map_err(wrong)?;
     weights.all_used()?;
     Ok(weights)
-}
-
-impl BrainMtSize {
-    /// Whether a training moves the tensor of this name. Blocks are counted from the last one of
-    /// attention back into the layers of the scan; the norm and the MLP that all attention shares
-    /// move with the last of them.
-    pub fn moves(&self, trainable: Trainable, name: &str) -> bool {
-        let [n_layers, n_blocks] = self.depth;
-        let n = match trainable {
-            Trainable::None => return false,
-            Trainable::All => return true,
-            Trainable::LastNBlocks(n) => n,
-        };
-        let mut parts = name.split('.');
-        let (stack, idx) = (parts.next(), parts.next().and_then(|idx| idx.parse::<usize>().ok()));
-        // how many of the last blocks have to move until this tensor does
-        let needed = match (stack, idx) {
-            (Some("layers"), Some(idx)) => n_blocks + n_layers - idx,
-            (Some("blocks"), Some(idx)) => n_blocks - idx,
-            (Some("norm_f"), _) => n_blocks + 1,
-            (Some("norm" | "mlp" | "head"), _) => 1,
-            _ => return false,
-        };
-        n >= needed
-    }
 }

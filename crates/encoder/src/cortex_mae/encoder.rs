@@ -9,10 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CortexMae, CortexMaeSize, weights};
+use crate::tuning::Blocks;
 use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
-    Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength, vit,
+    Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
 };
 
 const NAME: &str = "cortex_mae";
@@ -116,9 +117,9 @@ impl CortexMaeConfig {
         self.weights.relocate(place);
     }
 
-    /// Whether a training moves the tensor of this name.
-    pub fn moves(&self, name: &str) -> Result<bool> {
-        Ok(vit::moves(self.trainable, self.size()?.depth, name))
+    /// The blocks between the embedding, which moves with `all` alone, and the tokens.
+    pub(crate) fn blocks(&self) -> Result<Blocks> {
+        Ok(Blocks::of(NAME).stack("blocks", self.size()?.depth).then("norm"))
     }
 }
 

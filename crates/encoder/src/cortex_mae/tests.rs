@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::{check, sample};
-use nn::weights::{Frozen, Outline, Thawed, Variables, save};
+use nn::weights::{Frozen, Outline, Variables, save};
 
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
@@ -80,27 +80,6 @@ fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
     let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
     assert_eq!(vars.len(), 39);
     vars.push(("windows", &windows));
-    check(&vars, || (network.encode(&windows)? * &weights)?.sum_all())
-}
-
-#[test]
-fn the_last_blocks_move() -> Result<()> {
-    let drawn = Variables::default();
-    CortexMae::new(&tiny(), drawn.builder(1, DType::F64))?;
-    let frozen = Frozen::from_tensors(Path::new("file"), drawn.tensors());
-    let config =
-        CortexMaeConfig { trainable: Trainable::LastNBlocks(1), ..config(WeightsSource::Seed(1)) };
-    let variables = Variables::default();
-    let thawed = Thawed::new(frozen, variables.clone(), move |name| config.moves(name).unwrap());
-    let network = CortexMae::new(&tiny(), thawed.builder(DType::F64))?;
-    let windows = sample("windows", (1, 6, 4))?.as_detached_tensor();
-    let weights = sample("weights", (1, 9, 6))?.as_detached_tensor();
-    let named = variables.all();
-    let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-    assert_eq!(vars.len(), 18);
-    assert!(
-        vars.iter().all(|(name, _)| name.starts_with("blocks.1.") || name.starts_with("norm."))
-    );
     check(&vars, || (network.encode(&windows)? * &weights)?.sum_all())
 }
 

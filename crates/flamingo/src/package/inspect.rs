@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::parts::{Outlines, Parts};
 use super::{all_finite, check_parts, is_clip};
-use crate::manifest::{ADAPTER, ENCODER, LM};
+use crate::manifest::{ADAPTER, BASE, ENCODER, LM};
 use crate::{Error, GateOpening, Manifest, Result, encoder_package};
 
 /// One weight file.
@@ -30,7 +30,7 @@ pub struct WeightFile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Parameters {
     /// As OpenFlamingo counts them: resampler, gated blocks and the whole embedding, and with them
-    /// an encoder that is no CLIP.
+    /// what moved of an encoder that is no CLIP.
     pub trainable: usize,
     /// All others.
     pub frozen: usize,
@@ -49,7 +49,7 @@ pub struct Parameters {
 impl Parameters {
     /// Of a model whose tensors have these shapes and whose vocabulary has `n_ids` ids.
     pub(crate) fn of(outlines: &Outlines, is_clip: bool, n_ids: usize, all_moved: bool) -> Self {
-        let Outlines { encoder, adapter, lm, walked } = outlines;
+        let Outlines { encoder, base, adapter, lm, walked } = outlines;
         let of = |part: fn(&str) -> bool| {
             let shapes = adapter.shapes().into_iter().filter(|(name, _)| part(name));
             shapes.map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()
@@ -61,12 +61,13 @@ impl Parameters {
         // rows beyond the tokenizer's ids are dropped, those before them are the embedding's
         let dropped = walked.vocab_size() * walked.embedding_dim() - (embedding - special);
         let encoder_n = if is_clip { 0 } else { encoder.n_parameters() };
-        let all = encoder.n_parameters() + adapter.n_parameters() + lm.n_parameters() - dropped;
+        let around = encoder.n_parameters() + base.n_parameters() + adapter.n_parameters();
+        let all = around + lm.n_parameters() - dropped;
         let trainable = encoder_n + resampler + gated_blocks + embedding;
         Self {
             trainable,
             frozen: all - trainable,
-            encoder: encoder_n,
+            encoder: encoder_n + base.n_parameters(),
             resampler,
             gated_blocks,
             embedding,
@@ -138,7 +139,7 @@ pub fn check_prompt(folder: &Path, prompt: &str, n_media: usize, n_new: usize) -
 
 fn is_weights(file: &str) -> bool {
     let ends = ["safetensors", "bin", "gguf"];
-    [ADAPTER, ENCODER].contains(&file)
+    [ADAPTER, ENCODER, BASE].contains(&file)
         || (file.starts_with(LM) && ends.iter().any(|end| file.ends_with(&format!(".{end}"))))
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! model.yaml            manifest: architecture, preprocessing, digest of every part
 //! adapter.safetensors   resampler, gated blocks, special-token rows; OpenFlamingo's names
-//! encoder.safetensors   the brain encoder, or CLIP; a reference with its digest where it is not copied
+//! encoder.safetensors   the brain encoder, or CLIP; a reference with its digest where it is not copied;
+//!                       of published weights what the training moved, beside a reference to the file
 //! lm/                   a Hugging Face folder
 //! README.md             model card
 //! ```
@@ -14,14 +15,14 @@ mod parts;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use encoder::InputShape;
+use encoder::{InputShape, Licence, Trainable, WeightsSource};
 use nn::weights::{Frozen, save};
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{ADAPTER, ENCODER, FORMAT, LM, MANIFEST};
+use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
 use crate::{Error, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
@@ -40,8 +41,10 @@ pub struct NewPackage<'a> {
     pub input: InputShape,
     /// Architecture around the language model.
     pub config: &'a FlamingoConfig,
-    /// Encoder tensors by name.
+    /// Encoder tensors by name; of an encoder that began with published weights those that moved.
     pub encoder: &'a HashMap<String, Tensor>,
+    /// Where the parcels are, in mm, for encoders that read it.
+    pub coordinates: Option<&'a [[f64; 3]]>,
     /// Adapter tensors by name.
     pub adapter: &'a HashMap<String, Tensor>,
     /// The frozen language model, a folder or one GGUF file; its files are copied.
@@ -68,8 +71,10 @@ pub(crate) fn write_referencing(
     package: &NewPackage,
     encoder: Option<&Path>,
 ) -> Result<()> {
-    let encoder = encoder.map(|path| reference(path, folder, "CLIP's own")).transpose()?;
-    in_place(folder, |staged| fill(staged, package, encoder))
+    let clip = |path| reference(ENCODER, path, folder, "CLIP's own");
+    let encoder = encoder.map(clip).transpose()?;
+    let bases = bases(package, folder)?;
+    in_place(folder, |staged| fill(staged, package, encoder, bases))
 }
 
 /// Lets `fill` write a package into a folder beside `folder`, and renames it there when it is whole.
@@ -110,28 +115,45 @@ pub(crate) fn replaceable(folder: &Path) -> Result<()> {
     }
 }
 
-/// A file's place, from the package where they share a folder, with what it is now.
-pub(crate) fn reference(path: &Path, folder: &Path, licence: &str) -> Result<Part> {
-    let absolute = |path: &Path| std::path::absolute(path).map_err(io(path));
-    let (to, from) = (fs::canonicalize(path).map_err(io(path))?, absolute(folder)?);
-    let shared = to.components().zip(from.components()).take_while(|(a, b)| a == b).count();
-    let up = from.components().skip(shared).map(|_| Component::ParentDir);
-    let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
-    let path = if shared > 1 { relative } else { to.clone() };
-    let part = Part { file: ENCODER.to_owned(), ..described(&to, licence)? };
-    Ok(Part { path: Some(path), ..part })
+/// A file that is not copied: where it lies as seen from the package, and what it is now.
+pub(crate) fn reference(file: &str, path: &Path, folder: &Path, licence: &str) -> Result<Part> {
+    let part = Part { file: file.to_owned(), ..described(path, licence)? };
+    Ok(Part { path: Some(relative(path, folder)?), ..part })
 }
 
-fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()> {
+/// The published files that the encoder began with, and each as a part that is not copied.
+fn bases(package: &NewPackage, folder: &Path) -> Result<Vec<(PathBuf, Part)>> {
+    let encoder = &package.config.encoder;
+    let Some(WeightsSource::File(weights)) = encoder.weights() else { return Ok(Vec::new()) };
+    let licence = encoder.spec(package.input)?.licence.name;
+    let base = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = if path == *weights { BASE.to_owned() } else { format!("{BASE}/{name}") };
+        let part = reference(&file, &path, folder, &licence)?;
+        Ok((path, part))
+    };
+    encoder.paths().into_iter().map(base).collect()
+}
+
+fn fill(
+    folder: &Path,
+    package: &NewPackage,
+    encoder: Option<Part>,
+    bases: Vec<(PathBuf, Part)>,
+) -> Result<()> {
     save(&folder.join(ADAPTER), package.adapter)?;
     let mut parts = vec![part(folder, ADAPTER, package.licence)?];
     if let Some(encoder) = encoder {
         parts.push(encoder);
     } else {
         save(&folder.join(ENCODER), package.encoder)?;
-        let licence = if is_clip(package.config) { "CLIP's own" } else { package.licence };
-        parts.push(part(folder, ENCODER, licence)?);
+        parts.push(part(folder, ENCODER, &encoder_licence(package)?)?);
     }
+    let mut config = package.config.clone();
+    let there = |(from, part): &(PathBuf, Part)| Some((from.clone(), part.path.clone()?));
+    let moved: Vec<_> = bases.iter().filter_map(there).collect();
+    config.encoder.relocate(&|path| renamed(path, &moved));
+    parts.extend(bases.into_iter().map(|(_, part)| part));
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
     for from in lm::files(package.lm)? {
@@ -139,7 +161,7 @@ fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()
         fs::copy(&from, lm.join(&name)).map_err(io(&from))?;
         parts.push(part(folder, &format!("{LM}/{name}"), "the language model's own")?);
     }
-    let card = card(package);
+    let card = card(package)?;
     let card = [("README.md".to_owned(), card.into_bytes())];
     for (name, bytes) in package.files.iter().chain(&card) {
         let path = folder.join(name);
@@ -152,7 +174,8 @@ fn fill(folder: &Path, package: &NewPackage, encoder: Option<Part>) -> Result<()
         created_by: concat!("neuroflamingo ", env!("CARGO_PKG_VERSION")).to_owned(),
         seed: package.seed,
         input: package.input,
-        config: package.config.clone(),
+        config,
+        coordinates: package.coordinates.map(<[[f64; 3]]>::to_vec),
         parts,
         preprocessing: package.preprocessing.clone(),
         trained_on: package.trained_on.clone(),
@@ -169,7 +192,26 @@ fn is_clip(config: &FlamingoConfig) -> bool {
     matches!(config.encoder, encoder::EncoderConfig::Clip(_))
 }
 
-fn card(package: &NewPackage) -> String {
+/// Under which licence the encoder's tensors in the package stand.
+fn encoder_licence(package: &NewPackage) -> Result<String> {
+    let encoder = &package.config.encoder;
+    if is_clip(package.config) {
+        return Ok("CLIP's own".to_owned());
+    }
+    let Some(WeightsSource::File(_)) = encoder.weights() else {
+        return Ok(package.licence.to_owned());
+    };
+    let Licence { name, no_derivatives, .. } = encoder.spec(package.input)?.licence;
+    Ok(match encoder.trainable() {
+        Trainable::Lora(_) => {
+            format!("{}, of use with weights under {name} alone", package.licence)
+        }
+        _ if no_derivatives => format!("{name}: changed weights, not to be handed on"),
+        _ => name,
+    })
+}
+
+fn card(package: &NewPackage) -> Result<String> {
     let count = |tensors: &HashMap<String, Tensor>| -> usize {
         tensors.values().map(Tensor::elem_count).sum()
     };
@@ -178,14 +220,22 @@ fn card(package: &NewPackage) -> String {
     } else {
         ("A brain encoder", count(package.adapter) + count(package.encoder))
     };
-    format!(
+    let base = match package.config.encoder.weights() {
+        Some(WeightsSource::File(_)) => format!(
+            "The encoder's published weights are not in this package, only what moved: `model.yaml` \
+             names their file and its digest. What moved: {}.\n\n",
+            encoder_licence(package)?
+        ),
+        _ => String::new(),
+    };
+    Ok(format!(
         "# {}\n\n{encoder}, a perceiver resampler and gated cross-attention around a frozen language \
          model, {n_trained} trained parameters, seed {}.\n\n**Research output, not for diagnosis; \
-         not a medical device.**\n\nTrained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
+         not a medical device.**\n\n{base}Trained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
          parts: {}. `model.yaml` holds the architecture, the preprocessing and the digest of every \
          part.\n",
         package.name, package.seed, package.trained_on, package.licence,
-    )
+    ))
 }
 
 pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {

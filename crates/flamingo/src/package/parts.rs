@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::path::Path;
 
+use candle_core::DType;
 use encoder::InputShape;
 use lm::{CausalLm, Described, LmConfig};
 use nn::weights::{Frozen, Outline};
+use nn::{Builder, Precision};
 
 use super::lm_path;
 use crate::manifest::{ADAPTER, ENCODER};
@@ -13,7 +15,7 @@ use crate::{Error, Flamingo, FlamingoConfig, Manifest, Result, Vocabulary, impor
 
 /// Encoder, adapter and language model of a package.
 pub(crate) struct Parts {
-    /// The encoder, under our names.
+    /// The encoder, under our names; of one that began with published weights what moved.
     pub(crate) encoder: Frozen,
     /// Resampler, gated blocks and the special tokens' rows.
     pub(crate) adapter: Frozen,
@@ -51,6 +53,19 @@ impl Parts {
         Ok(Self { encoder, adapter, lm, moved })
     }
 
+    /// A builder of the encoder, its matrices kept at `precision`.
+    ///
+    /// # Errors
+    /// Where the published weights that it began with are not the encoder's.
+    pub(crate) fn encoder(&self, config: &FlamingoConfig, precision: Precision) -> Result<Builder> {
+        let own = self.encoder.kept(precision);
+        if config.encoder.weights().is_none() {
+            return Ok(own.builder(DType::F32));
+        }
+        let base = config.encoder.base(precision)?;
+        Ok(Builder::new(config.encoder.tuned(base, own)?, DType::F32))
+    }
+
     /// The tokenizer with Flamingo's special tokens.
     pub(crate) fn vocabulary(&self) -> Result<Vocabulary> {
         Vocabulary::new(self.lm.tokenizer.clone(), self.lm.config.vocab_size())
@@ -80,6 +95,8 @@ impl Parts {
 /// The shapes of a model's tensors.
 pub(crate) struct Outlines {
     pub(crate) encoder: Outline,
+    /// What stayed of an encoder's published weights; of others nothing.
+    pub(crate) base: Outline,
     pub(crate) adapter: Outline,
     pub(crate) lm: Outline,
     /// The language model, to be asked for its names and sizes.
@@ -96,10 +113,17 @@ impl Outlines {
     ) -> Result<Self> {
         let outlines = [(); 3].map(|()| Outline::default());
         let inner = lm.build(outlines[2].builder())?;
-        let (enc, ada) = (outlines[0].builder(), outlines[1].builder());
+        let (base, ada) = (Outline::default(), outlines[1].builder());
+        let enc = match config.encoder.weights() {
+            None => outlines[0].builder(),
+            Some(_) => {
+                let tuned = config.encoder.tuned(base.clone(), outlines[0].clone())?;
+                Builder::new(tuned, DType::F32)
+            }
+        };
         Flamingo::new(config, input, inner, special, enc, ada)?;
         let walked = lm.build(Outline::default().builder())?;
         let [encoder, adapter, lm] = outlines;
-        Ok(Self { encoder, adapter, lm, walked })
+        Ok(Self { encoder, base, adapter, lm, walked })
     }
 }

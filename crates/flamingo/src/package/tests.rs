@@ -37,6 +37,7 @@ pub(crate) fn package() -> tempfile::TempDir {
         input: INPUT,
         config: &config(),
         encoder: &encoder.tensors(),
+        coordinates: None,
         adapter: &adapter.tensors(),
         lm: &source,
         preprocessing: serde_json::json!({"clean": {"detrend": "linear"}}),

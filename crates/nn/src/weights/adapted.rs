@@ -5,36 +5,35 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Shape, Tensor};
 use candle_nn::Init;
 
-use super::{Builder, Source, Variables};
+use super::{Builder, Source};
 use crate::linear::fan_in;
 use crate::{LowRank, Matrix};
 
-/// Other weights, and beside each linear layer that `adapts` names a trainable correction of low
-/// rank, drawn so that it starts at zero (Hu et al. 2022): `A` random, `B` zero.
+/// Other weights, and beside each linear layer that `adapts` names a correction of low rank, which
+/// starts at zero where it is drawn (Hu et al. 2022): `A` random, `B` zero.
 ///
 /// Names are those of PEFT: `lora_A.weight` `(rank, in)` and `lora_B.weight` `(out, rank)` below the
 /// layer's.
 #[derive(Clone)]
 pub struct Adapted {
     weights: Arc<dyn Source>,
-    corrections: Builder,
+    corrections: Arc<dyn Source>,
     rank: usize,
     alpha: f64,
     adapts: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl Adapted {
-    /// Corrections appear in `variables`, drawn from `seed` and their names.
+    /// Corrections come from `corrections`: variables under training, or what a training left.
     pub fn new(
         weights: impl Source + 'static,
-        variables: &Variables,
-        seed: u64,
+        corrections: impl Source + 'static,
         (rank, alpha): (usize, f64),
         adapts: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self {
             weights: Arc::new(weights),
-            corrections: variables.builder(seed, DType::F32),
+            corrections: Arc::new(corrections),
             rank,
             alpha,
             adapts: Arc::new(adapts),
@@ -71,7 +70,7 @@ impl Source for Adapted {
         if !(self.adapts)(path) {
             return Ok(None);
         }
-        let vb = self.corrections.pp(path).with_dtype(dtype);
+        let vb = Builder::new(self.corrections.clone(), dtype).pp(path);
         let down = vb.get((self.rank, dim_in), "lora_A.weight", fan_in(dim_in))?;
         let up = vb.get((dim_out, self.rank), "lora_B.weight", Init::Const(0.))?;
         Ok(Some(LowRank { down, up, scale: self.alpha / self.rank as f64 }))
@@ -83,14 +82,15 @@ mod tests {
     use super::*;
     use crate::Linear;
     use crate::gradcheck::{check, sample};
-    use crate::weights::Drawn;
+    use crate::weights::{Drawn, Variables};
     use candle_core::Module;
 
     #[test]
     fn a_correction_starts_at_zero_and_only_it_moves_and_is_scaled() -> Result<()> {
         let variables = Variables::default();
         let (rank, alpha) = (2, 6.);
-        let adapted = Adapted::new(Drawn::new(1), &variables, 1, (rank, alpha), |path| path == "a");
+        let adapted =
+            Adapted::new(Drawn::new(1), variables.drawn(1), (rank, alpha), |path| path == "a");
         let vb = adapted.builder(DType::F64);
         let layer = Linear::with_bias(4, 3, vb.pp("a"))?;
         Linear::with_bias(4, 3, vb.pp("b"))?;

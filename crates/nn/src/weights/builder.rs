@@ -80,11 +80,6 @@ impl Builder {
         self.dtype
     }
 
-    /// The same place, its tensors in `dtype`.
-    pub(crate) fn with_dtype(&self, dtype: DType) -> Self {
-        Self { dtype, ..self.clone() }
-    }
-
     /// The tensor `name` at this place.
     pub fn get(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Tensor> {
         self.source.tensor(&self.full(name), shape.into(), init, self.dtype)

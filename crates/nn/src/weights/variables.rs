@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use candle_nn::Init;
 
-use super::{Builder, Source, seeded};
+use super::{Builder, Source, seeded, thawed::Started};
 use crate::Error;
 
 /// The named variables of a model under training; clones share them.
@@ -17,7 +17,17 @@ pub struct Variables(Arc<Mutex<BTreeMap<String, Var>>>);
 impl Variables {
     /// A builder that creates each asked tensor once, from `(seed, name)` alone.
     pub fn builder(&self, seed: u64, dtype: DType) -> Builder {
-        Builder::new(Seeded { seed, variables: self.clone() }, dtype)
+        Builder::new(self.drawn(seed), dtype)
+    }
+
+    /// The source behind such a builder.
+    pub fn drawn(&self, seed: u64) -> impl Source + use<> {
+        Seeded { seed, variables: self.clone() }
+    }
+
+    /// A source of variables that begin as the constants of the same name.
+    pub fn started_at<S: Source + 'static>(&self, constants: S) -> impl Source + use<S> {
+        Started { constants: Arc::new(constants), variables: self.clone() }
     }
 
     /// The variable of this name, made from `tensor` where there is none yet.

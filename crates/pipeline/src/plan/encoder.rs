@@ -1,12 +1,9 @@
 //! The encoder against the stages before it, before a scan is opened.
 use std::collections::BTreeSet;
 
-use encoder::{
-    EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, Preparation, Trainable,
-    WeightsSource,
-};
+use encoder::{EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, WeightsSource};
 
-use super::{CohortPlan, ScanView};
+use super::{CohortPlan, EncoderPlan, ScanView};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec},
@@ -46,8 +43,8 @@ pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
 }
 
 /// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored; what an
-/// encoder of windows over whole scans needs and gives.
-pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderSpec>> {
+/// encoder of windows over whole scans needs and gives, and what becomes of it.
+pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderPlan>> {
     let made = Made::by(loaded)?;
     if let Some(package) = loaded.encoder_package() {
         flamingo::check_encoder_weights(&package)?;
@@ -57,7 +54,7 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let Some(n_frames) = made.n_frames else { return Ok(None) };
     if let Some(source) = given::stored(config) {
         let (_, tokens) = given::first_stored(source)?;
-        return config.spec(tokens).map(Some).map_err(Error::Encoder);
+        return EncoderPlan::of(config, tokens).map(Some);
     }
     let window =
         made.parcels.as_ref().map(|space| InputShape::Window { n_frames, n_voxels: count(space) });
@@ -68,10 +65,8 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
-    if config.weights().is_some() && config.trainable() != Trainable::None {
-        let reason = "its weights are used as they are: `trainable` must be none".to_owned();
-        return Err(Error::Encoder(encoder::Error::Setting { encoder: encoder.name, reason }));
-    }
+    let plan = EncoderPlan::of(config, input)?;
+    is_trained(config, &loaded.spec, encoder.name)?;
     let (space, normalisation) = if reads_volumes {
         (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
     } else {
@@ -87,7 +82,24 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     if let Some(WeightsSource::File(_)) = config.weights() {
         FrozenEncoder::open(config, input).map_err(Error::Encoder)?;
     }
-    Ok(Some(encoder))
+    Ok(Some(plan))
+}
+
+/// Refuses weights that ought to move where no stage moves them, or where one takes them for frozen.
+fn is_trained(config: &EncoderConfig, spec: &Spec, encoder: &'static str) -> Result<()> {
+    if config.weights().is_none() || !config.trainable().moves() {
+        return Ok(());
+    }
+    let has = |name: &str| spec.stages().iter().any(|stage| stage.name() == name);
+    let reason = if !has("finetune") {
+        "`trainable` names weights that move, but there is no stage `finetune`"
+    } else if has("embed") {
+        "`trainable` names weights that move, but stage `embed` needs tokens of a frozen encoder"
+    } else {
+        return Ok(());
+    };
+    let reason = reason.to_owned();
+    Err(Error::Encoder(encoder::Error::Setting { encoder, reason }))
 }
 
 /// Series of voxels: their number is known after the mask; until then the whole grid bounds it.

@@ -7,6 +7,7 @@ mod pictures;
 mod recordings;
 mod scans;
 mod show;
+mod trained;
 mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
@@ -14,6 +15,7 @@ pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
+pub use trained::EncoderPlan;
 pub(crate) use view::ScanView;
 
 use std::path::{Path, PathBuf};
@@ -35,8 +37,9 @@ pub struct Plan {
     pub source: SourcePlan,
     /// The frozen language model, where one is used.
     pub lm: Option<LmPlan>,
-    /// What the encoder needs and gives, where it reads windows over whole scans.
-    pub encoder: Option<::encoder::EncoderSpec>,
+    /// What the encoder needs and gives, and what becomes of it, where it reads windows over whole
+    /// scans.
+    pub encoder: Option<EncoderPlan>,
     /// One run, or one for each seed and fold.
     pub runs: Vec<RunPlan>,
     /// Folder of this pipeline's run directory.

@@ -126,7 +126,8 @@ impl fmt::Display for Plan {
         if let Some(lm) = &self.lm {
             writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;
         }
-        if let Some(spec) = &self.encoder {
+        if let Some(encoder) = &self.encoder {
+            let spec = &encoder.spec;
             let n_tokens = counted(spec.n_tokens(), "token");
             writeln!(f, "encoder   {}, {n_tokens} of {} numbers a window", spec.id, spec.vis_dim)?;
             if spec.licence.non_commercial {
@@ -134,6 +135,10 @@ impl fmt::Display for Plan {
             }
             if spec.unverified {
                 writeln!(f, "          unverified: {UNVERIFIED}")?;
+            }
+            writeln!(f, "          {encoder}")?;
+            if let Some(warning) = &encoder.warning {
+                writeln!(f, "          {warning}")?;
             }
         }
         writeln!(f, "stages    {}", self.stage_names().join(" → "))?;

@@ -1,7 +1,7 @@
 //! `encode`: the windows of each scan through a frozen encoder, once.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use encoder::{EncoderConfig, FrozenEncoder, InputShape, Trainable, WindowTokens};
+use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
 use ndarray::{Array2, ArrayD, IxDyn};
 use scan::{QualityFigures, WindowsConfig};
 use schemars::JsonSchema;
@@ -172,8 +172,9 @@ impl Work for EncodeConfig {
                 "version": self.version(),
                 "before": before(state, idx),
                 "volumes": reads_volumes,
-                "encoder": identity,
-                "trained": frozen.is_none(),
+                // windows are the same for every encoder that is trained on them
+                "encoder": frozen.is_some().then_some(&identity),
+                "windows": frozen.is_none().then_some(input),
             }))
         };
         let cost = |idx: usize| {
@@ -187,7 +188,11 @@ impl Work for EncodeConfig {
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(state, dir, control, &job)?;
         let (encoder, input) = match &frozen {
-            None => (config.clone(), input),
+            None => {
+                let mut named = config.clone();
+                named.relocate(&|path| path.file_name().map_or_else(PathBuf::new, PathBuf::from));
+                (named, input)
+            }
             Some(_) => given::handed_on(&spec),
         };
         let about = AboutTokens {
@@ -298,8 +303,9 @@ impl EncodeConfig {
         let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
         let shape = [&[n_windows], item.as_slice()].concat();
         let values = match self.precision {
-            TokenPrecision::F32 => Numbers::F32(&tokens.values),
-            TokenPrecision::Bf16 => Numbers::Bf16(&tokens.values),
+            // windows that an encoder is trained on are not rounded
+            TokenPrecision::Bf16 if n_tokens > 0 => Numbers::Bf16(&tokens.values),
+            TokenPrecision::F32 | TokenPrecision::Bf16 => Numbers::F32(&tokens.values),
         };
         let vectors = [n_windows, tokens.means.len() / n_windows.max(1)];
         let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> =
@@ -358,7 +364,7 @@ fn windows<'a>(state: &'a State<'_>) -> &'a WindowsConfig {
 }
 
 fn trained(config: &EncoderConfig) -> bool {
-    config.trainable() != Trainable::None
+    config.trainable().moves()
 }
 
 /// Everything that decides the windows of a scan.

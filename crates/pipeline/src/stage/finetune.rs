@@ -1,6 +1,11 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use encoder::InputSpace;
 use flamingo::{FlamingoConfig, IMAGE, Medium, Model};
 use ndarray::s;
 use report::metrics::{Temperature, fit_temperature};
@@ -10,7 +15,7 @@ use serde_json::{Value, json};
 use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 
 use super::{
-    Artifact,
+    Artifact, Parcels,
     settings::{BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings},
     work::Work,
 };
@@ -79,6 +84,7 @@ impl Work for FitConfig {
             &[
                 ("weight_decay", self.weight_decay),
                 ("gates_lr_scale", self.gates_lr_scale),
+                ("encoder_lr_scale", self.encoder_lr_scale),
                 ("slot_weight", self.slot_weight),
             ],
         )?;
@@ -99,6 +105,11 @@ impl Work for FitConfig {
     fn inputs(&self, state: &State<'_>) -> Value {
         let rows = state.cohort().rows.iter().zip(&state.run.splits);
         let rows: Vec<_> = rows.map(|(row, split)| (split, &row.report)).collect();
+        // what lies in the encoder's files decides the tokens, or the windows, before
+        let mut model_said = flamingo(state);
+        model_said
+            .encoder
+            .relocate(&|path| path.file_name().map_or_else(PathBuf::new, PathBuf::from));
         json!({
             "name": state.plan.spec().name,
             "seed": state.run.seed,
@@ -106,7 +117,7 @@ impl Work for FitConfig {
             "prompt": state.prompt_template(),
             "table": state.cohort().sha256,
             "rows": rows,
-            "model": flamingo(state),
+            "model": model_said,
             "lm": lm(state).digests,
             "precision": model(state).precision,
         })
@@ -117,11 +128,14 @@ impl Work for FitConfig {
         let examples = |rows: &[usize], reach| {
             rows.iter().map(|&row| example(state, row, reach)).collect::<Result<Vec<_>>>()
         };
+        let config = &flamingo(state);
+        let coordinates = coordinates(state, config)?;
         let inputs = FitInputs {
             lm: &lm(state).dir,
             precision: model(state).precision,
-            config: &flamingo(state),
+            config,
             input: state.input(),
+            coordinates: coordinates.as_deref(),
             fit: self,
             seed: state.run.seed,
             train: &examples(&train, self.augment.jitter_frames)?,
@@ -155,13 +169,19 @@ fn model<'a>(state: &State<'a>) -> &'a ModelSpec {
     state.plan.spec().model.as_ref().expect("the plan asks for a model where one is fitted")
 }
 
-/// The trained part; where scans are encoded before, its encoder hands tokens on.
+/// The trained part; where a frozen encoder ran before, its encoder hands tokens on.
 fn flamingo(state: &State<'_>) -> FlamingoConfig {
     let config = model(state).flamingo();
-    match &state.tokens {
-        Some(tokens) => FlamingoConfig { encoder: tokens.about.encoder.clone(), ..config },
-        None => config,
-    }
+    let Some(tokens) = &state.tokens else { return config };
+    let own = state.plan.loaded.encoder().filter(|it| it.trainable().moves());
+    FlamingoConfig { encoder: own.unwrap_or_else(|| tokens.about.encoder.clone()), ..config }
+}
+
+/// Where the parcels are, for an encoder under training that reads it.
+fn coordinates(state: &State<'_>, config: &FlamingoConfig) -> Result<Option<Vec<[f64; 3]>>> {
+    let spec = config.encoder.spec(state.input())?;
+    let asks = matches!(spec.input, InputSpace::Parcels { coordinates: true, .. });
+    Ok(state.parcels.as_ref().filter(|_| asks).and_then(Parcels::coordinates))
 }
 
 fn lm<'a>(state: &State<'a>) -> &'a LmPlan {

@@ -172,7 +172,9 @@ impl Case {
         let lm_config = lm::LmConfig::open(&self.folder.join("lm_config.json"))?;
         let lm = Frozen::open(&self.folder.join("lm.safetensors"))?;
         let lm = lm.renamed(|name| lm_config.rename(name))?;
-        let thawed = |frozen, which| Thawed::new(frozen, variables.clone(), which);
+        let thawed = |frozen: Frozen, which| {
+            Thawed::new(frozen.clone(), variables.started_at(frozen), which)
+        };
         let trains_embedding = self.expect["trainable"]
             .as_object()
             .is_none_or(|all| all.keys().any(|name| is_embedding(name)));

@@ -1,0 +1,61 @@
+//! What becomes of an encoder: run once, or trained with the model.
+use std::fmt;
+
+use encoder::{EncoderConfig, EncoderParameters, EncoderSpec, InputShape, Trainable};
+use report::counted;
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+/// What an encoder needs and gives, and what becomes of its weights.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EncoderPlan {
+    /// What it needs and gives.
+    #[serde(flatten)]
+    pub spec: EncoderSpec,
+    /// Which of its weights move.
+    pub trainable: Trainable,
+    /// How many that are.
+    pub parameters: EncoderParameters,
+    /// What to know of weights that move; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+impl EncoderPlan {
+    pub(super) fn of(config: &EncoderConfig, input: InputShape) -> Result<Self> {
+        let spec = config.spec(input).map_err(Error::Encoder)?;
+        let parameters = config.parameters(input).map_err(Error::Encoder)?;
+        let trainable = config.trainable().clone();
+        let changes = matches!(trainable, Trainable::LastNBlocks(_) | Trainable::All);
+        let warning = (changes && spec.licence.no_derivatives).then(|| {
+            let licence = &spec.licence.name;
+            format!(
+                "{licence} forbids to hand on changed weights: the trained model is for you alone"
+            )
+        });
+        Ok(Self { spec, trainable, parameters, warning })
+    }
+}
+
+impl fmt::Display for EncoderPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EncoderParameters { trainable, frozen } = self.parameters;
+        let which = match &self.trainable {
+            Trainable::None if frozen == 0 => return f.write_str("nothing to learn, tokens kept"),
+            Trainable::None => {
+                return write!(f, "{frozen} parameters frozen: run once a scan, tokens kept");
+            }
+            Trainable::LastNBlocks(n) => {
+                format!("the last {} and what follows", counted(*n, "block"))
+            }
+            Trainable::All => "all that are learned".to_owned(),
+            Trainable::Lora(config) => format!("LoRA of rank {}", config.rank),
+        };
+        write!(
+            f,
+            "{trainable} parameters trained ({which}), {frozen} frozen: run in every step, tokens are \
+             not kept"
+        )
+    }
+}

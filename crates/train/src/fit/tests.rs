@@ -1,0 +1,183 @@
+mod tuned;
+
+use super::*;
+use crate::{PretrainConfig, pretrain};
+use encoder::{EncoderConfig, VoxelFramesConfig};
+use flamingo::{Compat, GatesConfig, ResamplerConfig};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+const INPUT: InputShape = InputShape::Window { n_frames: 4, n_voxels: 6 };
+
+fn config() -> FlamingoConfig {
+    FlamingoConfig {
+        encoder: EncoderConfig::VoxelFrames(VoxelFramesConfig { dim: 8, n_groups: 2 }),
+        resampler: ResamplerConfig {
+            n_latents: 2,
+            depth: 1,
+            n_heads: 2,
+            head_dim: 4,
+            ff_mult: 2,
+            max_num_media: None,
+            max_num_frames: None,
+        },
+        gates: GatesConfig {
+            every: 1,
+            n_heads: 2,
+            head_dim: 4,
+            ff_mult: 2,
+            only_attend_immediate_media: true,
+        },
+        compat: Compat::None,
+    }
+}
+
+fn fit_config(steps: usize) -> FitConfig {
+    FitConfig {
+        steps,
+        batch_size: 6,
+        learning_rate: 3e-3,
+        warmup_steps: 2,
+        final_lr: 0.1,
+        weight_decay: 0.01,
+        clip_norm: 1.,
+        gates_lr_scale: 10.,
+        encoder_lr_scale: 1.,
+        slot_weight: 5.,
+        auxiliary: Some(AuxiliaryConfig { weight: 0.5, batch_size: 8 }),
+        augment: AugmentConfig { voxel_dropout: 0.1, class_averaging: 0.5, jitter_frames: 1 },
+        averaging: 0.9,
+        validate_every: 10,
+        checkpoint_every: 10,
+    }
+}
+
+/// Two kinds of windows, told apart by the sign of their voxels, with a word each.
+fn examples(n: usize, name: &str) -> Vec<Example> {
+    let window = |i: usize| {
+        let sign = if i.is_multiple_of(2) { 1. } else { -1. };
+        let noise = nn::seeded::normal(1, &format!("{name} {i}"), 36, sign, 0.3);
+        let noise = noise.into_iter().map(|x| x as f32).collect();
+        Arc::new(ndarray::Array2::from_shape_vec((6, 6), noise).unwrap().into_dyn())
+    };
+    let words = ["faces", "houses"];
+    (0..n)
+        .map(|i| Example {
+            media: vec![window(i)],
+            margin: 1,
+            prompt: "<image>Seen:".into(),
+            report: format!(" {}.", words[i % 2]),
+            weighted: std::iter::once(1..1 + words[i % 2].len()).collect(),
+            class: Some(i % 2),
+        })
+        .collect()
+}
+
+/// A language model that can tell both sentences apart: one that cannot would not obey any gate.
+fn language_model(folder: &Path) {
+    let config = PretrainConfig {
+        vocab_size: 270,
+        dim: 16,
+        n_layers: 2,
+        n_heads: 2,
+        hidden_dim: 24,
+        n_positions: 32,
+        steps: 200,
+        batch_size: 8,
+        learning_rate: 1e-2,
+        warmup_steps: 5,
+        final_lr: 0.1,
+        weight_decay: 0.,
+        clip_norm: 1.,
+        held_out: 2,
+        validate_every: 200,
+    };
+    let texts: Vec<_> = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
+    let texts: Vec<_> = texts.into_iter().map(str::to_owned).collect();
+    pretrain(&config, &texts, 1, folder, &folder.join("state"), &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+}
+
+struct Run {
+    root: tempfile::TempDir,
+    config: FlamingoConfig,
+    coordinates: Option<Vec<[f64; 3]>>,
+    fit: FitConfig,
+}
+
+impl Run {
+    fn new(steps: usize) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        language_model(root.path());
+        Self { root, config: config(), coordinates: None, fit: fit_config(steps) }
+    }
+
+    /// What `f` makes of the inputs, with the state in the folder `state`.
+    fn with<R>(&self, state: &str, f: impl FnOnce(&FitInputs) -> R) -> R {
+        let (train, choose) = (examples(16, "train"), examples(4, "choose"));
+        f(&FitInputs {
+            lm: self.root.path(),
+            precision: Precision::F32,
+            config: &self.config,
+            input: INPUT,
+            coordinates: self.coordinates.as_deref(),
+            fit: &self.fit,
+            seed: 3,
+            train: &train,
+            choose: &choose,
+            state: &self.root.path().join(state),
+        })
+    }
+
+    fn go(&self, state: &str, stop_at: Option<usize>) -> Result<Fitted> {
+        let mut watch = |news: &Progress| match news {
+            Progress::Step { step, .. } if Some(*step) == stop_at => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        self.with(state, |inputs| fit(inputs, &mut watch))
+    }
+}
+
+#[test]
+fn the_report_comes_to_depend_on_the_scan() -> Result<()> {
+    let fitted = Run::new(100).go("state", None)?;
+    let (first, last) = (fitted.curve[0].nll, fitted.curve.last().unwrap().nll);
+    assert!(first > 0.5 && last < 0.2, "{:?}", fitted.curve);
+    Ok(())
+}
+
+#[test]
+fn a_stopped_training_goes_on_to_the_same_weights() -> Result<()> {
+    let run = Run::new(24);
+    let straight = run.go("straight", None)?;
+    let stopped = run.go("resumed", Some(13));
+    assert!(matches!(stopped, Err(Error::Interrupted { step: 13 })));
+    let resumed = run.go("resumed", None)?;
+    assert_eq!(resumed.curve, straight.curve);
+    assert_eq!(resumed.chosen_step, straight.chosen_step);
+    for (name, tensor) in &straight.adapter {
+        let other = resumed.adapter[name].flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(tensor.flatten_all()?.to_vec1::<f32>()?, other, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_to_choose_by_is_refused() {
+    let run = Run::new(4);
+    let train = examples(4, "train");
+    let inputs = FitInputs {
+        lm: run.root.path(),
+        precision: Precision::F32,
+        config: &config(),
+        input: INPUT,
+        coordinates: None,
+        fit: &run.fit,
+        seed: 1,
+        train: &train,
+        choose: &[],
+        state: &run.root.path().join("state"),
+    };
+    let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    assert!(error.contains("(4, 0)"), "{error}");
+}
