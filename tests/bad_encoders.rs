@@ -93,7 +93,7 @@ fn an_atlas_of_400_parcels_for_an_encoder_of_424() {
     let few = scan::Volume::new(values, labels.affine().clone()).unwrap();
     scan::write_volume(cohort.dir().join("atlas/synthetic424.nii.gz"), &few).unwrap();
     let rows = synthetic::coordinates();
-    let rows: String = rows.lines().take(400).map(|row| format!("{row}\n")).collect();
+    let rows = rows.lines().take(400).collect::<Vec<_>>().join("\n");
     fs::write(cohort.dir().join("atlas/synthetic424_coordinates.tsv"), rows).unwrap();
     let said = refused(&cohort, &[]);
     says(&said, &["needs series of the 424 parcels of A424", "give series of 400 parcels"]);
@@ -194,8 +194,8 @@ fn stored_tokens_that_are_cut_or_of_another_encoder_are_made_again() {
         root().display()
     );
     let _ = cohort.run(&[&set]).exits_with(0);
-    let others = files_below(&scans).into_iter().filter(|path| !ours.contains(path));
-    let other = fs::read(others.last().expect("tokens of another encoder")).unwrap();
+    let mut others = files_below(&scans).into_iter().filter(|path| !ours.contains(path));
+    let other = fs::read(others.next_back().expect("tokens of another encoder")).unwrap();
     let whole = fs::read(&ours[0]).unwrap();
     for (bytes, problem) in [
         (&whole[..whole.len() / 2], "it is cut short"),

@@ -111,12 +111,8 @@ fn series_are_checked_without_a_pipeline() {
     let said = with(&["--normalise", "zscore"]).exits_with(2).stderr;
     assert!(said.contains("zscore") && said.contains("robust_paper"), "{said}");
     // a table of 424 places cannot be of fewer parcels
-    let few: String = fs::read_to_string(&coordinates)
-        .unwrap()
-        .lines()
-        .take(9)
-        .map(|it| format!("{it}\n"))
-        .collect();
+    let all = fs::read_to_string(&coordinates).unwrap();
+    let few = all.lines().take(9).collect::<Vec<_>>().join("\n");
     fs::write(&coordinates, few).unwrap();
     let said = with(&[]).exits_with(2).stderr;
     assert!(said.contains("coordinates of 9 parcels, expected 424"), "{said}");
