@@ -24,6 +24,7 @@ fn each_command_has_examples_or_one_line() {
     assert_snapshot!("help_of_generate", run(&["generate", "--help"]));
     assert_snapshot!("help_of_score", run(&["score", "--help"]));
     assert_snapshot!("help_of_import", run(&["model", "import", "--help"]));
+    assert_snapshot!("help_of_encoder_check", run(&["encoder", "check", "--help"]));
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn wrong_usage_ends_with_2() {
     assert_snapshot!("unknown_command", run(&["frobnicate"]));
     assert_snapshot!("unknown_option", run(&["run", "a.yaml", "--steps", "3"]));
     assert_snapshot!("neither_window_nor_onset", run(&["generate", "--model", "m", "--scan", "s"]));
-    for args in [&["scan"] as &[&str], &["model"], &["run"], &["scan", "inspect"]] {
+    for args in [&["scan"] as &[&str], &["model"], &["encoder"], &["run"], &["scan", "inspect"]] {
         let ran = run(args).exits_with(2);
         assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage:"), "{ran}");
     }

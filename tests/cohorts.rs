@@ -57,7 +57,8 @@ fn manifest(n: usize) -> String {
         let scan = format!("bids/{}", synthetic::scan_name(person));
         let (age, sex, site) = (40 + person, ["F", "M"][person % 2], ["A", "B"][person / 2 % 2]);
         let confounds = confounds_name(person);
-        text.push_str(&format!("{:02},{scan},{confounds},{age},{sex},{site}\n", person + 1));
+        let row = format!("{:02},{scan},{confounds},{age},{sex},{site}\n", person + 1);
+        text.push_str(&row);
     }
     text
 }

@@ -167,6 +167,32 @@ fn every_encoder_trains_an_adapter_and_writes() {
 }
 
 #[test]
+fn volumes_without_parcels_fill_a_prompt() {
+    let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
+    let text = fs::read_to_string(cohort.pipeline()).unwrap();
+    let (start, rest) = text.split_once("  - parcellate:").unwrap();
+    let (_, end) = rest.split_once("  - volumes:").unwrap();
+    let text = format!("{start}  - volumes:{end}");
+    cohort.write_pipeline(&text);
+    let encoder = format!(
+        "model.encoder={{file: {}/configs/encoder/brainmt_synthetic_v1.yaml}}",
+        tests::root().display()
+    );
+    let few = ["stages.finetune.steps=1", "stages.finetune.validate_every=1"];
+    let ran = cohort.run(&[&encoder, few[0], few[1]]).exits_with(0);
+    let reports: Vec<_> = files_below(&cohort.dir().join("runs").join(SWAP))
+        .into_iter()
+        .filter(|path| path.to_string_lossy().ends_with("report.json"))
+        .collect();
+    assert_eq!(reports.len(), 4, "{ran}");
+    let report = fs::read_to_string(&reports[0]).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    // two voxels of each of 424 parcels are not background
+    let prompt = report["prompt"].as_str().unwrap();
+    assert!(prompt.contains("40 volumes") && prompt.contains("848 voxels"), "{prompt}");
+}
+
+#[test]
 fn the_quickstarts_slice_is_refused_with_the_reason() {
     let home = tests::root();
     let pipeline = home.join("pipelines/quickstart.yaml").display().to_string();
@@ -207,6 +233,17 @@ fn published_shapes_and_foreign_weights_are_refused_before_work_starts() {
     assert!(said.contains("tokens.safetensors") && said.contains("not CortexMAE's"), "{said}");
     let said = refused(&format!("{{brain_jepa: {{{weights}, gradients: none.csv}}}}"));
     assert!(said.contains("tokens.safetensors") && said.contains("not Brain-JEPA's"), "{said}");
+    // as their authors store them, but of three parcels
+    let made = tests::root().join("fixtures/neighbours").display().to_string();
+    let jepa = format!("weights: {{file: {made}/brain_jepa.pth.tar}}");
+    let said = refused(&format!("{{brain_jepa: {{{jepa}}}}}"));
+    assert!(said.contains("a table that is not in it; name that (`gradients`)"), "{said}");
+    let gradients = format!("gradients: {made}/brain_jepa_gradients.csv");
+    let said = refused(&format!("{{brain_jepa: {{{jepa}, {gradients}}}}}"));
+    assert!(said.contains("needs series of the 3 parcels of any atlas"), "{said}");
+    let said =
+        refused(&format!("{{cortex_mae: {{weights: {{file: {made}/cortex_mae_flat.pth}}}}}}"));
+    assert!(said.contains("its input space is flat, expected one of parcels"), "{said}");
     let said = refused("{cortex_mae: {weights: {file: nowhere.pth}}}");
     assert!(said.contains("nowhere.pth"), "{said}");
 }

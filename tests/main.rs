@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module a subject.
 
 mod architecture;
+mod bad_encoders;
 mod bad_input;
 mod bad_models;
 mod bad_pipeline;
@@ -8,6 +9,8 @@ mod bad_scans;
 mod captions;
 mod cli;
 mod cohorts;
+mod encoder_check;
+mod encoder_packages;
 mod encoders;
 mod parity;
 mod pipelines;

@@ -3,6 +3,7 @@
 mod cohort;
 mod foreign;
 mod program;
+mod pytorch;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub use cohort::Cohort;
 pub use foreign::{Foreign, gguf, stored_zip};
 pub use program::{Ran, run, run_until};
+pub use pytorch::pytorch;
 pub use synthetic::{Stored, Synthetic};
 
 /// The workspace's root.

@@ -3,6 +3,7 @@
 pub mod captioner;
 pub mod checks;
 mod corpus;
+pub mod encoders;
 mod fixtures;
 mod grammar;
 mod pairs;

@@ -1,11 +1,15 @@
 //! What can be typed, and the help that teaches it.
+mod encoder;
+mod import;
 mod writing;
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{ArgAction, Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as Group, Parser, Subcommand};
 use pipeline::Precision;
 
+pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand};
+pub(crate) use import::{EncoderName, Feature, ImportArgs};
 pub(crate) use writing::{PromptArgs, WritingArgs};
 
 /// Turns brain scans into text, and measures whether the text depends on the scan.
@@ -102,6 +106,9 @@ a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threa
     /// Look at a model package.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Try a brain encoder on your own scans.
+    #[command(subcommand)]
+    Encoder(EncoderCommand),
 }
 
 #[derive(Debug, Group)]
@@ -223,69 +230,10 @@ pub(crate) enum ModelCommand {
     Inspect(FileArgs),
     /// Whether a package is whole: digests, shapes, finite values.
     Verify(FileArgs),
-    /// Make a package of an OpenFlamingo checkpoint, its language model and its CLIP.
-    #[command(after_help = "\
-Example:
-  neuroflamingo model import --checkpoint checkpoint.pt --lm mpt-1b-redpajama-200b \\
-      --vision clip-vit-large-patch14/pytorch_model.bin --to openflamingo-3b
-
-Every tensor has its place, or the import stops: with those that are missing, unexpected or of
-another shape. What the checkpoint trained of the language model itself, such as the whole embedding
-under FSDP, is kept in the package and used.
-
-No code of a weight file is run: a pickle that wants to call anything but the rebuilding of tensors
-is refused by name.")]
+    /// Make a package of an OpenFlamingo checkpoint, its language model and its CLIP; or of the
+    /// published weights of a brain encoder.
+    #[command(after_help = import::HELP)]
     Import(ImportArgs),
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct ImportArgs {
-    /// OpenFlamingo's checkpoint.pt, or one with its names.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) checkpoint: PathBuf,
-    /// The language model: a Hugging Face folder, or one .gguf file.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) lm: PathBuf,
-    /// CLIP's weights, with open_clip's or Hugging Face's names: a file, or a Hugging Face folder.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) vision: PathBuf,
-    /// The package to write.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: PathBuf,
-    /// Do not copy CLIP: name its file and digest in the package.
-    #[arg(long)]
-    pub(crate) reference_vision: bool,
-    /// Take what the checkpoint trained of the language model however far it is from --lm; without
-    /// it such a checkpoint is taken for another language model's.
-    #[arg(long)]
-    pub(crate) trained_lm: bool,
-    /// Licence of the checkpoint, for the package to carry.
-    #[arg(long, value_name = "TEXT", default_value = "as the imported checkpoint")]
-    pub(crate) licence: String,
-    /// Which tokens of CLIP the checkpoint was trained on: before its last norm, as all of
-    /// OpenFlamingo's, or after it, as open_clip hands them out since 2.23.
-    #[arg(long, value_enum, default_value = "pre-ln-post")]
-    pub(crate) vision_feature: Feature,
-    /// Width of one attention head of resampler and gated blocks.
-    #[arg(long, value_name = "N", default_value = "64")]
-    pub(crate) head_dim: usize,
-    /// Width of one attention head of CLIP; 80 for ViT-H/14 [default: as the config.json beside
-    /// CLIP's weights says, else 64]
-    #[arg(long, value_name = "N")]
-    pub(crate) clip_head_dim: Option<usize>,
-    /// CLIP was trained with the exact GELU instead of OpenAI's quick one; a config.json beside its
-    /// weights says so too.
-    #[arg(long)]
-    pub(crate) exact_gelu: bool,
-    /// Print JSON instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Feature {
-    PreLnPost,
-    PostLnPost,
 }
 
 #[derive(Debug, Group)]
@@ -341,6 +289,25 @@ mod tests {
             "--interleaved p --stream",
             "--image a --num-beams two",
             "--image a --length longest",
+        ] {
+            assert!(!parse(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_import_is_of_a_flamingo_or_of_an_encoder() {
+        let parse = |rest: &str| {
+            let start = "neuroflamingo model import --to d".split(' ');
+            Args::try_parse_from(start.chain(rest.split_whitespace())).is_ok()
+        };
+        assert!(parse("--checkpoint c --lm l --vision v"));
+        assert!(parse("--encoder brainlm --weights w --config c.json"));
+        for wrong in [
+            "--checkpoint c --lm l",
+            "--encoder brainlm",
+            "--encoder gpt --weights w",
+            "--encoder brainmt --weights w --lm l",
+            "--checkpoint c --lm l --vision v --n-heads 2",
         ] {
             assert!(!parse(wrong), "{wrong}");
         }

@@ -85,7 +85,7 @@ impl Numbers {
         let rows = sum(rows, &attended);
         let mut hidden =
             self.linear(&format!("{at}.mlp.fc1"), &self.norm(&format!("{at}.norm2"), &rows));
-        hidden.iter_mut().flatten().for_each(|x| *x *= (1. + erf(*x / 2f64.sqrt())) / 2.);
+        hidden.iter_mut().flatten().for_each(|x| *x *= 0.5 * (1. + erf(*x / 2f64.sqrt())));
         sum(&rows, &self.linear(&format!("{at}.mlp.fc2"), &hidden))
     }
 }

@@ -32,6 +32,15 @@ pub enum Error {
         /// What was found and expected.
         source: candle_core::Error,
     },
+    /// An encoder that cannot fill in what is hidden from it.
+    #[error(
+        "encoder `{encoder}` has no decoder that fills in what is hidden, so there is nothing to \
+         check; `brainlm` has one"
+    )]
+    NoDecoder {
+        /// The encoder's name in the YAML.
+        encoder: String,
+    },
     /// A weight file that cannot be read.
     #[error(transparent)]
     WeightFile(#[from] nn::Error),

@@ -18,6 +18,7 @@ mod error;
 mod frozen;
 mod image;
 mod media;
+mod published;
 mod registry;
 mod spec;
 mod stored;
@@ -30,7 +31,7 @@ mod weights;
 use candle_core::{Device, Result as CandleResult, Tensor};
 
 pub use brain_jepa::{BrainJepaConfig, BrainJepaEncoder, BrainJepaSize};
-pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork};
+pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork, Filled, Fit, Reconstruction};
 pub use brainmt::{BrainMtConfig, BrainMtEncoder, BrainMtSize};
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
@@ -40,6 +41,7 @@ pub use error::{Error, Result};
 pub use frozen::{FrozenEncoder, WindowTokens};
 pub use image::{ClipPreprocess, Order, Photo};
 pub use media::MediaEncoder;
+pub use published::{PUBLISHED, Published, Unsaid};
 pub use registry::EncoderConfig;
 pub use spec::{
     EncoderSpec, InputShape, InputSpace, Licence, Preparation, RepetitionTime, WindowLength,

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tuning::Blocks;
+use crate::weights::not_opened;
 use crate::{
     BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
     ClipConfig, ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
-    EncoderSpec, InputShape, MediaEncoder, Result, Stored, StoredConfig, Trainable, VoxelFrames,
-    VoxelFramesConfig, WeightsSource,
+    EncoderSpec, Error, InputShape, Licence, MediaEncoder, Result, Stored, StoredConfig, Trainable,
+    VoxelFrames, VoxelFramesConfig, WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -116,6 +117,34 @@ impl EncoderConfig {
         }
     }
 
+    /// Its name in a pipeline file.
+    pub fn name(&self) -> String {
+        let said = serde_json::to_value(self).expect("settings are plain values");
+        said.as_object().and_then(|it| it.keys().next().cloned()).unwrap_or_default()
+    }
+
+    /// Licence of its weights.
+    pub fn licence(&self) -> Option<Licence> {
+        match self {
+            Self::BrainLm(config) => Some(config.licence()),
+            Self::BrainMt(config) => Some(config.licence()),
+            Self::BrainJepa(config) => Some(config.licence()),
+            Self::CortexMae(config) => Some(config.licence()),
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+        }
+    }
+
+    /// The same encoder with numbers from elsewhere; one without weights stays as it is.
+    pub fn set_weights(&mut self, weights: WeightsSource) {
+        match self {
+            Self::BrainLm(config) => config.weights = weights,
+            Self::BrainMt(config) => config.weights = weights,
+            Self::BrainJepa(config) => config.weights = weights,
+            Self::CortexMae(config) => config.weights = weights,
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => {}
+        }
+    }
+
     /// Changes where files lie that it names.
     pub fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         match self {
@@ -138,6 +167,20 @@ impl EncoderConfig {
         found.into_inner()
     }
 
+    /// The tensors of its weight file, described and not read; each is one of its network's.
+    ///
+    /// # Errors
+    /// Names the file, and what does not fit; or the encoder that has no weight file.
+    pub fn published_weights(&self) -> Result<Frozen> {
+        match self.weights() {
+            Some(WeightsSource::File(path)) => self.open_weights(path),
+            _ => {
+                let reason = "no weight file is named".to_owned();
+                Err(Error::Setting { encoder: "of weights", reason })
+            }
+        }
+    }
+
     /// Opens a published weight file under the names that [`Self::build`] asks for.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
         match self {
@@ -155,6 +198,7 @@ impl EncoderConfig {
         named.relocate(&|_| PathBuf::new());
         let mut weights = match self.weights() {
             Some(WeightsSource::File(path)) => scan::sha256_file(path)?,
+            Some(WeightsSource::Package(path)) => return Err(not_opened("of a package", path)),
             Some(WeightsSource::Seed(seed)) => format!("seed {seed}"),
             None => String::new(),
         };

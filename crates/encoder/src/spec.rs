@@ -184,7 +184,8 @@ pub struct RepetitionTime {
 }
 
 /// What may be done with the weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Licence {
     /// Its name.
     pub name: String,

@@ -10,6 +10,7 @@ use nn::{Builder, Precision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::weights::not_opened;
 use crate::{EncoderConfig, Error, InputShape, Result, WeightsSource};
 
 /// Which weights of an encoder are trained.
@@ -137,6 +138,7 @@ impl EncoderConfig {
         Ok(match self.weights() {
             None => Arc::new(Frozen::from_tensors(Path::new("no weights"), HashMap::new())),
             Some(WeightsSource::File(path)) => Arc::new(self.open_weights(path)?.kept(precision)),
+            Some(WeightsSource::Package(path)) => return Err(not_opened("of a package", path)),
             Some(WeightsSource::Seed(seed)) => Arc::new(Drawn::new(*seed)),
         })
     }

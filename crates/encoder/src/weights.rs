@@ -8,7 +8,7 @@ use nn::weights::{Frozen, TensorInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Licence, Result};
+use crate::{Error, Licence, Result};
 
 /// Where an encoder's numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,22 +16,25 @@ use crate::{Licence, Result};
 pub enum WeightsSource {
     /// A file as it was published; relative to the file that names it.
     File(PathBuf),
+    /// A package that `model import --encoder` wrote; relative to the file that names it.
+    Package(PathBuf),
     /// Drawn from this seed and the tensors' names: nothing was learned.
     Seed(u64),
 }
 
 impl WeightsSource {
-    /// Changes where the file lies.
+    /// Changes where it lies.
     pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        if let Self::File(path) = self {
-            *path = place(path);
+        match self {
+            Self::File(path) | Self::Package(path) => *path = place(path),
+            Self::Seed(_) => {}
         }
     }
 
     /// The licence of the file, where there is one.
     pub(crate) fn licence(&self, of_file: Licence) -> Licence {
         match self {
-            Self::File(_) => of_file,
+            Self::File(_) | Self::Package(_) => of_file,
             Self::Seed(_) => Licence::named("none: drawn from a seed"),
         }
     }
@@ -57,6 +60,12 @@ pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
         }
     }
     Ok(frozen)
+}
+
+/// A package is opened by whoever reads its manifest, and then stands as its file.
+pub(crate) fn not_opened(encoder: &'static str, path: &Path) -> Error {
+    let reason = format!("{}: the package of its weights was not opened", path.display());
+    Error::Setting { encoder, reason }
 }
 
 /// The shapes of a file's tensors, from which sizes are read.

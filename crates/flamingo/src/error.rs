@@ -32,6 +32,19 @@ pub enum Error {
         /// What `model.yaml` says of it.
         expected: String,
     },
+    /// A file that a package names and that is not where it was.
+    #[error(
+        "{}: is not there, but {} refers to it (sha256 {}…)", path.display(), folder.display(),
+        &sha256[..16.min(sha256.len())]
+    )]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+        /// The package.
+        folder: PathBuf,
+        /// Its digest.
+        sha256: String,
+    },
     /// A foreign file that makes no package.
     #[error("{}: {reason}", path.display())]
     Import {
@@ -153,6 +166,9 @@ impl Error {
             }
             (Self::NoPictures { .. }, _) => {
                 Some("give it a scan with --scan and --window or --onset")
+            }
+            (Self::Moved { .. }, _) => {
+                Some("bring the file back, put it into the package's folder, or import it again")
             }
             (Self::Part { .. }, _) => {
                 Some("bring the file back as it was, or make the package again")

@@ -5,6 +5,7 @@
 
 pub mod bench;
 mod config;
+mod encoder_package;
 mod error;
 mod flamingo;
 pub mod foreign;
@@ -22,6 +23,10 @@ mod resampler;
 mod tiny;
 
 pub use config::{Compat, FlamingoConfig};
+pub use encoder_package::{
+    EncoderImport, EncoderInfo, EncoderManifest, ImportedEncoder, check_encoder_weights,
+    encoder_weights, import_encoder, inspect_encoder, is_encoder,
+};
 pub use error::{Error, Result};
 pub use flamingo::{After, Flamingo, MediaView, TextView};
 pub use gated::{GatedBlock, GatesConfig};
@@ -32,7 +37,7 @@ pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use manifest::{MANIFEST, Manifest, Part};
 pub use model::{GateOpening, Medium, Model, encoder_input};
-pub use nn::Precision;
+pub use nn::{Precision, weights::TensorInfo};
 pub use package::{
     LM_FILES, NewPackage, PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify, write,
 };

@@ -40,11 +40,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// Where the part lies, for a package in `folder`; a referenced file may also lie in it.
+    /// Where the part lies, for a package in `folder`; a referenced file may also lie in it, unless
+    /// another part has its name.
     pub(crate) fn place(&self, folder: &Path) -> PathBuf {
         let Some(path) = &self.path else { return folder.join(&self.file) };
-        let beside = path.file_name().map(|name| folder.join(name)).filter(|it| it.is_file());
-        beside.unwrap_or_else(|| folder.join(path))
+        let free = |name: &&std::ffi::OsStr| *name != ENCODER || self.file == ENCODER;
+        let beside = path.file_name().filter(free).map(|name| folder.join(name));
+        beside.filter(|it| it.is_file()).unwrap_or_else(|| folder.join(path))
     }
 }
 
@@ -81,6 +83,11 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| Error::Io { path: path.clone(), source })?;
+        if crate::is_encoder(folder) {
+            let reason = "it is the package of an encoder alone, expected a whole model; a pipeline \
+                          file names it as `encoder: { file: PATH/encoder.yaml }`";
+            return Err(Error::Manifest { path, reason: reason.to_owned() });
+        }
         let mut manifest: Self = serde_yaml::from_str(&text)
             .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
         if manifest.format != FORMAT {

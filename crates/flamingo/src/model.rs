@@ -46,7 +46,7 @@ impl Model {
     /// Opens a package, the matrices of all its parts kept at `precision`.
     pub fn open_at(folder: &Path, precision: Precision) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
-        package::check_parts(folder, &manifest)?;
+        package::check_parts(folder, &manifest.parts)?;
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;
         let vocabulary = parts.vocabulary()?;

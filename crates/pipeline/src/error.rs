@@ -91,6 +91,8 @@ pub enum Error {
     Package { path: PathBuf, problem: String },
     #[error("{}: reads tokens of {encoder}, which its pipeline makes; add the scan to the pipeline's cohort and run that", path.display())]
     TokensOnly { path: PathBuf, encoder: String },
+    #[error("{}: {source}", path.display())]
+    Series { path: PathBuf, source: Box<Error> },
     #[error("{}: {problem}", path.display())]
     NoSuchWindow { path: PathBuf, problem: String },
 

@@ -12,6 +12,7 @@ mod arrays;
 mod cache;
 mod caption;
 mod captions;
+mod check_encoder;
 mod component;
 mod error;
 mod event;
@@ -35,6 +36,9 @@ mod whitening;
 mod yaml;
 
 pub use caption::{Caption, caption};
+pub use check_encoder::{
+    CheckedEncoder, CheckedScan, EncoderCheck, SeriesFiles, check_encoder, check_encoder_on_series,
+};
 pub use component::Component;
 pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
@@ -62,12 +66,13 @@ pub use cohort::Excluded;
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
 pub use flamingo::{
-    GenerateConfig, Import, Imported, PackageInfo, Precision, RankBy, bench,
-    import as import_model, inspect as inspect_model, verify as verify_model,
+    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, PackageInfo,
+    Part, Precision, RankBy, TensorInfo, bench, import as import_model, import_encoder,
+    inspect as inspect_model, inspect_encoder, is_encoder, verify as verify_model,
 };
 pub use report::{
     counted,
     generated::{DISCLAIMER, GeneratedReport},
 };
-pub use scan::{Description, describe as inspect_scan};
+pub use scan::{Description, Normalisation, describe as inspect_scan};
 pub use train::Progress;

@@ -57,6 +57,18 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer, stop: &AtomicBool) -> Resul
 
 fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Finished> {
     let started = Started::now();
+    let (state, records) = run_stages(plan, run, control)?;
+    publish::publish(&state, &started, records)?;
+    control.tell(Event::Published { run_dir: plan.dir_of(run) });
+    Ok(Finished { evaluation: state.evaluation, n_failed: state.failures.len() })
+}
+
+/// What the stages of one run give, each computed or taken from where it is kept.
+pub(crate) fn run_stages<'a>(
+    plan: &'a Plan,
+    run: &'a RunPlan,
+    control: &mut Control<'_>,
+) -> Result<(State<'a>, Vec<StageRecord>)> {
     let cache = Cache::new(&plan.cache_dir);
     let mut state = State::new(plan, run);
     let stages = plan.spec().stages();
@@ -83,9 +95,7 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
         records.push(StageRecord::new(stage.name(), &key, stored, seconds));
         upstream = Some(key);
     }
-    publish::publish(&state, &started, records)?;
-    control.tell(Event::Published { run_dir: plan.dir_of(run) });
-    Ok(Finished { evaluation: state.evaluation, n_failed: state.failures.len() })
+    Ok((state, records))
 }
 
 /// Computes the stage unless its result is there; says whether it was.

@@ -65,6 +65,12 @@ pub enum Error {
         path.display()
     )]
     NoSpace { path: PathBuf },
+    #[error(
+        "{}: neither its sform nor its qform is set, so the order of its axes and which side is left \
+         cannot be known; expected a file that says one of them",
+        path.display()
+    )]
+    Unplaced { path: PathBuf },
     #[error("{scan}: grid is {found:?}, expected {expected:?} as in the space that was named")]
     NamedGrid { scan: String, found: [usize; 3], expected: [usize; 3] },
     #[error("{}: {problem}", path.display())]

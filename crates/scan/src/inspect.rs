@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{
     affine::Affine,
-    error::Result,
+    error::{Error, Result},
+    kind::Kind,
     nii::{
         AffineSource, Format, Scaling, affine_rows, dtype_name, each_chunk, open, repetition_time,
         sides_disagree, space_unit, time_unit,
@@ -110,4 +111,21 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         private_fields: header.private_fields,
         dims: header.dims,
     })
+}
+
+/// Refuses a NIfTI file that does not say where its voxels lie: without sform and qform its axes are
+/// assumed, and so are left and right. Other files are not looked at; only the header is read.
+///
+/// # Errors
+/// Names the file.
+pub fn check_placed(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    if Kind::of(path)? != Kind::Nifti {
+        return Ok(());
+    }
+    let (_, header) = open(path)?;
+    match affine_rows(&header).1 {
+        AffineSource::Sform | AffineSource::Qform => Ok(()),
+        AffineSource::Zooms => Err(Error::Unplaced { path: path.to_path_buf() }),
+    }
 }

@@ -47,7 +47,7 @@ mod whole_file;
 mod window;
 
 pub use affine::Affine;
-pub use atlas::{Atlas, ExtractConfig, Parcel, Reduction, WorkingGrid};
+pub use atlas::{Atlas, ExtractConfig, Parcel, Reduction, WorkingGrid, read_places};
 pub use bold::{Bold, Volume};
 pub use budget::Budget;
 pub use cifti::{
@@ -77,7 +77,7 @@ pub use h5::{
     Attribute, AttributeName, CohortFile, CohortWriter, Hdf5File, Hdf5Node, NodeKind, write_hdf5,
 };
 pub use high_variance::high_variance_confounds;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, check_placed, inspect};
 pub use mask::{VoxelMask, VoxelMaskConfig};
 pub use named::{array_names, read_array};
 pub use nii::{

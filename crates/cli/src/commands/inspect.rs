@@ -4,10 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Done;
-use crate::{
-    args::{Feature, FileArgs, ImportArgs},
-    print,
-};
+use crate::{args::FileArgs, print};
 
 pub(super) fn schema() -> Result<Done> {
     print::out(pipeline::schema().trim_end())?;
@@ -19,6 +16,14 @@ pub(super) fn scan(args: &FileArgs) -> Result<Done> {
 }
 
 pub(super) fn model(args: &FileArgs) -> Result<Done> {
+    if pipeline::is_encoder(&args.path) {
+        let info = pipeline::inspect_encoder(&args.path).map_err(pipeline::Error::from)?;
+        if args.json {
+            return show(args, &info);
+        }
+        print::out(&super::package::encoder_described(&info))?;
+        return Ok(Done::All);
+    }
     let info = pipeline::inspect_model(&args.path).map_err(pipeline::Error::from)?;
     if args.json {
         return show(args, &info);
@@ -37,34 +42,11 @@ pub(super) fn verify(args: &FileArgs) -> Result<Done> {
     Ok(Done::All)
 }
 
-pub(super) fn import(args: &ImportArgs) -> Result<Done> {
-    let name = args.to.file_name().unwrap_or_default().to_string_lossy();
-    let import = pipeline::Import {
-        name: &name,
-        checkpoint: &args.checkpoint,
-        lm: &args.lm,
-        vision: &args.vision,
-        reference_vision: args.reference_vision,
-        trained_lm: args.trained_lm,
-        licence: &args.licence,
-        vision_feature: match args.vision_feature {
-            Feature::PreLnPost => pipeline::VisionFeature::PreLnPost,
-            Feature::PostLnPost => pipeline::VisionFeature::PostLnPost,
-        },
-        head_dim: args.head_dim,
-        clip_head_dim: args.clip_head_dim,
-        activation: args.exact_gelu.then_some(pipeline::ClipActivation::Gelu),
-        seed: 0,
-    };
-    let imported = pipeline::import_model(&args.to, &import).map_err(pipeline::Error::from)?;
-    facts(args.json, &imported)
-}
-
 fn show(args: &FileArgs, found: &impl Serialize) -> Result<Done> {
     facts(args.json, found)
 }
 
-fn facts(as_json: bool, facts: &impl Serialize) -> Result<Done> {
+pub(super) fn facts(as_json: bool, facts: &impl Serialize) -> Result<Done> {
     let facts = serde_json::to_value(facts)?;
     if as_json {
         print::json(&facts)?;

@@ -1,5 +1,7 @@
 //! One function a command, and what each ends with.
 mod bench;
+mod encoder;
+mod import;
 mod inspect;
 mod package;
 mod pipeline;
@@ -9,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::args::{Command, ModelCommand, ScanCommand};
+use crate::args::{Command, EncoderCommand, ModelCommand, ScanCommand};
 
 /// How a command ended; the numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),
         Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
-        Command::Model(ModelCommand::Import(args)) => inspect::import(&args),
+        Command::Model(ModelCommand::Import(args)) => import::import(&args),
+        Command::Encoder(EncoderCommand::Check(args)) => encoder::check(&args),
     }
 }

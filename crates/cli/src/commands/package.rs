@@ -1,7 +1,7 @@
 //! A model package in words, for `model inspect`.
 use std::fmt::Write as _;
 
-use pipeline::PackageInfo;
+use pipeline::{EncoderInfo, PackageInfo, Part, TensorInfo};
 
 /// Parts, licences, parameters, gates and tensors.
 pub(super) fn described(info: &PackageInfo) -> String {
@@ -30,11 +30,7 @@ pub(super) fn described(info: &PackageInfo) -> String {
     );
     line("frozen", format!("{} parameters", parameters.frozen));
     for part in &manifest.parts {
-        let (bytes, digest) = (part.bytes, &part.sha256[..16.min(part.sha256.len())]);
-        let place =
-            part.path.as_ref().map_or(String::new(), |path| format!(" at {}", path.display()));
-        let file = format!("{}{place}", part.file);
-        line("part", format!("{file}: {bytes} bytes, sha256 {digest}…, licence: {}", part.licence));
+        line("part", part_described(part));
     }
     for gate in &info.gates {
         let (attention, feed_forward) = (gate.attention, gate.feed_forward);
@@ -45,12 +41,44 @@ pub(super) fn described(info: &PackageInfo) -> String {
         let moved = if file.trained { "trained" } else { "frozen" };
         let (n, parameters) = (file.tensors.len(), file.n_parameters);
         let _ = writeln!(out, "\n{}: {n} tensors, {parameters} parameters, {moved}", file.file);
-        let names = file.tensors.iter().map(|it| it.name.chars().count());
-        let width = names.max().unwrap_or(0);
-        for tensor in &file.tensors {
-            let (name, shape, dtype) = (&tensor.name, &tensor.shape, &tensor.dtype);
-            let _ = writeln!(out, "  {name:width$}  {dtype:5} {shape:?}");
-        }
+        list(&mut out, &file.tensors);
     }
     out.trim_end().to_owned()
+}
+
+/// The encoder, its licence, its parts and its tensors.
+pub(super) fn encoder_described(info: &EncoderInfo) -> String {
+    let EncoderInfo { manifest, n_parameters, tensors } = info;
+    let mut out = String::new();
+    let mut line = |name: &str, text: String| {
+        let _ = writeln!(out, "{name:11} {text}");
+    };
+    line("name", manifest.name.clone());
+    line("written by", manifest.created_by.clone());
+    line("encoder", format!("{} ({})", manifest.what, manifest.encoder_id));
+    let warning = manifest.licence.warning();
+    line("licence", warning.unwrap_or_else(|| manifest.licence.name.clone()));
+    line("imported", manifest.imported_from.clone());
+    for part in &manifest.parts {
+        line("part", part_described(part));
+    }
+    let _ = writeln!(out, "\n{} tensors, {n_parameters} parameters", tensors.len());
+    list(&mut out, tensors);
+    out.trim_end().to_owned()
+}
+
+fn part_described(part: &Part) -> String {
+    let (bytes, digest) = (part.bytes, &part.sha256[..16.min(part.sha256.len())]);
+    let place = part.path.as_ref().map_or(String::new(), |path| format!(" at {}", path.display()));
+    let (file, licence) = (&part.file, &part.licence);
+    format!("{file}{place}: {bytes} bytes, sha256 {digest}…, licence: {licence}")
+}
+
+/// Tensors, one a line.
+fn list(out: &mut String, tensors: &[TensorInfo]) {
+    let width = tensors.iter().map(|it| it.name.chars().count()).max().unwrap_or(0);
+    for tensor in tensors {
+        let (name, shape, dtype) = (&tensor.name, &tensor.shape, &tensor.dtype);
+        let _ = writeln!(out, "  {name:width$}  {dtype:5} {shape:?}");
+    }
 }

@@ -69,7 +69,7 @@ fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
 }
 
 /// The first signal asks to save and stop, a second one ends the program at once.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     const KILLED: i32 = 130;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

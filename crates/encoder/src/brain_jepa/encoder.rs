@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::size::GRADIENTS;
 use super::{BrainJepa, BrainJepaSize, weights};
 use crate::tuning::Blocks;
+use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -59,13 +60,19 @@ impl BrainJepaConfig {
             (None, WeightsSource::File(path)) => {
                 weights::read(path, self.gradients.as_deref()).map(|(_, size)| Cow::Owned(size))
             }
+            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
             (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(BrainJepaSize::default())),
         }
     }
 
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::non_commercial("none stated, so all rights are the authors'"))
+    }
+
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         let setting = |reason| Error::Setting { encoder: NAME, reason };
-        let learned = matches!(self.weights, WeightsSource::File(_));
+        let learned = !matches!(self.weights, WeightsSource::Seed(_));
         if self.gradients.is_some() && !learned {
             let reason = "`gradients` belong to a weight file; weights from a seed draw theirs";
             return Err(setting(reason.to_owned()));
@@ -97,9 +104,7 @@ impl BrainJepaConfig {
             vis_dim: size.dim,
             layout,
             tokens: self.tokens,
-            licence: self
-                .weights
-                .licence(Licence::non_commercial("none stated, so all rights are the authors'")),
+            licence: self.licence(),
             unverified: true,
         };
         spec.check_parcels(n_voxels)?;

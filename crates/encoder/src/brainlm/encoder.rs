@@ -81,7 +81,7 @@ impl BrainLmConfig {
         let n_parcels = self.network.n_parcels();
         let spec = EncoderSpec {
             name: NAME,
-            id: format!("brainlm_{}_v1", self.network.name()),
+            id: self.id(),
             input: InputSpace::Parcels {
                 atlas: (n_parcels == A424).then(|| "A424".to_owned()),
                 n: n_parcels,
@@ -93,7 +93,7 @@ impl BrainLmConfig {
             vis_dim: self.network.hidden_size(),
             layout,
             tokens: self.tokens,
-            licence: self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0")),
+            licence: self.licence(),
             unverified: false,
         };
         spec.check_parcels(n_voxels)?;
@@ -118,6 +118,16 @@ impl BrainLmConfig {
         }
     }
 
+    /// Name and version of the architecture.
+    pub(crate) fn id(&self) -> String {
+        format!("brainlm_{}_v1", self.network.name())
+    }
+
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
+    }
+
     /// Changes where the weight file lies.
     pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         self.weights.relocate(place);
@@ -133,6 +143,17 @@ impl BrainLmNetwork {
         match self {
             Self::RegionTime(config) => config.num_brain_voxels,
             Self::Image(config) => config.n_parcels(),
+        }
+    }
+}
+
+impl BrainLmNetwork {
+    /// Frames of a window in the training.
+    pub fn n_frames(&self) -> usize {
+        match self {
+            Self::RegionTime(config) => config.num_timepoints_per_voxel,
+            // as all published ones were trained, unless the square is too small
+            Self::Image(config) => 200.min(config.image_size / 2 * 2),
         }
     }
 }

@@ -116,7 +116,7 @@ fn a_file_of_the_other_network_or_of_another_width_is_refused_by_name() {
     let wide = RegionTimeConfig { hidden_size: 16, ..tiny() };
     let wide = BrainLmNetwork::RegionTime(wide).open_weights(&path).unwrap_err().to_string();
     assert!(wide.contains("has shape [8], this model needs [16]"), "{wide}");
-    let told = BrainLmNetwork::of_weights(&path).unwrap();
+    let told = BrainLmNetwork::of_weights(&path, None).unwrap();
     assert_eq!(told.hidden_size(), 8);
 }
 

@@ -73,13 +73,14 @@ impl BrainLmNetwork {
         Ok(frozen)
     }
 
-    /// The network of a published file, from its shapes alone.
+    /// The network of a published file, from its shapes; `n_heads` for those that do not tell how many
+    /// heads there are, which are all pictures but the two published sizes.
     ///
     /// # Errors
     /// Names the file, and what its shapes do not say.
-    pub fn of_weights(path: &Path) -> Result<Self> {
+    pub fn of_weights(path: &Path, n_heads: Option<usize>) -> Result<Self> {
         let frozen = open(path)?;
-        let shapes = Shapes { frozen: &frozen, path };
+        let shapes = Shapes { frozen: &frozen, path, n_heads };
         Ok(match which(&frozen, path)? {
             REGION_TIME => Self::RegionTime(shapes.region_time()?),
             _ => Self::Image(shapes.image()?),
@@ -99,14 +100,18 @@ fn which(frozen: &Frozen, path: &Path) -> Result<&'static str> {
     })
 }
 
+/// A tensor that only files with a decoder have.
+pub(crate) const DECODES: &str = "decoder.mask_token";
+
 pub(super) fn has_decoder(frozen: &Frozen) -> bool {
-    frozen.contains("decoder.mask_token")
+    frozen.contains(DECODES)
 }
 
 /// Sizes that shapes tell.
 struct Shapes<'a> {
     frozen: &'a Frozen,
     path: &'a Path,
+    n_heads: Option<usize>,
 }
 
 impl Shapes<'_> {
@@ -160,13 +165,14 @@ impl Shapes<'_> {
         let usual = ImageConfig::vitmae_111m();
         let dim = self.dim("vit.embeddings.cls_token", 2)?;
         // no shape tells the heads; those of the published networks are known
-        let num_attention_heads = match dim {
-            768 => 12,
-            1280 => 16,
-            _ => {
+        let num_attention_heads = match (self.n_heads, dim) {
+            (Some(n_heads), _) => n_heads,
+            (None, 768) => 12,
+            (None, 1280) => 16,
+            (None, _) => {
                 let problem = format!(
                     "its width is {dim} and its shapes do not tell how many heads share it; give its \
-                     config.json"
+                     config.json or the number of heads"
                 );
                 return Err(Error::Checkpoint { path: self.path.to_owned(), problem });
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::weights::{self, NAME};
 use super::{BrainMt, BrainMtSize, cells};
 use crate::tuning::Blocks;
+use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,
     TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -19,6 +20,9 @@ use crate::{
 /// How volumes are put on one scale: one mean and one spread for a whole run, background its
 /// smallest value.
 const NORMALISATION: &str = "global_z";
+
+/// Name and version of the architecture.
+pub(crate) const ID: &str = "brainmt_v1";
 
 /// Its weights, its sizes, and which of its tokens are taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +54,7 @@ impl BrainMtConfig {
                 let heads = BrainMtSize::default().n_heads;
                 weights::read(path, heads).map(|(_, size)| Cow::Owned(size))
             }
+            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
             (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(BrainMtSize::default())),
         }
     }
@@ -71,7 +76,7 @@ impl BrainMtConfig {
             TokenLayout::grid(Places::Space, size.n_cells, n_times, TokenOrder::PlaceMajor);
         let spec = EncoderSpec {
             name: NAME,
-            id: "brainmt_v1".to_owned(),
+            id: ID.to_owned(),
             input: InputSpace::Volume { shape: grid, axes: "LAS".to_owned() },
             window: WindowLength::Exactly(n_times),
             t_r: None,
@@ -79,9 +84,7 @@ impl BrainMtConfig {
             vis_dim: size.embed_dim,
             layout: layout.with_class(),
             tokens: self.tokens,
-            licence: self
-                .weights
-                .licence(Licence::named("of the weights' owner: none are published")),
+            licence: self.licence(),
             unverified: false,
         };
         spec.check_window(n_frames)?;
@@ -100,6 +103,11 @@ impl BrainMtConfig {
         let [n_layers, n_blocks] = self.size()?.depth;
         let blocks = Blocks::of(NAME).stack("layers", n_layers).then("norm_f");
         Ok(blocks.stack("blocks", n_blocks).then("norm").then("mlp").still("head"))
+    }
+
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::named("of the weights' owner: none are published"))
     }
 
     /// Changes where the weight file lies.

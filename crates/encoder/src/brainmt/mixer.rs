@@ -21,6 +21,16 @@ pub enum Direction {
     Both,
 }
 
+impl Direction {
+    /// What a network with such mixers does.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Forward => "scans one way",
+            Self::Both => "scans both ways",
+        }
+    }
+}
+
 /// `out(scan(silu(conv(x))) · silu(z))` of `[x, z] = in(tokens)`, channels twice as many as entries
 /// of a token.
 #[derive(Clone, Debug)]

@@ -10,8 +10,10 @@ mod stem;
 mod tests;
 mod weights;
 
+pub(crate) use encoder::ID;
 pub use encoder::{BrainMtConfig, BrainMtEncoder};
 pub use mixer::{Direction, Inside, Mixer};
 pub use network::{BrainMt, Place};
 pub use size::{BrainMtSize, cells};
 pub use stem::{Stem, StemPart};
+pub(crate) use weights::read;

@@ -150,7 +150,10 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let size = || tiny(Direction::Forward);
     open(size(), &|_| {}).unwrap();
     let error = open(tiny(Direction::Both), &|_| {}).unwrap_err();
-    assert!(error.contains("scans one way, but `direction` says both ways"), "{error}");
+    assert!(
+        error.contains("scans one way, but `direction` says that it scans both ways"),
+        "{error}"
+    );
     let error = open(BrainMtSize { n_frames: 4, ..size() }, &|_| {}).unwrap_err();
     assert!(error.contains("temporal_pos_embedding") && error.contains("[1, 4, 8]"), "{error}");
     let zeros = || Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();

@@ -5,7 +5,6 @@ use std::path::Path;
 use candle_core::DType;
 use nn::weights::Frozen;
 
-use super::mixer::Direction;
 use super::{BrainMt, BrainMtSize};
 use crate::{Error, Result};
 
@@ -22,7 +21,7 @@ const WRAPPERS: [&str; 2] = ["module.", "model."];
 ///
 /// # Errors
 /// Where the file cannot be read, or is not a BrainMT's.
-pub(super) fn read(path: &Path, n_heads: usize) -> Result<(Frozen, BrainMtSize)> {
+pub(crate) fn read(path: &Path, n_heads: usize) -> Result<(Frozen, BrainMtSize)> {
     let mut weights = Frozen::open(path)?;
     let starts = |weights: &Frozen, prefix: &str| {
         weights.list().iter().any(|info| info.name.starts_with(prefix))
@@ -51,15 +50,11 @@ pub(super) fn read(path: &Path, n_heads: usize) -> Result<(Frozen, BrainMtSize)>
 pub(crate) fn open(path: &Path, size: &BrainMtSize) -> Result<Frozen> {
     let (weights, found) = read(path, size.n_heads)?;
     if found.direction != size.direction {
-        let said = |direction| match direction {
-            Direction::Forward => "one way",
-            Direction::Both => "both ways",
-        };
         let reason = format!(
-            "{}: scans {}, but `direction` says {}",
+            "{}: {}, but `direction` says that it {}",
             path.display(),
-            said(found.direction),
-            said(size.direction)
+            found.direction.in_words(),
+            size.direction.in_words()
         );
         return Err(Error::Setting { encoder: NAME, reason });
     }

@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{CortexMae, CortexMaeSize, weights};
 use crate::tuning::Blocks;
+use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
 };
 
 const NAME: &str = "cortex_mae";
+
+/// Name and version of the architecture.
+pub(crate) const ID: &str = "cortex_mae_parcel_v1";
 
 /// The atlases of the published weights, told apart by how many parcels they have: Schaefer's in the
 /// order of 17 networks, BrainLM's, and Schaefer's with Tian's scale III as the file of that name has
@@ -58,8 +62,14 @@ impl CortexMaeConfig {
             (None, WeightsSource::File(path)) => {
                 weights::read(path).map(|(_, size)| Cow::Owned(size))
             }
+            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
             (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(CortexMaeSize::default())),
         }
+    }
+
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::non_commercial("CC BY-NC 4.0"))
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
@@ -70,12 +80,12 @@ impl CortexMaeConfig {
         };
         let size = self.size()?;
         size.problem().map_or(Ok(()), |problem| Err(setting(problem)))?;
-        let (n, learned) = (size.n_parcels, matches!(self.weights, WeightsSource::File(_)));
+        let (n, learned) = (size.n_parcels, !matches!(self.weights, WeightsSource::Seed(_)));
         let atlas = ATLASES.iter().find(|(n_parcels, _)| *n_parcels == n);
         let layout = TokenLayout::grid(Places::Parcels, n, size.n_times(), TokenOrder::TimeMajor);
         let spec = EncoderSpec {
             name: NAME,
-            id: "cortex_mae_parcel_v1".to_owned(),
+            id: ID.to_owned(),
             input: InputSpace::Parcels {
                 atlas: atlas.map(|(_, id)| (*id).to_owned()),
                 n,
@@ -88,7 +98,7 @@ impl CortexMaeConfig {
             vis_dim: size.dim,
             layout: layout.with_class(),
             tokens: self.tokens,
-            licence: self.weights.licence(Licence::non_commercial("CC BY-NC 4.0")),
+            licence: self.licence(),
             unverified: true,
         };
         spec.check_parcels(n_voxels)?;

@@ -13,6 +13,7 @@ mod size;
 mod tests;
 mod weights;
 
+pub(crate) use encoder::ID;
 pub use encoder::{CortexMaeConfig, CortexMaeEncoder};
 pub use network::CortexMae;
 pub use size::CortexMaeSize;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::parts::{Outlines, Parts};
 use super::{all_finite, check_parts, is_clip};
 use crate::manifest::{ADAPTER, BASE, ENCODER, LM};
-use crate::{Error, GateOpening, Manifest, Result};
+use crate::{Error, GateOpening, Manifest, Result, encoder_package};
 
 /// One weight file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -164,10 +164,14 @@ fn gates(adapter: &Frozen, blocks: &str) -> Result<Vec<GateOpening>> {
     blocks.into_iter().map(opening).collect()
 }
 
-/// Checks digests, shapes, and that every weight is a finite number; one tensor is read at a time.
+/// Checks digests, shapes, and that every weight is a finite number; one tensor is read at a time. The
+/// package may be that of a model or of an encoder alone.
 pub fn verify(folder: &Path) -> Result<()> {
+    if encoder_package::is_encoder(folder) {
+        return encoder_package::verify(folder);
+    }
     let manifest = Manifest::read(folder)?;
-    check_parts(folder, &manifest)?;
+    check_parts(folder, &manifest.parts)?;
     let parts = Parts::open(folder, &manifest)?;
     parts.check(folder, &parts.outlines(&manifest)?)?;
     all_finite(&parts.adapter, &folder.join(ADAPTER))?;

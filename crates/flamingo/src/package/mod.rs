@@ -71,15 +71,20 @@ pub(crate) fn write_referencing(
     package: &NewPackage,
     encoder: Option<&Path>,
 ) -> Result<()> {
+    let encoder = encoder.map(|path| reference(path, folder, "CLIP's own")).transpose()?;
+    let bases = bases(package, folder)?;
+    in_place(folder, |staged| fill(staged, package, encoder, bases))
+}
+
+/// Lets `fill` write a package into a folder beside `folder`, and renames it there when it is whole.
+pub(crate) fn in_place(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     replaceable(folder)?;
     fs::create_dir_all(parent).map_err(io(parent))?;
-    let clip = |path| reference(ENCODER, path, folder, "CLIP's own");
-    let encoder = encoder.map(clip).transpose()?;
     let staged =
         tempfile::Builder::new().prefix(".package-").tempdir_in(parent).map_err(io(parent))?;
-    fill(staged.path(), package, encoder, bases(package, folder)?)?;
+    fill(staged.path())?;
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(io(folder))?;
     }
@@ -110,8 +115,8 @@ pub(crate) fn replaceable(folder: &Path) -> Result<()> {
 }
 
 /// A file that is not copied: where it lies as seen from the package, and what it is now.
-fn reference(file: &str, path: &Path, folder: &Path, licence: &str) -> Result<Part> {
-    let part = Part { file: file.to_owned(), ..described(path, licence)? };
+pub(crate) fn reference(path: &Path, folder: &Path, licence: &str) -> Result<Part> {
+    let part = Part { file: ENCODER.to_owned(), ..described(path, licence)? };
     Ok(Part { path: Some(relative(path, folder)?), ..part })
 }
 
@@ -123,7 +128,7 @@ fn bases(package: &NewPackage, folder: &Path) -> Result<Vec<(PathBuf, Part)>> {
     let base = |path: PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let file = if path == *weights { BASE.to_owned() } else { format!("{BASE}/{name}") };
-        let part = reference(&file, &path, folder, &licence)?;
+        let part = Part { file, ..reference(&path, folder, &licence)? };
         Ok((path, part))
     };
     encoder.paths().into_iter().map(base).collect()
@@ -232,12 +237,12 @@ fn card(package: &NewPackage) -> Result<String> {
     ))
 }
 
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path: PathBuf = path.to_owned();
     move |source| Error::Io { path, source }
 }
 
-fn sync(path: &Path) -> Result<()> {
+pub(crate) fn sync(path: &Path) -> Result<()> {
     fs::File::open(path).and_then(|file| file.sync_all()).map_err(io(path))
 }
 
@@ -255,7 +260,7 @@ pub(crate) fn digest(path: &Path) -> Result<String> {
     }
 }
 
-fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
+pub(crate) fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
     Ok(Part { file: name.to_owned(), ..described(&folder.join(name), licence)? })
 }
 
@@ -277,30 +282,28 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Fails on the first part that is missing or not the one in the manifest.
-pub(crate) fn check_parts(folder: &Path, manifest: &Manifest) -> Result<()> {
-    for expected in &manifest.parts {
-        let path = expected.place(folder);
-        if expected.path.is_some() && !path.is_file() {
-            let (file, name) = (path.file_name().unwrap_or_default(), expected.sha256.as_str());
-            let expected = format!(
-                "the published weights with sha256 {}…, here or as `{}` beside {MANIFEST}",
-                &name[..16.min(name.len())],
-                file.to_string_lossy()
-            );
-            return Err(Error::Part { found: "no file".to_owned(), path, expected });
-        }
-        let found = described(&path, "")?;
-        if (found.bytes, &found.sha256) != (expected.bytes, &expected.sha256) {
-            let describe = |part: &Part| {
-                format!(
-                    "{} bytes with sha256 {}…",
-                    part.bytes,
-                    &part.sha256[..16.min(part.sha256.len())]
-                )
-            };
-            let (found, expected) = (describe(&found), describe(expected));
-            return Err(Error::Part { path, found, expected });
-        }
+pub(crate) fn check_parts(folder: &Path, parts: &[Part]) -> Result<()> {
+    parts.iter().try_for_each(|part| check_part(folder, part))
+}
+
+/// Fails where a part is missing or not the one in the manifest.
+pub(crate) fn check_part(folder: &Path, expected: &Part) -> Result<()> {
+    let path = expected.place(folder);
+    if expected.path.is_some() && !path.is_file() {
+        let folder = folder.to_owned();
+        return Err(Error::Moved { path, folder, sha256: expected.sha256.clone() });
+    }
+    let found = described(&path, "")?;
+    if (found.bytes, &found.sha256) != (expected.bytes, &expected.sha256) {
+        let describe = |part: &Part| {
+            format!(
+                "{} bytes with sha256 {}…",
+                part.bytes,
+                &part.sha256[..16.min(part.sha256.len())]
+            )
+        };
+        let (found, expected) = (describe(&found), describe(expected));
+        return Err(Error::Part { path, found, expected });
     }
     Ok(())
 }

@@ -25,10 +25,30 @@ struct Made {
 /// The name of what `volumes` does.
 const GLOBAL_Z: &str = "global_z";
 
+/// Refuses scans without a position where stages ask for one, if it is so of all of them; some are left
+/// out when they are read.
+pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
+    let asks = |stage: &Stage| matches!(stage, Stage::Parcellate(_) | Stage::Volumes(_));
+    if !spec.stages().iter().any(asks) {
+        return Ok(());
+    }
+    let mut first = None;
+    for scan in scans {
+        match scan::check_placed(&scan.path) {
+            Err(error @ scan::Error::Unplaced { .. }) => _ = first.get_or_insert(error),
+            _ => return Ok(()),
+        }
+    }
+    first.map_or(Ok(()), |error| Err(error.into()))
+}
+
 /// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored; what an
 /// encoder of windows over whole scans needs and gives, and what becomes of it.
 pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderPlan>> {
     let made = Made::by(loaded)?;
+    if let Some(package) = loaded.encoder_package() {
+        flamingo::check_encoder_weights(&package)?;
+    }
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
     let Some(n_frames) = made.n_frames else { return Ok(None) };

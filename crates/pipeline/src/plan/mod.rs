@@ -103,6 +103,7 @@ impl Plan {
             keep(encoder::fits_voxels(spec, cohort, window));
         }
         let scans = source.as_ref().map_or_else(Vec::new, view::scans);
+        keep(encoder::placed(spec, &scans));
         let encoder = encoder::fits(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;

@@ -1,7 +1,7 @@
 //! From a file and `--set`s to a [`Spec`] with every component written out.
 use std::path::{Path, PathBuf};
 
-use encoder::EncoderConfig;
+use encoder::{EncoderConfig, WeightsSource};
 use serde_json::Value;
 
 use super::{CohortSpec, LmSpec, Spec, source::Source};
@@ -36,7 +36,20 @@ impl Loaded {
     pub(crate) fn encoder(&self) -> Option<EncoderConfig> {
         let mut encoder = self.spec.model.as_ref()?.encoder.get().clone();
         encoder.relocate(&|path| self.resolve(path));
+        if let Some(WeightsSource::Package(dir)) = encoder.weights()
+            && let Ok(file) = flamingo::encoder_weights(dir)
+        {
+            encoder.set_weights(WeightsSource::File(file));
+        }
         Some(encoder)
+    }
+
+    /// The package that holds or names the encoder's weights.
+    pub(crate) fn encoder_package(&self) -> Option<PathBuf> {
+        match self.spec.model.as_ref()?.encoder.get().weights()? {
+            WeightsSource::Package(dir) => Some(self.resolve(dir)),
+            WeightsSource::File(_) | WeightsSource::Seed(_) => None,
+        }
     }
 
     /// A path of the file, as seen from here.

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
 use ndarray::{Array2, ArrayD, IxDyn};
-use scan::WindowsConfig;
+use scan::{QualityFigures, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -97,6 +97,8 @@ pub(crate) struct TokenFacts {
     /// Of the whole scan.
     pub(crate) fd_mean_mm: Option<f64>,
     pub(crate) n_lost: usize,
+    /// Of the whole scan, as it was read.
+    pub(crate) quality: QualityFigures,
 }
 
 impl TokenSet {
@@ -128,7 +130,7 @@ impl Work for EncodeConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -209,6 +211,10 @@ impl Work for EncodeConfig {
         let units = units::listed(state, self.name(), dir)?;
         let about = files::read_json(&dir.join("tokens.json"))?;
         load_failures(state, self.name(), dir)?;
+        let quality = |unit: &Option<Unit>| {
+            unit.as_ref().map(|unit| Ok(TokenSet::facts(unit)?.quality)).transpose()
+        };
+        state.quality = units.iter().map(quality).collect::<Result<_>>()?;
         state.tokens = Some(TokenSet { units, about });
         Ok(())
     }
@@ -223,12 +229,15 @@ struct Prepared {
     fd_mm: Option<Vec<f64>>,
     fd_mean_mm: Option<f64>,
     n_lost: usize,
+    quality: QualityFigures,
 }
 
 impl Prepared {
     fn of(state: &State<'_>, idx: usize, volumes: bool, cut: &WindowsConfig) -> Result<Self> {
+        // tokens that were made elsewhere need neither, but their scan is measured
+        let volumes = volumes || state.parcels.is_none();
         if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
-            let run = config.prepare(&state.scans()[idx].path)?;
+            let (run, quality) = config.prepare(&state.scans()[idx].path)?;
             return Ok(Self {
                 windows: volumes::cut(&run, cut)?,
                 n_frames: run.n_frames(),
@@ -236,6 +245,7 @@ impl Prepared {
                 fd_mm: None,
                 fd_mean_mm: None,
                 n_lost: 0,
+                quality,
             });
         }
         let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
@@ -257,6 +267,7 @@ impl Prepared {
             fd_mm,
             fd_mean_mm: series.facts.fd_mean_mm,
             n_lost: series.facts.lost.len(),
+            quality: series.facts.quality,
         })
     }
 
@@ -269,6 +280,7 @@ impl Prepared {
             fd_mm: self.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
             fd_mean_mm: self.fd_mean_mm,
             n_lost: self.n_lost,
+            quality: self.quality.clone(),
         }
     }
 }

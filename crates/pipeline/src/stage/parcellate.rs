@@ -61,6 +61,7 @@ impl AtlasFiles {
     /// Reads them; the place of each parcel is checked against its voxels.
     pub(crate) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Atlas> {
         let labels = place(&self.labels);
+        scan::check_placed(&labels)?;
         let mut atlas = Atlas::read(&labels)?;
         if let Some(names) = &self.names {
             atlas = atlas.with_names(place(names))?;
@@ -253,6 +254,7 @@ impl ParcellateConfig {
             options.dataset = Some(dataset.clone());
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
+            scan::check_placed(&scan.path)?;
             let opened = scan::open(&scan.path, &options)?.scan;
             match (opened.frames(), &opened) {
                 (Some(run), _) => atlas.extract(run, &self.extract, None)?,

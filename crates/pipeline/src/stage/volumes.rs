@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use half::f16;
-use ndarray::{Array4, ArrayView4, Axis, s};
+use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 use scan::{
-    Affine, Background, Bold, GlobalZ, Grid, Interpolation, Orientation, Range, Resampler, Window,
-    WindowsConfig,
+    Affine, Background, Bold, GlobalZ, Grid, Interpolation, Orientation, QualityFigures, Range,
+    Resampler, VoxelSeries, Window, WindowsConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,15 +88,22 @@ impl VolumesConfig {
         json!({ "stage": self, "version": self.version() })
     }
 
-    /// Bytes that a scan of `n_frames` needs at most: as it is read, turned, and standardised.
+    /// Bytes that a scan of `n_frames` needs at most: as it is read, measured, turned, and
+    /// standardised.
     pub(crate) fn cost(&self, n_frames: usize) -> u64 {
         let n_voxels: usize = self.shape.iter().product();
-        3 * 4 * (n_voxels * n_frames) as u64
+        4 * 4 * (n_voxels * n_frames) as u64
     }
 
-    /// A scan on its grid and on its scale, `(x, y, z, t)`.
-    pub(crate) fn prepare(&self, path: &Path) -> Result<Bold> {
+    /// A scan on its grid and on its scale, `(x, y, z, t)`, and the figures of what was read.
+    pub(crate) fn prepare(&self, path: &Path) -> Result<(Bold, QualityFigures)> {
+        scan::check_placed(path)?;
         let run = self.on_grid(scan::read_bold(path)?.reoriented(self.axes)?)?;
+        let quality = quality(&run)?;
+        Ok((self.scaled(run)?, quality))
+    }
+
+    fn scaled(&self, run: Bold) -> Result<Bold> {
         let prepared = GlobalZ::measure(&run)?.apply(&run, self.background)?;
         if !self.half {
             return Ok(prepared);
@@ -139,6 +146,16 @@ impl VolumesConfig {
         }
         Ok(Bold::new(values, to.affine, run.t_r())?)
     }
+}
+
+/// Of the voxels that are not background, which is exactly 0.
+fn quality(run: &Bold) -> Result<QualityFigures> {
+    let n_frames = run.n_frames();
+    let lanes = run.data().lanes(Axis(3));
+    let inside: Vec<_> = lanes.into_iter().filter(|it| it.iter().any(|x| *x != 0.0)).collect();
+    let mut values = Array2::<f32>::zeros((n_frames, inside.len()));
+    values.columns_mut().into_iter().zip(inside).for_each(|(mut to, from)| to.assign(&from));
+    Ok(QualityFigures::measure(&VoxelSeries { values, t_r: run.t_r() })?)
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.

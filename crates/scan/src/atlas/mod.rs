@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 pub use extract::{ExtractConfig, WorkingGrid};
+pub use names::read_places;
 pub use regions::Reduction;
 
 use crate::{

@@ -81,6 +81,25 @@ pub(super) fn read_coordinates(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i
     Ok(places)
 }
 
+/// Where the regions of an atlas are, in mm and ascending by label, from the table that comes with it:
+/// for series of `n_parcels` whose labels image is not at hand.
+///
+/// # Errors
+/// Names the file where a row has no coordinates, or there are not as many as parcels.
+pub fn read_places(path: &Path, n_parcels: usize) -> Result<Vec<[f64; 3]>> {
+    let unnamed = |label: i32| Parcel { label, name: String::new(), centre_mm: None };
+    let parcels: Vec<Parcel> = (1..=n_parcels as i32).map(unnamed).collect();
+    let mut places = read_coordinates(path, &parcels)?;
+    places.retain(|(label, _)| *label != 0);
+    places.sort_by_key(|(label, _)| *label);
+    if places.len() != n_parcels {
+        let found = places.len();
+        let problem = format!("holds coordinates of {found} parcels, expected {n_parcels}");
+        return Err(Error::Axes { path: path.to_path_buf(), problem });
+    }
+    Ok(places.into_iter().map(|(_, place)| place).collect())
+}
+
 fn bad_row(path: &Path, index: usize, expected: &str) -> Error {
     let problem = format!("expected {expected}");
     Error::Row { path: path.to_path_buf(), row: index + 1, problem }

@@ -85,7 +85,10 @@ impl Hdf5File {
             return Err(refuse("is one of several HDF5 files that belong together".to_owned()));
         }
         let damaged = |error| refuse(format!("cannot be read as HDF5: {}", words(&error)));
-        let file = hdf5::File::open(path).map_err(damaged)?;
+        // a lock is refused by many network file systems, and a reader needs none
+        let mut options = hdf5::File::with_options();
+        let file =
+            options.with_fapl(|plan| plan.file_locking(false)).open(path).map_err(damaged)?;
         let number = file.loc_info_by_name("/").map_err(damaged)?.fileno;
         Ok(Self { path: path.to_path_buf(), file, n_bytes: metadata.len(), number })
     }

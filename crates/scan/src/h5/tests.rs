@@ -237,6 +237,16 @@ fn four_axes_are_a_run_that_needs_a_place() {
 }
 
 #[test]
+fn a_lock_that_somebody_holds_does_not_stop_a_reader() {
+    let scratch = Scratch::new();
+    let path = scratch.path("locked.h5");
+    write_hdf5(&path, &series(array![[1.0, 2.0], [3.0, 4.0]])).unwrap();
+    let held = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    held.lock().unwrap();
+    Hdf5File::open(&path).unwrap();
+}
+
+#[test]
 fn a_written_file_is_whole_or_not_there() {
     let scratch = Scratch::new();
     let path = scratch.path("cohort.h5");

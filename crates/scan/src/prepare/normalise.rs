@@ -314,7 +314,8 @@ mod tests {
     fn brain_jepas_scales_are_of_the_whole_recording_or_of_the_recordings_means() {
         let one = ndarray::array![[0.0, 2.0], [2.0, 4.0], [0.0, 3.0], [2.0, 3.0]];
         let other = ndarray::array![[5.0, 1.0], [-1.0, 3.0]];
-        let whole = FittedNormalisation::fit(Normalisation::GlobalZ, &[one.clone()], 1).unwrap();
+        let whole = FittedNormalisation::fit(Normalisation::GlobalZ, std::slice::from_ref(&one), 1)
+            .unwrap();
         let seen = whole.apply(&one).unwrap();
         assert!((seen[[1, 1]] - 2.0_f64.sqrt()).abs() < 1e-12, "{seen}");
         let recordings = [one.clone(), other];
@@ -329,7 +330,8 @@ mod tests {
     #[test]
     fn cortex_maes_frames_are_scaled_after_its_parcels() {
         let series = ndarray::array![[5.0, 2.0, -7.0, 4.0], [3.0, 0.0, -3.0, 4.0]];
-        let fit = FittedNormalisation::fit(Normalisation::FrameZ, &[series.clone()], 1).unwrap();
+        let fit = FittedNormalisation::fit(Normalisation::FrameZ, std::slice::from_ref(&series), 1)
+            .unwrap();
         let seen = fit.apply(&series).unwrap();
         let spread = (11.0_f64 / 12.0).sqrt() + EPSILON;
         let expected = [0.75, 0.75, -1.25, -0.25].map(|x| x / spread);
@@ -338,7 +340,8 @@ mod tests {
         }
         let mut far = Array2::zeros((2, 40));
         far[[0, 7]] = 1.0;
-        let cut = FittedNormalisation::fit(Normalisation::FrameZ, &[far.clone()], 1).unwrap();
+        let cut =
+            FittedNormalisation::fit(Normalisation::FrameZ, std::slice::from_ref(&far), 1).unwrap();
         assert_eq!(cut.apply(&far).unwrap()[[0, 7]], 3.0);
     }
 

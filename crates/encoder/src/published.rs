@@ -1,0 +1,194 @@
+//! What a weight file of a published encoder is, told by its tensors: for those who import it.
+
+use std::path::{Path, PathBuf};
+
+use nn::weights::Frozen;
+
+use crate::{
+    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, CortexMaeConfig, EncoderConfig,
+    Error, Licence, Result, TokenPolicy, Trainable, WeightsSource, brainlm, brainmt, cortex_mae,
+};
+
+/// Encoders whose weight files are read, by their names in a pipeline file.
+pub const PUBLISHED: [&str; 3] = ["brainlm", "brainmt", "cortex_mae"];
+
+/// A weight file that is whole: every tensor is one of its network's, and none is missing.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The encoder as a pipeline file says it, with the file as its weights.
+    pub config: EncoderConfig,
+    /// Name and version of the architecture.
+    pub id: String,
+    /// What it is, in words.
+    pub what: String,
+    /// What was taken to be as in the published networks, because nothing said it.
+    pub assumed: Option<&'static str>,
+    /// Licence of the weights.
+    pub licence: Licence,
+    /// Its tensors, under the names that the network asks for.
+    pub weights: Frozen,
+}
+
+/// What the tensors do not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unsaid<'a> {
+    /// The published `config.json`; absent: the one beside the weights, if there is one.
+    pub config_json: Option<&'a Path>,
+    /// Heads of the attention.
+    pub n_heads: Option<usize>,
+}
+
+impl Published {
+    /// Opens the weights of the encoder that is called `name` in a pipeline file: a file, or a folder
+    /// of Hugging Face. Which of an encoder's architectures it is, its tensors tell.
+    ///
+    /// # Errors
+    /// Names the file, and the other network, the tensor or what is missing.
+    pub fn open(name: &str, weights: &Path, unsaid: Unsaid<'_>) -> Result<Self> {
+        let path = weight_file(weights)?;
+        let (config, id, what, assumed) = match name {
+            "brainlm" => of_brainlm(&path, unsaid)?,
+            "brainmt" => of_brainmt(&path, unsaid)?,
+            "cortex_mae" => of_cortex_mae(&path)?,
+            _ => {
+                let problem = format!(
+                    "no weights of an encoder `{name}` are read, expected one of {}",
+                    PUBLISHED.join(", ")
+                );
+                return Err(Error::Checkpoint { path, problem });
+            }
+        };
+        let weights = config.open_weights(&path)?;
+        let licence = config.licence().expect("an encoder with weights has their licence");
+        Ok(Self { config, id, what, assumed, licence, weights })
+    }
+}
+
+impl Licence {
+    /// What someone who uses the weights should be told; nothing where there is nothing.
+    pub fn warning(&self) -> Option<String> {
+        let bound = if self.no_derivatives {
+            "; copies, converted or fine-tuned ones too, must not be handed on"
+        } else {
+            ""
+        };
+        self.non_commercial.then(|| format!("{}: for research only{bound}", self.name))
+    }
+}
+
+/// The weights in a folder of Hugging Face, or the file itself.
+fn weight_file(path: &Path) -> Result<PathBuf> {
+    const NAMES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let found = NAMES.iter().map(|name| path.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let problem = format!("found no weights in this folder, expected {}", NAMES.join(" or "));
+        Error::Checkpoint { path: path.to_owned(), problem }
+    })
+}
+
+/// The encoder, its architecture's name, what it is in words, and what was assumed.
+type Told = (EncoderConfig, String, String, Option<&'static str>);
+
+const NO_CONFIG: &str = "no config.json was found: frames of a window, mask ratio, heads of the decoder \
+                         and its last non-linearity are taken to be as published";
+
+fn of_brainlm(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
+    let beside = path.with_file_name("config.json");
+    let beside = beside.is_file().then_some(beside.as_path());
+    let (network, assumed) = match unsaid.config_json.or(beside) {
+        Some(config) => (BrainLmNetwork::open(config)?, None),
+        None => (BrainLmNetwork::of_weights(path, unsaid.n_heads)?, Some(NO_CONFIG)),
+    };
+    let parts = if network.open_weights(path)?.contains(brainlm::DECODES) {
+        "encoder and decoder"
+    } else {
+        "encoder without a decoder"
+    };
+    let what = format!("BrainLM, network `{}`, {parts}", network.name());
+    let config = BrainLmConfig {
+        network,
+        weights: WeightsSource::File(path.to_owned()),
+        trainable: Trainable::None,
+        tokens: TokenPolicy::DataOnly,
+        features: brainlm::Features::default(),
+    };
+    let id = config.id();
+    Ok((EncoderConfig::BrainLm(config), id, what, assumed))
+}
+
+fn of_brainmt(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
+    let n_heads = unsaid.n_heads.unwrap_or(BrainMtSize::default().n_heads);
+    let assumed = unsaid.n_heads.is_none().then_some("no number of heads was given: taken to be 2");
+    let (_, size) = brainmt::read(path, n_heads)?;
+    let what = format!("BrainMT, {}", size.direction.in_words());
+    let config = BrainMtConfig {
+        weights: WeightsSource::File(path.to_owned()),
+        size: Some(size),
+        trainable: Trainable::None,
+        tokens: TokenPolicy::TimeMean,
+    };
+    Ok((EncoderConfig::BrainMt(config), brainmt::ID.to_owned(), what, assumed))
+}
+
+fn of_cortex_mae(path: &Path) -> Result<Told> {
+    let mut config = CortexMaeConfig {
+        weights: WeightsSource::File(path.to_owned()),
+        size: None,
+        trainable: Trainable::None,
+        tokens: TokenPolicy::DataOnly,
+    };
+    config.size = Some(config.size()?.into_owned());
+    let what = "CortexMAE of parcels, unverified".to_owned();
+    Ok((EncoderConfig::CortexMae(config), cortex_mae::ID.to_owned(), what, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::brainmt::{BrainMt, Direction};
+    use candle_core::DType;
+    use nn::weights::{Variables, save};
+
+    fn brainmt_file(dir: &Path, direction: Direction) -> PathBuf {
+        let size =
+            BrainMtSize { embed_dim: 8, depth: [1, 1], n_frames: 3, ..BrainMtSize::default() };
+        let size = BrainMtSize { n_cells: 2, direction, ..size };
+        let drawn = Variables::default();
+        BrainMt::new(&size, drawn.builder(1, DType::F32)).unwrap();
+        let path = dir.join("weights.safetensors");
+        save(&path, &drawn.tensors()).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_direction_of_a_brainmt_is_told_by_its_tensors() {
+        let dir = tempfile::tempdir().unwrap();
+        for (direction, words) in [
+            (Direction::Forward, "BrainMT, scans one way"),
+            (Direction::Both, "BrainMT, scans both ways"),
+        ] {
+            let path = brainmt_file(dir.path(), direction);
+            let found = Published::open("brainmt", &path, Unsaid::default()).unwrap();
+            assert_eq!((found.what.as_str(), found.id.as_str()), (words, "brainmt_v1"));
+            assert!(!found.licence.no_derivatives);
+        }
+    }
+
+    #[test]
+    fn another_encoders_file_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = brainmt_file(dir.path(), Direction::Forward);
+        let said = |name: &str, path: &Path| {
+            Published::open(name, path, Unsaid::default()).unwrap_err().to_string()
+        };
+        let error = said("brainlm", &path);
+        assert!(error.contains("weights.safetensors: its tensors are of no BrainLM"), "{error}");
+        let error = said("clip", &path);
+        assert!(error.ends_with("expected one of brainlm, brainmt, cortex_mae"), "{error}");
+        let error = said("brainlm", dir.path());
+        assert!(error.contains("expected model.safetensors or pytorch_model.bin"), "{error}");
+    }
+}

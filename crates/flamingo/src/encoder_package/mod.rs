@@ -1,0 +1,138 @@
+//! A package of an encoder alone: a published weight file, as pipelines name it.
+//!
+//! ```text
+//! model.yaml            manifest: which encoder, licence, digest of every part
+//! encoder.yaml          the encoder as a component of a pipeline file
+//! encoder.safetensors   the weights; a reference with its digest where they may not be copied
+//! README.md             model card
+//! ```
+
+mod import;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use encoder::{EncoderConfig, Licence, WeightsSource};
+use nn::weights::TensorInfo;
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{ENCODER, FORMAT, MANIFEST};
+use crate::package::{check_part, check_parts};
+use crate::{Error, Part, Result};
+
+pub use import::{EncoderImport, ImportedEncoder, import_encoder};
+
+/// What an encoder's package says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderManifest {
+    /// Layout version.
+    pub format: u32,
+    /// Name of the package.
+    pub name: String,
+    /// Version of this software that wrote it.
+    pub created_by: String,
+    /// What the weights are, in words.
+    pub what: String,
+    /// Name and version of the architecture.
+    pub encoder_id: String,
+    /// The encoder as a pipeline file says it; its weights are this package.
+    pub encoder: EncoderConfig,
+    /// Licence of the weights.
+    pub licence: Licence,
+    /// The file that was imported.
+    pub imported_from: String,
+    /// Every file, with its digest.
+    pub parts: Vec<Part>,
+}
+
+impl EncoderManifest {
+    /// Reads `model.yaml` in `folder`.
+    ///
+    /// # Errors
+    /// When it is not there, or that of something else.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let wrong = |reason: String| Error::Manifest { path: path.clone(), reason };
+        let manifest: Self =
+            serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(wrong(format!("found format {}, expected {FORMAT}", manifest.format)));
+        }
+        Ok(manifest)
+    }
+
+    fn weights(&self, folder: &Path) -> Result<&Part> {
+        self.parts.iter().find(|part| part.file == ENCODER).ok_or_else(|| Error::Manifest {
+            path: folder.join(MANIFEST),
+            reason: format!("it lists no part {ENCODER}"),
+        })
+    }
+
+    /// The encoder with the weights that the package in `folder` has or names.
+    fn opened(&self, folder: &Path) -> Result<EncoderConfig> {
+        let mut config = self.encoder.clone();
+        config.set_weights(WeightsSource::File(self.weights(folder)?.place(folder)));
+        Ok(config)
+    }
+}
+
+/// Whether the package in `folder` is one of an encoder alone.
+pub fn is_encoder(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
+    serde_yaml::from_str::<serde_json::Value>(&text)
+        .is_ok_and(|it| it.get("encoder_id").is_some() && it.get("config").is_none())
+}
+
+/// Where the weights of the encoder package in `folder` lie; nothing of them is read.
+///
+/// # Errors
+/// When it is no such package.
+pub fn encoder_weights(folder: &Path) -> Result<PathBuf> {
+    let manifest = EncoderManifest::read(folder)?;
+    Ok(manifest.weights(folder)?.place(folder))
+}
+
+/// Refuses an encoder package whose weights were moved or changed since it was written.
+///
+/// # Errors
+/// Names the file, what it is now and what it was.
+pub fn check_encoder_weights(folder: &Path) -> Result<()> {
+    let manifest = EncoderManifest::read(folder)?;
+    check_part(folder, manifest.weights(folder)?)
+}
+
+/// What is inside an encoder's package.
+#[derive(Clone, Debug, Serialize)]
+pub struct EncoderInfo {
+    /// The manifest.
+    pub manifest: EncoderManifest,
+    /// Parameters in all tensors.
+    pub n_parameters: usize,
+    /// Every tensor, by the name that the network asks for.
+    pub tensors: Vec<TensorInfo>,
+}
+
+/// Lists the parts and tensors of an encoder's package, without reading its weights.
+///
+/// # Errors
+/// When the weights are not there, or are not the encoder's.
+pub fn inspect_encoder(folder: &Path) -> Result<EncoderInfo> {
+    let manifest = EncoderManifest::read(folder)?;
+    let weights = manifest.opened(folder)?.published_weights()?;
+    let (n_parameters, tensors) = (weights.n_values(), weights.list());
+    Ok(EncoderInfo { manifest, n_parameters, tensors })
+}
+
+/// Checks digests, shapes, and that every weight is a finite number; one tensor is read at a time.
+pub(crate) fn verify(folder: &Path) -> Result<()> {
+    let manifest = EncoderManifest::read(folder)?;
+    check_parts(folder, &manifest.parts)?;
+    let path = manifest.weights(folder)?.place(folder);
+    let weights = manifest.opened(folder)?.published_weights()?;
+    crate::package::all_finite(&weights, &path)?;
+    Ok(())
+}
