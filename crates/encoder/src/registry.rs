@@ -157,6 +157,18 @@ impl EncoderConfig {
         }
     }
 
+    /// The tensors of its weight file, described and not read; each is one of its network's.
+    ///
+    /// # Errors
+    /// Names the file, and what does not fit; or the encoder that has no weight file.
+    pub fn published_weights(&self) -> Result<Frozen> {
+        if let Some(WeightsSource::File(path)) = self.weights() {
+            return self.open_weights(path);
+        }
+        let reason = "no weight file is named".to_owned();
+        Err(Error::Setting { encoder: "of weights", reason })
+    }
+
     /// The files that it names.
     pub fn paths(&self) -> Vec<PathBuf> {
         let found = RefCell::new(Vec::new());
@@ -165,20 +177,6 @@ impl EncoderConfig {
             path.to_owned()
         });
         found.into_inner()
-    }
-
-    /// The tensors of its weight file, described and not read; each is one of its network's.
-    ///
-    /// # Errors
-    /// Names the file, and what does not fit; or the encoder that has no weight file.
-    pub fn published_weights(&self) -> Result<Frozen> {
-        match self.weights() {
-            Some(WeightsSource::File(path)) => self.open_weights(path),
-            _ => {
-                let reason = "no weight file is named".to_owned();
-                Err(Error::Setting { encoder: "of weights", reason })
-            }
-        }
     }
 
     /// Opens a published weight file under the names that [`Self::build`] asks for.

@@ -21,15 +21,10 @@ pub fn read_all(words: &[u64]) -> u64 {
     words.par_chunks(PIECE).map(piece).reduce(|| 0, |a, b| a ^ b)
 }
 
-/// Runs something on a worker of the thread pool: whoever starts many short parallel loops must be
-/// one of those who share their work, or each start costs a wait for a thread to wake up.
-pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| f())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::on_worker;
 
     #[test]
     fn every_word_is_read() {

@@ -102,6 +102,16 @@ impl BrainLmConfig {
         Ok(spec)
     }
 
+    /// Name and version of the architecture.
+    pub(crate) fn id(&self) -> String {
+        format!("brainlm_{}_v1", self.network.name())
+    }
+
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
+    }
+
     /// The layers between the embedding, which moves with `all` alone, and the tokens.
     pub(crate) fn blocks(&self) -> Blocks {
         let blocks = Blocks::of(NAME);
@@ -116,16 +126,6 @@ impl BrainLmConfig {
             Features::AfterNorm => blocks.then(NORM),
             Features::BeforeNorm => blocks.still(NORM),
         }
-    }
-
-    /// Name and version of the architecture.
-    pub(crate) fn id(&self) -> String {
-        format!("brainlm_{}_v1", self.network.name())
-    }
-
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
     }
 
     /// Changes where the weight file lies.

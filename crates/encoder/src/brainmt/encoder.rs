@@ -97,17 +97,17 @@ impl BrainMtConfig {
         weights::open(path, &*self.size()?)
     }
 
+    /// Licence of the weights.
+    pub(crate) fn licence(&self) -> Licence {
+        self.weights.licence(Licence::named("of the weights' owner: none are published"))
+    }
+
     /// The layers of the scan, then the blocks of attention, which share a norm and an MLP. The head
     /// says nothing about tokens.
     pub(crate) fn blocks(&self) -> Result<Blocks> {
         let [n_layers, n_blocks] = self.size()?.depth;
         let blocks = Blocks::of(NAME).stack("layers", n_layers).then("norm_f");
         Ok(blocks.stack("blocks", n_blocks).then("norm").then("mlp").still("head"))
-    }
-
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::named("of the weights' owner: none are published"))
     }
 
     /// Changes where the weight file lies.

@@ -83,7 +83,7 @@ pub fn import_encoder(folder: &Path, import: &EncoderImport) -> Result<ImportedE
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let card = card(import.name, &published, &name, &sha256, referenced);
     let licence = published.licence.name.clone();
-    let weights = referenced.then(|| reference(&file, folder, &licence)).transpose()?;
+    let weights = referenced.then(|| reference(ENCODER, &file, folder, &licence)).transpose()?;
     in_place(folder, |staged| {
         let mut config = published.config.clone();
         config.set_weights(WeightsSource::Package(".".into()));

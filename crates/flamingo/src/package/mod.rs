@@ -71,7 +71,8 @@ pub(crate) fn write_referencing(
     package: &NewPackage,
     encoder: Option<&Path>,
 ) -> Result<()> {
-    let encoder = encoder.map(|path| reference(path, folder, "CLIP's own")).transpose()?;
+    let clip = |path| reference(ENCODER, path, folder, "CLIP's own");
+    let encoder = encoder.map(clip).transpose()?;
     let bases = bases(package, folder)?;
     in_place(folder, |staged| fill(staged, package, encoder, bases))
 }
@@ -115,8 +116,8 @@ pub(crate) fn replaceable(folder: &Path) -> Result<()> {
 }
 
 /// A file that is not copied: where it lies as seen from the package, and what it is now.
-pub(crate) fn reference(path: &Path, folder: &Path, licence: &str) -> Result<Part> {
-    let part = Part { file: ENCODER.to_owned(), ..described(path, licence)? };
+pub(crate) fn reference(file: &str, path: &Path, folder: &Path, licence: &str) -> Result<Part> {
+    let part = Part { file: file.to_owned(), ..described(path, licence)? };
     Ok(Part { path: Some(relative(path, folder)?), ..part })
 }
 
@@ -128,7 +129,7 @@ fn bases(package: &NewPackage, folder: &Path) -> Result<Vec<(PathBuf, Part)>> {
     let base = |path: PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let file = if path == *weights { BASE.to_owned() } else { format!("{BASE}/{name}") };
-        let part = Part { file, ..reference(&path, folder, &licence)? };
+        let part = reference(&file, &path, folder, &licence)?;
         Ok((path, part))
     };
     encoder.paths().into_iter().map(base).collect()

@@ -77,12 +77,6 @@ fn product(
     tasks.into_par_iter().for_each_init(scratch, |(weights, sums), (xs, (first, ys))| {
         let width = ys[0].len();
         let sums = &mut sums[..ys.len() * width];
-        match bias {
-            Some(bias) => {
-                sums.chunks_mut(width).for_each(|y| y.copy_from_slice(&bias[first..][..width]));
-            }
-            None => sums.fill(0.),
-        }
         for start in (0..n_terms).step_by(DEPTH) {
             let terms = start..n_terms.min(start + DEPTH);
             let depth = terms.len();
@@ -94,17 +88,20 @@ fn product(
                 &strides,
                 depth,
                 width,
+                start > 0,
                 sums,
             );
         }
         for (y, sums) in ys.into_iter().zip(sums.chunks(width)) {
             y.copy_from_slice(sums);
+            let bias = bias.map_or(&[][..], |bias| &bias[first..]);
+            y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
         }
     });
 }
 
-/// `sums (n_rows, width) += xs (n_rows, depth) · weights (depth, width)`, where rows of `xs` lie
-/// `n_terms` apart.
+/// `sums (n_rows, width) = xs (n_rows, depth) · weights (depth, width)`, added to what they hold where
+/// `keep`; rows of `xs` lie `n_terms` apart.
 fn add_product(
     xs: &[f32],
     n_terms: usize,
@@ -112,6 +109,7 @@ fn add_product(
     strides: &Strides,
     depth: usize,
     width: usize,
+    keep: bool,
     sums: &mut [f32],
 ) {
     let n_rows = sums.len() / width;
@@ -127,7 +125,7 @@ fn add_product(
             sums.as_mut_ptr(),
             1,
             width as isize,
-            true,
+            keep,
             xs.as_ptr(),
             1,
             n_terms as isize,
