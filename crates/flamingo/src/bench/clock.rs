@@ -8,7 +8,7 @@ use crate::Result;
 /// Words that are read to learn how fast memory is: many times what the caches hold.
 const WORDS: usize = 1 << 26;
 /// Words of these that are read at a time, one part after the other.
-const PART: usize = 1 << 23;
+const PART: usize = 1 << 24;
 /// Fewest repetitions of a figure.
 const FEWEST: usize = 3;
 

@@ -79,18 +79,8 @@ fn product(
         let sums = &mut sums[..ys.len() * width];
         for start in (0..n_terms).step_by(DEPTH) {
             let terms = start..n_terms.min(start + DEPTH);
-            let depth = terms.len();
-            let strides = piece(terms, first..first + width, weights);
-            add_product(
-                &xs[start..],
-                n_terms,
-                weights.as_flattened(),
-                &strides,
-                depth,
-                width,
-                start > 0,
-                sums,
-            );
+            let strides = piece(terms.clone(), first..first + width, weights);
+            add_product(xs, n_terms, weights.as_flattened(), &strides, terms, width, sums);
         }
         for (y, sums) in ys.into_iter().zip(sums.chunks(width)) {
             y.copy_from_slice(sums);
@@ -100,18 +90,18 @@ fn product(
     });
 }
 
-/// `sums (n_rows, width) = xs (n_rows, depth) · weights (depth, width)`, added to what they hold where
-/// `keep`; rows of `xs` lie `n_terms` apart.
+/// `sums (n_rows, width) = xs (n_rows, terms) · weights (terms, width)`, added to what they hold unless
+/// these terms are the first; rows of `xs` lie `n_terms` apart.
 fn add_product(
     xs: &[f32],
     n_terms: usize,
     weights: &[f32],
     strides: &Strides,
-    depth: usize,
+    terms: Range<usize>,
     width: usize,
-    keep: bool,
     sums: &mut [f32],
 ) {
+    let (xs, depth) = (&xs[terms.start..], terms.len());
     let n_rows = sums.len() / width;
     assert!((n_rows - 1) * n_terms + depth <= xs.len());
     assert!((depth - 1) * strides.term + (width - 1) * strides.column < weights.len());
@@ -125,7 +115,7 @@ fn add_product(
             sums.as_mut_ptr(),
             1,
             width as isize,
-            keep,
+            terms.start > 0,
             xs.as_ptr(),
             1,
             n_terms as isize,
