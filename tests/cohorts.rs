@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use scan::{Atlas, CohortWriter, ExtractConfig};
+use scan::{Atlas, Background, CohortWriter, ExtractConfig, GlobalZ, Orientation};
 use tables::{Cell, Table};
 use tests::{Ran, Stored, Synthetic, run};
 use xtask::synthetic;
@@ -105,6 +105,53 @@ fn folder_table_and_file_of_one_cohort_give_the_same_table() {
     stack.run(&[]).exits_with(0);
     folder.run(&[]).exits_with(0);
     near(&people(&folder), &people(&stack));
+}
+
+#[test]
+fn tensors_that_are_standardised_already_give_what_their_scans_give() {
+    let stages = |more: &str| {
+        format!(
+            "  - volumes: {{ shape: [14, 16, 13], axes: LAS, background: minimum, half: true{more} }}\n"
+        )
+    };
+    let whole = |cohort: &str, more: &str| {
+        let it = encode(3, cohort);
+        let text = fs::read_to_string(it.pipeline()).unwrap();
+        let (start, rest) = text.split_once("  # means of an atlas's parcels").unwrap();
+        let (_, end) = rest.split_once("pool_frames: 40 }\n").unwrap();
+        let end = end.replace("run: inverse_fd", "run: mean");
+        let text = format!("{start}{}{end}", stages(more));
+        it.write_pipeline(&text.replace("connectivity_v1", "brainmt_synthetic_v1"));
+        it
+    };
+    let scans = whole(BIDS, "");
+    scans.run(&[]).exits_with(0);
+
+    let las: Orientation = "LAS".parse().unwrap();
+    let rows = synthetic::bold(0, synthetic::side(0)).reoriented(las).unwrap();
+    let rows = serde_json::to_string(rows.affine().rows()).unwrap();
+    let tensors = whole(
+        "  manifest: { table: people.csv, t_r: 0.735 }\n",
+        &format!(", standardised: true, tensors: {{ space: {{ affine: {rows} }} }}"),
+    );
+    let mut table = "eid,tensor_path\n".to_owned();
+    for person in 0..3 {
+        let run = synthetic::bold(person, synthetic::side(person)).reoriented(las).unwrap();
+        let run = GlobalZ::measure(&run).unwrap().apply(&run, Background::Minimum).unwrap();
+        let name = format!("{person}.npy");
+        let values = run.data().mapv(f64::from).into_dyn();
+        scan::write_npy(tensors.dir().join(&name), &values.view()).unwrap();
+        table.push_str(&format!("{:02},{name}\n", person + 1));
+    }
+    fs::write(tensors.dir().join("people.csv"), table).unwrap();
+    tensors.run(&[]).exits_with(0);
+    near(&people(&scans), &people(&tensors));
+    // where a tensor lies is not known, and nothing is made up
+    let space = format!(", tensors: {{ space: {{ affine: {rows} }} }}");
+    tensors.edit_pipeline(&space, "");
+    let ran = tensors.run(&[]).exits_with(2);
+    let status = fs::read_to_string(tensors.result(ENCODE, "status.tsv")).unwrap();
+    assert_eq!(status.matches("space").count(), 3, "{status} {ran}");
 }
 
 #[test]

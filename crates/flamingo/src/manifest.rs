@@ -40,11 +40,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// Where the part lies, for a package in `folder`; a referenced file may also lie in it.
+    /// Where the part lies, for a package in `folder`; a referenced file may also lie in it, unless
+    /// another part has its name.
     pub(crate) fn place(&self, folder: &Path) -> PathBuf {
         let Some(path) = &self.path else { return folder.join(&self.file) };
-        let beside = path.file_name().map(|name| folder.join(name)).filter(|it| it.is_file());
-        beside.unwrap_or_else(|| folder.join(path))
+        let free = |name: &&std::ffi::OsStr| *name != ENCODER || self.file == ENCODER;
+        let beside = path.file_name().filter(free).map(|name| folder.join(name));
+        beside.filter(|it| it.is_file()).unwrap_or_else(|| folder.join(path))
     }
 }
 

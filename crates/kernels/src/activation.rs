@@ -1,7 +1,11 @@
 //! Pointwise non-linearities with their derivatives.
 
+use rayon::prelude::*;
+
 use crate::Real;
-use crate::rows::map_rows;
+
+/// Most elements of a task: below it a thread costs more than it saves.
+const GRAIN: usize = 4096;
 
 /// A pointwise non-linearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +66,28 @@ impl Activation {
 
     /// Applies the function to every element.
     pub fn forward<T: Real>(self, xs: &[T], ys: &mut [T]) {
-        map_rows(xs, ys, 1, |_, x, y| y[0] = self.value(x[0]));
+        let per_task = per_task(xs.len());
+        xs.par_chunks(per_task).zip(ys.par_chunks_mut(per_task)).for_each(|(xs, ys)| {
+            xs.iter().zip(ys).for_each(|(&x, y)| *y = self.value(x));
+        });
     }
 
     /// `dx = dy · f'(x)`.
     pub fn backward<T: Real>(self, xs: &[T], dys: &[T], dxs: &mut [T]) {
-        map_rows(xs, dxs, 1, |i, x, dx| dx[0] = dys[i] * self.slope(x[0]));
+        let per_task = per_task(xs.len());
+        let dys = dys.par_chunks(per_task);
+        xs.par_chunks(per_task).zip(dys).zip(dxs.par_chunks_mut(per_task)).for_each(
+            |((xs, dys), dxs)| {
+                let inputs = xs.iter().zip(dys);
+                inputs.zip(dxs).for_each(|((&x, &dy), dx)| *dx = dy * self.slope(x));
+            },
+        );
     }
+}
+
+/// Elements a task, of which all tasks have about as many.
+fn per_task(n: usize) -> usize {
+    n.div_ceil(n.div_ceil(GRAIN).max(1)).max(1)
 }
 
 fn gauss_cdf<T: Real>(x: T) -> T {

@@ -18,18 +18,14 @@ pub fn read_all(words: &[u64]) -> u64 {
         }
         lanes.iter().chain(rest).fold(0, |all, word| all ^ word)
     };
-    words.par_chunks(PIECE).map(piece).reduce(|| 0, |a, b| a ^ b)
-}
-
-/// Runs something on a worker of the thread pool: whoever starts many short parallel loops must be
-/// one of those who share their work, or each start costs a wait for a thread to wake up.
-pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| f())
+    // one piece a task, so that nobody is left with the last ones
+    words.par_chunks(PIECE).with_max_len(1).map(piece).reduce(|| 0, |a, b| a ^ b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::on_worker;
 
     #[test]
     fn every_word_is_read() {

@@ -48,8 +48,8 @@ pub(crate) trait Format {
     unsafe fn add_products_512<const R: usize>(
         block: &Self::Block,
         xs: &[Self::Input; R],
-        sums: [__m512; R],
-    ) -> [__m512; R];
+        sums: [[__m512; 1]; R],
+    ) -> [[__m512; 1]; R];
     /// Weights `8 · part ..` of a block.
     ///
     /// # Safety
@@ -65,6 +65,7 @@ macro_rules! an_item_a_weight {
         type Block = [$item; BLOCK];
         type Input = [f32; BLOCK];
 
+        #[inline(always)]
         fn input(xs: &[f32; BLOCK]) -> [f32; BLOCK] {
             *xs
         }
@@ -100,15 +101,16 @@ macro_rules! an_item_a_weight {
         unsafe fn add_products_512<const R: usize>(
             block: &Self::Block,
             xs: &[[f32; BLOCK]; R],
-            mut sums: [__m512; R],
-        ) -> [__m512; R] {
+            mut sums: [[__m512; 1]; R],
+        ) -> [[__m512; 1]; R] {
             for part in 0..BLOCK / 16 {
                 // SAFETY: the caller vouches for the CPU
                 let w = unsafe { Self::load_512(&block.as_chunks().0[part]) };
                 for r in 0..R {
                     let x: &[f32; 16] = &xs[r].as_chunks().0[part];
                     // SAFETY: as above, and it reads the sixteen floats of the array
-                    sums[r] = unsafe { _mm512_fmadd_ps(_mm512_loadu_ps(x.as_ptr()), w, sums[r]) };
+                    sums[r][0] =
+                        unsafe { _mm512_fmadd_ps(_mm512_loadu_ps(x.as_ptr()), w, sums[r][0]) };
                 }
             }
             sums
@@ -257,13 +259,17 @@ impl Format for Q8_0 {
         std::array::from_fn(|i| scale * f32::from(block[2 + i].cast_signed()))
     }
 
-    /// The largest magnitude becomes 32767; an error of at most half a unit.
+    /// The largest magnitude becomes 32767; an error of at most half a unit. What is no number makes
+    /// the scale none.
+    #[inline(always)]
     fn input(xs: &[f32; BLOCK]) -> Rounded {
-        /// Adding it and taking it away again rounds to whole numbers.
+        /// Adding it leaves the rounded number in the lowest bits.
         const ROUND: f32 = 12_582_912.;
-        let largest = xs.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+        // as bits, magnitudes are ordered like numbers, and what is none comes after them all
+        let largest = xs.iter().fold(0, |largest, x| largest.max(x.to_bits() & (u32::MAX >> 1)));
+        let largest = f32::from_bits(largest);
         let inverse = if largest > 0. { 32767. / largest } else { 0. };
-        let numbers = xs.map(|x| ((x * inverse + ROUND) - ROUND) as i16);
+        let numbers = xs.map(|x| (x * inverse + ROUND).to_bits() as i16);
         Rounded { numbers, scale: largest / 32767. }
     }
 
@@ -289,12 +295,12 @@ impl Format for Q8_0 {
         // SAFETY: reads the sixteen bytes and the sixteen numbers of arrays; the caller vouches for
         // the CPU
         unsafe {
-            let scale =
-                _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high]))));
+            let scale = i16::from_le_bytes([*low, *high]);
+            let scale = _mm256_cvtph_ps(_mm_set1_epi16(scale));
             let low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[0].as_ptr().cast()));
             let high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[1].as_ptr().cast()));
             for r in 0..R {
-                let scale = _mm256_broadcastss_ps(_mm_mul_ss(scale, _mm_set_ss(xs[r].scale)));
+                let scale = _mm256_mul_ps(scale, _mm256_set1_ps(xs[r].scale));
                 let x: &[[i16; 16]] = xs[r].numbers.as_chunks().0;
                 let sum = _mm256_add_epi32(
                     _mm256_madd_epi16(low, _mm256_loadu_si256(x[0].as_ptr().cast())),
@@ -311,27 +317,27 @@ impl Format for Q8_0 {
     unsafe fn add_products_512<const R: usize>(
         block: &Self::Block,
         xs: &[Rounded; R],
-        mut sums: [__m512; R],
-    ) -> [__m512; R] {
+        mut sums: [[__m512; 1]; R],
+    ) -> [[__m512; 1]; R] {
         let [low, high, bytes @ ..] = block;
         let halves: &[[u8; 16]] = bytes.as_chunks().0;
         // SAFETY: reads the sixteen bytes and the sixteen numbers of arrays; the caller vouches for
         // the CPU
         unsafe {
-            let scale =
-                _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes([*low, *high]))));
+            let scale = i16::from_le_bytes([*low, *high]);
+            let scale = _mm256_cvtph_ps(_mm_set1_epi16(scale));
             let low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[0].as_ptr().cast()));
             let high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves[1].as_ptr().cast()));
             for r in 0..R {
-                let scale = _mm256_broadcastss_ps(_mm_mul_ss(scale, _mm_set_ss(xs[r].scale)));
+                let scale = _mm256_mul_ps(scale, _mm256_set1_ps(xs[r].scale));
                 let x: &[[i16; 16]] = xs[r].numbers.as_chunks().0;
                 let x = [0, 1].map(|part: usize| x[part].as_ptr().cast());
                 let sum = _mm256_setzero_si256();
                 let sum = _mm256_dpwssd_epi32(sum, low, _mm256_loadu_si256(x[0]));
                 let sum = _mm256_dpwssd_epi32(sum, high, _mm256_loadu_si256(x[1]));
-                let before = _mm512_castps512_ps256(sums[r]);
+                let before = _mm512_castps512_ps256(sums[r][0]);
                 let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, before);
-                sums[r] = _mm512_zextps256_ps512(sum);
+                sums[r][0] = _mm512_zextps256_ps512(sum);
             }
         }
         sums

@@ -34,12 +34,13 @@ mod softmax;
 mod testing;
 mod token_convolution;
 mod vector;
+mod worker;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
 pub use allocator::keep_freed_memory;
 pub use attention::{Attention, AttentionShape, Moments};
-pub use bandwidth::{on_worker, read_all};
+pub use bandwidth::read_all;
 pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
 pub use convert::{from_bf16, from_f16, from_q8_0, to_bf16, to_f16, to_q8_0};
@@ -55,3 +56,4 @@ pub use softmax::{KeyMask, RowKind, softmax, softmax_backward};
 pub use token_convolution::{
     TokenSizes, token_convolution, token_convolution_taps, token_convolution_values,
 };
+pub use worker::on_worker;

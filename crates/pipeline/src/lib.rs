@@ -58,7 +58,7 @@ pub use spec::{
 pub use stage::{
     Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig,
     MirrorCheck, NormaliseConfig, Nuisance, ParcellateConfig, RenderConfig, ResampleTimeConfig,
-    Stage, TokenPrecision, VolumesConfig, WindowPooling,
+    Stage, TensorVolumes, TokenPrecision, VolumesConfig, WindowPooling,
 };
 pub use yaml::YamlError;
 

@@ -1,44 +1,84 @@
 //! Times, processor time, and the speed of memory beside them.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use crate::Result;
 
 /// Words that are read to learn how fast memory is: many times what the caches hold.
 const WORDS: usize = 1 << 26;
+/// Words of these that are read at a time, one part after the other.
+const PART: usize = 1 << 24;
 /// Fewest repetitions of a figure.
 const FEWEST: usize = 3;
 
-pub(super) fn now() -> Instant {
-    Instant::now()
+/// Processor time that the threads of this process have taken so far, in seconds; nothing where the
+/// system does not tell it as Linux does.
+pub(super) fn cpu_s() -> Option<f64> {
+    let nanoseconds = |thread: std::io::Result<std::fs::DirEntry>| -> Option<f64> {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse().ok()
+    };
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    Some(threads.map(nanoseconds).sum::<Option<f64>>()? / 1e9)
 }
 
-/// Processor time that this process has taken so far, in seconds; nothing where the system does not
-/// tell it as Linux does.
-pub(super) fn cpu_s() -> Option<f64> {
-    /// Parts of a second that Linux counts in, whatever its clock.
-    const TICKS: f64 = 100.;
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // after the name, which may hold anything: user and system time are the 12th and 13th field
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / TICKS)
+/// A stretch of time, and of processor time where that is told.
+#[derive(Clone, Copy)]
+pub(super) struct Start(Instant, Option<f64>);
+
+impl Start {
+    pub(super) fn now() -> Self {
+        let cpu = cpu_s();
+        Self(Instant::now(), cpu)
+    }
+
+    /// Seconds since then.
+    pub(super) fn elapsed(self) -> Stretch {
+        let seconds = self.0.elapsed().as_secs_f64();
+        Stretch { seconds, cpu: self.1.zip(cpu_s()).map(|(start, end)| end - start) }
+    }
+}
+
+/// How long something took.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch {
+    pub(super) seconds: f64,
+    pub(super) cpu: Option<f64>,
+}
+
+impl Stretch {
+    /// Of several pieces together.
+    pub(super) fn of(pieces: &[Self]) -> Self {
+        let cpu = pieces.iter().map(|piece| piece.cpu).sum();
+        Self { seconds: pieces.iter().map(|piece| piece.seconds).sum(), cpu }
+    }
 }
 
 /// Much memory, to be read.
-pub(super) struct Memory(Vec<u64>);
+pub(super) struct Memory {
+    words: Vec<u64>,
+    next: Cell<usize>,
+}
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self((0..WORDS as u64).collect())
+        Self { words: (0..WORDS as u64).collect(), next: Cell::new(0) }
     }
 
-    /// Reads all of it: GB/s.
-    fn read(&self) -> f64 {
-        let start = now();
-        std::hint::black_box(nn::on_worker(|| nn::read_all(&self.0)));
-        size_of_val(&*self.0) as f64 / start.elapsed().as_secs_f64() / 1e9
+    /// Reads the next part: seconds.
+    pub(super) fn read(&self) -> f64 {
+        let at = self.next.replace((self.next.get() + PART) % WORDS);
+        let part = &self.words[at..at + PART];
+        let start = Instant::now();
+        std::hint::black_box(nn::on_worker(|| nn::read_all(part)));
+        start.elapsed().as_secs_f64()
     }
+}
+
+/// GB/s of so many reads that took these seconds together.
+fn gb_s(n_reads: usize, seconds: f64) -> f64 {
+    (n_reads * PART * size_of::<u64>()) as f64 / seconds / 1e9
 }
 
 /// The repetitions of a figure.
@@ -46,6 +86,7 @@ impl Memory {
 pub(super) struct Samples {
     seconds: Vec<f64>,
     cpu: Vec<f64>,
+    /// GB/s that memory gave meanwhile.
     memory: Vec<f64>,
 }
 
@@ -55,10 +96,10 @@ impl Samples {
         let mut samples = Self::default();
         run()?;
         while !samples.enough(seconds) {
-            let (start, cpu) = (now(), cpu_s());
+            let start = Start::now();
             run()?;
-            samples.push(start, now(), cpu, cpu_s());
-            samples.memory(memory);
+            let stretch = start.elapsed();
+            samples.push(stretch, &[memory.read(), memory.read()]);
         }
         Ok(samples)
     }
@@ -68,19 +109,11 @@ impl Samples {
         self.n() >= FEWEST && self.seconds.iter().sum::<f64>() >= seconds
     }
 
-    pub(super) fn push(
-        &mut self,
-        start: Instant,
-        end: Instant,
-        cpu_start: Option<f64>,
-        cpu_end: Option<f64>,
-    ) {
-        self.seconds.push((end - start).as_secs_f64());
-        self.cpu.extend(cpu_start.zip(cpu_end).map(|(start, end)| end - start));
-    }
-
-    pub(super) fn memory(&mut self, memory: &Memory) {
-        self.memory.push(memory.read());
+    /// A repetition, and the seconds of the reads of memory that went with it.
+    pub(super) fn push(&mut self, stretch: Stretch, reads: &[f64]) {
+        self.seconds.push(stretch.seconds);
+        self.cpu.extend(stretch.cpu);
+        self.memory.push(gb_s(reads.len(), reads.iter().sum()));
     }
 
     pub(super) fn n(&self) -> usize {
@@ -102,6 +135,13 @@ impl Samples {
     pub(super) fn memory_gb_s(&self) -> f64 {
         median(&self.memory)
     }
+
+    /// Bytes a second, where every repetition takes so many, as a share of what memory gave
+    /// meanwhile.
+    pub(super) fn of_memory(&self, bytes: usize) -> f64 {
+        let share = |(seconds, memory): (&f64, &f64)| bytes as f64 / seconds / 1e9 / memory;
+        median(&self.seconds.iter().zip(&self.memory).map(share).collect::<Vec<_>>())
+    }
 }
 
 fn median(numbers: &[f64]) -> f64 {
@@ -119,6 +159,21 @@ mod tests {
     fn the_median_is_the_middle() {
         assert_eq!(median(&[3., 1., 2.]), 2.);
         assert_eq!(median(&[4., 1., 2., 3.]), 2.5);
+    }
+
+    #[test]
+    fn a_share_is_that_of_its_own_repetition() {
+        let stretch = |seconds| Stretch { seconds, cpu: None };
+        let mut samples = Samples::default();
+        // memory that halves, and takes the work with it
+        for slower in [1., 2., 4.] {
+            samples.push(stretch(slower), &[slower, slower]);
+        }
+        assert_eq!(samples.of_memory(PART * 8), 1.);
+        assert_eq!(samples.memory_gb_s(), gb_s(1, 2.));
+        let pieces = [stretch(1.), Stretch { seconds: 2., cpu: Some(1.) }];
+        let together = Stretch::of(&pieces);
+        assert_eq!((together.seconds, together.cpu), (3., None));
     }
 
     #[test]

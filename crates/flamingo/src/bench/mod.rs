@@ -1,8 +1,9 @@
 //! How fast models of real sizes are on this machine, with random weights.
 //!
 //! Sizes, prompts and names of the figures are those of the script that times OpenFlamingo in
-//! PyTorch, so that the two can be put side by side. Between the repetitions of a figure memory is
-//! read at full speed: what a token costs is told as a share of that.
+//! PyTorch, so that the two can be put side by side. Between the tokens, and between the repetitions
+//! of the other figures, memory is read at full speed, in time that counts for nothing: what a token
+//! costs is told as a share of that. On a shared machine the speed of memory changes by the second.
 
 mod clock;
 mod models;
@@ -13,7 +14,7 @@ use nn::Precision;
 use nn::weights::seeded;
 use serde::{Deserialize, Serialize};
 
-use self::clock::{Memory, Samples, cpu_s};
+use self::clock::{Memory, Samples, Start, Stretch};
 use self::models::{N_TOKENS, Sized, VIS_DIM};
 use crate::{Decoding, Flamingo, Prompts, Result};
 
@@ -68,8 +69,6 @@ pub fn run(
     let memory = Memory::new();
     let mut tell = |what: &str, samples: &Samples, tokens: Option<(usize, usize)>| {
         let median_s = samples.median();
-        let per_token = tokens.map(|(n, bytes)| (median_s / n as f64, bytes));
-        let memory_gb_s = samples.memory_gb_s();
         told(Figure {
             job: job.to_owned(),
             precision,
@@ -78,10 +77,10 @@ pub fn run(
             min_s: samples.min(),
             cpu_s: samples.cpu(),
             n: samples.n(),
-            tokens_per_s: per_token.map(|(s, _)| 1. / s),
+            tokens_per_s: tokens.map(|(n, _)| n as f64 / median_s),
             weight_bytes: tokens.map(|(_, bytes)| bytes),
-            memory_gb_s,
-            of_memory: per_token.map(|(s, bytes)| bytes as f64 / s / 1e9 / memory_gb_s),
+            memory_gb_s: samples.memory_gb_s(),
+            of_memory: tokens.map(|(n, bytes)| samples.of_memory(n * bytes)),
         });
     };
     match job {
@@ -112,10 +111,7 @@ pub fn run(
             let (mut prefill, mut decode) = (Samples::default(), Samples::default());
             while !decode.enough(seconds) {
                 let prompts = Prompts::left_padded(vec![prompt.clone()], image);
-                write(&model, prompts, &media, &mut prefill, &mut decode)?;
-                for samples in [&mut prefill, &mut decode] {
-                    samples.memory(&memory);
-                }
+                write(&model, prompts, &media, &memory, &mut prefill, &mut decode)?;
             }
             tell("prefill128", &prefill, None);
             tell("decode16_after128", &decode, Some((N_NEW, bytes)));
@@ -129,21 +125,21 @@ fn write(
     model: &Flamingo,
     prompts: Prompts,
     media: &crate::MediaView,
+    memory: &Memory,
     prefill: &mut Samples,
     decode: &mut Samples,
 ) -> Result<()> {
     let no_end = u32::MAX;
-    let mut marks = vec![clock::now()];
-    let mut cpu = vec![cpu_s()];
+    let (mut tokens, mut reads) = (Vec::<Stretch>::new(), Vec::new());
+    let mut start = Start::now();
     model.generate_ids(prompts, Some(media), &Decoding::greedy(N_NEW + 1, no_end), &mut |_| {
-        if marks.len() == 1 || marks.len() == N_NEW + 1 {
-            cpu.push(cpu_s());
-        }
-        marks.push(clock::now());
+        tokens.push(start.elapsed());
+        reads.push(memory.read());
+        start = Start::now();
         Ok(())
     })?;
-    prefill.push(marks[0], marks[1], cpu[0], cpu[1]);
-    decode.push(marks[1], marks[N_NEW + 1], cpu[1], cpu[2]);
+    prefill.push(tokens[0], &reads[..1]);
+    decode.push(Stretch::of(&tokens[1..]), &reads[1..]);
     Ok(())
 }
 

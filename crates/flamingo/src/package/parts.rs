@@ -114,12 +114,11 @@ impl Outlines {
         let outlines = [(); 3].map(|()| Outline::default());
         let inner = lm.build(outlines[2].builder())?;
         let (base, ada) = (Outline::default(), outlines[1].builder());
-        let enc = match config.encoder.weights() {
-            None => outlines[0].builder(),
-            Some(_) => {
-                let tuned = config.encoder.tuned(base.clone(), outlines[0].clone())?;
-                Builder::new(tuned, DType::F32)
-            }
+        let enc = if config.encoder.weights().is_none() {
+            outlines[0].builder()
+        } else {
+            let tuned = config.encoder.tuned(base.clone(), outlines[0].clone())?;
+            Builder::new(tuned, DType::F32)
         };
         Flamingo::new(config, input, inner, special, enc, ada)?;
         let walked = lm.build(Outline::default().builder())?;

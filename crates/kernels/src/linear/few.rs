@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
+use super::wide::{avx2, avx512};
 use crate::columns::columns;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
@@ -17,6 +17,9 @@ const GROUP: usize = 6;
 const SPAN: usize = 128;
 /// Bytes of weights, times input rows, below which a task costs more than it saves.
 const GRAIN: usize = 1 << 17;
+
+/// Tasks a thread, so that one that comes late or is held up leaves work to the others.
+const TASKS: usize = 8;
 
 /// The running sums of one input row with a tile of weight rows.
 pub(super) type Sums = [[f32; LANES]; TILE];
@@ -36,27 +39,43 @@ pub(super) struct Rows<F: Format> {
 
 impl<F: Format> Rows<F> {
     pub(super) fn new(xs: &[f32], n_in: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if cpu::has_avx2() {
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn wide<F: Format>(xs: &[f32], n_in: usize) -> Rows<F> {
+                Rows::made(xs, n_in)
+            }
+            // SAFETY: the CPU has what the function was compiled for
+            #[allow(unsafe_code, reason = "a call into code for this CPU")]
+            return unsafe { wide(xs, n_in) };
+        }
+        Self::made(xs, n_in)
+    }
+
+    #[inline(always)]
+    fn made(xs: &[f32], n_in: usize) -> Self {
         let n_rows = xs.len() / n_in;
         let n_blocks = n_in.div_ceil(BLOCK);
         let largest = n_rows.div_ceil(n_rows.div_ceil(GROUP));
         let span = (SPAN / largest).min(n_blocks);
-        let mut rows = Self {
-            blocks: vec![F::input(&[0.; BLOCK]); n_rows * n_blocks],
-            n_rows,
-            n_blocks,
-            span,
-        };
-        for (first, size) in rows.groups() {
-            for r in 0..size {
-                for (block, x) in xs[(first + r) * n_in..][..n_in].chunks(BLOCK).enumerate() {
-                    let at = rows.at(first, size, block) + r;
-                    rows.blocks[at] = if let Ok(whole) = x.try_into() {
-                        F::input(whole)
-                    } else {
+        let blocks = vec![F::input(&[0.; BLOCK]); n_rows * n_blocks];
+        let mut rows = Self { blocks, n_rows, n_blocks, span };
+        for start in (0..n_blocks).step_by(span) {
+            for (first, size) in rows.groups() {
+                let at = rows.at(first, size, start);
+                for r in 0..size {
+                    let x =
+                        &xs[(first + r) * n_in..][start * BLOCK..n_in.min((start + span) * BLOCK)];
+                    let (whole, rest) = x.as_chunks();
+                    let mut places = rows.blocks[at + r..].iter_mut().step_by(size);
+                    for (x, place) in whole.iter().zip(places.by_ref()) {
+                        *place = F::input(x);
+                    }
+                    if let Some(place) = places.next().filter(|_| !rest.is_empty()) {
                         let mut padded = [0.; BLOCK];
-                        padded[..x.len()].copy_from_slice(x);
-                        F::input(&padded)
-                    };
+                        padded[..rest.len()].copy_from_slice(rest);
+                        *place = F::input(&padded);
+                    }
                 }
             }
         }
@@ -115,7 +134,8 @@ pub(super) fn linear<F: Format>(
     let n_out = ys.len() / n_rows;
     let row_items = F::items(n_in);
     let rows = Rows::<F>::new(xs, n_in);
-    let per_task = GRAIN.div_ceil(n_rows * row_items * size_of::<F::Item>());
+    let fewest = GRAIN.div_ceil(n_rows * row_items * size_of::<F::Item>());
+    let per_task = fewest.max(n_out.div_ceil(TASKS * rayon::current_num_threads()));
     let work = |(first, ys): (usize, Vec<&mut [f32]>)| {
         let n_out = ys[0].len();
         let mut ys = ys;
@@ -136,7 +156,7 @@ pub(super) fn linear<F: Format>(
     if tasks.len() == 1 {
         tasks.into_iter().for_each(work);
     } else {
-        tasks.into_par_iter().for_each(work);
+        tasks.into_par_iter().with_max_len(1).for_each(work);
     }
 }
 

@@ -77,43 +77,31 @@ fn product(
     tasks.into_par_iter().for_each_init(scratch, |(weights, sums), (xs, (first, ys))| {
         let width = ys[0].len();
         let sums = &mut sums[..ys.len() * width];
-        match bias {
-            Some(bias) => {
-                sums.chunks_mut(width).for_each(|y| y.copy_from_slice(&bias[first..][..width]));
-            }
-            None => sums.fill(0.),
-        }
         for start in (0..n_terms).step_by(DEPTH) {
             let terms = start..n_terms.min(start + DEPTH);
-            let depth = terms.len();
-            let strides = piece(terms, first..first + width, weights);
-            add_product(
-                &xs[start..],
-                n_terms,
-                weights.as_flattened(),
-                &strides,
-                depth,
-                width,
-                sums,
-            );
+            let strides = piece(terms.clone(), first..first + width, weights);
+            add_product(xs, n_terms, weights.as_flattened(), &strides, terms, width, sums);
         }
         for (y, sums) in ys.into_iter().zip(sums.chunks(width)) {
             y.copy_from_slice(sums);
+            let bias = bias.map_or(&[][..], |bias| &bias[first..]);
+            y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
         }
     });
 }
 
-/// `sums (n_rows, width) += xs (n_rows, depth) · weights (depth, width)`, where rows of `xs` lie
-/// `n_terms` apart.
+/// `sums (n_rows, width) = xs (n_rows, terms) · weights (terms, width)`, added to what they hold unless
+/// these terms are the first; rows of `xs` lie `n_terms` apart.
 fn add_product(
     xs: &[f32],
     n_terms: usize,
     weights: &[f32],
     strides: &Strides,
-    depth: usize,
+    terms: Range<usize>,
     width: usize,
     sums: &mut [f32],
 ) {
+    let (xs, depth) = (&xs[terms.start..], terms.len());
     let n_rows = sums.len() / width;
     assert!((n_rows - 1) * n_terms + depth <= xs.len());
     assert!((depth - 1) * strides.term + (width - 1) * strides.column < weights.len());
@@ -127,7 +115,7 @@ fn add_product(
             sums.as_mut_ptr(),
             1,
             width as isize,
-            true,
+            terms.start > 0,
             xs.as_ptr(),
             1,
             n_terms as isize,

@@ -4,12 +4,10 @@
 //! `f32` exactly and sums run in `f32`: half as many bytes cost no accuracy beyond the stored
 //! weight's own.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod few;
 mod many;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use crate::format::{BLOCK, Bf16, F16, F32, Format, Q8_0};
 

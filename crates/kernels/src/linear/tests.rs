@@ -4,10 +4,10 @@ use super::few::{Rows, TILE, Tile};
 use super::*;
 use crate::format::LANES;
 
-/// Numbers in −1 .. 1 that depend on a seed only.
 /// One of the ways to make a tile's products.
 type Code<F> = fn(&Tile<F>, &Rows<F>, &mut [few::Sums]);
 
+/// Numbers in −1 .. 1 that depend on a seed only.
 fn numbers(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let next = || {
@@ -200,7 +200,7 @@ proptest! {
             if crate::cpu::has_avx2() {
                 // SAFETY: the CPU has what the function was compiled for
                 #[allow(unsafe_code, reason = "a call into code for this CPU")]
-                codes.push(|tile, xs, sums| unsafe { avx2::add_products(tile, xs, sums) });
+                codes.push(|tile, xs, sums| unsafe { wide::avx2::add_products(tile, xs, sums) });
             }
             for code in codes {
                 ours.fill([[0.; LANES]; TILE]);

@@ -77,12 +77,26 @@ impl Matrix {
                 xs.matmul(&weight.t()?)
             }
             Kind::Tensor(weight) => xs.apply_op1(FrozenProduct(weight.contiguous()?)),
-            Kind::Numbers(numbers) if ours => xs.apply_op1(NumbersProduct(numbers.clone())),
+            Kind::Numbers(numbers) if ours => {
+                xs.apply_op1(NumbersProduct { weight: numbers.clone(), bias: None })
+            }
             Kind::Blocks(blocks) if ours => xs.apply_op1(BlocksProduct(blocks.clone())),
             Kind::Numbers(_) | Kind::Blocks(_) => {
                 let weight = self.to_tensor(xs.dtype())?.to_device(xs.device())?;
                 xs.matmul(&weight.t()?)
             }
+        }
+    }
+
+    /// `xs Wᵀ + bias` for `bias` `(out)`, which a frozen product adds as it goes.
+    pub fn affine(&self, xs: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let ours = [xs, bias].iter().all(|xs| xs.device().is_cpu() && xs.dtype() == DType::F32);
+        match &self.0 {
+            Kind::Numbers(numbers) if ours && !bias.track_op() => {
+                let bias = Some(bias.contiguous()?);
+                xs.apply_op1(NumbersProduct { weight: numbers.clone(), bias })
+            }
+            _ => self.product(xs)?.broadcast_add(bias),
         }
     }
 

@@ -149,8 +149,11 @@ impl Store {
     }
 }
 
-/// `x Wᵀ` by our kernels.
-pub(super) struct NumbersProduct(pub(super) Arc<Numbers>);
+/// `x Wᵀ`, plus a frozen bias where there is one, by our kernels.
+pub(super) struct NumbersProduct {
+    pub(super) weight: Arc<Numbers>,
+    pub(super) bias: Option<Tensor>,
+}
 
 impl CustomOp1 for NumbersProduct {
     fn name(&self) -> &'static str {
@@ -159,19 +162,28 @@ impl CustomOp1 for NumbersProduct {
 
     fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, dim_in) = layout.shape().dims2()?;
-        let (n_out, n_in) = self.0.dims();
+        let (n_out, n_in) = self.weight.dims();
         if dim_in != n_in {
             bail!("a product with {n_in} columns was given rows of {dim_in}")
         }
         let mut ys = vec![0.; n * n_out];
-        kernels::linear(slice::<f32>(xs, layout)?, &self.0.view(), None, &mut ys);
+        let (xs, weight) = (slice::<f32>(xs, layout)?, self.weight.view());
+        match &self.bias {
+            Some(bias) if bias.elem_count() != n_out => {
+                bail!("a bias of {} entries beside {n_out} outputs", bias.elem_count())
+            }
+            Some(bias) => with_slice(bias, |bias| {
+                kernels::linear(xs, &weight, Some(bias), &mut ys);
+            })?,
+            None => kernels::linear(xs, &weight, None, &mut ys),
+        }
         Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
     }
 
     fn bwd(&self, xs: &Tensor, _: &Tensor, dys: &Tensor) -> Result<Option<Tensor>> {
         let dys = dys.contiguous()?;
         let dxs = with_slice::<f32, _>(&dys, |dys| {
-            filled::<f32>(xs, |dxs| kernels::linear_backward(dys, &self.0.view(), dxs))
+            filled::<f32>(xs, |dxs| kernels::linear_backward(dys, &self.weight.view(), dxs))
         })??;
         Ok(Some(dxs))
     }

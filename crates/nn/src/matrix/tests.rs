@@ -57,6 +57,29 @@ fn check_product(matrix: &Matrix, forward: f64, backward: f64) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_bias_gives_the_bits_of_one_added_afterwards() -> Result<()> {
+    let (weight, bias) = (f32s("w", SHAPE)?, f32s("b", (1, SHAPE.0))?.squeeze(0)?);
+    for precision in [Precision::F32, Precision::Bf16, Precision::Q8_0] {
+        let matrix = kept(&weight, DType::F32, precision).expect("the file was just written");
+        for n_rows in [1, 5, 40] {
+            let xs = f32s("x", (n_rows, SHAPE.1))?;
+            let (ours, after) =
+                (matrix.affine(&xs, &bias)?, matrix.product(&xs)?.broadcast_add(&bias)?);
+            assert_eq!(ours.to_vec2::<f32>()?, after.to_vec2::<f32>()?, "{precision} {n_rows}");
+            let var = Var::from_tensor(&xs)?;
+            let gradient = |ys: Tensor| -> Result<Vec<Vec<f32>>> {
+                let grads = ys.sqr()?.sum_all()?.backward()?;
+                grads.get(&var).expect("a gradient").to_vec2()
+            };
+            let after = matrix.product(&var)?.broadcast_add(&bias)?;
+            assert_eq!(gradient(matrix.affine(&var, &bias)?)?, gradient(after)?);
+        }
+        assert!(matrix.affine(&f32s("x", (1, SHAPE.1))?, &bias.narrow(0, 0, 3)?).is_err());
+    }
+    Ok(())
+}
+
 /// Central differences of a product in `f32`, along one input: exact but for rounding, because a
 /// product is linear and steps of one are large.
 fn check_differences(matrix: &Matrix) -> Result<()> {

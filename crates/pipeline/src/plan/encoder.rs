@@ -66,7 +66,7 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
     let plan = EncoderPlan::of(config, input)?;
-    is_trained(config, &loaded.spec, encoder.name)?;
+    is_trained(config, &loaded.spec, encoder.name, reads_volumes)?;
     let (space, normalisation) = if reads_volumes {
         (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
     } else {
@@ -86,17 +86,30 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
 }
 
 /// Refuses weights that ought to move where no stage moves them, or where one takes them for frozen.
-fn is_trained(config: &EncoderConfig, spec: &Spec, encoder: &'static str) -> Result<()> {
+fn is_trained(
+    config: &EncoderConfig,
+    spec: &Spec,
+    encoder: &'static str,
+    reads_volumes: bool,
+) -> Result<()> {
     if config.weights().is_none() || !config.trainable().moves() {
         return Ok(());
     }
-    let has = |name: &str| spec.stages().iter().any(|stage| stage.name() == name);
-    let reason = if !has("finetune") {
-        "`trainable` names weights that move, but there is no stage `finetune`"
-    } else if has("embed") {
-        "`trainable` names weights that move, but stage `embed` needs tokens of a frozen encoder"
-    } else {
-        return Ok(());
+    let fit = spec.stages().iter().find_map(|stage| match stage {
+        Stage::Finetune(fit) => Some(fit),
+        _ => None,
+    });
+    let embeds = spec.stages().iter().any(|stage| matches!(stage, Stage::Embed(_)));
+    let reason = match fit {
+        None => "`trainable` names weights that move, but there is no stage `finetune`",
+        Some(_) if embeds => {
+            "`trainable` names weights that move, but stage `embed` needs tokens of a frozen encoder"
+        }
+        Some(fit) if reads_volumes && fit.augment.voxel_dropout > 0. => {
+            "it is trained on whole volumes, of which no voxels are dropped: set \
+             augment.voxel_dropout to 0"
+        }
+        Some(_) => return Ok(()),
     };
     let reason = reason.to_owned();
     Err(Error::Encoder(encoder::Error::Setting { encoder, reason }))

@@ -180,7 +180,8 @@ impl Work for EncodeConfig {
         let cost = |idx: usize| {
             let n_frames = state.scans()[idx].n_frames.unwrap_or(cut.n_frames);
             let n_windows = n_frames / cut.n_frames.max(1) + 2;
-            let run = state.volumes.as_ref().filter(|_| reads_volumes).map(|it| it.cost(n_frames));
+            let volumes = state.volumes.as_ref().filter(|_| reads_volumes);
+            let run = volumes.map(|it| it.cost(&state.scans()[idx]));
             let window = frozen.as_ref().map_or(8 * size as u64, FrozenEncoder::window_bytes);
             let kept = 8 * n_windows * spec.n_tokens() * spec.vis_dim;
             run.unwrap_or(0) + window + kept as u64 + (8 * n_windows * size) as u64
@@ -237,7 +238,7 @@ impl Prepared {
         // tokens that were made elsewhere need neither, but their scan is measured
         let volumes = volumes || state.parcels.is_none();
         if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
-            let (run, quality) = config.prepare(&state.scans()[idx].path)?;
+            let (run, quality) = config.prepare(&state.scans()[idx])?;
             return Ok(Self {
                 windows: volumes::cut(&run, cut)?,
                 n_frames: run.n_frames(),

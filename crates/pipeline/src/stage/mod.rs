@@ -41,7 +41,7 @@ pub use parcellate::{AtlasFiles, ParcellateConfig};
 pub(crate) use parcellate::{Parcels, StoredSeries};
 pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
-pub use volumes::VolumesConfig;
+pub use volumes::{TensorVolumes, VolumesConfig};
 pub(crate) use whiten::WHITENING;
 
 use std::{fmt, path::PathBuf};

@@ -5,15 +5,16 @@ use std::path::Path;
 use half::f16;
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 use scan::{
-    Affine, Background, Bold, GlobalZ, Grid, Interpolation, Orientation, QualityFigures, Range,
-    Resampler, VoxelSeries, Window, WindowsConfig,
+    Affine, Background, Bold, GlobalZ, Grid, Interpolation, OpenOptions, Orientation,
+    QualityFigures, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes, VoxelSeries, Window,
+    WindowsConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Artifact, work::Work};
-use crate::{Error, Result, event::Control, files, state::State};
+use crate::{Error, Result, event::Control, files, plan::ScanView, state::State};
 
 /// On which grid, in which order, on which scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +33,27 @@ pub struct VolumesConfig {
     pub background: Background,
     /// Whether values are rounded to 16 bits, as the tensors of BrainMT are.
     pub half: bool,
+    /// How tensors lie (`.pt`, `.npy`, HDF5), which do not say it; absent: scans are NIfTI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<TensorVolumes>,
+    /// Whether the scans are on that scale already, as the tensors of BrainMT are, and are left on it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub standardised: bool,
+}
+
+fn is_false(x: &bool) -> bool {
+    !*x
+}
+
+/// Axes and place of volumes without a header.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TensorVolumes {
+    /// Their axes, the slowest first; `xyzt` as BrainMT's.
+    #[serde(default)]
+    pub axes: VolumeAxes,
+    /// Where their voxels lie: `fsl_mni2mm`, or `affine` with rows from voxels to mm.
+    pub space: Space,
 }
 
 impl Work for VolumesConfig {
@@ -88,23 +110,61 @@ impl VolumesConfig {
         json!({ "stage": self, "version": self.version() })
     }
 
-    /// Bytes that a scan of `n_frames` needs at most: as it is read, measured, turned, and
-    /// standardised.
-    pub(crate) fn cost(&self, n_frames: usize) -> u64 {
+    /// Bytes that a scan needs at most: as it is read, measured, turned, and standardised.
+    pub(crate) fn cost(&self, scan: &ScanView) -> u64 {
         let n_voxels: usize = self.shape.iter().product();
-        4 * 4 * (n_voxels * n_frames) as u64
+        let n_values = scan.n_frames.map(|n_frames| (n_voxels * n_frames) as u64);
+        // a tensor has two bytes a value or more
+        let by_size = || std::fs::metadata(&scan.path).map_or(0, |file| file.len() / 2);
+        4 * 4 * n_values.unwrap_or_else(by_size)
     }
 
     /// A scan on its grid and on its scale, `(x, y, z, t)`, and the figures of what was read.
-    pub(crate) fn prepare(&self, path: &Path) -> Result<(Bold, QualityFigures)> {
-        scan::check_placed(path)?;
-        let run = self.on_grid(scan::read_bold(path)?.reoriented(self.axes)?)?;
-        let quality = quality(&run)?;
+    pub(crate) fn prepare(&self, scan: &ScanView) -> Result<(Bold, QualityFigures)> {
+        let run = self.on_grid(self.read(scan)?.reoriented(self.axes)?)?;
+        let quality = self.quality(&run)?;
         Ok((self.scaled(run)?, quality))
     }
 
+    fn read(&self, scan: &ScanView) -> Result<Bold> {
+        let (path, t_r) = (&scan.path, scan.t_r_s);
+        let options = OpenOptions {
+            t_r,
+            volume_axes: self.tensors.as_ref().map_or_else(VolumeAxes::default, |it| it.axes),
+            space: self.tensors.as_ref().map(|it| it.space),
+            ..OpenOptions::default()
+        };
+        match scan::open(path, &options)?.scan {
+            Scan::Bold(run) => Ok(run),
+            Scan::BoldFile(_) => {
+                scan::check_placed(path)?;
+                Ok(scan::read_bold_with(path, &ReadOptions { t_r })?)
+            }
+            other => {
+                let problem = format!("the scan is {}, expected a run of volumes", other.kind());
+                Err(Error::StageInput { stage: self.name(), problem })
+            }
+        }
+    }
+
+    /// Of the voxels that are not background: exactly 0, or on their scale already the same always.
+    fn quality(&self, run: &Bold) -> Result<QualityFigures> {
+        let n_frames = run.n_frames();
+        let background = |first: f32| if self.standardised { first } else { 0.0 };
+        let lanes = run.data().lanes(Axis(3)).into_iter();
+        let inside: Vec<_> =
+            lanes.filter(|it| it.iter().any(|x| *x != background(it[0]))).collect();
+        let mut values = Array2::<f32>::zeros((n_frames, inside.len()));
+        values.columns_mut().into_iter().zip(inside).for_each(|(mut to, from)| to.assign(&from));
+        Ok(QualityFigures::measure(&VoxelSeries { values, t_r: run.t_r() })?)
+    }
+
     fn scaled(&self, run: Bold) -> Result<Bold> {
-        let prepared = GlobalZ::measure(&run)?.apply(&run, self.background)?;
+        let prepared = if self.standardised {
+            run
+        } else {
+            GlobalZ::measure(&run)?.apply(&run, self.background)?
+        };
         if !self.half {
             return Ok(prepared);
         }
@@ -146,16 +206,6 @@ impl VolumesConfig {
         }
         Ok(Bold::new(values, to.affine, run.t_r())?)
     }
-}
-
-/// Of the voxels that are not background, which is exactly 0.
-fn quality(run: &Bold) -> Result<QualityFigures> {
-    let n_frames = run.n_frames();
-    let lanes = run.data().lanes(Axis(3));
-    let inside: Vec<_> = lanes.into_iter().filter(|it| it.iter().any(|x| *x != 0.0)).collect();
-    let mut values = Array2::<f32>::zeros((n_frames, inside.len()));
-    values.columns_mut().into_iter().zip(inside).for_each(|(mut to, from)| to.assign(&from));
-    Ok(QualityFigures::measure(&VoxelSeries { values, t_r: run.t_r() })?)
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.

@@ -197,7 +197,7 @@ fn the_package_holds_what_moved_and_writes_as_the_training_did() -> Result<()> {
         assert_eq!(nll(&folder)?, written);
         std::fs::remove_file(&beside).unwrap();
         let error = nll(&folder).unwrap_err().to_string();
-        assert!(error.contains("no file") && error.contains("published weights"), "{error}");
+        assert!(error.contains("is not there, but") && error.contains("refers to it"), "{error}");
         published(run.root.path(), 6);
         let error = nll(&folder).unwrap_err().to_string();
         assert!(error.contains("sha256"), "{error}");

@@ -1,0 +1,82 @@
+//! Many short parallel loops, one after the other: decoding starts hundreds for every token.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a worker looks for work before it goes to sleep: longer than what stands between two
+/// loops, and than waking up costs.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+/// Runs something on a worker of the thread pool while the other workers stay awake.
+///
+/// Whoever starts many short loops must be one of those who share their work, and the others must
+/// be there when a loop starts, or it waits for a thread to wake up. A worker that finds nothing for
+/// a while sleeps all the same: nobody ever waits for one that only looks.
+pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    let over = &AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let own = rayon::current_thread_index();
+        let _end = AtEnd(over);
+        scope.spawn_broadcast(move |_, context| {
+            if own != Some(context.index()) {
+                look_for_work(over);
+            }
+        });
+        f()
+    })
+}
+
+/// Says that it is over, also where a panic ends it.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn look_for_work(over: &AtomicBool) {
+    let mut found = Instant::now();
+    while !over.load(Ordering::Acquire) {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            found = Instant::now();
+        } else if found.elapsed() > PATIENCE {
+            return;
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use super::*;
+    use rayon::prelude::*;
+
+    #[test]
+    fn what_runs_on_a_worker_may_loop_nest_and_panic() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
+        let sum = |n: u64| (0..n).into_par_iter().sum::<u64>();
+        let nested = || on_worker(|| (0..50).map(|n| on_worker(|| sum(n))).sum::<u64>());
+        let expected = (0..50u64).map(|n| n * n.saturating_sub(1) / 2).sum::<u64>();
+        assert_eq!(pool.install(nested), expected);
+        assert_eq!(nested(), expected);
+        let panics = AssertUnwindSafe(|| pool.install(|| on_worker(|| panic!("ended"))));
+        let panicked = std::panic::catch_unwind(panics);
+        assert!(panicked.is_err());
+        assert_eq!(pool.install(nested), expected);
+    }
+
+    #[test]
+    fn many_callers_share_the_workers() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+        let sums: Vec<u64> = std::thread::scope(|scope| {
+            let caller = || pool.install(|| on_worker(|| (0..1000u64).into_par_iter().sum()));
+            let callers: Vec<_> = (0..8).map(|_| scope.spawn(caller)).collect();
+            callers.into_iter().map(|it| it.join().expect("no panic")).collect()
+        });
+        assert_eq!(sums, [499_500; 8]);
+    }
+}
