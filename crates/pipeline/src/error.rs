@@ -104,7 +104,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] flamingo::Error),
     #[error(transparent)]
-    Train(train::Error),
+    Train(Box<train::Error>),
     #[error(transparent)]
     Tables(#[from] tables::Error),
     #[error(transparent)]
@@ -125,7 +125,7 @@ impl From<train::Error> for Error {
     fn from(error: train::Error) -> Self {
         match error {
             train::Error::Interrupted { .. } => Self::Interrupted,
-            other => Self::Train(other),
+            other => Self::Train(Box::new(other)),
         }
     }
 }

@@ -94,7 +94,7 @@ pub(crate) struct ImportArgs {
 /// Encoders whose weights others publish.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum EncoderName {
-    /// Ortega Caro et al. 2024: regions by time (2023, old_13M), or pictures (111M, 650M).
+    /// Ortega Caro et al. 2024: regions by time (2023, old 13M), or pictures (111M, 650M).
     Brainlm,
     /// Kannan et al. 2025: one way, or both ways.
     Brainmt,
