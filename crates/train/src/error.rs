@@ -37,9 +37,6 @@ pub enum Error {
         /// What was found and expected.
         reason: String,
     },
-    /// An encoder that cannot be trained as asked.
-    #[error(transparent)]
-    Encoder(#[from] encoder::Error),
     /// A model that cannot be built, read or written.
     #[error(transparent)]
     Flamingo(#[from] flamingo::Error),
@@ -52,6 +49,13 @@ pub enum Error {
     /// A tensor operation that failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// An encoder that cannot be trained as asked.
+impl From<encoder::Error> for Error {
+    fn from(error: encoder::Error) -> Self {
+        Self::Flamingo(error.into())
+    }
 }
 
 /// This crate's result.
