@@ -1,6 +1,6 @@
 //! One cohort in every form that it may have, with the real program.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use scan::{Atlas, Background, CohortWriter, ExtractConfig, GlobalZ, Orientation};
 use tables::{Cell, Table};
@@ -141,7 +141,7 @@ fn tensors_that_are_standardised_already_give_what_their_scans_give() {
         let name = format!("{person}.npy");
         let values = run.data().mapv(f64::from).into_dyn();
         scan::write_npy(tensors.dir().join(&name), &values.view()).unwrap();
-        table.push_str(&format!("{:02},{name}\n", person + 1));
+        writeln!(table, "{:02},{name}", person + 1).unwrap();
     }
     fs::write(tensors.dir().join("people.csv"), table).unwrap();
     tensors.run(&[]).exits_with(0);

@@ -37,12 +37,8 @@ pub struct VolumesConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<TensorVolumes>,
     /// Whether the scans are on that scale already, as the tensors of BrainMT are, and are left on it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub standardised: bool,
-}
-
-fn is_false(x: &bool) -> bool {
-    !*x
 }
 
 /// Axes and place of volumes without a header.
