@@ -87,8 +87,9 @@ impl Hdf5File {
         let damaged = |error| refuse(format!("cannot be read as HDF5: {}", words(&error)));
         // a lock is refused by many network file systems, and a reader needs none
         let mut options = hdf5::File::with_options();
-        let file =
-            options.with_fapl(|plan| plan.file_locking(false)).open(path).map_err(damaged)?;
+        let unlocked = options.with_fapl(|plan| plan.file_locking(false)).open(path);
+        // this program may have the file open to write, and then the library wants the same of both
+        let file = unlocked.or_else(|_| hdf5::File::open(path)).map_err(damaged)?;
         let number = file.loc_info_by_name("/").map_err(damaged)?.fileno;
         Ok(Self { path: path.to_path_buf(), file, n_bytes: metadata.len(), number })
     }
