@@ -58,14 +58,13 @@ impl Module for Linear {
         }
         *shape.last_mut().expect("checked above") = dim_out;
         let rows = xs.reshape(((), dim_in))?.contiguous()?;
-        let ys = match (&self.bias, &self.low_rank) {
-            (Some(bias), None) => self.weight.affine(&rows, bias)?,
-            (None, None) => self.weight.product(&rows)?,
-            (bias, Some(low_rank)) => {
-                let ys = (self.weight.product(&rows)? + low_rank.product(&rows)?)?;
-                bias.as_ref().map_or_else(|| Ok(ys.clone()), |bias| ys.broadcast_add(bias))?
-            }
+        let mut ys = match &self.bias {
+            Some(bias) => self.weight.affine(&rows, bias)?,
+            None => self.weight.product(&rows)?,
         };
+        if let Some(low_rank) = &self.low_rank {
+            ys = (ys + low_rank.product(&rows)?)?;
+        }
         ys.reshape(shape)
     }
 }
