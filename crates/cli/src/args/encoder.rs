@@ -22,7 +22,8 @@ better than both; one that is not better sees another scale, other parcels or an
 look at atlas, coordinates, normalisation and repetition time before anything is built on its tokens.
 
 With PIPELINE the scans are prepared by its stages up to the windows, which are kept as in a run; no
-token is computed. With --series they are parcel series that are clean already; --normalise brings
+token is computed. Repetitions are not made, and of several folds the first one fits the
+normalisation. With --series they are parcel series that are clean already; --normalise brings
 them to the scale of a formula, fitted on all of them together. The same seed hides the same patches.")]
     Check(EncoderCheckArgs),
 }
