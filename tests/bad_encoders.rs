@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use tests::{Ran, Stored, Synthetic, files_below, root, run};
+use tests::{Stored, Synthetic, files_below, root, run, says};
 use xtask::{
     encoders,
     synthetic::{self, Side},
@@ -21,19 +21,7 @@ fn cohort(n: usize) -> Synthetic {
 fn refused(cohort: &Synthetic, sets: &[&str]) -> String {
     let ran = cohort.run(sets).exits_with(2);
     assert!(!cohort.dir().join("runs").exists(), "nothing was worked on: {ran}");
-    one_sentence(&ran)
-}
-
-fn one_sentence(ran: &Ran) -> String {
-    let errors = ran.stderr.lines().filter(|line| line.starts_with("error: ")).count();
-    assert!(errors == 1 && !ran.stderr.contains("caused by"), "{ran}");
-    ran.stderr.clone()
-}
-
-fn says(said: &str, expected: &[&str]) {
-    for expected in expected {
-        assert!(said.contains(expected), "{expected:?} is not in {said}");
-    }
+    ran.one_error()
 }
 
 fn brainlm(network: &encoders::Network, weights: &Path) -> String {

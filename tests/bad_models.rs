@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use tests::{Foreign, Ran, gguf, root, run, stored_zip};
+use tests::{Foreign, Ran, gguf, root, run, says, stored_zip};
 
 const MODEL: &str = "fixtures/tiny-captioner";
 const PHOTO: &str = "fixtures/clip_images/photo_420.jpg";
@@ -15,15 +15,7 @@ fn refused(foreign: &Foreign, args: &[&str]) -> String {
     assert!(!foreign.package().exists(), "no package is left: {ran}");
     let left = fs::read_dir(foreign.dir()).unwrap().flatten();
     assert!(left.into_iter().all(|it| !it.file_name().to_string_lossy().starts_with('.')), "{ran}");
-    let errors = ran.stderr.lines().filter(|line| line.starts_with("error: ")).count();
-    assert_eq!(errors, 1, "{ran}");
-    ran.stderr
-}
-
-fn says(said: &str, expected: &[&str]) {
-    for expected in expected {
-        assert!(said.contains(expected), "{expected:?} is not in {said}");
-    }
+    ran.one_error()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tests::{Ran, Stored, Synthetic, files_below, pytorch, root, run};
+use tests::{Ran, Stored, Synthetic, files_below, pytorch, root, run, says};
 use xtask::encoders;
 
 /// Weight files with the names and in the forms that they are published in.
@@ -54,24 +54,12 @@ impl Files {
         let ran = self.import(encoder, name, more).exits_with(2);
         assert_eq!(ran.stdout, "", "{ran}");
         assert!(!self.path("models").exists(), "{ran}");
-        one_error(&ran)
+        ran.one_error()
     }
 
     fn package_command(&self, command: &str) -> Ran {
         let package = self.package().display().to_string();
         run(&["model", command, &package]).naming(self.0.path(), "[files]")
-    }
-}
-
-fn one_error(ran: &Ran) -> String {
-    let errors = ran.stderr.lines().filter(|line| line.starts_with("error: ")).count();
-    assert!(errors == 1 && !ran.stderr.contains("caused by"), "{ran}");
-    ran.stderr.clone()
-}
-
-fn says(said: &str, expected: &[&str]) {
-    for expected in expected {
-        assert!(said.contains(expected), "{expected:?} is not in {said}");
     }
 }
 
@@ -144,7 +132,7 @@ fn weights_that_were_moved_or_changed_since_are_told() {
     fs::rename(&weights, &beside).unwrap();
     let _ = files.package_command("verify").exits_with(0);
     fs::remove_file(&beside).unwrap();
-    let said = one_error(&files.package_command("verify").exits_with(2));
+    let said = files.package_command("verify").exits_with(2).one_error();
     says(
         &said,
         &["region.bin: is not there, but [files]/models/package refers to it", "hint: bring"],
@@ -152,11 +140,11 @@ fn weights_that_were_moved_or_changed_since_are_told() {
     let mut other = whole;
     *other.last_mut().unwrap() ^= 1;
     fs::write(&weights, other).unwrap();
-    let said = one_error(&files.package_command("verify").exits_with(2));
+    let said = files.package_command("verify").exits_with(2).one_error();
     says(&said, &["region.bin: ", "but the package was made with"]);
     // a model is asked for, and this is none
     let package = files.package().display().to_string();
-    let said = one_error(&run(&["generate", "--model", &package, "--prompt", "a"]).exits_with(2));
+    let said = run(&["generate", "--model", &package, "--prompt", "a"]).exits_with(2).one_error();
     says(&said, &["it is the package of an encoder alone, expected a whole model"]);
 }
 
@@ -191,7 +179,7 @@ fn a_pipeline_names_the_package_and_gets_what_the_file_gives() {
     // another file in its place is refused before a scan is opened
     encoders::write(&encoders::region_time(), 2, &weights, false).unwrap();
     let checked = run(&["check", &cohort.pipeline().display().to_string(), "--set", &component]);
-    says(&one_error(&checked.exits_with(2)), &["region.bin: ", "but the package was made with"]);
+    says(&checked.exits_with(2).one_error(), &["region.bin: ", "but the package was made with"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use cohort::Cohort;
 pub use foreign::{Foreign, gguf, stored_zip};
-pub use program::{Ran, run, run_until};
+pub use program::{Ran, run, run_until, says};
 pub use pytorch::pytorch;
 pub use synthetic::{Stored, Synthetic};
 

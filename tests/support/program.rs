@@ -89,6 +89,13 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What it said, which must be one error and no chain of them.
+    pub fn one_error(&self) -> String {
+        let errors = self.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+        assert!(errors == 1 && !self.stderr.contains("caused by"), "{self}");
+        self.stderr.clone()
+    }
+
     /// With `path` called `name`.
     #[must_use]
     pub fn naming(mut self, path: &Path, name: &str) -> Self {
@@ -112,5 +119,12 @@ impl fmt::Display for Ran {
             None => writeln!(f, "ended by a signal")?,
         }
         write!(f, "----- stdout\n{}----- stderr\n{}", self.stdout, self.stderr)
+    }
+}
+
+/// Fails unless a text holds all of these.
+pub fn says(said: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
     }
 }
