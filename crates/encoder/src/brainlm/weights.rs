@@ -8,7 +8,7 @@ use super::{
     BrainLmNetwork, ImageConfig, ImageDecoder, ImageMae, RegionTime, RegionTimeConfig,
     RegionTimeDecoder,
 };
-use crate::weights::{published, strict};
+use crate::weights::{Shapes, published, strict};
 use crate::{Error, Result};
 
 /// The network whose name the tensors carry: in each, queries lie one level deeper than in the other.
@@ -80,10 +80,11 @@ impl BrainLmNetwork {
     /// Names the file, and what its shapes do not say.
     pub fn of_weights(path: &Path, n_heads: Option<usize>) -> Result<Self> {
         let frozen = open(path)?;
-        let shapes = Shapes { frozen: &frozen, path, n_heads };
+        let (shapes, decodes) = (Shapes::of(&frozen), has_decoder(&frozen));
+        let told = Told { shapes, path, decodes, n_heads };
         Ok(match which(&frozen, path)? {
-            REGION_TIME => Self::RegionTime(shapes.region_time()?),
-            _ => Self::Image(shapes.image()?),
+            REGION_TIME => Self::RegionTime(told.region_time()?),
+            _ => Self::Image(told.image()?),
         })
     }
 }
@@ -108,28 +109,19 @@ pub(super) fn has_decoder(frozen: &Frozen) -> bool {
 }
 
 /// Sizes that shapes tell.
-struct Shapes<'a> {
-    frozen: &'a Frozen,
+struct Told<'a> {
+    shapes: Shapes,
     path: &'a Path,
+    decodes: bool,
     n_heads: Option<usize>,
 }
 
-impl Shapes<'_> {
-    fn find(&self, name: &str) -> Option<Vec<usize>> {
-        self.frozen.list().into_iter().find(|info| info.name == name).map(|info| info.shape)
-    }
-
+impl Told<'_> {
     fn dim(&self, name: &str, axis: usize) -> Result<usize> {
-        self.find(name).and_then(|shape| shape.get(axis).copied()).ok_or_else(|| {
+        self.shapes.get(name).and_then(|shape| shape.get(axis).copied()).ok_or_else(|| {
             let problem = format!("tensor `{name}` is missing");
             Error::Checkpoint { path: self.path.to_owned(), problem }
         })
-    }
-
-    fn count(&self, stem: &str, tensor: &str) -> usize {
-        (0..self.frozen.list().len())
-            .take_while(|idx| self.frozen.contains(&format!("{stem}.{idx}.{tensor}")))
-            .count()
     }
 
     fn region_time(&self) -> Result<RegionTimeConfig> {
@@ -137,17 +129,16 @@ impl Shapes<'_> {
         let layer = |tensor: &str| format!("vit.encoder.layer.0.{tensor}");
         let decoder = |tensor: &str| format!("decoder.decoder_layers.0.{tensor}");
         let usual = RegionTimeConfig::published_2023();
-        let decodes = has_decoder(self.frozen);
         let decoder_dim = |tensor: &str, usual: usize| {
-            if decodes { self.dim(&decoder(tensor), 0) } else { Ok(usual) }
+            if self.decodes { self.dim(&decoder(tensor), 0) } else { Ok(usual) }
         };
         let projection = "vit.embeddings.signal_embedding_projection.weight";
         Ok(RegionTimeConfig {
             hidden_size: self.dim("vit.embeddings.cls_token", 2)?,
-            num_hidden_layers: self.count("vit.encoder.layer", conv),
+            num_hidden_layers: self.shapes.count("vit.encoder.layer", conv),
             num_attention_heads: self.dim(&layer(conv), 0)?,
             intermediate_size: self.dim(&layer("intermediate.dense.weight"), 0)?,
-            decoder_num_hidden_layers: self.count("decoder.decoder_layers", conv),
+            decoder_num_hidden_layers: self.shapes.count("decoder.decoder_layers", conv),
             decoder_num_attention_heads: decoder_dim(conv, usual.decoder_num_attention_heads)?,
             decoder_intermediate_size: decoder_dim(
                 "intermediate.dense.weight",
@@ -180,10 +171,9 @@ impl Shapes<'_> {
         let patch_size = self.dim("vit.embeddings.patch_embeddings.projection.weight", 2)?;
         let n_tokens = self.dim("vit.embeddings.position_embeddings", 1)?.saturating_sub(1);
         let grid = (n_tokens as f64).sqrt().round() as usize;
-        let decodes = has_decoder(self.frozen);
         let sizes = ImageConfig {
             hidden_size: dim,
-            num_hidden_layers: self.count("vit.encoder.layer", query),
+            num_hidden_layers: self.shapes.count("vit.encoder.layer", query),
             num_attention_heads,
             intermediate_size: self.dim(&layer("intermediate.dense.weight"), 0)?,
             image_size: grid * patch_size,
@@ -191,13 +181,13 @@ impl Shapes<'_> {
             num_channels: self.dim("vit.embeddings.patch_embeddings.projection.weight", 1)?,
             ..usual
         };
-        if !decodes {
+        if !self.decodes {
             return Ok(sizes);
         }
         let hidden = "decoder.decoder_layers.0.intermediate.dense.weight";
         Ok(ImageConfig {
             decoder_hidden_size: self.dim("decoder.decoder_embed.weight", 0)?,
-            decoder_num_hidden_layers: self.count("decoder.decoder_layers", query),
+            decoder_num_hidden_layers: self.shapes.count("decoder.decoder_layers", query),
             decoder_intermediate_size: self.dim(hidden, 0)?,
             ..sizes
         })
