@@ -39,7 +39,7 @@ pub enum Error {
     )]
     NoDecoder {
         /// The encoder's name in the YAML.
-        encoder: String,
+        encoder: &'static str,
     },
     /// A weight file that cannot be read.
     #[error(transparent)]

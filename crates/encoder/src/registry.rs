@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tuning::Blocks;
-use crate::weights::not_opened;
 use crate::{
     BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
     ClipConfig, ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
@@ -118,9 +117,17 @@ impl EncoderConfig {
     }
 
     /// Its name in a pipeline file.
-    pub fn name(&self) -> String {
-        let said = serde_json::to_value(self).expect("settings are plain values");
-        said.as_object().and_then(|it| it.keys().next().cloned()).unwrap_or_default()
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::VoxelFrames(_) => "voxel_frames",
+            Self::Clip(_) => "clip",
+            Self::Connectivity(_) => "connectivity",
+            Self::BrainLm(_) => "brainlm",
+            Self::BrainMt(_) => "brainmt",
+            Self::BrainJepa(_) => "brain_jepa",
+            Self::CortexMae(_) => "cortex_mae",
+            Self::Stored(_) => "stored",
+        }
     }
 
     /// Licence of its weights.
@@ -162,11 +169,12 @@ impl EncoderConfig {
     /// # Errors
     /// Names the file, and what does not fit; or the encoder that has no weight file.
     pub fn published_weights(&self) -> Result<Frozen> {
-        if let Some(WeightsSource::File(path)) = self.weights() {
+        let encoder = self.name();
+        if let Some(path) = self.weights().map(|it| it.file(encoder)).transpose()?.flatten() {
             return self.open_weights(path);
         }
         let reason = "no weight file is named".to_owned();
-        Err(Error::Setting { encoder: "of weights", reason })
+        Err(Error::Setting { encoder, reason })
     }
 
     /// The files that it names.
@@ -195,10 +203,11 @@ impl EncoderConfig {
         let mut named = self.clone();
         named.relocate(&|_| PathBuf::new());
         let mut weights = match self.weights() {
-            Some(WeightsSource::File(path)) => scan::sha256_file(path)?,
-            Some(WeightsSource::Package(path)) => return Err(not_opened("of a package", path)),
-            Some(WeightsSource::Seed(seed)) => format!("seed {seed}"),
             None => String::new(),
+            Some(WeightsSource::Seed(seed)) => format!("seed {seed}"),
+            Some(source) => {
+                source.file(self.name())?.map_or(Ok(String::new()), scan::sha256_file)?
+            }
         };
         // what lies beside the weights decides the tokens too
         if let Self::BrainJepa(BrainJepaConfig { gradients: Some(path), .. }) = self {

@@ -10,7 +10,6 @@ use nn::{Builder, Precision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::weights::not_opened;
 use crate::{EncoderConfig, Error, InputShape, Result, WeightsSource};
 
 /// Which weights of an encoder are trained.
@@ -137,9 +136,8 @@ impl EncoderConfig {
     pub fn base(&self, precision: Precision) -> Result<Arc<dyn Source>> {
         Ok(match self.weights() {
             None => Arc::new(Frozen::from_tensors(Path::new("no weights"), HashMap::new())),
-            Some(WeightsSource::File(path)) => Arc::new(self.open_weights(path)?.kept(precision)),
-            Some(WeightsSource::Package(path)) => return Err(not_opened("of a package", path)),
             Some(WeightsSource::Seed(seed)) => Arc::new(Drawn::new(*seed)),
+            Some(_) => Arc::new(self.published_weights()?.kept(precision)),
         })
     }
 

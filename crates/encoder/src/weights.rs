@@ -31,6 +31,22 @@ impl WeightsSource {
         }
     }
 
+    /// The published file of the encoder of this name; none where weights are drawn from a seed.
+    ///
+    /// # Errors
+    /// Where a package stands, which whoever reads its manifest replaces by its file.
+    pub(crate) fn file(&self, encoder: &'static str) -> Result<Option<&Path>> {
+        match self {
+            Self::File(path) => Ok(Some(path)),
+            Self::Seed(_) => Ok(None),
+            Self::Package(path) => {
+                let reason =
+                    format!("{}: the package of its weights was not opened", path.display());
+                Err(Error::Setting { encoder, reason })
+            }
+        }
+    }
+
     /// The licence of the file, where there is one.
     pub(crate) fn licence(&self, of_file: Licence) -> Licence {
         match self {
@@ -60,12 +76,6 @@ pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
         }
     }
     Ok(frozen)
-}
-
-/// A package is opened by whoever reads its manifest, and then stands as its file.
-pub(crate) fn not_opened(encoder: &'static str, path: &Path) -> Error {
-    let reason = format!("{}: the package of its weights was not opened", path.display());
-    Error::Setting { encoder, reason }
 }
 
 /// The shapes of a file's tensors, from which sizes are read.

@@ -24,8 +24,8 @@ mod tiny;
 
 pub use config::{Compat, FlamingoConfig};
 pub use encoder_package::{
-    EncoderImport, EncoderInfo, EncoderManifest, ImportedEncoder, check_encoder_weights,
-    encoder_weights, import_encoder, inspect_encoder, is_encoder,
+    ENCODER_COMPONENT, EncoderImport, EncoderInfo, EncoderManifest, ImportedEncoder,
+    check_encoder_weights, find_encoder_weights, import_encoder, inspect_encoder, is_encoder,
 };
 pub use error::{Error, Result};
 pub use flamingo::{After, Flamingo, MediaView, TextView};

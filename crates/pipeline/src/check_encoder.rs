@@ -24,9 +24,6 @@ use crate::{
     stage::{Stage, StoredSeries, formula_name},
 };
 
-/// The encoder as a component, in its package.
-const COMPONENT: &str = "encoder.yaml";
-
 /// Frames of each recording that robust formulas look at, as in BrainLM's.
 const POOL_FRAMES: usize = 200;
 
@@ -212,7 +209,7 @@ fn decoding(config: &EncoderConfig) -> Result<&BrainLmNetwork> {
 }
 
 fn component(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(COMPONENT) } else { path.to_owned() }
+    if path.is_dir() { path.join(flamingo::ENCODER_COMPONENT) } else { path.to_owned() }
 }
 
 /// The encoder of a package or of a component's file, its weights found and unchanged.
@@ -225,9 +222,8 @@ fn read_component(path: &Path) -> Result<EncoderConfig> {
     let mut config = read.get().clone();
     if let Some(encoder::WeightsSource::Package(dir)) = config.weights() {
         flamingo::check_encoder_weights(dir)?;
-        let weights = flamingo::encoder_weights(dir)?;
-        config.set_weights(encoder::WeightsSource::File(weights));
     }
+    flamingo::find_encoder_weights(&mut config)?;
     Ok(config)
 }
 

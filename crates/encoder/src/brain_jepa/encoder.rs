@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::size::GRADIENTS;
 use super::{BrainJepa, BrainJepaSize, weights};
 use crate::tuning::Blocks;
-use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -55,19 +54,18 @@ pub struct BrainJepaConfig {
 impl BrainJepaConfig {
     /// The network's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, BrainJepaSize>> {
-        match (&self.size, &self.weights) {
-            (Some(size), _) => Ok(Cow::Borrowed(size)),
-            (None, WeightsSource::File(path)) => {
-                weights::read(path, self.gradients.as_deref()).map(|(_, size)| Cow::Owned(size))
-            }
-            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
-            (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(BrainJepaSize::default())),
+        if let Some(size) = &self.size {
+            return Ok(Cow::Borrowed(size));
         }
+        Ok(Cow::Owned(match self.weights.file(NAME)? {
+            Some(path) => weights::read(path, self.gradients.as_deref())?.1,
+            None => BrainJepaSize::default(),
+        }))
     }
 
     /// Licence of the weights.
     pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::non_commercial("none stated, so all rights are the authors'"))
+        self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {

@@ -5,8 +5,7 @@
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::Init;
-use nn::weights::Variables;
-use nn::{Builder, seeded};
+use nn::{Builder, Precision, seeded};
 use serde::Serialize;
 
 use super::encoder::rows;
@@ -14,8 +13,7 @@ use super::weights::has_decoder;
 use super::{
     BrainLmNetwork, ImageDecoder, ImageMae, Masking, RegionTime, RegionTimeDecoder, square,
 };
-use crate::weights::not_opened;
-use crate::{EncoderConfig, Error, InputShape, Result, WeightsSource};
+use crate::{EncoderConfig, Error, InputShape, Result};
 
 const NAME: &str = "brainlm";
 
@@ -140,26 +138,14 @@ impl Reconstruction {
             unreachable!("BrainLM's spec reads windows")
         };
         let network = &brainlm.network;
-        let drawn = Variables::default();
-        let weights = match &brainlm.weights {
-            WeightsSource::File(path) => {
-                let weights = network.open_weights(path)?;
-                if !has_decoder(&weights) {
-                    let problem =
-                        "its weights have no decoder, so what is hidden cannot be filled in";
-                    let (path, problem) = (path.clone(), problem.to_owned());
-                    return Err(Error::Checkpoint { path, problem });
-                }
-                Some(weights)
-            }
-            WeightsSource::Package(path) => return Err(not_opened(NAME, path)),
-            WeightsSource::Seed(_) => None,
-        };
-        let vb = match (&weights, &brainlm.weights) {
-            (Some(weights), _) => weights.builder(DType::F32),
-            (None, WeightsSource::Seed(seed)) => drawn.builder(*seed, DType::F32),
-            (None, _) => unreachable!("just opened"),
-        };
+        if let Some(path) = brainlm.weights.file(NAME)?
+            && !has_decoder(&network.open_weights(path)?)
+        {
+            let problem = "its weights have no decoder, so what is hidden cannot be filled in";
+            let (path, problem) = (path.to_owned(), problem.to_owned());
+            return Err(Error::Checkpoint { path, problem });
+        }
+        let vb = Builder::new(config.base(Precision::default())?, DType::F32);
         let failed = |source| Error::Weights { encoder: NAME, source };
         let opened = Network::new(network, vb).map_err(failed)?;
         let (n_tokens, usual) = match network {

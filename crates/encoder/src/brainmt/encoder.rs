@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::weights::{self, NAME};
 use super::{BrainMt, BrainMtSize, cells};
 use crate::tuning::Blocks;
-use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,
     TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -48,15 +47,13 @@ fn time_mean() -> TokenPolicy {
 impl BrainMtConfig {
     /// The network's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, BrainMtSize>> {
-        match (&self.size, &self.weights) {
-            (Some(size), _) => Ok(Cow::Borrowed(size)),
-            (None, WeightsSource::File(path)) => {
-                let heads = BrainMtSize::default().n_heads;
-                weights::read(path, heads).map(|(_, size)| Cow::Owned(size))
-            }
-            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
-            (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(BrainMtSize::default())),
+        if let Some(size) = &self.size {
+            return Ok(Cow::Borrowed(size));
         }
+        Ok(Cow::Owned(match self.weights.file(NAME)? {
+            Some(path) => weights::read(path, BrainMtSize::default().n_heads)?.1,
+            None => BrainMtSize::default(),
+        }))
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{CortexMae, CortexMaeSize, weights};
 use crate::tuning::Blocks;
-use crate::weights::not_opened;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -57,14 +56,13 @@ fn data_only() -> TokenPolicy {
 impl CortexMaeConfig {
     /// The encoder's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, CortexMaeSize>> {
-        match (&self.size, &self.weights) {
-            (Some(size), _) => Ok(Cow::Borrowed(size)),
-            (None, WeightsSource::File(path)) => {
-                weights::read(path).map(|(_, size)| Cow::Owned(size))
-            }
-            (None, WeightsSource::Package(path)) => Err(not_opened(NAME, path)),
-            (None, WeightsSource::Seed(_)) => Ok(Cow::Owned(CortexMaeSize::default())),
+        if let Some(size) = &self.size {
+            return Ok(Cow::Borrowed(size));
         }
+        Ok(Cow::Owned(match self.weights.file(NAME)? {
+            Some(path) => weights::read(path)?.1,
+            None => CortexMaeSize::default(),
+        }))
     }
 
     /// Licence of the weights.

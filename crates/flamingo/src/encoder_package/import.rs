@@ -7,13 +7,10 @@ use encoder::{EncoderConfig, Published, Unsaid, WeightsSource};
 use nn::weights::save;
 use serde::Serialize;
 
-use super::EncoderManifest;
+use super::{ENCODER_COMPONENT as COMPONENT, EncoderManifest};
 use crate::manifest::{ENCODER, FORMAT, MANIFEST};
 use crate::package::{all_finite, digest, in_place, io, part, reference, replaceable, sync};
 use crate::{Count, Error, Result};
-
-/// The encoder as a component of a pipeline file.
-const COMPONENT: &str = "encoder.yaml";
 
 /// What to import, and what the file does not say.
 #[derive(Clone, Debug)]

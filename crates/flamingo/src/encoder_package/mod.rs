@@ -11,7 +11,7 @@ mod import;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use encoder::{EncoderConfig, Licence, WeightsSource};
 use nn::weights::TensorInfo;
@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::{ENCODER, FORMAT, MANIFEST};
 use crate::package::{check_part, check_parts};
 use crate::{Error, Part, Result};
+
+/// The encoder as a component of a pipeline file, in its package.
+pub const ENCODER_COMPONENT: &str = "encoder.yaml";
 
 pub use import::{EncoderImport, ImportedEncoder, import_encoder};
 
@@ -87,13 +90,18 @@ pub fn is_encoder(folder: &Path) -> bool {
         .is_ok_and(|it| it.get("encoder_id").is_some() && it.get("config").is_none())
 }
 
-/// Where the weights of the encoder package in `folder` lie; nothing of them is read.
+/// Puts the file that an encoder's package holds or names in the place of the package; nothing of it is
+/// read, and other encoders stay as they are.
 ///
 /// # Errors
 /// When it is no such package.
-pub fn encoder_weights(folder: &Path) -> Result<PathBuf> {
-    let manifest = EncoderManifest::read(folder)?;
-    Ok(manifest.weights(folder)?.place(folder))
+pub fn find_encoder_weights(encoder: &mut EncoderConfig) -> Result<()> {
+    if let Some(WeightsSource::Package(folder)) = encoder.weights() {
+        let manifest = EncoderManifest::read(folder)?;
+        let path = manifest.weights(folder)?.place(folder);
+        encoder.set_weights(WeightsSource::File(path));
+    }
+    Ok(())
 }
 
 /// Refuses an encoder package whose weights were moved or changed since it was written.

@@ -1,5 +1,7 @@
 //! Packages of a tiny BrainMT, whose weights may be copied.
 
+use std::path::PathBuf;
+
 use candle_core::DType;
 use encoder::brainmt::{BrainMt, BrainMtSize, Direction};
 use nn::weights::{Variables, save};
@@ -40,7 +42,7 @@ fn a_copy_stands_by_itself_and_a_reference_by_its_file() {
     assert!(imported.referenced && imported.warning.is_none());
     let part = EncoderManifest::read(&package).unwrap().parts.remove(0);
     assert_eq!(part.path.as_deref(), Some(Path::new("../../weights.safetensors")));
-    let named = std::fs::canonicalize(encoder_weights(&package).unwrap()).unwrap();
+    let named = std::fs::canonicalize(part.place(&package)).unwrap();
     assert_eq!(named, std::fs::canonicalize(&weights).unwrap());
     let inspected = inspect_encoder(&package).unwrap();
     assert_eq!(inspected.n_parameters, imported.loaded.parameters);

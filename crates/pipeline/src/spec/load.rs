@@ -36,11 +36,8 @@ impl Loaded {
     pub(crate) fn encoder(&self) -> Option<EncoderConfig> {
         let mut encoder = self.spec.model.as_ref()?.encoder.get().clone();
         encoder.relocate(&|path| self.resolve(path));
-        if let Some(WeightsSource::Package(dir)) = encoder.weights()
-            && let Ok(file) = flamingo::encoder_weights(dir)
-        {
-            encoder.set_weights(WeightsSource::File(file));
-        }
+        // the plan refuses a package that cannot be read
+        let _ = flamingo::find_encoder_weights(&mut encoder);
         Some(encoder)
     }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Var;
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
-use nn::weights::{Frozen, save};
+use nn::weights::{Frozen, Variables, save};
 
 use super::super::{BrainLmConfig, Features, Loss, RegionTimeConfig};
 use super::*;
-use crate::{TokenPolicy, Trainable};
+use crate::{TokenPolicy, Trainable, WeightsSource};
 
 fn config(network: BrainLmNetwork, weights: WeightsSource) -> EncoderConfig {
     EncoderConfig::BrainLm(BrainLmConfig {
