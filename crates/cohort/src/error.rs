@@ -42,8 +42,10 @@ pub enum Error {
     Ambiguous { path: PathBuf, n: usize, choices: Vec<String> },
     #[error(transparent)]
     Query(#[from] QueryError),
-    #[error("{}: no recording is left{}", path.display(), told(counts))]
+    #[error("{}: no recording is left: {}", path.display(), told(counts))]
     NothingLeft { path: PathBuf, counts: Vec<(String, usize)> },
+    #[error("{}: holds no recording: {sought}", path.display())]
+    Nothing { path: PathBuf, sought: String },
 
     // splits
     #[error(
@@ -79,7 +81,7 @@ pub enum Error {
 
 fn told(counts: &[(String, usize)]) -> String {
     let each: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} × {kind}")).collect();
-    if each.is_empty() { String::new() } else { format!(": {}", each.join("; ")) }
+    each.join("; ")
 }
 
 fn in_rows(rows: Option<(usize, usize)>) -> String {

@@ -41,6 +41,8 @@ const SAME_T_R: f64 = 1e-3;
 /// What a folder or a table holds, before anybody asked.
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
+    /// What was found and expected where neither a recording nor a reason against one was found.
+    pub(crate) sought: String,
     pub(crate) recordings: Vec<Recording>,
     pub(crate) excluded: Vec<Excluded>,
 }
@@ -50,6 +52,9 @@ impl Found {
     /// before it left.
     pub(crate) fn select(mut self, asked: Selection, tables: &[LabelTable]) -> Result<Cohort> {
         let query = asked.check()?;
+        if self.recordings.is_empty() && self.excluded.is_empty() {
+            return Err(Error::Nothing { path: self.path, sought: self.sought });
+        }
         self.keep(
             |recording| {
                 if chosen(recording, asked.entities) { Ok(()) } else { Err(Reason::Entities) }
@@ -82,7 +87,7 @@ impl Found {
         if self.recordings.is_empty() {
             return Err(Error::NothingLeft { path: self.path, counts: counted(&self.excluded) });
         }
-        let Self { path, mut recordings, mut excluded } = self;
+        let Self { path, mut recordings, mut excluded, .. } = self;
         recordings.sort_by_cached_key(Recording::name);
         excluded.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Cohort { path, recordings, excluded })

@@ -25,6 +25,8 @@ pub enum Error {
     Header { path: PathBuf, field: &'static str, found: String, expected: &'static str },
     #[error("{}: holds {found} bytes, its header promises {expected}", path.display())]
     Truncated { path: PathBuf, found: u64, expected: u128 },
+    #[error("{}: goes on for more than {limit} bytes after the {promised} of its header", path.display())]
+    TooLong { path: PathBuf, promised: u64, limit: u64 },
     #[error("{}: another file stands there now than when it was opened", path.display())]
     Changed { path: PathBuf },
     #[error("{}: gzip stream ends early or is damaged: {source}", path.display())]

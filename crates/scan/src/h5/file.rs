@@ -128,6 +128,11 @@ impl Hdf5File {
         super::tree::nodes(self)
     }
 
+    /// The same file without the library.
+    pub(super) fn plain(&self) -> Result<File> {
+        File::open(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })
+    }
+
     pub(crate) fn dataset(&self, name: &str) -> Result<Dataset<'_>> {
         match self.object(name)? {
             Object::Dataset(dataset) => Ok(dataset),
