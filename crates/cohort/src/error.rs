@@ -43,7 +43,7 @@ pub enum Error {
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error("{}: no recording is left: {}", path.display(), told(counts))]
-    NothingLeft { path: PathBuf, counts: Vec<(String, usize)> },
+    NothingLeft { path: PathBuf, counts: Vec<(String, usize)>, unmet: Option<String> },
     #[error("{}: holds no recording: {sought}", path.display())]
     Nothing { path: PathBuf, sought: String },
 
@@ -99,6 +99,10 @@ impl Error {
                 Some(format!("name another with `columns: {{ {role}: … }}`"))
             }
             Self::SplitLeak { .. } => Some("give all rows of a subject the same split".to_owned()),
+            Self::NothingLeft { unmet, .. } => unmet.clone(),
+            Self::SameRow { what: "one recording", .. } => {
+                Some("tell them apart by a column session_id, task or run".to_owned())
+            }
             Self::MissingLabel { column, .. } => {
                 Some(format!("leave these out with `where: {column} is not missing`"))
             }

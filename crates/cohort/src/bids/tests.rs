@@ -131,6 +131,10 @@ fn entities_labels_and_quality_choose() {
     let wanted = |entity, label: &str| Wanted::from([(entity, vec![label.to_owned()])]);
     let second = dataset.index(|it| it.entities = wanted(Entity::Session, "2")).unwrap();
     assert_eq!(names(&second), ["sub-01_ses-2_task-rest", "sub-02_ses-2_task-rest"]);
+    let none = dataset.index(|it| it.entities = wanted(Entity::Space, "T1w")).unwrap_err();
+    assert_eq!(none.hint().unwrap(), "space T1w is asked for, space MNI152NLin6Asym is there");
+    let nobody = dataset.index(|it| it.entities = wanted(Entity::Subject, "99")).unwrap_err();
+    assert_eq!(nobody.hint(), None, "nobody is named");
     let old = dataset.index(|it| it.query = Some("age >= 50 and site == \"A\"".into())).unwrap();
     assert_eq!(
         old.counts(),
