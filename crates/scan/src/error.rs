@@ -200,3 +200,8 @@ pub enum Error {
         row: usize,
     },
 }
+
+/// Words of a file or a library on one line, whatever they hold.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}

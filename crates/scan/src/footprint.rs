@@ -52,10 +52,11 @@ pub fn footprint(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Footpr
             let entry = file.entry();
             let size = |axis: &usize| *axis as u64;
             let n_values = entry.shape.iter().map(size).fold(1, u64::saturating_mul);
-            // as stored and widened, then widened and in our order
+            // as stored and widened, then widened and in our order; what describes the array
             let (is_run, stored) = (entry.shape.len() == 4, entry.dtype.size() as u64);
             let width = if is_run { 4 } else { 8 };
-            let n_bytes = n_values.saturating_mul(width + stored.max(width));
+            let n_bytes =
+                n_values.saturating_mul(width + stored.max(width)).saturating_add(1 << 20);
             let axes = options.volume_axes.to_xyzt();
             let n_frames = if is_run { size(&entry.shape[axes[3]]) } else { 0 };
             Footprint { n_voxels: n_values.checked_div(n_frames).unwrap_or(0), n_values, n_bytes }
@@ -91,7 +92,7 @@ mod tests {
         let tensor = scratch.path("run.npy");
         let values = Array::zeros((5, 6, 7, 40)).into_dyn();
         write_npy(&tensor, &values.view()).unwrap();
-        let expected = Footprint { n_voxels: 210, n_values: 8400, n_bytes: 12 * 8400 };
+        let expected = Footprint { n_voxels: 210, n_values: 8400, n_bytes: 12 * 8400 + (1 << 20) };
         assert_eq!(of(&tensor), expected, "64 bits as stored, 32 in memory");
 
         let table = scratch.file("series.tsv", b"a\tb\n1\t2\n3\t4\n");

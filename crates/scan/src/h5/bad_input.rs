@@ -67,6 +67,19 @@ fn a_driver_that_claims_gigabytes_is_refused_before_the_library_sees_it() {
     assert!(error.ends_with("is one of several HDF5 files that belong together"), "{error}");
 }
 
+// found by fuzzing: the library reserves what a header says of its continuation, and reads nothing
+#[test]
+fn a_block_that_claims_gigabytes_beyond_the_end_is_refused() {
+    let scratch = Scratch::new();
+    let mut bytes = std::fs::read(oracle("refused/external_link.h5")).unwrap();
+    assert_eq!(bytes.len(), 896);
+    for claimed in [300_u64 << 20, 1 << 44, 0x7f00_0000_0060] {
+        bytes[0x80..0x88].copy_from_slice(&claimed.to_le_bytes());
+        let error = refusal(&scratch.file("block.h5", &bytes), "parcel_ts");
+        assert!(error.contains("cannot be read as HDF5: "), "{error}");
+    }
+}
+
 #[test]
 fn links_in_circles_and_to_nowhere_are_named() {
     let scratch = Scratch::new();
