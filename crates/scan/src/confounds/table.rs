@@ -80,7 +80,7 @@ impl ConfoundTable {
         let file = BufReader::new(File::open(path).map_err(attach)?);
         let mut first = Vec::new();
         file.take(MAX_BYTES).read_until(b'\n', &mut first).map_err(attach)?;
-        let n_columns = first.iter().filter(|byte| **byte == b'\t').count() + 1;
+        let n_columns = first.split(|byte| *byte == b'\t').count();
         // columns grow as rows come, each to twice its length at most; names, and a row as text
         let sidecar = std::fs::metadata(path.with_extension("json")).map_or(0, |file| file.len());
         let values = 16 * n_columns as u64 * n_frames as u64;
