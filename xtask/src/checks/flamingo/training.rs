@@ -93,13 +93,15 @@ fn steps(
             grads.insert(embedding, grad);
         }
         let norm = optimizer.update(&grads, 1e-3)?;
-        // rounding grows from step to step: AdamW turns the sign of a tiny gradient into a whole step
-        let tolerance = 1e-4 * 10f64.powi(step.min(1) as i32);
+        // a ReLU that is nearly 0 may open in one of two runs, which the norm shows at once and the
+        // loss hardly; a wrong decay shows in the loss from 2e-4
+        let (tolerance, norm_tolerance) = (1e-4, if step == 0 { 1e-4 } else { 1e-2 });
         let expected = expected.as_f64().context("a loss is a number")?;
         let found = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         worst.add(&format!("loss of step {step}"), (found - expected).abs() / expected, tolerance);
         let expected = expected_norm.as_f64().context("a norm is a number")?;
-        worst.add(&format!("norm of step {step}"), (norm - expected).abs() / expected, tolerance);
+        let error = (norm - expected).abs() / expected;
+        worst.add(&format!("norm of step {step}"), error, norm_tolerance);
     }
     Ok(())
 }
