@@ -188,7 +188,8 @@ impl Checks {
         let t_r = case["t_r"].as_f64().unwrap_or(1.0);
         let expected = self.tensor2(case["output"].as_str().context("no output")?)?;
         let labels = numbers(&case["labels"]);
-        masker.single = case["nilearn_dtype"] == "float32";
+        let told = case["nilearn_dtype"] == "float32";
+        masker.single = told || masker.is_single(self.run.path())?;
         cleaned(&series, &labels, t_r, confounds.as_ref(), kept.as_deref(), &masker, &expected)
     }
 
