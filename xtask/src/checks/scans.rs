@@ -11,7 +11,7 @@ use scan::{
 
 use super::{
     Outcome, Worst,
-    recorded::{Recorded, max_abs, number},
+    recorded::{Recorded, listed, max_abs, number},
 };
 
 /// The kinds of cases that are run here.
@@ -22,6 +22,9 @@ pub(crate) const KINDS: [&str; 3] =
 pub(crate) fn outcome(folder: &Path, name: &str, kind: &str) -> Outcome {
     let check = || -> Result<Worst> {
         let recorded = Recorded::read_named(folder, "case.json", "io.safetensors")?;
+        for name in listed(&recorded.facts) {
+            recorded.tensor(name)?;
+        }
         match kind {
             "brainlm_parcel_means" => parcel_means(folder, &recorded),
             "brainlm_normalised_columns" => columns(&recorded),
@@ -84,9 +87,6 @@ fn columns(recorded: &Recorded) -> Result<Worst> {
         (N::RobustPaper, "independent.robust_intended", 1e-9),
         (N::RobustToolkitBug, "independent.robust_as_written", 1e-9),
         (N::RobustToolkitBug, "toolkit.Voxelwise_RobustScaler_Normalized_Recording", atol),
-        (N::MinMaxCohort, "older_script.All_Patient_All_Voxel_Normalized_Recording", min_max),
-        (N::MinMaxRecording, "older_script.Per_Patient_All_Voxel_Normalized_Recording", min_max),
-        (N::Demean, "older_script.Subtract_Mean_Normalized_Recording", atol),
     ];
     for (kind, name, tolerance) in cases {
         let fit = FittedNormalisation::fit(kind, &recordings, pool)?;
@@ -108,7 +108,45 @@ fn columns(recorded: &Recorded) -> Result<Worst> {
             }
         }
     }
+    // the toolkit turns recordings round first, and still goes by columns
+    let turned: Vec<_> = recordings.iter().map(|recording| recording.t().to_owned()).collect();
+    let config = &recorded.facts["config"];
+    for (source, recordings) in [("older_script", &recordings), ("toolkit", &turned)] {
+        let demeaned = whole(N::Demean, recordings)?;
+        let divided = |key: &str| demeaned.iter().map(|x| x / number(&config[key])).collect();
+        for (what, found, tolerance) in [
+            ("All_Patient_All_Voxel", whole(N::MinMaxCohort, recordings)?, min_max),
+            ("Per_Patient_All_Voxel", whole(N::MinMaxRecording, recordings)?, min_max),
+            ("Per_Patient_Per_Voxel", by_column(N::MinMaxRecording, recordings)?, min_max),
+            ("Per_Voxel_All_Patient", by_column(N::MinMaxCohort, recordings)?, min_max),
+            ("Subtract_Mean_Divide_Global_STD", divided("global_std"), atol),
+            ("Subtract_Mean_Divide_Global_99thPercent", divided("percentile_99"), atol),
+            ("Subtract_Mean", demeaned.clone(), atol),
+        ] {
+            let name = format!("{source}.{what}_Normalized_Recording");
+            let expected = recorded.tensor(&name)?;
+            worst.add(&name, max_abs(found.iter().flatten(), expected), tolerance);
+        }
+    }
     Ok(worst)
+}
+
+/// Recordings normalised by a formula without a pool.
+fn whole(kind: Normalisation, recordings: &[Array2<f64>]) -> Result<Vec<Array2<f64>>> {
+    let fit = FittedNormalisation::fit(kind, recordings, 0)?;
+    Ok(recordings.iter().map(|recording| fit.apply(recording)).collect::<scan::Result<_>>()?)
+}
+
+/// The same with every column by itself.
+fn by_column(kind: Normalisation, recordings: &[Array2<f64>]) -> Result<Vec<Array2<f64>>> {
+    let mut found = recordings.to_vec();
+    for idx in 0..found.first().map_or(0, Array2::ncols) {
+        let alone: Vec<_> = recordings.iter().map(|it| it.select(Axis(1), &[idx])).collect();
+        for (to, column) in found.iter_mut().zip(whole(kind, &alone)?) {
+            to.column_mut(idx).assign(&column.column(0));
+        }
+    }
+    Ok(found)
 }
 
 fn global_z(folder: &Path, recorded: &Recorded) -> Result<Worst> {

@@ -65,6 +65,10 @@ fn gradients(
         worst.add(&format!("gradient of {name}"), gap(&found, expected, None)? / scale, TOLERANCE);
     }
     ensure!(!recorded.is_empty(), "grads.safetensors holds no gradient");
+    let trainable = case.expect["trainable"].as_object().into_iter().flat_map(|all| all.keys());
+    for name in trainable {
+        ensure!(recorded.contains_key(name), "grads.safetensors lacks `{name}`");
+    }
     Ok(())
 }
 
