@@ -5,6 +5,7 @@ mod bad_encoders;
 mod bad_input;
 mod bad_models;
 mod bad_pipeline;
+mod bad_recordings;
 mod bad_scans;
 mod captions;
 mod cli;

@@ -42,8 +42,10 @@ pub enum Error {
     Ambiguous { path: PathBuf, n: usize, choices: Vec<String> },
     #[error(transparent)]
     Query(#[from] QueryError),
-    #[error("{}: no recording is left{}", path.display(), told(counts))]
-    NothingLeft { path: PathBuf, counts: Vec<(String, usize)> },
+    #[error("{}: no recording is left: {}", path.display(), told(counts))]
+    NothingLeft { path: PathBuf, counts: Vec<(String, usize)>, unmet: Option<String> },
+    #[error("{}: holds no recording: {sought}", path.display())]
+    Nothing { path: PathBuf, sought: String },
 
     // splits
     #[error(
@@ -79,7 +81,7 @@ pub enum Error {
 
 fn told(counts: &[(String, usize)]) -> String {
     let each: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} × {kind}")).collect();
-    if each.is_empty() { String::new() } else { format!(": {}", each.join("; ")) }
+    each.join("; ")
 }
 
 fn in_rows(rows: Option<(usize, usize)>) -> String {
@@ -97,6 +99,10 @@ impl Error {
                 Some(format!("name another with `columns: {{ {role}: … }}`"))
             }
             Self::SplitLeak { .. } => Some("give all rows of a subject the same split".to_owned()),
+            Self::NothingLeft { unmet, .. } => unmet.clone(),
+            Self::SameRow { what: "one recording", .. } => {
+                Some("tell them apart by a column session_id, task or run".to_owned())
+            }
             Self::MissingLabel { column, .. } => {
                 Some(format!("leave these out with `where: {column} is not missing`"))
             }

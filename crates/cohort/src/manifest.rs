@@ -149,7 +149,8 @@ impl ManifestConfig {
         };
         let folder = self.root.as_ref().map_or(own, |root| place(root));
         let root = Root::new(&folder)?;
-        let mut found = Found { path, recordings: Vec::new(), excluded: Vec::new() };
+        let sought = "it has no row below its line of names, expected one a recording".to_owned();
+        let mut found = Found { path, sought, recordings: Vec::new(), excluded: Vec::new() };
         let (mut rows, mut scans) = (HashMap::new(), HashMap::new());
         for row in 0..table.n_rows() {
             let number = row + 2;

@@ -1,7 +1,7 @@
 //! From everything that was found to the recordings that are wanted and good.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -41,6 +41,8 @@ const SAME_T_R: f64 = 1e-3;
 /// What a folder or a table holds, before anybody asked.
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
+    /// What was found and expected where neither a recording nor a reason against one was found.
+    pub(crate) sought: String,
     pub(crate) recordings: Vec<Recording>,
     pub(crate) excluded: Vec<Excluded>,
 }
@@ -50,6 +52,10 @@ impl Found {
     /// before it left.
     pub(crate) fn select(mut self, asked: Selection, tables: &[LabelTable]) -> Result<Cohort> {
         let query = asked.check()?;
+        if self.recordings.is_empty() && self.excluded.is_empty() {
+            return Err(Error::Nothing { path: self.path, sought: self.sought });
+        }
+        let unmet = unmet(&self.recordings, asked.entities);
         self.keep(
             |recording| {
                 if chosen(recording, asked.entities) { Ok(()) } else { Err(Reason::Entities) }
@@ -80,9 +86,10 @@ impl Found {
             }
         }
         if self.recordings.is_empty() {
-            return Err(Error::NothingLeft { path: self.path, counts: counted(&self.excluded) });
+            let counts = counted(&self.excluded);
+            return Err(Error::NothingLeft { path: self.path, counts, unmet });
         }
-        let Self { path, mut recordings, mut excluded } = self;
+        let Self { path, mut recordings, mut excluded, .. } = self;
         recordings.sort_by_cached_key(Recording::name);
         excluded.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Cohort { path, recordings, excluded })
@@ -125,6 +132,22 @@ impl Selection<'_> {
         self.split.map_or(Ok(()), SplitConfig::check)?;
         Ok(self.query.map(Query::parse).transpose()?)
     }
+}
+
+/// An entity whose wanted labels no recording has, and those that are there. Nobody is named.
+fn unmet(recordings: &[Recording], wanted: &Wanted) -> Option<String> {
+    let private = [Entity::Subject, Entity::Session];
+    let mut asked = wanted.iter().filter(|(entity, _)| !private.contains(entity));
+    asked.find_map(|(entity, labels)| {
+        let there: BTreeSet<&str> =
+            recordings.iter().map(|it| it.entities.get(*entity).unwrap_or("none")).collect();
+        let is_met = labels.iter().any(|label| there.contains(label.as_str()));
+        (!is_met && !there.is_empty()).then(|| {
+            let there: Vec<&str> = there.into_iter().take(5).collect();
+            let (name, labels) = (entity.name(), labels.join(" or "));
+            format!("{name} {labels} is asked for, {name} {} is there", there.join(", "))
+        })
+    })
 }
 
 /// Whether each entity that is asked for has one of its wanted labels.

@@ -99,7 +99,8 @@ impl Hdf5Config {
             let named = columns.iter().map(|(name, column)| Some((name.clone(), value(column)?)));
             named.flatten().collect()
         };
-        let mut found = Found { path: path.clone(), recordings: vec![], excluded: vec![] };
+        let sought = format!("/{} has no subject", file.dataset().trim_matches('/'));
+        let mut found = Found { path: path.clone(), sought, recordings: vec![], excluded: vec![] };
         for (index, id) in file.subjects().iter().enumerate() {
             let mut entities = Entities::default();
             let id = id.trim();

@@ -7,22 +7,15 @@ the fastest window of each is told, and the ratio of a round.
 """
 
 import argparse
-import datetime
-import json
 import os
 import statistics
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-
-
-def compiled():
-    """The path of the bench."""
-    command = "cargo bench -p encoder --bench windows --no-run --message-format json".split()
-    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE).stdout
-    built = [json.loads(line) for line in lines.splitlines()]
-    return [it["executable"] for it in built if it.get("executable")][-1]
+sys.path.append(str(HERE.parents[2] / "xtask"))
+from bench import compiled, occasion
 
 
 def said(command, n_threads):
@@ -38,11 +31,8 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--frames", type=int, default=20, help="of BrainMT")
     given = parser.parse_args()
-    ours, n_threads = compiled(), os.cpu_count()
-    processor = next(
-        line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    )
-    print(f"{datetime.date.today()}, {processor}, {n_threads} cores, load {os.getloadavg()[0]:.1f}, {given.rounds} rounds\n")
+    ours, n_threads = compiled("encoder", "windows"), os.cpu_count()
+    print(f"{occasion(given.rounds)}\n")
     print("| window | GFLOP | ours | PyTorch | PyTorch : ours | GFLOP/s, ours | GFLOP/s, PyTorch | peak, ours | peak, PyTorch |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     windows = {"brainlm-image": 200, "brainlm-region": 200, "brainmt": given.frames}

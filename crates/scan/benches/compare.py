@@ -8,9 +8,8 @@ one round; the median of the rounds is told.
 """
 
 import argparse
-import datetime
-import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -18,14 +17,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-
-
-def compiled():
-    """The path of the bench."""
-    command = "cargo bench -p scan --bench parcels --no-run --message-format json".split()
-    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE).stdout
-    built = [json.loads(line) for line in lines.splitlines()]
-    return [it["executable"] for it in built if it.get("executable")][-1]
+sys.path.append(str(HERE.parents[2] / "xtask"))
+from bench import compiled, occasion
 
 
 def measured(command):
@@ -40,11 +33,6 @@ def measured(command):
         sys.exit(f"failed: {' '.join(command)}")
     clock = time.perf_counter() - start
     return clock, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, said
-
-
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown processor")
 
 
 class Rounds:
@@ -81,7 +69,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=50)
     given = parser.parse_args()
-    ours = compiled()
+    ours = compiled("scan", "parcels")
     subprocess.run([ours, "make", str(given.data)], check=True)
     packed, plain, atlas = (str(given.data / name) for name in ("run.nii.gz", "run.nii", "atlas.nii.gz"))
 
@@ -93,7 +81,7 @@ def main():
     rounds = Rounds(commands, given.rounds)
 
     n_cores = os.cpu_count()
-    print(f"{datetime.date.today()}, {processor()}, {n_cores} cores, load {os.getloadavg()[0]:.1f}, {given.rounds} rounds\n")
+    print(f"{occasion(given.rounds)}\n")
     print("| input | `gzip -dc` | ours | nilearn | gzip : ours | nilearn : ours | peak, ours | peak, nilearn |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for run, rest in kinds:
@@ -105,14 +93,17 @@ def main():
         row += [rounds.peak(a), rounds.peak(b)]
         print("| " + " | ".join(row) + " |")
 
-    print(f"\n| {given.runs} runs, `.nii.gz`, clean | wall | processor | peak |\n| --- | --- | --- | --- |")
+    print(f"\n| {given.runs} runs, `.nii.gz`, clean | wall | processor | reckoned a run | before the first | peak |")
+    print("| --- | --- | --- | --- | --- | --- |")
     alone = None
     for n_workers, mem_mb in ((1, 300), (n_cores, 300), (n_cores, 110)):
         cohort = [ours, "cohort", packed, atlas, str(given.runs), str(n_workers), str(mem_mb), "clean"]
-        clock, work, peak, _ = measured(cohort)
+        clock, work, peak, told = measured(cohort)
+        reckoned, before = re.search(r"(\d+) MB reckoned for each, (\d+) MB before", told).groups()
         alone = alone or clock
         row = [f"{n_workers} at once, budget {mem_mb} MB", f"{clock:.1f} s ({alone / clock:.2f} ×)"]
-        print("| " + " | ".join([*row, f"{work:.1f} s", f"{peak:.0f} MB"]) + " |", flush=True)
+        row += [f"{work:.1f} s", f"{reckoned} MB", f"{before} MB", f"{peak:.0f} MB"]
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ pub enum Error {
     Header { path: PathBuf, field: &'static str, found: String, expected: &'static str },
     #[error("{}: holds {found} bytes, its header promises {expected}", path.display())]
     Truncated { path: PathBuf, found: u64, expected: u128 },
+    #[error("{}: goes on for more than {limit} bytes after the {promised} of its header", path.display())]
+    TooLong { path: PathBuf, promised: u64, limit: u64 },
     #[error("{}: another file stands there now than when it was opened", path.display())]
     Changed { path: PathBuf },
     #[error("{}: gzip stream ends early or is damaged: {source}", path.display())]
@@ -197,4 +199,9 @@ pub enum Error {
         second: Split,
         row: usize,
     },
+}
+
+/// Words of a file or a library on one line, whatever they hold.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

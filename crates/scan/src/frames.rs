@@ -14,6 +14,7 @@ use ndarray::Axis;
 use crate::{
     bold::Bold,
     error::{Error, Result},
+    footprint::Footprint,
     geometry::Grid,
     nii::{
         Decoder, Header, ReadOptions, Source, Stretch, add_up, checked_affine, open,
@@ -147,10 +148,15 @@ impl BoldFile {
         &self.path
     }
 
-    /// The most bytes that [`Frames::each`] holds at once.
-    pub fn stream_bytes(&self) -> u64 {
+    /// What the header claims, and what [`Frames::each`] holds at once.
+    pub fn footprint(&self) -> Footprint {
+        let n_voxels = self.grid.n_voxels() as u64;
         let n_bytes = self.header.n_bytes() as u64 / self.n_frames as u64;
-        (AHEAD as u64 + 2) * n_bytes + DECOMPRESSOR_BYTES
+        Footprint {
+            n_voxels,
+            n_values: n_voxels * self.n_frames as u64,
+            n_bytes: (AHEAD as u64 + 2) * n_bytes + DECOMPRESSOR_BYTES,
+        }
     }
 
     /// Where the header has the repetition time.

@@ -23,6 +23,7 @@ mod covariance;
 mod describe;
 mod digest;
 mod error;
+mod footprint;
 mod frames;
 mod geometry;
 mod glance;
@@ -68,6 +69,7 @@ pub use describe::{
 };
 pub use digest::{sha256_bytes, sha256_file, sha256_scan};
 pub use error::{Error, Result};
+pub use footprint::{Footprint, footprint};
 pub use frames::{BoldFile, Frame, Frames};
 pub use geometry::{
     Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,

@@ -63,7 +63,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Table> {
 fn named((position, name): (usize, &str)) -> String {
     match name.trim() {
         "" => format!("column {}", position + 1),
-        name => name.to_owned(),
+        name => name.replace(char::is_control, " "),
     }
 }
 

@@ -111,7 +111,13 @@ impl BidsConfig {
             let problem = "holds no folder sub-…, expected a BIDS dataset or derivatives of one";
             return Err(Error::Folder { path: dir, problem: problem.to_owned() });
         }
-        let mut found = Found { path: dir.clone(), recordings: vec![], excluded: walk.excluded };
+        let sought = format!(
+            "{n_subjects} folders sub-…, none with a file func/sub-…_{} ending in one of {}",
+            self.suffix,
+            EXTENSIONS.join(", ")
+        );
+        let excluded = walk.excluded;
+        let mut found = Found { path: dir.clone(), sought, recordings: vec![], excluded };
         found.recordings = one_form_each(&dir, walk.candidates, &self.entities)?;
         let people = participants(&dir);
         if let Some(path) = people.as_ref().filter(|it| it.starts_with(&dir) && !root.holds(it)) {

@@ -131,6 +131,10 @@ fn entities_labels_and_quality_choose() {
     let wanted = |entity, label: &str| Wanted::from([(entity, vec![label.to_owned()])]);
     let second = dataset.index(|it| it.entities = wanted(Entity::Session, "2")).unwrap();
     assert_eq!(names(&second), ["sub-01_ses-2_task-rest", "sub-02_ses-2_task-rest"]);
+    let none = dataset.index(|it| it.entities = wanted(Entity::Space, "T1w")).unwrap_err();
+    assert_eq!(none.hint().unwrap(), "space T1w is asked for, space MNI152NLin6Asym is there");
+    let nobody = dataset.index(|it| it.entities = wanted(Entity::Subject, "99")).unwrap_err();
+    assert_eq!(nobody.hint(), None, "nobody is named");
     let old = dataset.index(|it| it.query = Some("age >= 50 and site == \"A\"".into())).unwrap();
     assert_eq!(
         old.counts(),
@@ -170,6 +174,37 @@ fn entities_labels_and_quality_choose() {
             .said(|it| it.query = Some("sit == 'A'".into()))
             .starts_with("no column sit; there are age, ")
     );
+}
+
+#[test]
+fn runs_of_a_visit_have_confounds_of_their_own() {
+    let dataset = Dataset::new();
+    for (run, tail) in [("01", "0.3"), ("02", "0.4")] {
+        let stem = format!("sub-04/ses-1/func/sub-04_ses-1_task-rest_run-{run}");
+        for desc in ["preproc", "smoothed"] {
+            let scan = format!("{stem}_space-MNI152NLin6Asym_desc-{desc}_bold.nii.gz");
+            write_scan(&dataset.at(&scan), 3, 2.0);
+        }
+        // as Windows writes it
+        let table = format!("\u{feff}framewise_displacement\r\nn/a\r\n0.1\r\n{tail}\r\n");
+        dataset.write(&format!("{stem}_desc-confounds_timeseries.tsv"), &table);
+    }
+    let both = |it: &mut BidsConfig| {
+        it.entities.insert(Entity::Subject, vec!["04".to_owned()]);
+        it.entities.insert(Entity::Description, vec!["preproc".to_owned(), "smoothed".to_owned()]);
+    };
+    let said = dataset.said(both);
+    assert!(said.ends_with("choose by description: preproc or smoothed"), "{said}");
+    let one = |it: &mut BidsConfig| {
+        both(it);
+        it.entities.insert(Entity::Description, vec!["smoothed".to_owned()]);
+        let limits = "{\"motion_fd_max\": 0.35}";
+        it.qc_thresholds = Some(serde_json::from_str(limits).unwrap());
+    };
+    let cohort = dataset.index(one).unwrap();
+    assert_eq!(names(&cohort), ["sub-04_ses-1_task-rest_run-01"]);
+    let left = reasons(&cohort);
+    assert!(left.iter().any(|it| it.starts_with("sub-04_ses-1_task-rest_run-02: ")), "{left:?}");
 }
 
 #[test]
@@ -340,6 +375,11 @@ fn what_is_no_dataset_is_refused() {
     assert_eq!(
         said("data/sub-01"),
         "/data/sub-01: holds no folder sub-…, expected a BIDS dataset or derivatives of one"
+    );
+    let none = dataset.said(|it| it.suffix = "cbv".to_owned());
+    assert!(
+        none.starts_with("/data: holds no recording: 3 folders sub-…, none with a file"),
+        "{none}"
     );
     assert!(said("nowhere").starts_with("/nowhere: cannot be read"));
     assert_eq!(said("data/participants.tsv"), "/data/participants.tsv: is no folder");

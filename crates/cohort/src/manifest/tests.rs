@@ -164,7 +164,11 @@ fn what_is_wrong_with_the_table_is_a_sentence() {
         said("subject,scan\n1,gone.nii.gz\n2,gone.nii.gz\n"),
         "/cohort/manifest.csv: no recording is left: 2 × scan is not there"
     );
-    assert_eq!(said("subject,scan\n"), "/cohort/manifest.csv: no recording is left");
+    assert_eq!(
+        said("\u{feff}subject,scan\r\n"),
+        "/cohort/manifest.csv: holds no recording: it has no row below its line of names, \
+         expected one a recording"
+    );
     assert_eq!(
         said("subject,scan,tr\n1,a.nii.gz,2.0\n"),
         "/cohort/manifest.csv: no recording is left: 1 × repetition time unknown or contradictory"

@@ -7,7 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Artifact, parcellate::StoredSeries, series, work::Work};
+use super::{
+    Artifact,
+    parcellate::{SeriesFacts, StoredSeries},
+    series::{self, Change},
+    work::Work,
+};
 use crate::{Error, Result, event::Control, state::State};
 
 /// What is taken out of a series.
@@ -62,7 +67,17 @@ impl Work for DenoiseConfig {
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let more = |idx: usize| confounds(state, idx);
-        let change = |idx: usize, series: StoredSeries| self.clean(state, idx, series);
+        let n_series = series::parcels(state).parcels.len();
+        let cost = |idx: usize, facts: &SeriesFacts| {
+            let path = state.scans()[idx].confounds.as_deref().filter(|_| self.takes_confounds());
+            // a table that cannot be read will say so
+            let table = path.and_then(|it| ConfoundTable::footprint(it, facts.n_frames).ok());
+            let (n_confounds, n_bytes) = table.unwrap_or_default();
+            let (n_frames, t_r_s) = (facts.n_frames, facts.t_r_s);
+            (n_frames, n_bytes + self.signal.n_bytes(n_frames, n_series, n_confounds, t_r_s))
+        };
+        let work = |idx: usize, series: StoredSeries| self.clean(state, idx, series);
+        let change = Change { cost: &cost, work: &work };
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
@@ -78,6 +93,10 @@ fn confounds(state: &State<'_>, idx: usize) -> Value {
 }
 
 impl DenoiseConfig {
+    fn takes_confounds(&self) -> bool {
+        !matches!(self.confounds, Nuisance::None)
+    }
+
     fn clean(
         &self,
         state: &State<'_>,

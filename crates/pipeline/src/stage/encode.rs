@@ -178,13 +178,16 @@ impl Work for EncodeConfig {
             }))
         };
         let cost = |idx: usize| {
-            let n_frames = state.scans()[idx].n_frames.unwrap_or(cut.n_frames);
-            let n_windows = n_frames / cut.n_frames.max(1) + 2;
+            let n_frames = super::windows::n_frames(state, idx).unwrap_or(cut.n_frames);
+            let n_windows = cut.first_frames(n_frames).map_or(1, |first| first.len());
             let volumes = state.volumes.as_ref().filter(|_| reads_volumes);
-            let run = volumes.map(|it| it.cost(&state.scans()[idx]));
-            let window = frozen.as_ref().map_or(8 * size as u64, FrozenEncoder::window_bytes);
-            let kept = 8 * n_windows * spec.n_tokens() * spec.vis_dim;
-            run.unwrap_or(0) + window + kept as u64 + (8 * n_windows * size) as u64
+            let n_parcels = state.parcels.as_ref().map_or(0, |it| it.parcels.len());
+            let read = volumes.map(|it| it.cost(&state.scans()[idx]));
+            let read = read.unwrap_or((16 * n_frames * n_parcels) as u64);
+            let window = frozen.as_ref().map_or(0, FrozenEncoder::window_bytes);
+            // windows as they are cut and in 32 bits; tokens as they come, as bytes, as a file
+            let kept = 16 * n_windows * (spec.n_tokens() * spec.vis_dim + size);
+            read + window + kept as u64
         };
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(state, dir, control, &job)?;

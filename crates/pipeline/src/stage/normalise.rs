@@ -7,7 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Artifact, parcellate::StoredSeries, series, settings::Settings, work::Work};
+use super::{
+    Artifact,
+    parcellate::{SeriesFacts, StoredSeries},
+    series::{self, Change},
+    settings::Settings,
+    work::Work,
+};
 use crate::{Error, Result, event::Control, files, state::State};
 
 /// Which formula, and how much of each scan it looks at.
@@ -55,10 +61,12 @@ impl Work for NormaliseConfig {
         files::write_json(&path, &fitted)?;
         let digest = scan::sha256_file(&path)?;
         let more = |_: usize| json!(digest);
-        let change = |_: usize, mut series: StoredSeries| {
+        let cost = |_: usize, facts: &SeriesFacts| (facts.n_frames, 0);
+        let work = |_: usize, mut series: StoredSeries| {
             series.values = fitted.apply(&series.values)?;
             Ok(series)
         };
+        let change = Change { cost: &cost, work: &work };
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 

@@ -19,6 +19,7 @@ use crate::{
     Error, Result,
     event::Control,
     files,
+    plan::ScanView,
     spec::CohortSpec,
     state::State,
     units::{
@@ -179,11 +180,7 @@ impl Work for ParcellateConfig {
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let atlas = self.read_atlas(state)?;
         files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
-        let cost = |idx: usize| {
-            // frames read ahead, and the series in 64 bits
-            let n_frames = state.scans()[idx].n_frames.unwrap_or(1000) as u64;
-            8 * (8 * atlas.grid().n_voxels() as u64 + 4 * n_frames * atlas.n_parcels() as u64)
-        };
+        let cost = |idx: usize| self.cost(state, &atlas, idx);
         let work = |idx: usize, key: &str| Ok(self.series(state, &atlas, idx)?.to_bytes(key));
         let key = |idx: usize| self.key(state, idx);
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
@@ -238,30 +235,49 @@ impl ParcellateConfig {
         self.atlas.read(&|path| state.place(path))
     }
 
+    /// How a scan is opened.
+    fn options(state: &State<'_>, atlas: &Atlas, scan: &ScanView) -> OpenOptions {
+        let axes = Some(SeriesAxes::ByParcels(atlas.n_parcels()));
+        let options = OpenOptions { t_r: scan.t_r_s, axes, ..OpenOptions::default() };
+        let Some((dataset, _)) = &scan.stacked else { return options };
+        let dataset = Some(dataset.clone());
+        match &state.plan.spec().cohort {
+            CohortSpec::Hdf5(config) => {
+                let axes = config.axes.or(axes);
+                OpenOptions { t_r: scan.t_r_s, axes, dataset, ..config.options() }
+            }
+            _ => OpenOptions { dataset, ..options },
+        }
+    }
+
+    /// The most bytes that work on a scan takes; none for one that the work will fail to read.
+    fn cost(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> u64 {
+        let scan = &state.scans()[idx];
+        let options = Self::options(state, atlas, scan);
+        let Ok(footprint) = scan::footprint(&scan.path, &options) else { return 0 };
+        let n_frames = footprint.n_frames().map(|n| n as usize).or(scan.n_frames);
+        let n_frames = n_frames.unwrap_or(footprint.n_values as usize / atlas.n_parcels().max(1));
+        let confounds = scan.confounds.as_deref();
+        let confounds = confounds.and_then(|it| ConfoundTable::footprint(it, n_frames).ok());
+        atlas.extract_bytes(&footprint, &self.extract) + confounds.map_or(0, |(_, n_bytes)| n_bytes)
+    }
+
     fn series(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> Result<StoredSeries> {
         let scan = &state.scans()[idx];
         let n_parcels = atlas.n_parcels();
-        let mut options = OpenOptions {
-            t_r: scan.t_r_s,
-            axes: Some(SeriesAxes::ByParcels(n_parcels)),
-            ..OpenOptions::default()
-        };
-        let series = if let Some((dataset, index)) = &scan.stacked {
-            if let CohortSpec::Hdf5(config) = &state.plan.spec().cohort {
-                let axes = config.axes.or(options.axes);
-                options = OpenOptions { t_r: scan.t_r_s, axes, ..config.options() };
-            }
-            options.dataset = Some(dataset.clone());
+        let options = Self::options(state, atlas, scan);
+        let series = if let Some((_, index)) = &scan.stacked {
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
             scan::check_placed(&scan.path)?;
-            let opened = scan::open(&scan.path, &options)?.scan;
-            match (opened.frames(), &opened) {
-                (Some(run), _) => atlas.extract(run, &self.extract, None)?,
-                (None, Scan::Series(series)) => series.clone(),
-                _ => {
-                    let problem = format!("the scan is {}, expected a run", opened.kind());
-                    return Err(Error::StageInput { stage: self.name(), problem });
+            match scan::open(&scan.path, &options)?.scan {
+                Scan::Series(series) => series,
+                opened => {
+                    let run = opened.frames().ok_or_else(|| {
+                        let problem = format!("the scan is {}, expected a run", opened.kind());
+                        Error::StageInput { stage: self.name(), problem }
+                    })?;
+                    atlas.extract(run, &self.extract, None)?
                 }
             }
         };

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::{
     Artifact,
-    parcellate::StoredSeries,
-    series,
+    parcellate::{SeriesFacts, StoredSeries},
+    series::{self, Change},
     settings::{NOT_NEGATIVE, POSITIVE, Settings},
     work::Work,
 };
@@ -53,7 +53,11 @@ impl Work for ResampleTimeConfig {
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let none = |_: usize| Value::Null;
-        let change = |_: usize, series: StoredSeries| self.resampled(series);
+        let cost = |_: usize, facts: &SeriesFacts| {
+            ((facts.n_frames as f64 * facts.t_r_s / self.t_r_s).ceil() as usize + 1, 0)
+        };
+        let work = |_: usize, series: StoredSeries| self.resampled(series);
+        let change = Change { cost: &cost, work: &work };
         series::each_series(self, &super::said(self), &none, state, dir, control, &change)
     }
 

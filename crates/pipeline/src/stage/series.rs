@@ -24,6 +24,14 @@ pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, state: &State<'_>
     })
 }
 
+/// What a stage does with a series.
+pub(super) struct Change<'a> {
+    /// Frames of a series afterwards, and the most bytes that are taken beside the series that was
+    /// and the one that becomes.
+    pub(super) cost: &'a dyn Fn(usize, &SeriesFacts) -> (usize, u64),
+    pub(super) work: &'a (dyn Fn(usize, StoredSeries) -> Result<StoredSeries> + Sync),
+}
+
 /// Changes each series that is there.
 pub(super) fn each_series(
     stage: &dyn Work,
@@ -32,7 +40,7 @@ pub(super) fn each_series(
     state: &State<'_>,
     dir: &Path,
     control: &mut Control<'_>,
-    change: &(dyn Fn(usize, StoredSeries) -> Result<StoredSeries> + Sync),
+    change: &Change<'_>,
 ) -> Result<()> {
     let before = &parcels(state).units;
     let unit = |idx: usize| before[idx].as_ref().expect("failed scans are passed over");
@@ -45,11 +53,14 @@ pub(super) fn each_series(
     let n_parcels = parcels(state).parcels.len();
     let cost = |idx: usize| {
         let facts = serde_json::from_value::<SeriesFacts>(unit(idx).facts.clone());
-        let n_frames = facts.map_or(1000, |facts| facts.n_frames);
-        (8 * 8 * n_frames * n_parcels) as u64
+        let Ok(facts) = facts else { return 0 };
+        let (n_frames, more) = (change.cost)(idx, &facts);
+        // as it was and as it becomes; its file is read, and then written, as bytes and as a whole
+        4 * 8 * (facts.n_frames.max(n_frames) * n_parcels) as u64 + more
     };
-    let work =
-        |idx: usize, key: &str| Ok(change(idx, StoredSeries::read(unit(idx))?)?.to_bytes(key));
+    let work = |idx: usize, key: &str| {
+        Ok((change.work)(idx, StoredSeries::read(unit(idx))?)?.to_bytes(key))
+    };
     let job = Job { stage: stage.name(), key: &key, cost: &cost, work: &work };
     units::each_unit(state, dir, control, &job)
 }

@@ -106,13 +106,26 @@ impl VolumesConfig {
         json!({ "stage": self, "version": self.version() })
     }
 
-    /// Bytes that a scan needs at most: as it is read, measured, turned, and standardised.
+    /// Bytes that a scan needs at most: as it is read, turned, measured, standardised and cut; none
+    /// for one that will fail to be read.
     pub(crate) fn cost(&self, scan: &ScanView) -> u64 {
-        let n_voxels: usize = self.shape.iter().product();
-        let n_values = scan.n_frames.map(|n_frames| (n_voxels * n_frames) as u64);
-        // a tensor has two bytes a value or more
-        let by_size = || std::fs::metadata(&scan.path).map_or(0, |file| file.len() / 2);
-        4 * 4 * n_values.unwrap_or_else(by_size)
+        let Ok(read) = scan::footprint(&scan.path, &self.options(scan)) else { return 0 };
+        let n_voxels = self.shape.iter().product::<usize>() as u64;
+        let n_frames = read.n_frames().unwrap_or(0);
+        let n_values = read.n_values.max(n_voxels.saturating_mul(n_frames));
+        // four runs in 32 bits, a few images in 64
+        let images = if self.affine.is_some() { 80 * n_voxels.max(read.n_voxels) } else { 0 };
+        read.n_bytes.saturating_add(n_values.saturating_mul(4 * 4)).saturating_add(images)
+    }
+
+    /// How a scan is opened.
+    fn options(&self, scan: &ScanView) -> OpenOptions {
+        OpenOptions {
+            t_r: scan.t_r_s,
+            volume_axes: self.tensors.as_ref().map_or_else(VolumeAxes::default, |it| it.axes),
+            space: self.tensors.as_ref().map(|it| it.space),
+            ..OpenOptions::default()
+        }
     }
 
     /// A scan on its grid and on its scale, `(x, y, z, t)`, and the figures of what was read.
@@ -124,13 +137,7 @@ impl VolumesConfig {
 
     fn read(&self, scan: &ScanView) -> Result<Bold> {
         let (path, t_r) = (&scan.path, scan.t_r_s);
-        let options = OpenOptions {
-            t_r,
-            volume_axes: self.tensors.as_ref().map_or_else(VolumeAxes::default, |it| it.axes),
-            space: self.tensors.as_ref().map(|it| it.space),
-            ..OpenOptions::default()
-        };
-        match scan::open(path, &options)?.scan {
+        match scan::open(path, &self.options(scan))?.scan {
             Scan::Bold(run) => Ok(run),
             Scan::BoldFile(_) => {
                 scan::check_placed(path)?;

@@ -68,7 +68,7 @@ impl Work for WindowsConfig {
 }
 
 /// Frames of a scan as it is now.
-fn n_frames(state: &State<'_>, idx: usize) -> Option<usize> {
+pub(super) fn n_frames(state: &State<'_>, idx: usize) -> Option<usize> {
     let unit = state.parcels.as_ref().map(|parcels| parcels.units[idx].as_ref());
     match unit {
         Some(unit) => {

@@ -16,6 +16,8 @@ use scan::{
     clean_signals,
 };
 
+const N_CONFOUNDS: usize = 24;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 #[expect(clippy::print_stdout, reason = "the line is what this is for")]
@@ -39,10 +41,18 @@ fn main() -> Result<()> {
         _ => return Ok(()),
     };
     let seconds = start.elapsed().as_secs_f64();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
-    println!("{told} in {seconds:.2} s, {peak}");
+    println!(
+        "{told} in {seconds:.2} s, at most {} kB",
+        peak().map_or_else(String::new, |n| n.to_string())
+    );
     Ok(())
+}
+
+/// The most memory that this process has had so far, in kB of 1024 bytes, where the system says it.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 fn is_clean(rest: &[&str]) -> bool {
@@ -55,19 +65,22 @@ fn series(run: &BoldFile, atlas: &Atlas, clean: bool) -> scan::Result<Array2<f64
     if !clean {
         return Ok(values);
     }
-    let confounds = Array2::from_shape_fn((run.n_frames(), 24), |(t, c)| {
+    let confounds = Array2::from_shape_fn((run.n_frames(), N_CONFOUNDS), |(t, c)| {
         ((t * t * (c + 3) + 7 * c * t) % 101) as f64
     });
-    let config = SignalConfig {
+    clean_signals(&values, run.t_r(), Some(&confounds), None, &cleaning())
+}
+
+fn cleaning() -> SignalConfig {
+    SignalConfig {
         detrend: Detrend::Linear,
         filter: Filter::Butterworth { high_pass: Some(0.01), low_pass: Some(0.1) },
         standardize: Standardize::ZscoreSample,
         ..Default::default()
-    };
-    clean_signals(&values, run.t_r(), Some(&confounds), None, &config)
+    }
 }
 
-/// The same run under many names, within cores and memory.
+/// The same run under many names, within cores and memory; no series is kept but the first.
 fn cohort(run: &str, atlas: &Atlas, n_runs: usize, budget: Budget, clean: bool) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let run = std::fs::canonicalize(run)?;
@@ -78,11 +91,27 @@ fn cohort(run: &str, atlas: &Atlas, n_runs: usize, budget: Budget, clean: bool) 
     let runs: Vec<BoldFile> =
         links.map(|link| Ok(BoldFile::open(link?)?)).collect::<Result<_>>()?;
     let config = ExtractConfig::default();
-    let cost = |run: &BoldFile| atlas.extract_bytes(run, &config);
+    let cost = |run: &BoldFile| {
+        let extracted = atlas.extract_bytes(&run.footprint(), &config);
+        let n = [run.n_frames(), atlas.n_parcels(), N_CONFOUNDS];
+        extracted + if clean { cleaning().n_bytes(n[0], n[1], n[2], run.t_r()) } else { 0 }
+    };
     let most = runs.iter().map(cost).max().unwrap_or(0);
-    let all = budget.map(&runs, cost, |_, run| series(run, atlas, clean));
-    let all = all.into_iter().collect::<scan::Result<Vec<_>>>()?;
-    let same = all.iter().all(|series| series == all[0]);
-    assert!(same, "the same run has the same series");
-    Ok(format!("{n_runs} runs, {} MB reckoned for each", most.div_ceil(1_000_000)))
+    let before = peak();
+    let mut first = None;
+    let work = |_: usize, run: &BoldFile| series(run, atlas, clean);
+    budget.each(&runs, cost, work, |_, series: scan::Result<Array2<f64>>| {
+        let series = series?;
+        assert!(
+            *first.get_or_insert_with(|| series.clone()) == series,
+            "the same run, the same series"
+        );
+        Ok::<_, scan::Error>(())
+    })?;
+    if let (Some(before), Some(after)) = (before, peak()) {
+        let taken = (after - before) * 1024;
+        assert!(taken <= budget.n_bytes, "{taken} bytes taken, the budget is {}", budget.n_bytes);
+    }
+    let [most, before] = [most, 1024 * before.unwrap_or(0)].map(|n| n.div_ceil(1_000_000));
+    Ok(format!("{n_runs} runs, {most} MB reckoned for each, {before} MB before the first"))
 }

@@ -15,12 +15,13 @@ use super::{
 use crate::{
     bold::Volume,
     error::{Error, Result},
-    frames::{BoldFile, Frame, Frames},
+    footprint::Footprint,
+    frames::{Frame, Frames},
     geometry::{Grid, Interpolation, Range, Resampler, Smoother},
     series::ParcelSeries,
 };
 
-/// Series as they are, detrended, filtered and without confounds, and copies on the way.
+/// Series as they are, measured, and twice as the bytes of a file.
 const COPIES_OF_SERIES: u64 = 6;
 
 /// On which grid voxels and labels meet.
@@ -97,15 +98,21 @@ impl Atlas {
         Ok(ParcelSeries { values, t_r: run.t_r(), parcels: self.parcels.clone(), lost })
     }
 
-    /// The most bytes that [`extract`](Self::extract) takes beside the atlas, and then cleaning the
-    /// series.
-    pub fn extract_bytes(&self, run: &BoldFile, config: &ExtractConfig) -> u64 {
-        let n_voxels = run.grid().n_voxels().max(self.grid.n_voxels()) as u64;
+    /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take
+    /// beside the atlas; a scan that is a parcel series is only kept. Cleaning comes on top:
+    /// [`SignalConfig::n_bytes`](crate::SignalConfig::n_bytes).
+    pub fn extract_bytes(&self, scan: &Footprint, config: &ExtractConfig) -> u64 {
+        let n_series = scan.n_frames().map_or(scan.n_values, |n| n * self.n_parcels() as u64);
+        let series = COPIES_OF_SERIES * 8 * n_series;
+        if scan.n_voxels == 0 {
+            return scan.n_bytes + series;
+        }
+        let n_voxels = scan.n_voxels.max(self.grid.n_voxels() as u64);
         let is_raw = config.grid == WorkingGrid::Data && config.smoothing_fwhm_mm.is_none();
-        // Labels twice, voxels of the regions three times; images before, between and after.
-        let in_a_voxel = if is_raw { 48 } else { 96 };
-        let series = 8 * run.n_frames() as u64 * self.n_parcels() as u64;
-        run.stream_bytes() + in_a_voxel * n_voxels + COPIES_OF_SERIES * series
+        // Labels, voxels of the regions and stretches of them: 8 + 8 + 32, or labels on their way to
+        // another grid. Then images before, between and after, with their holes filled.
+        let in_a_voxel = if is_raw { 48 } else { 48 + 80 };
+        scan.n_bytes + in_a_voxel * n_voxels + series
     }
 
     /// Labels on another grid, x fastest: the nearest voxel's, 0 outside.

@@ -47,18 +47,24 @@ enum Rule {
 impl Regions {
     /// Regions of the labels of a grid, x fastest; NaN is left out where the `toolkit` is followed.
     pub(super) fn new(atlas: &Atlas, labels: &[i32], reduction: Reduction, toolkit: bool) -> Self {
-        let mut by_parcel = vec![Vec::new(); atlas.n_parcels()];
-        for (voxel, label) in labels.iter().enumerate().filter(|(_, label)| **label != 0) {
-            if let Ok(parcel) = atlas.parcels().binary_search_by_key(label, |p| p.label) {
-                by_parcel[parcel].push(voxel);
-            }
+        let of_parcels = || {
+            let parcel = |label| atlas.parcels().binary_search_by_key(label, |p| p.label).ok();
+            let inside = labels.iter().enumerate().filter(|(_, label)| **label != 0);
+            inside.filter_map(move |(voxel, label)| Some((voxel, parcel(label)?)))
+        };
+        let mut counts = vec![0; atlas.n_parcels()];
+        of_parcels().for_each(|(_, parcel)| counts[parcel] += 1);
+        let mut n_voxels = 0;
+        let mut spans: Vec<Range<usize>> = Vec::with_capacity(counts.len());
+        for n in counts {
+            // filled from its start on, below
+            spans.push(n_voxels..n_voxels);
+            n_voxels += n;
         }
-        let mut spans = Vec::with_capacity(by_parcel.len());
-        let mut voxels = Vec::new();
-        for members in by_parcel {
-            let start = voxels.len();
-            voxels.extend(members);
-            spans.push(start..voxels.len());
+        let mut voxels = vec![0; n_voxels];
+        for (voxel, parcel) in of_parcels() {
+            voxels[spans[parcel].end] = voxel;
+            spans[parcel].end += 1;
         }
         let held = || vec![0.0; voxels.len()];
         let rule = match reduction {

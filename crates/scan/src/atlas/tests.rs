@@ -158,8 +158,10 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
     let centroids = "ROI Label,ROI Name,R,A,S\n1,V1,-3,4,5\n2,B,0,0,0\n7,C,1,2,3\n";
     let placed = plain().with_coordinates(scratch.file("c.csv", centroids.as_bytes())).unwrap();
     assert_eq!(placed.parcels()[2].centre_mm, Some([1.0, 2.0, 3.0]));
-    for xml in ["<atlas><label>x</label></atlas>", "<atlas>", "<!DOCTYPE a []><a/>"] {
+    // the last one found by fuzzing: what was found instead is a line break
+    for xml in ["<atlas><label>x</label></atlas>", "<atlas>", "<!DOCTYPE a []><a/>", "<at/\n><"] {
         let error = plain().with_names(scratch.file("bad.xml", xml.as_bytes())).unwrap_err();
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
         assert!(error.to_string().contains("bad.xml: "), "{error}");
     }
     let bad = plain().with_coordinates(scratch.file("bad.dat", b"1 2\n")).unwrap_err().to_string();

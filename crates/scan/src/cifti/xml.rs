@@ -7,6 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::axes::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiParcel, CiftiVolume, LabelMap, Places, SeriesAxis,
 };
+use crate::error::one_line;
 
 /// What is wrong, in words; the caller knows the file.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -17,8 +18,8 @@ const MAX_NODES: u32 = 4_000_000;
 /// The axes of both dimensions.
 pub(super) fn axes(text: &str) -> Parsed<[CiftiAxis; 2]> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..Default::default() };
-    let document =
-        Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
+    let document = Document::parse_with_options(text, options)
+        .map_err(|error| one_line(&error.to_string()))?;
     let root = document.root_element();
     if root.tag_name().name() != "CIFTI" {
         return Err(format!("its root is <{}>, expected <CIFTI>", root.tag_name().name()));

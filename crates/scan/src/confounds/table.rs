@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// The most bytes a confounds table may have: a thousand columns of ten thousand frames.
 const MAX_BYTES: u64 = 512 << 20;
@@ -42,19 +44,20 @@ impl ConfoundTable {
             let (found, limit) = (u128::from(n_bytes), MAX_BYTES);
             return Err(Error::TooLarge { path: path.to_path_buf(), found, limit });
         }
-        let file = std::fs::File::open(path).map_err(attach)?;
+        let file = File::open(path).map_err(attach)?;
         let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
         let damaged =
             |row: usize, problem: String| Error::Row { path: path.to_path_buf(), row, problem };
-        let header = reader.headers().map_err(|e| damaged(1, e.to_string()))?;
-        let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+        let header = reader.headers().map_err(|e| damaged(1, one_line(&e.to_string())))?;
+        let bare = |name: &str| one_line(name.trim_start_matches('\u{feff}').trim());
+        let names: Vec<String> = header.iter().map(bare).collect();
         if names.iter().any(|name| name.is_empty() || name.parse::<f64>().is_ok()) {
             return Err(damaged(1, "expected the names of the columns".to_owned()));
         }
         let mut columns = vec![Vec::new(); names.len()];
         for (index, record) in reader.records().enumerate() {
             let row = index + 2;
-            let record = record.map_err(|e| damaged(row, e.to_string()))?;
+            let record = record.map_err(|e| damaged(row, one_line(&e.to_string())))?;
             for ((cell, name), column) in record.iter().zip(&names).zip(&mut columns) {
                 let value = match cell.trim() {
                     "" | "n/a" | "NaN" | "nan" => f64::NAN,
@@ -67,6 +70,21 @@ impl ConfoundTable {
         }
         let sidecar = read_sidecar(&path.with_extension("json"))?;
         Ok(Self { path: path.to_path_buf(), names, columns, sidecar })
+    }
+
+    /// Columns of a table, and the most bytes that reading one of so many frames takes, by its first
+    /// line.
+    pub fn footprint(path: impl AsRef<Path>, n_frames: usize) -> Result<(usize, u64)> {
+        let path = path.as_ref();
+        let attach = |source| Error::Read { path: path.to_path_buf(), source };
+        let file = BufReader::new(File::open(path).map_err(attach)?);
+        let mut first = Vec::new();
+        file.take(MAX_BYTES).read_until(b'\n', &mut first).map_err(attach)?;
+        let n_columns = first.split(|byte| *byte == b'\t').count();
+        // columns grow as rows come, each to twice its length at most; names, and a row as text
+        let sidecar = std::fs::metadata(path.with_extension("json")).map_or(0, |file| file.len());
+        let values = 16 * n_columns as u64 * n_frames as u64;
+        Ok((n_columns, values + 8 * first.len() as u64 + 8 * sidecar + (1 << 16)))
     }
 
     /// The file.
@@ -111,7 +129,10 @@ fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
         Ok(bytes) => {
             // Only components matter; entries of other shapes are none.
             let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&bytes)
-                .map_err(|e| Error::Sidecar { path: path.to_path_buf(), problem: e.to_string() })?;
+                .map_err(|e| Error::Sidecar {
+                    path: path.to_path_buf(),
+                    problem: one_line(&e.to_string()),
+                })?;
             let component = |(name, value): (String, serde_json::Value)| {
                 serde_json::from_value(value).ok().map(|component| (name, component))
             };

@@ -1,16 +1,21 @@
 //! Files that lie, lead elsewhere or are damaged: one sentence each, and nothing is followed.
 
-use std::path::Path;
+use std::{
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
 
+use flate2::{Compression, write::ZlibEncoder};
 use hdf5::{File, ObjectReference1, filters::Filter, types::VarLenArray};
+use ndarray::Array3;
 use proptest::prelude::*;
 
 use super::{
-    Hdf5File,
+    CohortFile, Hdf5File,
     testing::{recorded, small, table},
 };
 use crate::{
-    nii::testing::Scratch,
+    nii::testing::{Scratch, oracle},
     open::{OpenOptions, open},
 };
 
@@ -60,6 +65,19 @@ fn a_driver_that_claims_gigabytes_is_refused_before_the_library_sees_it() {
     bytes.extend(b"NCSAmult");
     let error = refusal(&scratch.file("driver.h5", &bytes), "ts");
     assert!(error.ends_with("is one of several HDF5 files that belong together"), "{error}");
+}
+
+// found by fuzzing: the library reserves what a header says of its continuation, and reads nothing
+#[test]
+fn a_block_that_claims_gigabytes_beyond_the_end_is_refused() {
+    let scratch = Scratch::new();
+    let mut bytes = std::fs::read(oracle("refused/external_link.h5")).unwrap();
+    assert_eq!(bytes.len(), 896);
+    for claimed in [300_u64 << 20, 1 << 44, 0x7f00_0000_0060] {
+        bytes[0x80..0x88].copy_from_slice(&claimed.to_le_bytes());
+        let error = refusal(&scratch.file("block.h5", &bytes), "parcel_ts");
+        assert!(error.contains("cannot be read as HDF5: "), "{error}");
+    }
 }
 
 #[test]
@@ -152,6 +170,7 @@ fn sizes_that_no_such_file_can_hold_are_refused_before_anything_is_allocated() {
     };
     sized("endless", (1 << 40, 1 << 20), (1, 1));
     sized("large", (1 << 13, 1 << 13), (1, 1));
+    sized("wide", (1 << 13, 1 << 13), (1 << 13, 1 << 13));
     sized("chunk", (1 << 14, 1 << 14), (1 << 14, 1 << 14));
     sized("sparse", (1 << 10, 1 << 10), (1, 1 << 10));
     file.close().unwrap();
@@ -159,7 +178,65 @@ fn sizes_that_no_such_file_can_hold_are_refused_before_anything_is_allocated() {
     assert!(refusal(&path, "large").contains("bytes of voxels, the limit is 268435456"));
     let chunk = refusal(&path, "chunk");
     assert!(chunk.contains("expected at most 1 GiB a chunk"), "{chunk}");
+    let wide = Hdf5File::open(&path).unwrap().dataset("wide").unwrap().at(0, 0).unwrap_err();
+    let expected = "/wide has chunks of 536870912 bytes, a file of this size can hold 268435456";
+    assert!(wide.to_string().ends_with(expected), "{wide}");
     assert!(Hdf5File::open(&path).unwrap().read("sparse").unwrap().iter().all(|x| *x == 0.0));
+}
+
+/// Numbers that no packing makes shorter.
+fn noise(n: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(n).collect()
+}
+
+#[test]
+fn a_chunk_that_holds_more_than_a_chunk_is_refused_before_it_is_unpacked() {
+    let scratch = Scratch::new();
+    let path = scratch.path("bomb.h5");
+    let (n_subjects, n_values) = (2, 400_000);
+    let values = Array3::from_shape_vec((n_subjects, n_values / 100, 100), noise(2 * n_values));
+    // a user block, as MATLAB writes one, moves every address
+    let file = File::with_options().with_fcpl(|plan| plan.userblock(512)).create(&path).unwrap();
+    let builder = file.new_dataset_builder().deflate(1).chunk((1, n_values / 100, 100));
+    builder.with_data(&values.unwrap()).create("parcel_ts").unwrap();
+    file.new_dataset_builder().with_data(&[1, 2]).create("subject_ids").unwrap();
+    file.close().unwrap();
+    let chunk = File::open(&path).unwrap().dataset("parcel_ts").unwrap().chunk_info(1).unwrap();
+    let options = OpenOptions { t_r: Some(2.0), ..OpenOptions::default() };
+    let cohort = CohortFile::open(&path, &options).unwrap();
+    assert!(cohort.read_at(1).unwrap().values.iter().any(|x| *x > 0.0));
+
+    // the same number of packed bytes: noise, and 200 MB of zeros after it
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&noise(100_000)).unwrap();
+    io::copy(&mut io::repeat(0).take(200 << 20), &mut packed).unwrap();
+    let packed = packed.finish().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert!(packed.len() > 280_000 && packed.len() as u64 <= chunk.size);
+    bytes[chunk.addr as usize..][..packed.len()].copy_from_slice(&packed);
+    std::fs::write(&path, bytes).unwrap();
+    let cohort = CohortFile::open(&path, &options).unwrap();
+    assert!(cohort.read_at(0).is_ok(), "the other chunk is as it was");
+    let alone = cohort.read_at(1).unwrap_err().to_string();
+    let all = refusal(&path, "parcel_ts");
+    for error in [alone, all] {
+        let expected = "packed bytes that hold more than the 400000 bytes of a chunk";
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn what_is_packed_twice_is_refused() {
+    let error = refusal(&oracle("refused/packed_twice.h5"), "parcel_ts");
+    assert!(
+        error.contains("/parcel_ts is packed twice, which is not read; pack it anew"),
+        "{error}"
+    );
 }
 
 #[test]

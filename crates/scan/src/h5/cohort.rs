@@ -1,9 +1,10 @@
 //! One file of many subjects: `/parcel_ts` (subject, time, parcel) and `/subject_ids`.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     attributes::Attribute,
+    chunks::Heavy,
     dataset::Dataset,
     file::Hdf5File,
     scan::{DEFAULT_DATASET, T_R, facts, scaled, scaling, series_axes, t_r},
@@ -26,6 +27,7 @@ const IDS: [&str; 3] = ["subject_ids", "subject_id", "subjects"];
 pub struct CohortFile {
     file: Hdf5File,
     dataset: String,
+    heavy: Arc<Heavy>,
     subjects: Vec<String>,
     shape: [usize; 3],
     axes: SeriesAxes,
@@ -65,11 +67,12 @@ impl CohortFile {
         let turned = turned(file.path(), [shape[1], shape[2]], axes)?;
         let axes = if turned { SeriesAxes::ParcelsTime } else { SeriesAxes::TimeParcels };
         let scaling = scaling(&dataset, options)?;
-        dataset.check_storage()?;
+        let heavy = Arc::clone(dataset.check_storage()?);
         drop(dataset);
         Ok(Self {
             file,
             dataset: name.to_owned(),
+            heavy,
             subjects,
             shape,
             axes,
@@ -137,7 +140,7 @@ impl CohortFile {
             let n = self.subjects.len();
             return Err(self.refuse(format!("holds {n} subjects, none at position {index}")));
         }
-        let dataset = self.file.dataset(&self.dataset)?.already_checked();
+        let dataset = self.file.dataset(&self.dataset)?.already_checked(&self.heavy);
         let values = scaled(dataset.at(0, index)?, self.scaling);
         let facts = Facts { t_r: self.t_r[index], ..self.facts.clone() };
         let mut series = series_of(self.path(), values, self.axes, facts)?;

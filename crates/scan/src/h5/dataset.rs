@@ -1,6 +1,6 @@
 //! One dataset: what it is, whether it can be read, and its numbers.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, sync::Arc};
 
 use hdf5::{
     Hyperslab, SliceOrIndex,
@@ -10,20 +10,17 @@ use hdf5::{
 };
 use ndarray::{ArrayD, IxDyn};
 
-use super::{attributes::Attribute, file::Hdf5File};
+use super::{attributes::Attribute, chunks::Heavy, file::Hdf5File};
 use crate::{
     error::{Error, Result},
     nii::MAX_BYTES,
 };
 
 /// Values that a small file may promise: of chunks that were never written, all are the same.
-const ALWAYS_ALLOWED: u64 = 256 << 20;
+pub(super) const ALWAYS_ALLOWED: u64 = 256 << 20;
 
 /// Deflate packs at most 258 bytes into 2 bits.
-const MAX_DEFLATE_RATIO: u64 = 1032;
-
-/// The most bytes of one chunk: it is unpacked as a whole.
-const MAX_CHUNK_BYTES: u64 = 1 << 30;
+pub(super) const MAX_DEFLATE_RATIO: u64 = 1032;
 
 /// A dataset of an open file.
 pub(crate) struct Dataset<'a> {
@@ -33,7 +30,7 @@ pub(crate) struct Dataset<'a> {
     /// Sizes in MATLAB's order where MATLAB wrote it, else in the file's.
     shape: Vec<usize>,
     pub(super) matlab_class: Option<String>,
-    checked: OnceCell<()>,
+    checked: OnceCell<Arc<Heavy>>,
 }
 
 impl<'a> Dataset<'a> {
@@ -118,8 +115,9 @@ impl<'a> Dataset<'a> {
             return Err(self.refuse(&format!("holds {found}, expected numbers")));
         }
         let mut shape: Vec<usize> = part.iter().map(count).collect();
-        self.check_storage()?;
+        let heavy = self.check_storage()?;
         self.check_size(&shape)?;
+        self.try_chunks(heavy, Some(&part))?;
         let values: Vec<f64> = if shape.contains(&0) {
             Vec::new()
         } else {
@@ -145,21 +143,28 @@ impl<'a> Dataset<'a> {
     fn check_size(&self, shape: &[usize]) -> Result<()> {
         let width = 8_u128;
         let found = shape.iter().fold(width, |n, &size| n.saturating_mul(size as u128));
-        let held = self.file.n_bytes.saturating_mul(MAX_DEFLATE_RATIO).max(ALWAYS_ALLOWED);
-        let limit = MAX_BYTES.min(held);
+        let limit = self.most_bytes();
         if found > u128::from(limit) {
             return Err(Error::TooLarge { path: self.file.path().to_path_buf(), found, limit });
         }
         Ok(())
     }
 
-    /// Refuses values that lie elsewhere, and filters that we lack.
-    pub(super) fn check_storage(&self) -> Result<()> {
-        if self.checked.get().is_some() {
-            return Ok(());
+    /// The cap, or what a file of this size can hold.
+    pub(super) fn most_bytes(&self) -> u64 {
+        MAX_BYTES.min(self.file.n_bytes.saturating_mul(MAX_DEFLATE_RATIO).max(ALWAYS_ALLOWED))
+    }
+
+    /// Refuses values that lie elsewhere, chunks that are too large, and filters that we lack; gives
+    /// the chunks that must be tried before they are read.
+    pub(super) fn check_storage(&self) -> Result<&Arc<Heavy>> {
+        if let Some(heavy) = self.checked.get() {
+            return Ok(heavy);
         }
         let failed = |error| self.file.failed(&self.name, "cannot be read", &error);
         let plan = self.inner.dcpl().map_err(failed)?;
+        let filters = plan.get_filters().map_err(failed)?;
+        let mut heavy = Heavy::default();
         match plan.get_layout().map_err(failed)? {
             Layout::Virtual => {
                 let problem = "is virtual: its values lie in other datasets, which are never \
@@ -171,11 +176,11 @@ impl<'a> Dataset<'a> {
                                with `h5repack`";
                 return Err(self.refuse(problem));
             }
-            Layout::Chunked => self.check_chunks()?,
+            Layout::Chunked => heavy = self.check_chunks(&filters)?,
             Layout::Contiguous | Layout::Compact => {}
         }
-        for filter in plan.get_filters().map_err(failed)? {
-            if let Some(name) = missing(&filter) {
+        for filter in &filters {
+            if let Some(name) = missing(filter) {
                 let problem = format!(
                     "is packed by {name}, which is not read; pack it anew with gzip \
                      (`h5repack -f GZIP=4`)"
@@ -183,41 +188,14 @@ impl<'a> Dataset<'a> {
                 return Err(self.refuse(&problem));
             }
         }
-        let _ = self.checked.set(());
-        Ok(())
+        Ok(self.checked.get_or_init(|| Arc::new(heavy)))
     }
 
     /// The same dataset, whose storage was checked when the file was opened: a cohort has a chunk for
     /// each of many thousand subjects.
-    pub(super) fn already_checked(self) -> Self {
-        let _ = self.checked.set(());
+    pub(super) fn already_checked(self, heavy: &Arc<Heavy>) -> Self {
+        let _ = self.checked.set(Arc::clone(heavy));
         self
-    }
-
-    /// Refuses chunks that would not fit, before any is unpacked.
-    fn check_chunks(&self) -> Result<()> {
-        let failed = |error| self.file.failed(&self.name, "cannot be read", &error);
-        let width = self.inner.dtype().map_err(failed)?.size() as u64;
-        let sizes = self.inner.chunk().unwrap_or_default();
-        let chunk = sizes.iter().try_fold(width, |n, &size| n.checked_mul(size as u64));
-        let Some(chunk) = chunk.filter(|n| *n <= MAX_CHUNK_BYTES) else {
-            let problem = format!("has chunks of {sizes:?} values, expected at most 1 GiB a chunk");
-            return Err(self.refuse(&problem));
-        };
-        // Packing what cannot be packed adds a few bytes in a thousand; more is a bomb.
-        let honest = chunk + chunk / 100 + 4096;
-        let mut largest = 0;
-        let visit = |info: hdf5::dataset::ChunkInfoRef| {
-            largest = largest.max(info.size);
-            0
-        };
-        self.inner.chunks_visit(visit).map_err(failed)?;
-        if largest > honest {
-            let problem =
-                format!("has a chunk of {largest} packed bytes for {chunk} values' bytes");
-            return Err(self.refuse(&problem));
-        }
-        Ok(())
     }
 
     pub(super) fn refuse(&self, problem: &str) -> Error {
@@ -237,6 +215,13 @@ impl<'a> Dataset<'a> {
             Layout::Chunked => "chunked",
             Layout::Virtual => "virtual",
         }
+    }
+
+    /// Bytes of the values of a chunk; none where values lie in one piece.
+    pub(super) fn chunk_bytes(&self) -> u64 {
+        let width = self.inner.dtype().map_or(8, |dtype| dtype.size() as u64);
+        let sizes = self.inner.chunk();
+        sizes.map_or(0, |it| it.iter().fold(width, |n, &size| n.saturating_mul(size as u64)))
     }
 
     /// Sizes of a chunk in the order of [`shape`](Self::shape).

@@ -10,7 +10,7 @@ use hdf5::{Group, IndexType, IterationOrder, LinkType, LocationType};
 use ndarray::ArrayD;
 
 use super::{attributes::Attribute, dataset::Dataset, tree::Hdf5Node};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// The first bytes of the format, at 0 or after a user block of 512 · 2ⁿ bytes.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -128,6 +128,11 @@ impl Hdf5File {
         super::tree::nodes(self)
     }
 
+    /// The same file without the library.
+    pub(super) fn plain(&self) -> Result<File> {
+        File::open(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })
+    }
+
     pub(crate) fn dataset(&self, name: &str) -> Result<Dataset<'_>> {
         match self.object(name)? {
             Object::Dataset(dataset) => Ok(dataset),
@@ -238,5 +243,5 @@ fn shown(name: &str) -> String {
 pub(super) fn words(error: &hdf5::Error) -> String {
     let text = error.to_string();
     let text = text.split_once("(): ").map_or(text.as_str(), |(_, reason)| reason);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    one_line(text).chars().take(300).collect()
 }

@@ -9,6 +9,7 @@
 //! nothing here waits for another thread while it holds the lock.
 
 mod attributes;
+mod chunks;
 mod cohort;
 mod dataset;
 mod file;
@@ -24,7 +25,7 @@ pub use tree::{AttributeName, Hdf5Node, NodeKind};
 pub use write::{CohortWriter, write_hdf5};
 
 pub(crate) use file::begins_at;
-pub(crate) use scan::open_scan;
+pub(crate) use scan::{footprint, open_scan};
 
 #[cfg(test)]
 mod bad_input;

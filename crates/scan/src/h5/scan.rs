@@ -1,5 +1,7 @@
 //! What a dataset is as a scan: its axes, its repetition time, its scale.
 
+use std::path::Path;
+
 use ndarray::{Array4, ArrayD, Axis};
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
 use crate::{
     bold::Bold,
     error::{Error, Result},
+    footprint::Footprint,
     nii::MAX_BYTES,
     open::{OpenOptions, Opened, Scan, placed, plausible},
     tables::{Facts, SeriesAxes, series_of},
@@ -29,6 +32,38 @@ const SCALES: [(&str, &str); 3] =
 
 /// Names under which files keep those of the parcels.
 const NAMES: [&str; 4] = ["parcel_names", "roi_names", "region_names", "labels"];
+
+/// What the library takes for itself: its caches, and a buffer between two types.
+const LIBRARY_BYTES: u64 = 4 << 20;
+
+/// What the dataset that [`open_scan`] would read claims, and what reading it takes.
+pub(crate) fn footprint(path: &Path, options: &OpenOptions) -> Result<Footprint> {
+    let file = Hdf5File::open(path)?;
+    let dataset = file.dataset(&dataset_name(&file, options)?)?;
+    let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
+    let product = |sizes: &[u64]| sizes.iter().fold(1_u64, |n, &size| n.saturating_mul(size));
+    let n = product(&sizes);
+    // packed, unpacked, and on its way through a filter
+    let library = LIBRARY_BYTES + dataset.chunk_bytes().saturating_mul(3);
+    let is_run = sizes.len() == 4;
+    let n_frames = if is_run { sizes[options.volume_axes.to_xyzt()[3]] } else { 0 };
+    let (n_values, held) = match sizes[..] {
+        // in 32 bits and in our order; a slab in 64, and in 32
+        [slabs, _, _, _] => (
+            n,
+            n.saturating_mul(8)
+                .saturating_add(n.checked_div(slabs).unwrap_or(0).saturating_mul(20)),
+        ),
+        // one subject in 64 bits, in our order, without its padding; ids of all
+        [subjects, frames, parcels] => {
+            let one = product(&[frames, parcels]);
+            (one, one.saturating_mul(24).saturating_add(subjects.saturating_mul(512)))
+        }
+        _ => (n, n.saturating_mul(16)),
+    };
+    let n_voxels = n.checked_div(n_frames).unwrap_or(0);
+    Ok(Footprint { n_voxels, n_values, n_bytes: held.saturating_add(library) })
+}
 
 /// Opens the dataset that the options name, or the only one that could be meant: two axes are a
 /// series, three a cohort, four a run.

@@ -62,7 +62,7 @@ impl Dataset<'_> {
         if n == Some(0) {
             return Ok(Vec::new());
         }
-        self.check_storage()?;
+        self.try_chunks(self.check_storage()?, None)?;
         match texts(&self.inner, &descriptor) {
             Some(Ok(texts)) => Ok(texts),
             Some(Err(error)) => Err(self.file.failed(&self.name, "cannot be read", &error)),
@@ -81,7 +81,7 @@ impl Dataset<'_> {
 
     /// MATLAB's cells, each a row of characters.
     fn cells(&self) -> Result<Vec<String>> {
-        self.check_storage()?;
+        self.try_chunks(self.check_storage()?, None)?;
         let failed = |error| self.file.failed(&self.name, "cannot be read", &error);
         let references: Vec<ObjectReference1> = self.inner.read_raw().map_err(failed)?;
         let text = |reference: &ObjectReference1| {

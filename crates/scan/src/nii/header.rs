@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// The most bytes of extensions that are kept: the axes of the largest CIFTI files take a tenth.
+/// The most bytes of extensions: the axes of the largest CIFTI files take a tenth.
 const MAX_EXTENSION_BYTES: u64 = 256 << 20;
 
 /// Linear map from stored numbers to values.
@@ -87,12 +87,16 @@ pub(crate) fn open_with_extensions(path: &Path, wanted: bool) -> Result<(Source,
         return Err(Error::TooLarge { path: path.to_path_buf(), found, limit: MAX_BYTES });
     }
     let mut extensions = Vec::new();
+    let n_bytes = header.offset - header.format.first_voxel_offset();
+    if n_bytes > MAX_EXTENSION_BYTES {
+        return Err(Error::Header {
+            path: path.to_path_buf(),
+            field: "vox_offset",
+            found: header.offset.to_string(),
+            expected: "at most 256 MiB before the first voxel",
+        });
+    }
     if wanted && !header.format.is_pair() {
-        let n_bytes = header.offset - header.format.first_voxel_offset();
-        if n_bytes > MAX_EXTENSION_BYTES {
-            let (found, limit) = (u128::from(n_bytes), MAX_EXTENSION_BYTES);
-            return Err(Error::TooLarge { path: path.to_path_buf(), found, limit });
-        }
         extensions = source.take(n_bytes as usize, promised)?;
     } else {
         source.skip_to(header.offset, promised)?;

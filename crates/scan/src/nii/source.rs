@@ -15,6 +15,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Deflate packs at most 258 bytes into 2 bits; no stream can hold more than this times its length.
 const MAX_DEFLATE_RATIO: u64 = 1032;
 
+/// Bytes after the last voxel that a compressed stream may go on with.
+const MAX_TRAILING_BYTES: u64 = 64 << 20;
+
 /// A file being read from front to back.
 pub(crate) struct Source {
     path: PathBuf,
@@ -96,7 +99,9 @@ impl Source {
         let mut bytes = Vec::new();
         while bytes.len() < n {
             let start = bytes.len();
-            bytes.resize(n.min(start + (1 << 20)), 0);
+            let goal = n.min((2 * start).max(1 << 20));
+            bytes.reserve_exact(goal - start);
+            bytes.resize(goal, 0);
             self.fill_all(&mut bytes[start..], promised)?;
         }
         Ok(bytes)
@@ -115,7 +120,13 @@ impl Source {
     /// Reads a compressed stream to its end, because its checksum stands there.
     pub(crate) fn finish(mut self) -> Result<()> {
         let mut buffer = [0; 1 << 14];
-        while self.is_gzip && self.fill(&mut buffer)? > 0 {}
+        let end = self.position;
+        while self.is_gzip && self.fill(&mut buffer)? > 0 {
+            if self.position - end > MAX_TRAILING_BYTES {
+                let path = self.path.clone();
+                return Err(Error::TooLong { path, promised: end, limit: MAX_TRAILING_BYTES });
+            }
+        }
         Ok(())
     }
 

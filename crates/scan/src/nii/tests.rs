@@ -88,6 +88,24 @@ fn damaged_and_shortened_files_are_refused() {
 }
 
 #[test]
+fn a_gzip_bomb_is_left_before_its_end() {
+    let scratch = Scratch::new();
+    let mut bomb = scratch.small_bytes();
+    bomb.resize(70 << 20, 0);
+    let bomb = gzip(&bomb);
+    assert!(bomb.len() < 100_000);
+    let expected = "goes on for more than 67108864 bytes after the 400 of its header";
+    assert_eq!(sentence(&scratch.file("bomb.nii.gz", &bomb)), expected);
+    // the same bytes before the voxels
+    let far = f32s(&[300e6]);
+    let mut bomb = scratch.small_bytes();
+    bomb[108..112].copy_from_slice(&far);
+    bomb.resize(310_000_000, 0);
+    let far = sentence(&scratch.file("far.nii.gz", &gzip(&bomb)));
+    assert!(far.starts_with("header field vox_offset is 300000000, expected at most 256"), "{far}");
+}
+
+#[test]
 fn a_header_that_lies_about_its_size_allocates_nothing() {
     let scratch = Scratch::new();
     let lie = i16s(&[4, 1290, 1290, 1290, 2]);
@@ -109,7 +127,7 @@ fn a_header_that_lies_about_its_size_allocates_nothing() {
 #[test]
 fn header_fields_that_make_no_sense_are_named() {
     let scratch = Scratch::new();
-    let cases: [(usize, Vec<u8>, &str); 13] = [
+    let cases: [(usize, Vec<u8>, &str); 16] = [
         (40, i16s(&[9]), "header field dim[0] is 9, expected a number of axes from 1 to 7"),
         (40, i16s(&[0]), "header field dim[0] is 0, expected a number of axes from 1 to 7"),
         (42, i16s(&[2, -3]), "header field dim is [2, -3, 1, 2], expected a positive size"),
@@ -119,6 +137,14 @@ fn header_fields_that_make_no_sense_are_named() {
         (72, i16s(&[64]), "header field bitpix is 64, expected the width"),
         (108, f32s(&[f32::NAN]), "header field vox_offset is NaN, expected a whole number"),
         (108, f32s(&[348.0]), "header field vox_offset is 348, expected a whole number"),
+        (108, f32s(&[0.0]), "header field vox_offset is 0, expected a whole number"),
+        (108, f32s(&[-352.0]), "header field vox_offset is -352, expected a whole number"),
+        // as after a turn of all but the size field
+        (
+            40,
+            vec![0, 4, 0, 2],
+            "header field dim[0] is 1024, expected a number of axes from 1 to 7",
+        ),
         (108, f32s(&[1e9]), "holds 400 bytes, its header promises 1000000048"),
         (116, f32s(&[f32::NAN]), "header field scl_inter is NaN, expected a finite number"),
         (280, f32s(&[f32::NAN]), "affine is no map from voxels to millimetres: it holds a number"),
@@ -164,6 +190,7 @@ fn slope_and_intercept_apply_unless_the_slope_is_zero_or_nan() {
         read_values(scratch.patched(&[(112, &f32s(&[slope, inter]))])).unwrap()[[0, 0, 0, 1]]
     };
     assert_eq!(second(0.5, -3.0), -2.5);
+    assert_eq!(second(-2.0, 1.0), -1.0);
     assert_eq!(second(0.0, -3.0), 1.0);
     assert_eq!(second(f32::NAN, f32::NAN), 1.0);
 }

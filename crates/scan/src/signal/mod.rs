@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::{design::anti_alias, spline::Spline};
 use self::{
     design::butterworth,
-    regress::{cosine_drifts, regress, with_drifts},
+    regress::{cosine_drifts, n_cosine_drifts, regress, with_drifts},
     scrub::Bridge,
 };
 use crate::{
@@ -87,6 +87,20 @@ impl Default for SignalConfig {
             extrapolate: false,
             nilearn_compat: false,
         }
+    }
+}
+
+impl SignalConfig {
+    /// The most bytes that cleaning `n_series` takes beside its input, `n_confounds` with it.
+    pub fn n_bytes(&self, n_frames: usize, n_series: usize, n_confounds: usize, t_r: f64) -> u64 {
+        let n_drifts = match self.filter {
+            Filter::Cosine { high_pass } => n_cosine_drifts(n_frames, high_pass, t_r),
+            _ => 0,
+        };
+        let n_confounds = n_confounds.saturating_add(n_drifts) as u64;
+        // Series with two copies: bridged and cut, or on their way through a product or a spread.
+        // Confounds are also joined with drifts, scaled, and made a basis.
+        8 * (n_frames as u64).saturating_mul(3 * n_series as u64 + n_confounds.saturating_mul(6))
     }
 }
 

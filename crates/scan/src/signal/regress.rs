@@ -66,12 +66,18 @@ fn basis(mut columns: Array2<f64>) -> Array2<f64> {
 /// Slow cosines up to a frequency, `(n_frames, n_cosines)`: the drifts a high-pass takes out.
 pub(super) fn cosine_drifts(n_frames: usize, high_pass: f64, t_r: f64) -> Array2<f64> {
     let n = n_frames as f64;
-    // As the times of the first and last frame give it, to the last bit.
-    let step = (n - 1.0) * t_r / (n - 1.0);
-    let n_cosines = ((2.0 * n * high_pass * step).floor() as usize).min(n_frames - 1);
+    let n_cosines = n_cosine_drifts(n_frames, high_pass, t_r);
     Array2::from_shape_fn((n_frames, n_cosines), |(t, k)| {
         (2.0 / n).sqrt() * (std::f64::consts::PI / n * (t as f64 + 0.5) * (k + 1) as f64).cos()
     })
+}
+
+/// How many cosines are slower than a frequency in Hz.
+pub(super) fn n_cosine_drifts(n_frames: usize, high_pass: f64, t_r: f64) -> usize {
+    let n = n_frames as f64;
+    // As the times of the first and last frame give it, to the last bit.
+    let step = (n - 1.0) * t_r / (n - 1.0);
+    ((2.0 * n * high_pass * step).floor() as usize).min(n_frames.saturating_sub(1))
 }
 
 /// The confounds with the drifts behind them, unless one of them already is a drift.

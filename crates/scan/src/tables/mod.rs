@@ -91,7 +91,8 @@ pub(crate) fn series_of(
     }
     let turned = turned(path, values.dim().into(), axes)?;
     let values = if turned { values.reversed_axes() } else { values };
-    let values = values.as_standard_layout().into_owned();
+    let values =
+        if values.is_standard_layout() { values } else { values.as_standard_layout().into_owned() };
     let n_parcels = values.ncols();
     let fits = |n: usize| n == n_parcels;
     let names = facts.names.filter(|names| fits(names.len())).unwrap_or_default();

@@ -1,6 +1,10 @@
 //! Numbers in lines: `.dat`, `.tsv`, `.csv`, `.1D`.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::Path,
+};
 
 use ndarray::Array2;
 
@@ -16,12 +20,12 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
     let bytes = std::fs::read(path).map_err(attach)?;
     let bad = |row: usize, problem: String| Error::Row { path: path.to_path_buf(), row, problem };
     let text = String::from_utf8(bytes).map_err(|_| bad(1, "it is no text".to_owned()))?;
-    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
-    let lines: Vec<(usize, &str)> = lines
-        .map(|(index, line)| (index + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .collect();
-    let Some((_, first)) = lines.first() else {
+    let text = text.trim_start_matches('\u{feff}');
+    let lines = || {
+        let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+        lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+    };
+    let Some((_, first)) = lines().next() else {
         return Err(bad(1, "it holds no numbers".to_owned()));
     };
     let separator = ['\t', ';', ','].into_iter().find(|&c| first.contains(c));
@@ -34,25 +38,46 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
     };
     let head = cells(first);
     let names = head.iter().any(|cell| number(cell).is_none()).then_some(head);
-    let mut values = Vec::new();
-    let body = &lines[usize::from(names.is_some())..];
+    let body = || lines().skip(usize::from(names.is_some()));
+    let n_rows = body().count();
     let mut n_columns = names.as_ref().map(Vec::len);
-    for (row, line) in body {
+    let mut values = Vec::new();
+    for (row, line) in body() {
         let cells = cells(line);
         let expected = *n_columns.get_or_insert(cells.len());
         if cells.len() != expected {
-            return Err(bad(*row, format!("holds {} numbers, expected {expected}", cells.len())));
+            return Err(bad(row, format!("holds {} numbers, expected {expected}", cells.len())));
+        }
+        if values.is_empty() {
+            // A number has a byte at least, if only the one that divides it from the next.
+            values.reserve_exact(n_rows.saturating_mul(expected).min(text.len() + 1));
         }
         for cell in &cells {
             let value = number(cell);
-            values.push(value.ok_or_else(|| bad(*row, format!("{cell:?} is no number")))?);
+            values.push(value.ok_or_else(|| bad(row, format!("{cell:?} is no number")))?);
         }
     }
-    if body.is_empty() {
+    if n_rows == 0 {
         return Err(bad(1, "it holds no numbers".to_owned()));
     }
-    let shape = (body.len(), n_columns.unwrap_or(0));
+    let shape = (n_rows, n_columns.unwrap_or(0));
     Ok((Array2::from_shape_vec(shape, values).expect("every row was counted"), names))
+}
+
+/// As many numbers as a text can hold, or more.
+pub(crate) fn n_numbers(path: &Path) -> Result<u64> {
+    let attach = |source| Error::Read { path: path.to_path_buf(), source };
+    let mut reader = BufReader::new(File::open(path).map_err(attach)?);
+    let mut n = 1;
+    loop {
+        let bytes = reader.fill_buf().map_err(attach)?;
+        let n_bytes = bytes.len();
+        if n_bytes == 0 {
+            return Ok(n);
+        }
+        n += bytes.iter().filter(|byte| b"\t;, \n".contains(byte)).count() as u64;
+        reader.consume(n_bytes);
+    }
 }
 
 /// A number; a value that is not there is NaN.
