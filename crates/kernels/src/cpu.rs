@@ -23,3 +23,38 @@ pub(crate) fn has_avx512() -> bool {
 pub(crate) fn has_vnni() -> bool {
     has_avx512() && is_x86_feature_detected!("avx512vnni")
 }
+
+/// Work over slices, written once and compiled for AVX-512, for AVX2 and for any CPU.
+pub(crate) trait Work {
+    /// What it returns.
+    type Out;
+
+    /// Does it, with products and sums in one rounding where `FMA`. To be inlined always, or it is
+    /// not compiled for the CPU.
+    fn run<const FMA: bool>(self) -> Self::Out;
+}
+
+/// Does the work in the widest instructions that the CPU has.
+#[allow(unsafe_code, reason = "calls into code for this CPU")]
+pub(crate) fn widest<W: Work>(work: W) -> W::Out {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn avx512<W: Work>(work: W) -> W::Out {
+            work.run::<true>()
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<W: Work>(work: W) -> W::Out {
+            work.run::<true>()
+        }
+        if has_avx512() {
+            // SAFETY: the CPU has what the function was compiled for
+            return unsafe { avx512(work) };
+        }
+        if has_avx2() {
+            // SAFETY: as above
+            return unsafe { avx2(work) };
+        }
+    }
+    work.run::<false>()
+}

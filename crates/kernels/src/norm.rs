@@ -2,18 +2,19 @@
 
 use crate::Real;
 use crate::rows::{map_rows, sum_rows};
+use crate::vector::sum_of;
 
 /// `(mean, 1 / sqrt(variance + eps))` of a row; the variance is the biased one, as PyTorch's.
 fn moments<T: Real>(x: &[T], eps: T) -> (T, T) {
     let n = T::of(x.len() as f64);
-    let mean = x.iter().copied().sum::<T>() / n;
-    let variance = x.iter().map(|&v| (v - mean) * (v - mean)).sum::<T>() / n;
+    let mean = sum_of(x, |v| v) / n;
+    let variance = sum_of(x, |v| (v - mean) * (v - mean)) / n;
     (mean, T::ONE / (variance + eps).sqrt())
 }
 
 fn inverse_rms<T: Real>(x: &[T], eps: T) -> T {
     let n = T::of(x.len() as f64);
-    T::ONE / (x.iter().map(|&v| v * v).sum::<T>() / n + eps).sqrt()
+    T::ONE / (sum_of(x, |v| v * v) / n + eps).sqrt()
 }
 
 /// `y = (x − mean) / sqrt(var + eps) · weight + bias`, row by row.

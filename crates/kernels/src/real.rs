@@ -38,14 +38,14 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
-    /// The error function.
-    fn erf(self) -> Self;
     /// `self · b + c`, in one rounding where `FMA`.
     fn madd<const FMA: bool>(self, b: Self, c: Self) -> Self;
     /// `e` to this power, in a form that compiles to vector instructions where there is one.
     fn exp_in_lane<const FMA: bool>(self) -> Self;
     /// `ln(1 + exp(x))`, likewise.
     fn softplus_in_lane<const FMA: bool>(self) -> Self;
+    /// The normal distribution's mass below `-x`, for `x` from zero on, likewise.
+    fn gauss_tail_in_lane<const FMA: bool>(self) -> Self;
     /// Replaces every `x` by `exp(x − shift)` and returns their sum.
     fn exp_minus(xs: &mut [Self], shift: Self) -> Self;
     /// The largest entry, at least the lowest finite number.
@@ -53,7 +53,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ty, $erf:path, $lane:ident, $exp_minus:expr, $largest:expr) => {
+    ($t:ty, $lane:ident, $exp_minus:expr, $largest:expr) => {
         impl Real for $t {
             const ZERO: Self = 0.;
             const ONE: Self = 1.;
@@ -73,9 +73,6 @@ macro_rules! real {
             fn sqrt(self) -> Self {
                 self.sqrt()
             }
-            fn erf(self) -> Self {
-                $erf(self)
-            }
             #[inline(always)]
             fn madd<const FMA: bool>(self, b: Self, c: Self) -> Self {
                 $lane::madd::<FMA>(self, b, c)
@@ -87,6 +84,10 @@ macro_rules! real {
             #[inline(always)]
             fn softplus_in_lane<const FMA: bool>(self) -> Self {
                 $lane::softplus::<FMA>(self)
+            }
+            #[inline(always)]
+            fn gauss_tail_in_lane<const FMA: bool>(self) -> Self {
+                $lane::gauss_tail::<FMA>(self)
             }
             fn exp_minus(xs: &mut [Self], shift: Self) -> Self {
                 $exp_minus(xs, shift)
@@ -112,6 +113,10 @@ mod plain {
         x.max(0.) + (-x.abs()).exp().ln_1p()
     }
 
+    pub(super) fn gauss_tail<const FMA: bool>(x: f64) -> f64 {
+        libm::erfc(x * std::f64::consts::FRAC_1_SQRT_2) / 2.
+    }
+
     pub(super) fn exp_minus(xs: &mut [f64], shift: f64) -> f64 {
         let mut total = 0.;
         for x in xs {
@@ -126,5 +131,5 @@ mod plain {
     }
 }
 
-real!(f32, libm::erff, vector, vector::exp_minus, vector::largest);
-real!(f64, libm::erf, plain, plain::exp_minus, plain::largest);
+real!(f32, vector, vector::exp_minus, vector::largest);
+real!(f64, plain, plain::exp_minus, plain::largest);

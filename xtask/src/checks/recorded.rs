@@ -41,6 +41,11 @@ impl Recorded {
     }
 }
 
+/// The tensors that a `case.json` says were recorded; one that is missing is a miss.
+pub(crate) fn listed(facts: &Value) -> impl Iterator<Item = &String> {
+    facts["io_tensors"].as_object().into_iter().flat_map(|all| all.keys())
+}
+
 fn widened(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f64>> {
     let width = dtype.bitsize() / 8;
     let whole = width > 0 && bytes.len().is_multiple_of(width);

@@ -360,7 +360,8 @@ fn sizes<T: Serialize + DeserializeOwned>(config: &Value, like: &T) -> Result<T,
             *value = found.clone();
             true
         }
-        None => false,
+        // an encoder by itself may leave the sizes of its decoder out
+        None => key.starts_with("decoder_"),
     });
     serde_json::from_value(known).map_err(|error| error.to_string())
 }

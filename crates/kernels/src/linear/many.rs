@@ -16,6 +16,11 @@ const WIDTH: usize = 128;
 /// Terms of every sum that are added at a time; so many floats times [`WIDTH`] are the widened
 /// piece, which stays in the second cache.
 const DEPTH: usize = 256;
+/// Most blocks of a widened piece, whichever way it lies.
+const PIECE: usize = {
+    let (wide, deep) = (WIDTH * spaced(DEPTH / BLOCK), DEPTH * spaced(WIDTH / BLOCK));
+    if wide > deep { wide } else { deep }
+};
 /// Most rows of the result in a task; the weights are widened once for each such slab.
 const SLAB: usize = 512;
 
@@ -73,7 +78,7 @@ fn product(
         .zip(ys.chunks_mut(slab * n_columns))
         .flat_map(|(xs, ys)| columns(ys, n_columns, WIDTH).into_iter().map(move |ys| (xs, ys)))
         .collect();
-    let scratch = || (vec![[0.; BLOCK]; WIDTH * DEPTH / BLOCK], vec![0.; slab * WIDTH]);
+    let scratch = || (vec![[0.; BLOCK]; PIECE], vec![0.; slab * WIDTH]);
     tasks.into_par_iter().for_each_init(scratch, |(weights, sums), (xs, (first, ys))| {
         let width = ys[0].len();
         let sums = &mut sums[..ys.len() * width];
@@ -144,15 +149,22 @@ fn widen<F: Format>(
 ) -> usize {
     let row_items = F::items(n_in);
     let n_blocks = inputs.len().div_ceil(BLOCK);
+    let spaced = spaced(n_blocks);
     let start = inputs.start / BLOCK;
-    for (output, wide) in outputs.zip(wide.chunks_mut(n_blocks)) {
+    for (output, wide) in outputs.zip(wide.chunks_mut(spaced)) {
         let (whole, rest) = F::blocks(&weights[output * row_items..][..row_items]);
         let n_whole = n_blocks.min(whole.len() - start);
-        let (wide, last) = wide.split_at_mut(n_whole);
+        let (wide, last) = wide[..n_blocks].split_at_mut(n_whole);
         widen_blocks::<F>(&whole[start..start + n_whole], wide);
         for last in last {
             *last = F::widen(&F::padded(rest));
         }
     }
-    n_blocks * BLOCK
+    spaced * BLOCK
+}
+
+/// Blocks from a row to the next: an odd number, because rows that lie a power of two apart push
+/// each other out of the caches.
+const fn spaced(n_blocks: usize) -> usize {
+    n_blocks | 1
 }

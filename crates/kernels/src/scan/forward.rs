@@ -5,8 +5,7 @@ use rayon::prelude::*;
 use super::{Group, LANES, Lanes, STATES, SelectiveScan, States, WIDTH, groups, load};
 use crate::Real;
 use crate::columns::columns;
-#[cfg(target_arch = "x86_64")]
-use crate::cpu;
+use crate::cpu::{Work, widest};
 
 /// The constants of a group of channels.
 pub(super) struct Constants<T> {
@@ -24,7 +23,9 @@ impl<T: Real> SelectiveScan<'_, T> {
         for (item, ys) in ys.chunks_mut(self.n_tokens * self.n_channels()).enumerate() {
             tasks.extend(columns(ys, self.n_channels(), WIDTH).into_iter().map(|ys| (item, ys)));
         }
-        tasks.into_par_iter().for_each(|(item, (first, mut ys))| run(self, item, first, &mut ys));
+        tasks.into_par_iter().for_each(|(item, (first, mut ys))| {
+            widest(Channels { scan: self, item, first, ys: &mut ys });
+        });
     }
 
     pub(super) fn constants(&self, group: &Group) -> Constants<T> {
@@ -34,28 +35,20 @@ impl<T: Real> SelectiveScan<'_, T> {
 }
 
 /// All tokens of an item for the channels from `first` on; `ys` is their piece of every token's row.
-fn run<T: Real>(scan: &SelectiveScan<T>, item: usize, first: usize, ys: &mut [&mut [T]]) {
-    #[cfg(target_arch = "x86_64")]
-    #[allow(unsafe_code, reason = "calls into code for this CPU")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512<T: Real>(scan: &SelectiveScan<T>, item: usize, at: usize, ys: &mut [&mut [T]]) {
-            tokens::<T, true>(scan, item, at, ys);
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2<T: Real>(scan: &SelectiveScan<T>, item: usize, at: usize, ys: &mut [&mut [T]]) {
-            tokens::<T, true>(scan, item, at, ys);
-        }
-        if cpu::has_avx512() {
-            // SAFETY: the CPU has what the function was compiled for
-            return unsafe { avx512(scan, item, first, ys) };
-        }
-        if cpu::has_avx2() {
-            // SAFETY: as above
-            return unsafe { avx2(scan, item, first, ys) };
-        }
+struct Channels<'a, 'b, T> {
+    scan: &'a SelectiveScan<'a, T>,
+    item: usize,
+    first: usize,
+    ys: &'a mut [&'b mut [T]],
+}
+
+impl<T: Real> Work for Channels<'_, '_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        tokens::<T, FMA>(self.scan, self.item, self.first, self.ys);
     }
-    tokens::<T, false>(scan, item, first, ys);
 }
 
 #[inline(always)]

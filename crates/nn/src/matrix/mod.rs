@@ -1,6 +1,7 @@
 //! A weight matrix, trained or frozen, and the product that spends nothing on a frozen gradient.
 
 mod blocks;
+mod frozen;
 mod numbers;
 mod precision;
 #[cfg(test)]
@@ -8,19 +9,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use candle_core::backend::BackendStorage;
 use candle_core::quantized::QTensor;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{DType, Result, Tensor};
 
 use self::blocks::BlocksProduct;
+use self::frozen::{FrozenProduct, PlainProduct};
 pub(crate) use self::numbers::Numbers;
-use self::numbers::NumbersProduct;
 pub use self::precision::Precision;
-use crate::op::slice;
-
-/// Most rows of which a frozen product is made by our kernel, which reads the weights once; candle's
-/// is for more.
-const FEW: usize = 32;
 
 /// A matrix `(out, in)` that tokens are multiplied with, or whose rows they are.
 ///
@@ -71,32 +66,49 @@ impl Matrix {
     /// `xs Wᵀ` for `xs` `(n, in)`; the result is `(n, out)`. Sums run in `f32` or, in a pass in
     /// `f64`, in `f64`.
     pub fn product(&self, xs: &Tensor) -> Result<Tensor> {
-        let ours = xs.device().is_cpu() && xs.dtype() == DType::F32;
-        match &self.0 {
-            Kind::Tensor(weight) if weight.track_op() || !xs.device().is_cpu() => {
-                xs.matmul(&weight.t()?)
-            }
-            Kind::Tensor(weight) => xs.apply_op1(FrozenProduct(weight.contiguous()?)),
-            Kind::Numbers(numbers) if ours => {
-                xs.apply_op1(NumbersProduct { weight: numbers.clone(), bias: None })
-            }
-            Kind::Blocks(blocks) if ours => xs.apply_op1(BlocksProduct(blocks.clone())),
-            Kind::Numbers(_) | Kind::Blocks(_) => {
-                let weight = self.to_tensor(xs.dtype())?.to_device(xs.device())?;
-                xs.matmul(&weight.t()?)
-            }
-        }
+        self.frozen(xs, None)?.map_or_else(|| self.plain(xs), Ok)
     }
 
     /// `xs Wᵀ + bias` for `bias` `(out)`, which a frozen product adds as it goes.
     pub fn affine(&self, xs: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        let ours = [xs, bias].iter().all(|xs| xs.device().is_cpu() && xs.dtype() == DType::F32);
-        match &self.0 {
-            Kind::Numbers(numbers) if ours && !bias.track_op() => {
-                let bias = Some(bias.contiguous()?);
-                xs.apply_op1(NumbersProduct { weight: numbers.clone(), bias })
+        if !bias.track_op()
+            && bias.dtype() == DType::F32
+            && let Some(ys) = self.frozen(xs, Some(bias.contiguous()?))?
+        {
+            return Ok(ys);
+        }
+        self.product(xs)?.broadcast_add(bias)
+    }
+
+    /// By our kernels, where the weights are frozen numbers and the pass is in `f32` on the CPU.
+    fn frozen(&self, xs: &Tensor, bias: Option<Tensor>) -> Result<Option<Tensor>> {
+        if !xs.device().is_cpu() || xs.dtype() != DType::F32 {
+            return Ok(None);
+        }
+        let xs = xs.contiguous()?;
+        Ok(Some(match &self.0 {
+            Kind::Tensor(weight) if !weight.track_op() && weight.dtype() == DType::F32 => {
+                xs.apply_op1(FrozenProduct { weight: weight.contiguous()?, bias })?
             }
-            _ => self.product(xs)?.broadcast_add(bias),
+            Kind::Numbers(numbers) => {
+                xs.apply_op1(FrozenProduct { weight: numbers.clone(), bias })?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn plain(&self, xs: &Tensor) -> Result<Tensor> {
+        let is_cpu = xs.device().is_cpu();
+        match &self.0 {
+            Kind::Tensor(weight) if weight.track_op() || !is_cpu => xs.matmul(&weight.t()?),
+            Kind::Tensor(weight) => xs.apply_op1(PlainProduct(weight.contiguous()?)),
+            Kind::Blocks(blocks) if is_cpu && xs.dtype() == DType::F32 => {
+                xs.apply_op1(BlocksProduct(blocks.clone()))
+            }
+            Kind::Numbers(_) | Kind::Blocks(_) => {
+                let weight = self.to_tensor(xs.dtype())?.to_device(xs.device())?;
+                xs.matmul(&weight.t()?)
+            }
         }
     }
 
@@ -130,38 +142,5 @@ impl Matrix {
     /// Whether its numbers are read where they lie in a file.
     pub fn is_mapped(&self) -> bool {
         matches!(&self.0, Kind::Numbers(numbers) if numbers.is_mapped())
-    }
-}
-
-/// `x Wᵀ` for a constant weight in the element type of the pass.
-struct FrozenProduct(Tensor);
-
-impl CustomOp1 for FrozenProduct {
-    fn name(&self) -> &'static str {
-        "frozen_linear"
-    }
-
-    fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, dim_in) = layout.shape().dims2()?;
-        let dim_out = self.0.dims()[0];
-        let (storage, weight) = self.0.storage_and_layout();
-        let Storage::Cpu(storage) = &*storage else { bail!("a frozen weight on another device") };
-        let shape = Shape::from((n, dim_out));
-        if n <= FEW
-            && layout.is_contiguous()
-            && let (CpuStorage::F32(_), CpuStorage::F32(_)) = (xs, storage)
-            && let weights = kernels::Weights::F32(slice(storage, weight)?)
-            && let Some(matrix) = kernels::Matrix::new(weights, dim_in)
-        {
-            let mut ys = vec![0.; n * dim_out];
-            kernels::linear(slice(xs, layout)?, &matrix, None, &mut ys);
-            return Ok((CpuStorage::F32(ys), shape));
-        }
-        let out = xs.matmul(storage, (1, n, dim_out, dim_in), layout, &weight.transpose(0, 1)?)?;
-        Ok((out, shape))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, dys: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(dys.contiguous()?.matmul(&self.0)?))
     }
 }

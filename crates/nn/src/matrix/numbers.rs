@@ -4,11 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use kernels::{Mapped, Weights, as_f32, as_u16};
 
 use super::Precision;
-use crate::op::{filled, slice, with_slice};
 
 /// A frozen matrix `(n_out, n_in)`.
 pub(crate) struct Numbers {
@@ -146,45 +145,5 @@ impl Store {
                 }
             }
         })
-    }
-}
-
-/// `x Wᵀ`, plus a frozen bias where there is one, by our kernels.
-pub(super) struct NumbersProduct {
-    pub(super) weight: Arc<Numbers>,
-    pub(super) bias: Option<Tensor>,
-}
-
-impl CustomOp1 for NumbersProduct {
-    fn name(&self) -> &'static str {
-        "stored_linear"
-    }
-
-    fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, dim_in) = layout.shape().dims2()?;
-        let (n_out, n_in) = self.weight.dims();
-        if dim_in != n_in {
-            bail!("a product with {n_in} columns was given rows of {dim_in}")
-        }
-        let mut ys = vec![0.; n * n_out];
-        let (xs, weight) = (slice::<f32>(xs, layout)?, self.weight.view());
-        match &self.bias {
-            Some(bias) if bias.elem_count() != n_out => {
-                bail!("a bias of {} entries beside {n_out} outputs", bias.elem_count())
-            }
-            Some(bias) => with_slice(bias, |bias| {
-                kernels::linear(xs, &weight, Some(bias), &mut ys);
-            })?,
-            None => kernels::linear(xs, &weight, None, &mut ys),
-        }
-        Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
-    }
-
-    fn bwd(&self, xs: &Tensor, _: &Tensor, dys: &Tensor) -> Result<Option<Tensor>> {
-        let dys = dys.contiguous()?;
-        let dxs = with_slice::<f32, _>(&dys, |dys| {
-            filled::<f32>(xs, |dxs| kernels::linear_backward(dys, &self.weight.view(), dxs))
-        })??;
-        Ok(Some(dxs))
     }
 }

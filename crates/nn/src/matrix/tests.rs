@@ -60,13 +60,15 @@ fn check_product(matrix: &Matrix, forward: f64, backward: f64) -> Result<()> {
 #[test]
 fn a_bias_gives_the_bits_of_one_added_afterwards() -> Result<()> {
     let (weight, bias) = (f32s("w", SHAPE)?, f32s("b", (1, SHAPE.0))?.squeeze(0)?);
-    for precision in [Precision::F32, Precision::Bf16, Precision::Q8_0] {
-        let matrix = kept(&weight, DType::F32, precision).expect("the file was just written");
+    let written = |precision| kept(&weight, DType::F32, precision).expect("it was just written");
+    let mut matrices = [Precision::F32, Precision::Bf16, Precision::Q8_0].map(written).to_vec();
+    matrices.push(weight.clone().into());
+    for matrix in matrices {
         for n_rows in [1, 5, 40] {
             let xs = f32s("x", (n_rows, SHAPE.1))?;
             let (ours, after) =
                 (matrix.affine(&xs, &bias)?, matrix.product(&xs)?.broadcast_add(&bias)?);
-            assert_eq!(ours.to_vec2::<f32>()?, after.to_vec2::<f32>()?, "{precision} {n_rows}");
+            assert_eq!(ours.to_vec2::<f32>()?, after.to_vec2::<f32>()?, "{matrix:?} {n_rows}");
             let var = Var::from_tensor(&xs)?;
             let gradient = |ys: Tensor| -> Result<Vec<Vec<f32>>> {
                 let grads = ys.sqr()?.sum_all()?.backward()?;
@@ -103,6 +105,9 @@ fn check_differences(matrix: &Matrix) -> Result<()> {
 #[test]
 fn kept_weights_multiply_as_their_widened_copies() -> crate::Result<()> {
     let weight = f32s("w", SHAPE)?;
+    let frozen = Matrix::from(weight.clone());
+    check_product(&frozen, 1e-6, 1e-6)?;
+    check_differences(&frozen)?;
     for (stored, precision, format, mapped) in [
         (DType::F32, Precision::Stored, "F32", true),
         (DType::BF16, Precision::Stored, "BF16", true),

@@ -9,9 +9,6 @@ use nalgebra::Complex;
 use super::sos::{Cascade, Padding, ZerosPolesGain};
 use crate::error::{Error, Result};
 
-/// Frequencies at or above half the sampling rate are lowered to just below it.
-const BELOW_NYQUIST: f64 = 1.0 - 10.0 * f32::EPSILON as f64;
-
 const BUTTERWORTH_ORDER: usize = 5;
 const CHEBYSHEV_ORDER: usize = 8;
 /// Ripple of the pass band, in decibels.
@@ -34,8 +31,8 @@ pub(super) fn butterworth(
             return Err(Error::Setting { field, found, expected: "a frequency above 0 Hz" });
         }
     }
-    let nyquist = 0.5 / t_r;
-    let warped = |hz: f64| warped(if hz >= nyquist { BELOW_NYQUIST } else { hz / nyquist });
+    let nyquist = 1.0 / t_r * 0.5;
+    let warped = |hz: f64| warped((if hz >= nyquist { just_below(nyquist) } else { hz }) / nyquist);
     let poles = angles(BUTTERWORTH_ORDER).map(|angle| -Complex::from_polar(1.0, angle));
     let prototype = Prototype { poles: poles.collect(), gain: 1.0 };
     let design = match (high_pass, low_pass) {
@@ -62,6 +59,12 @@ pub(crate) fn anti_alias(share_of_nyquist: f64) -> Cascade {
     let gain = product.re / (1.0 + ripple * ripple).sqrt();
     let design = low_pass_of(Prototype { poles, gain }, warped(share_of_nyquist));
     Cascade::new(design, Padding::Even)
+}
+
+/// What cut-offs at or above half the sampling rate are lowered to. nilearn reckons it in 32 bits,
+/// and a filter so near to the edge shows every digit of it.
+fn just_below(nyquist: f64) -> f64 {
+    f64::from(nyquist as f32 - (nyquist * 10.0) as f32 * f32::EPSILON)
 }
 
 /// The analogue frequency that the bilinear transform puts at a share of half the sampling rate.
@@ -130,6 +133,16 @@ mod tests {
             assert!((low..high).contains(&amplitude(&series)), "{hz} Hz: {}", amplitude(&series));
         }
         assert_eq!(butterworth(0.8, None, Some(0.1)).unwrap().n_padded, 18);
+    }
+
+    // nilearn 0.14.1: `_check_wn("low", 1.0, nyq) / nyq`
+    #[test]
+    fn the_edge_is_where_nilearn_puts_it() {
+        for (t_r, expected) in [(0.8, 0.999_998_855_590_820_4), (0.72, 0.999_998_760_223_387_9)] {
+            let nyquist = 1.0 / t_r * 0.5;
+            let found = just_below(nyquist) / nyquist;
+            assert!((found - expected).abs() < 1e-15, "{t_r} s: {found}");
+        }
     }
 
     // scipy 1.17.1: butter(5, 0.1, fs=1.25, output="sos")

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use nn::weights::Frozen;
 use serde_json::Value;
 
-use crate::checks::Worst;
+use crate::checks::{Worst, recorded::listed};
 
 /// A recorded case, and how near we came to it.
 pub(super) struct Case {
@@ -26,7 +26,11 @@ impl Case {
         let path = folder.join("case.json");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let io = Frozen::open(&folder.join("io.safetensors"))?;
-        Ok(Self { facts: serde_json::from_str(&text)?, io, worst: Worst::new() })
+        let facts: Value = serde_json::from_str(&text)?;
+        for name in listed(&facts) {
+            ensure!(io.contains(name), "io.safetensors lacks {name}, which case.json lists");
+        }
+        Ok(Self { facts, io, worst: Worst::new() })
     }
 
     pub(super) fn number(&self, key: &str) -> Result<usize> {

@@ -65,6 +65,10 @@ fn gradients(
         worst.add(&format!("gradient of {name}"), gap(&found, expected, None)? / scale, TOLERANCE);
     }
     ensure!(!recorded.is_empty(), "grads.safetensors holds no gradient");
+    let trainable = case.expect["trainable"].as_object().into_iter().flat_map(|all| all.keys());
+    for name in trainable {
+        ensure!(recorded.contains_key(name), "grads.safetensors lacks `{name}`");
+    }
     Ok(())
 }
 
@@ -93,13 +97,15 @@ fn steps(
             grads.insert(embedding, grad);
         }
         let norm = optimizer.update(&grads, 1e-3)?;
-        // rounding grows from step to step: AdamW turns the sign of a tiny gradient into a whole step
-        let tolerance = 1e-4 * 10f64.powi(step.min(1) as i32);
+        // a ReLU that is nearly 0 may open in one of two runs, which the norm shows at once and the
+        // loss hardly; a wrong decay shows in the loss from 2e-4
+        let (tolerance, norm_tolerance) = (1e-4, if step == 0 { 1e-4 } else { 1e-2 });
         let expected = expected.as_f64().context("a loss is a number")?;
         let found = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         worst.add(&format!("loss of step {step}"), (found - expected).abs() / expected, tolerance);
         let expected = expected_norm.as_f64().context("a norm is a number")?;
-        worst.add(&format!("norm of step {step}"), (norm - expected).abs() / expected, tolerance);
+        let error = (norm - expected).abs() / expected;
+        worst.add(&format!("norm of step {step}"), error, norm_tolerance);
     }
     Ok(())
 }
