@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use tests::{Ran, Stored, Synthetic, files_below, run, run_until};
+use tests::{Elsewhere, Ran, Stored, Synthetic, files_below, run, run_until, says};
 
 const SWAP: &str = "swap-encoders";
 
@@ -111,6 +111,15 @@ fn published_encoders_are_tuned_and_packages_hold_what_moved() {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
             assert!(!text.contains(&place), "{} says where it was made", path.display());
         }
+        // carried away with the published file, the package writes the same
+        let elsewhere = Elsewhere::new(&cohort, SWAP);
+        let scan = elsewhere.scan(elsewhere.first());
+        let published = elsewhere.package().join(weights);
+        fs::copy(cohort.dir().join(weights), &published).unwrap();
+        elsewhere.writes_the_same(1);
+        fs::write(&published, "another file").unwrap();
+        says(&elsewhere.refuses(&scan, &[]), &[weights, "but the package was made with"]);
+        drop(elsewhere);
         let model = model.display().to_string();
         run(&["model", "verify", &model]).exits_with(0);
         let inspected = run(&["model", "inspect", &model]).exits_with(0);

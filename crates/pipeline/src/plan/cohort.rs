@@ -47,6 +47,8 @@ pub struct ScanPlan {
     pub n_frames: Option<usize>,
     /// Repetition time in seconds, where the header says it.
     pub t_r_s: Option<f64>,
+    /// The table of confounds beside it, where stages take some out.
+    pub confounds: Option<PathBuf>,
 }
 
 impl ScanPlan {
@@ -88,6 +90,9 @@ pub(super) fn plan(
         table.check_splits(spec.split_unit)?;
     }
     let (mut scans, rows) = list(&table, spec.slots.get())?;
+    if loaded.spec.stages().iter().any(Stage::asks_for_confounds) {
+        scans.iter_mut().for_each(|it| it.confounds = ::cohort::confounds_beside(&it.path));
+    }
     let mut problems = Vec::new();
     // parcels and volumes are brought onto one grid; voxels of a mask have to be on it
     let alike = loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Mask(_)));
@@ -149,6 +154,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         path,
         n_frames: None,
         t_r_s: None,
+        confounds: None,
     })
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Artifact, parcellate::StoredSeries, series, work::Work};
-use crate::{Error, Result, event::Control, state::State};
+use crate::{Error, Result, event::Control, plan::ScanView, state::State};
 
 /// What is taken out of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,7 +62,7 @@ impl Work for DenoiseConfig {
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let more = |idx: usize| confounds(state, idx);
-        let change = |idx: usize, series: StoredSeries| self.clean(state, idx, series);
+        let change = |idx: usize, series| self.clean(&state.scans()[idx], series);
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
@@ -78,13 +78,14 @@ fn confounds(state: &State<'_>, idx: usize) -> Value {
 }
 
 impl DenoiseConfig {
-    fn clean(
-        &self,
-        state: &State<'_>,
-        idx: usize,
-        mut series: StoredSeries,
-    ) -> Result<StoredSeries> {
-        let chosen = match (self.confounds.config(), &state.scans()[idx].confounds) {
+    /// Whether a scan needs its confounds table.
+    pub(crate) fn asks_for_confounds(&self) -> bool {
+        self.confounds != Nuisance::None
+    }
+
+    /// A scan's series without what is taken out.
+    pub(crate) fn clean(&self, scan: &ScanView, mut series: StoredSeries) -> Result<StoredSeries> {
+        let chosen = match (self.confounds.config(), &scan.confounds) {
             (None, _) => None,
             (Some(_), None) => {
                 let (stage, problem) = (self.name(), "the scan has no confounds table".to_owned());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{Error, Result, state::State};
 
 /// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
-pub(super) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
+pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
     if let Some(source) = stored(config) {
         let (_, tokens) = first_stored(source)?;
         return Ok(tokens);

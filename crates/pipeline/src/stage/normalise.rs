@@ -55,19 +55,27 @@ impl Work for NormaliseConfig {
         files::write_json(&path, &fitted)?;
         let digest = scan::sha256_file(&path)?;
         let more = |_: usize| json!(digest);
-        let change = |_: usize, mut series: StoredSeries| {
-            series.values = fitted.apply(&series.values)?;
-            Ok(series)
-        };
+        let change = |_: usize, series| normalised(&fitted, series);
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
         let path = dir.join(FITTED);
-        let _: FittedNormalisation = files::read_json(&path)?;
+        let fitted: FittedNormalisation = files::read_json(&path)?;
         let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
-        series::load(self, said, state, dir)
+        series::load(self, said, state, dir)?;
+        state.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
+        Ok(())
     }
+}
+
+/// A series on the scale that was fitted.
+pub(crate) fn normalised(
+    fitted: &FittedNormalisation,
+    mut series: StoredSeries,
+) -> Result<StoredSeries> {
+    series.values = fitted.apply(&series.values)?;
+    Ok(series)
 }
 
 impl NormaliseConfig {

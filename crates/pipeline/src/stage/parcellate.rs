@@ -1,10 +1,11 @@
 //! `parcellate`: scans to the series of an atlas's parcels, one file a scan.
 use std::path::{Path, PathBuf};
 
+use cohort::Hdf5Config;
 use ndarray::{Array1, Array2};
 use scan::{
-    Atlas, CohortFile, ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries,
-    QualityFigures, Scan, SeriesAxes, VoxelSeries,
+    Atlas, CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
+    ParcelSeries, QualityFigures, Scan, SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,13 +13,14 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
-    mirror::{self, MirrorCheck},
+    mirror::{self, LIKENESS, Likeness, MirrorCheck},
     work::{Work, load_failures},
 };
 use crate::{
     Error, Result,
     event::Control,
     files,
+    plan::ScanView,
     spec::CohortSpec,
     state::State,
     units::{
@@ -83,13 +85,22 @@ pub(crate) struct Parcels {
     pub(crate) units: Vec<Option<Unit>>,
     /// What decided them beside the scans: the stages so far.
     pub(crate) preparation: Vec<String>,
+    /// How the scans of the cohort look, where left and right are compared.
+    pub(crate) likeness: Option<Likeness>,
+    /// What was fitted to the training scans, where they were brought to scale.
+    pub(crate) normalisation: Option<FittedNormalisation>,
 }
 
 impl Parcels {
     /// Where the parcels are, if that is known of all.
     pub(crate) fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
-        self.parcels.iter().map(|parcel| parcel.centre_mm).collect()
+        places(&self.parcels)
     }
+}
+
+/// Where parcels are, if that is known of all.
+pub(crate) fn places(parcels: &[Parcel]) -> Option<Vec<[f64; 3]>> {
+    parcels.iter().map(|parcel| parcel.centre_mm).collect()
 }
 
 /// One scan's parcel series, as its file holds it.
@@ -184,7 +195,10 @@ impl Work for ParcellateConfig {
             let n_frames = state.scans()[idx].n_frames.unwrap_or(1000) as u64;
             8 * (8 * atlas.grid().n_voxels() as u64 + 4 * n_frames * atlas.n_parcels() as u64)
         };
-        let work = |idx: usize, key: &str| Ok(self.series(state, &atlas, idx)?.to_bytes(key));
+        let stack = stack(state);
+        let work = |idx: usize, key: &str| {
+            Ok(self.series(&atlas, &state.scans()[idx], stack)?.to_bytes(key))
+        };
         let key = |idx: usize| self.key(state, idx);
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(state, dir, control, &job)?;
@@ -202,7 +216,10 @@ impl Work for ParcellateConfig {
         state.quality =
             units.iter().map(|unit| unit.as_ref().and_then(facts).map(|it| it.quality)).collect();
         let preparation = vec![super::said(self)];
-        state.parcels = Some(Parcels { parcels, units, preparation });
+        let likeness = |_: &MirrorCheck| files::read_json(&dir.join(LIKENESS));
+        let likeness = self.mirror_check.as_ref().map(likeness).transpose()?;
+        let normalisation = None;
+        state.parcels = Some(Parcels { parcels, units, preparation, likeness, normalisation });
         Ok(())
     }
 }
@@ -238,8 +255,13 @@ impl ParcellateConfig {
         self.atlas.read(&|path| state.place(path))
     }
 
-    fn series(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> Result<StoredSeries> {
-        let scan = &state.scans()[idx];
+    /// A scan's series; `stack` says how a file of many is read.
+    pub(crate) fn series(
+        &self,
+        atlas: &Atlas,
+        scan: &ScanView,
+        stack: Option<&Hdf5Config>,
+    ) -> Result<StoredSeries> {
         let n_parcels = atlas.n_parcels();
         let mut options = OpenOptions {
             t_r: scan.t_r_s,
@@ -247,7 +269,7 @@ impl ParcellateConfig {
             ..OpenOptions::default()
         };
         let series = if let Some((dataset, index)) = &scan.stacked {
-            if let CohortSpec::Hdf5(config) = &state.plan.spec().cohort {
+            if let Some(config) = stack {
                 let axes = config.axes.or(options.axes);
                 options = OpenOptions { t_r: scan.t_r_s, axes, ..config.options() };
             }
@@ -273,6 +295,14 @@ impl ParcellateConfig {
         }
         let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
         stored(series, fd_mm.transpose()?.flatten())
+    }
+}
+
+/// How recordings lie in a file of many.
+fn stack<'a>(state: &State<'a>) -> Option<&'a Hdf5Config> {
+    match &state.plan.spec().cohort {
+        CohortSpec::Hdf5(config) => Some(config),
+        _ => None,
     }
 }
 
