@@ -38,8 +38,12 @@ fn a_scan_goes_the_way_of_the_cohorts() {
         tests::root().display()
     );
     let few = ["stages.finetune.steps=2", "stages.finetune.validate_every=2"];
-    let windows = ["stages.windows.n_frames=12", "stages.encode.precision=bf16"];
-    let sets = [&encoder, few[0], few[1], windows[0], windows[1]];
+    let windows = [
+        "stages.windows.n_frames=12",
+        "stages.normalise.pool_frames=30",
+        "stages.encode.precision=bf16",
+    ];
+    let sets = [&encoder, few[0], few[1], windows[0], windows[1], windows[2]];
     let ran = cohort.run(&sets).exits_with(0);
     let place = cohort.dir().display().to_string();
     let manifest = fs::read_to_string(cohort.result(SWAP, "model/model.yaml")).unwrap();

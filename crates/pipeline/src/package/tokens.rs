@@ -185,7 +185,8 @@ impl TokenReader {
         let scan = self.view(one)?;
         let seen = self.seen(&scan).map_err(|error| naming(one.path, error))?;
         let quality = &seen.prepared.quality;
-        let whole_s = quality.n_frames as f64 * quality.t_r;
+        // headers hold 32 bits: to the millisecond
+        let whole_s = (1e3 * quality.n_frames as f64 * quality.t_r).round() / 1e3;
         let (onset_s, duration_s) = locate(one, known, whole_s)?;
         let prompt = self.section.prompt.fill(&technique(quality));
         Ok(Look { medium: Arc::new(seen.medium), prompt, onset_s, duration_s })
@@ -260,7 +261,7 @@ impl TokenReader {
                         (None, Some(series)) => PreparedScan::of_series(series, cut)?,
                         (None, None) => break,
                     };
-                    self.check_time(prepared.t_r_s)?;
+                    self.check_time(&scan.path, prepared.t_r_s)?;
                     let input = self.section.windows;
                     let tokens =
                         prepared.tokens(self.frozen.as_ref(), input, coordinates.as_deref())?;
@@ -274,18 +275,16 @@ impl TokenReader {
     }
 
     /// Refuses a scan of another rate than those of the cohort.
-    fn check_time(&self, t_r_s: f64) -> Result<()> {
+    fn check_time(&self, path: &Path, t_r_s: f64) -> Result<()> {
         let [shortest, longest] = self.section.t_r_s;
         if t_r_s > shortest * (1.0 - SAME) && t_r_s < longest * (1.0 + SAME) {
             return Ok(());
         }
-        let expected = if longest <= shortest * (1.0 + SAME) {
-            format!("{shortest} s")
-        } else {
-            format!("{shortest} s to {longest} s")
-        };
-        let problem = format!("TR is {t_r_s} s, the model was fitted to {expected}");
-        Err(Error::StageInput { stage: "encode", problem })
+        // headers hold 32 bits
+        let [found, shortest, longest] = [t_r_s, shortest, longest].map(|it| it as f32);
+        let range = if shortest < longest { format!(" to {longest} s") } else { String::new() };
+        let problem = format!("TR is {found} s, the model was fitted to {shortest} s{range}");
+        Err(Error::NoSuchWindow { path: path.to_owned(), problem })
     }
 }
 

@@ -46,8 +46,7 @@ pub(crate) fn stored(config: &EncoderConfig) -> Option<&StoredTokens> {
 /// An encoder that hands on tokens which are there, and what one window of them is.
 pub(super) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
     let (n_tokens, dim) = (spec.n_tokens(), spec.vis_dim);
-    let config = StoredConfig { dim, tokens: None };
-    (EncoderConfig::Stored(config), InputShape::Tokens { n_tokens, dim })
+    (EncoderConfig::Stored(StoredConfig::of_width(dim)), InputShape::Tokens { n_tokens, dim })
 }
 
 /// Everything that decides the tokens of a scan that were made elsewhere.
