@@ -61,7 +61,8 @@ fn a_scan_goes_the_way_of_the_cohorts() {
         "_desc-confounds_timeseries.tsv",
     );
     let other = cohort.dir().join("other.nii.gz");
-    let run_of = |subject| synthetic::bold(subject, Side::Las);
+    // the other way round than in the cohort: another file
+    let run_of = |subject| synthetic::bold(subject, Side::Ras);
     scan::write_bold(&other, &run_of(3)).unwrap();
     let said = elsewhere.refuses(&other, &[]);
     says(
