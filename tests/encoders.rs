@@ -171,7 +171,7 @@ fn every_encoder_trains_an_adapter_and_writes() {
             says(&said, &["reads tokens that another program wrote", "cohort and run that"]);
             continue;
         }
-        elsewhere.writes_the_same(1);
+        elsewhere.writes_the_same(1, &[]);
     }
 }
 

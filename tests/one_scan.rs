@@ -49,7 +49,7 @@ fn a_scan_goes_the_way_of_the_cohorts() {
     let manifest = fs::read_to_string(cohort.result(SWAP, "model/model.yaml")).unwrap();
     assert!(!manifest.contains(&place) && !manifest.contains("../"), "{ran}\n{manifest}");
     let elsewhere = Elsewhere::new(&cohort, SWAP);
-    elsewhere.writes_the_same(2);
+    elsewhere.writes_the_same(2, &[]);
 
     // whoever it is of, and however it is stored
     let scan = elsewhere.scan(elsewhere.first());
@@ -73,7 +73,8 @@ fn a_scan_goes_the_way_of_the_cohorts() {
     let image = elsewhere.generate(&other, &named).exits_with(0);
     says(&image.stdout, &["Subject: unknown", "Window: other.nii.gz, 0 s to 29.4 s"]);
     let atlas = Atlas::from_volume(&synthetic::labels()).unwrap();
-    let series = atlas.extract(&run_of(3), &ExtractConfig::default(), None).unwrap();
+    let series =
+        atlas.extract(&scan::read_bold(&other).unwrap(), &ExtractConfig::default(), None).unwrap();
     let stored = cohort.dir().join("other.h5");
     scan::write_hdf5(&stored, &series).unwrap();
     let text = |stdout: &str| stdout.split("Window:").next().map(str::to_owned);
@@ -128,4 +129,50 @@ fn a_scan_of_another_rate_is_refused_where_none_is_resampled() {
     let said = elsewhere.refuses(&other, &["--confounds", "c.tsv"]);
     says(&said, &["take no confounds out"]);
     elsewhere.generate(&other, &["--t-r", "0.735"]).exits_with(0);
+}
+
+/// A run as BrainMT's authors store it, `(x, y, z, t)` in `.npy`, which says no repetition time.
+fn tensor(path: &std::path::Path, run: &scan::Bold) {
+    let [x, y, z] = run.grid_shape();
+    let shape = format!("({x}, {y}, {z}, {})", run.n_frames());
+    let said = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    let said = format!("{said:117}\n");
+    let values = run.data().iter().flat_map(|x| x.to_le_bytes());
+    let start = [b"\x93NUMPY\x01\x00" as &[u8], &118_u16.to_le_bytes(), said.as_bytes()].concat();
+    fs::write(path, start.into_iter().chain(values).collect::<Vec<_>>()).unwrap();
+}
+
+#[test]
+fn tensors_of_whole_runs_train_a_model_and_are_read_with_it() {
+    let cohort = Synthetic::new(24, Stored::All(Side::Las), SWAP);
+    let table = cohort.dir().join("pairs.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    fs::write(&table, text.replace("_bold.nii.gz", "_bold.npy")).unwrap();
+    for subject in 0..24 {
+        let scan = cohort.scan(subject);
+        let path = scan.display().to_string().replace("_bold.nii.gz", "_bold.npy");
+        tensor(path.as_ref(), &synthetic::bold(subject, Side::Las));
+        fs::remove_file(scan).unwrap();
+    }
+    let text = fs::read_to_string(cohort.pipeline()).unwrap();
+    let (start, rest) = text.split_once("  - parcellate:").unwrap();
+    let (_, end) = rest.split_once("  - volumes:").unwrap();
+    let affine = *synthetic::bold(0, Side::Las).affine().rows();
+    let space = format!("space: {{ affine: {affine:?} }}");
+    let end = end.replacen("half: true", &format!("half: true, tensors: {{ {space} }}"), 1);
+    cohort.write_pipeline(&format!("{start}  - volumes:{end}"));
+    let encoder = format!(
+        "model.encoder={{file: {}/configs/encoder/brainmt_synthetic_v1.yaml}}",
+        tests::root().display()
+    );
+    let few = ["stages.finetune.steps=1", "stages.finetune.validate_every=1"];
+    let said = cohort.run(&[&encoder, few[0], few[1]]).exits_with(2).stderr;
+    says(&said, &["an array does not say it; `t_r` of the pairs says it of all scans"]);
+    cohort.run(&[&encoder, few[0], few[1], "cohort.pairs.t_r=0.735"]).exits_with(0);
+    let elsewhere = Elsewhere::new(&cohort, SWAP);
+    assert!(!elsewhere.package().join("atlas").exists(), "volumes need no atlas");
+    let scan = elsewhere.scan(elsewhere.first());
+    let said = elsewhere.refuses(&scan, &[]);
+    says(&said, &["_bold.npy: ", "an array does not say it, so it must be given (`t_r`)"]);
+    elsewhere.writes_the_same(1, &["--t-r", "0.735"]);
 }

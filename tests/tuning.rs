@@ -116,7 +116,7 @@ fn published_encoders_are_tuned_and_packages_hold_what_moved() {
         let scan = elsewhere.scan(elsewhere.first());
         let published = elsewhere.package().join(weights);
         fs::copy(cohort.dir().join(weights), &published).unwrap();
-        elsewhere.writes_the_same(1);
+        elsewhere.writes_the_same(1, &[]);
         fs::write(&published, "another file").unwrap();
         says(&elsewhere.refuses(&scan, &[]), &[weights, "but the package was made with"]);
         drop(elsewhere);

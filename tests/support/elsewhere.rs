@@ -77,9 +77,10 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// The first `n` reports, written again: they must be those of the run.
-    pub fn writes_the_same(&self, n: usize) {
+    pub fn writes_the_same(&self, n: usize, more: &[&str]) {
         for report in &self.reports[..n] {
-            let ran = self.generate(&self.scan(report), &["--window", "1", "--json"]).exits_with(0);
+            let more = [&["--window", "1", "--json"], more].concat();
+            let ran = self.generate(&self.scan(report), &more).exits_with(0);
             let again = serde_json::from_str(&ran.stdout).expect("a report");
             assert!(near(&again, report), "{again:#}\nis not\n{report:#}");
         }
