@@ -88,7 +88,10 @@ fn a_scan_goes_the_way_of_the_cohorts() {
     let cut = whole.data().slice(ndarray::s![.., .., .., ..8]).to_owned();
     let short = scan::Bold::new(cut, whole.affine().clone(), whole.t_r()).unwrap();
     scan::write_bold(&other, &short).unwrap();
-    says(&elsewhere.refuses(&other, &named), &["other.nii.gz: has 8 frames"]);
+    says(
+        &elsewhere.refuses(&other, &named),
+        &["other.nii.gz: ", "has 40 rows, but the scan has 8 frames"],
+    );
     scan::write_bold(&other, &whole).unwrap();
     let said = elsewhere.refuses(&other, &["--window", "2", named[0], named[1]]);
     says(&said, &["sees a scan as a whole", "expected neither --window nor --onset"]);

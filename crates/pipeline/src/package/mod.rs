@@ -90,7 +90,7 @@ pub(crate) struct Look {
 /// A package ready to be given scans.
 pub(crate) enum Reader {
     /// Its model sees one window of voxels.
-    Windows(WindowReader),
+    Windows(Box<WindowReader>),
     /// Its model sees tokens of a whole scan, or the windows that its own encoder makes them of.
     Tokens(Box<TokenReader>),
 }
@@ -105,7 +105,7 @@ impl Reader {
         if model.manifest().preprocessing.get(tokens::SECTION).is_some() {
             return Ok(Self::Tokens(Box::new(TokenReader::open(dir, model)?)));
         }
-        Ok(Self::Windows(WindowReader::open(dir, model)?))
+        Ok(Self::Windows(Box::new(WindowReader::open(dir, model)?)))
     }
 
     /// The scans of the cohort that the model was trained on.
@@ -127,9 +127,7 @@ impl Reader {
     /// How a text becomes slots, and what their likelihoods are divided by.
     pub(crate) fn readout(self) -> (SlotSet, f64) {
         match self {
-            Self::Windows(WindowReader { preprocessing, .. }) => {
-                (preprocessing.slots, preprocessing.temperature)
-            }
+            Self::Windows(reader) => (reader.preprocessing.slots, reader.preprocessing.temperature),
             Self::Tokens(reader) => (reader.section.slots, reader.section.temperature),
         }
     }
