@@ -249,7 +249,7 @@ pub(crate) enum ModelCommand {
     /// Make a package of an OpenFlamingo checkpoint, its language model and its CLIP; or of the
     /// published weights of a brain encoder.
     #[command(after_help = import::HELP)]
-    Import(ImportArgs),
+    Import(Box<ImportArgs>),
 }
 
 #[derive(Debug, Group)]

@@ -60,7 +60,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "N", requires = "encoder")]
     pub(crate) n_heads: Option<usize>,
     /// Brain-JEPA's table of the parcels' places along the gradients, which its authors keep beside its
-    /// weights (gradient_mapping_450.csv).
+    /// weights (`gradient_mapping_450.csv`).
     #[arg(long, value_name = "FILE", requires = "encoder")]
     pub(crate) gradients: Option<PathBuf>,
     /// Do not copy the encoder's weights though their licence allows it: name their file and digest.
