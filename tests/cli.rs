@@ -124,7 +124,6 @@ fn a_missing_file_is_named_and_hinted_at() {
 fn wrong_usage_ends_with_2() {
     assert_snapshot!("unknown_command", run(&["frobnicate"]));
     assert_snapshot!("unknown_option", run(&["run", "a.yaml", "--steps", "3"]));
-    assert_snapshot!("neither_window_nor_onset", run(&["generate", "--model", "m", "--scan", "s"]));
     for args in [&["scan"] as &[&str], &["model"], &["encoder"], &["run"], &["scan", "inspect"]] {
         let ran = run(args).exits_with(2);
         assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage:"), "{ran}");

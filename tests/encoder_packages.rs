@@ -123,6 +123,84 @@ fn a_neighbours_encoder_is_copied_with_a_warning() {
     let _ = files.package_command("verify").exits_with(0);
 }
 
+/// A pipeline over three parcels, for the weights in `fixtures/neighbours`.
+fn three_parcels() -> Synthetic {
+    let cohort = Synthetic::new(3, Stored::Mixed, "encode-cohort");
+    let labels = xtask::synthetic::labels();
+    let values = labels.data().mapv(|label| if label > 0.0 { 1.0 + label % 3.0 } else { 0.0 });
+    let atlas = scan::Volume::new(values, labels.affine().clone()).unwrap();
+    scan::write_volume(cohort.dir().join("atlas/synthetic424.nii.gz"), &atlas).unwrap();
+    cohort.edit_pipeline("        coordinates: atlas/synthetic424_coordinates.tsv\n", "");
+    cohort.edit_pipeline("      mirror_check: { margin: 0.1 }\n", "");
+    cohort.edit_pipeline(
+        "  - normalise: { formula: robust_paper, pool_frames: 40 }",
+        "  - resample_time: { t_r_s: 2.2, tolerance_s: 0.1, how: linear }\n  - normalise: { formula: \
+         global_z, pool_frames: 10 }",
+    );
+    cohort.edit_pipeline(
+        "n_frames: 20, policy: { tiled: { stride: 20 } }",
+        "n_frames: 6, policy: centre",
+    );
+    cohort
+}
+
+#[test]
+fn a_table_beside_the_weights_is_a_part_of_the_package() {
+    let files = Files::new();
+    let made = root().join("fixtures/neighbours");
+    fs::copy(made.join("brain_jepa.pth.tar"), files.path("jepa.pth.tar")).unwrap();
+    let said = files.refused("brain_jepa", "jepa.pth.tar", &[]);
+    says(&said, &["jepa.pth.tar: its parcels have their places in a table", "(`gradients`)"]);
+    let table = files.path("table.csv");
+    fs::copy(made.join("brain_jepa_gradients.csv"), &table).unwrap();
+    let name = table.display().to_string();
+    let more = ["--gradients", name.as_str(), "--n-heads", "2"];
+    let said = files.refused("brainmt", "one_way.pth", &more);
+    says(&said, &["table.csv: is a table of gradients, of which `brainmt` reads none"]);
+    let ran = files.import("brain_jepa", "jepa.pth.tar", &more).exits_with(0);
+    assert!(
+        ran.stderr.starts_with("warning: none stated, so all rights are the authors'"),
+        "{ran}"
+    );
+    says(&ran.stdout, &["Brain-JEPA, unverified", "referenced", "gradients_sha256"]);
+    let held: Vec<_> = files_below(&files.package());
+    assert_eq!(held.len(), 3, "no copy of weights or table: {held:?}");
+    let inspected = files.package_command("inspect").exits_with(0);
+    says(&inspected.stdout, &["gradients at ../../table.csv", "encoder.safetensors at ../../jepa"]);
+    let _ = files.package_command("verify").exits_with(0);
+
+    // a pipeline gets what the two files give
+    let cohort = three_parcels();
+    let component = format!("model.encoder={{file: {}/encoder.yaml}}", files.package().display());
+    let _ = cohort.run(&[&component]).exits_with(0);
+    let result = || fs::read(cohort.result("encode-cohort", "embeddings.parquet")).unwrap();
+    let from_package = result();
+    let size =
+        "{dim: 8, depth: 2, n_heads: 2, n_parcels: 3, n_frames: 6, patch: 2, n_gradients: 4}";
+    let weights = files.path("jepa.pth.tar").display().to_string();
+    let spelt = |weights: &str| {
+        format!(
+            "model.encoder={{brain_jepa: {{weights: {weights}, gradients: {name}, size: {size}}}}}"
+        )
+    };
+    let again = cohort.run(&[&spelt(&format!("{{file: {weights}}}"))]).exits_with(0);
+    assert!(from_package == result() && again.stderr.contains("encode: stored"), "{again}");
+    let package = format!("{{package: {}}}", files.package().display());
+    let said = cohort.run(&[&spelt(&package)]).exits_with(2).one_error();
+    says(&said, &["the package names its table of gradients itself, expected no other"]);
+
+    // moved beside the package, gone, or another one
+    let whole = fs::read(&table).unwrap();
+    fs::rename(&table, files.package().join("table.csv")).unwrap();
+    let _ = files.package_command("verify").exits_with(0);
+    fs::remove_file(files.package().join("table.csv")).unwrap();
+    let said = files.package_command("verify").exits_with(2).one_error();
+    says(&said, &["table.csv: is not there, but [files]/models/package refers to it"]);
+    fs::write(&table, [&whole[..], b"\n"].concat()).unwrap();
+    let checked = run(&["check", &cohort.pipeline().display().to_string(), "--set", &component]);
+    says(&checked.exits_with(2).one_error(), &["table.csv: ", "but the package was made with"]);
+}
+
 #[test]
 fn weights_that_were_moved_or_changed_since_are_told() {
     let files = Files::new();

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use tables::{Cell, Table};
-use tests::{Stored, Synthetic, files_below, run_until};
+use tests::{Elsewhere, Stored, Synthetic, files_below, run_until, says};
 use xtask::synthetic::{self, Side};
 
 const ENCODE: &str = "encode-cohort";
@@ -163,6 +163,15 @@ fn every_encoder_trains_an_adapter_and_writes() {
         let said = "no numbers of the original are kept";
         assert_eq!(plan.exits_with(0).stdout.contains(said), unverified, "{name}");
         assert_eq!(card.contains(said), unverified, "{name}: {card}");
+        // the package alone writes the same of a scan
+        let elsewhere = Elsewhere::new(&cohort, SWAP);
+        let scan = elsewhere.scan(elsewhere.first());
+        if name.starts_with("stored") {
+            let said = elsewhere.refuses(&scan, &["--window", "1"]);
+            says(&said, &["reads tokens that another program wrote", "cohort and run that"]);
+            continue;
+        }
+        elsewhere.writes_the_same(1, &[]);
     }
 }
 

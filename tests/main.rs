@@ -13,6 +13,7 @@ mod cohorts;
 mod encoder_check;
 mod encoder_packages;
 mod encoders;
+mod one_scan;
 mod parity;
 mod pipelines;
 mod quickstart;

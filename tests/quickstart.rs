@@ -300,7 +300,13 @@ fn texts_are_ranked_after_a_window_and_pictures_are_refused() {
 }
 
 #[test]
-fn a_window_past_the_end_of_the_run_is_refused() {
+fn no_window_and_one_past_the_end_of_the_run_are_refused() {
+    let (model, scan) = (FIRST.model(), scan(11));
+    let start = ["generate", "--model", &model, "--scan", &scan];
+    let said = |more: &[&str]| run(&[&start[..], more].concat()).exits_with(2).one_error();
+    tests::says(&said(&[]), &["bold_1slice.nii.gz: this model reads one window", "--onset"]);
+    let confounds = said(&["--window", "3", "--confounds", "c.tsv"]);
+    tests::says(&confounds, &["take no confounds out, expected no --confounds"]);
     let ran = FIRST.generate(11, ["--window", "99"], &[]).exits_with(2);
     insta::assert_snapshot!(ran, @"
     exit code 2

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use tests::{Ran, Stored, Synthetic, files_below, run, run_until};
+use tests::{Elsewhere, Ran, Stored, Synthetic, files_below, run, run_until, says};
 
 const SWAP: &str = "swap-encoders";
 
@@ -111,6 +111,15 @@ fn published_encoders_are_tuned_and_packages_hold_what_moved() {
             let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
             assert!(!text.contains(&place), "{} says where it was made", path.display());
         }
+        // carried away with the published file, the package writes the same
+        let elsewhere = Elsewhere::new(&cohort, SWAP);
+        let scan = elsewhere.scan(elsewhere.first());
+        let published = elsewhere.package().join(weights);
+        fs::copy(cohort.dir().join(weights), &published).unwrap();
+        elsewhere.writes_the_same(1, &[]);
+        fs::write(&published, "another file").unwrap();
+        says(&elsewhere.refuses(&scan, &[]), &[weights, "but the package was made with"]);
+        drop(elsewhere);
         let model = model.display().to_string();
         run(&["model", "verify", &model]).exits_with(0);
         let inspected = run(&["model", "inspect", &model]).exits_with(0);
@@ -173,9 +182,10 @@ fn what_cannot_be_tuned_is_refused_before_work_starts() {
     let said = tuned(modules);
     assert!(said.contains("names `q_proj`, which is none of its linear layers"), "{said}");
     let said = refused(&json!({ "connectivity": { "trainable": "all" } }));
-    assert!(said.contains("unknown field `trainable`"), "{said}");
+    assert!(said.contains("so there is nothing to train, expected `none`"), "{said}");
     let said = refused(&json!({ "stored": { "dim": 8, "trainable": { "lora": {} } } }));
-    assert!(said.contains("unknown field `trainable`"), "{said}");
+    assert!(said.contains("so there is nothing to train, expected `none`"), "{said}");
+    check_with(&cohort, &json!({ "connectivity": { "trainable": "none" } })).exits_with(0);
     let said = refused(&brainlm(&file(BRAINMT), &json!("all")));
     assert!(said.contains("BrainLM"), "{said}");
     cohort.edit_pipeline("  - finetune:", "  - embed:");

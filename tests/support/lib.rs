@@ -1,6 +1,7 @@
 //! Helpers shared by the integration tests.
 
 mod cohort;
+mod elsewhere;
 mod foreign;
 mod program;
 mod pytorch;
@@ -9,6 +10,7 @@ mod synthetic;
 use std::path::{Path, PathBuf};
 
 pub use cohort::Cohort;
+pub use elsewhere::Elsewhere;
 pub use foreign::{Foreign, gguf, stored_zip};
 pub use program::{Ran, run, run_until, says};
 pub use pytorch::pytorch;

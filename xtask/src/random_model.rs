@@ -85,6 +85,7 @@ pub(crate) fn write(root: &Path, size: Size, precision: Precision, folder: &Path
             input,
             config: &config,
             encoder: &drawn(&encoder, dtype)?,
+            frozen_encoder: None,
             coordinates: None,
             adapter: &drawn(&adapter, dtype)?,
             lm: &lm_folder,

@@ -61,6 +61,7 @@ Example:
 Examples:
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --window 3
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --onset 87.5 --json
+  neuroflamingo generate --model runs/swap-encoders/model --scan bold.nii.gz
   neuroflamingo generate --model openflamingo-3b --image photo.jpg --num-beams 3
   neuroflamingo generate --model openflamingo-3b --image cats.jpg --image query.jpg \\
       --prompt '<image>Output:two cats<|endofchunk|><image>Output:' --temperature 0.7 --seed 1
@@ -69,7 +70,8 @@ Examples:
 
 --window counts from 1: the cohort table's windows where the model knows the scan by its digest,
 else consecutive windows from the first frame. --onset is when something was shown; the model's
-own haemodynamic shift is added. A text alone is written as it comes where stdout is a terminal;
+own haemodynamic shift is added. A model behind a stage `encode` sees a scan as a whole: --scan is
+enough, and the package holds the stages, the atlas and what was fitted. A text alone is written as it comes where stdout is a terminal;
 several texts are written one a line, line breaks as \\n.")]
     Generate(GenerateArgs),
     /// Rank texts by how likely the model finds them after a prompt.
@@ -134,17 +136,19 @@ pub(crate) struct AskedArgs {
     /// A model package: the folder `model` of a run directory, or one that was imported.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
-    /// A 4D NIfTI file; the prompt is the one that the model was trained with.
+    /// A scan: a 4D NIfTI file, or any form that the stages of the model's pipeline read; the prompt is
+    /// the one that the model was trained with.
     #[arg(
         long,
         value_name = "FILE",
-        requires = "place",
         required_unless_present_any = ["image", "prompt", "interleaved"],
         conflicts_with_all = ["image", "prompt", "interleaved"]
     )]
     pub(crate) scan: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) beside: BesideArgs,
     #[command(flatten)]
     pub(crate) prompts: PromptArgs,
     /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
@@ -210,12 +214,24 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Group)]
 #[group(id = "place", required = false, multiple = false)]
 pub(crate) struct PlaceArgs {
-    /// Which window, from 1.
+    /// Which window, from 1; models of whole scans need none.
     #[arg(long, value_name = "N", conflicts_with_all = ["image", "prompt", "interleaved"])]
     pub(crate) window: Option<usize>,
     /// Seconds from the scan's start.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["image", "prompt", "interleaved"])]
     pub(crate) onset: Option<f64>,
+}
+
+/// What a scan's file does not say.
+#[derive(Debug, Group)]
+pub(crate) struct BesideArgs {
+    /// The scan's table of confounds [default: the one that fMRIPrep wrote beside it, where the model's
+    /// pipeline takes confounds out]
+    #[arg(long, value_name = "FILE.tsv", requires = "scan")]
+    pub(crate) confounds: Option<PathBuf>,
+    /// Seconds between frames, for files that do not say it.
+    #[arg(long, value_name = "SECONDS", requires = "scan")]
+    pub(crate) t_r: Option<f64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,7 +249,7 @@ pub(crate) enum ModelCommand {
     /// Make a package of an OpenFlamingo checkpoint, its language model and its CLIP; or of the
     /// published weights of a brain encoder.
     #[command(after_help = import::HELP)]
-    Import(ImportArgs),
+    Import(Box<ImportArgs>),
 }
 
 #[derive(Debug, Group)]
@@ -257,14 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn a_window_or_an_onset_is_asked_for() {
+    fn a_window_or_an_onset_may_be_asked_for_and_not_both() {
         let parse = |rest: &[&str]| {
             let start = ["neuroflamingo", "generate", "--model", "m", "--scan", "s"];
             Args::try_parse_from(start.iter().chain(rest))
         };
         assert!(parse(&["--window", "3"]).is_ok());
         assert!(parse(&["--onset", "15"]).is_ok());
-        assert!(parse(&[]).is_err());
+        assert!(parse(&["--confounds", "c.tsv", "--t-r", "2"]).is_ok());
         assert!(parse(&["--window", "3", "--onset", "15"]).is_err());
     }
 

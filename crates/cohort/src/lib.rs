@@ -26,7 +26,7 @@ mod stack;
 mod testing;
 mod value;
 
-pub use bids::BidsConfig;
+pub use bids::{BidsConfig, confounds_beside};
 pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};
 pub use entity::{Entities, Entity};
 pub use error::{Error, Result};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,
-    TokenOrder, TokenPolicy, WindowLength,
+    TokenOrder, TokenPolicy, Untrained, WindowLength,
 };
 
 const NAME: &str = "connectivity";
@@ -28,6 +28,9 @@ pub struct ConnectivityConfig {
     /// `all` or `mean`.
     #[serde(default)]
     pub tokens: TokenPolicy,
+    /// Nothing: there are no weights.
+    #[serde(default, skip_serializing)]
+    pub trainable: Untrained,
 }
 
 impl ConnectivityConfig {
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_has_no_parcels_or_no_class_token_is_refused() {
-        let spec = |tokens, input| ConnectivityConfig { tokens }.spec(input);
+        let spec = |tokens, input| ConnectivityConfig { tokens, ..Default::default() }.spec(input);
         assert!(spec(TokenPolicy::All, InputShape::Image { size: 8 }).is_err());
         let error = spec(TokenPolicy::Cls, INPUT).unwrap_err().to_string();
         assert_eq!(

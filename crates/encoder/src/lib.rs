@@ -24,6 +24,7 @@ mod spec;
 mod stored;
 mod tokens;
 mod tuning;
+mod untrained;
 mod vit;
 mod voxel_frames;
 mod weights;
@@ -49,6 +50,7 @@ pub use spec::{
 pub use stored::{Stored, StoredConfig, StoredTokens};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use tuning::{EncoderParameters, LoraConfig, Trainable};
+pub use untrained::Untrained;
 pub use voxel_frames::{VoxelFrames, VoxelFramesConfig};
 pub use weights::WeightsSource;
 

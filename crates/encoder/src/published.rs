@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use nn::weights::Frozen;
 
 use crate::{
-    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, CortexMaeConfig, EncoderConfig,
-    Error, Licence, Result, TokenPolicy, Trainable, WeightsSource, brainlm, brainmt, cortex_mae,
+    BrainJepaConfig, BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, CortexMaeConfig,
+    EncoderConfig, Error, Licence, Result, TokenPolicy, Trainable, WeightsSource, brain_jepa,
+    brainlm, brainmt, cortex_mae,
 };
 
 /// Encoders whose weight files are read, by their names in a pipeline file.
-pub const PUBLISHED: [&str; 3] = ["brainlm", "brainmt", "cortex_mae"];
+pub const PUBLISHED: [&str; 4] = ["brainlm", "brainmt", "brain_jepa", "cortex_mae"];
 
 /// A weight file that is whole: every tensor is one of its network's, and none is missing.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Unsaid<'a> {
     pub config_json: Option<&'a Path>,
     /// Heads of the attention.
     pub n_heads: Option<usize>,
+    /// Brain-JEPA's table of the parcels' places along the gradients.
+    pub gradients: Option<&'a Path>,
 }
 
 impl Published {
@@ -46,9 +49,15 @@ impl Published {
     /// Names the file, and the other network, the tensor or what is missing.
     pub fn open(name: &str, weights: &Path, unsaid: Unsaid<'_>) -> Result<Self> {
         let path = weight_file(weights)?;
+        if let Some(gradients) = unsaid.gradients.filter(|_| name != brain_jepa::NAME) {
+            let path = gradients.to_owned();
+            let problem = format!("is a table of gradients, of which `{name}` reads none");
+            return Err(Error::Checkpoint { path, problem });
+        }
         let (config, id, what, assumed) = match name {
             "brainlm" => of_brainlm(&path, unsaid)?,
             "brainmt" => of_brainmt(&path, unsaid)?,
+            brain_jepa::NAME => of_brain_jepa(&path, unsaid)?,
             "cortex_mae" => of_cortex_mae(&path)?,
             _ => {
                 let problem = format!(
@@ -133,6 +142,23 @@ fn of_brainmt(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
     Ok((EncoderConfig::BrainMt(config), brainmt::ID.to_owned(), what, assumed))
 }
 
+fn of_brain_jepa(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
+    let mut config = BrainJepaConfig {
+        weights: WeightsSource::File(path.to_owned()),
+        gradients: unsaid.gradients.map(Path::to_owned),
+        size: None,
+        trainable: Trainable::None,
+        tokens: TokenPolicy::default(),
+    };
+    let mut size = config.size()?.into_owned();
+    size.n_heads = unsaid.n_heads.unwrap_or(size.n_heads);
+    config.size = Some(size);
+    let assumed = unsaid.n_heads.is_none();
+    let assumed = assumed.then_some("no number of heads was given: taken to be 64 wide each");
+    let what = "Brain-JEPA, unverified".to_owned();
+    Ok((EncoderConfig::BrainJepa(config), brain_jepa::ID.to_owned(), what, assumed))
+}
+
 fn of_cortex_mae(path: &Path) -> Result<Told> {
     let mut config = CortexMaeConfig {
         weights: WeightsSource::File(path.to_owned()),
@@ -187,7 +213,10 @@ mod tests {
         let error = said("brainlm", &path);
         assert!(error.contains("weights.safetensors: its tensors are of no BrainLM"), "{error}");
         let error = said("clip", &path);
-        assert!(error.ends_with("expected one of brainlm, brainmt, cortex_mae"), "{error}");
+        assert!(
+            error.ends_with("expected one of brainlm, brainmt, brain_jepa, cortex_mae"),
+            "{error}"
+        );
         let error = said("brainlm", dir.path());
         assert!(error.contains("expected model.safetensors or pytorch_model.bin"), "{error}");
     }

@@ -152,6 +152,21 @@ impl EncoderConfig {
         }
     }
 
+    /// The table that its weight file needs beside it.
+    pub fn gradients(&self) -> Option<&Path> {
+        match self {
+            Self::BrainJepa(config) => config.gradients.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same encoder with that table, or without; one that reads none stays as it is.
+    pub fn set_gradients(&mut self, gradients: Option<PathBuf>) {
+        if let Self::BrainJepa(config) = self {
+            config.gradients = gradients;
+        }
+    }
+
     /// Changes where files lie that it names.
     pub fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         match self {
@@ -210,7 +225,7 @@ impl EncoderConfig {
             }
         };
         // what lies beside the weights decides the tokens too
-        if let Self::BrainJepa(BrainJepaConfig { gradients: Some(path), .. }) = self {
+        if let Some(path) = self.gradients() {
             weights = format!("{weights} {}", scan::sha256_file(path)?);
         }
         let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Result, TokenLayout,
-    TokenPolicy, WindowLength,
+    TokenPolicy, Untrained, WindowLength,
 };
 
 const NAME: &str = "stored";
@@ -22,6 +22,16 @@ pub struct StoredConfig {
     /// Tokens of all scans of a cohort; absent: they are the model's input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<StoredTokens>,
+    /// Nothing: there are no weights.
+    #[serde(default, skip_serializing)]
+    pub trainable: Untrained,
+}
+
+impl StoredConfig {
+    /// Tokens of this width that are the model's input.
+    pub fn of_width(dim: usize) -> Self {
+        Self { dim, tokens: None, trainable: Untrained::None }
+    }
 }
 
 /// Files of tokens that another program wrote: for each scan `(n_windows, n_tokens, dim)`, or
@@ -111,7 +121,7 @@ mod tests {
 
     #[test]
     fn tokens_of_another_width_are_refused_with_both_numbers() {
-        let config = StoredConfig { dim: 8, tokens: None };
+        let config = StoredConfig::of_width(8);
         let error = Stored::new(&config, InputShape::Tokens { n_tokens: 4, dim: 6 }).unwrap_err();
         assert!(error.to_string().contains("dim is 8, the tokens have 6"), "{error}");
         assert!(Stored::new(&config, InputShape::Image { size: 8 }).is_err());

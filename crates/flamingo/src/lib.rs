@@ -39,7 +39,8 @@ pub use manifest::{MANIFEST, Manifest, Part};
 pub use model::{GateOpening, Medium, Model, encoder_input};
 pub use nn::{Precision, weights::TensorInfo};
 pub use package::{
-    LM_FILES, NewPackage, PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify, write,
+    LM_FILES, NewPackage, PackageFile, PackageInfo, Parameters, WeightFile, check_prompt, inspect,
+    verify, write,
 };
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use encoder::InputShape;
+use encoder::{EncoderConfig, InputShape};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, FlamingoConfig, Result};
@@ -66,6 +66,10 @@ pub struct Manifest {
     pub input: InputShape,
     /// Architecture around the language model.
     pub config: FlamingoConfig,
+    /// The frozen encoder before the model, which makes the tokens that it is shown; run by whoever
+    /// prepares scans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_encoder: Option<EncoderConfig>,
     /// Where the parcels are, in mm, for encoders that read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[f64; 3]>>,
@@ -94,12 +98,18 @@ impl Manifest {
             let reason = format!("found format {}, expected {FORMAT}", manifest.format);
             return Err(Error::Manifest { path, reason });
         }
-        let parts = &manifest.parts;
-        manifest.config.encoder.relocate(&|path| {
+        let parts = manifest.parts.clone();
+        manifest.relocate(&|path| {
             let named = parts.iter().find(|part| part.path.as_deref() == Some(path));
             named.map_or_else(|| path.to_owned(), |part| part.place(folder))
         });
         Ok(manifest)
+    }
+
+    /// Changes where files lie that its encoders name.
+    fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
+        self.config.encoder.relocate(place);
+        self.frozen_encoder.iter_mut().for_each(|it| it.relocate(place));
     }
 
     /// Its text for a copy of the package of `folder` that will lie in `other`: files that it names
@@ -116,7 +126,7 @@ impl Manifest {
             part.path = Some(there.clone());
             moved.push((place, there));
         }
-        copy.config.encoder.relocate(&|path| renamed(path, &moved));
+        copy.relocate(&|path| renamed(path, &moved));
         copy.text(folder)
     }
 

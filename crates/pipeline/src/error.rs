@@ -89,7 +89,7 @@ pub enum Error {
     Size { key: String },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]
     Package { path: PathBuf, problem: String },
-    #[error("{}: reads tokens of {encoder}, which its pipeline makes; add the scan to the pipeline's cohort and run that", path.display())]
+    #[error("{}: reads tokens that another program wrote ({encoder}), so nothing makes them of a scan; add scan and tokens to its pipeline's cohort and run that", path.display())]
     TokensOnly { path: PathBuf, encoder: String },
     #[error("{}: {source}", path.display())]
     Series { path: PathBuf, source: Box<Error> },

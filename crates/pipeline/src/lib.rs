@@ -42,7 +42,7 @@ pub use check_encoder::{
 pub use component::Component;
 pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
-pub use one::{Place, generate};
+pub use one::{OneScan, Place, generate};
 pub use overrides::Override;
 pub use plan::{
     CohortPlan, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan,

@@ -6,7 +6,7 @@ use report::generated::Disclaimer;
 use serde::Serialize;
 
 use crate::{
-    Place, Result,
+    OneScan, Result,
     one::{self, Seen},
     package::model_id,
     prompts::Prompt,
@@ -17,8 +17,8 @@ use crate::{
 pub enum Asked<'a> {
     /// Texts with their pictures.
     Prompts(&'a [Prompt]),
-    /// The model's own prompt for one window of a scan.
-    Scan(&'a Path, Place),
+    /// The model's own prompt for a scan, or for one window of it.
+    Scan(OneScan<'a>),
 }
 
 /// A prompt's continuations with their likelihoods.
@@ -76,10 +76,10 @@ pub fn score(
                 facts.push((prompt.id.clone(), prompt.digests()?));
             }
         }
-        Asked::Scan(scan, place) => {
-            let Seen { digest, medium, prompt, .. } = one::look(dir, &model, scan, *place)?;
-            let prompt = format!("{IMAGE}{prompt}");
-            requests.push(Request { prompt, media: vec![medium], stream: None });
+        Asked::Scan(scan) => {
+            let Seen { digest, look, .. } = one::look(dir, &model, scan)?;
+            let prompt = format!("{IMAGE}{}", look.prompt);
+            requests.push(Request { prompt, media: vec![look.medium], stream: None });
             facts.push((None, vec![digest]));
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     spec::CohortSpec,
     stage::{
         Embeddings, Evaluation, Fit, Parcels, TokenSet, VolumesConfig, WrittenCaption,
-        WrittenReport,
+        WrittenReport, technique,
     },
     units::Unit,
     whitening::Whitening,
@@ -238,15 +238,16 @@ impl<'a> State<'a> {
     pub(crate) fn prompt(&self, row: usize) -> String {
         let quality = self.quality[self.cohort().rows[row].scan_idx].as_ref();
         let quality = quality.expect("measured when scans are read");
-        let technique = |t_r_s, n_volumes, n_voxels| {
-            let median_tsnr = quality.median_tsnr;
-            self.prompt_template().fill(&Technique { t_r_s, n_volumes, n_voxels, median_tsnr })
-        };
         if self.tokens.is_some() {
-            return technique(quality.t_r, quality.n_frames, quality.n_voxels);
+            return self.prompt_template().fill(&technique(quality));
         }
         let window = self.window(row);
-        technique(self.cohort().t_r_s, window.nrows(), window.ncols())
+        self.prompt_template().fill(&Technique {
+            t_r_s: self.cohort().t_r_s,
+            n_volumes: window.nrows(),
+            n_voxels: window.ncols(),
+            median_tsnr: quality.median_tsnr,
+        })
     }
 
     /// The scored value's index.

@@ -1,6 +1,10 @@
 //! SHA-256 of files and bytes, in hexadecimal, so that a result can name its inputs.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest, Sha256};
 
@@ -22,6 +26,12 @@ pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
             n => digest.update(&buffer[..n]),
         }
     }
+}
+
+/// The files that a scan or a labels image is read from: its file, or header and image of a pair.
+pub fn files_of_scan(path: impl AsRef<Path>) -> Vec<PathBuf> {
+    let path = path.as_ref();
+    nii::pair_of(path).map_or_else(|| vec![path.to_path_buf()], Vec::from)
 }
 
 /// Digest of all that a scan is read from: its file, or header and image of a pair.

@@ -67,7 +67,7 @@ pub use covariance::ledoit_wolf;
 pub use describe::{
     ArrayDescription, CiftiDescription, Description, Hdf5Description, ValueFacts, describe,
 };
-pub use digest::{sha256_bytes, sha256_file, sha256_scan};
+pub use digest::{files_of_scan, sha256_bytes, sha256_file, sha256_scan};
 pub use error::{Error, Result};
 pub use footprint::{Footprint, footprint};
 pub use frames::{BoldFile, Frame, Frames};

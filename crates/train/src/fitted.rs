@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use encoder::InputShape;
-use flamingo::{FlamingoConfig, NewPackage};
+use encoder::{EncoderConfig, InputShape};
+use flamingo::{FlamingoConfig, NewPackage, PackageFile};
 use serde::{Deserialize, Serialize};
 
 use crate::{FitInputs, Result};
@@ -97,7 +97,9 @@ pub struct PackageCard {
     /// How a scan becomes a window.
     pub preprocessing: serde_json::Value,
     /// Further files by name.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<PackageFile>,
+    /// The encoder that made the tokens which the model is shown.
+    pub frozen_encoder: Option<EncoderConfig>,
     /// Data and settings of the training.
     pub trained_on: serde_json::Value,
     /// Licence of the trained parts.
@@ -136,6 +138,7 @@ impl Fitted {
             seed: card.seed,
             input: self.input,
             config: &self.config,
+            frozen_encoder: card.frozen_encoder.as_ref(),
             encoder: &self.encoder,
             coordinates: self.coordinates.as_deref(),
             adapter: &self.adapter,

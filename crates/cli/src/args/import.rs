@@ -10,6 +10,8 @@ Examples:
       --vision clip-vit-large-patch14/pytorch_model.bin --to openflamingo-3b
   neuroflamingo model import --encoder brainlm --weights vitmae_111M --to models/brainlm-111m
   neuroflamingo model import --encoder brainmt --weights checkpoint.ckpt --to models/brainmt
+  neuroflamingo model import --encoder brain_jepa --weights jepa-ep300.pth.tar \
+      --gradients gradient_mapping_450.csv --to models/brain-jepa
 
 Every tensor has its place, or the import stops: with those that are missing, unexpected or of
 another shape. What the checkpoint trained of the language model itself, such as the whole embedding
@@ -57,6 +59,10 @@ pub(crate) struct ImportArgs {
     /// Heads of the encoder's attention, where neither shapes nor a config.json tell: 2 in BrainMT.
     #[arg(long, value_name = "N", requires = "encoder")]
     pub(crate) n_heads: Option<usize>,
+    /// Brain-JEPA's table of the parcels' places along the gradients, which its authors keep beside its
+    /// weights (`gradient_mapping_450.csv`).
+    #[arg(long, value_name = "FILE", requires = "encoder")]
+    pub(crate) gradients: Option<PathBuf>,
     /// Do not copy the encoder's weights though their licence allows it: name their file and digest.
     #[arg(long, requires = "encoder")]
     pub(crate) reference: bool,
@@ -98,6 +104,9 @@ pub(crate) enum EncoderName {
     Brainlm,
     /// Kannan et al. 2025: one way, or both ways.
     Brainmt,
+    /// Dong et al. 2024, unverified; needs --gradients.
+    #[value(name = "brain_jepa")]
+    BrainJepa,
     /// CortexMAE of parcels, unverified.
     #[value(name = "cortex_mae")]
     CortexMae,
@@ -109,6 +118,7 @@ impl EncoderName {
         match self {
             Self::Brainlm => "brainlm",
             Self::Brainmt => "brainmt",
+            Self::BrainJepa => "brain_jepa",
             Self::CortexMae => "cortex_mae",
         }
     }

@@ -43,6 +43,7 @@ fn encoder(args: &ImportArgs, encoder: EncoderName) -> Result<Done> {
         weights: args.weights.as_deref().expect("clap asks for it"),
         config_json: args.config.as_deref(),
         n_heads: args.n_heads,
+        gradients: args.gradients.as_deref(),
         reference: args.reference,
         licence: args.licence.as_deref(),
     };

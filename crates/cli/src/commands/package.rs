@@ -13,6 +13,9 @@ pub(super) fn described(info: &PackageInfo) -> String {
     line("name", manifest.name.clone());
     line("written by", format!("{}, seed {}", manifest.created_by, manifest.seed));
     line("reads", manifest.input.to_string());
+    if let Some(encoder) = &manifest.frozen_encoder {
+        line("made by", format!("encoder {}, frozen", encoder.name()));
+    }
     let encoder = match parameters.encoder {
         0 => String::new(),
         n => format!("encoder {n}, "),

@@ -1,13 +1,16 @@
 //! `generate` and `score`.
-use std::io::{IsTerminal as _, stdout};
+use std::{
+    io::{IsTerminal as _, stdout},
+    path::Path,
+};
 
 use anyhow::Result;
-use pipeline::{Asked, Caption, DISCLAIMER, Place, RankBy, Scores};
+use pipeline::{Asked, Caption, DISCLAIMER, OneScan, Place, RankBy, Scores};
 use serde::Serialize;
 
 use super::Done;
 use crate::{
-    args::{GenerateArgs, PlaceArgs, ScoreArgs},
+    args::{AskedArgs, GenerateArgs, ScoreArgs},
     print,
     progress::Progress,
 };
@@ -15,20 +18,20 @@ use crate::{
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     let Some(scan) = &args.asked.scan else { return caption(args) };
     let report = {
-        let (place, config) = (place(&args.asked.place), args.writing.config());
-        pipeline::generate(&args.asked.model, args.asked.precision, scan, place, &config)?
+        let (scan, config) = (one(scan, &args.asked), args.writing.config());
+        pipeline::generate(&args.asked.model, args.asked.precision, &scan, &config)?
     };
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
     Ok(Done::All)
 }
 
-fn place(args: &PlaceArgs) -> Place {
-    match (args.window, args.onset) {
-        (Some(number), _) => Place::Window(number),
-        (None, Some(seconds)) => Place::Onset(seconds),
-        (None, None) => unreachable!("clap asks for one of them"),
-    }
+fn one<'a>(path: &'a Path, args: &'a AskedArgs) -> OneScan<'a> {
+    let place = match (args.place.window, args.place.onset) {
+        (Some(number), _) => Some(Place::Window(number)),
+        (None, onset) => onset.map(Place::Onset),
+    };
+    OneScan { path, place, confounds: args.beside.confounds.as_deref(), t_r: args.beside.t_r }
 }
 
 /// The text after prompts; one alone comes piece by piece where someone watches.
@@ -74,7 +77,7 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
     let rank_by = if args.sum { RankBy::Sum } else { RankBy::Mean };
     let prompts;
     let asked = if let Some(scan) = &args.asked.scan {
-        Asked::Scan(scan, place(&args.asked.place))
+        Asked::Scan(one(scan, &args.asked))
     } else {
         prompts = args.asked.prompts.read()?;
         Asked::Prompts(&prompts)

@@ -130,6 +130,19 @@ impl BidsConfig {
     }
 }
 
+/// The confounds table about the same recording.
+fn confounds(folder: &Folder, scan: &Entities) -> Option<String> {
+    folder.beside(scan, &["timeseries", "regressors"], &[".tsv"], "confounds")
+}
+
+/// The confounds table that fMRIPrep and its kin write beside a scan; none where the scan has no BIDS name.
+pub fn confounds_beside(scan: &Path) -> Option<PathBuf> {
+    let name = BidsName::parse(scan.file_name()?.to_str()?)?;
+    let above = scan.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = Folder::list(above).ok()?;
+    Some(above.join(confounds(&folder, &name.entities)?))
+}
+
 /// `participants.tsv` of the dataset, or of the one above its `derivatives`.
 fn participants(dir: &Path) -> Option<PathBuf> {
     let own = dir.join("participants.tsv");
@@ -280,8 +293,7 @@ impl Walk<'_> {
         let scan = file(name, Part::Scan)?;
         let entities = &parsed.entities;
         let mask = folder.beside(entities, &["mask"], &[".nii", ".nii.gz"], "brain");
-        let confounds =
-            folder.beside(entities, &["timeseries", "regressors"], &[".tsv"], "confounds");
+        let confounds = confounds(folder, entities);
         let optional = |name: Option<String>, part| name.map(|name| file(&name, part)).transpose();
         let (mask, confounds) =
             (optional(mask, Part::Mask)?, optional(confounds, Part::Confounds)?);

@@ -16,7 +16,8 @@ use crate::{
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
 };
 
-const NAME: &str = "brain_jepa";
+pub(crate) const NAME: &str = "brain_jepa";
+pub(crate) const ID: &str = "brain_jepa_v1";
 
 /// The atlas of the published weights: the 50 parcels of Tian's scale III, then Schaefer's 400 in the
 /// order of 17 networks, as its data loader joins them.
@@ -37,7 +38,7 @@ pub struct BrainJepaConfig {
     pub weights: WeightsSource,
     /// The table of the parcels' places along the gradients, `(n_parcels, n_gradients)` without a
     /// header, which the authors keep beside the weights (`gradient_mapping_450.csv`); relative to the
-    /// file that names it. Weights from a seed draw theirs.
+    /// file that names it. Weights from a seed draw theirs, a package names its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradients: Option<PathBuf>,
     /// Its sizes; absent: as the weight file has them, or the published ones.
@@ -85,7 +86,7 @@ impl BrainJepaConfig {
         let layout = TokenLayout::grid(Places::Parcels, n, size.n_times(), TokenOrder::PlaceMajor);
         let spec = EncoderSpec {
             name: NAME,
-            id: "brain_jepa_v1".to_owned(),
+            id: ID.to_owned(),
             input: InputSpace::Parcels {
                 atlas: (n == ATLAS.0).then(|| ATLAS.1.to_owned()),
                 n,

@@ -14,5 +14,6 @@ mod tests;
 mod weights;
 
 pub use encoder::{BrainJepaConfig, BrainJepaEncoder};
+pub(crate) use encoder::{ID, NAME};
 pub use network::BrainJepa;
 pub use size::BrainJepaSize;

@@ -80,7 +80,7 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
     let n_base = lm.vocab_size();
     let tied = lm.tied();
     let config = FlamingoConfig {
-        encoder: EncoderConfig::Stored(StoredConfig { dim: VIS_DIM, tokens: None }),
+        encoder: EncoderConfig::Stored(StoredConfig::of_width(VIS_DIM)),
         resampler: resampler_config(),
         gates: GatesConfig {
             every,

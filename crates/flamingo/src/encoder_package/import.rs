@@ -7,7 +7,7 @@ use encoder::{EncoderConfig, Published, Unsaid, WeightsSource};
 use nn::weights::save;
 use serde::Serialize;
 
-use super::{ENCODER_COMPONENT as COMPONENT, EncoderManifest};
+use super::{ENCODER_COMPONENT as COMPONENT, EncoderManifest, GRADIENTS};
 use crate::manifest::{ENCODER, FORMAT, MANIFEST};
 use crate::package::{all_finite, digest, in_place, io, part, reference, replaceable, sync};
 use crate::{Count, Error, Result};
@@ -25,6 +25,8 @@ pub struct EncoderImport<'a> {
     pub config_json: Option<&'a Path>,
     /// Heads of the attention, where neither shapes nor a `config.json` tell.
     pub n_heads: Option<usize>,
+    /// Brain-JEPA's table of the parcels' places along the gradients.
+    pub gradients: Option<&'a Path>,
     /// Whether the package names the file and its digest though a copy would be allowed.
     pub reference: bool,
     /// Licence of the weights; absent: that of the published ones.
@@ -50,6 +52,9 @@ pub struct ImportedEncoder {
     pub referenced: bool,
     /// Digest of the imported file.
     pub sha256: String,
+    /// Digest of the table of gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradients_sha256: Option<String>,
     /// Licence of the weights.
     pub licence: String,
     /// What was taken to be as in the published networks, because nothing said it.
@@ -65,7 +70,8 @@ pub struct ImportedEncoder {
 /// not finite.
 pub fn import_encoder(folder: &Path, import: &EncoderImport) -> Result<ImportedEncoder> {
     replaceable(folder)?;
-    let unsaid = Unsaid { config_json: import.config_json, n_heads: import.n_heads };
+    let EncoderImport { config_json, n_heads, gradients, .. } = *import;
+    let unsaid = Unsaid { config_json, n_heads, gradients };
     let mut published = Published::open(import.encoder, import.weights, unsaid)?;
     if let Some(licence) = import.licence {
         licence.clone_into(&mut published.licence.name);
@@ -80,11 +86,16 @@ pub fn import_encoder(folder: &Path, import: &EncoderImport) -> Result<ImportedE
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let card = card(import.name, &published, &name, &sha256, referenced);
     let licence = published.licence.name.clone();
-    let weights = referenced.then(|| reference(ENCODER, &file, folder, &licence)).transpose()?;
+    let named = |part: &str, path: &Path| reference(part, path, folder, &licence);
+    let weights = referenced.then(|| named(ENCODER, &file)).transpose()?;
+    // it is a part of what was published: neither is copied without the other
+    let gradients = gradients.map(|path| named(GRADIENTS, path)).transpose()?;
+    let gradients_sha256 = gradients.as_ref().map(|part| part.sha256.clone());
     in_place(folder, |staged| {
         let mut config = published.config.clone();
         config.set_weights(WeightsSource::Package(".".into()));
-        let mut parts = Vec::new();
+        config.set_gradients(None);
+        let mut parts: Vec<_> = gradients.into_iter().collect();
         if let Some(weights) = weights {
             parts.push(weights);
         } else {
@@ -125,6 +136,7 @@ pub fn import_encoder(folder: &Path, import: &EncoderImport) -> Result<ImportedE
         wrong_shape: 0,
         referenced,
         sha256,
+        gradients_sha256,
         licence,
         assumed: published.assumed.map(str::to_owned),
         warning,

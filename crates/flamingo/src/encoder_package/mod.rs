@@ -4,6 +4,7 @@
 //! model.yaml            manifest: which encoder, licence, digest of every part
 //! encoder.yaml          the encoder as a component of a pipeline file
 //! encoder.safetensors   the weights; a reference with its digest where they may not be copied
+//! gradients             the table that Brain-JEPA's weights need, likewise
 //! README.md             model card
 //! ```
 
@@ -23,6 +24,9 @@ use crate::{Error, Part, Result};
 
 /// The encoder as a component of a pipeline file, in its package.
 pub const ENCODER_COMPONENT: &str = "encoder.yaml";
+
+/// The part that holds Brain-JEPA's table of gradients.
+const GRADIENTS: &str = "gradients";
 
 pub use import::{EncoderImport, ImportedEncoder, import_encoder};
 
@@ -69,16 +73,34 @@ impl EncoderManifest {
     }
 
     fn weights(&self, folder: &Path) -> Result<&Part> {
-        self.parts.iter().find(|part| part.file == ENCODER).ok_or_else(|| Error::Manifest {
+        self.part(ENCODER).ok_or_else(|| Error::Manifest {
             path: folder.join(MANIFEST),
             reason: format!("it lists no part {ENCODER}"),
         })
     }
 
+    fn part(&self, file: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.file == file)
+    }
+
+    /// Gives `encoder` the weights that the package in `folder` has or names, and what they need beside
+    /// them.
+    fn open(&self, folder: &Path, encoder: &mut EncoderConfig) -> Result<()> {
+        if encoder.gradients().is_some() {
+            let path = folder.join(MANIFEST);
+            let reason = "the package names its table of gradients itself, expected no other \
+                          (`gradients`) beside it";
+            return Err(Error::Manifest { path, reason: reason.to_owned() });
+        }
+        encoder.set_gradients(self.part(GRADIENTS).map(|part| part.place(folder)));
+        encoder.set_weights(WeightsSource::File(self.weights(folder)?.place(folder)));
+        Ok(())
+    }
+
     /// The encoder with the weights that the package in `folder` has or names.
     fn opened(&self, folder: &Path) -> Result<EncoderConfig> {
         let mut config = self.encoder.clone();
-        config.set_weights(WeightsSource::File(self.weights(folder)?.place(folder)));
+        self.open(folder, &mut config)?;
         Ok(config)
     }
 }
@@ -90,26 +112,27 @@ pub fn is_encoder(folder: &Path) -> bool {
         .is_ok_and(|it| it.get("encoder_id").is_some() && it.get("config").is_none())
 }
 
-/// Puts the file that an encoder's package holds or names in the place of the package; nothing of it is
+/// Puts the files that an encoder's package holds or names in the place of the package; nothing of them is
 /// read, and other encoders stay as they are.
 ///
 /// # Errors
-/// When it is no such package.
+/// When it is no such package, or names a file that `encoder` names too.
 pub fn find_encoder_weights(encoder: &mut EncoderConfig) -> Result<()> {
     if let Some(WeightsSource::Package(folder)) = encoder.weights() {
-        let manifest = EncoderManifest::read(folder)?;
-        let path = manifest.weights(folder)?.place(folder);
-        encoder.set_weights(WeightsSource::File(path));
+        let folder = folder.clone();
+        EncoderManifest::read(&folder)?.open(&folder, encoder)?;
     }
     Ok(())
 }
 
-/// Refuses an encoder package whose weights were moved or changed since it was written.
+/// Refuses an encoder package whose weights, or what they need beside them, were moved or changed since it
+/// was written.
 ///
 /// # Errors
 /// Names the file, what it is now and what it was.
 pub fn check_encoder_weights(folder: &Path) -> Result<()> {
     let manifest = EncoderManifest::read(folder)?;
+    manifest.part(GRADIENTS).map_or(Ok(()), |part| check_part(folder, part))?;
     check_part(folder, manifest.weights(folder)?)
 }
 

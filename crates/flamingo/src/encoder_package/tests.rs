@@ -29,6 +29,7 @@ fn import(weights: &Path, package: &Path, reference: bool) -> ImportedEncoder {
         weights,
         config_json: None,
         n_heads: None,
+        gradients: None,
         reference,
         licence: None,
     };

@@ -183,6 +183,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         input,
         config: &config,
         encoder: &vision,
+        frozen_encoder: None,
         coordinates: None,
         adapter: &tensors,
         lm: import.lm,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::DType;
+use encoder::WeightsSource;
 use nn::weights::{Frozen, Outline, TensorInfo};
 use serde::Serialize;
 
@@ -174,6 +175,11 @@ pub fn verify(folder: &Path) -> Result<()> {
     check_parts(folder, &manifest.parts)?;
     let parts = Parts::open(folder, &manifest)?;
     parts.check(folder, &parts.outlines(&manifest)?)?;
+    if let Some(encoder) = &manifest.frozen_encoder
+        && let Some(WeightsSource::File(path)) = encoder.weights()
+    {
+        all_finite(&encoder.published_weights()?, path)?;
+    }
     all_finite(&parts.adapter, &folder.join(ADAPTER))?;
     all_finite(&parts.encoder, &folder.join(ENCODER))?;
     all_finite(&parts.lm.weights, &folder.join(LM))

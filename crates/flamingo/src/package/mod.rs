@@ -18,7 +18,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use encoder::{InputShape, Licence, Trainable, WeightsSource};
+use encoder::{EncoderConfig, InputShape, Licence, Trainable, WeightsSource};
 use nn::weights::{Frozen, save};
 use sha2::{Digest, Sha256};
 
@@ -31,6 +31,17 @@ pub(crate) use parts::Parts;
 /// The files of a language model's folder that a package keeps.
 pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
+/// A file that goes into a package as it is.
+#[derive(Clone, Debug)]
+pub struct PackageFile {
+    /// Path inside the package.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// Licence of its contents; absent: that of the trained parts.
+    pub licence: Option<String>,
+}
+
 /// Everything that goes into a new package.
 pub struct NewPackage<'a> {
     /// Name of the run.
@@ -41,6 +52,8 @@ pub struct NewPackage<'a> {
     pub input: InputShape,
     /// Architecture around the language model.
     pub config: &'a FlamingoConfig,
+    /// The encoder that stays outside of the model: it makes the tokens which that is shown.
+    pub frozen_encoder: Option<&'a EncoderConfig>,
     /// Encoder tensors by name; of an encoder that began with published weights those that moved.
     pub encoder: &'a HashMap<String, Tensor>,
     /// Where the parcels are, in mm, for encoders that read it.
@@ -54,7 +67,7 @@ pub struct NewPackage<'a> {
     /// Data and settings of the training.
     pub trained_on: serde_json::Value,
     /// Further files.
-    pub files: &'a [(String, Vec<u8>)],
+    pub files: &'a [PackageFile],
     /// Licence of the trained parts.
     pub licence: &'a str,
 }
@@ -121,14 +134,23 @@ pub(crate) fn reference(file: &str, path: &Path, folder: &Path, licence: &str) -
     Ok(Part { path: Some(relative(path, folder)?), ..part })
 }
 
-/// The published files that the encoder began with, and each as a part that is not copied.
+/// The encoder whose published weights stay where they are: the one before the model, or the one that
+/// was trained with it.
+fn published<'a>(package: &'a NewPackage) -> Option<(&'a EncoderConfig, &'a Path)> {
+    let encoder = package.frozen_encoder.unwrap_or(&package.config.encoder);
+    match encoder.weights() {
+        Some(WeightsSource::File(weights)) => Some((encoder, weights)),
+        _ => None,
+    }
+}
+
+/// The published files that the encoder needs, and each as a part that is not copied.
 fn bases(package: &NewPackage, folder: &Path) -> Result<Vec<(PathBuf, Part)>> {
-    let encoder = &package.config.encoder;
-    let Some(WeightsSource::File(weights)) = encoder.weights() else { return Ok(Vec::new()) };
-    let licence = encoder.spec(package.input)?.licence.name;
+    let Some((encoder, weights)) = published(package) else { return Ok(Vec::new()) };
+    let licence = encoder.licence().expect("published weights have their licence").name;
     let base = |path: PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = if path == *weights { BASE.to_owned() } else { format!("{BASE}/{name}") };
+        let file = if path == weights { BASE.to_owned() } else { format!("{BASE}/{name}") };
         let part = reference(&file, &path, folder, &licence)?;
         Ok((path, part))
     };
@@ -153,6 +175,8 @@ fn fill(
     let there = |(from, part): &(PathBuf, Part)| Some((from.clone(), part.path.clone()?));
     let moved: Vec<_> = bases.iter().filter_map(there).collect();
     config.encoder.relocate(&|path| renamed(path, &moved));
+    let mut frozen_encoder = package.frozen_encoder.cloned();
+    frozen_encoder.iter_mut().for_each(|it| it.relocate(&|path| renamed(path, &moved)));
     parts.extend(bases.into_iter().map(|(_, part)| part));
     let lm = folder.join(LM);
     fs::create_dir(&lm).map_err(io(&lm))?;
@@ -162,11 +186,13 @@ fn fill(
         parts.push(part(folder, &format!("{LM}/{name}"), "the language model's own")?);
     }
     let card = card(package)?;
-    let card = [("README.md".to_owned(), card.into_bytes())];
-    for (name, bytes) in package.files.iter().chain(&card) {
+    let card = PackageFile { name: "README.md".into(), bytes: card.into_bytes(), licence: None };
+    for PackageFile { name, bytes, licence } in package.files.iter().chain([&card]) {
         let path = folder.join(name);
+        let above = path.parent().unwrap_or(folder);
+        fs::create_dir_all(above).map_err(io(above))?;
         fs::write(&path, bytes).map_err(io(&path))?;
-        parts.push(part(folder, name, package.licence)?);
+        parts.push(part(folder, name, licence.as_deref().unwrap_or(package.licence))?);
     }
     let manifest = Manifest {
         format: FORMAT,
@@ -175,6 +201,7 @@ fn fill(
         seed: package.seed,
         input: package.input,
         config,
+        frozen_encoder,
         coordinates: package.coordinates.map(<[[f64; 3]]>::to_vec),
         parts,
         preprocessing: package.preprocessing.clone(),
@@ -220,13 +247,19 @@ fn card(package: &NewPackage) -> Result<String> {
     } else {
         ("A brain encoder", count(package.adapter) + count(package.encoder))
     };
-    let base = match package.config.encoder.weights() {
-        Some(WeightsSource::File(_)) => format!(
+    let base = match (published(package), package.frozen_encoder) {
+        (None, _) => String::new(),
+        (Some((encoder, _)), Some(_)) => format!(
+            "The weights of the encoder `{}`, which makes its tokens, are not in this package: \
+             `model.yaml` names their file and its digest. Their licence: {}.\n\n",
+            encoder.name(),
+            encoder.licence().expect("published weights have their licence").name
+        ),
+        (Some(_), None) => format!(
             "The encoder's published weights are not in this package, only what moved: `model.yaml` \
              names their file and its digest. What moved: {}.\n\n",
             encoder_licence(package)?
         ),
-        _ => String::new(),
     };
     Ok(format!(
         "# {}\n\n{encoder}, a perceiver resampler and gated cross-attention around a frozen language \

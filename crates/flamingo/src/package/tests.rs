@@ -37,6 +37,7 @@ pub(crate) fn package() -> tempfile::TempDir {
         input: INPUT,
         config: &config(),
         encoder: &encoder.tensors(),
+        frozen_encoder: None,
         coordinates: None,
         adapter: &adapter.tensors(),
         lm: &source,

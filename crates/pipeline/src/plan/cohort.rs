@@ -24,7 +24,7 @@ pub struct CohortPlan {
     pub rows: Vec<RowPlan>,
     /// Repetition time of all scans in seconds.
     pub t_r_s: f64,
-    /// Voxels along x, y, z of all scans.
+    /// Voxels along x, y, z of all scans; empty where they are no images.
     pub grid: Vec<usize>,
 }
 
@@ -47,6 +47,8 @@ pub struct ScanPlan {
     pub n_frames: Option<usize>,
     /// Repetition time in seconds, where the header says it.
     pub t_r_s: Option<f64>,
+    /// The table of confounds beside it, where stages take some out.
+    pub confounds: Option<PathBuf>,
 }
 
 impl ScanPlan {
@@ -87,11 +89,17 @@ pub(super) fn plan(
     if loaded.spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
         table.check_splits(spec.split_unit)?;
     }
+    if let Some(found) = spec.t_r.filter(|it| !(it.is_finite() && *it > 0.0)) {
+        return Err(scan::Error::BadRepetitionTime { found }.into());
+    }
     let (mut scans, rows) = list(&table, spec.slots.get())?;
+    if loaded.spec.stages().iter().any(Stage::asks_for_confounds) {
+        scans.iter_mut().for_each(|it| it.confounds = ::cohort::confounds_beside(&it.path));
+    }
     let mut problems = Vec::new();
     // parcels and volumes are brought onto one grid; voxels of a mask have to be on it
     let alike = loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Mask(_)));
-    let facts = scans::check_headers(&mut scans, alike, &mut problems);
+    let facts = scans::check_headers(&mut scans, spec.t_r, alike, &mut problems);
     if let (Some(window), Some(facts)) = (window, &facts) {
         for row in &rows {
             let Some(n_frames) = scans[row.scan_idx].n_frames else { continue };
@@ -149,6 +157,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         path,
         n_frames: None,
         t_r_s: None,
+        confounds: None,
     })
 }
 

@@ -48,6 +48,7 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let made = Made::by(loaded)?;
     if let Some(package) = loaded.encoder_package() {
         flamingo::check_encoder_weights(&package)?;
+        loaded.check_encoder_package()?;
     }
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;

@@ -7,13 +7,15 @@ use scan::Split;
 pub(super) struct Facts {
     pub(super) t_r_s: f64,
     affine: [[f64; 4]; 4],
+    /// Empty where no scan has the header of an image.
     pub(super) grid: Vec<usize>,
 }
 
-/// Fills in frames and TR of each scan; where they must be `alike`, all have the first one's TR and
-/// grid.
+/// Fills in frames and TR of each scan, unless `t_r` says it of all; where they must be `alike`, all are
+/// images with the first one's TR and grid.
 pub(super) fn check_headers(
     scans: &mut [ScanPlan],
+    t_r: Option<f64>,
     alike: bool,
     problems: &mut Vec<Error>,
 ) -> Option<Facts> {
@@ -21,9 +23,20 @@ pub(super) fn check_headers(
     for idx in 0..scans.len() {
         let path = scans[idx].path.clone();
         let header = match scan::inspect(&path) {
-            Ok(header) => header,
+            Ok(header) if alike || header.dims.len() == 4 => header,
             // only its voxels are bad: the run fails this scan and goes on with the others
             Err(scan::Error::Truncated { .. } | scan::Error::Gzip { .. }) => continue,
+            _ if !alike => {
+                match other_form(&mut scans[idx], t_r) {
+                    Ok(t_r_s) => {
+                        let facts = Facts { t_r_s, affine: [[0.0; 4]; 4], grid: Vec::new() };
+                        _ = first.get_or_insert((idx, facts));
+                    }
+                    Err(error) => problems.push(error),
+                }
+                continue;
+            }
+            Ok(_) => unreachable!("an image is taken as it is"),
             Err(error) => {
                 problems.push(error.into());
                 continue;
@@ -34,7 +47,7 @@ pub(super) fn check_headers(
             problems.push(scan::Error::Dimensions { path, found, expected: 4 }.into());
             continue;
         };
-        let Some(t_r_s) = header.t_r else {
+        let Some(t_r_s) = t_r.or(header.t_r) else {
             let problem = header.t_r_source;
             problems.push(scan::Error::RepetitionTime { path, problem }.into());
             continue;
@@ -67,6 +80,19 @@ pub(super) fn check_headers(
         problems.extend(scan::inspect(&scans[0].path).err().map(Error::from));
     }
     first.map(|(_, facts)| facts)
+}
+
+/// Series, tensors and what else is opened by its content: their headers say less, or nothing.
+fn other_form(scan: &mut ScanPlan, t_r: Option<f64>) -> Result<f64> {
+    let path = scan.path.clone();
+    let glance = scan::glance(&path)?;
+    let said = t_r.map_or(glance.t_r, Ok);
+    let t_r_s = said.map_err(|problem| {
+        let problem = format!("{problem}; `t_r` of the pairs says it of all scans");
+        scan::Error::RepetitionTime { path, problem }
+    })?;
+    (scan.n_frames, scan.t_r_s) = (glance.n_frames, Some(t_r_s));
+    Ok(t_r_s)
 }
 
 /// As near as the mask asks of scans of one grid.

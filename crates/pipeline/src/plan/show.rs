@@ -90,11 +90,16 @@ impl fmt::Display for Plan {
         writeln!(f, "pipeline  {}", self.spec().name)?;
         match &self.source {
             SourcePlan::Cohort(cohort) => {
-                let [x, y, z] = cohort.grid[..] else { unreachable!("headers were checked") };
+                let sides: Vec<String> = cohort.grid.iter().map(usize::to_string).collect();
+                let grid = if sides.is_empty() {
+                    "no grid".into()
+                } else {
+                    format!("grid {}", sides.join("×"))
+                };
                 writeln!(f, "cohort    {}", files::shown(&cohort.table))?;
                 writeln!(
                     f,
-                    "          {}, {}, {}; grid {x}×{y}×{z}, TR {} s",
+                    "          {}, {}, {}; {grid}, TR {} s",
                     counted(cohort.rows.len(), "window"),
                     counted(cohort.scans.len(), "scan"),
                     counted(cohort.n_subjects(), "subject"),

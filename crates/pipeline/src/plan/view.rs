@@ -50,7 +50,7 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
                 sha256: Some(scan.sha256.clone()),
                 t_r_s: scan.t_r_s,
                 n_frames: scan.n_frames,
-                confounds: None,
+                confounds: scan.confounds.clone(),
                 stacked: None,
             };
             cohort.scans.iter().map(view).collect()

@@ -97,6 +97,9 @@ pub struct PairsSpec {
     pub slots: Component<SlotSet>,
     /// What the model is told before it writes; holds `{technique}` once.
     pub prompt: PromptTemplate,
+    /// Repetition time of all scans in seconds, whatever files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t_r: Option<f64>,
 }
 
 /// A table of pictures.

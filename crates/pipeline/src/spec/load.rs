@@ -41,6 +41,14 @@ impl Loaded {
         Some(encoder)
     }
 
+    /// Refuses an encoder that names what its package has.
+    pub(crate) fn check_encoder_package(&self) -> Result<()> {
+        let Some(model) = &self.spec.model else { return Ok(()) };
+        let mut encoder = model.encoder.get().clone();
+        encoder.relocate(&|path| self.resolve(path));
+        Ok(flamingo::find_encoder_weights(&mut encoder)?)
+    }
+
     /// The package that holds or names the encoder's weights.
     pub(crate) fn encoder_package(&self) -> Option<PathBuf> {
         match self.spec.model.as_ref()?.encoder.get().weights()? {

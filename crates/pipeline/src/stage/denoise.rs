@@ -13,7 +13,7 @@ use super::{
     series::{self, Change},
     work::Work,
 };
-use crate::{Error, Result, event::Control, state::State};
+use crate::{Error, Result, event::Control, plan::ScanView, state::State};
 
 /// What is taken out of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,14 +69,14 @@ impl Work for DenoiseConfig {
         let more = |idx: usize| confounds(state, idx);
         let n_series = series::parcels(state).parcels.len();
         let cost = |idx: usize, facts: &SeriesFacts| {
-            let path = state.scans()[idx].confounds.as_deref().filter(|_| self.takes_confounds());
+            let path = state.scans()[idx].confounds.as_deref().filter(|_| self.asks_for_confounds());
             // a table that cannot be read will say so
             let table = path.and_then(|it| ConfoundTable::footprint(it, facts.n_frames).ok());
             let (n_confounds, n_bytes) = table.unwrap_or_default();
             let (n_frames, t_r_s) = (facts.n_frames, facts.t_r_s);
             (n_frames, n_bytes + self.signal.n_bytes(n_frames, n_series, n_confounds, t_r_s))
         };
-        let work = |idx: usize, series: StoredSeries| self.clean(state, idx, series);
+        let work = |idx: usize, series: StoredSeries| self.clean(&state.scans()[idx], series);
         let change = Change { cost: &cost, work: &work };
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
@@ -93,17 +93,14 @@ fn confounds(state: &State<'_>, idx: usize) -> Value {
 }
 
 impl DenoiseConfig {
-    fn takes_confounds(&self) -> bool {
-        !matches!(self.confounds, Nuisance::None)
+    /// Whether a scan needs its confounds table.
+    pub(crate) fn asks_for_confounds(&self) -> bool {
+        self.confounds != Nuisance::None
     }
 
-    fn clean(
-        &self,
-        state: &State<'_>,
-        idx: usize,
-        mut series: StoredSeries,
-    ) -> Result<StoredSeries> {
-        let chosen = match (self.confounds.config(), &state.scans()[idx].confounds) {
+    /// A scan's series without what is taken out.
+    pub(crate) fn clean(&self, scan: &ScanView, mut series: StoredSeries) -> Result<StoredSeries> {
+        let chosen = match (self.confounds.config(), &scan.confounds) {
             (None, _) => None,
             (Some(_), None) => {
                 let (stage, problem) = (self.name(), "the scan has no confounds table".to_owned());

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
+use half::bf16;
 use ndarray::{Array2, ArrayD, IxDyn};
 use scan::{QualityFigures, WindowsConfig};
 use schemars::JsonSchema;
@@ -9,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Artifact, given,
+    Artifact, VolumesConfig, given,
     parcellate::StoredSeries,
-    volumes,
+    prepared::{PreparedScan, shape},
     work::{Work, load_failures},
 };
 use crate::{
@@ -158,11 +159,10 @@ impl Work for EncodeConfig {
         let coordinates = state.parcels.as_ref().and_then(super::Parcels::coordinates);
         let size: usize = input.dims().iter().product();
         let work = |idx: usize, key: &str| {
-            let prepared = Prepared::of(state, idx, reads_volumes, cut)?;
-            let tokens = match (&frozen, given::stored(config)) {
-                (_, Some(source)) => given::read_stored(source, &state.scans()[idx].name, input)?,
-                (Some(frozen), None) => encoded(frozen, &prepared.windows, coordinates.as_deref())?,
-                (None, None) => as_they_are(&prepared.windows, input),
+            let prepared = prepared(state, idx, reads_volumes, cut)?;
+            let tokens = match given::stored(config) {
+                Some(source) => given::read_stored(source, &state.scans()[idx].name, input)?,
+                None => prepared.tokens(frozen.as_ref(), input, coordinates.as_deref())?,
             };
             Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens), &tokens))
         };
@@ -224,72 +224,37 @@ impl Work for EncodeConfig {
     }
 }
 
-/// A scan's windows, ready to be encoded.
-struct Prepared {
-    /// Each of the input's dimensions, row-major.
-    windows: Vec<Vec<f32>>,
-    n_frames: usize,
-    t_r_s: f64,
-    fd_mm: Option<Vec<f64>>,
-    fd_mean_mm: Option<f64>,
-    n_lost: usize,
-    quality: QualityFigures,
-}
-
-impl Prepared {
-    fn of(state: &State<'_>, idx: usize, volumes: bool, cut: &WindowsConfig) -> Result<Self> {
-        // tokens that were made elsewhere need neither, but their scan is measured
-        let volumes = volumes || state.parcels.is_none();
-        if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
-            let (run, quality) = config.prepare(&state.scans()[idx])?;
-            return Ok(Self {
-                windows: volumes::cut(&run, cut)?,
-                n_frames: run.n_frames(),
-                t_r_s: run.t_r(),
-                fd_mm: None,
-                fd_mean_mm: None,
-                n_lost: 0,
-                quality,
-            });
-        }
-        let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
-        let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
-        let series = StoredSeries::read(unit)?;
-        let windows = cut.cut(series.values.view())?;
-        let fd_mm = series.fd_mm.map(|fd_mm| {
-            let of = |window: &scan::Window| {
-                let frames = window.first_frame..window.first_frame + window.n_real;
-                fd_mm.slice(ndarray::s![frames]).mean().unwrap_or(0.0)
-            };
-            windows.iter().map(of).collect()
-        });
-        let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
-        Ok(Self {
-            windows: flat.collect(),
-            n_frames: series.facts.n_frames,
-            t_r_s: series.facts.t_r_s,
-            fd_mm,
-            fd_mean_mm: series.facts.fd_mean_mm,
-            n_lost: series.facts.lost.len(),
-            quality: series.facts.quality,
-        })
+/// A scan of the cohort, ready to be encoded.
+fn prepared(
+    state: &State<'_>,
+    idx: usize,
+    volumes: bool,
+    cut: &WindowsConfig,
+) -> Result<PreparedScan> {
+    // tokens that were made elsewhere need neither, but their scan is measured
+    let volumes = volumes || state.parcels.is_none();
+    if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
+        return PreparedScan::of_volumes(config, &state.scans()[idx], cut);
     }
-
-    fn facts(&self, tokens: &WindowTokens) -> TokenFacts {
-        let n_windows = tokens.n_windows;
-        TokenFacts {
-            n_windows,
-            n_frames: self.n_frames,
-            t_r_s: self.t_r_s,
-            fd_mm: self.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
-            fd_mean_mm: self.fd_mean_mm,
-            n_lost: self.n_lost,
-            quality: self.quality.clone(),
-        }
-    }
+    let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
+    let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
+    PreparedScan::of_series(StoredSeries::read(unit)?, cut)
 }
 
 impl EncodeConfig {
+    /// Windows that an encoder is trained on are not rounded.
+    fn rounds(&self, tokens: &WindowTokens) -> bool {
+        self.precision == TokenPrecision::Bf16 && tokens.n_tokens > 0
+    }
+
+    /// A scan's tokens as the model takes them, rounded as those that are kept.
+    pub(crate) fn medium(&self, tokens: WindowTokens, input: InputShape) -> ArrayD<f32> {
+        let (shape, rounds) = (shape(&tokens, input), self.rounds(&tokens));
+        let rounded = |x: f32| if rounds { bf16::from_f32(x).to_f32() } else { x };
+        let values = tokens.values.into_iter().map(rounded).collect();
+        ArrayD::from_shape_vec(IxDyn(&shape), values).expect("as many values as the sizes say")
+    }
+
     fn to_bytes(
         &self,
         key: &str,
@@ -303,59 +268,19 @@ impl EncodeConfig {
             what: format!("tokens of encoder {encoder}"),
             facts: serde_json::to_value(facts).expect("plain values"),
         };
-        let WindowTokens { n_windows, n_tokens, dim, .. } = *tokens;
-        let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
-        let shape = [&[n_windows], item.as_slice()].concat();
-        let values = match self.precision {
-            // windows that an encoder is trained on are not rounded
-            TokenPrecision::Bf16 if n_tokens > 0 => Numbers::Bf16(&tokens.values),
-            TokenPrecision::F32 | TokenPrecision::Bf16 => Numbers::F32(&tokens.values),
+        let shape = shape(tokens, input);
+        let values = if self.rounds(tokens) {
+            Numbers::Bf16(&tokens.values)
+        } else {
+            Numbers::F32(&tokens.values)
         };
-        let vectors = [n_windows, tokens.means.len() / n_windows.max(1)];
+        let vectors = [tokens.n_windows, tokens.means.len() / tokens.n_windows.max(1)];
         let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> =
             vec![("tokens", &shape, values), ("means", &vectors, Numbers::F32(&tokens.means))];
         if let Some(classes) = &tokens.classes {
             arrays.push(("classes", &vectors, Numbers::F32(classes)));
         }
         file::to_bytes(&header, &arrays)
-    }
-}
-
-fn encoded(
-    encoder: &FrozenEncoder,
-    windows: &[Vec<f32>],
-    coordinates: Option<&[[f64; 3]]>,
-) -> Result<WindowTokens> {
-    let mut all: Option<WindowTokens> = None;
-    for window in windows {
-        let tokens = encoder.encode(window, coordinates)?;
-        match &mut all {
-            None => all = Some(tokens),
-            Some(all) => all.append(tokens),
-        }
-    }
-    all.ok_or_else(|| {
-        let problem = "the scan has no window".to_owned();
-        Error::StageInput { stage: "encode", problem }
-    })
-}
-
-/// The windows themselves, for an encoder that is trained with the model; their mean frames stand
-/// for them.
-fn as_they_are(windows: &[Vec<f32>], input: InputShape) -> WindowTokens {
-    let dims = input.dims();
-    let (n_frames, width) = (dims[0], dims[1..].iter().product::<usize>());
-    let mean = |window: &Vec<f32>| -> Vec<f32> {
-        let frames = || window.chunks_exact(width);
-        (0..width).map(|at| frames().map(|it| it[at]).sum::<f32>() / n_frames as f32).collect()
-    };
-    WindowTokens {
-        n_windows: windows.len(),
-        n_tokens: 0,
-        dim: width,
-        values: windows.concat(),
-        means: windows.iter().flat_map(mean).collect(),
-        classes: None,
     }
 }
 
@@ -383,6 +308,6 @@ fn before(state: &State<'_>, idx: usize) -> Value {
 /// What was done to every scan before it was encoded, hashed.
 fn preparation(state: &State<'_>, volumes: bool) -> String {
     let series = state.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
-    let volumes = state.volumes.as_ref().filter(|_| volumes).map(super::VolumesConfig::said);
+    let volumes = state.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
     units::key(&json!({ "series": series, "volumes": volumes, "windows": state.cut }))
 }

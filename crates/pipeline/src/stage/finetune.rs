@@ -23,7 +23,7 @@ use crate::{
     Result,
     event::{Control, Event},
     files,
-    package::Preprocessing,
+    package::Packed,
     plan::LmPlan,
     readout::{self, Query},
     spec::ModelSpec,
@@ -51,7 +51,7 @@ impl Work for FitConfig {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -148,9 +148,9 @@ impl Work for FitConfig {
         })?;
         // the temperature needs the chosen weights in a model, and the package needs the temperature
         let draft = dir.join("draft");
-        fitted.save(&draft, &card(state, &train, 1.0))?;
+        fitted.save(&draft, &card(state, &train, 1.0)?)?;
         let temperature = temperature(&Model::open(&draft)?, state, &choose, control)?;
-        fitted.save(&dir.join(MODEL), &card(state, &train, temperature.value))?;
+        fitted.save(&dir.join(MODEL), &card(state, &train, temperature.value)?)?;
         files::remove_dir(&draft)?;
         write_fit(dir, &fitted, [train.len(), choose.len()], temperature)
     }
@@ -245,16 +245,18 @@ fn temperature(
     Ok(fit_temperature(&found, &class)?)
 }
 
-fn card(state: &State<'_>, train: &[usize], temperature: f64) -> PackageCard {
+fn card(state: &State<'_>, train: &[usize], temperature: f64) -> Result<PackageCard> {
     let cohort = state.cohort();
     let mut scans: Vec<&str> =
         train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
     scans.dedup();
-    PackageCard {
+    let Packed { section, files, frozen_encoder } = Packed::of(state, temperature)?;
+    Ok(PackageCard {
         name: state.plan.spec().name.clone(),
         seed: state.run.seed,
-        preprocessing: Preprocessing::section(state, temperature),
-        files: Preprocessing::files(state),
+        preprocessing: section,
+        files,
+        frozen_encoder,
         trained_on: json!({
             "table_sha256": cohort.sha256,
             "n_windows": train.len(),
@@ -262,7 +264,7 @@ fn card(state: &State<'_>, train: &[usize], temperature: f64) -> PackageCard {
             "encoder": state.tokens.as_ref().map(|tokens| tokens.about.card()),
         }),
         licence: "Apache-2.0".to_owned(),
-    }
+    })
 }
 
 fn write_fit(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{Error, Result, state::State};
 
 /// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
-pub(super) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
+pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
     if let Some(source) = stored(config) {
         let (_, tokens) = first_stored(source)?;
         return Ok(tokens);
@@ -46,8 +46,7 @@ pub(crate) fn stored(config: &EncoderConfig) -> Option<&StoredTokens> {
 /// An encoder that hands on tokens which are there, and what one window of them is.
 pub(super) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
     let (n_tokens, dim) = (spec.n_tokens(), spec.vis_dim);
-    let config = StoredConfig { dim, tokens: None };
-    (EncoderConfig::Stored(config), InputShape::Tokens { n_tokens, dim })
+    (EncoderConfig::Stored(StoredConfig::of_width(dim)), InputShape::Tokens { n_tokens, dim })
 }
 
 /// Everything that decides the tokens of a scan that were made elsewhere.

@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use ndarray::Axis;
-use scan::{Bold, QualityFigures, Split, VoxelMask, VoxelMaskConfig, VoxelSeries};
+use scan::{Bold, QualityFigures, ReadOptions, Split, VoxelMask, VoxelMaskConfig, VoxelSeries};
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +10,14 @@ use super::{
     settings::{NOT_NEGATIVE, Settings},
     work::{Work, each_scan, load_failures},
 };
-use crate::{Error, Result, arrays, event::Control, files, plan::ScanPlan, state::State};
+use crate::{
+    Error, Result, arrays,
+    event::Control,
+    files,
+    plan::ScanPlan,
+    spec::{CohortSpec, PairsSpec},
+    state::State,
+};
 
 impl Work for VoxelMaskConfig {
     fn name(&self) -> &'static str {
@@ -31,7 +38,12 @@ impl Work for VoxelMaskConfig {
 
     fn inputs(&self, state: &State<'_>) -> Value {
         let digests = state.cohort().scans.iter().map(|scan| &scan.sha256);
-        json!({ "scans": digests.collect::<Vec<_>>(), "fit_on": state.trained_on() })
+        let mut decides =
+            json!({ "scans": digests.collect::<Vec<_>>(), "fit_on": state.trained_on() });
+        if let CohortSpec::Pairs(PairsSpec { t_r: Some(t_r), .. }) = &state.plan.spec().cohort {
+            decides["t_r"] = json!(t_r);
+        }
+        decides
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -58,7 +70,7 @@ impl Work for VoxelMaskConfig {
             if let Some(error) = unreadable[scan_idx].take() {
                 return Err(error);
             }
-            let series = mask.apply(&scan::read_bold(&scans[scan_idx].path)?)?;
+            let series = mask.apply(&read(&scans[scan_idx])?)?;
             let quality = QualityFigures::measure(&series)?;
             Ok((series, quality))
         })?;
@@ -79,7 +91,7 @@ impl Work for VoxelMaskConfig {
 
 /// The scan's mean image as a run of one frame.
 fn mean_of(scan: &ScanPlan) -> Result<Bold> {
-    let bold = scan::read_bold(&scan.path)?;
+    let bold = read(scan)?;
     let (affine, t_r) = (bold.affine().clone(), bold.t_r());
     let mean = bold.frame_mean().into_data();
     let found = mean.iter().filter(|x| !x.is_finite()).count();
@@ -91,6 +103,11 @@ fn mean_of(scan: &ScanPlan) -> Result<Bold> {
 }
 
 const SERIES: &str = "series.safetensors";
+
+/// The run, with the repetition time that the plan has of it.
+fn read(scan: &ScanPlan) -> Result<scan::Bold> {
+    Ok(scan::read_bold_with(&scan.path, &ReadOptions { t_r: scan.t_r_s })?)
+}
 
 pub(super) fn write_series<'a>(
     dir: &Path,

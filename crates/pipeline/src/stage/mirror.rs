@@ -22,6 +22,8 @@ use crate::{
     units,
 };
 
+const STAGE: &str = "parcellate";
+
 /// Fewer scans than these say nothing about another one.
 const LEAST: usize = 5;
 
@@ -33,6 +35,17 @@ pub struct MirrorCheck {
     /// when left and right are exchanged.
     pub margin: f64,
 }
+
+/// How the scans of a cohort look, for one that is not of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Likeness {
+    /// Their standardised mean signals in each parcel, the median of them; none where they are too
+    /// few to say anything.
+    template: Option<Vec<f64>>,
+}
+
+pub(crate) const LIKENESS: &str = "likeness.json";
 
 /// Refuses coordinates that lie mirrored to the voxels of their parcels.
 pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> Result<()> {
@@ -73,32 +86,21 @@ pub(crate) fn leave_out(
     dir: &Path,
     control: &mut Control<'_>,
 ) -> Result<()> {
-    let stage = "parcellate";
+    let stage = STAGE;
     let listed = units::listed(state, stage, dir)?;
-    let Some(partner) = partners(atlas.parcels()) else {
-        let problem = "mirror_check needs the place of every parcel".to_owned();
-        return Err(Error::StageInput { stage, problem });
-    };
+    let partner = partners_of(atlas)?;
     let mut means = Vec::with_capacity(listed.len());
     for unit in &listed {
         control.checkpoint()?;
-        let mean = |series: &StoredSeries| {
-            series.values.mean_axis(ndarray::Axis(0)).expect("a series has frames").to_vec()
-        };
-        means.push(unit.as_ref().map(|unit| Ok(standard(mean(&StoredSeries::read(unit)?)))));
+        means.push(unit.as_ref().map(|unit| Ok(look(&StoredSeries::read(unit)?))));
     }
     let means: Vec<Option<Vec<f64>>> =
         means.into_iter().map(Option::transpose).collect::<Result<_>>()?;
     let mut failures = read_failures(dir)?;
     let mut kept = Vec::with_capacity(listed.len());
     for (idx, unit) in listed.iter().enumerate() {
-        let verdict = judge(&means, idx, &partner)
-            .filter(|(straight, mirrored)| mirrored - straight > check.margin);
-        if let Some((straight, mirrored)) = verdict {
-            let reason = format!(
-                "left and right seem exchanged: the mean signal of its parcels correlates with that \
-                 of the other scans at {straight:.2}, and at {mirrored:.2} when it is mirrored"
-            );
+        let agreement = judge(&means, idx, &partner);
+        if let Some(reason) = agreement.and_then(|it| check.problem(it)) {
             let unit = state.scans()[idx].name.clone();
             control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
             failures.push(Failure { scan_idx: idx, reason, passing: false });
@@ -107,9 +109,49 @@ pub(crate) fn leave_out(
             kept.push(unit.as_ref().map(|unit| unit.key.clone()));
         }
     }
+    let alike =
+        means.iter().zip(&kept).filter_map(|(mean, key)| mean.as_ref().filter(|_| key.is_some()));
+    let template = template(&alike.collect::<Vec<_>>());
+    files::write_json(&dir.join(LIKENESS), &Likeness { template })?;
     failures.sort_by_key(|failure| failure.scan_idx);
     files::write_json(&dir.join(units::UNITS), &serde_json::json!({ "keys": kept }))?;
     write_failures(dir, &failures)
+}
+
+impl MirrorCheck {
+    /// Refuses a scan that agrees better with those of a cohort when it is mirrored.
+    pub(crate) fn one(
+        &self,
+        likeness: &Likeness,
+        atlas: &Atlas,
+        series: &StoredSeries,
+    ) -> Result<()> {
+        let Some(template) = &likeness.template else { return Ok(()) };
+        let agreement = agreement(&look(series), template, &partners_of(atlas)?);
+        let refuse = |problem| Err(Error::StageInput { stage: STAGE, problem });
+        self.problem(agreement).map_or(Ok(()), refuse)
+    }
+
+    fn problem(&self, (straight, mirrored): (f64, f64)) -> Option<String> {
+        (mirrored - straight > self.margin).then(|| {
+            format!(
+                "left and right seem exchanged: the mean signal of its parcels correlates with that \
+                 of the other scans at {straight:.2}, and at {mirrored:.2} when it is mirrored"
+            )
+        })
+    }
+}
+
+/// The mean signal of each parcel, standardised.
+fn look(series: &StoredSeries) -> Vec<f64> {
+    standard(series.values.mean_axis(ndarray::Axis(0)).expect("a series has frames").to_vec())
+}
+
+fn partners_of(atlas: &Atlas) -> Result<Vec<usize>> {
+    partners(atlas.parcels()).ok_or_else(|| {
+        let problem = "mirror_check needs the place of every parcel".to_owned();
+        Error::StageInput { stage: STAGE, problem }
+    })
 }
 
 /// Correlation with the mean of the other scans, as it is and mirrored.
@@ -120,20 +162,27 @@ fn judge(means: &[Option<Vec<f64>>], idx: usize, partner: &[usize]) -> Option<(f
         .enumerate()
         .filter_map(|(other, mean)| mean.as_ref().filter(|_| other != idx))
         .collect();
-    if others.len() < LEAST {
+    Some(agreement(own, &template(&others)?, partner))
+}
+
+/// What scans have in common; none where they are too few.
+fn template(means: &[&Vec<f64>]) -> Option<Vec<f64>> {
+    if means.len() < LEAST {
         return None;
     }
     // the median is not moved by a few that are mirrored themselves
-    let template: Vec<f64> = (0..own.len())
-        .map(|parcel| median(others.iter().map(|other| other[parcel]).collect()))
-        .collect();
-    let template = standard(template);
+    let middle = |parcel: usize| median(means.iter().map(|mean| mean[parcel]).collect());
+    Some(standard((0..means[0].len()).map(middle).collect()))
+}
+
+/// Correlation with `template`, as it is and mirrored.
+fn agreement(own: &[f64], template: &[f64], partner: &[usize]) -> (f64, f64) {
     let agree = |values: &mut dyn Iterator<Item = f64>| {
-        let sum: f64 = values.zip(&template).map(|(a, b)| a * b).sum();
+        let sum: f64 = values.zip(template).map(|(a, b)| a * b).sum();
         sum / template.len() as f64
     };
     let straight = agree(&mut own.iter().copied());
-    Some((straight, agree(&mut partner.iter().map(|&parcel| own[parcel]))))
+    (straight, agree(&mut partner.iter().map(|&parcel| own[parcel])))
 }
 
 /// For each parcel the one nearest to its mirror image; none where a parcel has no place.

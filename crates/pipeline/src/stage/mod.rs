@@ -12,6 +12,7 @@ mod mask;
 mod mirror;
 mod normalise;
 mod parcellate;
+mod prepared;
 mod pretrain;
 mod render;
 mod resample_time;
@@ -35,10 +36,12 @@ pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Fit;
 pub(crate) use generate::WrittenReport;
 pub use mirror::MirrorCheck;
+pub(crate) use mirror::{LIKENESS, Likeness};
 pub use normalise::NormaliseConfig;
-pub(crate) use normalise::formula_name;
+pub(crate) use normalise::{FITTED, formula_name, normalised};
 pub use parcellate::{AtlasFiles, ParcellateConfig};
-pub(crate) use parcellate::{Parcels, StoredSeries};
+pub(crate) use parcellate::{Parcels, StoredSeries, places};
+pub(crate) use prepared::{PreparedScan, technique};
 pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
 pub use volumes::{TensorVolumes, VolumesConfig};
@@ -188,6 +191,11 @@ impl Stage {
             Self::Parcellate(config) => config.paths(),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a scan needs its confounds table.
+    pub(crate) fn asks_for_confounds(&self) -> bool {
+        matches!(self, Self::Denoise(config) if config.asks_for_confounds())
     }
 
     /// Its name in the file.

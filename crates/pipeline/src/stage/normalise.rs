@@ -62,20 +62,28 @@ impl Work for NormaliseConfig {
         let digest = scan::sha256_file(&path)?;
         let more = |_: usize| json!(digest);
         let cost = |_: usize, facts: &SeriesFacts| (facts.n_frames, 0);
-        let work = |_: usize, mut series: StoredSeries| {
-            series.values = fitted.apply(&series.values)?;
-            Ok(series)
-        };
+        let work = |_: usize, series: StoredSeries| normalised(&fitted, series);
         let change = Change { cost: &cost, work: &work };
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
         let path = dir.join(FITTED);
-        let _: FittedNormalisation = files::read_json(&path)?;
+        let fitted: FittedNormalisation = files::read_json(&path)?;
         let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
-        series::load(self, said, state, dir)
+        series::load(self, said, state, dir)?;
+        state.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
+        Ok(())
     }
+}
+
+/// A series on the scale that was fitted.
+pub(crate) fn normalised(
+    fitted: &FittedNormalisation,
+    mut series: StoredSeries,
+) -> Result<StoredSeries> {
+    series.values = fitted.apply(&series.values)?;
+    Ok(series)
 }
 
 impl NormaliseConfig {

@@ -1,10 +1,11 @@
 //! `parcellate`: scans to the series of an atlas's parcels, one file a scan.
 use std::path::{Path, PathBuf};
 
+use cohort::Hdf5Config;
 use ndarray::{Array1, Array2};
 use scan::{
-    Atlas, CohortFile, ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries,
-    QualityFigures, Scan, SeriesAxes, VoxelSeries,
+    Atlas, CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
+    ParcelSeries, QualityFigures, Scan, SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
-    mirror::{self, MirrorCheck},
+    mirror::{self, LIKENESS, Likeness, MirrorCheck},
     work::{Work, load_failures},
 };
 use crate::{
@@ -84,13 +85,22 @@ pub(crate) struct Parcels {
     pub(crate) units: Vec<Option<Unit>>,
     /// What decided them beside the scans: the stages so far.
     pub(crate) preparation: Vec<String>,
+    /// How the scans of the cohort look, where left and right are compared.
+    pub(crate) likeness: Option<Likeness>,
+    /// What was fitted to the training scans, where they were brought to scale.
+    pub(crate) normalisation: Option<FittedNormalisation>,
 }
 
 impl Parcels {
     /// Where the parcels are, if that is known of all.
     pub(crate) fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
-        self.parcels.iter().map(|parcel| parcel.centre_mm).collect()
+        places(&self.parcels)
     }
+}
+
+/// Where parcels are, if that is known of all.
+pub(crate) fn places(parcels: &[Parcel]) -> Option<Vec<[f64; 3]>> {
+    parcels.iter().map(|parcel| parcel.centre_mm).collect()
 }
 
 /// One scan's parcel series, as its file holds it.
@@ -180,8 +190,11 @@ impl Work for ParcellateConfig {
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let atlas = self.read_atlas(state)?;
         files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
-        let cost = |idx: usize| self.cost(state, &atlas, idx);
-        let work = |idx: usize, key: &str| Ok(self.series(state, &atlas, idx)?.to_bytes(key));
+        let stack = stack(state);
+        let cost = |idx: usize| self.cost(&atlas, &state.scans()[idx], stack);
+        let work = |idx: usize, key: &str| {
+            Ok(self.series(&atlas, &state.scans()[idx], stack)?.to_bytes(key))
+        };
         let key = |idx: usize| self.key(state, idx);
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(state, dir, control, &job)?;
@@ -199,7 +212,10 @@ impl Work for ParcellateConfig {
         state.quality =
             units.iter().map(|unit| unit.as_ref().and_then(facts).map(|it| it.quality)).collect();
         let preparation = vec![super::said(self)];
-        state.parcels = Some(Parcels { parcels, units, preparation });
+        let likeness = |_: &MirrorCheck| files::read_json(&dir.join(LIKENESS));
+        let likeness = self.mirror_check.as_ref().map(likeness).transpose()?;
+        let normalisation = None;
+        state.parcels = Some(Parcels { parcels, units, preparation, likeness, normalisation });
         Ok(())
     }
 }
@@ -235,25 +251,24 @@ impl ParcellateConfig {
         self.atlas.read(&|path| state.place(path))
     }
 
-    /// How a scan is opened.
-    fn options(state: &State<'_>, atlas: &Atlas, scan: &ScanView) -> OpenOptions {
+    /// How a scan is opened; `stack` says how a file of many is read.
+    fn options(atlas: &Atlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> OpenOptions {
         let axes = Some(SeriesAxes::ByParcels(atlas.n_parcels()));
         let options = OpenOptions { t_r: scan.t_r_s, axes, ..OpenOptions::default() };
         let Some((dataset, _)) = &scan.stacked else { return options };
         let dataset = Some(dataset.clone());
-        match &state.plan.spec().cohort {
-            CohortSpec::Hdf5(config) => {
+        match stack {
+            Some(config) => {
                 let axes = config.axes.or(axes);
                 OpenOptions { t_r: scan.t_r_s, axes, dataset, ..config.options() }
             }
-            _ => OpenOptions { dataset, ..options },
+            None => OpenOptions { dataset, ..options },
         }
     }
 
     /// The most bytes that work on a scan takes; none for one that the work will fail to read.
-    fn cost(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> u64 {
-        let scan = &state.scans()[idx];
-        let options = Self::options(state, atlas, scan);
+    fn cost(&self, atlas: &Atlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> u64 {
+        let options = Self::options(atlas, scan, stack);
         let Ok(footprint) = scan::footprint(&scan.path, &options) else { return 0 };
         let n_frames = footprint.n_frames().map(|n| n as usize).or(scan.n_frames);
         let n_frames = n_frames.unwrap_or(footprint.n_values as usize / atlas.n_parcels().max(1));
@@ -262,10 +277,15 @@ impl ParcellateConfig {
         atlas.extract_bytes(&footprint, &self.extract) + confounds.map_or(0, |(_, n_bytes)| n_bytes)
     }
 
-    fn series(&self, state: &State<'_>, atlas: &Atlas, idx: usize) -> Result<StoredSeries> {
-        let scan = &state.scans()[idx];
+    /// A scan's series; `stack` says how a file of many is read.
+    pub(crate) fn series(
+        &self,
+        atlas: &Atlas,
+        scan: &ScanView,
+        stack: Option<&Hdf5Config>,
+    ) -> Result<StoredSeries> {
         let n_parcels = atlas.n_parcels();
-        let options = Self::options(state, atlas, scan);
+        let options = Self::options(atlas, scan, stack);
         let series = if let Some((_, index)) = &scan.stacked {
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
@@ -289,6 +309,14 @@ impl ParcellateConfig {
         }
         let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
         stored(series, fd_mm.transpose()?.flatten())
+    }
+}
+
+/// How recordings lie in a file of many.
+fn stack<'a>(state: &State<'a>) -> Option<&'a Hdf5Config> {
+    match &state.plan.spec().cohort {
+        CohortSpec::Hdf5(config) => Some(config),
+        _ => None,
     }
 }
 

@@ -67,7 +67,8 @@ impl Work for ResampleTimeConfig {
 }
 
 impl ResampleTimeConfig {
-    fn resampled(&self, mut series: StoredSeries) -> Result<StoredSeries> {
+    /// A series at that repetition time.
+    pub(crate) fn resampled(&self, mut series: StoredSeries) -> Result<StoredSeries> {
         let t_r_s = series.facts.t_r_s;
         if (t_r_s - self.t_r_s).abs() <= self.tolerance_s {
             return Ok(series);

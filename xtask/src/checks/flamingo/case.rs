@@ -158,7 +158,7 @@ impl Case {
         let (encoder, input, encoder_vb) = if self.is_stub() {
             let (n_tokens, dim) = (dims[3], dims[4]);
             let none = Frozen::from_tensors(&self.folder, HashMap::new());
-            let config = EncoderConfig::Stored(StoredConfig { dim, tokens: None });
+            let config = EncoderConfig::Stored(StoredConfig::of_width(dim));
             (config, InputShape::Tokens { n_tokens, dim }, none.builder(DType::F32))
         } else {
             self.clip()?

@@ -65,6 +65,7 @@ fn smollm2_with_closed_gates_says_what_it_says_alone() -> Result<()> {
         input,
         config: &config,
         encoder: &encoder.tensors(),
+        frozen_encoder: None,
         coordinates: None,
         adapter: &adapter.tensors(),
         lm: path,

@@ -76,6 +76,7 @@ fn card() -> PackageCard {
         seed: 3,
         preprocessing: serde_json::Value::Null,
         files: Vec::new(),
+        frozen_encoder: None,
         trained_on: serde_json::Value::Null,
         licence: "Apache-2.0".to_owned(),
     }

@@ -1,0 +1,367 @@
+//! Models that see tokens of a whole scan: the stages before them as they were, what was fitted to the
+//! cohort, the atlas and the encoder, so that any scan goes the way of the cohort's.
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use encoder::{EncoderConfig, FrozenEncoder, InputShape};
+use flamingo::{Model, PackageFile};
+use report::{counted, prompt::PromptTemplate, slots::SlotSet};
+use scan::FittedNormalisation;
+use serde::{Deserialize, Serialize};
+
+use super::{KnownScan, Look, Packed, section, windows::NO_CONFOUNDS};
+use crate::{
+    Error, OneScan, Place, Result, files,
+    plan::ScanView,
+    stage::{
+        AboutTokens, FITTED, LIKENESS, Likeness, PreparedScan, Stage, TokenSet, given, normalised,
+        places, technique,
+    },
+    state::State,
+};
+
+const FORMAT: u32 = 2;
+
+/// The key that only this section has.
+pub(super) const SECTION: &str = "tokens";
+
+/// Where a package keeps the atlas.
+const ATLAS: &str = "atlas";
+
+/// The section `preprocessing` of a model that is shown tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FromTokens {
+    format: u32,
+    tokens: AboutTokens,
+    /// The windows that the encoder reads.
+    windows: InputShape,
+    /// The stages between a scan and the model; their files lie in the package.
+    stages: Vec<Stage>,
+    /// The shortest and the longest repetition time of the cohort's scans where they are encoded.
+    t_r_s: [f64; 2],
+    prompt: PromptTemplate,
+    pub(super) slots: SlotSet,
+    pub(super) temperature: f64,
+    /// Scans of the cohort table, so that their windows can be asked for by number.
+    pub(super) scans: Vec<KnownScan>,
+}
+
+/// What a run's package holds.
+pub(super) fn packed(state: &State<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
+    let encoder = state.plan.loaded.encoder().expect("tokens come from an encoder");
+    let windows = given::input(&encoder, state)?;
+    let (mut stages, mut files) = (Vec::new(), Vec::new());
+    if given::stored(&encoder).is_none() {
+        let all = state.plan.spec().stages().iter();
+        stages = all.filter(|stage| is_needed(stage, windows)).cloned().collect();
+        for stage in &mut stages {
+            files.extend(take_in(stage, state)?);
+        }
+    }
+    let section = FromTokens {
+        format: FORMAT,
+        tokens: set.about.clone(),
+        windows,
+        stages,
+        t_r_s: times(set)?,
+        prompt: state.prompt_template().clone(),
+        slots: state.slots().clone(),
+        temperature,
+        scans: KnownScan::all(state.cohort()),
+    };
+    let section = serde_json::to_value(section).expect("plain values");
+    let is_before = !encoder.trainable().moves() && given::stored(&encoder).is_none();
+    Ok(Packed { section, files, frozen_encoder: is_before.then_some(encoder) })
+}
+
+/// Whether the windows of one scan depend on a stage.
+fn is_needed(stage: &Stage, windows: InputShape) -> bool {
+    let reads_volumes = matches!(windows, InputShape::Volume { .. });
+    match stage {
+        Stage::Parcellate(config) => !reads_volumes || config.mirror_check.is_some(),
+        Stage::Denoise(_) | Stage::ResampleTime(_) | Stage::Normalise(_) => !reads_volumes,
+        Stage::Volumes(_) => reads_volumes,
+        Stage::Windows(_) | Stage::Encode(_) => true,
+        _ => false,
+    }
+}
+
+/// The files that a stage needs, which it names as they lie in the package from now on.
+fn take_in(stage: &mut Stage, state: &State<'_>) -> Result<Vec<PackageFile>> {
+    let parcels = state.parcels.as_ref();
+    let fitted = |name: &str, text: String| {
+        vec![PackageFile { name: name.to_owned(), bytes: text.into_bytes(), licence: None }]
+    };
+    match stage {
+        Stage::Normalise(_) => {
+            let normalisation = parcels.and_then(|it| it.normalisation.as_ref());
+            Ok(fitted(FITTED, files::to_json(normalisation.expect("it was fitted"))))
+        }
+        Stage::Parcellate(config) => {
+            let likeness = parcels.and_then(|it| it.likeness.as_ref());
+            let mut all = likeness.map_or_else(Vec::new, |it| fitted(LIKENESS, files::to_json(it)));
+            let atlas = &mut config.atlas;
+            let optional = [("coordinates", &mut atlas.coordinates), ("names", &mut atlas.names)];
+            let optional = optional.into_iter().filter_map(|(name, it)| Some((name, it.as_mut()?)));
+            for (name, path) in [("labels", &mut atlas.labels)].into_iter().chain(optional) {
+                let from = state.place(path);
+                *path = inside(name, &from);
+                for half in scan::files_of_scan(&from) {
+                    all.push(PackageFile {
+                        name: inside(name, &half).display().to_string(),
+                        bytes: files::read_bytes(&half)?,
+                        licence: Some("the atlas's own".to_owned()),
+                    });
+                }
+            }
+            Ok(all)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Where a file of the atlas lies in a package: called by what it is, with its own ending.
+fn inside(name: &str, file: &Path) -> PathBuf {
+    let ending = |path: &Path| path.extension().map(|it| format!(".{}", it.to_string_lossy()));
+    let last = ending(file).unwrap_or_default();
+    let before =
+        if last == ".gz" { ending(Path::new(file.file_stem().unwrap_or_default())) } else { None };
+    Path::new(ATLAS).join(format!("{name}{}{last}", before.unwrap_or_default()))
+}
+
+/// The shortest and the longest repetition time.
+fn times(set: &TokenSet) -> Result<[f64; 2]> {
+    let mut range = [f64::INFINITY, 0.0];
+    for unit in set.units.iter().flatten() {
+        let t_r_s = TokenSet::facts(unit)?.t_r_s;
+        range = [range[0].min(t_r_s), range[1].max(t_r_s)];
+    }
+    Ok(range)
+}
+
+/// A package of a model that sees tokens of a whole scan.
+pub(crate) struct TokenReader {
+    dir: PathBuf,
+    pub(super) section: FromTokens,
+    normalisation: Option<FittedNormalisation>,
+    likeness: Option<Likeness>,
+    /// None where the encoder is part of the model.
+    frozen: Option<FrozenEncoder>,
+}
+
+impl TokenReader {
+    pub(super) fn open(dir: &Path, model: &Model) -> Result<Self> {
+        let section: FromTokens = section(dir, model, FORMAT)?;
+        let (path, manifest) = (dir.to_owned(), model.manifest());
+        let frozen = match &manifest.frozen_encoder {
+            Some(encoder) => Some(FrozenEncoder::open(encoder, section.windows)?),
+            None if matches!(manifest.config.encoder, EncoderConfig::Stored(_)) => {
+                let encoder = section.tokens.encoder_id;
+                return Err(Error::TokensOnly { path, encoder });
+            }
+            None => None,
+        };
+        if frozen.as_ref().is_some_and(|it| it.identity() != section.tokens.identity) {
+            let problem = "its encoder is another one than made the tokens of its training";
+            return Err(Error::Package { path, problem: problem.to_owned() });
+        }
+        let fitted = |asks: fn(&Stage) -> bool| section.stages.iter().any(asks);
+        let normalises = fitted(|it| matches!(it, Stage::Normalise(_)));
+        let compares =
+            fitted(|it| matches!(it, Stage::Parcellate(config) if config.mirror_check.is_some()));
+        Ok(Self {
+            normalisation: normalises.then(|| files::read_json(&dir.join(FITTED))).transpose()?,
+            likeness: compares.then(|| files::read_json(&dir.join(LIKENESS))).transpose()?,
+            dir: path,
+            section,
+            frozen,
+        })
+    }
+
+    pub(super) fn look(&self, one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Look> {
+        let scan = self.view(one)?;
+        let seen = self.seen(&scan).map_err(|error| naming(one.path, error))?;
+        let quality = &seen.prepared.quality;
+        // headers hold 32 bits: to the millisecond
+        let whole_s = (1e3 * quality.n_frames as f64 * quality.t_r).round() / 1e3;
+        let (onset_s, duration_s) = locate(one, known, whole_s)?;
+        let prompt = self.section.prompt.fill(&technique(quality));
+        Ok(Look { medium: Arc::new(seen.medium), prompt, onset_s, duration_s })
+    }
+
+    /// The scan as stages see one of the cohort.
+    fn view(&self, one: &OneScan<'_>) -> Result<ScanView> {
+        let refuse = |problem: &str| Error::NoSuchWindow {
+            path: one.path.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let confounds = if self.section.stages.iter().any(Stage::asks_for_confounds) {
+            let beside = || cohort::confounds_beside(one.path);
+            let found = one.confounds.map(Path::to_owned).or_else(beside);
+            Some(found.ok_or_else(|| {
+                refuse(
+                    "the model's stages take confounds out, and no table of them lies beside the scan: \
+                     name it with --confounds",
+                )
+            })?)
+        } else if one.confounds.is_some() {
+            return Err(refuse(NO_CONFOUNDS));
+        } else {
+            None
+        };
+        let name = one.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(ScanView {
+            subject: "unknown".to_owned(),
+            session: None,
+            name: name.clone(),
+            unit: name.clone(),
+            file: name,
+            path: one.path.to_owned(),
+            sha256: None,
+            t_r_s: one.t_r,
+            n_frames: None,
+            confounds,
+            stacked: None,
+        })
+    }
+
+    /// The stages, one after the other, as the cohort's scans went through them.
+    fn seen(&self, scan: &ScanView) -> Result<Seen> {
+        let (mut series, mut coordinates, mut volumes, mut cut) = (None, None, None, None);
+        for stage in &self.section.stages {
+            match stage {
+                Stage::Parcellate(config) => {
+                    let atlas = config.atlas.read(&|path| self.dir.join(path))?;
+                    let extracted = config.series(&atlas, scan, None)?;
+                    if let (Some(check), Some(likeness)) = (&config.mirror_check, &self.likeness) {
+                        check.one(likeness, &atlas, &extracted)?;
+                    }
+                    coordinates = places(atlas.parcels());
+                    series = Some(extracted);
+                }
+                Stage::Denoise(config) => {
+                    series = series.map(|it| config.clean(scan, it)).transpose()?;
+                }
+                Stage::ResampleTime(config) => {
+                    series = series.map(|it| config.resampled(it)).transpose()?;
+                }
+                Stage::Normalise(_) => {
+                    let fitted = self.normalisation.as_ref().expect("it was opened");
+                    series = series.map(|it| normalised(fitted, it)).transpose()?;
+                }
+                Stage::Volumes(config) => volumes = Some(config),
+                Stage::Windows(config) => cut = Some(config),
+                Stage::Encode(config) => {
+                    let cut = cut.expect("the chain of stages was checked");
+                    let prepared = match (volumes, series) {
+                        (Some(volumes), _) => PreparedScan::of_volumes(volumes, scan, cut)?,
+                        (None, Some(series)) => PreparedScan::of_series(series, cut)?,
+                        (None, None) => break,
+                    };
+                    self.check_time(&scan.path, prepared.t_r_s)?;
+                    let input = self.section.windows;
+                    let tokens =
+                        prepared.tokens(self.frozen.as_ref(), input, coordinates.as_deref())?;
+                    return Ok(Seen { medium: config.medium(tokens, input), prepared });
+                }
+                _ => {}
+            }
+        }
+        let problem = "its stages do not lead from a scan to tokens".to_owned();
+        Err(Error::Package { path: self.dir.clone(), problem })
+    }
+
+    /// Refuses a scan of another rate than those of the cohort.
+    fn check_time(&self, path: &Path, t_r_s: f64) -> Result<()> {
+        let [shortest, longest] = self.section.t_r_s;
+        if t_r_s > shortest * (1.0 - SAME) && t_r_s < longest * (1.0 + SAME) {
+            return Ok(());
+        }
+        // headers hold 32 bits
+        let [found, shortest, longest] = [t_r_s, shortest, longest].map(|it| it as f32);
+        let range = if shortest < longest { format!(" to {longest} s") } else { String::new() };
+        let problem = format!("TR is {found} s, the model was fitted to {shortest} s{range}");
+        Err(Error::NoSuchWindow { path: path.to_owned(), problem })
+    }
+}
+
+/// Repetition times this near to each other are the same.
+const SAME: f64 = 1e-3;
+
+/// A scan's tokens, and what they were made of.
+struct Seen {
+    medium: flamingo::Medium,
+    prepared: PreparedScan,
+}
+
+/// `error` with the scan's name, once.
+fn naming(path: &Path, error: Error) -> Error {
+    if error.to_string().contains(&path.display().to_string()) {
+        return error;
+    }
+    Error::Series { path: path.to_owned(), source: Box::new(error) }
+}
+
+/// What a report is about: the table's window where the model knows the scan, else all of it.
+fn locate(one: &OneScan<'_>, known: Option<&KnownScan>, whole_s: f64) -> Result<(f64, f64)> {
+    let refuse = |problem: String| Error::NoSuchWindow { path: one.path.to_owned(), problem };
+    let Some(place) = one.place else { return Ok((0.0, whole_s)) };
+    let windows = known.map_or(&[] as &[_], |known| &known.windows);
+    let found = match place {
+        Place::Window(number) => number.checked_sub(1).and_then(|at| windows.get(at)),
+        Place::Onset(onset_s) => windows.iter().find(|it| (it.onset_s - onset_s).abs() < 1e-9),
+    };
+    let is_whole = known.is_none() && matches!(place, Place::Window(1) | Place::Onset(0.0));
+    match (found, known) {
+        (Some(window), _) => Ok((window.onset_s, window.duration_s)),
+        (None, _) if is_whole => Ok((0.0, whole_s)),
+        (None, Some(known)) => {
+            let n = counted(known.windows.len(), "window");
+            let asked = match place {
+                Place::Window(number) => format!("--window {number}"),
+                Place::Onset(onset_s) => format!("--onset {onset_s}"),
+            };
+            Err(refuse(format!("has {n} in the model's cohort, found {asked}")))
+        }
+        (None, None) => Err(refuse(
+            "the model sees a scan as a whole and writes one report of it, expected neither --window nor \
+             --onset"
+                .to_owned(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_atlas_keeps_the_endings_of_its_files() {
+        let name = |file: &str| inside("labels", Path::new(file)).display().to_string();
+        assert_eq!(name("/data/A424+2mm.v2.nii.gz"), "atlas/labels.nii.gz");
+        assert_eq!(name("a.hdr"), "atlas/labels.hdr");
+        assert_eq!(name("coordinates"), "atlas/labels");
+    }
+
+    #[test]
+    fn a_whole_scan_has_one_window_and_a_known_one_those_of_its_table() {
+        let one = |place| OneScan { path: Path::new("s.nii"), place, confounds: None, t_r: None };
+        let windows = vec![super::super::KnownWindow { onset_s: 2.0, duration_s: 8.0 }];
+        let (sha256, subject, session) = (String::new(), String::new(), String::new());
+        let known = KnownScan { sha256, subject, session, run: 1, windows };
+        let found = |place, known| locate(&one(place), known, 30.0).map_err(|it| it.to_string());
+        assert_eq!(found(None, Some(&known)), Ok((0.0, 30.0)));
+        assert_eq!(found(Some(Place::Window(1)), Some(&known)), Ok((2.0, 8.0)));
+        assert_eq!(found(Some(Place::Onset(2.0)), Some(&known)), Ok((2.0, 8.0)));
+        assert_eq!(found(Some(Place::Window(1)), None), Ok((0.0, 30.0)));
+        let said = found(Some(Place::Window(2)), Some(&known)).unwrap_err();
+        assert_eq!(said, "s.nii: has 1 window in the model's cohort, found --window 2");
+        for place in [Place::Window(0), Place::Window(2), Place::Onset(3.5)] {
+            let said = found(Some(place), None).unwrap_err();
+            assert!(said.contains("expected neither --window nor --onset"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One scan between its preparation and its tokens: what an encoder is shown, and what it makes of it.
+use encoder::{FrozenEncoder, InputShape, WindowTokens};
+use report::prompt::Technique;
+use scan::{QualityFigures, WindowsConfig};
+
+use super::{VolumesConfig, encode::TokenFacts, parcellate::StoredSeries, volumes};
+use crate::{Error, Result, plan::ScanView};
+
+/// A scan's windows, ready to be encoded.
+pub(crate) struct PreparedScan {
+    /// Each of the input's dimensions, row-major.
+    windows: Vec<Vec<f32>>,
+    n_frames: usize,
+    pub(crate) t_r_s: f64,
+    fd_mm: Option<Vec<f64>>,
+    fd_mean_mm: Option<f64>,
+    n_lost: usize,
+    /// Of the whole scan, as it was read.
+    pub(crate) quality: QualityFigures,
+}
+
+impl PreparedScan {
+    /// Windows of volumes.
+    pub(crate) fn of_volumes(
+        config: &VolumesConfig,
+        scan: &ScanView,
+        cut: &WindowsConfig,
+    ) -> Result<Self> {
+        let (run, quality) = config.prepare(scan)?;
+        Ok(Self {
+            windows: volumes::cut(&run, cut)?,
+            n_frames: run.n_frames(),
+            t_r_s: run.t_r(),
+            fd_mm: None,
+            fd_mean_mm: None,
+            n_lost: 0,
+            quality,
+        })
+    }
+
+    /// Windows of parcel series.
+    pub(crate) fn of_series(series: StoredSeries, cut: &WindowsConfig) -> Result<Self> {
+        let windows = cut.cut(series.values.view())?;
+        let fd_mm = series.fd_mm.map(|fd_mm| {
+            let of = |window: &scan::Window| {
+                let frames = window.first_frame..window.first_frame + window.n_real;
+                fd_mm.slice(ndarray::s![frames]).mean().unwrap_or(0.0)
+            };
+            windows.iter().map(of).collect()
+        });
+        let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
+        Ok(Self {
+            windows: flat.collect(),
+            n_frames: series.facts.n_frames,
+            t_r_s: series.facts.t_r_s,
+            fd_mm,
+            fd_mean_mm: series.facts.fd_mean_mm,
+            n_lost: series.facts.lost.len(),
+            quality: series.facts.quality,
+        })
+    }
+
+    /// What the model is shown: the encoder's tokens, or the windows where none is frozen.
+    pub(crate) fn tokens(
+        &self,
+        encoder: Option<&FrozenEncoder>,
+        input: InputShape,
+        coordinates: Option<&[[f64; 3]]>,
+    ) -> Result<WindowTokens> {
+        match encoder {
+            Some(encoder) => encoded(encoder, &self.windows, coordinates),
+            None => Ok(as_they_are(&self.windows, input)),
+        }
+    }
+
+    pub(super) fn facts(&self, tokens: &WindowTokens) -> TokenFacts {
+        let n_windows = tokens.n_windows;
+        TokenFacts {
+            n_windows,
+            n_frames: self.n_frames,
+            t_r_s: self.t_r_s,
+            fd_mm: self.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
+            fd_mean_mm: self.fd_mean_mm,
+            n_lost: self.n_lost,
+            quality: self.quality.clone(),
+        }
+    }
+}
+
+/// How a whole scan was acquired, for the words before its report.
+pub(crate) fn technique(quality: &QualityFigures) -> Technique {
+    Technique {
+        t_r_s: quality.t_r,
+        n_volumes: quality.n_frames,
+        n_voxels: quality.n_voxels,
+        median_tsnr: quality.median_tsnr,
+    }
+}
+
+/// Sizes of a scan's tokens, or of its windows.
+pub(super) fn shape(tokens: &WindowTokens, input: InputShape) -> Vec<usize> {
+    let WindowTokens { n_windows, n_tokens, dim, .. } = *tokens;
+    let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
+    [&[n_windows], item.as_slice()].concat()
+}
+
+fn encoded(
+    encoder: &FrozenEncoder,
+    windows: &[Vec<f32>],
+    coordinates: Option<&[[f64; 3]]>,
+) -> Result<WindowTokens> {
+    let mut all: Option<WindowTokens> = None;
+    for window in windows {
+        let tokens = encoder.encode(window, coordinates)?;
+        match &mut all {
+            None => all = Some(tokens),
+            Some(all) => all.append(tokens),
+        }
+    }
+    all.ok_or_else(|| {
+        let problem = "the scan has no window".to_owned();
+        Error::StageInput { stage: "encode", problem }
+    })
+}
+
+/// The windows themselves, for an encoder that is trained with the model; their mean frames stand
+/// for them.
+fn as_they_are(windows: &[Vec<f32>], input: InputShape) -> WindowTokens {
+    let dims = input.dims();
+    let (n_frames, width) = (dims[0], dims[1..].iter().product::<usize>());
+    let mean = |window: &Vec<f32>| -> Vec<f32> {
+        let frames = || window.chunks_exact(width);
+        (0..width).map(|at| frames().map(|it| it[at]).sum::<f32>() / n_frames as f32).collect()
+    };
+    WindowTokens {
+        n_windows: windows.len(),
+        n_tokens: 0,
+        dim: width,
+        values: windows.concat(),
+        means: windows.iter().flat_map(mean).collect(),
+        classes: None,
+    }
+}
