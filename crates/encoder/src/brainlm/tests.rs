@@ -54,6 +54,20 @@ fn the_published_sizes_have_the_published_numbers_of_parameters() -> Result<()> 
 }
 
 #[test]
+fn a_config_may_leave_out_the_decoder_and_nothing_else() {
+    let sizes = ImageConfig { patch_size: 12, ..ImageConfig::vitmae_111m() };
+    let without = |gone: fn(&str) -> bool| {
+        let mut config = serde_json::to_value(&sizes).unwrap();
+        config.as_object_mut().unwrap().retain(|key, _| !gone(key));
+        BrainLmNetwork::published(&config)
+    };
+    let read = without(|key| key.starts_with("decoder_")).unwrap();
+    assert_eq!(read, BrainLmNetwork::Image(sizes.clone()));
+    let refused = without(|key| key == "hidden_size").unwrap_err();
+    assert!(refused.contains("hidden_size"), "{refused}");
+}
+
+#[test]
 fn gradients_of_regions_and_time_match_finite_differences() -> Result<()> {
     let variables = Variables::default();
     let vb = variables.builder(1, DType::F64);

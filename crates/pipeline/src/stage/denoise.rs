@@ -69,7 +69,8 @@ impl Work for DenoiseConfig {
         let more = |idx: usize| confounds(state, idx);
         let n_series = series::parcels(state).parcels.len();
         let cost = |idx: usize, facts: &SeriesFacts| {
-            let path = state.scans()[idx].confounds.as_deref().filter(|_| self.asks_for_confounds());
+            let path =
+                state.scans()[idx].confounds.as_deref().filter(|_| self.asks_for_confounds());
             // a table that cannot be read will say so
             let table = path.and_then(|it| ConfoundTable::footprint(it, facts.n_frames).ok());
             let (n_confounds, n_bytes) = table.unwrap_or_default();
