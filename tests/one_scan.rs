@@ -108,6 +108,14 @@ fn a_scan_goes_the_way_of_the_cohorts() {
         says(&elsewhere.refuses(&scan, &[]), &[part, "but the package was made with"]);
         fs::write(&path, &whole).unwrap();
     }
+    // a file whose digest nothing holds
+    let manifest = elsewhere.package().join("model.yaml");
+    let whole = fs::read_to_string(&manifest).unwrap();
+    let named = "labels: atlas/labels.nii.gz";
+    assert!(whole.contains(named));
+    fs::write(&manifest, whole.replace(named, "labels: ../labels.nii.gz")).unwrap();
+    says(&elsewhere.refuses(&scan, &[]), &["../labels.nii.gz", "none of its parts"]);
+    fs::write(&manifest, whole).unwrap();
     elsewhere.generate(&scan, &[]).exits_with(0);
 
     // texts are ranked after the same words and tokens

@@ -3,7 +3,10 @@
 mod tokens;
 mod windows;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use encoder::{EncoderConfig, InputShape};
 use flamingo::{Manifest, Medium, Model, PackageFile};
@@ -131,6 +134,16 @@ impl Reader {
             Self::Tokens(reader) => (reader.section.slots, reader.section.temperature),
         }
     }
+}
+
+/// Where a file of a package lies; one that the manifest does not list is refused, for nothing holds
+/// its digest.
+fn part(dir: &Path, model: &Model, name: &Path) -> Result<PathBuf> {
+    if model.manifest().parts.iter().any(|part| Path::new(&part.file) == name) {
+        return Ok(dir.join(name));
+    }
+    let problem = format!("it reads {}, which is none of its parts", name.display());
+    Err(Error::Package { path: dir.to_owned(), problem })
 }
 
 /// A section as `T`, of the format that this version writes.

@@ -11,7 +11,7 @@ use report::{counted, prompt::PromptTemplate, slots::SlotSet};
 use scan::FittedNormalisation;
 use serde::{Deserialize, Serialize};
 
-use super::{KnownScan, Look, Packed, section, windows::NO_CONFOUNDS};
+use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
 use crate::{
     Error, OneScan, Place, Result, files,
     plan::ScanView,
@@ -168,13 +168,22 @@ impl TokenReader {
             let problem = "its encoder is another one than made the tokens of its training";
             return Err(Error::Package { path, problem: problem.to_owned() });
         }
-        let fitted = |asks: fn(&Stage) -> bool| section.stages.iter().any(asks);
-        let normalises = fitted(|it| matches!(it, Stage::Normalise(_)));
+        let any = |asks: fn(&Stage) -> bool| section.stages.iter().any(asks);
+        let normalises = any(|it| matches!(it, Stage::Normalise(_)));
         let compares =
-            fitted(|it| matches!(it, Stage::Parcellate(config) if config.mirror_check.is_some()));
+            any(|it| matches!(it, Stage::Parcellate(config) if config.mirror_check.is_some()));
+        let part = |name: &Path| part(dir, model, name);
+        for stage in &section.stages {
+            if let Stage::Parcellate(config) = stage {
+                let atlas = &config.atlas;
+                let optional = [&atlas.coordinates, &atlas.names].into_iter().flatten();
+                optional.chain([&atlas.labels]).try_for_each(|it| part(it).map(drop))?;
+            }
+        }
+        let fitted = |name: &str| part(Path::new(name));
         Ok(Self {
-            normalisation: normalises.then(|| files::read_json(&dir.join(FITTED))).transpose()?,
-            likeness: compares.then(|| files::read_json(&dir.join(LIKENESS))).transpose()?,
+            normalisation: normalises.then(|| files::read_json(&fitted(FITTED)?)).transpose()?,
+            likeness: compares.then(|| files::read_json(&fitted(LIKENESS)?)).transpose()?,
             dir: path,
             section,
             frozen,

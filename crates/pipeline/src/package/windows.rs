@@ -10,7 +10,7 @@ use report::{
 use scan::{CleanConfig, QualityFigures, ReadOptions, VoxelMask, VoxelMaskConfig, WindowConfig};
 use serde::{Deserialize, Serialize};
 
-use super::{KnownScan, Look, Packed, section};
+use super::{KnownScan, Look, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result, arrays, files,
     stage::{Stage, WHITENING},
@@ -103,12 +103,18 @@ impl WindowReader {
         let whitening = match preprocessing.whitening_shrinkage {
             None => None,
             Some(shrinkage) => {
-                let fitted =
-                    Whitening::from_arrays(arrays::read(&dir.join(WHITENING))?, shrinkage)?;
+                let fitted = Whitening::from_arrays(
+                    arrays::read(&part(dir, model, Path::new(WHITENING))?)?,
+                    shrinkage,
+                )?;
                 Some(fitted.ok_or_else(|| refuse(format!("{WHITENING} lacks a part")))?)
             }
         };
-        Ok(Self { mask: files::read_json(&dir.join(MASK))?, whitening, preprocessing })
+        Ok(Self {
+            mask: files::read_json(&part(dir, model, Path::new(MASK))?)?,
+            whitening,
+            preprocessing,
+        })
     }
 
     pub(super) fn look(&self, scan: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Look> {
