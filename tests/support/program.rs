@@ -12,7 +12,7 @@ use std::{
 use crate::root;
 
 /// A command that takes longer than this hangs.
-const TIMEOUT: Duration = Duration::from_mins(4);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// `cargo test` builds no binary of a package without a folder of tests. This test is asked for too:
 /// features are resolved as for the tests, so that nothing but the binary is compiled.
