@@ -10,21 +10,29 @@ pub(crate) fn encode<E: BrainEncoder + ?Sized>(
     input: &EncoderInput,
 ) -> Result<Tokens> {
     let spec = encoder.spec();
+    let coordinates = input.coordinates.as_ref();
+    encode_real(input, (spec.n_tokens(), spec.vis_dim), |windows| {
+        let all = encoder.windows(windows, coordinates)?;
+        spec.layout.pick(spec.tokens, &all)
+    })
+}
+
+/// Shows `encode` the windows or frames that are there, `(n, …)`, and puts their tokens
+/// `(n, n_tokens, vis_dim)` where they belong; of those that are not there they are zero.
+pub(crate) fn encode_real(
+    input: &EncoderInput,
+    (n_tokens, vis_dim): (usize, usize),
+    encode: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tokens> {
     let dims = input.values.dims();
     let &[batch, n_media, n_windows, ref item @ ..] = dims else {
         bail!("media have shape {dims:?}, expected (batch, n_media, n_windows, …)")
     };
     let n = batch * n_media * n_windows;
     let windows = input.values.reshape([&[n], item].concat())?;
-    let coordinates = input.coordinates.as_ref();
-    let n_tokens = spec.n_tokens();
-    let shape = (batch, n_media, n_windows, n_tokens, spec.vis_dim);
-    let picked = |windows: &Tensor| {
-        let all = encoder.windows(windows, coordinates)?;
-        spec.layout.pick(spec.tokens, &all)
-    };
+    let shape = (batch, n_media, n_windows, n_tokens, vis_dim);
     let Some(mask) = &input.mask else {
-        return Ok(Tokens { values: picked(&windows)?.reshape(shape)?, mask: None });
+        return Ok(Tokens { values: encode(&windows)?.reshape(shape)?, mask: None });
     };
     let real = mask.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()?;
     if real.len() != n {
@@ -37,9 +45,9 @@ pub(crate) fn encode<E: BrainEncoder + ?Sized>(
     }
     let n_present = present.len();
     let present = Tensor::from_vec(present, n_present, windows.device())?;
-    let tokens = picked(&windows.index_select(&present, 0)?.contiguous()?)?;
+    let tokens = encode(&windows.index_select(&present, 0)?.contiguous()?)?;
     // behind the last real window stands the one that all others are filled with
-    let nothing = Tensor::zeros((1, n_tokens, spec.vis_dim), tokens.dtype(), tokens.device())?;
+    let nothing = Tensor::zeros((1, n_tokens, vis_dim), tokens.dtype(), tokens.device())?;
     let mut next = 0..n_present as u32;
     let places: Vec<u32> = real
         .iter()

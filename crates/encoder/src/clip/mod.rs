@@ -18,6 +18,7 @@ use nn::{Builder, LayerNorm, Linear, attention, gelu, merge_heads, quick_gelu, s
 
 pub use config::{ClipActivation, ClipConfig, VisionFeature};
 
+use crate::encode::encode_real;
 use crate::{EncoderInput, Tokens};
 
 /// CLIP's visual tower. See the module's documentation.
@@ -108,16 +109,15 @@ impl ClipVision {
         class.contiguous()?.apply(&self.ln_post)?.matmul(&self.proj)
     }
 
-    /// Pictures `(batch, n_media, n_frames, 3, size, size)` to tokens.
+    /// Pictures `(batch, n_media, n_frames, 3, size, size)` to tokens; frames that the mask calls
+    /// unreal are not looked at.
     pub fn encode(&self, input: &EncoderInput) -> Result<Tokens> {
         let dims = input.values.dims();
-        let &[batch, n_media, n_frames, ..] = dims else { bail!("pictures of shape {dims:?}") };
         if dims.len() != 6 {
             bail!("pictures of shape {dims:?}, expected six dimensions")
         }
-        let features = self.features(&input.values.flatten_to(2)?)?;
-        let shape = (batch, n_media, n_frames, self.config.n_tokens(), self.config.width);
-        Ok(Tokens { values: features.reshape(shape)?, mask: None })
+        let size = (self.config.n_tokens(), self.config.width);
+        encode_real(input, size, |images| self.features(images))
     }
 }
 
@@ -137,7 +137,7 @@ struct Block {
 impl Block {
     fn new(config: &ClipConfig, vb: Builder) -> Result<Self> {
         let width = config.width;
-        let hidden = (width as f64 * config.mlp_ratio) as usize;
+        let hidden = (width as f64 * config.mlp_ratio).round() as usize;
         let (attn, mlp) = (vb.pp("attn"), vb.pp("mlp"));
         let bound = Init::Randn { mean: 0., stdev: (width as f64).powf(-0.5) };
         Ok(Self {

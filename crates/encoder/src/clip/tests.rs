@@ -174,3 +174,36 @@ fn a_picture_of_another_size_or_patches_that_do_not_tile_are_refused() {
     let uneven = ClipConfig { patch_size: 9, ..config() };
     assert!(uneven.check(image(28)).unwrap_err().to_string().contains("do not tile"));
 }
+
+#[test]
+fn films_of_different_length_share_a_batch() -> Result<()> {
+    let tower = ClipVision::new(&config(), nn::weights::Drawn::new(1).builder(DType::F32))?;
+    let films = sample("films", (2, 1, 3, 3, 28, 28))?.to_dtype(DType::F32)?;
+    let real = Tensor::new(&[1u8, 0, 0, 1, 1, 1], films.device())?.reshape((2, 1, 3))?;
+    let together = tower.encode(&EncoderInput::new(films.clone()).with_mask(real))?;
+    let mask = together.mask.expect("frames are marked");
+    let n_tokens = config().n_tokens();
+    assert_eq!(mask.dims(), [2, 1, 3, n_tokens]);
+    let expected = [1u8, 0, 0, 1, 1, 1].map(|real| vec![real; n_tokens]).concat();
+    assert_eq!(mask.flatten_all()?.to_vec1::<u8>()?, expected);
+    for (row, n_frames) in [(0, 1), (1, 3)] {
+        let film = films.narrow(0, row, 1)?.narrow(2, 0, n_frames)?.contiguous()?;
+        let alone = tower.encode(&EncoderInput::new(film))?;
+        assert!(alone.mask.is_none());
+        let beside = together.values.narrow(0, row, 1)?.narrow(2, 0, n_frames)?;
+        assert!(gap(&beside, &alone.values)? < 1e-5);
+    }
+    let nothing = together.values.narrow(0, 0, 1)?.narrow(2, 1, 2)?;
+    assert_eq!(nothing.abs()?.max_all()?.to_scalar::<f32>()?, 0.);
+    Ok(())
+}
+
+#[test]
+fn a_hidden_width_that_a_ratio_almost_gives_is_rounded() -> Result<()> {
+    // 49 · (1 / 49) is a little less than 1 in double precision
+    let config = ClipConfig { width: 49, head_width: 7, mlp_ratio: 1. / 49., ..config() };
+    let outline = nn::weights::Outline::default();
+    ClipVision::new(&config, outline.builder())?;
+    assert_eq!(outline.shapes()["transformer.resblocks.0.mlp.c_fc.weight"], [1, 49]);
+    Ok(())
+}
