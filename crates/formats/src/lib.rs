@@ -61,6 +61,7 @@ pub fn open(path: &Path) -> Result<Container> {
     } else if safetensors::begins(&head) {
         safetensors::open(source)
     } else {
+        torch::refuse_call(&source)?;
         let found = sniff::describe(&head);
         Err(Error::UnknownContent { path: path.to_path_buf(), found })
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     container::{Container, Format},
-    error::Result,
+    error::{Error, Result},
     source::{Cursor, Source},
 };
 
@@ -23,6 +23,18 @@ const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
 /// The only version there ever was.
 const VERSION: i128 = 1001;
+
+/// Fails where a file of no known beginning is a pickle of protocol 0 or 1, which have none, that
+/// wants to call something.
+pub(crate) fn refuse_call(source: &Source) -> Result<()> {
+    let is_name = |name: &str| {
+        name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.'))
+    };
+    match load(&mut Cursor::new(source, "the pickle", 0, source.len)) {
+        Err(Error::Call { path, name }) if is_name(&name) => Err(Error::Call { path, name }),
+        _ => Ok(()),
+    }
+}
 
 pub(crate) fn open(source: Arc<Source>) -> Result<Container> {
     let mut cursor = Cursor::new(&source, "the pickle", 0, source.len);

@@ -200,6 +200,16 @@ fn a_file_that_wants_to_call_the_shell_is_refused_by_name() {
 }
 
 #[test]
+fn a_pickle_of_protocol_0_that_wants_to_call_the_shell_is_refused_by_name() {
+    let pickle = b"cos\nsystem\n(S'echo x'\ntR.";
+    let expected = "the file wants to call `os.system`, which no weight file needs; refused";
+    assert_eq!(refusal(pickle), expected, "as a file of its own");
+    assert_eq!(refusal(&archive(pickle.to_vec(), &[])), expected);
+    let problem = refusal(b"(in brief: a text)\nof lines\n");
+    assert!(problem.starts_with("is text that begins"), "{problem}");
+}
+
+#[test]
 fn a_file_without_tensors_is_refused() {
     let container = archive(Pickle::new(2).dict(&[("epoch", &|p| p.int(3))]).stop(), &[]);
     let problem = refusal(&container);

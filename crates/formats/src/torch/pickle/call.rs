@@ -122,12 +122,13 @@ fn add(machine: &mut Machine<'_, '_>, object: Object) -> Result<Id> {
     machine.heap.add(machine.cursor, object)
 }
 
-fn refused(machine: &Machine<'_, '_>, name: &str) -> Error {
+/// The end of a file that wants to call this.
+pub(super) fn refused(machine: &Machine<'_, '_>, name: &str) -> Error {
     Error::Call { path: machine.cursor.source.path.clone(), name: plain(name) }
 }
 
 /// The name of what is called, Python 2's modules under their new names.
-fn function_name(machine: &Machine<'_, '_>, function: Id) -> Result<String> {
+pub(super) fn function_name(machine: &Machine<'_, '_>, function: Id) -> Result<String> {
     match machine.heap.get(function) {
         Object::Global(name) => Ok(match name.split_once('.') {
             Some(("__builtin__", name)) => format!("builtins.{name}"),

@@ -147,6 +147,8 @@ impl Machine<'_, '_> {
                 let n = self.cursor.u32()?;
                 self.python2_text(n.into())?;
             }
+            b'S' => self.text_line(true)?,
+            b'V' => self.text_line(false)?,
 
             // collections
             b']' | b')' | 0x8f => self.push(Object::List(Vec::new()))?,
@@ -210,6 +212,19 @@ impl Machine<'_, '_> {
                 let result = call::call(self, function, arguments)?;
                 self.stack.push(result);
             }
+            // protocol 0's two ways to call a class: no weight file needs them
+            b'i' => {
+                let (module, name) = (self.line()?, self.line()?);
+                return Err(call::refused(self, &format!("{module}.{name}")));
+            }
+            b'o' => {
+                let parts = self.pop_mark()?;
+                let Some(&class) = parts.first() else {
+                    return Err(self.cursor.damaged("it calls a class that is not there"));
+                };
+                let name = call::function_name(self, class)?;
+                return Err(call::refused(self, &name));
+            }
             0x81 => {
                 let (arguments, class) = (self.pop()?, self.pop()?);
                 self.instantiate(class, arguments, None)?;
@@ -238,9 +253,7 @@ impl Machine<'_, '_> {
     fn refused_opcode(&self, opcode: u8) -> crate::Error {
         let at = self.cursor.position() - 1;
         let what = match opcode {
-            b'i' | b'o' | b'I' | b'L' | b'F' | b'S' | b'V' | b'p' | b'g' | b'P' => {
-                "an opcode of pickle protocol 0"
-            }
+            b'I' | b'L' | b'F' | b'p' | b'g' | b'P' => "an opcode of pickle protocol 0",
             0x82..=0x84 => "a name from copyreg's registry",
             0x97 | 0x98 => "a buffer outside the pickle",
             _ => {
@@ -316,7 +329,27 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// Text up to a line feed.
+    /// A string of protocol 0, up to a line feed; one with escapes is data that nobody asks for.
+    fn text_line(&mut self, quoted: bool) -> Result<()> {
+        let mut line = Vec::new();
+        loop {
+            match self.cursor.u8()? {
+                b'\n' => break,
+                byte => line.push(byte),
+            }
+        }
+        let inner = match line.as_slice() {
+            line if !quoted => line,
+            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
+            _ => return Err(self.cursor.damaged("a string has no quotes around it")),
+        };
+        match std::str::from_utf8(inner) {
+            Ok(text) if !text.contains('\\') => self.push(Object::Text(text.into())),
+            _ => self.push(Object::Opaque("str".into())),
+        }
+    }
+
+    /// A class or a function's name, up to a line feed.
     fn line(&mut self) -> Result<String> {
         let mut line = Vec::new();
         loop {
