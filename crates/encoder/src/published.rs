@@ -98,6 +98,11 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
     })
 }
 
+/// Sizes that no network can have are refused with the file that they are of.
+fn sound(path: &Path, problem: Option<String>) -> Result<()> {
+    problem.map_or(Ok(()), |problem| Err(Error::Checkpoint { path: path.to_owned(), problem }))
+}
+
 /// The encoder, its architecture's name, what it is in words, and what was assumed.
 type Told = (EncoderConfig, String, String, Option<&'static str>);
 
@@ -111,6 +116,7 @@ fn of_brainlm(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
         Some(config) => (BrainLmNetwork::open(config)?, None),
         None => (BrainLmNetwork::of_weights(path, unsaid.n_heads)?, Some(NO_CONFIG)),
     };
+    sound(path, network.problem())?;
     let parts = if network.open_weights(path)?.contains(brainlm::DECODES) {
         "encoder and decoder"
     } else {
@@ -132,6 +138,7 @@ fn of_brainmt(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
     let n_heads = unsaid.n_heads.unwrap_or(BrainMtSize::default().n_heads);
     let assumed = unsaid.n_heads.is_none().then_some("no number of heads was given: taken to be 2");
     let (_, size) = brainmt::read(path, n_heads)?;
+    sound(path, size.problem())?;
     let what = format!("BrainMT, {}", size.direction.in_words());
     let config = BrainMtConfig {
         weights: WeightsSource::File(path.to_owned()),
@@ -152,6 +159,7 @@ fn of_brain_jepa(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
     };
     let mut size = config.size()?.into_owned();
     size.n_heads = unsaid.n_heads.unwrap_or(size.n_heads);
+    sound(path, size.problem())?;
     config.size = Some(size);
     let assumed = unsaid.n_heads.is_none();
     let assumed = assumed.then_some("no number of heads was given: taken to be 64 wide each");
@@ -166,7 +174,9 @@ fn of_cortex_mae(path: &Path) -> Result<Told> {
         trainable: Trainable::None,
         tokens: TokenPolicy::DataOnly,
     };
-    config.size = Some(config.size()?.into_owned());
+    let size = config.size()?.into_owned();
+    sound(path, size.problem())?;
+    config.size = Some(size);
     let what = "CortexMAE of parcels, unverified".to_owned();
     Ok((EncoderConfig::CortexMae(config), cortex_mae::ID.to_owned(), what, None))
 }
@@ -187,6 +197,18 @@ mod tests {
         let path = dir.join("weights.safetensors");
         save(&path, &drawn.tensors()).unwrap();
         path
+    }
+
+    #[test]
+    fn heads_that_do_not_share_the_width_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = brainmt_file(dir.path(), Direction::Forward);
+        for n_heads in [0, 3] {
+            let unsaid = Unsaid { n_heads: Some(n_heads), ..Unsaid::default() };
+            let refused = Published::open("brainmt", &path, unsaid).err().unwrap().to_string();
+            assert!(refused.contains("weights.safetensors"), "{refused}");
+            assert!(refused.contains(&format!("{n_heads} heads")), "{refused}");
+        }
     }
 
     #[test]

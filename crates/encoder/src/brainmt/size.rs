@@ -75,7 +75,7 @@ impl BrainMtSize {
     }
 
     /// What is wrong with the numbers, in one sentence.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         let Self { embed_dim, n_heads, n_frames, n_cells, n_outputs, .. } = *self;
         if embed_dim == 0 || !embed_dim.is_multiple_of(8) {
             return Some(format!("embed_dim is {embed_dim}, expected a multiple of 8"));

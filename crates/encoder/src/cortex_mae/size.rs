@@ -55,7 +55,7 @@ impl CortexMaeSize {
     }
 
     /// What is wrong with the numbers, in one sentence.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         let Self { dim, n_heads, n_parcels, n_frames, patch, .. } = *self;
         if [dim, n_parcels, n_frames, patch].contains(&0) {
             return Some("sizes must be above 0".to_owned());
