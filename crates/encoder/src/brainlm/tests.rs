@@ -118,6 +118,18 @@ fn written(path: &Path) {
 }
 
 #[test]
+fn a_file_of_the_bare_encoder_class_reads_like_one_of_the_whole_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = Variables::default();
+    RegionTime::new(&tiny(), variables.builder(1, DType::F32)).unwrap();
+    let bare = variables.tensors().into_iter();
+    let bare = bare.map(|(name, tensor)| (name.replacen("vit.", "", 1), tensor)).collect();
+    let path = folder.path().join("bare.safetensors");
+    save(&path, &bare).unwrap();
+    BrainLmNetwork::RegionTime(tiny()).open_weights(&path).unwrap();
+}
+
+#[test]
 fn a_file_of_the_other_network_or_of_another_width_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pytorch_model.safetensors");

@@ -89,8 +89,14 @@ impl BrainLmNetwork {
     }
 }
 
+/// A file of the bare encoder class has its names without the `vit.` of the whole model.
 fn open(path: &Path) -> Result<Frozen> {
-    published(path, &["model_state_dict", "state_dict", "model"])
+    let frozen = published(path, &["model_state_dict", "state_dict", "model"])?;
+    let is_whole = |name: &str| name.starts_with("vit.") || name.starts_with("decoder.");
+    if frozen.list().iter().any(|info| is_whole(&info.name)) {
+        return Ok(frozen);
+    }
+    Ok(frozen.renamed(|name| Some(format!("vit.{name}")))?)
 }
 
 fn which(frozen: &Frozen, path: &Path) -> Result<&'static str> {
