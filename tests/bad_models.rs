@@ -51,6 +51,43 @@ fn a_tensor_that_is_no_number_is_named() {
     says(&refused(&foreign, &[]), &["clip.safetensors", "proj", "not finite"]);
 }
 
+/// Changes what the header of the language model's weights says.
+fn edit_lm(foreign: &Foreign, edit: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) {
+    let path = foreign.dir().join("lm/model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Map<_, _> = serde_json::from_slice(&bytes[8..data]).unwrap();
+    edit(&mut header);
+    let header = serde_json::Value::Object(header).to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(path, [&length[..], header.as_bytes(), &bytes[data..]].concat()).unwrap();
+}
+
+#[test]
+fn tensors_of_the_language_model_that_do_not_fit_are_all_told() {
+    let foreign = Foreign::new();
+    edit_lm(&foreign, |header| {
+        let norm = header.remove("model.norm.weight").unwrap();
+        header.insert("model.norm.wait".into(), norm);
+        let up = &mut header["model.layers.0.mlp.up_proj.weight"]["shape"];
+        up.as_array_mut().unwrap().reverse();
+    });
+    let said = refused(&foreign, &[]);
+    says(&said, &["/lm: 1 tensor is missing: `model.norm.weight`"]);
+    says(&said, &["1 tensor is unexpected: `model.norm.wait`"]);
+    says(&said, &["of another shape", "`model.layers.0.mlp.up_proj.weight` is [32, 48]"]);
+}
+
+#[test]
+fn a_tensor_of_the_language_model_that_is_no_number_is_named() {
+    // the checkpoint has a copy of the embedding
+    for name in ["model.norm.weight", "model.embed_tokens.weight"] {
+        let foreign = Foreign::new();
+        foreign.poison("lm/model.safetensors", name);
+        says(&refused(&foreign, &[]), &["/lm: tensor", name, "not finite"]);
+    }
+}
+
 #[test]
 fn pytorch_files_that_are_cut_lead_out_or_call_are_refused() {
     let foreign = Foreign::new();

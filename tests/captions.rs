@@ -153,6 +153,16 @@ fn continuations_are_ranked_by_mean_or_sum() {
 }
 
 #[test]
+fn a_continuation_without_tokens_or_with_an_image_is_refused() {
+    for (continuation, said) in [("", "has no tokens"), ("no<image>", "has an `<image>`")] {
+        let start = ["score", "--model", MODEL, "--image", PHOTO, "--prompt", "<image>Answer:"];
+        let rest = ["--continuation", "yes", "--continuation", continuation];
+        let ran = run(&[&start[..], &rest].concat()).exits_with(2);
+        assert!(ran.stderr.contains(said) && ran.stdout.is_empty(), "{ran}");
+    }
+}
+
+#[test]
 fn a_table_of_pictures_becomes_a_table_of_texts_and_a_bad_picture_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let images = root().join("fixtures/clip_images");

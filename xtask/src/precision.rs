@@ -37,7 +37,7 @@ pub(crate) fn run(model: &Path, text: &Path, n_tokens: usize) -> Result<()> {
 fn logits(model: &Path, text: &str, n_tokens: usize, precision: Precision) -> Result<Tensor> {
     let opened = lm::open(model, precision)?;
     let mut ids = opened.tokenizer.encode(text)?.ids;
-    ids.truncate(n_tokens.min(opened.lm.n_positions()));
+    ids.truncate(n_tokens.min(opened.lm.shape().n_positions));
     ensure!(!ids.is_empty(), "a text of no tokens says nothing");
     let n = ids.len();
     let ids = Tensor::from_vec(ids, (1, n), &Device::Cpu)?;

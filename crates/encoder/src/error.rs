@@ -30,7 +30,7 @@ pub enum Error {
         /// The encoder's name in the YAML.
         encoder: &'static str,
         /// What was found and expected.
-        source: candle_core::Error,
+        source: nn::Error,
     },
     /// An encoder that cannot fill in what is hidden from it.
     #[error(

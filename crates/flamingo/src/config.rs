@@ -25,13 +25,14 @@ pub struct FlamingoConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compat {
-    /// The right behaviour.
+    /// The right behaviour. No special token but `<|endofchunk|>` is ever written, neither `<image>`
+    /// nor those that the language model's own vocabulary has.
     #[default]
     None,
     /// OpenFlamingo 2.0.1: without `only_attend_immediate_media`, text before the first image looks
     /// at every image, also at those after it; a written `<image>` turns the attention of the whole
-    /// batch to the first image or to none, and nothing forbids to write it; the length of a beam
-    /// counts its prompt's padding; cached likelihoods see the padding.
+    /// batch to the first image or to none, and nothing forbids to write it or any other special
+    /// token; the length of a beam counts its prompt's padding; cached likelihoods see the padding.
     OpenFlamingo,
 }
 

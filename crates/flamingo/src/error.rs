@@ -72,6 +72,16 @@ pub enum Error {
         /// Scans given.
         media: usize,
     },
+    /// A continuation whose likelihood means nothing.
+    #[error(
+        "the continuation `{continuation}` has {found}; expected at least one token and no `<image>`"
+    )]
+    Continuation {
+        /// The text.
+        continuation: String,
+        /// What is wrong with it.
+        found: &'static str,
+    },
     /// A scan or picture of another size than the model's.
     #[error("a scan or picture has dimensions {found:?}, this model reads {expected}")]
     Medium {
@@ -126,9 +136,12 @@ pub enum Error {
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),
-    /// A tensor operation that failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Weights(error.into())
+    }
 }
 
 impl Error {

@@ -25,7 +25,9 @@ pub struct Vocabulary {
     pub image: u32,
     /// The ids that were added, past every id of the tokenizer's file.
     pub special: Range<usize>,
-    /// Special ids that a report must never contain.
+    /// Special ids that a report must never contain: `<image>`, padding, and every special token of
+    /// the tokenizer's own, such as its end of text. [`Compat::OpenFlamingo`](crate::Compat) bans
+    /// none of them.
     pub banned: Vec<u32>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use encoder::{EncoderInput, InputShape};
-use lm::{Cache, CausalLm, Llama, LlamaConfig, PaddedRows, Step};
+use lm::{Cache, CausalLm, Llama, LlamaConfig, LmShape, Step};
 use nn::weights::{Frozen, Variables};
 
 use crate::{Compat, Flamingo, FlamingoConfig, MediaView, Prompts};
@@ -26,36 +26,8 @@ struct Fused {
 }
 
 impl CausalLm for Fused {
-    fn dim(&self) -> usize {
-        self.lm.dim()
-    }
-
-    fn n_blocks(&self) -> usize {
-        self.lm.n_blocks()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.lm.vocab_size()
-    }
-
-    fn n_positions(&self) -> usize {
-        self.lm.n_positions()
-    }
-
-    fn blocks_name(&self) -> &'static str {
-        self.lm.blocks_name()
-    }
-
-    fn embedding_name(&self) -> &'static str {
-        self.lm.embedding_name()
-    }
-
-    fn tied(&self) -> bool {
-        self.lm.tied()
-    }
-
-    fn padded_rows(&self) -> PaddedRows {
-        self.lm.padded_rows()
+    fn shape(&self) -> &LmShape {
+        self.lm.shape()
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -37,9 +37,12 @@ pub enum Error {
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),
-    /// A tensor operation that failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Weights(error.into())
+    }
 }
 
 /// This crate's result.

@@ -22,13 +22,16 @@ impl ExtraRows {
     /// `special_output_rows`; both belong to the ids from `first` on. New rows are drawn as Hugging
     /// Face draws them, N(0, 0.02).
     pub fn new(first: usize, n_rows: usize, lm: &dyn CausalLm, vb: Builder) -> Result<Self> {
-        if first > lm.vocab_size() {
-            bail!("special ids begin at {first}, but the embedding has {} rows", lm.vocab_size())
+        if first > lm.shape().vocab_size {
+            bail!(
+                "special ids begin at {first}, but the embedding has {} rows",
+                lm.shape().vocab_size
+            )
         }
         let init = Init::Randn { mean: 0., stdev: 0.02 };
-        let shape = (n_rows, lm.embedding_dim());
+        let shape = (n_rows, lm.shape().embedding_dim);
         let read = |name| vb.get(shape, name, init);
-        let rows = match (n_rows, lm.tied()) {
+        let rows = match (n_rows, lm.shape().tied) {
             (0, _) => None,
             (_, true) => read("special_rows").map(|rows| Some((rows.clone(), rows)))?,
             (_, false) => Some((read("special_rows")?, read("special_output_rows")?)),
@@ -52,7 +55,7 @@ impl ExtraRows {
     /// Normed tokens `(…, embedding_dim)` to logits over the whole vocabulary.
     pub fn head(&self, lm: &dyn CausalLm, xs: &Tensor) -> Result<Tensor> {
         let base = lm.head(xs)?;
-        let base = if self.first < lm.vocab_size() {
+        let base = if self.first < lm.shape().vocab_size {
             base.narrow(D::Minus1, 0, self.first)?
         } else {
             base
@@ -89,7 +92,7 @@ mod tests {
         let step = Step::plain(1, 4)?;
         check(&[(&name, &var)], || {
             let mut xs = rows.embed(&lm, &ids)?;
-            for idx in 0..lm.n_blocks() {
+            for idx in 0..lm.shape().n_blocks {
                 xs = lm.block(idx, &xs, &step, None)?;
             }
             let logits = rows.head(&lm, &lm.norm(&xs)?)?;

@@ -44,36 +44,33 @@ pub use rope::{Rope, RopeScaling};
 pub use step::Step;
 pub use tokenizer::{END_OF_TEXT, Encoded, Tokenizer, train_bpe};
 
+/// What is known of a language model before it reads anything.
+#[derive(Clone, Debug)]
+pub struct LmShape {
+    /// Width of the residual stream.
+    pub dim: usize,
+    /// Width of the embedding's rows; differs from `dim` in models that project.
+    pub embedding_dim: usize,
+    /// Transformer blocks.
+    pub n_blocks: usize,
+    /// Rows of the embedding: ids from this on belong to [`ExtraRows`].
+    pub vocab_size: usize,
+    /// Longest sequence the positions reach.
+    pub n_positions: usize,
+    /// Whether the output head is the input embedding.
+    pub tied: bool,
+    /// Attribute path of the block list in the model's Hugging Face class, as checkpoints spell it.
+    pub blocks_name: &'static str,
+    /// Attribute path of the input embedding in the model's Hugging Face class.
+    pub embedding_name: &'static str,
+    /// What the model's Hugging Face class makes of padding, for [`Step::as_hugging_face`].
+    pub padded_rows: PaddedRows,
+}
+
 /// A causal language model, cut so that something may happen before each block.
 pub trait CausalLm: Send + Sync {
-    /// Width of the residual stream.
-    fn dim(&self) -> usize;
-
-    /// Width of the embedding's rows; differs from `dim` in models that project.
-    fn embedding_dim(&self) -> usize {
-        self.dim()
-    }
-
-    /// Transformer blocks.
-    fn n_blocks(&self) -> usize;
-
-    /// Rows of the embedding: ids from this on belong to [`ExtraRows`].
-    fn vocab_size(&self) -> usize;
-
-    /// Longest sequence the positions reach.
-    fn n_positions(&self) -> usize;
-
-    /// Attribute path of the block list in the model's Hugging Face class, as checkpoints spell it.
-    fn blocks_name(&self) -> &'static str;
-
-    /// Attribute path of the input embedding in the model's Hugging Face class.
-    fn embedding_name(&self) -> &'static str;
-
-    /// Whether the output head is the input embedding.
-    fn tied(&self) -> bool;
-
-    /// What the model's Hugging Face class makes of padding, for [`Step::as_hugging_face`].
-    fn padded_rows(&self) -> PaddedRows;
+    /// Its sizes and names.
+    fn shape(&self) -> &LmShape;
 
     /// Ids `(batch, n_tokens)` to tokens `(batch, n_tokens, embedding_dim)`: the rows of the
     /// embedding alone.
@@ -105,7 +102,7 @@ pub trait CausalLm: Send + Sync {
     /// All blocks in order: ids to logits, without anything in between.
     fn logits(&self, ids: &Tensor, step: &Step) -> CandleResult<Tensor> {
         let mut xs = self.enter(self.embed(ids)?, step)?;
-        for idx in 0..self.n_blocks() {
+        for idx in 0..self.shape().n_blocks {
             xs = self.block(idx, &xs, step, None)?;
         }
         self.head(&self.norm(&xs)?)

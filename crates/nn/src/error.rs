@@ -73,7 +73,17 @@ pub enum Error {
     },
     /// A tensor operation that failed.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
+}
+
+/// Without the stack that candle adds to its text where `RUST_BACKTRACE` is set.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        match error {
+            candle_core::Error::WithBacktrace { inner, .. } => (*inner).into(),
+            error => Self::Candle(error),
+        }
+    }
 }
 
 /// This crate's result.

@@ -71,7 +71,8 @@ pub(crate) fn text_loss(
     vocabulary: &Vocabulary,
 ) -> Result<Tensor> {
     let ids = rows.iter().map(|row| row.ids[..row.ids.len() - 1].to_vec()).collect();
-    let view = Prompts::right_padded(ids, vocabulary.image).view(flamingo.lm().n_positions())?;
+    let view =
+        Prompts::right_padded(ids, vocabulary.image).view(flamingo.lm().shape().n_positions)?;
     let hidden = flamingo.hidden(&view, media, None)?;
     let (_, n_tokens, _) = hidden.dims3()?;
     let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());

@@ -194,7 +194,7 @@ fn loss(model: &Llama, texts: &[&Vec<u32>]) -> CandleResult<Tensor> {
     let ids = Tensor::from_vec(ids, (texts.len(), n_tokens), &Device::Cpu)?;
     let step = Step::new(&real, n_tokens)?;
     let mut xs = model.embed(&ids)?;
-    for idx in 0..model.n_blocks() {
+    for idx in 0..model.shape().n_blocks {
         xs = model.block(idx, &xs, &step, None)?;
     }
     let weights = vec![1.; targets.len()];

@@ -30,7 +30,7 @@ pub(crate) struct Trainee {
 impl Trainee {
     pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
         let pretrained = lm::open(inputs.lm, inputs.precision)?;
-        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.vocab_size())?;
+        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.shape().vocab_size)?;
         let (encoder, adapter) = (Variables::default(), Variables::default());
         let flamingo = Flamingo::new(
             inputs.config,
@@ -66,7 +66,7 @@ impl Trainee {
     }
 
     pub(crate) fn rows(&self, examples: &[Example], slot_weight: f64) -> Result<Vec<Row>> {
-        let limit = self.flamingo.lm().n_positions();
+        let limit = self.flamingo.lm().shape().n_positions;
         let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary, slot_weight));
         let rows = rows.collect::<Result<Vec<_>>>()?;
         match rows.iter().map(Row::len).max() {

@@ -146,7 +146,8 @@ impl Reconstruction {
             return Err(Error::Checkpoint { path, problem });
         }
         let vb = Builder::new(config.base(Precision::default())?, DType::F32);
-        let failed = |source| Error::Weights { encoder: NAME, source };
+        let failed =
+            |source: candle_core::Error| Error::Weights { encoder: NAME, source: source.into() };
         let opened = Network::new(network, vb).map_err(failed)?;
         let (n_tokens, usual) = match network {
             BrainLmNetwork::RegionTime(config) => {
@@ -188,7 +189,8 @@ impl Reconstruction {
         seed: u64,
         name: &str,
     ) -> Result<Filled> {
-        let failed = |source| Error::Weights { encoder: NAME, source };
+        let failed =
+            |source: candle_core::Error| Error::Weights { encoder: NAME, source: source.into() };
         let init = Init::Uniform { lo: 0., up: 1. };
         let noise = seeded::initial(seed, name, self.n_tokens, init).map_err(failed)?;
         let shape = (self.n_frames, self.n_parcels);

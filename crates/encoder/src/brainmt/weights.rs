@@ -58,7 +58,8 @@ pub(crate) fn open(path: &Path, size: &BrainMtSize) -> Result<Frozen> {
         );
         return Err(Error::Setting { encoder: NAME, reason });
     }
-    let wrong = |source| Error::Weights { encoder: NAME, source };
+    let wrong =
+        |source: candle_core::Error| Error::Weights { encoder: NAME, source: source.into() };
     BrainMt::new(size, weights.builder(DType::F32)).map_err(wrong)?;
     weights.all_used()?;
     Ok(weights)

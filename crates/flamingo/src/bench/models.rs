@@ -77,8 +77,8 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
         "llama1b" => Box::new(Llama::new(&llama(), vb)?),
         _ => return Err(unknown(job)),
     };
-    let n_base = lm.vocab_size();
-    let tied = lm.tied();
+    let n_base = lm.shape().vocab_size;
+    let tied = lm.shape().tied;
     let config = FlamingoConfig {
         encoder: EncoderConfig::Stored(StoredConfig::of_width(VIS_DIM)),
         resampler: resampler_config(),

@@ -89,16 +89,16 @@ impl Flamingo {
         let resampler =
             PerceiverResampler::new(&config.resampler, vis_dim, adapter_vb.pp("perceiver"))?;
         let lang = adapter_vb.pp("lang_encoder");
-        let blocks = lang.pp(lm.blocks_name());
+        let blocks = lang.pp(lm.shape().blocks_name);
         let every = config.gates.every;
-        if every == 0 || every > lm.n_blocks() {
-            bail!("gates every {every} blocks, but the language model has {}", lm.n_blocks())
+        if every == 0 || every > lm.shape().n_blocks {
+            bail!("gates every {every} blocks, but the language model has {}", lm.shape().n_blocks)
         }
-        let gates = (0..lm.n_blocks())
+        let gates = (0..lm.shape().n_blocks)
             .map(|idx| {
                 let vb = blocks.pp(idx).pp("gated_cross_attn_layer");
                 ((idx + 1) % every == 0)
-                    .then(|| GatedBlock::new(&config.gates, lm.dim(), vis_dim, vb))
+                    .then(|| GatedBlock::new(&config.gates, lm.shape().dim, vis_dim, vb))
                     .transpose()
             })
             .collect::<Result<_>>()?;
@@ -106,7 +106,7 @@ impl Flamingo {
             special.start,
             special.len(),
             lm.as_ref(),
-            lang.pp(lm.embedding_name()),
+            lang.pp(lm.shape().embedding_name),
         )?;
         let rule = match (config.gates.only_attend_immediate_media, config.compat) {
             (true, _) => MediaRule::Latest,

@@ -30,7 +30,7 @@ impl<'a> Batch<'a> {
         longest: usize,
     ) -> Result<(Self, Scores)> {
         prompts.check_last()?;
-        let (found, limit) = (prompts.n_tokens() + longest, flamingo.lm().n_positions());
+        let (found, limit) = (prompts.n_tokens() + longest, flamingo.lm().shape().n_positions);
         if found > limit {
             return Err(Error::TooLong { found, limit });
         }
@@ -38,7 +38,7 @@ impl<'a> Batch<'a> {
         let mut batch = Self {
             flamingo,
             media: media.cloned(),
-            cache: Cache::new(flamingo.lm().n_blocks()),
+            cache: Cache::new(flamingo.lm().shape().n_blocks),
             times: prompts.n_images(),
             owners: (0..prompts.len()).collect(),
             image: prompts.image(),

@@ -175,10 +175,10 @@ impl GenerateConfig {
         } else {
             Choice::Greedy
         };
-        let mut banned = vocabulary.banned.clone();
-        if compat == Compat::OpenFlamingo {
-            banned.retain(|&id| id != vocabulary.image);
-        }
+        let banned = match compat {
+            Compat::None => vocabulary.banned.clone(),
+            Compat::OpenFlamingo => Vec::new(),
+        };
         Decoding {
             max_new_tokens: self.max_new_tokens,
             rules: Rules {

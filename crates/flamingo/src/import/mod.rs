@@ -1,5 +1,6 @@
 //! A foreign Flamingo becomes a package: OpenFlamingo's checkpoint, a language model, a CLIP.
 
+mod beside;
 mod sizes;
 mod sort;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use lm::Described;
 use nn::weights::{Frozen, Outline};
 use serde::Serialize;
 
-use crate::package::{NewPackage, all_finite, digest, replaceable, write_referencing};
+use crate::package::{self, NewPackage, all_finite, digest, replaceable, write_referencing};
 use crate::{Compat, Error, Flamingo, FlamingoConfig, Result, Vocabulary};
 
 /// What to import, and what the files do not say.
@@ -36,10 +37,10 @@ pub struct Import<'a> {
     pub trained_lm: bool,
     /// Width of one attention head in the resampler and the gated blocks; OpenFlamingo's is 64.
     pub head_dim: usize,
-    /// Width of one attention head in CLIP; absent: what the `config.json` beside the weights says,
-    /// or 64, as in all of OpenAI's.
+    /// Width of one attention head in CLIP; absent: what the `config.json` or
+    /// `open_clip_config.json` beside the weights says, or 64, as in all of OpenAI's.
     pub clip_head_dim: Option<usize>,
-    /// CLIP's non-linearity; absent: what the `config.json` beside the weights says, or the quick one.
+    /// CLIP's non-linearity; absent: what that config says, or the quick one where none is there.
     pub activation: Option<ClipActivation>,
     /// Which tokens of CLIP the checkpoint was trained on.
     pub vision_feature: VisionFeature,
@@ -120,8 +121,10 @@ pub struct FrozenParts {
 pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     replaceable(folder)?;
     let described = Described::open(import.lm)?;
-    let lm = described.outline(&Outline::default())?;
-    let vocabulary = Vocabulary::new(described.tokenizer.clone(), lm.vocab_size())
+    let own = Outline::default();
+    let lm = described.outline(&own)?;
+    fits(&own, &described.weights, import.lm)?;
+    let vocabulary = Vocabulary::new(described.tokenizer.clone(), lm.shape().vocab_size)
         .map_err(|error| unfit(import.lm, error.to_string()))?;
     let sorted = sort::sort(import.checkpoint, lm.as_ref(), &described.config)?;
     let mut imported = Imported {
@@ -138,7 +141,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     let config = FlamingoConfig {
         encoder: EncoderConfig::Clip(clip),
         resampler: shapes.resampler()?,
-        gates: shapes.gates(lm.blocks_name(), lm.dim())?,
+        gates: shapes.gates(lm.shape().blocks_name, lm.shape().dim)?,
         compat: Compat::None,
     };
     // every name and shape is compared before a value is read
@@ -151,6 +154,8 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     let seen = Frozen::from_tensors(&vision_file, vision.clone());
     fits(&encoder, &seen, &vision_file)?;
     all_finite(&seen, &vision_file)?;
+    // also what the checkpoint replaces: whether it does is seen by comparing it with these
+    all_finite(&described.weights, import.lm)?;
 
     let mut tensors = sorted.adapter.tensors()?;
     let of = |part: &str| {
@@ -203,16 +208,14 @@ fn unfit(path: &Path, reason: String) -> Error {
     Error::Import { path: path.to_owned(), reason }
 }
 
-/// Fails with all that is missing, unexpected or of another shape.
+/// The same as [`package::fits`]; a gated block that is elsewhere hints at another language model.
 fn fits(wanted: &Outline, found: &Frozen, path: &Path) -> Result<()> {
-    match wanted.compare(&found.list()).sentence() {
-        None => Ok(()),
-        Some(misfit) if misfit.contains("`lang_encoder.") => Err(unfit(
-            path,
-            format!("{misfit}; is it the language model that it was trained with?"),
-        )),
-        Some(misfit) => Err(unfit(path, misfit)),
-    }
+    package::fits(wanted, found, path).map_err(|error| match error {
+        Error::Import { path, reason } if reason.contains("`lang_encoder.") => {
+            unfit(&path, format!("{reason}; is it the language model that it was trained with?"))
+        }
+        error => error,
+    })
 }
 
 /// The visual tower of a CLIP file, under open_clip's names.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use encoder::{ClipActivation, ClipConfig};
+use encoder::ClipConfig;
 use nn::weights::Frozen;
-use serde::Deserialize;
 
+use super::beside::Beside;
 use super::{Import, unfit};
 use crate::{GatesConfig, ResamplerConfig, Result};
 
@@ -118,40 +118,6 @@ pub(super) fn clip_file(path: &Path) -> Result<PathBuf> {
     })
 }
 
-/// What the `config.json` of Hugging Face beside a CLIP's weights says of its visual tower.
-#[derive(Default, Deserialize)]
-struct Beside {
-    hidden_act: Option<String>,
-    hidden_size: Option<usize>,
-    num_attention_heads: Option<usize>,
-    vision_config: Option<Box<Beside>>,
-}
-
-impl Beside {
-    fn read(vision: &Path) -> Result<Self> {
-        let path = vision.with_file_name("config.json");
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Self::default()) };
-        let said: Self =
-            serde_json::from_str(&text).map_err(|error| unfit(&path, error.to_string()))?;
-        Ok(match said.vision_config {
-            Some(vision) => *vision,
-            None => said,
-        })
-    }
-
-    fn activation(&self) -> Option<ClipActivation> {
-        match self.hidden_act.as_deref()? {
-            "quick_gelu" => Some(ClipActivation::QuickGelu),
-            "gelu" => Some(ClipActivation::Gelu),
-            _ => None,
-        }
-    }
-
-    fn head_width(&self, width: usize) -> Option<usize> {
-        self.hidden_size.filter(|&size| size == width)?.checked_div(self.num_attention_heads?)
-    }
-}
-
 /// CLIP's size, from its shapes.
 pub(super) fn clip(
     import: &Import,
@@ -166,8 +132,8 @@ pub(super) fn clip(
     let kernel = shape("conv1.weight")?;
     let n_positions = shape("positional_embedding")?[0];
     let (width, patch_size) = (kernel[0], kernel.last().copied().unwrap_or(0));
-    let beside = Beside::read(file)?;
-    let head_width = import.clip_head_dim.or(beside.head_width(width)).unwrap_or(64);
+    let beside = Beside::read(file, width)?;
+    let head_width = import.clip_head_dim.or(beside.head_width).unwrap_or(64);
     if head_width == 0 || !width.is_multiple_of(head_width) {
         let reason = format!(
             "a width of {width} does not split into heads of {head_width}; say their width with \
@@ -188,7 +154,10 @@ pub(super) fn clip(
         head_width,
         mlp_ratio: hidden as f64 / width.max(1) as f64,
         embed_dim,
-        activation: import.activation.or(beside.activation()).unwrap_or_default(),
+        activation: match import.activation {
+            Some(activation) => activation,
+            None => beside.activation()?.unwrap_or_default(),
+        },
         vision_feature: import.vision_feature,
     })
 }

@@ -41,7 +41,7 @@ pub(super) fn sort(path: &Path, lm: &dyn CausalLm, config: &LmConfig) -> Result<
     let mut unknown = Vec::new();
     let mut n_left_out = 0;
     for info in frozen.list() {
-        match role(&info.name, lm.blocks_name()) {
+        match role(&info.name, lm.shape().blocks_name) {
             Role::Adapter(name) => adapter.add(name, info.name),
             // buffers, and a second copy of a tied head
             Role::Lm(name) if config.rename(&name).is_none() && !is_head(&name) => n_left_out += 1,

@@ -87,7 +87,7 @@ impl Foreign {
         let (encoder_vb, adapter_vb) =
             (vision.builder(2, DType::F32), adapter.builder(3, DType::F32));
         let special = known..known + 3;
-        let embedding = inner.embedding_name().to_owned();
+        let embedding = inner.shape().embedding_name.to_owned();
         let input = InputShape::Image { size: 8 };
         Flamingo::new(&config(), input, inner, special, encoder_vb, adapter_vb).unwrap();
 

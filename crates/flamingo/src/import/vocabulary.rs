@@ -42,7 +42,7 @@ pub(super) fn moved(
     for info in sorted.lm.list() {
         let refuse = |reason: String| Err(unfit(import.checkpoint, reason));
         let name = &info.name;
-        let is_rows = *name == format!("{}.weight", lm.embedding_name()) || is_head(name);
+        let is_rows = *name == format!("{}.weight", lm.shape().embedding_name) || is_head(name);
         let Some(ours) = described.config.rename(name) else {
             // the head of a tied model is its embedding
             moved.n_repeated += 1;
@@ -163,18 +163,18 @@ pub(super) fn special_rows(
     if special.is_empty() {
         return Ok(found);
     }
-    let embedding = format!("{}.weight", lm.embedding_name());
+    let embedding = format!("{}.weight", lm.shape().embedding_name);
     let head = sorted.lm.list().into_iter().map(|info| info.name).find(|name| is_head(name));
     let own_head = ["lm_head.weight", "embed_out.weight"].map(str::to_owned);
     let own_head = own_head.into_iter().find(|name| described.weights.contains(name));
     let cut = |matrix: Tensor| Ok::<_, Error>(matrix.narrow(0, special.start, special.len())?);
-    let spare = special.end <= lm.vocab_size();
+    let spare = special.end <= lm.shape().vocab_size;
     let names = || special.clone().filter_map(|id| vocabulary.tokenizer.token(id as u32));
     let drawn = |which: &str| -> Result<Tensor> {
-        let n = special.len() * lm.embedding_dim();
+        let n = special.len() * lm.shape().embedding_dim;
         let values = seeded::normal(import.seed, which, n, 0., 0.02);
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        Ok(Tensor::from_vec(values, (special.len(), lm.embedding_dim()), &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, (special.len(), lm.shape().embedding_dim), &Device::Cpu)?)
     };
 
     let input = if sorted.lm.contains(&embedding) {
@@ -185,9 +185,9 @@ pub(super) fn special_rows(
         found.drawn.extend(names());
         drawn("special_rows")?
     };
-    let place = format!("lang_encoder.{}", lm.embedding_name());
+    let place = format!("lang_encoder.{}", lm.shape().embedding_name);
     found.tensors.insert(format!("{place}.special_rows"), input.contiguous()?);
-    if !lm.tied() {
+    if !lm.shape().tied {
         let output = if let Some(head) = head {
             cut(numbers(&sorted.lm, &head)?)?
         } else if let (true, Some(ours)) = (spare, own_head) {

@@ -17,7 +17,7 @@ impl Flamingo {
     ) -> Result<Vec<Vec<f64>>> {
         let starts: Vec<usize> = starts.iter().map(|&start| start.max(1)).collect();
         let prompts = Prompts::right_padded(rows.clone(), image);
-        let view = prompts.view(self.lm().n_positions())?;
+        let view = prompts.view(self.lm().shape().n_positions)?;
         let hidden = self.hidden(&view, media, None)?;
         // the head runs only where a wanted id is predicted
         let (_, n_tokens, dim) = hidden.dims3()?;
@@ -40,11 +40,11 @@ impl Flamingo {
         media: Option<&MediaView>,
     ) -> Result<CachedPrompts<'_>> {
         prompts.check_last()?;
-        let mut view = prompts.view(self.lm().n_positions())?;
+        let mut view = prompts.view(self.lm().shape().n_positions)?;
         if self.compat() == Compat::OpenFlamingo {
-            view.step = Step::as_hugging_face(prompts.real(), self.lm().padded_rows())?;
+            view.step = Step::as_hugging_face(prompts.real(), self.lm().shape().padded_rows)?;
         }
-        let mut cache = Cache::new(self.lm().n_blocks());
+        let mut cache = Cache::new(self.lm().shape().n_blocks);
         let hidden = self.hidden(&view, media, Some(&mut cache))?;
         let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?.contiguous()?;
         Ok(CachedPrompts { flamingo: self, prompts, media: media.cloned(), cache, last })
@@ -86,7 +86,8 @@ impl CachedPrompts<'_> {
         let read = |ids: &&[u32]| ids.len().saturating_sub(1);
         let new: Vec<&[u32]> = continuations.iter().map(|(_, ids)| &ids[..read(ids)]).collect();
         let n_read = new.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let (found, limit) = (self.prompts.n_tokens() + n_read, self.flamingo.lm().n_positions());
+        let (found, limit) =
+            (self.prompts.n_tokens() + n_read, self.flamingo.lm().shape().n_positions);
         if found > limit {
             return Err(Error::TooLong { found, limit });
         }

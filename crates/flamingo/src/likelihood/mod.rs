@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{Medium, Model, Prompts, Result};
+use crate::{Error, Medium, Model, Prompts, Result};
 pub use classify::{Classified, RankBy, classified};
 pub use ids::CachedPrompts;
 
@@ -18,7 +18,7 @@ pub use ids::CachedPrompts;
 pub struct Scored {
     /// The text so far, one `<image>` for each of `media`.
     pub prompt: String,
-    /// The text whose likelihood is asked.
+    /// The text whose likelihood is asked: at least one token, and no `<image>`.
     pub continuation: String,
     /// Preprocessed windows, one a scan.
     pub media: Vec<Arc<Medium>>,
@@ -63,6 +63,9 @@ impl LogLikelihood {
 impl Model {
     /// Scores each item, in the given order. Items side by side that share their prompt and scans
     /// share the work on them.
+    ///
+    /// # Errors
+    /// Where a continuation has no tokens or holds an `<image>`, beside what a prompt may lack.
     pub fn log_likelihood(
         &self,
         items: &[Scored],
@@ -73,6 +76,19 @@ impl Model {
             scores.extend(self.score_batch(batch)?);
         }
         Ok(scores)
+    }
+
+    /// Ids of a continuation; none, or an `<image>` that no scan belongs to, is refused.
+    fn continuation(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = self.vocabulary.tokenizer.encode_rest(text)?.ids;
+        let refuse = |found| Err(Error::Continuation { continuation: text.to_owned(), found });
+        if ids.is_empty() {
+            return refuse("no tokens");
+        }
+        if ids.contains(&self.vocabulary.image) {
+            return refuse("an `<image>`");
+        }
+        Ok(ids)
     }
 
     fn score_batch(&self, items: &[Scored]) -> Result<Vec<LogLikelihood>> {
@@ -93,7 +109,7 @@ impl Model {
             .collect::<Result<Vec<_>>>()?;
         let continuations = items
             .iter()
-            .map(|item| Ok(vocabulary.tokenizer.encode_rest(&item.continuation)?.ids))
+            .map(|item| self.continuation(&item.continuation))
             .collect::<Result<Vec<_>>>()?;
         let media: Vec<_> = firsts.iter().map(|item| item.media.as_slice()).collect();
         let media = self.look(&media)?;

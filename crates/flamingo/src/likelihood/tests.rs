@@ -132,3 +132,26 @@ fn items_that_share_a_prompt_score_as_alone_and_classes_are_their_best() -> Resu
     }
     Ok(())
 }
+
+#[test]
+fn a_continuation_of_no_tokens_or_with_an_image_is_refused() -> Result<()> {
+    let root = package();
+    let model = Model::open(&root.path().join("model"))?;
+    let requests = [request("<image>viewing", &[1])];
+    for (continuation, expected) in [
+        ("", "the continuation `` has no tokens"),
+        (" faces<image>", "the continuation ` faces<image>` has an `<image>`"),
+    ] {
+        let item = Scored {
+            prompt: requests[0].prompt.clone(),
+            continuation: continuation.to_owned(),
+            media: requests[0].media.clone(),
+        };
+        let error = model.log_likelihood(&[item], 1).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+        let classes = [" faces".to_owned(), continuation.to_owned()];
+        let error = model.classify(&requests, &classes, RankBy::Mean, 4).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    Ok(())
+}

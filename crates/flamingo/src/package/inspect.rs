@@ -58,9 +58,10 @@ impl Parameters {
         let resampler = of(|name| name.starts_with("perceiver."));
         let gated_blocks = of(|name| name.contains(".gated_cross_attn_layer."));
         let special = of(|name| name.ends_with(".special_rows"));
-        let embedding = n_ids * walked.embedding_dim();
+        let embedding = n_ids * walked.shape().embedding_dim;
         // rows beyond the tokenizer's ids are dropped, those before them are the embedding's
-        let dropped = walked.vocab_size() * walked.embedding_dim() - (embedding - special);
+        let dropped =
+            walked.shape().vocab_size * walked.shape().embedding_dim - (embedding - special);
         let encoder_n = if is_clip { 0 } else { encoder.n_parameters() };
         let around = encoder.n_parameters() + base.n_parameters() + adapter.n_parameters();
         let all = around + lm.n_parameters() - dropped;
@@ -100,7 +101,7 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
     let outlines = parts.outlines(&manifest)?;
     parts.check(folder, &outlines)?;
     let is_clip = is_clip(&manifest.config);
-    let embedding = format!("lang_encoder.{}.weight", outlines.walked.embedding_name());
+    let embedding = format!("lang_encoder.{}.weight", outlines.walked.shape().embedding_name);
     let parameters = Parameters::of(
         &outlines,
         is_clip,
@@ -122,7 +123,7 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
             })
         })
         .collect::<Result<_>>()?;
-    let gates = gates(&parts.adapter, outlines.walked.blocks_name())?;
+    let gates = gates(&parts.adapter, outlines.walked.shape().blocks_name)?;
     Ok(PackageInfo { manifest, parameters, gates, weights })
 }
 
@@ -133,7 +134,7 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
 pub fn check_prompt(folder: &Path, prompt: &str, n_media: usize, n_new: usize) -> Result<()> {
     let parts = Parts::open(folder, &Manifest::read(folder)?)?;
     let ids = parts.vocabulary()?.prompt(prompt, n_media)?;
-    let limit = parts.lm.outline(&Outline::default())?.n_positions();
+    let limit = parts.lm.outline(&Outline::default())?.shape().n_positions;
     let found = ids.len() + n_new;
     if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
 }

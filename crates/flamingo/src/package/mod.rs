@@ -26,7 +26,7 @@ use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, re
 use crate::{Error, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
-pub(crate) use parts::Parts;
+pub(crate) use parts::{Parts, fits};
 
 /// The files of a language model's folder that a package keeps.
 pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
@@ -353,12 +353,18 @@ pub(crate) fn lm_path(folder: &Path) -> Result<PathBuf> {
 
 /// Fails on the first tensor with a value that is no number.
 pub(crate) fn all_finite(weights: &Frozen, path: &Path) -> Result<()> {
+    // a large embedding in `f64` at once would fill the memory
+    const PIECE: usize = 1 << 20;
     for info in weights.list() {
-        // a sum is finite only when every term is
-        let tensor = weights.stored(&info.name)?.to_tensor(DType::F32)?;
-        let sum = tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>()?;
-        if !sum.is_finite() {
-            return Err(Error::NotFinite { path: path.to_owned(), name: info.name });
+        let values = weights.stored(&info.name)?.to_tensor(DType::F32)?.flatten_all()?;
+        let n_values = values.elem_count();
+        for start in (0..n_values).step_by(PIECE) {
+            let piece = values.narrow(0, start, PIECE.min(n_values - start))?;
+            // a sum is finite only when every term is
+            let sum = piece.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>()?;
+            if !sum.is_finite() {
+                return Err(Error::NotFinite { path: path.to_owned(), name: info.name });
+            }
         }
     }
     Ok(())

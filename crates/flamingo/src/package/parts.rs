@@ -84,11 +84,17 @@ impl Parts {
             (ADAPTER, &outlines.adapter, &self.adapter),
             ("lm", &outlines.lm, &self.lm.weights),
         ] {
-            if let Some(reason) = outline.compare(&found.list()).sentence() {
-                return Err(Error::Import { path: folder.join(file), reason });
-            }
+            fits(outline, found, &folder.join(file))?;
         }
         Ok(())
+    }
+}
+
+/// Fails with every tensor of `path` that is missing, unexpected or of another shape.
+pub(crate) fn fits(wanted: &Outline, found: &Frozen, path: &Path) -> Result<()> {
+    match wanted.compare(&found.list()).sentence() {
+        Some(reason) => Err(Error::Import { path: path.to_owned(), reason }),
+        None => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn package() -> tempfile::TempDir {
     Llama::new(&config_lm, frozen.builder(1, DType::F32)).unwrap();
     lm::write(&source, &config_lm, &frozen, DType::F32).unwrap();
     let opened = lm::open(&source, Precision::F32).unwrap();
-    let vocabulary = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size()).unwrap();
+    let vocabulary = Vocabulary::new(opened.tokenizer, opened.lm.shape().vocab_size).unwrap();
     let special = vocabulary.special.clone();
     let (enc, ada) = (encoder.builder(4, DType::F32), adapter.builder(4, DType::F32));
     Flamingo::new(&config(), INPUT, opened.lm, special, enc, ada).unwrap();

@@ -51,14 +51,14 @@ fn logits(model: &Pretrained, ids: &[u32], n_past: usize, cache: &mut Cache) -> 
     let lm = &model.lm;
     let step = Step::new(&[vec![true; n_past + ids.len()]], ids.len())?;
     let mut xs = lm.enter(lm.embed(&Tensor::new(ids, &Device::Cpu)?.unsqueeze(0)?)?, &step)?;
-    for idx in 0..lm.n_blocks() {
+    for idx in 0..lm.shape().n_blocks {
         xs = lm.block(idx, &xs, &step, Some(&mut *cache))?;
     }
     Ok(lm.head(&lm.norm(&xs)?)?.squeeze(0)?)
 }
 
 fn greedy(model: &Pretrained, prompt: &str, n_new: usize) -> Result<String> {
-    let mut cache = Cache::new(model.lm.n_blocks());
+    let mut cache = Cache::new(model.lm.shape().n_blocks);
     let mut ids = model.tokenizer.encode(prompt)?.ids;
     let (mut n_past, mut new) = (0, Vec::new());
     while new.len() < n_new {
@@ -74,7 +74,7 @@ fn greedy(model: &Pretrained, prompt: &str, n_new: usize) -> Result<String> {
 /// Mean negative log-likelihood of all tokens but the first, in nats.
 fn mean_nll(model: &Pretrained, text: &str) -> Result<f32> {
     let ids = model.tokenizer.encode(text)?.ids;
-    let logits = logits(model, &ids, 0, &mut Cache::new(model.lm.n_blocks()))?;
+    let logits = logits(model, &ids, 0, &mut Cache::new(model.lm.shape().n_blocks))?;
     let logits = logits.narrow(0, 0, ids.len() - 1)?;
     Ok(nn::cross_entropy(&logits, ids[1..].to_vec())?.mean_all()?.to_scalar()?)
 }

@@ -137,7 +137,7 @@ fn a_file_of_any_block_types_is_the_model_of_its_own_values() -> Result<()> {
         let expected = Llama::new(&config, expected.builder(DType::F32))?;
         let opened = open(file.file.path(), Precision::F32)?;
         assert_eq!(logits(&*opened.lm)?, logits(&expected)?);
-        assert_eq!((opened.lm.n_positions(), opened.lm.vocab_size()), (40, 261));
+        assert_eq!((opened.lm.shape().n_positions, opened.lm.shape().vocab_size), (40, 261));
         let n_values: usize = file.tensors.values().map(Tensor::elem_count).sum();
         assert_eq!(opened.n_parameters, n_values);
     }

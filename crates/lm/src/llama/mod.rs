@@ -15,7 +15,7 @@ use nn::{Builder, Linear, RmsNorm, Rotary, split_heads};
 pub use self::config::{LlamaConfig, MistralConfig};
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
-use crate::{Activation, Cache, CausalLm, PaddedRows, Step};
+use crate::{Activation, Cache, CausalLm, LmShape, PaddedRows, Step};
 
 /// A LLaMA-architecture language model. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Llama {
     blocks: Vec<Block>,
     norm: RmsNorm,
     head: Linear,
-    config: LlamaConfig,
+    shape: LmShape,
 }
 
 impl Llama {
@@ -41,42 +41,24 @@ impl Llama {
                 .map(|idx| Block::new(config, &rotary, model.pp("layers").pp(idx)))
                 .collect::<Result<_>>()?,
             norm: RmsNorm::new(dim, config.rms_norm_eps, model.pp("norm"))?,
-            config: config.clone(),
+            shape: LmShape {
+                dim,
+                embedding_dim: dim,
+                n_blocks: config.num_hidden_layers,
+                vocab_size: config.vocab_size,
+                n_positions: config.n_positions(),
+                tied: config.tie_word_embeddings,
+                blocks_name: "model.layers",
+                embedding_name: "model.embed_tokens",
+                padded_rows: PaddedRows::OneMask,
+            },
         })
     }
 }
 
 impl CausalLm for Llama {
-    fn dim(&self) -> usize {
-        self.config.hidden_size
-    }
-
-    fn n_blocks(&self) -> usize {
-        self.blocks.len()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.config.vocab_size
-    }
-
-    fn n_positions(&self) -> usize {
-        self.config.n_positions()
-    }
-
-    fn blocks_name(&self) -> &'static str {
-        "model.layers"
-    }
-
-    fn embedding_name(&self) -> &'static str {
-        "model.embed_tokens"
-    }
-
-    fn tied(&self) -> bool {
-        self.config.tie_word_embeddings
-    }
-
-    fn padded_rows(&self) -> PaddedRows {
-        PaddedRows::OneMask
+    fn shape(&self) -> &LmShape {
+        &self.shape
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -26,7 +26,7 @@ pub use self::config::{LogitScale, MosaicGptConfig, MptAttentionConfig, MptConfi
 use self::plan::Plan;
 use crate::attend::{Past, attend};
 use crate::embedding::{Embedding, Positions};
-use crate::{Cache, CausalLm, PaddedRows, Step};
+use crate::{Cache, CausalLm, LmShape, PaddedRows, Step};
 
 /// An MPT language model. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -35,8 +35,9 @@ pub struct Mpt {
     positions: Option<Positions>,
     blocks: Vec<Block>,
     norm: LayerNorm,
+    logit_scale: Option<f64>,
     head: Linear,
-    plan: Plan,
+    shape: LmShape,
 }
 
 impl Mpt {
@@ -57,42 +58,25 @@ impl Mpt {
                 .map(|idx| Block::new(&plan, slopes.as_ref(), model.pp("blocks").pp(idx)))
                 .collect::<Result<_>>()?,
             norm: LayerNorm::maybe_biased(dim, plan.eps, plan.bias, model.pp(names.final_norm))?,
-            plan,
+            logit_scale: plan.logit_scale,
+            shape: LmShape {
+                dim,
+                embedding_dim: dim,
+                n_blocks: plan.n_blocks,
+                vocab_size: plan.vocab_size,
+                n_positions: plan.n_positions,
+                tied: plan.tied,
+                blocks_name: "transformer.blocks",
+                embedding_name: "transformer.wte",
+                padded_rows: PaddedRows::All,
+            },
         })
     }
 }
 
 impl CausalLm for Mpt {
-    fn dim(&self) -> usize {
-        self.plan.dim
-    }
-
-    fn n_blocks(&self) -> usize {
-        self.blocks.len()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.plan.vocab_size
-    }
-
-    fn n_positions(&self) -> usize {
-        self.plan.n_positions
-    }
-
-    fn blocks_name(&self) -> &'static str {
-        "transformer.blocks"
-    }
-
-    fn embedding_name(&self) -> &'static str {
-        "transformer.wte"
-    }
-
-    fn tied(&self) -> bool {
-        self.plan.tied
-    }
-
-    fn padded_rows(&self) -> PaddedRows {
-        PaddedRows::All
+    fn shape(&self) -> &LmShape {
+        &self.shape
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {
@@ -119,7 +103,7 @@ impl CausalLm for Mpt {
     /// The norm, and the factor of the logits: here it reaches rows of the head that are kept apart.
     fn norm(&self, xs: &Tensor) -> Result<Tensor> {
         let xs = xs.apply(&self.norm)?;
-        match self.plan.logit_scale {
+        match self.logit_scale {
             Some(scale) => xs * scale,
             None => Ok(xs),
         }

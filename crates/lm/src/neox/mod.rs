@@ -17,7 +17,7 @@ use nn::{Builder, LayerNorm, Linear, Rotary};
 pub use self::config::NeoXConfig;
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
-use crate::{Activation, Cache, CausalLm, PaddedRows, Step};
+use crate::{Activation, Cache, CausalLm, LmShape, PaddedRows, Step};
 
 /// A GPT-NeoX language model. See the module's documentation.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct NeoX {
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
-    config: NeoXConfig,
+    shape: LmShape,
 }
 
 impl NeoX {
@@ -43,42 +43,24 @@ impl NeoX {
                 .map(|idx| Block::new(config, &rotary, model.pp("layers").pp(idx)))
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(dim, config.layer_norm_eps, model.pp("final_layer_norm"))?,
-            config: config.clone(),
+            shape: LmShape {
+                dim,
+                embedding_dim: dim,
+                n_blocks: config.num_hidden_layers,
+                vocab_size: config.vocab_size,
+                n_positions: config.n_positions(),
+                tied: config.tie_word_embeddings,
+                blocks_name: "gpt_neox.layers",
+                embedding_name: "gpt_neox.embed_in",
+                padded_rows: PaddedRows::OneMask,
+            },
         })
     }
 }
 
 impl CausalLm for NeoX {
-    fn dim(&self) -> usize {
-        self.config.hidden_size
-    }
-
-    fn n_blocks(&self) -> usize {
-        self.blocks.len()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.config.vocab_size
-    }
-
-    fn n_positions(&self) -> usize {
-        self.config.n_positions()
-    }
-
-    fn blocks_name(&self) -> &'static str {
-        "gpt_neox.layers"
-    }
-
-    fn embedding_name(&self) -> &'static str {
-        "gpt_neox.embed_in"
-    }
-
-    fn tied(&self) -> bool {
-        self.config.tie_word_embeddings
-    }
-
-    fn padded_rows(&self) -> PaddedRows {
-        PaddedRows::OneMask
+    fn shape(&self) -> &LmShape {
+        &self.shape
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -17,7 +17,7 @@ use nn::{Builder, LayerNorm, Linear, split_heads};
 pub use self::config::OptConfig;
 use crate::attend::{Past, attend};
 use crate::embedding::{Embedding, Positions};
-use crate::{Activation, Cache, CausalLm, PaddedRows, Step};
+use crate::{Activation, Cache, CausalLm, LmShape, PaddedRows, Step};
 
 /// Added to the variance in every norm.
 const EPS: f64 = 1e-5;
@@ -34,7 +34,7 @@ pub struct Opt {
     final_norm: Option<LayerNorm>,
     project_out: Option<Linear>,
     head: Linear,
-    config: OptConfig,
+    shape: LmShape,
 }
 
 impl Opt {
@@ -64,46 +64,24 @@ impl Opt {
             project_out: project(dim, embedding_dim, "project_out")?,
             head: embedding.head(config.tie_word_embeddings, vb.pp("lm_head"))?,
             embedding,
-            config: config.clone(),
+            shape: LmShape {
+                dim,
+                embedding_dim,
+                n_blocks: config.num_hidden_layers,
+                vocab_size: config.vocab_size,
+                n_positions,
+                tied: config.tie_word_embeddings,
+                blocks_name: "model.decoder.layers",
+                embedding_name: "model.decoder.embed_tokens",
+                padded_rows: PaddedRows::All,
+            },
         })
     }
 }
 
 impl CausalLm for Opt {
-    fn dim(&self) -> usize {
-        self.config.hidden_size
-    }
-
-    fn embedding_dim(&self) -> usize {
-        self.config.embedding_dim()
-    }
-
-    fn n_blocks(&self) -> usize {
-        self.blocks.len()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.config.vocab_size
-    }
-
-    fn n_positions(&self) -> usize {
-        self.config.max_position_embeddings
-    }
-
-    fn blocks_name(&self) -> &'static str {
-        "model.decoder.layers"
-    }
-
-    fn embedding_name(&self) -> &'static str {
-        "model.decoder.embed_tokens"
-    }
-
-    fn tied(&self) -> bool {
-        self.config.tie_word_embeddings
-    }
-
-    fn padded_rows(&self) -> PaddedRows {
-        PaddedRows::All
+    fn shape(&self) -> &LmShape {
+        &self.shape
     }
 
     fn embed(&self, ids: &Tensor) -> Result<Tensor> {

@@ -82,9 +82,9 @@ fn every_family_opens_by_its_model_type() -> Result<()> {
         let (folder, tensors) = folder(&config);
         assert_eq!(LmConfig::open(&folder.path().join(CONFIG))?, config);
         let lm = open(folder.path(), Precision::F32)?.lm;
-        assert_eq!((lm.blocks_name(), lm.vocab_size()), (blocks, 262));
-        let embedding = format!("{}.weight", lm.embedding_name());
-        assert_eq!(tensors[&embedding].dims(), [262, lm.embedding_dim()]);
+        assert_eq!((lm.shape().blocks_name, lm.shape().vocab_size), (blocks, 262));
+        let embedding = format!("{}.weight", lm.shape().embedding_name);
+        assert_eq!(tensors[&embedding].dims(), [262, lm.shape().embedding_dim]);
     }
     Ok(())
 }

@@ -53,13 +53,13 @@ fn cached_decoding_equals_the_full_forward(lm: &dyn CausalLm) -> Result<()> {
     let real = [vec![false, true, true, true, true], vec![true; 5]];
     let ids = Tensor::new(&IDS, &Device::Cpu)?;
     let full = lm.logits(&ids, &Step::new(&real, 5)?)?;
-    let mut cache = Cache::new(lm.n_blocks());
+    let mut cache = Cache::new(lm.shape().n_blocks);
     let mut from = 0;
     for n in [2usize, 1, 2] {
         let so_far = real.each_ref().map(|row| row[..from + n].to_vec());
         let step = Step::new(&so_far, n)?;
         let mut xs = lm.enter(lm.embed(&ids.narrow(1, from, n)?)?, &step)?;
-        for idx in 0..lm.n_blocks() {
+        for idx in 0..lm.shape().n_blocks {
             xs = lm.block(idx, &xs, &step, Some(&mut cache))?;
         }
         let logits = lm.head(&lm.norm(&xs)?)?;

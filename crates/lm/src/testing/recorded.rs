@@ -36,7 +36,7 @@ pub(crate) fn agrees_with_the_recorded_case(name: &str) -> Result<()> {
     };
     let ids = io["fwd.input_ids"].to_dtype(DType::U32)?;
     let mut xs = lm.enter(lm.embed(&ids)?, &step)?;
-    for idx in 0..lm.n_blocks() {
+    for idx in 0..lm.shape().n_blocks {
         let fed = io.get(&format!("fwd.layer{idx}.xattn_out")).unwrap_or(&xs);
         let out = lm.block(idx, fed, &step, None)?;
         xs = io[&format!("fwd.layer{idx}.out")].clone();

@@ -184,7 +184,7 @@ impl Case {
         lm.all_used()?;
         let adapter = Frozen::open(&self.folder.join("flamingo.safetensors"))?;
         let adapter_vb = thawed(adapter.clone(), |_| true).builder(DType::F32);
-        let end = inner.vocab_size();
+        let end = inner.shape().vocab_size;
         let flamingo = Flamingo::new(&config, input, inner, end..end, encoder_vb, adapter_vb)?;
         adapter.all_used()?;
         Ok((flamingo, variables))

@@ -12,7 +12,7 @@ use crate::checks::Worst;
 pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     let (flamingo, variables) = case.build()?;
     let keys = case.json("state_dict_keys.json")?;
-    let blocks = flamingo.lm().blocks_name();
+    let blocks = flamingo.lm().shape().blocks_name;
     let state_dict = keys["state_dict"].as_object().context("no `state_dict`")?;
     for (name, place) in state_dict {
         let file = place[1].as_str();

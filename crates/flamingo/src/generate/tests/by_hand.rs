@@ -19,14 +19,14 @@ const PROMPT: &str = "<|im_start|>user\nWhat does an fMRI scan measure?<|im_end|
 /// What the language model alone says.
 fn alone(path: &Path, n_new: usize) -> Result<String> {
     let model = lm::open(path, nn::Precision::Stored)?;
-    let mut cache = Cache::new(model.lm.n_blocks());
+    let mut cache = Cache::new(model.lm.shape().n_blocks);
     let mut ids = model.tokenizer.encode(PROMPT)?.ids;
     let (mut n_past, mut new) = (0, Vec::new());
     while new.len() < n_new {
         let step = Step::new(&[vec![true; n_past + ids.len()]], ids.len())?;
         let read = candle_core::Tensor::new(&*ids, &candle_core::Device::Cpu)?.unsqueeze(0)?;
         let mut xs = model.lm.enter(model.lm.embed(&read)?, &step)?;
-        for idx in 0..model.lm.n_blocks() {
+        for idx in 0..model.lm.shape().n_blocks {
             xs = model.lm.block(idx, &xs, &step, Some(&mut cache))?;
         }
         let last = model.lm.norm(&xs)?.narrow(1, ids.len() - 1, 1)?.squeeze(1)?;
@@ -53,7 +53,7 @@ fn smollm2_with_closed_gates_says_what_it_says_alone() -> Result<()> {
     config.gates = GatesConfig { every: 4, ..config.gates };
     let input = InputShape::Window { n_frames: 4, n_voxels: 5 };
     let opened = lm::open(path, nn::Precision::F32)?;
-    let special = Vocabulary::new(opened.tokenizer, opened.lm.vocab_size())?.special;
+    let special = Vocabulary::new(opened.tokenizer, opened.lm.shape().vocab_size)?.special;
     let (encoder, adapter) = (Variables::default(), Variables::default());
     let (enc, ada) = (encoder.builder(1, DType::F32), adapter.builder(1, DType::F32));
     Flamingo::new(&config, input, opened.lm, special, enc, ada)?;

@@ -136,13 +136,16 @@ fn a_report_holds_no_special_token_but_its_end() {
 }
 
 #[test]
-fn only_openflamingo_may_write_an_image() {
+fn only_openflamingo_may_write_an_image_or_another_special_token() {
     let (_root, model) = model();
-    let bans = |compat| {
+    let banned = |compat| {
         let decoding = GenerateConfig::greedy(4, 1).decoding(&model.vocabulary, compat, vec![0]);
-        decoding.rules.banned.contains(&model.vocabulary.image)
+        decoding.rules.banned
     };
-    assert!(bans(Compat::None) && !bans(Compat::OpenFlamingo));
+    let mut special = model.vocabulary.tokenizer.special();
+    special.retain(|&id| id != model.vocabulary.end_of_chunk);
+    assert_eq!((banned(Compat::None), special.len()), (special, 3));
+    assert!(banned(Compat::OpenFlamingo).is_empty());
 }
 
 #[test]

@@ -233,6 +233,9 @@ fn a_clip_folder_says_its_heads_and_its_non_linearity() -> Result<()> {
         let EncoderConfig::Clip(clip) = manifest.config.encoder else { panic!("no CLIP") };
         assert_eq!((clip.activation, clip.head_width), (expected, 8 / heads));
     }
+    fs::write(folder.join("config.json"), config("swish", 4)).unwrap();
+    let error = import_from(&foreign, &folder).unwrap_err().to_string();
+    assert!(error.contains("config.json: `hidden_act` is `swish`"), "{error}");
     Ok(())
 }
 
