@@ -95,7 +95,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         byte_order: if header.endianness == Endianness::Big { "big" } else { "little" },
         dtype: dtype_name(header.dtype),
         scaling: header.scaling,
-        zooms: [1, 2, 3].map(|axis| header.pixdim[axis]),
+        zooms: [1, 2, 3].map(|axis| header.pixdim[axis].abs()),
         space_unit: space_unit(&header),
         sform_code: header.sform_code,
         qform_code: header.qform_code,

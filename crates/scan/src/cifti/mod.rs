@@ -22,6 +22,7 @@ use crate::{
     atlas::Parcel,
     error::{Error, Result},
     nii::{Decoder, Header, open, open_with_extensions},
+    open::plausible,
     series::ParcelSeries,
 };
 
@@ -121,8 +122,12 @@ impl CiftiFile {
             |problem: &str| Error::Cifti { path: self.path.clone(), problem: problem.to_owned() };
         match &self.axes[0] {
             CiftiAxis::Series(series) if series.unit == "SECOND" => match series.step {
-                t_r if t_r.is_finite() && t_r > 0.0 => Ok(t_r),
-                found => Err(Error::BadRepetitionTime { found }),
+                found => match plausible(found) {
+                    Ok(()) => Ok(found),
+                    Err(expected) => {
+                        Err(refuse(&format!("its rows are {found} s apart, {expected}")))
+                    }
+                },
             },
             CiftiAxis::Series(_) => Err(refuse("its rows are no steps in time")),
             _ => Err(refuse("its rows are no series")),

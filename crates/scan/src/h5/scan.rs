@@ -243,12 +243,22 @@ pub(super) fn scaling(dataset: &Dataset, options: &OpenOptions) -> Result<Option
     }
     let attributes = dataset.attributes()?;
     let number = |name: &str| {
-        let (_, value) = attributes.iter().find(|(found, _)| found == name)?;
-        value.number()
+        let Some((_, value)) = attributes.iter().find(|(found, _)| found == name) else {
+            return Ok(None);
+        };
+        let refuse = || {
+            let problem = format!(
+                "has an attribute {name} that is not one number; `stored_numbers: true` leaves it out"
+            );
+            dataset.refuse(&problem)
+        };
+        value.number().map(Some).ok_or_else(refuse)
     };
     for (factor, summand) in SCALES {
-        let Some(slope) = number(factor) else { continue };
-        let inter = number(summand).unwrap_or(0.0);
+        let (slope, inter) = match (number(factor)?, number(summand)?) {
+            (None, None) => continue,
+            (slope, inter) => (slope.unwrap_or(1.0), inter.unwrap_or(0.0)),
+        };
         if slope == 0.0 || !slope.is_finite() || !inter.is_finite() {
             let problem = format!(
                 "is scaled by {factor} {slope} and {summand} {inter}, expected finite numbers and \

@@ -107,6 +107,13 @@ fn attributes_scale_stored_numbers_unless_they_are_asked_not_to() {
     dataset.attr("scale_factor").unwrap().write_scalar(&0.0).unwrap();
     let zero = read_series(&path, &options).unwrap_err().to_string();
     assert!(zero.contains("is scaled by scale_factor 0 and add_offset 10, expected"), "{zero}");
+    // a summand needs no factor, and a factor is one number
+    dataset.delete_attr("scale_factor").unwrap();
+    assert_eq!(read_series(&path, &options).unwrap().values[[0, 0]], 11.0);
+    let factors = dataset.new_attr_builder().with_data(&[0.5, 2.0]).create("scale_factor");
+    factors.unwrap();
+    let vector = read_series(&path, &options).unwrap_err().to_string();
+    assert!(vector.contains("an attribute scale_factor that is not one number"), "{vector}");
 }
 
 #[test]

@@ -44,8 +44,9 @@ pub(crate) fn sides_disagree(header: &Header) -> bool {
     both && sign(header.srow) * sign(qform(header)) < 0.0
 }
 
+/// Sizes have no sign: a negative one is read as nibabel reads it.
 fn zooms(header: &Header) -> [f64; 3] {
-    [header.pixdim[1], header.pixdim[2], header.pixdim[3]]
+    [1, 2, 3].map(|axis| header.pixdim[axis].abs())
 }
 
 fn qform(header: &Header) -> [[f64; 4]; 3] {

@@ -120,7 +120,8 @@ impl Raw {
         check_n_axes(path, n_axes.into())?;
         let raw = NiftiHeader::from_reader(&bytes[..BYTES_1])
             .map_err(|e| Error::NotNifti { path: path.to_path_buf(), found: e.to_string() })?;
-        let texts: [(&'static str, &[u8]); 4] = [
+        let texts: [(&'static str, &[u8]); 5] = [
+            ("data_type", &raw.data_type),
             ("descrip", &raw.descrip),
             ("aux_file", &raw.aux_file),
             ("intent_name", &raw.intent_name),

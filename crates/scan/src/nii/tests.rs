@@ -160,6 +160,20 @@ fn header_fields_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn sizes_of_voxels_have_no_sign() {
+    let scratch = Scratch::new();
+    // offsets: qform_code and sform_code at 252, pixdim[1] at 80
+    for codes in [[1_i16, 0], [0, 0]] {
+        let affine = |size: f32| {
+            let patches = [(252, i16s(&codes)), (80, f32s(&[size]))];
+            let patches = patches.each_ref().map(|(at, bytes)| (*at, bytes.as_slice()));
+            read_bold(scratch.patched(&patches)).unwrap().affine().clone()
+        };
+        assert_eq!(affine(-2.0), affine(2.0));
+    }
+}
+
+#[test]
 fn repetition_times_are_seconds_or_refused() {
     let scratch = Scratch::new();
     let with = |t_r: f32, unit: u8| scratch.patched(&[(92, &f32s(&[t_r])), (123, &[2 + unit])]);

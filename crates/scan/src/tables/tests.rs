@@ -14,6 +14,23 @@ fn options(axes: SeriesAxes) -> OpenOptions {
 }
 
 #[test]
+fn what_pandas_writes_beside_the_numbers_is_no_frame_and_no_parcel() {
+    let scratch = Scratch::new();
+    let read = |text: &str| {
+        let path = scratch.file("series.csv", text.as_bytes());
+        read_series(&path, &options(SeriesAxes::TimeParcels))
+    };
+    // the places of columns instead of names
+    let series = read("0,1,2\n4.5,5,6\n7,8,9\n").unwrap();
+    assert_eq!(series.values, array![[4.5, 5.0, 6.0], [7.0, 8.0, 9.0]]);
+    let refused = read(",a,b\n0,1,2\n1,4,5\n").unwrap_err().to_string();
+    assert!(refused.contains("its first column has no name"), "{refused}");
+    // a last cell without a value
+    let series = read("a\tb\tc\n1\t2\t\n4\t5\t6\n").unwrap();
+    assert!(series.values[[0, 2]].is_nan() && series.values[[1, 2]] == 6.0);
+}
+
+#[test]
 fn text_is_read_whatever_separates_its_numbers() {
     let scratch = Scratch::new();
     let texts = [

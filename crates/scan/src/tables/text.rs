@@ -22,13 +22,13 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
     let text = String::from_utf8(bytes).map_err(|_| bad(1, "it is no text".to_owned()))?;
     let text = text.trim_start_matches('\u{feff}');
     let lines = || {
-        let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-        lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        lines.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
     };
     let Some((_, first)) = lines().next() else {
         return Err(bad(1, "it holds no numbers".to_owned()));
     };
-    let separator = ['\t', ';', ','].into_iter().find(|&c| first.contains(c));
+    let separator = ['\t', ';', ','].into_iter().find(|&c| first.trim().contains(c));
     let cells = |line: &'_ str| -> Vec<String> {
         let cell = |cell: &str| cell.trim().trim_matches('"').to_owned();
         match separator {
@@ -36,15 +36,26 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
             None => line.split_whitespace().map(cell).collect(),
         }
     };
-    let head = cells(first);
-    let names = head.iter().any(|cell| number(cell).is_none()).then_some(head);
+    let head = cells(first.trim_end());
+    // what pandas writes before the numbers: the places of its columns, in place of names
+    let counts = head.len() > 2 && separator.is_some();
+    let counts = counts && head.iter().enumerate().all(|(at, cell)| *cell == at.to_string());
+    let is_named = counts || head.iter().any(|cell| number(cell).is_none());
+    if is_named && head.first().is_some_and(String::is_empty) {
+        let problem = "its first column has no name: row numbers are no series, leave them out \
+                       (`index=False` in pandas)";
+        return Err(bad(1, problem.to_owned()));
+    }
+    let names = is_named.then_some(head);
     let body = || lines().skip(usize::from(names.is_some()));
     let n_rows = body().count();
     let mut n_columns = names.as_ref().map(Vec::len);
     let mut values = Vec::new();
     for (row, line) in body() {
-        let cells = cells(line);
-        let expected = *n_columns.get_or_insert(cells.len());
+        let trimmed = cells(line.trim());
+        let expected = *n_columns.get_or_insert(trimmed.len());
+        // tabs at an end are cells without a value where the row lacks some
+        let cells = if trimmed.len() < expected { cells(line) } else { trimmed };
         if cells.len() != expected {
             return Err(bad(row, format!("holds {} numbers, expected {expected}", cells.len())));
         }
