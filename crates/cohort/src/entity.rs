@@ -37,6 +37,8 @@ pub enum Entity {
     Echo,
     /// `part`: magnitude or phase.
     Part,
+    /// `chunk`: which piece of the volume.
+    Chunk,
     /// `hemi`: which hemisphere.
     #[serde(alias = "hemi")]
     Hemisphere,
@@ -45,6 +47,10 @@ pub enum Entity {
     /// `seg`: which atlas.
     #[serde(alias = "seg")]
     Segmentation,
+    /// `cohort`: which age group of the template.
+    Cohort,
+    /// `atlas`: which atlas, in names of older tools.
+    Atlas,
     /// `res`: which grid of the space.
     #[serde(alias = "res")]
     Resolution,
@@ -64,7 +70,7 @@ pub enum Entity {
 use Entity as E;
 
 /// Keys of names, in BIDS's order.
-const KEYS: [(Entity, &str); 18] = [
+const KEYS: [(Entity, &str); 21] = [
     (E::Subject, "sub"),
     (E::Session, "ses"),
     (E::Task, "task"),
@@ -75,9 +81,12 @@ const KEYS: [(Entity, &str); 18] = [
     (E::Run, "run"),
     (E::Echo, "echo"),
     (E::Part, "part"),
+    (E::Chunk, "chunk"),
     (E::Hemisphere, "hemi"),
     (E::Space, "space"),
     (E::Segmentation, "seg"),
+    (E::Cohort, "cohort"),
+    (E::Atlas, "atlas"),
     (E::Resolution, "res"),
     (E::Density, "den"),
     (E::Label, "label"),
@@ -116,9 +125,12 @@ impl Entity {
             E::Run => "run",
             E::Echo => "echo",
             E::Part => "part",
+            E::Chunk => "chunk",
             E::Hemisphere => "hemisphere",
             E::Space => "space",
             E::Segmentation => "segmentation",
+            E::Cohort => "cohort",
+            E::Atlas => "atlas",
             E::Resolution => "resolution",
             E::Density => "density",
             E::Label => "label",
@@ -239,6 +251,15 @@ mod tests {
         assert_eq!(name.entities.get(Entity::Space), Some("MNI152NLin6Asym"));
         assert_eq!(format!("{}_bold.nii.gz", name.entities), text);
         assert_eq!(name.entities.only(&RECORDING).to_string(), "sub-01_ses-2_task-rest_run-1");
+    }
+
+    #[test]
+    fn templates_of_age_groups_are_known() {
+        let text =
+            "sub-01_task-rest_space-MNIPediatricAsym_cohort-2_res-2_desc-preproc_bold.nii.gz";
+        let name = BidsName::parse(text).unwrap();
+        assert_eq!(name.entities.get(Entity::Cohort), Some("2"));
+        assert_eq!(format!("{}_bold.nii.gz", name.entities), text);
     }
 
     #[test]
