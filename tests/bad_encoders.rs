@@ -109,9 +109,6 @@ fn an_order_of_axes_that_cannot_be_known() {
     let one = cohort(1);
     unplace(&one.scan(0));
     says(&refused(&one, &[]), &["_bold.nii.gz: ", unknown]);
-    let volumes =
-        "  - volumes: { shape: [14, 16, 13], axes: LAS, background: minimum, half: true }\n";
-    one.edit_pipeline("  - windows:", &format!("{volumes}  - windows:"));
     let set = format!(
         "model.encoder={{file: {}/configs/encoder/brainmt_synthetic_v1.yaml}}",
         root().display()

@@ -9,6 +9,10 @@ use xtask::synthetic::{self, Side};
 const ENCODE: &str = "encode-cohort";
 const SWAP: &str = "swap-encoders";
 
+fn encoder(name: &str) -> String {
+    format!("model.encoder={{file: {}/configs/encoder/{name}.yaml}}", tests::root().display())
+}
+
 fn embeddings(cohort: &Synthetic) -> Table {
     tables::read(cohort.result(ENCODE, "embeddings.parquet")).expect("a table of embeddings")
 }
@@ -49,6 +53,12 @@ fn a_cohort_becomes_a_table_with_what_each_row_came_from() {
         let found = table.column(column).expect(column).cell(3);
         assert!(matches!(found, Cell::Number(x) if x > 0.0), "{column}: {found:?}");
     }
+    let record = fs::read_to_string(cohort.result(ENCODE, "record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let labels = cohort.dir().join("atlas/synthetic424.nii.gz");
+    let digest = scan::sha256_file(labels).unwrap();
+    assert_eq!(record["atlas"]["labels"]["sha256"].as_str(), Some(digest.as_str()));
+    assert_eq!(record["lost_labels"].as_array().map(Vec::len), Some(0), "{record}");
     // a second run does nothing twice, and says the same
     let before = fs::read(cohort.result(ENCODE, "embeddings.parquet")).unwrap();
     let again = cohort.run(&[]).exits_with(0);
@@ -63,7 +73,7 @@ fn storage_order_and_file_form_do_not_matter() {
         if stored == Stored::Hdf5 {
             cohort.edit_pipeline("    entities:", "    suffix: timeseries\n    entities:");
         }
-        cohort.run(&[]).exits_with(0);
+        cohort.run(&[&encoder("brainlm_synthetic_v1")]).exits_with(0);
         embeddings(&cohort)
     };
     let right = ran(Stored::All(Side::Ras));
@@ -80,6 +90,59 @@ fn a_mirrored_scan_is_left_out_with_the_reason() {
     assert_eq!(embeddings(&cohort).n_rows(), 7);
     let status = fs::read_to_string(cohort.result(ENCODE, "status.tsv")).unwrap();
     assert_eq!(status.matches("\tFAIL\t").count(), 1, "{status}");
+}
+
+#[test]
+fn a_mirrored_scan_is_left_out_of_volumes_too() {
+    let cohort = Synthetic::new(8, Stored::Mixed, ENCODE);
+    cohort.edit_pipeline("      mirror_check: { margin: 0.1 }\n", "");
+    scan::write_bold(cohort.scan(2), &synthetic::mirrored(2)).unwrap();
+    let ran = cohort.run(&[&encoder("brainmt_synthetic_v1")]).exits_with(1);
+    says(&ran.stderr, &["left and right seem exchanged: the mean signal of its voxels"]);
+    let table = embeddings(&cohort);
+    assert_eq!(table.n_rows(), 7);
+    let status = fs::read_to_string(cohort.result(ENCODE, "status.tsv")).unwrap();
+    assert_eq!(status.matches("\tFAIL\t").count(), 1, "{status}");
+    // confounds are read beside volumes as beside parcels
+    let moved = table.column("mean_fd_mm").expect("a column").cell(0);
+    assert!(matches!(moved, Cell::Number(x) if x > 0.0), "{moved:?}");
+}
+
+#[test]
+fn one_line_changes_the_encoder_of_a_cohort() {
+    let cohort = Synthetic::new(2, Stored::Mixed, ENCODE);
+    for name in
+        ["connectivity_v1", "brainlm_synthetic_v1", "brainmt_synthetic_v1", "stored_synthetic_v1"]
+    {
+        let ran = cohort.run(&[&encoder(name)]).exits_with(0);
+        assert_eq!(embeddings(&cohort).n_rows(), 2, "{name}: {ran}");
+    }
+    let refused = |sets: &[&str]| cohort.run(sets).exits_with(2).stderr;
+    let said = refused(&[&encoder("parcel_frames_tiny_v1")]);
+    says(&said, &["it is trained with the adapter, but there is no stage `finetune`"]);
+    let said = refused(&["stages.embed.window=cls"]);
+    says(&said, &["stages.embed.window is cls", "encoder `connectivity` has no class token"]);
+    let folder = cohort.dir().join("tokens");
+    fs::create_dir(&folder).unwrap();
+    scan::write_npy(folder.join("sub-99.npy"), &ndarray::arr2(&[[1.0, 2.0]]).into_dyn().view())
+        .unwrap();
+    let stored = format!("{{stored: {{dim: 2, tokens: {{folder: {}}}}}}}", folder.display());
+    let said = refused(&[&format!("model.encoder={stored}")]);
+    says(&said, &["holds tokens of none of the scans, of which the first is sub-01"]);
+}
+
+#[test]
+fn the_first_scan_of_another_repetition_time_is_named() {
+    let cohort = Synthetic::new(3, Stored::Mixed, ENCODE);
+    for subject in [1, 2] {
+        let run = synthetic::bold(subject, Side::Ras);
+        let run = scan::Bold::new(run.data().clone(), run.affine().clone(), 2.5).unwrap();
+        scan::write_bold(cohort.scan(subject), &run).unwrap();
+        let beside = cohort.scan(subject).display().to_string().replace(".nii.gz", ".json");
+        fs::write(beside, r#"{"RepetitionTime": 2.5}"#).unwrap();
+    }
+    let ran = cohort.run(&[&encoder("brainlm_synthetic_v1")]).exits_with(2);
+    says(&ran.stderr, &["model.encoder: sub-02", "give 2.5 s", "(2 of 3 scans)"]);
 }
 
 #[test]

@@ -10,8 +10,7 @@ use xtask::synthetic::{self, Side};
 const SWAP: &str = "swap-encoders";
 
 /// What may come between an atlas and a formula.
-const STAGES: &str = "      mirror_check: { margin: 0.1 }
-  - denoise:
+const STAGES: &str = "  - denoise:
       signal:
         detrend: linear
         filter: none

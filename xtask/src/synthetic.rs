@@ -260,11 +260,12 @@ pub fn texts() -> Vec<(String, String)> {
     texts
 }
 
-/// Tokens `(2, 4, 8)` of every person, as another program might write them.
+/// Tokens `(2, 4, 8)` of every person under both names of their scan, as another program might write
+/// them.
 fn tokens() -> Result<Vec<u8>> {
     let n_windows = 2;
     let all: Vec<(String, Vec<u8>)> = (0..N_SUBJECTS)
-        .map(|subject| {
+        .flat_map(|subject| {
             let series = series(subject);
             let frames = N_FRAMES / n_windows;
             let token = |window: usize, token: usize, at: usize| {
@@ -277,8 +278,11 @@ fn tokens() -> Result<Vec<u8>> {
             };
             let places = (0..n_windows)
                 .flat_map(|w| (0..4).flat_map(move |t| (0..8).map(move |at| (w, t, at))));
-            let bytes = places.flat_map(|(w, t, at)| token(w, t, at).to_le_bytes()).collect();
-            (format!("sub-{:02}_ses-1_run-1", subject + 1), bytes)
+            let bytes: Vec<u8> =
+                places.flat_map(|(w, t, at)| token(w, t, at).to_le_bytes()).collect();
+            // as tables of pairs name a scan, and as its BIDS folder does
+            ["ses-1_run-1", "task-rest"]
+                .map(|rest| (format!("sub-{:02}_{rest}", subject + 1), bytes.clone()))
         })
         .collect();
     let views = all.iter().map(|(name, bytes)| {

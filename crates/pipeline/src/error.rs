@@ -85,12 +85,16 @@ pub enum Error {
     LanguageModel { path: PathBuf, missing: &'static str },
     #[error("model.encoder: {0}")]
     Encoder(encoder::Error),
+    #[error("model.encoder: {file}: {error} ({n} of {of} scans)")]
+    EncoderTime { file: String, n: usize, of: usize, error: encoder::Error },
     #[error("{key} is 0, expected at least 1")]
     Size { key: String },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]
     Package { path: PathBuf, problem: String },
     #[error("{}: reads tokens that another program wrote ({encoder}), so nothing makes them of a scan; add scan and tokens to its pipeline's cohort and run that", path.display())]
     TokensOnly { path: PathBuf, encoder: String },
+    #[error("{}: {problem}", path.display())]
+    Tokens { path: PathBuf, problem: String },
     #[error("{}: {source}", path.display())]
     Series { path: PathBuf, source: Box<Error> },
     #[error("{}: {problem}", path.display())]
@@ -156,7 +160,7 @@ impl Error {
             }
             Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
-            Self::Encoder(_) => Some("model.encoder".to_owned()),
+            Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
             Self::Size { key } => Some(key.clone()),
             Self::Cohort { kind, source } => match source.as_ref() {
                 cohort::Error::Query(_) => Some(format!("cohort.{kind}.where")),

@@ -154,6 +154,8 @@ pub(crate) fn record(
     };
     let lm =
         plan.lm.as_ref().map(|lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests }));
+    let parcels = state.parcels.as_ref();
+    let lost = |(idx, labels): (usize, Vec<i32>)| json!({ "scan": state.scans()[idx].name, "labels": labels });
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     json!({
         "program": "neuroflamingo",
@@ -168,6 +170,8 @@ pub(crate) fn record(
         "inputs": inputs,
         "language_model": lm,
         "package": package,
+        "atlas": parcels.map(|it| &it.atlas),
+        "lost_labels": parcels.map(|it| it.lost().map(lost).collect::<Vec<_>>()),
         "stages": stages,
         "units": match &plan.source {
             SourcePlan::Pictures(_) => json!(captions::units(state)),

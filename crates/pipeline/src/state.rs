@@ -20,7 +20,7 @@ use crate::{
     plan::{CohortPlan, PicturesPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
     spec::CohortSpec,
     stage::{
-        Embeddings, Evaluation, Fit, Parcels, TokenSet, VolumesConfig, WrittenCaption,
+        Embeddings, Evaluation, Fit, Likeness, Parcels, TokenSet, VolumesConfig, WrittenCaption,
         WrittenReport, technique,
     },
     units::Unit,
@@ -51,6 +51,8 @@ pub(crate) struct State<'a> {
     pub(crate) parcels: Option<Parcels>,
     /// How scans become volumes; that is done when they are encoded.
     pub(crate) volumes: Option<VolumesConfig>,
+    /// How the volumes of the cohort look, where left and right are compared.
+    pub(crate) volume_likeness: Option<Likeness>,
     /// How the windows of a scan lie; they are cut when it is encoded.
     pub(crate) cut: Option<WindowsConfig>,
     /// Encoder tokens of scans, in files.
@@ -90,6 +92,7 @@ impl<'a> State<'a> {
             scans,
             parcels: None,
             volumes: None,
+            volume_likeness: None,
             cut: None,
             tokens: None,
             embeddings: None,

@@ -16,8 +16,8 @@ use crate::{
     Error, OneScan, Place, Result, files,
     plan::ScanView,
     stage::{
-        AboutTokens, FITTED, LIKENESS, Likeness, PreparedScan, Stage, TokenSet, given, normalised,
-        places, technique,
+        AboutTokens, FITTED, LIKENESS, Likeness, PreparedScan, Sides, Stage, TokenSet,
+        VOLUME_LIKENESS, given, look, normalised, places, technique,
     },
     state::State,
 };
@@ -100,6 +100,10 @@ fn take_in(stage: &mut Stage, state: &State<'_>) -> Result<Vec<PackageFile>> {
             let normalisation = parcels.and_then(|it| it.normalisation.as_ref());
             Ok(fitted(FITTED, files::to_json(normalisation.expect("it was fitted"))))
         }
+        Stage::Volumes(_) => {
+            let likeness = state.volume_likeness.as_ref();
+            Ok(likeness.map_or_else(Vec::new, |it| fitted(VOLUME_LIKENESS, files::to_json(it))))
+        }
         Stage::Parcellate(config) => {
             let likeness = parcels.and_then(|it| it.likeness.as_ref());
             let mut all = likeness.map_or_else(Vec::new, |it| fitted(LIKENESS, files::to_json(it)));
@@ -148,6 +152,7 @@ pub(crate) struct TokenReader {
     pub(super) section: FromTokens,
     normalisation: Option<FittedNormalisation>,
     likeness: Option<Likeness>,
+    volume_likeness: Option<Likeness>,
     /// None where the encoder is part of the model.
     frozen: Option<FrozenEncoder>,
 }
@@ -172,6 +177,8 @@ impl TokenReader {
         let normalises = any(|it| matches!(it, Stage::Normalise(_)));
         let compares =
             any(|it| matches!(it, Stage::Parcellate(config) if config.mirror_check.is_some()));
+        let compares_volumes =
+            any(|it| matches!(it, Stage::Volumes(config) if config.mirror_check.is_some()));
         let part = |name: &Path| part(dir, model, name);
         for stage in &section.stages {
             if let Stage::Parcellate(config) = stage {
@@ -184,6 +191,9 @@ impl TokenReader {
         Ok(Self {
             normalisation: normalises.then(|| files::read_json(&fitted(FITTED)?)).transpose()?,
             likeness: compares.then(|| files::read_json(&fitted(LIKENESS)?)).transpose()?,
+            volume_likeness: compares_volumes
+                .then(|| files::read_json(&fitted(VOLUME_LIKENESS)?))
+                .transpose()?,
             dir: path,
             section,
             frozen,
@@ -246,7 +256,7 @@ impl TokenReader {
                     let atlas = config.atlas.read(&|path| self.dir.join(path))?;
                     let extracted = config.series(&atlas, scan, None)?;
                     if let (Some(check), Some(likeness)) = (&config.mirror_check, &self.likeness) {
-                        check.one(likeness, &atlas, &extracted)?;
+                        check.one(likeness, &Sides::of_parcels(&atlas)?, &look(&extracted))?;
                     }
                     coordinates = places(atlas.parcels());
                     series = Some(extracted);
@@ -266,7 +276,10 @@ impl TokenReader {
                 Stage::Encode(config) => {
                     let cut = cut.expect("the chain of stages was checked");
                     let prepared = match (volumes, series) {
-                        (Some(volumes), _) => PreparedScan::of_volumes(volumes, scan, cut)?,
+                        (Some(volumes), _) => {
+                            let cohort = self.volume_likeness.as_ref();
+                            PreparedScan::of_volumes(volumes, scan, cut, cohort)?
+                        }
                         (None, Some(series)) => PreparedScan::of_series(series, cut)?,
                         (None, None) => break,
                     };

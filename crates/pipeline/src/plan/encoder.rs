@@ -1,13 +1,11 @@
 //! The encoder against the stages before it, before a scan is opened.
-use std::collections::BTreeSet;
-
 use encoder::{EncoderConfig, FrozenEncoder, InputShape, InputSpace, Preparation, WeightsSource};
 
 use super::{CohortPlan, EncoderPlan, ScanView};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec},
-    stage::{Stage, formula_name, given},
+    stage::{Stage, WindowPooling, formula_name, given},
 };
 
 /// What stages make of scans, read off their settings.
@@ -55,7 +53,10 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let Some(n_frames) = made.n_frames else { return Ok(None) };
     if let Some(source) = given::stored(config) {
         let (_, tokens) = given::first_stored(source)?;
-        return EncoderPlan::of(config, tokens).map(Some);
+        given::names_fit(source, scans)?;
+        let plan = EncoderPlan::of(config, tokens)?;
+        has_what_is_embedded(&plan, &loaded.spec)?;
+        return Ok(Some(plan));
     }
     let window =
         made.parcels.as_ref().map(|space| InputShape::Window { n_frames, n_voxels: count(space) });
@@ -68,16 +69,26 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let encoder = config.spec(input).map_err(Error::Encoder)?;
     let plan = EncoderPlan::of(config, input)?;
     is_trained(config, &loaded.spec, encoder.name, reads_volumes)?;
+    has_what_is_embedded(&plan, &loaded.spec)?;
     let (space, normalisation) = if reads_volumes {
         (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
     } else {
         (made.parcels.clone(), made.normalisation.clone())
     };
     let space = space.expect("just read");
-    for t_r_s in made.times(scans, reads_volumes) {
+    let given = |t_r_s| {
         let (space, normalisation) = (space.clone(), normalisation.clone());
-        let given = Preparation { space, n_frames, t_r_s, normalisation };
-        encoder.check(&given).map_err(Error::Encoder)?;
+        Preparation { space, n_frames, t_r_s, normalisation }
+    };
+    // whatever is wrong without a repetition time is of no scan
+    encoder.check(&given(None)).map_err(Error::Encoder)?;
+    let mut unfit = made.times(scans, reads_volumes).filter_map(|(scan, t_r_s)| {
+        let error = encoder.check(&given(Some(t_r_s))).err()?;
+        Some((scan, error))
+    });
+    if let Some((scan, error)) = unfit.next() {
+        let n = 1 + unfit.count();
+        return Err(Error::EncoderTime { file: scan.file.clone(), n, of: scans.len(), error });
     }
     // keys, shapes and digests of published weights
     if let Some(WeightsSource::File(_)) = config.weights() {
@@ -93,15 +104,22 @@ fn is_trained(
     encoder: &'static str,
     reads_volumes: bool,
 ) -> Result<()> {
-    if config.weights().is_none() || !config.trainable().moves() {
+    if !config.trainable().moves() {
         return Ok(());
     }
+    let has_weights = config.weights().is_some();
     let fit = spec.stages().iter().find_map(|stage| match stage {
         Stage::Finetune(fit) => Some(fit),
         _ => None,
     });
     let embeds = spec.stages().iter().any(|stage| matches!(stage, Stage::Embed(_)));
     let reason = match fit {
+        None if !has_weights => {
+            "it is trained with the adapter, but there is no stage `finetune` to train it"
+        }
+        Some(_) if embeds && !has_weights => {
+            "it is trained with the adapter, but stage `embed` needs tokens of a frozen encoder"
+        }
         None => "`trainable` names weights that move, but there is no stage `finetune`",
         Some(_) if embeds => {
             "`trainable` names weights that move, but stage `embed` needs tokens of a frozen encoder"
@@ -114,6 +132,17 @@ fn is_trained(
     };
     let reason = reason.to_owned();
     Err(Error::Encoder(encoder::Error::Setting { encoder, reason }))
+}
+
+/// Refuses to take class tokens of an encoder that has none.
+fn has_what_is_embedded(plan: &EncoderPlan, spec: &Spec) -> Result<()> {
+    let takes_class = |stage: &Stage| matches!(stage, Stage::Embed(config) if config.window == WindowPooling::Cls);
+    if plan.spec.layout.has_class || !spec.stages().iter().any(takes_class) {
+        return Ok(());
+    }
+    let (stage, field, found) = ("embed", "window", "cls".to_owned());
+    let expected = format!("mean, because encoder `{}` has no class token", plan.spec.name);
+    Err(Error::Setting { stage, field, found, expected })
 }
 
 /// Series of voxels: their number is known after the mask; until then the whole grid bounds it.
@@ -174,18 +203,18 @@ impl Made {
         Ok(made)
     }
 
-    /// Every repetition time that the encoder would meet.
-    fn times(&self, scans: &[ScanView], volumes: bool) -> Vec<Option<f64>> {
-        let kept = |t_r_s: f64| match self.t_r.filter(|_| !volumes) {
+    /// The repetition time that the encoder would meet of each scan that says one.
+    fn times<'a>(
+        &self,
+        scans: &'a [ScanView],
+        volumes: bool,
+    ) -> impl Iterator<Item = (&'a ScanView, f64)> {
+        let resampled = self.t_r.filter(|_| !volumes);
+        let kept = move |t_r_s: f64| match resampled {
             Some((to, tolerance)) if (t_r_s - to).abs() > tolerance => to,
             _ => t_r_s,
         };
-        let of_scans: BTreeSet<u64> =
-            scans.iter().filter_map(|scan| scan.t_r_s).map(|it| kept(it).to_bits()).collect();
-        if of_scans.is_empty() {
-            return vec![None];
-        }
-        of_scans.into_iter().map(|bits| Some(f64::from_bits(bits))).collect()
+        scans.iter().filter_map(move |scan| Some((scan, kept(scan.t_r_s?))))
     }
 }
 

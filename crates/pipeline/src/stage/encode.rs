@@ -131,7 +131,7 @@ impl Work for EncodeConfig {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -234,7 +234,8 @@ fn prepared(
     // tokens that were made elsewhere need neither, but their scan is measured
     let volumes = volumes || state.parcels.is_none();
     if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
-        return PreparedScan::of_volumes(config, &state.scans()[idx], cut);
+        // mirrored ones are left out already
+        return PreparedScan::of_volumes(config, &state.scans()[idx], cut, None);
     }
     let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
     let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
@@ -299,7 +300,11 @@ fn trained(config: &EncoderConfig) -> bool {
 /// Everything that decides the windows of a scan.
 fn before(state: &State<'_>, idx: usize) -> Value {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
-    let volumes = state.volumes.as_ref().map(|it| json!([it.said(), state.digest(idx)]));
+    let confounds = state.scans()[idx].confounds.as_deref();
+    let volumes = state.volumes.as_ref().map(|it| {
+        let confounds = confounds.map(|path| scan::sha256_file(path).ok());
+        json!([it.said(), state.digest(idx), confounds])
+    });
     let stored =
         given::stored(&config(state)).map(|source| given::stored_digest(source, state, idx));
     json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored })

@@ -1,11 +1,15 @@
 //! What an encoder is given: of the things that stages made, the one that it reads.
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use encoder::{EncoderConfig, EncoderSpec, InputShape, StoredConfig, StoredTokens, WindowTokens};
 use ndarray::{ArrayD, Axis};
 use serde_json::{Value, json};
 
-use crate::{Error, Result, state::State};
+use super::Stage;
+use crate::{Error, Result, plan::ScanView, state::State};
 
 /// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
 pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
@@ -20,6 +24,26 @@ pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputSh
         .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.parcels.len() });
     let volumes = state.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.shape });
     readable(config, &[parcels, volumes]).map_err(Error::Encoder)
+}
+
+/// Whether the windows of the cohort will be cut out of volumes on `grid`, as far as the stages before
+/// say it.
+pub(super) fn reads_volumes(state: &State<'_>, grid: [usize; 3]) -> bool {
+    let Some(parcels) = &state.parcels else { return true };
+    let Some(config) = state.plan.loaded.encoder() else { return false };
+    if stored(&config).is_some() {
+        return false;
+    }
+    let n_frames = state.plan.spec().stages().iter().find_map(|stage| match stage {
+        Stage::Windows(cut) => Some(cut.n_frames),
+        _ => None,
+    });
+    let Some(n_frames) = n_frames else { return false };
+    let n_voxels = parcels.parcels.len();
+    let window = InputShape::Window { n_frames, n_voxels };
+    let volume = InputShape::Volume { n_frames, grid };
+    let read = readable(&config, &[Some(window), Some(volume)]);
+    read.is_ok_and(|input| matches!(input, InputShape::Volume { .. }))
 }
 
 /// The first that the encoder reads; otherwise why it does not read the first.
@@ -89,6 +113,25 @@ pub(crate) fn first_stored(source: &StoredTokens) -> Result<(String, InputShape)
     let tokens = windows_of(source.path(), &name, tokens)?;
     let &[_, n_tokens, dim] = tokens.shape() else { unreachable!("just made so") };
     Ok((name, InputShape::Tokens { n_tokens, dim }))
+}
+
+/// Refuses tokens that are of none of the scans; a scan without tokens is left out when it is its turn.
+pub(crate) fn names_fit(source: &StoredTokens, scans: &[ScanView]) -> Result<()> {
+    let names = match source {
+        StoredTokens::File(path) => scan::array_names(path)?,
+        StoredTokens::Folder(dir) => {
+            let stem = |name: String| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+            crate::files::list(dir)?.into_iter().filter_map(stem).collect()
+        }
+    };
+    let names: BTreeSet<String> = names.into_iter().collect();
+    let Some(first) = scans.first() else { return Ok(()) };
+    if scans.iter().any(|scan| names.contains(&scan.name)) {
+        return Ok(());
+    }
+    let problem =
+        format!("holds tokens of none of the scans, of which the first is {}", first.name);
+    Err(Error::Tokens { path: source.path().to_owned(), problem })
 }
 
 fn no_tokens(path: &Path) -> Error {

@@ -6,7 +6,7 @@
 //! because a mean image in standard space is more like that of other people as it is than mirrored.
 use std::path::Path;
 
-use scan::{Atlas, Parcel};
+use scan::{Atlas, Bold, Orientation, Parcel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,8 @@ use crate::{
         work::{read_failures, write_failures},
     },
     state::{Failure, State},
-    units,
+    units::{self, Unit},
 };
-
-const STAGE: &str = "parcellate";
 
 /// Fewer scans than these say nothing about another one.
 const LEAST: usize = 5;
@@ -31,8 +29,8 @@ const LEAST: usize = 5;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MirrorCheck {
-    /// By how much the mean signal of its parcels is better correlated with that of the other scans
-    /// when left and right are exchanged.
+    /// By how much its mean signal, in parcels or in the voxels of the head, is better correlated with
+    /// that of the other scans when left and right are exchanged.
     pub margin: f64,
 }
 
@@ -40,12 +38,113 @@ pub struct MirrorCheck {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Likeness {
-    /// Their standardised mean signals in each parcel, the median of them; none where they are too
-    /// few to say anything.
+    /// Their standardised mean signals in each parcel or block of voxels, the median of them; none
+    /// where they are too few to say anything.
     template: Option<Vec<f64>>,
 }
 
+impl Likeness {
+    /// Of scans that nobody compares.
+    pub(crate) const NONE: Self = Self { template: None };
+}
+
 pub(crate) const LIKENESS: &str = "likeness.json";
+
+/// The same of volumes, in a package that may hold both.
+pub(crate) const VOLUME_LIKENESS: &str = "volume_likeness.json";
+
+/// Which places of a look lie opposite each other.
+pub(crate) struct Sides {
+    stage: &'static str,
+    /// What the places are, in words.
+    what: &'static str,
+    /// For each place the one on the other side.
+    partner: Vec<usize>,
+    /// Whether only places are compared that are brighter than the mean on both sides: a dark
+    /// background agrees with itself, whatever lies in it.
+    bright: bool,
+}
+
+impl Sides {
+    /// Of the parcels of an atlas.
+    pub(crate) fn of_parcels(atlas: &Atlas) -> Result<Self> {
+        let stage = "parcellate";
+        let partner = partners(atlas.parcels()).ok_or_else(|| {
+            let problem = "mirror_check needs the place of every parcel".to_owned();
+            Error::StageInput { stage, problem }
+        })?;
+        Ok(Self { stage, what: "parcels", partner, bright: false })
+    }
+
+    /// Of the voxels of a grid whose axes point to `axes`, joined into blocks.
+    pub(super) fn of_grid(shape: [usize; 3], axes: Orientation) -> Self {
+        let across = across(axes);
+        let blocks = blocks(shape, across);
+        let [_, ny, nz] = blocks;
+        let at = |[x, y, z]: [usize; 3]| (x * ny + y) * nz + z;
+        let mut partner = Vec::with_capacity(blocks.iter().product());
+        for place in ndarray::indices((blocks[0], ny, nz)) {
+            let mut opposite = [place.0, place.1, place.2];
+            opposite[across] = blocks[across] - 1 - opposite[across];
+            partner.push(at(opposite));
+        }
+        Self { stage: "volumes", what: "voxels", partner, bright: true }
+    }
+}
+
+/// The axis between left and right.
+fn across(axes: Orientation) -> usize {
+    axes.to_string().find(['L', 'R']).unwrap_or(0)
+}
+
+/// The most blocks along an axis; a head is told from its mirror image by fewer.
+const MOST_BLOCKS: usize = 24;
+
+/// How many voxels a block has along an axis, where at most so many blocks may stand in `n_voxels`.
+fn side(n_voxels: usize, most: usize) -> usize {
+    n_voxels.div_ceil(most).max(1)
+}
+
+/// Blocks along each axis; across, both halves are divided alike from outside to the middle.
+fn blocks(shape: [usize; 3], across: usize) -> [usize; 3] {
+    let mut blocks = shape.map(|n| n.div_ceil(side(n, MOST_BLOCKS)));
+    let half = shape[across] / 2;
+    blocks[across] = 2 * half.div_ceil(side(half, MOST_BLOCKS / 2));
+    blocks
+}
+
+/// The block of a voxel along an axis across; none for one in the middle.
+fn block_across(voxel: usize, n_voxels: usize) -> Option<usize> {
+    let half = n_voxels / 2;
+    let (size, last) = (side(half, MOST_BLOCKS / 2), n_voxels - 1 - voxel);
+    if voxel < half {
+        Some(voxel / size)
+    } else if last < half {
+        Some(2 * half.div_ceil(size) - 1 - last / size)
+    } else {
+        None
+    }
+}
+
+/// The mean signal of each block of a run whose axes point to `axes`, standardised.
+pub(super) fn look_of_run(run: &Bold, axes: Orientation) -> Vec<f64> {
+    let (shape, across) = (run.grid_shape(), across(axes));
+    let blocks = blocks(shape, across);
+    let [_, ny, nz] = blocks;
+    let mut sums = vec![(0.0_f64, 0_usize); blocks.iter().product()];
+    for place in ndarray::indices((shape[0], shape[1], shape[2])) {
+        let voxel = [place.0, place.1, place.2];
+        let Some(side_block) = block_across(voxel[across], shape[across]) else { continue };
+        let mut block = [0, 1, 2].map(|axis| voxel[axis] / side(shape[axis], MOST_BLOCKS));
+        block[across] = side_block;
+        let frames = run.data().slice(ndarray::s![voxel[0], voxel[1], voxel[2], ..]);
+        let (sum, n) = &mut sums[(block[0] * ny + block[1]) * nz + block[2]];
+        *sum += frames.iter().map(|&x| f64::from(x)).sum::<f64>();
+        *n += 1;
+    }
+    let n_frames = run.n_frames().max(1) as f64;
+    standard(sums.into_iter().map(|(sum, n)| sum / (n.max(1) as f64 * n_frames)).collect())
+}
 
 /// Refuses coordinates that lie mirrored to the voxels of their parcels.
 pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> Result<()> {
@@ -82,25 +181,25 @@ pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> 
 pub(crate) fn leave_out(
     check: &MirrorCheck,
     state: &State<'_>,
-    atlas: &Atlas,
+    sides: &Sides,
+    look: &dyn Fn(&Unit) -> Result<Vec<f64>>,
     dir: &Path,
     control: &mut Control<'_>,
 ) -> Result<()> {
-    let stage = STAGE;
+    let stage = sides.stage;
     let listed = units::listed(state, stage, dir)?;
-    let partner = partners_of(atlas)?;
     let mut means = Vec::with_capacity(listed.len());
     for unit in &listed {
         control.checkpoint()?;
-        means.push(unit.as_ref().map(|unit| Ok(look(&StoredSeries::read(unit)?))));
+        means.push(unit.as_ref().map(look));
     }
     let means: Vec<Option<Vec<f64>>> =
         means.into_iter().map(Option::transpose).collect::<Result<_>>()?;
     let mut failures = read_failures(dir)?;
     let mut kept = Vec::with_capacity(listed.len());
     for (idx, unit) in listed.iter().enumerate() {
-        let agreement = judge(&means, idx, &partner);
-        if let Some(reason) = agreement.and_then(|it| check.problem(it)) {
+        let agreement = judge(&means, idx, sides);
+        if let Some(reason) = agreement.and_then(|it| check.problem(sides, it)) {
             let unit = state.scans()[idx].name.clone();
             control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
             failures.push(Failure { scan_idx: idx, reason, passing: false });
@@ -120,22 +219,23 @@ pub(crate) fn leave_out(
 
 impl MirrorCheck {
     /// Refuses a scan that agrees better with those of a cohort when it is mirrored.
-    pub(crate) fn one(
-        &self,
-        likeness: &Likeness,
-        atlas: &Atlas,
-        series: &StoredSeries,
-    ) -> Result<()> {
+    pub(crate) fn one(&self, likeness: &Likeness, sides: &Sides, look: &[f64]) -> Result<()> {
         let Some(template) = &likeness.template else { return Ok(()) };
-        let agreement = agreement(&look(series), template, &partners_of(atlas)?);
-        let refuse = |problem| Err(Error::StageInput { stage: STAGE, problem });
-        self.problem(agreement).map_or(Ok(()), refuse)
+        if template.len() != look.len() {
+            let (found, expected) = (look.len(), template.len());
+            let problem = format!("compares {found} places with {expected} of the cohort");
+            return Err(Error::StageInput { stage: sides.stage, problem });
+        }
+        let agreement = agreement(look, template, sides);
+        let refuse = |problem| Err(Error::StageInput { stage: sides.stage, problem });
+        self.problem(sides, agreement).map_or(Ok(()), refuse)
     }
 
-    fn problem(&self, (straight, mirrored): (f64, f64)) -> Option<String> {
+    fn problem(&self, sides: &Sides, (straight, mirrored): (f64, f64)) -> Option<String> {
         (mirrored - straight > self.margin).then(|| {
+            let what = sides.what;
             format!(
-                "left and right seem exchanged: the mean signal of its parcels correlates with that \
+                "left and right seem exchanged: the mean signal of its {what} correlates with that \
                  of the other scans at {straight:.2}, and at {mirrored:.2} when it is mirrored"
             )
         })
@@ -143,26 +243,19 @@ impl MirrorCheck {
 }
 
 /// The mean signal of each parcel, standardised.
-fn look(series: &StoredSeries) -> Vec<f64> {
+pub(crate) fn look(series: &StoredSeries) -> Vec<f64> {
     standard(series.values.mean_axis(ndarray::Axis(0)).expect("a series has frames").to_vec())
 }
 
-fn partners_of(atlas: &Atlas) -> Result<Vec<usize>> {
-    partners(atlas.parcels()).ok_or_else(|| {
-        let problem = "mirror_check needs the place of every parcel".to_owned();
-        Error::StageInput { stage: STAGE, problem }
-    })
-}
-
 /// Correlation with the mean of the other scans, as it is and mirrored.
-fn judge(means: &[Option<Vec<f64>>], idx: usize, partner: &[usize]) -> Option<(f64, f64)> {
+fn judge(means: &[Option<Vec<f64>>], idx: usize, sides: &Sides) -> Option<(f64, f64)> {
     let own = means[idx].as_ref()?;
     let others: Vec<&Vec<f64>> = means
         .iter()
         .enumerate()
         .filter_map(|(other, mean)| mean.as_ref().filter(|_| other != idx))
         .collect();
-    Some(agreement(own, &template(&others)?, partner))
+    Some(agreement(own, &template(&others)?, sides))
 }
 
 /// What scans have in common; none where they are too few.
@@ -176,13 +269,22 @@ fn template(means: &[&Vec<f64>]) -> Option<Vec<f64>> {
 }
 
 /// Correlation with `template`, as it is and mirrored.
-fn agreement(own: &[f64], template: &[f64], partner: &[usize]) -> (f64, f64) {
-    let agree = |values: &mut dyn Iterator<Item = f64>| {
-        let sum: f64 = values.zip(template).map(|(a, b)| a * b).sum();
-        sum / template.len() as f64
+fn agreement(own: &[f64], template: &[f64], sides: &Sides) -> (f64, f64) {
+    let partner = &sides.partner;
+    let is_compared =
+        |at: &usize| !sides.bright || (template[*at] > 0.0 && template[partner[*at]] > 0.0);
+    let places: Vec<usize> = (0..template.len()).filter(is_compared).collect();
+    let of = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        let values = places.iter().map(|&at| value(at)).collect();
+        // what is a part of the whole has another mean
+        if sides.bright { standard(values) } else { values }
     };
-    let straight = agree(&mut own.iter().copied());
-    (straight, agree(&mut partner.iter().map(|&parcel| own[parcel])))
+    let expected = of(&|at| template[at]);
+    let agree = |values: &[f64]| {
+        let sum: f64 = values.iter().zip(&expected).map(|(a, b)| a * b).sum();
+        sum / expected.len() as f64
+    };
+    (agree(&of(&|at| own[at])), agree(&of(&|at| own[partner[at]])))
 }
 
 /// For each parcel the one nearest to its mirror image; none where a parcel has no place.
@@ -255,12 +357,29 @@ mod tests {
     fn a_scan_unlike_the_others_but_like_their_mirror_image_is_told() {
         let partner = partners(&four()).unwrap();
         assert_eq!(partner, [1, 0, 3, 2]);
+        let sides = Sides { stage: "parcellate", what: "parcels", partner, bright: false };
         let person = |noise: f64| Some(standard(vec![9.0 + noise, 5.0, 3.0 - noise, 1.0]));
         let mut means: Vec<_> = (0..6).map(|idx| person(0.1 * f64::from(idx))).collect();
         means.push(Some(standard(vec![5.0, 9.0, 1.0, 3.0])));
-        let gain = |idx: usize| judge(&means, idx, &partner).map(|(a, b)| b - a).unwrap();
+        let gain = |idx: usize| judge(&means, idx, &sides).map(|(a, b)| b - a).unwrap();
         assert!(gain(0) < -0.1 && gain(5) < -0.1);
         assert!(gain(6) > 0.1, "{}", gain(6));
-        assert!(judge(&means[..3], 0, &partner).is_none());
+        assert!(judge(&means[..3], 0, &sides).is_none());
+    }
+
+    #[test]
+    fn blocks_of_voxels_lie_opposite_each_other() {
+        for n in [1, 2, 13, 14, 48, 91, 96] {
+            let sides = Sides::of_grid([n, 3, 2], "LAS".parse().unwrap());
+            let there_and_back = |at: usize| sides.partner[sides.partner[at]] == at;
+            assert!((0..sides.partner.len()).all(there_and_back), "{n}");
+            let n_blocks = blocks([n, 3, 2], 0)[0];
+            assert!(n_blocks <= MOST_BLOCKS);
+            for voxel in 0..n {
+                let opposite = block_across(n - 1 - voxel, n).map(|block| n_blocks - 1 - block);
+                assert_eq!(block_across(voxel, n), opposite, "{voxel} of {n}");
+            }
+        }
+        assert_eq!(across("PIR".parse().unwrap()), 2);
     }
 }

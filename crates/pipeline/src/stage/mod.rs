@@ -36,7 +36,7 @@ pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Fit;
 pub(crate) use generate::WrittenReport;
 pub use mirror::MirrorCheck;
-pub(crate) use mirror::{LIKENESS, Likeness};
+pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
 pub use normalise::NormaliseConfig;
 pub(crate) use normalise::{FITTED, formula_name, normalised};
 pub use parcellate::{AtlasFiles, ParcellateConfig};

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
-    mirror::{self, LIKENESS, Likeness, MirrorCheck},
+    mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
     work::{Work, load_failures},
 };
 use crate::{
@@ -60,6 +60,20 @@ pub struct AtlasFiles {
 }
 
 impl AtlasFiles {
+    /// Each file and its digest.
+    fn recorded(&self, place: &dyn Fn(&Path) -> PathBuf) -> Value {
+        let file = |path: &Path| {
+            let path = place(path);
+            json!({ "path": files::shown(&path), "sha256": scan::sha256_file(&path).ok() })
+        };
+        json!({
+            "id": self.id,
+            "labels": file(&self.labels),
+            "coordinates": self.coordinates.as_deref().map(file),
+            "names": self.names.as_deref().map(file),
+        })
+    }
+
     /// Reads them; the place of each parcel is checked against its voxels.
     pub(crate) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Atlas> {
         let labels = place(&self.labels);
@@ -82,6 +96,8 @@ impl AtlasFiles {
 #[derive(Clone, Debug)]
 pub(crate) struct Parcels {
     pub(crate) parcels: Vec<Parcel>,
+    /// The files of the atlas with their digests, for the record.
+    pub(crate) atlas: Value,
     pub(crate) units: Vec<Option<Unit>>,
     /// What decided them beside the scans: the stages so far.
     pub(crate) preparation: Vec<String>,
@@ -92,6 +108,15 @@ pub(crate) struct Parcels {
 }
 
 impl Parcels {
+    /// The labels that each scan lost, in the order of the scans; nothing for one that lost none.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = (usize, Vec<i32>)> {
+        let facts = |unit: &Unit| serde_json::from_value::<SeriesFacts>(unit.facts.clone()).ok();
+        let lost = move |(idx, unit): (usize, &Option<Unit>)| {
+            Some((idx, unit.as_ref().and_then(facts)?.lost))
+        };
+        self.units.iter().enumerate().filter_map(lost).filter(|(_, lost)| !lost.is_empty())
+    }
+
     /// Where the parcels are, if that is known of all.
     pub(crate) fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
         places(&self.parcels)
@@ -172,7 +197,7 @@ impl Work for ParcellateConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -190,6 +215,10 @@ impl Work for ParcellateConfig {
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let atlas = self.read_atlas(state)?;
         files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
+        files::write_json(
+            &dir.join("atlas.json"),
+            &self.atlas.recorded(&|path| state.place(path)),
+        )?;
         let stack = stack(state);
         let cost = |idx: usize| self.cost(&atlas, &state.scans()[idx], stack);
         let work = |idx: usize, key: &str| {
@@ -199,7 +228,11 @@ impl Work for ParcellateConfig {
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(state, dir, control, &job)?;
         match &self.mirror_check {
-            Some(check) => mirror::leave_out(check, state, &atlas, dir, control),
+            Some(check) => {
+                let sides = Sides::of_parcels(&atlas)?;
+                let look = |unit: &Unit| Ok(mirror::look(&StoredSeries::read(unit)?));
+                mirror::leave_out(check, state, &sides, &look, dir, control)
+            }
             None => Ok(()),
         }
     }
@@ -208,6 +241,7 @@ impl Work for ParcellateConfig {
         let units = units::listed(state, self.name(), dir)?;
         load_failures(state, self.name(), dir)?;
         let parcels = files::read_json(&dir.join("parcels.json"))?;
+        let atlas = files::read_json(&dir.join("atlas.json"))?;
         let facts = |unit: &Unit| serde_json::from_value::<SeriesFacts>(unit.facts.clone()).ok();
         state.quality =
             units.iter().map(|unit| unit.as_ref().and_then(facts).map(|it| it.quality)).collect();
@@ -215,7 +249,8 @@ impl Work for ParcellateConfig {
         let likeness = |_: &MirrorCheck| files::read_json(&dir.join(LIKENESS));
         let likeness = self.mirror_check.as_ref().map(likeness).transpose()?;
         let normalisation = None;
-        state.parcels = Some(Parcels { parcels, units, preparation, likeness, normalisation });
+        state.parcels =
+            Some(Parcels { parcels, atlas, units, preparation, likeness, normalisation });
         Ok(())
     }
 }
@@ -339,7 +374,7 @@ pub(crate) fn stored(series: ParcelSeries, fd_mm: Option<Array1<f64>>) -> Result
 }
 
 /// Framewise displacement of each frame; the first, before which there is none, counts as 0.
-fn displacement(path: &Path, n_frames: usize) -> Result<Option<Array1<f64>>> {
+pub(super) fn displacement(path: &Path, n_frames: usize) -> Result<Option<Array1<f64>>> {
     let table = ConfoundTable::read(path)?;
     let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
     if fd_mm.len() != n_frames {

@@ -1,9 +1,15 @@
 //! One scan between its preparation and its tokens: what an encoder is shown, and what it makes of it.
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
+use ndarray::Array1;
 use report::prompt::Technique;
 use scan::{QualityFigures, WindowsConfig};
 
-use super::{VolumesConfig, encode::TokenFacts, parcellate::StoredSeries, volumes};
+use super::{
+    Likeness, VolumesConfig,
+    encode::TokenFacts,
+    parcellate::{StoredSeries, displacement},
+    volumes,
+};
 use crate::{Error, Result, plan::ScanView};
 
 /// A scan's windows, ready to be encoded.
@@ -20,19 +26,23 @@ pub(crate) struct PreparedScan {
 }
 
 impl PreparedScan {
-    /// Windows of volumes.
+    /// Windows of volumes; a scan that is more like those of `cohort` when it is mirrored is refused.
     pub(crate) fn of_volumes(
         config: &VolumesConfig,
         scan: &ScanView,
         cut: &WindowsConfig,
+        cohort: Option<&Likeness>,
     ) -> Result<Self> {
-        let (run, quality) = config.prepare(scan)?;
+        let (run, quality) = config.prepare(scan, cohort)?;
+        let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, run.n_frames()));
+        let fd_mm = fd_mm.transpose()?.flatten();
+        let windows = volumes::starts(&run, cut)?;
         Ok(Self {
             windows: volumes::cut(&run, cut)?,
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
-            fd_mm: None,
-            fd_mean_mm: None,
+            fd_mm: fd_mm.as_ref().map(|fd_mm| of_windows(fd_mm, &windows)),
+            fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
             n_lost: 0,
             quality,
         })
@@ -41,13 +51,7 @@ impl PreparedScan {
     /// Windows of parcel series.
     pub(crate) fn of_series(series: StoredSeries, cut: &WindowsConfig) -> Result<Self> {
         let windows = cut.cut(series.values.view())?;
-        let fd_mm = series.fd_mm.map(|fd_mm| {
-            let of = |window: &scan::Window| {
-                let frames = window.first_frame..window.first_frame + window.n_real;
-                fd_mm.slice(ndarray::s![frames]).mean().unwrap_or(0.0)
-            };
-            windows.iter().map(of).collect()
-        });
+        let fd_mm = series.fd_mm.map(|fd_mm| of_windows(&fd_mm, &windows));
         let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
         Ok(Self {
             windows: flat.collect(),
@@ -85,6 +89,15 @@ impl PreparedScan {
             quality: self.quality.clone(),
         }
     }
+}
+
+/// The mean of a value of each frame in each window.
+fn of_windows(values: &Array1<f64>, windows: &[scan::Window]) -> Vec<f64> {
+    let of = |window: &scan::Window| {
+        let frames = window.first_frame..window.first_frame + window.n_real;
+        values.slice(ndarray::s![frames]).mean().unwrap_or(0.0)
+    };
+    windows.iter().map(of).collect()
 }
 
 /// How a whole scan was acquired, for the words before its report.

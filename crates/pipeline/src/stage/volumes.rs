@@ -13,8 +13,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Artifact, work::Work};
-use crate::{Error, Result, event::Control, files, plan::ScanView, state::State};
+use super::{
+    Artifact, given,
+    mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
+    work::{Work, load_failures, write_failures},
+};
+use crate::{
+    Error, Result,
+    event::Control,
+    files,
+    plan::ScanView,
+    state::State,
+    units::{
+        self, Job, Unit,
+        file::{self, Header, Numbers},
+    },
+};
 
 /// On which grid, in which order, on which scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +53,10 @@ pub struct VolumesConfig {
     /// Whether the scans are on that scale already, as the tensors of BrainMT are, and are left on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub standardised: bool,
+    /// Leaves out scans whose left and right seem exchanged, of tensors too, because `space` says where
+    /// they lie; absent: not looked at. Scans are read for it only where the encoder reads volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror_check: Option<MirrorCheck>,
 }
 
 /// Axes and place of volumes without a header.
@@ -58,7 +76,7 @@ impl Work for VolumesConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -86,16 +104,37 @@ impl Work for VolumesConfig {
         Ok(())
     }
 
-    fn inputs(&self, _: &State<'_>) -> Value {
-        Value::Null
+    fn inputs(&self, state: &State<'_>) -> Value {
+        if !self.compares(state) {
+            return Value::Null;
+        }
+        json!((0..state.scans().len()).map(|idx| self.key(state, idx)).collect::<Vec<_>>())
     }
 
-    fn compute(&self, _: &State<'_>, dir: &Path, _: &mut Control<'_>) -> Result<()> {
-        files::write_json(&dir.join("volumes.json"), self)
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        files::write_json(&dir.join("volumes.json"), self)?;
+        let Some(check) = self.mirror_check.as_ref().filter(|_| self.compares(state)) else {
+            files::write_json(&dir.join(LIKENESS), &Likeness::NONE)?;
+            return write_failures(dir, &[]);
+        };
+        let key = |idx: usize| self.key(state, idx);
+        let cost = |idx: usize| self.cost(&state.scans()[idx]);
+        let work = |idx: usize, key: &str| {
+            let run = self.placed(&state.scans()[idx])?;
+            Ok(look_to_bytes(key, &mirror::look_of_run(&run, self.axes)))
+        };
+        let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
+        units::each_unit(state, dir, control, &job)?;
+        let look = |unit: &Unit| Ok(file::read(&unit.path, &unit.key)?.1.take("look").1);
+        mirror::leave_out(check, state, &self.sides(), &look, dir, control)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
-        state.volumes = Some(files::read_json(&dir.join("volumes.json"))?);
+        let volumes = files::read_json(&dir.join("volumes.json"))?;
+        let likeness = files::read_json(&dir.join(LIKENESS))?;
+        load_failures(state, self.name(), dir)?;
+        state.volume_likeness = self.mirror_check.is_some().then_some(likeness);
+        state.volumes = Some(volumes);
         Ok(())
     }
 }
@@ -103,7 +142,23 @@ impl Work for VolumesConfig {
 impl VolumesConfig {
     /// What decides the volumes of a scan beside the scan.
     pub(crate) fn said(&self) -> Value {
-        json!({ "stage": self, "version": self.version() })
+        // who is left out changes nothing in the others
+        let stage = Self { mirror_check: None, ..self.clone() };
+        json!({ "stage": stage, "version": self.version() })
+    }
+
+    /// Whether left and right are compared.
+    fn compares(&self, state: &State<'_>) -> bool {
+        self.mirror_check.is_some() && given::reads_volumes(state, self.shape)
+    }
+
+    fn key(&self, state: &State<'_>, idx: usize) -> String {
+        let t_r_s = state.scans()[idx].t_r_s;
+        units::key(&json!({ "look": self.said(), "scan": state.digest(idx), "t_r_s": t_r_s }))
+    }
+
+    fn sides(&self) -> Sides {
+        Sides::of_grid(self.shape, self.axes)
     }
 
     /// Bytes that a scan needs at most: as it is read, turned, measured, standardised and cut; none
@@ -128,9 +183,22 @@ impl VolumesConfig {
         }
     }
 
-    /// A scan on its grid and on its scale, `(x, y, z, t)`, and the figures of what was read.
-    pub(crate) fn prepare(&self, scan: &ScanView) -> Result<(Bold, QualityFigures)> {
-        let run = self.on_grid(self.read(scan)?.reoriented(self.axes)?)?;
+    /// A scan on its grid, `(x, y, z, t)`.
+    fn placed(&self, scan: &ScanView) -> Result<Bold> {
+        self.on_grid(self.read(scan)?.reoriented(self.axes)?)
+    }
+
+    /// A scan on its grid and on its scale, `(x, y, z, t)`, and the figures of what was read; one that
+    /// is more like those of `cohort` when it is mirrored is refused.
+    pub(crate) fn prepare(
+        &self,
+        scan: &ScanView,
+        cohort: Option<&Likeness>,
+    ) -> Result<(Bold, QualityFigures)> {
+        let run = self.placed(scan)?;
+        if let (Some(check), Some(cohort)) = (&self.mirror_check, cohort) {
+            check.one(cohort, &self.sides(), &mirror::look_of_run(&run, self.axes))?;
+        }
         let quality = self.quality(&run)?;
         Ok((self.scaled(run)?, quality))
     }
@@ -211,10 +279,25 @@ impl VolumesConfig {
     }
 }
 
+/// The bytes of the file of a scan's look.
+fn look_to_bytes(key: &str, look: &[f64]) -> Vec<u8> {
+    let header = Header {
+        key: key.to_owned(),
+        what: "the mean signal of blocks of voxels".to_owned(),
+        facts: Value::Null,
+    };
+    file::to_bytes(&header, &[("look", &[look.len()], Numbers::F64(look))])
+}
+
+/// Where the windows of a run lie.
+pub(super) fn starts(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Window>> {
+    let frames = Array2::from_shape_fn((run.n_frames(), 1), |(frame, _)| frame as f64);
+    Ok(windows.cut(frames.view())?)
+}
+
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.
 pub(crate) fn cut(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Vec<f32>>> {
-    let frames = ndarray::Array2::from_shape_fn((run.n_frames(), 1), |(frame, _)| frame as f64);
-    let starts = windows.cut(frames.view())?;
+    let starts = starts(run, windows)?;
     let volumes = run.data().view();
     let window = |window: &Window| {
         let of_run =
