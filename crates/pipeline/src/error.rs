@@ -86,7 +86,7 @@ pub enum Error {
     #[error("model.encoder: {0}")]
     Encoder(encoder::Error),
     #[error("model.encoder: {file}: {error} ({n} of {of} scans)")]
-    EncoderTime { file: String, n: usize, of: usize, error: encoder::Error },
+    EncoderTime { file: String, n: usize, of: usize, error: Box<encoder::Error> },
     #[error("{key} is 0, expected at least 1")]
     Size { key: String },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]

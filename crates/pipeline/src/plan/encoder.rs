@@ -87,7 +87,7 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
         Some((scan, error))
     });
     if let Some((scan, error)) = unfit.next() {
-        let n = 1 + unfit.count();
+        let (n, error) = (1 + unfit.count(), Box::new(error));
         return Err(Error::EncoderTime { file: scan.file.clone(), n, of: scans.len(), error });
     }
     // keys, shapes and digests of published weights

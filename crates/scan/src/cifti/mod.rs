@@ -121,14 +121,11 @@ impl CiftiFile {
         let refuse =
             |problem: &str| Error::Cifti { path: self.path.clone(), problem: problem.to_owned() };
         match &self.axes[0] {
-            CiftiAxis::Series(series) if series.unit == "SECOND" => match series.step {
-                found => match plausible(found) {
-                    Ok(()) => Ok(found),
-                    Err(expected) => {
-                        Err(refuse(&format!("its rows are {found} s apart, {expected}")))
-                    }
-                },
-            },
+            CiftiAxis::Series(series) if series.unit == "SECOND" => {
+                let t_r = series.step;
+                let far = |expected| refuse(&format!("its rows are {t_r} s apart, {expected}"));
+                plausible(t_r).map(|()| t_r).map_err(far)
+            }
             CiftiAxis::Series(_) => Err(refuse("its rows are no steps in time")),
             _ => Err(refuse("its rows are no series")),
         }
