@@ -31,6 +31,16 @@ fn a_parcel_series_has_names_and_seconds() {
 }
 
 #[test]
+fn steps_that_no_scanner_makes_are_refused() {
+    let scratch = Scratch::new();
+    let seconds =
+        replaced(&bytes("msec.ptseries.nii"), "SeriesExponent=\"-3\"", "SeriesExponent=\"+0\"");
+    let file = CiftiFile::open(scratch.file("x.nii", &seconds)).unwrap();
+    let found = file.parcel_series().unwrap_err().to_string();
+    assert!(found.contains("its rows are 720 s apart, expected 0.05 to 30 s"), "{found}");
+}
+
+#[test]
 fn text_that_describes_another_matrix_is_refused() {
     let good = bytes("msec.ptseries.nii");
     let cases = [
