@@ -67,6 +67,27 @@ fn a_cohort_becomes_a_table_with_what_each_row_came_from() {
 }
 
 #[test]
+fn a_label_that_no_scan_holds_is_recorded() {
+    let cohort = Synthetic::new(2, Stored::Mixed, ENCODE);
+    let labels = synthetic::labels();
+    let (x, y, z) = labels.data().dim();
+    // a slice more than the scans have
+    let mut more = ndarray::Array3::zeros((x, y, z + 1));
+    more.slice_mut(ndarray::s![.., .., ..z]).assign(labels.data());
+    more[[0, 0, z]] = 9425.0;
+    let more = scan::Volume::new(more, labels.affine().clone()).unwrap();
+    scan::write_volume(cohort.dir().join("atlas/synthetic424.nii.gz"), &more).unwrap();
+    let table = "        coordinates: atlas/synthetic424_coordinates.tsv\n";
+    cohort.edit_pipeline(table, "");
+    cohort.run(&[]).exits_with(0);
+    let record = fs::read_to_string(cohort.result(ENCODE, "record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let lost = record["lost_labels"].as_array().unwrap();
+    assert_eq!(lost.len(), 2, "{record}");
+    assert_eq!(lost[0]["labels"], serde_json::json!([9425]));
+}
+
+#[test]
 fn storage_order_and_file_form_do_not_matter() {
     let ran = |stored: Stored| {
         let cohort = Synthetic::new(6, stored, ENCODE);

@@ -110,9 +110,8 @@ pub(crate) struct Parcels {
 impl Parcels {
     /// The labels that each scan lost, in the order of the scans; nothing for one that lost none.
     pub(crate) fn lost(&self) -> impl Iterator<Item = (usize, Vec<i32>)> {
-        let facts = |unit: &Unit| serde_json::from_value::<SeriesFacts>(unit.facts.clone()).ok();
-        let lost = move |(idx, unit): (usize, &Option<Unit>)| {
-            Some((idx, unit.as_ref().and_then(facts)?.lost))
+        let lost = |(idx, unit): (usize, &Option<Unit>)| {
+            Some((idx, unit.as_ref().and_then(SeriesFacts::of)?.lost))
         };
         self.units.iter().enumerate().filter_map(lost).filter(|(_, lost)| !lost.is_empty())
     }
@@ -149,6 +148,13 @@ pub(crate) struct SeriesFacts {
     pub(crate) quality: QualityFigures,
     /// Mean framewise displacement in mm, of all frames.
     pub(crate) fd_mean_mm: Option<f64>,
+}
+
+impl SeriesFacts {
+    /// Those of a scan's file.
+    pub(super) fn of(unit: &Unit) -> Option<Self> {
+        serde_json::from_value(unit.facts.clone()).ok()
+    }
 }
 
 impl StoredSeries {
@@ -242,9 +248,8 @@ impl Work for ParcellateConfig {
         load_failures(state, self.name(), dir)?;
         let parcels = files::read_json(&dir.join("parcels.json"))?;
         let atlas = files::read_json(&dir.join("atlas.json"))?;
-        let facts = |unit: &Unit| serde_json::from_value::<SeriesFacts>(unit.facts.clone()).ok();
-        state.quality =
-            units.iter().map(|unit| unit.as_ref().and_then(facts).map(|it| it.quality)).collect();
+        let facts = |unit: &Option<Unit>| unit.as_ref().and_then(SeriesFacts::of);
+        state.quality = units.iter().map(|unit| facts(unit).map(|it| it.quality)).collect();
         let preparation = vec![super::said(self)];
         let likeness = |_: &MirrorCheck| files::read_json(&dir.join(LIKENESS));
         let likeness = self.mirror_check.as_ref().map(likeness).transpose()?;

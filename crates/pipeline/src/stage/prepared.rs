@@ -38,7 +38,7 @@ impl PreparedScan {
         let fd_mm = fd_mm.transpose()?.flatten();
         let windows = volumes::starts(&run, cut)?;
         Ok(Self {
-            windows: volumes::cut(&run, cut)?,
+            windows: volumes::cut(&run, cut, &windows),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
             fd_mm: fd_mm.as_ref().map(|fd_mm| of_windows(fd_mm, &windows)),

@@ -52,8 +52,7 @@ pub(super) fn each_series(
     };
     let n_parcels = parcels(state).parcels.len();
     let cost = |idx: usize| {
-        let facts = serde_json::from_value::<SeriesFacts>(unit(idx).facts.clone());
-        let Ok(facts) = facts else { return 0 };
+        let Some(facts) = SeriesFacts::of(unit(idx)) else { return 0 };
         let (n_frames, more) = (change.cost)(idx, &facts);
         // as it was and as it becomes; its file is read, and then written, as bytes and as a whole
         4 * 8 * (facts.n_frames.max(n_frames) * n_parcels) as u64 + more

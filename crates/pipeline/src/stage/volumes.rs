@@ -296,8 +296,7 @@ pub(super) fn starts(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Window>>
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.
-pub(crate) fn cut(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Vec<f32>>> {
-    let starts = starts(run, windows)?;
+pub(super) fn cut(run: &Bold, windows: &WindowsConfig, starts: &[Window]) -> Vec<Vec<f32>> {
     let volumes = run.data().view();
     let window = |window: &Window| {
         let of_run =
@@ -325,7 +324,7 @@ pub(crate) fn cut(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Vec<f32>>> 
         }
         flat
     };
-    Ok(starts.iter().map(window).collect())
+    starts.iter().map(window).collect()
 }
 
 /// `(x, y, z, t)` as `(t, x, y, z)`.

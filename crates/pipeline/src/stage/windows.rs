@@ -71,9 +71,7 @@ impl Work for WindowsConfig {
 pub(super) fn n_frames(state: &State<'_>, idx: usize) -> Option<usize> {
     let unit = state.parcels.as_ref().map(|parcels| parcels.units[idx].as_ref());
     match unit {
-        Some(unit) => {
-            Some(serde_json::from_value::<SeriesFacts>(unit?.facts.clone()).ok()?.n_frames)
-        }
+        Some(unit) => Some(SeriesFacts::of(unit?)?.n_frames),
         None => state.scans()[idx].n_frames,
     }
 }
