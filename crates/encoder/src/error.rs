@@ -101,6 +101,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// For `map_err`: a failure inside this encoder.
+    pub(crate) fn inside(encoder: &'static str) -> impl Fn(candle_core::Error) -> Self + Copy {
+        move |error| Self::Weights { encoder, source: error.into() }
+    }
+}
+
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Self::WeightFile(error.into())

@@ -49,8 +49,7 @@ impl FrozenEncoder {
     /// Where windows of this size do not fit, or the weights are not the encoder's.
     pub fn open(config: &EncoderConfig, input: InputShape) -> Result<Self> {
         let name = config.spec(input)?.name;
-        let failed =
-            |source: candle_core::Error| Error::Weights { encoder: name, source: source.into() };
+        let failed = Error::inside(name);
         let weights = Builder::new(config.base(Precision::default())?, DType::F32);
         let built = config.build(input, weights).map_err(failed)?;
         let MediaEncoder::Brain(encoder) = built else {
@@ -105,11 +104,7 @@ impl FrozenEncoder {
             Ok([Some(numbers(spec.tokens)?), Some(numbers(TokenPolicy::Mean)?), class])
         };
         for (at, window) in windows.chunks_exact(size).enumerate() {
-            let failed = |source: candle_core::Error| Error::Weights {
-                encoder: spec.name,
-                source: source.into(),
-            };
-            let [values, mean, class] = run(window).map_err(failed)?;
+            let [values, mean, class] = run(window).map_err(Error::inside(spec.name))?;
             let (values, mean) = (values.unwrap_or_default(), mean.unwrap_or_default());
             let finite = |numbers: &[f32]| numbers.iter().all(|x| x.is_finite());
             if !finite(&values) || !finite(&mean) || !class.as_deref().is_none_or(finite) {

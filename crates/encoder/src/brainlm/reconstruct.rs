@@ -146,8 +146,7 @@ impl Reconstruction {
             return Err(Error::Checkpoint { path, problem });
         }
         let vb = Builder::new(config.base(Precision::default())?, DType::F32);
-        let failed =
-            |source: candle_core::Error| Error::Weights { encoder: NAME, source: source.into() };
+        let failed = Error::inside(NAME);
         let opened = Network::new(network, vb).map_err(failed)?;
         let (n_tokens, usual) = match network {
             BrainLmNetwork::RegionTime(config) => {
@@ -189,8 +188,7 @@ impl Reconstruction {
         seed: u64,
         name: &str,
     ) -> Result<Filled> {
-        let failed =
-            |source: candle_core::Error| Error::Weights { encoder: NAME, source: source.into() };
+        let failed = Error::inside(NAME);
         let init = Init::Uniform { lo: 0., up: 1. };
         let noise = seeded::initial(seed, name, self.n_tokens, init).map_err(failed)?;
         let shape = (self.n_frames, self.n_parcels);

@@ -58,9 +58,7 @@ pub(crate) fn open(path: &Path, size: &BrainMtSize) -> Result<Frozen> {
         );
         return Err(Error::Setting { encoder: NAME, reason });
     }
-    let wrong =
-        |source: candle_core::Error| Error::Weights { encoder: NAME, source: source.into() };
-    BrainMt::new(size, weights.builder(DType::F32)).map_err(wrong)?;
+    BrainMt::new(size, weights.builder(DType::F32)).map_err(Error::inside(NAME))?;
     weights.all_used()?;
     Ok(weights)
 }
