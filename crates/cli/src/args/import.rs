@@ -84,12 +84,12 @@ pub(crate) struct ImportArgs {
     /// Width of one attention head of resampler and gated blocks.
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) head_dim: usize,
-    /// Width of one attention head of CLIP; 80 for ViT-H/14 [default: as the config.json beside
-    /// CLIP's weights says, else 64]
+    /// Width of one attention head of CLIP; 80 for ViT-H/14 [default: as the `config.json` or
+    /// `open_clip_config.json` beside CLIP's weights says, else 64]
     #[arg(long, value_name = "N")]
     pub(crate) clip_head_dim: Option<usize>,
-    /// CLIP was trained with the exact GELU instead of OpenAI's quick one; a config.json beside its
-    /// weights says so too.
+    /// CLIP was trained with the exact GELU instead of OpenAI's quick one; a `config.json` or
+    /// `open_clip_config.json` beside its weights says so too.
     #[arg(long)]
     pub(crate) exact_gelu: bool,
     /// Print JSON instead of text.
