@@ -206,10 +206,10 @@ mod tests {
                     most_running.fetch_max(now, Ordering::SeqCst);
                     dawdle();
                     // the first waits for company, however busy the machine is
-                    for _ in 0..if index == 0 && n_workers > 1 { 30_000 } else { 0 } {
-                        if most_running.load(Ordering::SeqCst) > 1 {
-                            break;
-                        }
+                    let alone = || most_running.load(Ordering::SeqCst) < 2;
+                    let mut patience = if index == 0 && n_workers > 1 { 30_000 } else { 0 };
+                    while patience > 0 && alone() {
+                        patience -= 1;
                         dawdle();
                     }
                     running.fetch_sub(1, Ordering::SeqCst);
