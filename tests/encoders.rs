@@ -143,6 +143,10 @@ fn one_line_changes_the_encoder_of_a_cohort() {
     says(&said, &["it is trained with the adapter, but there is no stage `finetune`"]);
     let said = refused(&["stages.embed.window=cls"]);
     says(&said, &["stages.embed.window is cls", "encoder `connectivity` has no class token"]);
+    for stage in ["parcellate", "volumes"] {
+        let said = refused(&[&format!("stages.{stage}.mirror_check.margin=-0.1")]);
+        says(&said, &[&format!("stages.{stage}.mirror_check.margin is -0.1, expected 0 or more")]);
+    }
     let folder = cohort.dir().join("tokens");
     fs::create_dir(&folder).unwrap();
     scan::write_npy(folder.join("sub-99.npy"), &ndarray::arr2(&[[1.0, 2.0]]).into_dyn().view())

@@ -218,6 +218,15 @@ pub(crate) fn leave_out(
 }
 
 impl MirrorCheck {
+    /// A margin below 0 would leave out scans that are as they should be.
+    pub(super) fn check(&self, stage: &'static str) -> Result<()> {
+        if self.margin >= 0.0 {
+            return Ok(());
+        }
+        let (field, found) = ("mirror_check.margin", self.margin.to_string());
+        Err(Error::Setting { stage, field, found, expected: "0 or more".to_owned() })
+    }
+
     /// Refuses a scan that agrees better with those of a cohort when it is mirrored.
     pub(crate) fn one(&self, likeness: &Likeness, sides: &Sides, look: &[f64]) -> Result<()> {
         let Some(template) = &likeness.template else { return Ok(()) };

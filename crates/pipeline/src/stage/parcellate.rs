@@ -214,6 +214,10 @@ impl Work for ParcellateConfig {
         matches!(have, Artifact::Scans | Artifact::Recordings).then_some(Artifact::ParcelSeries)
     }
 
+    fn check(&self) -> Result<()> {
+        self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))
+    }
+
     fn inputs(&self, state: &State<'_>) -> Value {
         json!((0..state.scans().len()).map(|idx| self.key(state, idx)).collect::<Vec<_>>())
     }

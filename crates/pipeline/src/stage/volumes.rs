@@ -93,6 +93,7 @@ impl Work for VolumesConfig {
     }
 
     fn check(&self) -> Result<()> {
+        self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))?;
         let Some(rows) = self.affine else { return Ok(()) };
         let affine = Affine::new(rows)?;
         if affine.axcodes() != self.axes.to_string() {
