@@ -2,11 +2,11 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Chain, Cursor, Read},
+    io::{self, BufRead, BufReader, Chain, Cursor, Read},
     path::{Path, PathBuf},
 };
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::error::{Error, Result};
 
@@ -37,18 +37,22 @@ impl Source {
     /// Opens a file and looks at its first two bytes.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let attach = |source| Error::Read { path: path.to_path_buf(), source };
-        let mut file = File::open(path).map_err(attach)?;
-        let metadata = file.metadata().map_err(attach)?;
+        // asked before it is opened, because a pipe would wait for whoever writes into it
+        let metadata = std::fs::metadata(path).map_err(attach)?;
         if !metadata.is_file() {
             return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
         }
+        let mut file = File::open(path).map_err(attach)?;
         let mut magic = Vec::new();
         file.by_ref().take(2).read_to_end(&mut magic).map_err(attach)?;
         let is_gzip = magic == GZIP_MAGIC;
         let peeked: BufReader<Peeked> =
             BufReader::with_capacity(1 << 17, Cursor::new(magic).chain(file));
-        let reader: Box<dyn Read + Send> =
-            if is_gzip { Box::new(MultiGzDecoder::new(peeked)) } else { Box::new(peeked) };
+        let reader: Box<dyn Read + Send> = if is_gzip {
+            Box::new(Members(Some(GzDecoder::new(peeked))))
+        } else {
+            Box::new(peeked)
+        };
         let (path, n_bytes) = (path.to_path_buf(), metadata.len());
         Ok(Self { path, n_bytes, is_gzip, reader, position: 0, extended: false })
     }
@@ -138,6 +142,40 @@ impl Source {
             Error::Gzip { path, source }
         } else {
             Error::Read { path, source }
+        }
+    }
+}
+
+/// The members of a gzip file, one after another. Zeros between and after them are padding, as
+/// tapes and `gzip` itself have it; anything else there is damage.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let n = member.read(buffer)?;
+            if n > 0 || buffer.is_empty() {
+                return Ok(n);
+            }
+            let rest = self.0.take().map(GzDecoder::into_inner);
+            self.0 = rest.map(past_zeros).transpose()?.flatten().map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// What stands after zeros, if anything does.
+fn past_zeros<R: BufRead>(mut rest: R) -> io::Result<Option<R>> {
+    loop {
+        let bytes = rest.fill_buf()?;
+        let n_bytes = bytes.len();
+        let n_zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        rest.consume(n_zeros);
+        if n_bytes == 0 {
+            return Ok(None);
+        }
+        if n_zeros < n_bytes {
+            return Ok(Some(rest));
         }
     }
 }
