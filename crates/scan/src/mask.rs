@@ -11,7 +11,7 @@ use crate::{
     bold::{Bold, Volume},
     error::{Error, Result},
     frames::Frames,
-    geometry::Smoother,
+    geometry::{Grid, Prepared},
     series::VoxelSeries,
 };
 
@@ -131,37 +131,60 @@ impl VoxelMask {
         Ok(VoxelSeries { values, t_r: bold.t_r() })
     }
 
-    /// As [`apply`](Self::apply), of a run that is read frame by frame and never held; blurred
-    /// before where a full width at half maximum is given, in mm along each voxel axis.
+    /// Takes the series of the voxels as nilearn's `NiftiMasker` does, `(n_frames, n_voxels)`, from
+    /// a run that is read frame by frame and never held.
+    ///
+    /// A run on another grid is seen on the mask's by a cubic spline; it is blurred before where a
+    /// full width at half maximum is given, in mm along each voxel axis; values that are not finite
+    /// count as 0.
     pub fn extract(
         &self,
         run: &dyn Frames,
         smoothing_fwhm_mm: Option<[f64; 3]>,
     ) -> Result<VoxelSeries> {
-        check_grid(run, self.grid_shape, &self.affine)?;
-        let [nx, ny, nz] = self.grid_shape;
+        let own = Grid { shape: self.grid_shape, affine: self.affine.clone() };
+        let (grid, first) =
+            if run.grid().matches(&own) { (own, [0; 3]) } else { self.surroundings()? };
         // Frames have x fastest, masks z.
-        let place = |index: &usize| index / (ny * nz) + nx * (index / nz % ny + ny * (index % nz));
+        let [nx, ny, _] = grid.shape;
+        let place = |&index: &usize| {
+            let [x, y, z] = std::array::from_fn(|axis| self.voxel(index)[axis] - first[axis]);
+            x + nx * (y + ny * z)
+        };
         let voxels: Vec<usize> = self.indices.iter().map(place).collect();
-        let smoother = smoothing_fwhm_mm.map(|fwhm| Smoother::new(run.grid(), fwhm));
+        let mut frames = Prepared::new(run, Some(&grid), smoothing_fwhm_mm)?;
         let mut values = Array2::zeros((run.n_frames(), voxels.len()));
-        let (mut held, mut image) = (vec![0.0; voxels.len()], vec![0.0; run.grid().n_voxels()]);
+        let mut held = vec![0.0; voxels.len()];
         run.each(&mut |index, frame| {
-            if let Some(smoother) = &smoother {
-                frame.read(&mut image);
-                smoother.apply(&mut image);
-                held.iter_mut().zip(&voxels).for_each(|(to, &voxel)| *to = image[voxel]);
-            } else {
-                frame.read_at(&voxels, &mut held);
-            }
-            values.row_mut(index).iter_mut().zip(&held).for_each(|(to, &x)| *to = x as f32);
+            frames.apply(frame).read_at(&voxels, &mut held);
+            let finite = |x: f64| if x.is_finite() { x as f32 } else { 0.0 };
+            values.row_mut(index).iter_mut().zip(&held).for_each(|(to, &x)| *to = finite(x));
             Ok(())
         })?;
-        let found = values.iter().filter(|x: &&f32| !x.is_finite()).count();
-        if found > 0 {
-            return Err(Error::NonFinite { scan: run.name(), found, total: values.len() });
-        }
         Ok(VoxelSeries { values, t_r: run.t_r() })
+    }
+
+    /// Place of a voxel along each axis.
+    fn voxel(&self, index: usize) -> [usize; 3] {
+        let [_, ny, nz] = self.grid_shape;
+        [index / (ny * nz), index / nz % ny, index % nz]
+    }
+
+    /// The part of the grid that holds the mask and a voxel around it, which is all that nilearn
+    /// resamples to, and its first voxel.
+    fn surroundings(&self) -> Result<(Grid, [usize; 3])> {
+        let (mut first, mut end) = (self.grid_shape, [0; 3]);
+        for &index in &self.indices {
+            for (axis, place) in self.voxel(index).into_iter().enumerate() {
+                first[axis] = first[axis].min(place.saturating_sub(1));
+                end[axis] = end[axis].max((place + 2).min(self.grid_shape[axis]));
+            }
+        }
+        let mut rows = *self.affine.rows();
+        let corner = self.affine.apply(first.map(|n| n as f64));
+        rows.iter_mut().zip(corner).for_each(|(row, x)| row[3] = x);
+        let shape = std::array::from_fn(|axis| end[axis] - first[axis]);
+        Ok((Grid { shape, affine: Affine::new(rows)? }, first))
     }
 }
 
@@ -272,6 +295,38 @@ mod tests {
         }
     }
 
+    // nilearn 0.14.1: NiftiMasker(mask, standardize=None).fit_transform(run), then with
+    // smoothing_fwhm=30
+    #[test]
+    fn a_run_on_another_grid_is_seen_on_the_masks_as_nilearn_does() {
+        let rows = [
+            [-20.0, 0.0, 0.0, 55.0],
+            [0.0, 22.0, 0.0, -82.5],
+            [0.0, 0.0, 24.0, -92.5],
+            [0.0, 0.0, 0.0, 1.0],
+        ];
+        let kept = Array3::from_shape_fn((6, 6, 5), |(x, y, z)| {
+            f32::from(u8::from((x + 2 * y + 3 * z) % 4 != 0 && x > 1 && y < 5))
+        });
+        let mask = Volume::new(kept, Affine::new(rows).unwrap()).unwrap();
+        let mask = VoxelMask::from_volume(&mask).unwrap();
+        let run = crate::BoldFile::open(fixture("run001/bold_25mm.nii.gz")).unwrap();
+        let expected = [
+            (None, [422.768_249_511_718_75, 275.197_662_353_515_6, 7_593_890.558_090_478]),
+            (
+                Some([30.0; 3]),
+                [474.233_917_236_328_1, 400.711_853_027_343_75, 7_474_567.154_060_364],
+            ),
+        ];
+        for (fwhm, expected) in expected {
+            let values = mask.extract(&run, fwhm).unwrap().values.mapv(f64::from);
+            let found = [values[[5, 7]], values[[60, 40]], values.mapv(f64::abs).sum()];
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5 * expected, "{found} {expected}");
+            }
+        }
+    }
+
     #[test]
     fn another_grid_is_refused_in_one_sentence() {
         let a = bold([1.0; 8], 2.0);
@@ -294,6 +349,9 @@ mod tests {
         let error = mask.apply(&bold([0.0, 0.0, 4.0, nan, 4.0, 4.0, f32::INFINITY, 4.0], 2.0));
         let expected = "scan: 2 of 6 values inside the voxel mask are not finite";
         assert_eq!(error.unwrap_err().to_string(), expected);
+        let holes = bold([0.0, 0.0, 4.0, nan, 4.0, 4.0, f32::INFINITY, 4.0], 2.0);
+        let filled = mask.extract(&holes, None).unwrap().values;
+        assert_eq!(filled, ndarray::array![[4.0, 4.0, 0.0], [0.0, 4.0, 4.0]]);
         let with_nan = bold([nan, 0.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0], 2.0);
         assert!(VoxelMask::fit(&[&with_nan], &VoxelMaskConfig { above_mean: 0.5 }).is_err());
     }

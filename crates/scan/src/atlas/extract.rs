@@ -16,8 +16,8 @@ use crate::{
     bold::Volume,
     error::{Error, Result},
     footprint::Footprint,
-    frames::{Frame, Frames},
-    geometry::{Grid, Interpolation, Range, Resampler, Smoother},
+    frames::Frames,
+    geometry::{Grid, Interpolation, Prepared, Resampler},
     series::ParcelSeries,
 };
 
@@ -87,7 +87,8 @@ impl Atlas {
         }
         let mut regions = Regions::new(self, &labels, config.reduction, compat);
         let lost = regions.lost(self);
-        let mut frames = Prepared::new(run, grid, config)?;
+        let moved = (!compat).then_some(grid);
+        let mut frames = Prepared::new(run, moved, config.smoothing_fwhm_mm)?;
         let mut values = Array2::zeros((run.n_frames(), self.n_parcels()));
         run.each(&mut |index, frame| {
             let mut row = values.row_mut(index);
@@ -127,52 +128,4 @@ fn on_grid(values: &[f64], from: &Grid, to: &Grid) -> Vec<f64> {
         return values.to_vec();
     }
     Resampler::new(from, to, Interpolation::Nearest).apply(values)
-}
-
-/// What happens to a frame before its voxels are taken.
-struct Prepared {
-    resampler: Option<(Resampler, Range)>,
-    smoother: Option<Smoother>,
-    /// A frame as it is stored, and as it became.
-    image: Vec<f64>,
-    seen: Vec<f64>,
-}
-
-impl Prepared {
-    fn new(run: &dyn Frames, grid: &Grid, config: &ExtractConfig) -> Result<Self> {
-        let mut widths = config.smoothing_fwhm_mm.into_iter().flatten();
-        if let Some(found) = widths.find(|x| !(x.is_finite() && *x >= 0.0)) {
-            let (field, expected) = ("smoothing_fwhm_mm", "a finite width in mm, not negative");
-            return Err(Error::Setting { field, found, expected });
-        }
-        let smoother = config.smoothing_fwhm_mm.map(|fwhm| Smoother::new(grid, fwhm));
-        let resampler = if config.brainlm_toolkit_compat || run.grid().matches(grid) {
-            None
-        } else {
-            let resampler = Resampler::new(run.grid(), grid, Interpolation::Cubic);
-            Some((resampler, Range::of_run(run)?))
-        };
-        let is_raw = resampler.is_none() && smoother.is_none();
-        let image = vec![0.0; if is_raw { 0 } else { run.grid().n_voxels() }];
-        Ok(Self { resampler, smoother, image, seen: Vec::new() })
-    }
-
-    fn apply<'a>(&'a mut self, frame: Frame<'a>) -> Frame<'a> {
-        if self.image.is_empty() {
-            return frame;
-        }
-        frame.read(&mut self.image);
-        let seen = match &self.resampler {
-            None => &mut self.image,
-            Some((resampler, range)) => {
-                self.seen = resampler.apply(&self.image);
-                range.clip(&mut self.seen);
-                &mut self.seen
-            }
-        };
-        if let Some(smoother) = &self.smoother {
-            smoother.apply(seen);
-        }
-        Frame::of(seen)
-    }
 }

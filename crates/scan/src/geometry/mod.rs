@@ -5,6 +5,7 @@
 mod fill;
 mod grid;
 mod orient;
+mod prepared;
 mod resample;
 mod smooth;
 mod spline;
@@ -13,6 +14,8 @@ pub use grid::Grid;
 pub use orient::Orientation;
 pub use resample::{Interpolation, Range, Resampler, grid_of_zooms, resample};
 pub use smooth::Smoother;
+
+pub(crate) use prepared::Prepared;
 
 #[cfg(test)]
 mod tests;
