@@ -20,18 +20,18 @@ pub(super) fn read_names(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, St
             .map_err(|problem| Error::Axes { path: path.to_path_buf(), problem });
     }
     let rows = rows(&text);
-    let header = rows.first().filter(|row| row.iter().all(|cell| cell.parse::<f64>().is_err()));
+    let header = rows.first().filter(|row| row.iter().all(|cell| !is_number(cell)));
     let column = |wanted: &[&str]| {
         let is_wanted = |cell: &String| wanted.contains(&cell.to_lowercase().as_str());
         header.and_then(|row| row.iter().position(is_wanted))
     };
     let label_names = ["index", "label", "roi", "roi label", "value", "no."];
     // "label" is a number in one table and an abbreviation in the next
-    let is_number = |column: &usize| {
+    let is_numbered = |column: &usize| {
         let cells = rows[1..].iter().map(|row| row.get(*column));
         cells.into_iter().all(|cell| cell.is_some_and(|cell| cell.parse::<i32>().is_ok()))
     };
-    let label_column = label_names.iter().filter_map(|name| column(&[name])).find(is_number);
+    let label_column = label_names.iter().filter_map(|name| column(&[name])).find(is_numbered);
     let name_names = ["name", "roi name", "labels", "region", "regions", "label"];
     let name_column = name_names
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn read_names(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, St
         let name = match name_column.filter(|_| has_header) {
             Some(column) => row.get(column),
             // A short name often stands beside the long one.
-            None => row.iter().filter(|cell| cell.parse::<f64>().is_err()).max_by_key(|c| c.len()),
+            None => row.iter().filter(|cell| !is_number(cell)).max_by_key(|c| c.len()),
         };
         let label = label.or_else(|| parcels.get(place).map(|parcel| parcel.label));
         match (label, name) {
@@ -154,12 +154,43 @@ fn rows(text: &str) -> Vec<Vec<String>> {
     let lines = text.lines().map(str::trim);
     let lines: Vec<&str> = lines.filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     let separator = ['\t', ';', ','].into_iter().find(|&c| lines.iter().any(|l| l.contains(c)));
-    let cells = |line: &str| -> Vec<String> {
-        let trimmed = |cell: &str| cell.trim().trim_matches('"').to_owned();
-        match separator {
-            Some(separator) => line.split(separator).map(trimmed).collect(),
-            None => line.split_whitespace().map(trimmed).collect(),
-        }
-    };
-    lines.into_iter().map(cells).collect()
+    if let Some(separator) = separator {
+        return lines.into_iter().map(|line| cells(line, separator)).collect();
+    }
+    let is_numbered = |line: &&str| line.split_whitespace().next().is_some_and(is_number);
+    let has_header = lines.len() > 1
+        && !is_numbered(&lines[0])
+        && lines[1..].iter().all(|line| is_numbered(line));
+    let header = lines.iter().take(usize::from(has_header));
+    let header = header.map(|line| line.split_whitespace().map(str::to_owned).collect());
+    let body = lines.iter().skip(usize::from(has_header)).map(|line| blank_separated(line));
+    header.chain(body).collect()
+}
+
+/// The cells of one line of a table; one may be in quotes.
+fn cells(line: &str, separator: char) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new();
+    reader.has_headers(false).delimiter(separator as u8).trim(csv::Trim::All);
+    let mut records = reader.from_reader(line.as_bytes()).into_records();
+    let record = records.next().and_then(std::result::Result::ok).unwrap_or_default();
+    record.iter().map(|cell| cell.trim_matches('"').to_owned()).collect()
+}
+
+/// A label, a name of one word or more, and the three or four numbers of a colour or a place; or a
+/// name and a label.
+fn blank_separated(line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let before = words.iter().take_while(|word| is_number(word)).count();
+    let after = words[before..].iter().rev().take_while(|word| is_number(word)).count();
+    let after = if after < 3 { after.min(usize::from(before == 0)) } else { after.min(4) };
+    let (head, tail) = words.split_at(words.len() - after);
+    let (head, name) = head.split_at(before);
+    let owned = |word: &&str| (*word).to_owned();
+    let name = name.join(" ").trim_matches('"').to_owned();
+    let name = (!name.is_empty()).then_some(name);
+    head.iter().map(owned).chain(name).chain(tail.iter().map(owned)).collect()
+}
+
+fn is_number(word: &str) -> bool {
+    word.parse::<f64>().is_ok()
 }

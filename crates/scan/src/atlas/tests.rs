@@ -134,6 +134,14 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
         assert_eq!(named.parcels()[0].name, "7Networks_LH_Vis_1", "{table}");
         assert_eq!(named.parcels()[2].label, 7);
     }
+    let table = "index name\n1 Left Area 17\n2 Left Hippocampus 220 216 20 0\n7 C 1 2 3\n";
+    let other = "1,\"Left Area 17\"\n2,\"Left Hippocampus\"\n7,\"C, right\"\n";
+    let last = "Left Area 17 1\nLeft Hippocampus 2\nC 7\n";
+    for (table, third) in [(table, "C"), (other, "C, right"), (last, "C")] {
+        let named = plain().with_names(scratch.file("names.txt", table.as_bytes())).unwrap();
+        let names: Vec<&str> = named.parcels().iter().map(|parcel| &parcel.name[..]).collect();
+        assert_eq!(names, ["Left Area 17", "Left Hippocampus", third], "{table}");
+    }
     let trees = [
         "<?xml version='1.0'?>\n<atlas><data><label><index>1</index><name>7Networks_LH_Vis_1</name>\
          </label><label><index>7</index><name>C</name></label></data></atlas>",
