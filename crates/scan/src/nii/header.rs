@@ -73,7 +73,10 @@ pub(crate) fn open_with_extensions(path: &Path, wanted: bool) -> Result<(Source,
     let header_path = sibling(path, "img", "hdr").filter(|hdr| hdr.is_file());
     let mut source = Source::open(header_path.as_deref().unwrap_or(path))?;
     let mut header = Header::read(&mut source)?;
+    let mut extended = source.extended && header.offset > header.format.first_voxel_offset();
     if header.format.is_pair() {
+        // theirs stand after the header, in its own file
+        extended = source.extended && source.fill(&mut [0; 8])? == 8;
         let image = sibling(source.path(), "hdr", "img").ok_or_else(|| Error::NotNifti {
             path: path.to_path_buf(),
             found: "it is the header of a pair, but its name does not end in .hdr".to_owned(),
@@ -101,7 +104,7 @@ pub(crate) fn open_with_extensions(path: &Path, wanted: bool) -> Result<(Source,
     } else {
         source.skip_to(header.offset, promised)?;
     }
-    if header.offset > header.format.first_voxel_offset() && source.extended {
+    if extended {
         header.private_fields.push("extensions");
     }
     Ok((source, header, extensions))

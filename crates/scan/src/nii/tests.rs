@@ -259,9 +259,44 @@ fn inspection_names_private_fields_without_their_text() {
     let path = scratch.file("extended.nii", &bytes);
     assert_eq!(inspect(&path).unwrap().private_fields, ["extensions"]);
     assert_eq!(read_bold(&path).unwrap(), small_bold());
+    let mut header = bytes[..376].to_vec();
+    header[344..348].copy_from_slice(b"ni1\0");
+    header[108..112].copy_from_slice(&0_f32.to_le_bytes());
+    let pair = scratch.file("pair.hdr", &header);
+    scratch.file("pair.img", &bytes[384..]);
+    assert_eq!(inspect(&pair).unwrap().private_fields, ["extensions"]);
+    assert_eq!(read_bold(&pair).unwrap(), small_bold());
 
     write_bold(&path, &read_bold(&path).unwrap()).unwrap();
     assert_eq!(inspect(&path).unwrap().private_fields, [""; 0]);
+}
+
+#[test]
+fn zeros_after_a_gzip_stream_are_padding_and_anything_else_is_damage() {
+    let scratch = Scratch::new();
+    let path = scratch.path("padded.nii.gz");
+    write_bold(&path, &small_bold()).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let padded = [&whole[..], &[0; 4096]].concat();
+    assert_eq!(read_bold(scratch.file("padded.nii.gz", &padded)).unwrap(), small_bold());
+    // an empty member between zeros
+    let mut empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    empty.try_finish().unwrap();
+    let members = [&padded[..], &empty.finish().unwrap(), &[0; 3]].concat();
+    assert_eq!(read_bold(scratch.file("padded.nii.gz", &members)).unwrap(), small_bold());
+    let spoilt = [&padded[..], b"x"].concat();
+    let error = read_bold(scratch.file("padded.nii.gz", &spoilt)).unwrap_err().to_string();
+    assert!(error.contains("padded.nii.gz: gzip stream"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let scratch = Scratch::new();
+    let path = scratch.path("pipe.nii");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let error = crate::describe(&path).unwrap_err().to_string();
+    assert!(error.ends_with("pipe.nii: cannot be read: it is not a file"), "{error}");
 }
 
 #[test]
