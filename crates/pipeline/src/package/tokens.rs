@@ -253,10 +253,11 @@ impl TokenReader {
         for stage in &self.section.stages {
             match stage {
                 Stage::Parcellate(config) => {
-                    let atlas = config.atlas.read(&|path| self.dir.join(path))?;
+                    let atlas = config.read_atlas(&|path| self.dir.join(path))?;
                     let extracted = config.series(&atlas, scan, None)?;
                     if let (Some(check), Some(likeness)) = (&config.mirror_check, &self.likeness) {
-                        check.one(likeness, &Sides::of_parcels(&atlas)?, &look(&extracted))?;
+                        let sides = Sides::of_parcels(atlas.parcels())?;
+                        check.one(likeness, &sides, &look(&extracted))?;
                     }
                     coordinates = places(atlas.parcels());
                     series = Some(extracted);

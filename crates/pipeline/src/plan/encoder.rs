@@ -40,10 +40,10 @@ pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
     first.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored; what an
-/// encoder of windows over whole scans needs and gives, and what becomes of it.
+/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored or divides no
+/// scan; what an encoder of windows over whole scans needs and gives, and what becomes of it.
 pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderPlan>> {
-    let made = Made::by(loaded)?;
+    let made = Made::by(loaded, scans)?;
     if let Some(package) = loaded.encoder_package() {
         flamingo::check_encoder_weights(&package)?;
         loaded.check_encoder_package()?;
@@ -173,12 +173,13 @@ pub(super) fn fits_voxels(
 }
 
 impl Made {
-    fn by(loaded: &Loaded) -> Result<Self> {
+    fn by(loaded: &Loaded, scans: &[ScanView]) -> Result<Self> {
         let mut made = Self::default();
         for stage in loaded.spec.stages() {
             match stage {
                 Stage::Parcellate(config) => {
-                    let atlas = config.atlas.read(&|path| loaded.resolve(path))?;
+                    let atlas = config.read_atlas(&|path| loaded.resolve(path))?;
+                    config.reads_some(&atlas, scans)?;
                     let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
                     made.parcels = Some(InputSpace::Parcels {
                         atlas: Some(config.atlas.id.clone()),

@@ -6,7 +6,7 @@
 //! because a mean image in standard space is more like that of other people as it is than mirrored.
 use std::path::Path;
 
-use scan::{Atlas, Bold, Orientation, Parcel};
+use scan::{Bold, Orientation, Parcel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,11 +67,11 @@ pub(crate) struct Sides {
 
 impl Sides {
     /// Of the parcels of an atlas.
-    pub(crate) fn of_parcels(atlas: &Atlas) -> Result<Self> {
+    pub(crate) fn of_parcels(parcels: &[Parcel]) -> Result<Self> {
         let stage = "parcellate";
-        let partner = partners(atlas.parcels()).ok_or_else(|| {
-            let problem = "mirror_check needs the place of every parcel".to_owned();
-            Error::StageInput { stage, problem }
+        let partner = partners(parcels).ok_or_else(|| {
+            let problem = "mirror_check needs the place of every parcel: give atlas.coordinates";
+            Error::StageInput { stage, problem: problem.to_owned() }
         })?;
         Ok(Self { stage, what: "parcels", partner, bright: false })
     }

@@ -1,4 +1,5 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
+mod atlas;
 mod caption;
 mod clean;
 mod denoise;
@@ -24,6 +25,7 @@ mod window;
 mod windows;
 pub(crate) mod work;
 
+pub use atlas::AtlasFiles;
 pub use caption::CaptionConfig;
 pub(crate) use caption::WrittenCaption;
 pub use denoise::{DenoiseConfig, Nuisance};
@@ -39,7 +41,7 @@ pub use mirror::MirrorCheck;
 pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
 pub use normalise::NormaliseConfig;
 pub(crate) use normalise::{FITTED, formula_name, normalised};
-pub use parcellate::{AtlasFiles, ParcellateConfig};
+pub use parcellate::ParcellateConfig;
 pub(crate) use parcellate::{Parcels, StoredSeries, places};
 pub(crate) use prepared::{PreparedScan, technique};
 pub use render::RenderConfig;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use cohort::Hdf5Config;
 use ndarray::{Array1, Array2};
 use scan::{
-    Atlas, CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
+    CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
     ParcelSeries, QualityFigures, Scan, SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
+    atlas::{AtlasFiles, ReadAtlas},
     mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
     work::{Work, load_failures},
 };
@@ -35,61 +36,12 @@ use crate::{
 pub struct ParcellateConfig {
     /// The atlas; the user's files.
     pub atlas: AtlasFiles,
-    /// On which grid voxels and labels meet, and what is made of them.
+    /// On which grid voxels and labels meet, and what is made of them; a `.dlabel.nii` makes means.
     #[serde(default)]
     pub extract: ExtractConfig,
     /// Leaves out scans whose left and right seem exchanged; absent: not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror_check: Option<MirrorCheck>,
-}
-
-/// The files of an atlas, and the name that encoders know it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AtlasFiles {
-    /// Its name: `A424`, `schaefer400_tian50`.
-    pub id: String,
-    /// The image of labels.
-    pub labels: PathBuf,
-    /// Where each parcel is, in mm; absent: the means of its voxels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coordinates: Option<PathBuf>,
-    /// What each parcel is called.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub names: Option<PathBuf>,
-}
-
-impl AtlasFiles {
-    /// Each file and its digest.
-    fn recorded(&self, place: &dyn Fn(&Path) -> PathBuf) -> Value {
-        let file = |path: &Path| {
-            let path = place(path);
-            json!({ "path": files::shown(&path), "sha256": scan::sha256_file(&path).ok() })
-        };
-        json!({
-            "id": self.id,
-            "labels": file(&self.labels),
-            "coordinates": self.coordinates.as_deref().map(file),
-            "names": self.names.as_deref().map(file),
-        })
-    }
-
-    /// Reads them; the place of each parcel is checked against its voxels.
-    pub(crate) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Atlas> {
-        let labels = place(&self.labels);
-        scan::check_placed(&labels)?;
-        let mut atlas = Atlas::read(&labels)?;
-        if let Some(names) = &self.names {
-            atlas = atlas.with_names(place(names))?;
-        }
-        if let Some(coordinates) = &self.coordinates {
-            let path = place(coordinates);
-            let centres = atlas.parcels().to_vec();
-            atlas = atlas.with_coordinates(&path)?;
-            mirror::check_places(&path, &centres, atlas.parcels())?;
-        }
-        Ok(atlas)
-    }
 }
 
 /// Parcel series of the scans that are there.
@@ -223,7 +175,7 @@ impl Work for ParcellateConfig {
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let atlas = self.read_atlas(state)?;
+        let atlas = self.read_atlas(&|path| state.place(path))?;
         files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
         files::write_json(
             &dir.join("atlas.json"),
@@ -239,7 +191,7 @@ impl Work for ParcellateConfig {
         units::each_unit(state, dir, control, &job)?;
         match &self.mirror_check {
             Some(check) => {
-                let sides = Sides::of_parcels(&atlas)?;
+                let sides = Sides::of_parcels(atlas.parcels())?;
                 let look = |unit: &Unit| Ok(mirror::look(&StoredSeries::read(unit)?));
                 mirror::leave_out(check, state, &sides, &look, dir, control)
             }
@@ -291,12 +243,37 @@ impl ParcellateConfig {
         }))
     }
 
-    pub(crate) fn read_atlas(&self, state: &State<'_>) -> Result<Atlas> {
-        self.atlas.read(&|path| state.place(path))
+    /// Reads the atlas; settings that cannot apply to it are refused.
+    pub(crate) fn read_atlas(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
+        let atlas = self.atlas.read(place)?;
+        atlas.check(&self.extract)?;
+        if self.mirror_check.is_some() {
+            Sides::of_parcels(atlas.parcels())?;
+        }
+        Ok(atlas)
+    }
+
+    /// Refuses scans of another kind than the atlas divides, if it is so of all of them; some fail
+    /// when they are read.
+    pub(crate) fn reads_some(&self, atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
+        let mut first = None;
+        for scan in scans {
+            match Self::divided(atlas, scan, &Self::options(atlas, scan, None)) {
+                Ok(()) => return Ok(()),
+                Err(error) => _ = first.get_or_insert(error),
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Refuses a scan of another kind than the atlas divides, by its header.
+    fn divided(atlas: &ReadAtlas, scan: &ScanView, options: &OpenOptions) -> Result<()> {
+        // what lies in a file of many is a parcel series
+        if scan.stacked.is_some() { Ok(()) } else { atlas.divides(&scan.path, options) }
     }
 
     /// How a scan is opened; `stack` says how a file of many is read.
-    fn options(atlas: &Atlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> OpenOptions {
+    fn options(atlas: &ReadAtlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> OpenOptions {
         let axes = Some(SeriesAxes::ByParcels(atlas.n_parcels()));
         let options = OpenOptions { t_r: scan.t_r_s, axes, ..OpenOptions::default() };
         let Some((dataset, _)) = &scan.stacked else { return options };
@@ -311,20 +288,24 @@ impl ParcellateConfig {
     }
 
     /// The most bytes that work on a scan takes; none for one that the work will fail to read.
-    fn cost(&self, atlas: &Atlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> u64 {
+    fn cost(&self, atlas: &ReadAtlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> u64 {
         let options = Self::options(atlas, scan, stack);
+        if Self::divided(atlas, scan, &options).is_err() {
+            return 0;
+        }
         let Ok(footprint) = scan::footprint(&scan.path, &options) else { return 0 };
         let n_frames = footprint.n_frames().map(|n| n as usize).or(scan.n_frames);
         let n_frames = n_frames.unwrap_or(footprint.n_values as usize / atlas.n_parcels().max(1));
         let confounds = scan.confounds.as_deref();
         let confounds = confounds.and_then(|it| ConfoundTable::footprint(it, n_frames).ok());
-        atlas.extract_bytes(&footprint, &self.extract) + confounds.map_or(0, |(_, n_bytes)| n_bytes)
+        let n_bytes = atlas.extract_bytes(&scan.path, &footprint, &self.extract);
+        n_bytes + confounds.map_or(0, |(_, n_bytes)| n_bytes)
     }
 
     /// A scan's series; `stack` says how a file of many is read.
     pub(crate) fn series(
         &self,
-        atlas: &Atlas,
+        atlas: &ReadAtlas,
         scan: &ScanView,
         stack: Option<&Hdf5Config>,
     ) -> Result<StoredSeries> {
@@ -333,16 +314,11 @@ impl ParcellateConfig {
         let series = if let Some((_, index)) = &scan.stacked {
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
+            atlas.divides(&scan.path, &options)?;
             scan::check_placed(&scan.path)?;
             match scan::open(&scan.path, &options)?.scan {
                 Scan::Series(series) => series,
-                opened => {
-                    let run = opened.frames().ok_or_else(|| {
-                        let problem = format!("the scan is {}, expected a run", opened.kind());
-                        Error::StageInput { stage: self.name(), problem }
-                    })?;
-                    atlas.extract(run, &self.extract, None)?
-                }
+                opened => atlas.extract(&opened, &self.extract)?,
             }
         };
         if series.n_parcels() != n_parcels {

@@ -101,30 +101,15 @@ impl Atlas {
     /// Takes names from a table: labels and names in any column, or one name a line in the order
     /// of the labels. Labels that no voxel carries become parcels too.
     pub fn with_names(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        for (label, name) in names::read_names(path.as_ref(), &self.parcels)? {
-            self.entry(label).name = name;
-        }
+        take_names(&mut self.parcels, path.as_ref())?;
         Ok(self)
     }
 
     /// Takes coordinates in mm from a table: a label and three numbers, or three numbers a line in
     /// the order of the labels.
     pub fn with_coordinates(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        for (label, centre) in names::read_coordinates(path.as_ref(), &self.parcels)? {
-            self.entry(label).centre_mm = Some(centre);
-        }
+        take_coordinates(&mut self.parcels, path.as_ref())?;
         Ok(self)
-    }
-
-    /// The parcel of a label, made if there is none.
-    fn entry(&mut self, label: i32) -> &mut Parcel {
-        let place = self.parcels.binary_search_by_key(&label, |parcel| parcel.label);
-        let place = place.unwrap_or_else(|place| {
-            let name = format!("label {label}");
-            self.parcels.insert(place, Parcel { label, name, centre_mm: None });
-            place
-        });
-        &mut self.parcels[place]
     }
 
     /// Regions, ascending by label: the columns of every series.
@@ -151,6 +136,33 @@ impl Atlas {
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
+}
+
+/// Names parcels out of a table; those that it names beside them are made.
+pub(crate) fn take_names(parcels: &mut Vec<Parcel>, path: &Path) -> Result<()> {
+    for (label, name) in names::read_names(path, parcels)? {
+        entry(parcels, label).name = name;
+    }
+    Ok(())
+}
+
+/// Places parcels out of a table; those that it places beside them are made.
+pub(crate) fn take_coordinates(parcels: &mut Vec<Parcel>, path: &Path) -> Result<()> {
+    for (label, centre) in names::read_coordinates(path, parcels)? {
+        entry(parcels, label).centre_mm = Some(centre);
+    }
+    Ok(())
+}
+
+/// The parcel of a label among those ascending by label, made if there is none.
+pub(crate) fn entry(parcels: &mut Vec<Parcel>, label: i32) -> &mut Parcel {
+    let place = parcels.binary_search_by_key(&label, |parcel| parcel.label);
+    let place = place.unwrap_or_else(|place| {
+        let name = format!("label {label}");
+        parcels.insert(place, Parcel { label, name, centre_mm: None });
+        place
+    });
+    &mut parcels[place]
 }
 
 #[cfg(test)]

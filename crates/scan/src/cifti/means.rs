@@ -6,11 +6,17 @@ use ndarray::Array2;
 
 use super::{CiftiAxis, CiftiFile, Place};
 use crate::{
-    atlas::Parcel,
+    atlas::{Parcel, entry, take_coordinates, take_names},
     digest::sha256_file,
     error::{Error, Result},
+    footprint::Footprint,
+    kind::Kind,
+    nii::open,
     series::ParcelSeries,
 };
+
+/// Of a number of the series: as they are, measured, and twice as the bytes of a file.
+const BYTES_OF_SERIES: u64 = 6 * 8;
 
 /// Which vertex and which voxel belongs to which region. Label 0 is background.
 #[derive(Clone, Debug)]
@@ -21,6 +27,23 @@ pub struct GrayordinateAtlas {
 }
 
 impl GrayordinateAtlas {
+    /// Whether the content of a file is CIFTI, which holds no image of labels; only its beginning is
+    /// read.
+    pub fn is_cifti(path: impl AsRef<Path>) -> Result<bool> {
+        Ok(Kind::of(path.as_ref())? == Kind::Cifti)
+    }
+
+    /// The dense series in a file; none where it holds something else. Only its header is read.
+    pub fn dense(path: impl AsRef<Path>) -> Result<Option<CiftiFile>> {
+        let path = path.as_ref();
+        if !Self::is_cifti(path)? {
+            return Ok(None);
+        }
+        let file = CiftiFile::open(path)?;
+        let is_dense = matches!(file.axes(), [CiftiAxis::Series(_), CiftiAxis::BrainModels(_)]);
+        Ok(is_dense.then_some(file))
+    }
+
     /// Reads the first map of a `.dlabel.nii`.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let file = CiftiFile::open(path)?;
@@ -43,18 +66,40 @@ impl GrayordinateAtlas {
         let labels =
             labels.map(|((structure, place), &x)| ((structure.to_owned(), place), x as i32));
         let parcels = map.labels.iter().filter(|(label, _)| **label != 0);
-        let parcels =
-            parcels.map(|(&label, name)| Parcel { label, name: name.clone(), centre_mm: None });
-        Ok(Self {
-            labels: labels.collect(),
-            parcels: parcels.collect(),
-            sha256: sha256_file(file.path())?,
-        })
+        let mut parcels: Vec<Parcel> = parcels
+            .map(|(&label, name)| Parcel { label, name: name.clone(), centre_mm: None })
+            .collect();
+        // as of an image, values that the table does not name are regions too
+        let labels: HashMap<_, i32> = labels.collect();
+        labels.values().for_each(|&label| _ = entry(&mut parcels, label));
+        if parcels.is_empty() {
+            return Err(Error::NoLabels { path: file.path().to_path_buf() });
+        }
+        let sha256 = sha256_file(file.path())?;
+        Ok(Self { labels, parcels, sha256 })
+    }
+
+    /// Takes other names from a table, as [`Atlas::with_names`](crate::Atlas::with_names) does.
+    pub fn with_names(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        take_names(&mut self.parcels, path.as_ref())?;
+        Ok(self)
+    }
+
+    /// Takes coordinates in mm from a table, as
+    /// [`Atlas::with_coordinates`](crate::Atlas::with_coordinates) does; the file itself says none.
+    pub fn with_coordinates(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        take_coordinates(&mut self.parcels, path.as_ref())?;
+        Ok(self)
     }
 
     /// Regions, ascending by label: the columns of every series.
     pub fn parcels(&self) -> &[Parcel] {
         &self.parcels
+    }
+
+    /// Number of regions.
+    pub fn n_parcels(&self) -> usize {
+        self.parcels.len()
     }
 
     /// Digest of the file.
@@ -76,7 +121,7 @@ impl GrayordinateAtlas {
             .places()
             .map(|(structure, place)| {
                 let label = self.labels.get(&(structure.to_owned(), place))?;
-                self.parcels.iter().position(|parcel| parcel.label == *label)
+                self.parcels.binary_search_by_key(label, |parcel| parcel.label).ok()
             })
             .collect();
         let mut values = Array2::<f64>::zeros((dense.shape()[0], self.parcels.len()));
@@ -99,5 +144,18 @@ impl GrayordinateAtlas {
             }
         }
         Ok(ParcelSeries { values, t_r, parcels: self.parcels.clone(), lost })
+    }
+
+    /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take
+    /// beside the atlas; a scan that is a parcel series is only kept.
+    pub fn extract_bytes(&self, path: &Path, scan: &Footprint) -> Result<u64> {
+        let Some(dense) = Self::dense(path)? else {
+            return Ok(scan.n_bytes + BYTES_OF_SERIES * scan.n_values);
+        };
+        let [n_frames, n_places] = dense.shape().map(|n| n as u64);
+        let (_, header) = open(path)?;
+        // the XML, its text and what it describes; where each place goes; one column and its bytes
+        let read = 8 * header.offset + 16 * (n_places + n_frames);
+        Ok(read + BYTES_OF_SERIES * n_frames * self.parcels.len() as u64)
     }
 }

@@ -1,0 +1,172 @@
+//! The files of an atlas, and what they divide: runs of volumes, or dense CIFTI series.
+use std::path::{Path, PathBuf};
+
+use scan::{
+    Atlas, ExtractConfig, Footprint, GrayordinateAtlas, OpenOptions, Parcel, ParcelSeries,
+    Reduction, Scan, WorkingGrid,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::mirror;
+use crate::{Error, Result, files};
+
+/// The stage that reads an atlas.
+const STAGE: &str = "parcellate";
+
+/// The files of an atlas, and the name that encoders know it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtlasFiles {
+    /// Its name: `A424`, `schaefer400_tian50`.
+    pub id: String,
+    /// The image of labels, or a `.dlabel.nii` for dense CIFTI series.
+    pub labels: PathBuf,
+    /// Where each parcel is, in mm; absent: the means of its voxels, or of a `.dlabel.nii` nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinates: Option<PathBuf>,
+    /// What each parcel is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<PathBuf>,
+}
+
+impl AtlasFiles {
+    /// Each file and its digest.
+    pub(super) fn recorded(&self, place: &dyn Fn(&Path) -> PathBuf) -> Value {
+        let file = |path: &Path| {
+            let path = place(path);
+            json!({ "path": files::shown(&path), "sha256": scan::sha256_file(&path).ok() })
+        };
+        json!({
+            "id": self.id,
+            "labels": file(&self.labels),
+            "coordinates": self.coordinates.as_deref().map(file),
+            "names": self.names.as_deref().map(file),
+        })
+    }
+
+    /// Reads them. The place of each parcel is checked against its voxels; a `.dlabel.nii` has
+    /// vertices, whose places it does not say.
+    pub(super) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
+        let labels = place(&self.labels);
+        let [names, coordinates] =
+            [&self.names, &self.coordinates].map(|path| path.as_deref().map(place));
+        if GrayordinateAtlas::is_cifti(&labels)? {
+            let mut atlas = GrayordinateAtlas::read(&labels)?;
+            if let Some(names) = names {
+                atlas = atlas.with_names(names)?;
+            }
+            if let Some(coordinates) = coordinates {
+                atlas = atlas.with_coordinates(coordinates)?;
+            }
+            return Ok(ReadAtlas::Grayordinates(atlas));
+        }
+        scan::check_placed(&labels)?;
+        let mut atlas = Atlas::read(&labels)?;
+        if let Some(names) = names {
+            atlas = atlas.with_names(names)?;
+        }
+        if let Some(path) = coordinates {
+            let centres = atlas.parcels().to_vec();
+            atlas = atlas.with_coordinates(&path)?;
+            mirror::check_places(&path, &centres, atlas.parcels())?;
+        }
+        Ok(ReadAtlas::Image(Box::new(atlas)))
+    }
+}
+
+/// An atlas by what its labels lie on.
+#[derive(Clone, Debug)]
+pub(crate) enum ReadAtlas {
+    /// On voxels.
+    Image(Box<Atlas>),
+    /// On vertices of the cortex and voxels at once.
+    Grayordinates(GrayordinateAtlas),
+}
+
+impl ReadAtlas {
+    /// Regions, ascending by label: the columns of every series.
+    pub(crate) fn parcels(&self) -> &[Parcel] {
+        match self {
+            Self::Image(atlas) => atlas.parcels(),
+            Self::Grayordinates(atlas) => atlas.parcels(),
+        }
+    }
+
+    /// Number of regions.
+    pub(crate) fn n_parcels(&self) -> usize {
+        self.parcels().len()
+    }
+
+    /// Refuses settings that are about voxels where the labels are not on them alone.
+    pub(super) fn check(&self, extract: &ExtractConfig) -> Result<()> {
+        if matches!(self, Self::Image(_)) {
+            return Ok(());
+        }
+        let said = serde_json::to_value(extract).expect("plain values");
+        let settings = [
+            ("extract.grid", extract.grid == WorkingGrid::Data, "data"),
+            ("extract.smoothing_fwhm_mm", extract.smoothing_fwhm_mm.is_none(), "null"),
+            ("extract.reduction", extract.reduction == Reduction::Mean, "mean"),
+            ("extract.brainlm_toolkit_compat", !extract.brainlm_toolkit_compat, "false"),
+        ];
+        let Some((field, _, only)) = settings.into_iter().find(|it| !it.1) else { return Ok(()) };
+        let said = &said[&field["extract.".len()..]];
+        let found = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
+        let expected = format!("{only}, because the atlas is a `.dlabel.nii`");
+        Err(Error::Setting { stage: STAGE, field, found, expected })
+    }
+
+    /// Refuses a scan of the other kind, by its header. Parcel series are of neither, and what
+    /// cannot be read is told where it is read.
+    pub(super) fn divides(&self, scan: &Path, options: &OpenOptions) -> Result<()> {
+        let problem = match self {
+            Self::Image(_) if matches!(GrayordinateAtlas::dense(scan), Ok(Some(_))) => {
+                "the scan is a series of grayordinates, but the atlas is an image of labels, which \
+                 divides runs of volumes: give a `.dlabel.nii`"
+            }
+            Self::Grayordinates(_) if scan::footprint(scan, options).is_ok_and(is_run) => {
+                "the scan is a run of volumes, but the atlas is a `.dlabel.nii`, which divides series \
+                 of grayordinates: give an image of labels"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::StageInput { stage: STAGE, problem: problem.to_owned() })
+    }
+
+    /// Series of all regions of a scan that it divides.
+    pub(super) fn extract(&self, scan: &Scan, config: &ExtractConfig) -> Result<ParcelSeries> {
+        match (self, scan, scan.frames()) {
+            (Self::Image(atlas), _, Some(run)) => Ok(atlas.extract(run, config, None)?),
+            (Self::Grayordinates(atlas), Scan::Grayordinates(dense), _) => {
+                Ok(atlas.extract(dense)?)
+            }
+            (_, scan, _) => {
+                let problem = format!("the scan is {}, expected a run", scan.kind());
+                Err(Error::StageInput { stage: STAGE, problem })
+            }
+        }
+    }
+
+    /// The most bytes that work on a scan takes; none for one that the work will fail to read.
+    pub(super) fn extract_bytes(
+        &self,
+        path: &Path,
+        scan: &Footprint,
+        config: &ExtractConfig,
+    ) -> u64 {
+        match self {
+            Self::Image(atlas) => atlas.extract_bytes(scan, config),
+            Self::Grayordinates(atlas) => atlas.extract_bytes(path, scan).unwrap_or(0),
+        }
+    }
+}
+
+/// Whether a scan has voxels.
+fn is_run(scan: Footprint) -> bool {
+    scan.n_voxels > 0
+}
+
+#[cfg(test)]
+mod tests;

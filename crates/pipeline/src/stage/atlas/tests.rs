@@ -1,0 +1,187 @@
+//! Small CIFTI files whose means are seen by eye, and scans of the other kind.
+
+use std::fs;
+
+use ndarray::{Array4, array};
+
+use crate::{plan::ScanView, stage::ParcellateConfig};
+
+use super::*;
+
+/// Structures of three vertices and one vertex.
+fn places(left: &str) -> String {
+    format!(
+        r#"<MatrixIndicesMap AppliesToMatrixDimension="1" IndicesMapToDataType="CIFTI_INDEX_TYPE_BRAIN_MODELS"><BrainModel IndexOffset="0" IndexCount="3" ModelType="CIFTI_MODEL_TYPE_SURFACE" BrainStructure="CIFTI_STRUCTURE_CORTEX_LEFT" SurfaceNumberOfVertices="10"><VertexIndices>{left}</VertexIndices></BrainModel><BrainModel IndexOffset="3" IndexCount="1" ModelType="CIFTI_MODEL_TYPE_SURFACE" BrainStructure="CIFTI_STRUCTURE_CORTEX_RIGHT" SurfaceNumberOfVertices="10"><VertexIndices>1</VertexIndices></BrainModel></MatrixIndicesMap>"#
+    )
+}
+
+const LABELS: &str = r#"<MatrixIndicesMap AppliesToMatrixDimension="0" IndicesMapToDataType="CIFTI_INDEX_TYPE_LABELS"><NamedMap><LabelTable><Label Key="0">???</Label><Label Key="1">A</Label><Label Key="2">B</Label><Label Key="3">C</Label></LabelTable><MapName>parcels</MapName></NamedMap></MatrixIndicesMap>"#;
+
+const SERIES: &str = r#"<MatrixIndicesMap AppliesToMatrixDimension="0" IndicesMapToDataType="CIFTI_INDEX_TYPE_SERIES" NumberOfSeriesPoints="4" SeriesExponent="0" SeriesStart="0" SeriesStep="2" SeriesUnit="SECOND"/>"#;
+
+/// A folder of scans and atlases; gone with the value.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        // vertices 0, 2 and 5 on the left, 1 on the right
+        let labels = [[1.0], [1.0], [2.0], [2.0]];
+        folder.cifti("a.dlabel.nii", LABELS, &places("0 2 5"), labels.as_flattened());
+        // 5, 0 and 7 on the left: label 1 keeps one vertex, and 7 has no label
+        let series = [
+            [10.0, 20.0, 10.0, 20.0],
+            [1.0, 3.0, 1.0, 3.0],
+            [99.0, 98.0, 97.0, 96.0],
+            [30.0, 40.0, 30.0, 50.0],
+        ];
+        folder.cifti("s.dtseries.nii", SERIES, &places("5 0 7"), series.as_flattened());
+        let rows = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
+        let affine = scan::Affine::new(rows).unwrap();
+        let data = Array4::from_shape_fn((2, 2, 2, 4), |(x, _, _, t)| (100 + x + t * t) as f32);
+        let run = scan::Bold::new(data, affine, 2.0).unwrap();
+        scan::write_bold(folder.at("run.nii"), &run).unwrap();
+        let labels = ndarray::Array3::from_shape_fn((2, 2, 2), |(x, _, _)| x as f32 + 1.0);
+        let labels = scan::Volume::new(labels, run.affine().clone()).unwrap();
+        scan::write_volume(folder.at("labels.nii"), &labels).unwrap();
+        folder
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The header of a recorded file around other axes and values, column by column.
+    fn cifti(&self, name: &str, rows: &str, columns: &str, values: &[f32]) {
+        let recorded = "../../fixtures/scan/atlas.dlabel.nii";
+        let recorded = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(recorded)).unwrap();
+        let mut bytes = recorded[..552].to_vec();
+        let xml = format!(r#"<CIFTI Version="2.0"><Matrix>{rows}{columns}</Matrix></CIFTI>"#);
+        bytes.extend(xml.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(16), b' ');
+        let n = bytes.len() as i64;
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(56, &((values.len() / 4) as i64).to_le_bytes());
+        put(64, &4_i64.to_le_bytes());
+        put(168, &n.to_le_bytes());
+        put(544, &((n - 544) as i32).to_le_bytes());
+        bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        fs::write(self.at(name), bytes).unwrap();
+    }
+
+    fn config(&self, labels: &str, more: &Value) -> ParcellateConfig {
+        let mut config = json!({ "atlas": { "id": "small", "labels": self.at(labels) } });
+        for (key, value) in more.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        serde_json::from_value(config).unwrap()
+    }
+
+    fn scan(&self, name: &str) -> ScanView {
+        ScanView {
+            subject: "1".to_owned(),
+            session: None,
+            name: name.to_owned(),
+            unit: name.to_owned(),
+            file: name.to_owned(),
+            path: self.at(name),
+            sha256: None,
+            t_r_s: None,
+            n_frames: None,
+            confounds: None,
+            stacked: None,
+        }
+    }
+}
+
+fn whole(path: &Path) -> PathBuf {
+    path.to_owned()
+}
+
+#[test]
+fn a_dense_series_becomes_the_means_of_its_labels() {
+    let folder = Folder::new();
+    let config = folder.config("a.dlabel.nii", &json!({}));
+    let atlas = config.read_atlas(&whole).unwrap();
+    let dense = folder.scan("s.dtseries.nii");
+    config.reads_some(&atlas, &[folder.scan("run.nii"), dense.clone()]).unwrap();
+    let series = config.series(&atlas, &dense, None).unwrap();
+    let expected = array![[1.0, 20.0, 0.0], [3.0, 30.0, 0.0], [1.0, 20.0, 0.0], [3.0, 35.0, 0.0]];
+    assert_eq!(series.values, expected);
+    assert_eq!((series.facts.t_r_s, series.facts.lost), (2.0, vec![3]));
+
+    let labels = [[1.0], [9.0], [2.0], [2.0]];
+    folder.cifti("unnamed.dlabel.nii", LABELS, &places("0 2 5"), labels.as_flattened());
+    let atlas = folder.config("unnamed.dlabel.nii", &json!({})).read_atlas(&whole).unwrap();
+    assert_eq!((atlas.n_parcels(), &atlas.parcels()[3].name[..]), (4, "label 9"));
+}
+
+#[test]
+fn a_scan_of_the_other_kind_is_told_before_it_is_read_and_as_it_is_read() {
+    let folder = Folder::new();
+    let cases = [
+        ("a.dlabel.nii", "run.nii", "a run of volumes, but the atlas is a `.dlabel.nii`"),
+        ("labels.nii", "s.dtseries.nii", "a series of grayordinates, but the atlas is an image"),
+    ];
+    for (labels, scan, expected) in cases {
+        let config = folder.config(labels, &json!({}));
+        let atlas = config.read_atlas(&whole).unwrap();
+        let scan = folder.scan(scan);
+        let planned = config.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
+        let read = config.series(&atlas, &scan, None).unwrap_err();
+        for said in [planned.to_string(), read.to_string()] {
+            assert!(said.contains(expected), "{said}");
+            assert_eq!(said.lines().count(), 1);
+        }
+    }
+    let image = folder.config("labels.nii", &json!({}));
+    let atlas = image.read_atlas(&whole).unwrap();
+    let series = image.series(&atlas, &folder.scan("run.nii"), None).unwrap();
+    assert_eq!(series.values.row(1), array![101.0, 102.0]);
+}
+
+#[test]
+fn names_and_places_of_vertices_come_from_tables() {
+    let folder = Folder::new();
+    fs::write(folder.at("names.txt"), "1 First\n2 Second\n3 Third\n").unwrap();
+    fs::write(folder.at("places.txt"), "1 -40 0 0\n2 40 0 0\n3 0 20 0\n").unwrap();
+    let atlas = json!({
+        "id": "small", "labels": folder.at("a.dlabel.nii"),
+        "names": folder.at("names.txt"), "coordinates": folder.at("places.txt"),
+    });
+    let check = json!({ "atlas": atlas, "mirror_check": { "margin": 0.1 } });
+    let read = folder.config("a.dlabel.nii", &check).read_atlas(&whole).unwrap();
+    assert_eq!(read.parcels()[1].name, "Second");
+    assert_eq!(read.parcels()[1].centre_mm, Some([40.0, 0.0, 0.0]));
+    let unplaced = folder.config("a.dlabel.nii", &json!({ "mirror_check": { "margin": 0.1 } }));
+    let said = unplaced.read_atlas(&whole).unwrap_err().to_string();
+    assert!(said.ends_with("needs the place of every parcel: give atlas.coordinates"), "{said}");
+}
+
+#[test]
+fn settings_about_voxels_are_refused_for_vertices() {
+    let folder = Folder::new();
+    let mean = json!({ "grid": "data", "reduction": "mean" });
+    let cases = [
+        ("reduction", json!("median"), "extract.reduction is median, expected mean, because"),
+        ("grid", json!("labels"), "extract.grid is labels, expected data, because"),
+        (
+            "smoothing_fwhm_mm",
+            json!([4.0, 4.0, 4.0]),
+            "extract.smoothing_fwhm_mm is [4.0,4.0,4.0], expected null, because",
+        ),
+        (
+            "brainlm_toolkit_compat",
+            json!(true),
+            "extract.brainlm_toolkit_compat is true, expected false, because",
+        ),
+    ];
+    for (key, value, expected) in cases {
+        let mut extract = mean.clone();
+        extract[key] = value;
+        let more = json!({ "extract": extract });
+        let said = folder.config("a.dlabel.nii", &more).read_atlas(&whole).unwrap_err();
+        assert!(said.to_string().contains(expected), "{said}");
+        folder.config("labels.nii", &more).read_atlas(&whole).unwrap();
+    }
+}
