@@ -5,6 +5,8 @@ mod ids;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -22,16 +24,6 @@ pub struct Scored {
     pub continuation: String,
     /// Preprocessed windows, one a scan.
     pub media: Vec<Arc<Medium>>,
-}
-
-impl Scored {
-    /// Whether two continuations are of one and the same prompt.
-    fn shares_prompt(&self, other: &Self) -> bool {
-        let same = |(a, b): (&Arc<Medium>, &Arc<Medium>)| Arc::ptr_eq(a, b);
-        self.prompt == other.prompt
-            && self.media.len() == other.media.len()
-            && self.media.iter().zip(&other.media).all(same)
-    }
 }
 
 /// The likelihood of a continuation, in natural logarithms.
@@ -61,8 +53,9 @@ impl LogLikelihood {
 }
 
 impl Model {
-    /// Scores each item, in the given order. Items side by side that share their prompt and scans
-    /// share the work on them.
+    /// Scores each item, in the given order. Items of one prompt and the same scans, wherever they
+    /// stand, share the work on these: it is read once, and never more than `batch_size`
+    /// continuations after it at a time.
     ///
     /// # Errors
     /// Where a continuation has no tokens or holds an `<image>`, beside what a prompt may lack.
@@ -71,9 +64,16 @@ impl Model {
         items: &[Scored],
         batch_size: usize,
     ) -> Result<Vec<LogLikelihood>> {
-        let mut scores = Vec::with_capacity(items.len());
-        for batch in items.chunks(batch_size.max(1)) {
-            scores.extend(self.score_batch(batch)?);
+        let batch_size = batch_size.max(1);
+        let continuations = items.iter().map(|item| self.continuation(&item.continuation));
+        let continuations = continuations.collect::<Result<Vec<_>>>()?;
+        let prompts = self.by_prompt(items)?;
+        let mut rest = prompts.as_slice();
+        let mut scores = vec![LogLikelihood::of(&[]); items.len()];
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(n_together(rest, batch_size));
+            self.score_batch(batch, &continuations, batch_size, &mut scores)?;
+            rest = after;
         }
         Ok(scores)
     }
@@ -91,47 +91,86 @@ impl Model {
         Ok(ids)
     }
 
-    fn score_batch(&self, items: &[Scored]) -> Result<Vec<LogLikelihood>> {
-        let vocabulary = &self.vocabulary;
-        // items by prompt: the first item of each, and each item's prompt
-        let mut firsts: Vec<&Scored> = Vec::new();
-        let mut owners = Vec::with_capacity(items.len());
-        for item in items {
-            let known = firsts.iter().position(|first| first.shares_prompt(item));
-            owners.push(known.unwrap_or(firsts.len()));
-            if known.is_none() {
-                firsts.push(item);
+    /// The items' prompts, each once, in the order of their first items.
+    fn by_prompt<'a>(&self, items: &'a [Scored]) -> Result<Vec<Prompt<'a>>> {
+        let mut prompts: Vec<Prompt<'a>> = Vec::new();
+        let mut known: HashMap<_, usize> = HashMap::new();
+        for (idx, item) in items.iter().enumerate() {
+            // the same scans are one and the same in memory
+            let media: Vec<_> = item.media.iter().map(Arc::as_ptr).collect();
+            match known.entry((item.prompt.as_str(), media)) {
+                Entry::Occupied(place) => prompts[*place.get()].items.push(idx),
+                Entry::Vacant(place) => {
+                    place.insert(prompts.len());
+                    let ids = self.vocabulary.prompt(&item.prompt, item.media.len())?;
+                    prompts.push(Prompt { ids, media: &item.media, items: vec![idx] });
+                }
             }
         }
-        let rows = firsts
-            .iter()
-            .map(|item| vocabulary.prompt(&item.prompt, item.media.len()))
-            .collect::<Result<Vec<_>>>()?;
-        let continuations = items
-            .iter()
-            .map(|item| self.continuation(&item.continuation))
-            .collect::<Result<Vec<_>>>()?;
-        let media: Vec<_> = firsts.iter().map(|item| item.media.as_slice()).collect();
-        let media = self.look(&media)?;
-
-        let shared = firsts.len() < items.len();
-        let found = if shared && !rows.iter().any(Vec::is_empty) {
-            let prompts = Prompts::left_padded(rows, vocabulary.image);
-            let cached = self.flamingo.cache_prompts(prompts, media.as_ref())?;
-            let continuations: Vec<_> =
-                owners.into_iter().zip(continuations.iter().map(Vec::as_slice)).collect();
-            cached.log_probs(&continuations)?
-        } else {
-            let starts: Vec<usize> = owners.iter().map(|&owner| rows[owner].len()).collect();
-            let whole = owners.iter().zip(&continuations);
-            let whole = whole.map(|(&owner, rest)| [&*rows[owner], rest].concat()).collect();
-            let owners: Vec<u32> = owners.iter().map(|&owner| owner as u32).collect();
-            let media = match media {
-                Some(media) if shared => Some(media.select(&owners)?),
-                media => media,
-            };
-            self.flamingo.log_probs(whole, &starts, media.as_ref(), vocabulary.image)?
-        };
-        Ok(found.iter().map(|log_probs| LogLikelihood::of(log_probs)).collect())
+        Ok(prompts)
     }
+
+    /// Scores the continuations of these prompts, which are read once.
+    fn score_batch(
+        &self,
+        prompts: &[Prompt<'_>],
+        continuations: &[Vec<u32>],
+        batch_size: usize,
+        scores: &mut [LogLikelihood],
+    ) -> Result<()> {
+        let image = self.vocabulary.image;
+        let media: Vec<_> = prompts.iter().map(|prompt| prompt.media).collect();
+        let media = self.look(&media)?;
+        // each item with the place of its prompt
+        let owned = prompts.iter().enumerate();
+        let owned = owned.flat_map(|(row, prompt)| prompt.items.iter().map(move |&idx| (row, idx)));
+        let owned: Vec<(usize, usize)> = owned.collect();
+
+        let shared = prompts.len() < owned.len();
+        let cached = if shared && prompts.iter().all(|prompt| !prompt.ids.is_empty()) {
+            let rows = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
+            let rows = Prompts::left_padded(rows, image);
+            Some(self.flamingo.cache_prompts(rows, media.as_ref())?)
+        } else {
+            None
+        };
+        for some in owned.chunks(batch_size) {
+            let found = if let Some(cached) = &cached {
+                let rest = |&(row, idx): &(usize, usize)| (row, continuations[idx].as_slice());
+                cached.log_probs(&some.iter().map(rest).collect::<Vec<_>>())?
+            } else {
+                let ids = |row: usize| prompts[row].ids.as_slice();
+                let whole = some.iter().map(|&(row, idx)| [ids(row), &continuations[idx]].concat());
+                let starts: Vec<usize> = some.iter().map(|&(row, _)| ids(row).len()).collect();
+                let rows: Vec<u32> = some.iter().map(|&(row, _)| row as u32).collect();
+                let media = match &media {
+                    Some(media) if shared => Some(media.select(&rows)?),
+                    media => media.clone(),
+                };
+                self.flamingo.log_probs(whole.collect(), &starts, media.as_ref(), image)?
+            };
+            for (&(_, idx), log_probs) in some.iter().zip(found) {
+                scores[idx] = LogLikelihood::of(&log_probs);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A prompt, and which items continue it.
+struct Prompt<'a> {
+    ids: Vec<u32>,
+    media: &'a [Arc<Medium>],
+    items: Vec<usize>,
+}
+
+/// How many of these prompts are read side by side: those with no more than a batch of
+/// continuations between them, and one at least.
+fn n_together(prompts: &[Prompt<'_>], batch_size: usize) -> usize {
+    let mut n_items = 0;
+    let fit = prompts.iter().take_while(|prompt| {
+        n_items += prompt.items.len();
+        n_items <= batch_size
+    });
+    fit.count().max(1)
 }

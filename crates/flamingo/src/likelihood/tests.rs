@@ -2,6 +2,8 @@ use crate::package::tests::{package, request};
 use crate::tiny::{IMAGE, compatible, model, prompts, rows, scans};
 use crate::{Error, LogLikelihood, Model, Prompts, RankBy, Result, Scored, classified};
 
+mod shared;
+
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const CLASSES: [&[u32]; 4] = [&[4], &[7, 7, 1], &[2, 10], &[3, IMAGE, 5, 10]];
 
