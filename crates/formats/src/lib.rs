@@ -52,7 +52,7 @@ pub fn open(path: &Path) -> Result<Container> {
     } else if safetensors::begins_surely(&head) {
         // before pickles: the length of a header may begin as a pickle does
         safetensors::open(source)
-    } else if head.starts_with(torch::PICKLE_MAGIC) {
+    } else if head.starts_with(torch::PICKLE_MAGIC) || head.starts_with(torch::MAGIC_LINE) {
         torch::open_legacy(source)
     } else if head.starts_with(gguf::MAGIC) {
         gguf::open(source)

@@ -21,6 +21,9 @@ use crate::{
 /// What the first pickle of such a file holds.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
+/// The same as protocols 0 and 1 write it.
+pub(crate) const MAGIC_LINE: &[u8] = b"L119547037146038801333356L\n.";
+
 /// The only version there ever was.
 const VERSION: i128 = 1001;
 

@@ -23,7 +23,7 @@ use crate::{
     source::{Cursor, Source},
 };
 use archive::Archive;
-pub(crate) use legacy::{open as open_legacy, refuse_call};
+pub(crate) use legacy::{MAGIC_LINE, open as open_legacy, refuse_call};
 use pickle::{Heap, Object, Storage};
 
 /// The first bytes of an archive.

@@ -5,11 +5,9 @@ use std::collections::HashMap;
 use super::{
     call,
     heap::{Heap, Id, Object},
+    lines::MAX_NAME,
 };
 use crate::{error::Result, source::Cursor};
-
-/// A class name longer than this is no name.
-const MAX_NAME: usize = 1024;
 
 /// Builds the objects of one pickle, up to and including its STOP; the last one is the whole.
 pub(crate) fn load(cursor: &mut Cursor<'_>) -> Result<(Heap, Id)> {
@@ -75,6 +73,14 @@ impl Machine<'_, '_> {
                 let slot = self.memo.len() as u32;
                 self.memo.insert(slot, self.top()?);
             }
+            b'p' => {
+                let slot = self.slot_line()?;
+                self.memo.insert(slot, self.top()?);
+            }
+            b'g' => {
+                let slot = self.slot_line()?;
+                self.recall(slot)?;
+            }
             b'h' => {
                 let slot = self.cursor.u8()?.into();
                 self.recall(slot)?;
@@ -112,6 +118,9 @@ impl Machine<'_, '_> {
                 let x = f64::from_be_bytes(self.cursor.array()?);
                 self.push(Object::Float(x))?;
             }
+            b'I' => self.int_line()?,
+            b'L' => self.long_line()?,
+            b'F' => self.float_line()?,
 
             // text and bytes
             0x8c => {
@@ -147,8 +156,8 @@ impl Machine<'_, '_> {
                 let n = self.cursor.u32()?;
                 self.python2_text(n.into())?;
             }
-            b'S' => self.text_line(true)?,
-            b'V' => self.text_line(false)?,
+            b'S' => self.quoted_line()?,
+            b'V' => self.text_line()?,
 
             // collections
             b']' | b')' | 0x8f => self.push(Object::List(Vec::new()))?,
@@ -191,7 +200,7 @@ impl Machine<'_, '_> {
 
             // classes and functions
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
+                let (module, name) = (self.name_line()?, self.name_line()?);
                 self.global(&module, &name)?;
             }
             0x93 => {
@@ -214,7 +223,7 @@ impl Machine<'_, '_> {
             }
             // protocol 0's two ways to call a class: no weight file needs them
             b'i' => {
-                let (module, name) = (self.line()?, self.line()?);
+                let (module, name) = (self.name_line()?, self.name_line()?);
                 return Err(call::refused(self, &format!("{module}.{name}")));
             }
             b'o' => {
@@ -253,7 +262,7 @@ impl Machine<'_, '_> {
     fn refused_opcode(&self, opcode: u8) -> crate::Error {
         let at = self.cursor.position() - 1;
         let what = match opcode {
-            b'I' | b'L' | b'F' | b'p' | b'g' | b'P' => "an opcode of pickle protocol 0",
+            b'P' => "a persistent id of pickle protocol 0",
             0x82..=0x84 => "a name from copyreg's registry",
             0x97 | 0x98 => "a buffer outside the pickle",
             _ => {
@@ -327,39 +336,5 @@ impl Machine<'_, '_> {
             Ok(text) => self.push(Object::Text(text.into())),
             Err(_) => self.push(Object::Opaque("bytes".into())),
         }
-    }
-
-    /// A string of protocol 0, up to a line feed; one with escapes is data that nobody asks for.
-    fn text_line(&mut self, quoted: bool) -> Result<()> {
-        let mut line = Vec::new();
-        loop {
-            match self.cursor.u8()? {
-                b'\n' => break,
-                byte => line.push(byte),
-            }
-        }
-        let inner = match line.as_slice() {
-            line if !quoted => line,
-            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
-            _ => return Err(self.cursor.damaged("a string has no quotes around it")),
-        };
-        match std::str::from_utf8(inner) {
-            Ok(text) if !text.contains('\\') => self.push(Object::Text(text.into())),
-            _ => self.push(Object::Opaque("str".into())),
-        }
-    }
-
-    /// A class or a function's name, up to a line feed.
-    fn line(&mut self) -> Result<String> {
-        let mut line = Vec::new();
-        loop {
-            match self.cursor.u8()? {
-                b'\n' => break,
-                byte if line.len() < MAX_NAME => line.push(byte),
-                _ => return Err(self.cursor.damaged("a class has too long a name")),
-            }
-        }
-        String::from_utf8(line)
-            .map_err(|_| self.cursor.damaged("a class has a name that is no UTF-8"))
     }
 }

@@ -1,4 +1,4 @@
-//! Python's pickle, protocols 2 to 5, as data: a machine that builds objects and calls nothing.
+//! Python's pickle, protocols 0 to 5, as data: a machine that builds objects and calls nothing.
 //!
 //! A pickle is a program for a stack machine that may call any function it names. This machine knows
 //! the same opcodes (`pickletools`), but its only functions are the few of [`call`] that rebuild
@@ -8,6 +8,7 @@
 mod build;
 mod call;
 mod heap;
+mod lines;
 mod machine;
 
 pub(crate) use heap::{Element, Heap, Id, Instance, Object, Storage, Tensor};

@@ -6,6 +6,8 @@ use crate::{
     torch::testing::{Pickle, archive},
 };
 
+mod lines;
+
 /// A checkpoint of one tensor `w` beside a value `x` that pushes itself.
 fn beside(protocol: u8, x: &dyn Fn(Pickle) -> Pickle) -> Vec<u8> {
     let w = |pickle: Pickle| pickle.tensor("FloatStorage", "0", 2, 0, &[2], &[1]);
@@ -223,7 +225,7 @@ fn broken_programs_are_refused_in_a_sentence() {
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff", "are promised at byte"),
         (b"\x95\xff\xff\0\0\0\0\0\0", "are promised at byte"),
         (b"\xff", "which is no opcode"),
-        (b"I1\n", "an opcode of pickle protocol 0 (0x49"),
+        (b"P1\n", "a persistent id of pickle protocol 0 (0x50"),
         (b"Shi\n", "a string has no quotes around it"),
         (b"S'\n", "a string has no quotes around it"),
         (b"(ios\nsystem\n", "the file wants to call `os.system`"),
