@@ -78,15 +78,16 @@ pub(super) fn moved(
             (numbers(&sorted.lm, name)?, numbers(&described.weights, &ours)?);
         let n_rows = if is_rows { special.start } else { theirs.dim(0)? };
         let (a, b) = (theirs.narrow(0, 0, n_rows)?, own_values.narrow(0, 0, n_rows)?);
-        let Distance { relative, cosine } = Distance::of(&a, &b)?;
-        if relative.is_nan() {
+        let distance = Distance::of(&a, &b)?;
+        if distance.relative.is_nan() {
             let path = import.checkpoint.to_owned();
             return Err(Error::NotFinite { path, name: name.clone() });
         }
-        if relative <= rounding(&info.dtype, &own.dtype, is_rows) {
+        if distance.is_rounding(&info.dtype, &own.dtype, is_rows) {
             moved.n_repeated += 1;
             continue;
         }
+        let cosine = distance.cosine;
         if (cosine.is_nan() || cosine < KINSHIP) && !import.trained_lm {
             return refuse(format!(
                 "`{name}` has nothing in common with the one of {} (cosine {cosine:.2}); it was \
@@ -107,37 +108,71 @@ struct Distance {
     /// Norm of the difference over the norm of the tensor.
     relative: f64,
     cosine: f64,
+    /// Norm of each row's difference, and of the row that it began as.
+    rows: Vec<(f64, f64)>,
+    /// Values in a row.
+    width: usize,
 }
 
 impl Distance {
     fn of(a: &Tensor, b: &Tensor) -> Result<Self> {
-        let sum = |tensor: Tensor| -> Result<f64> {
-            // row by row: a sum over all in f32 would lose its last digits
-            Ok(tensor.sum(D::Minus1)?.to_dtype(DType::F64)?.sum_all()?.to_scalar()?)
+        // row by row: a sum over all in f32 would lose its last digits
+        let sums = |tensor: Tensor| -> Result<Vec<f64>> {
+            let sums = tensor.sum(D::Minus1)?.to_dtype(DType::F64)?;
+            Ok(sums.flatten_all()?.to_vec1()?)
         };
-        let (difference, aa, bb) = (sum((a - b)?.sqr()?)?, sum(a.sqr()?)?, sum(b.sqr()?)?);
-        let cosine = sum((a * b)?)? / (aa * bb).sqrt();
+        let total = |sums: &[f64]| sums.iter().sum::<f64>();
+        let (of_difference, of_own) = (sums((a - b)?.sqr()?)?, sums(b.sqr()?)?);
+        let (difference, bb) = (total(&of_difference), total(&of_own));
+        let aa = total(&sums(a.sqr()?)?);
+        let cosine = total(&sums((a * b)?)?) / (aa * bb).sqrt();
         let relative = if difference == 0. { 0. } else { (difference / bb).sqrt() };
-        Ok(Self { relative, cosine })
+        let rows = of_difference.iter().zip(&of_own);
+        let rows = rows.map(|(difference, own)| (difference.sqrt(), own.sqrt())).collect();
+        Ok(Self { relative, cosine, rows, width: a.dim(D::Minus1)? })
+    }
+
+    /// Whether two copies of one tensor can be so far apart for their element types' sake.
+    fn is_rounding(&self, theirs: &str, own: &str, is_rows: bool) -> bool {
+        let (Some(theirs), Some(own)) = (Rounding::of(theirs), Rounding::of(own)) else {
+            // quantised; of the vocabulary the checkpoint's own rows are always the better ones
+            return self.relative <= if is_rows { 0. } else { 0.2 };
+        };
+        let coarser = if own.relative > theirs.relative { own } else { theirs };
+        // every row by itself: one that moved would be lost among thousands that did not
+        self.rows.iter().all(|&(difference, own)| coarser.allows(difference, own, self.width))
     }
 }
 
-/// How far two copies of one tensor are apart for their element types' sake.
-fn rounding(theirs: &str, own: &str, is_rows: bool) -> f64 {
-    let is_full = |dtype: &str| ["F32", "F64"].contains(&dtype);
-    let is_half = |dtype: &str| ["F16", "BF16"].contains(&dtype);
-    match (is_full(theirs) && is_full(own), is_half(own) || is_full(own)) {
-        (true, _) => 0.,
-        // half precisions keep 8 or 11 bits
-        (false, true) => 4e-3,
-        // quantised; of the vocabulary the checkpoint's own rows are always the better ones
-        (false, false) => {
-            if is_rows {
-                0.
-            } else {
-                0.2
-            }
-        }
+/// The most that a number changes when it is rounded to the nearest one of an element type.
+#[derive(Clone, Copy)]
+struct Rounding {
+    /// Of the number: half of its last bit.
+    relative: f64,
+    /// Where numbers are too small to keep all their bits: half of the smallest.
+    absolute: f64,
+}
+
+impl Rounding {
+    /// That of an element type; none for a quantised one.
+    fn of(dtype: &str) -> Option<Self> {
+        let (relative, absolute) = match dtype {
+            // numbers are compared as F32: a copy of another width equals it bit by bit
+            "F32" | "F64" => (0., 0.),
+            // 11 bits, and no number smaller than 2^-24
+            "F16" => (2f64.powi(-11), 2f64.powi(-25)),
+            // 8 bits, and exponents as those of F32
+            "BF16" => (2f64.powi(-8), 0.),
+            _ => return None,
+        };
+        Some(Self { relative, absolute })
+    }
+
+    /// Whether a row of `width` values can be this far from a copy of this norm.
+    fn allows(self, difference: f64, norm: f64, width: usize) -> bool {
+        // what holds for each value holds for the norms; the sums were made in F32
+        let slack = 1. + 1e-4;
+        difference <= slack * (self.relative * norm + self.absolute * (width as f64).sqrt())
     }
 }
 
