@@ -84,9 +84,7 @@ pub struct Manifest {
 impl Manifest {
     /// Reads `model.yaml` in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(MANIFEST);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let (path, text) = text_in(folder)?;
         if crate::is_encoder(folder) {
             let reason = "it is the package of an encoder alone, expected a whole model; a pipeline \
                           file names it as `encoder: { file: PATH/encoder.yaml }`";
@@ -141,6 +139,22 @@ impl Manifest {
             let path = folder.join(MANIFEST);
             Error::Manifest { path, reason: error.to_string() }
         })
+    }
+}
+
+/// Where the manifest of the package in `folder` lies, and its text.
+///
+/// # Errors
+/// When it is not there, or `folder` is a file.
+pub(crate) fn text_in(folder: &Path) -> Result<(PathBuf, String)> {
+    if folder.is_file() {
+        let reason = format!("it is a file, expected a package: a folder with {MANIFEST} in it");
+        return Err(Error::Manifest { path: folder.to_owned(), reason });
+    }
+    let path = folder.join(MANIFEST);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => Err(Error::Io { path, source }),
     }
 }
 

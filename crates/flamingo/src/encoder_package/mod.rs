@@ -18,7 +18,7 @@ use encoder::{EncoderConfig, Licence, WeightsSource};
 use nn::weights::TensorInfo;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{ENCODER, FORMAT, MANIFEST};
+use crate::manifest::{ENCODER, FORMAT, MANIFEST, text_in};
 use crate::package::{check_part, check_parts};
 use crate::{Error, Part, Result};
 
@@ -60,9 +60,7 @@ impl EncoderManifest {
     /// # Errors
     /// When it is not there, or that of something else.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(MANIFEST);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| Error::Io { path: path.clone(), source })?;
+        let (path, text) = text_in(folder)?;
         let wrong = |reason: String| Error::Manifest { path: path.clone(), reason };
         let manifest: Self =
             serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;

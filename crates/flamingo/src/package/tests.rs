@@ -123,6 +123,21 @@ fn a_changed_or_missing_part_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_in_place_of_a_package_is_named_beside_what_belongs_there() {
+    let root = package();
+    let file = root.path().join("model/model.yaml");
+    let sentence = format!(
+        "{}: it is a file, expected a package: a folder with model.yaml in it",
+        file.display()
+    );
+    assert_eq!(Model::open(&file).err().unwrap().to_string(), sentence);
+    assert_eq!(verify(&file).unwrap_err().to_string(), sentence);
+    assert_eq!(crate::EncoderManifest::read(&file).unwrap_err().to_string(), sentence);
+    // a folder without one is no file
+    assert!(matches!(Model::open(root.path()), Err(Error::Io { .. })));
+}
+
+#[test]
 fn bad_requests_are_sentences() {
     let root = package();
     let model = Model::open(&root.path().join("model")).unwrap();
