@@ -10,6 +10,12 @@ pub enum Dtype {
     F32,
     F16,
     BF16,
+    F8E4M3,
+    F8E5M2,
+    /// Complex, two of F64.
+    C128,
+    /// Complex, two of F32.
+    C64,
     I64,
     I32,
     I16,
@@ -72,10 +78,11 @@ impl Dtype {
     /// Bytes of one element, or of one block of a quantised type.
     pub fn size(self) -> usize {
         match self {
-            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::C128 => 16,
+            Self::F64 | Self::C64 | Self::I64 | Self::U64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F8E4M3 | Self::F8E5M2 | Self::I8 | Self::U8 | Self::Bool => 1,
             Self::Quantised(blocks) => blocks.block_bytes(),
         }
     }

@@ -177,7 +177,12 @@ fn descr(dtype: Dtype) -> Option<&'static str> {
         Dtype::U16 => "<u2",
         Dtype::U8 => "|u1",
         Dtype::Bool => "|b1",
-        Dtype::BF16 | Dtype::Quantised(_) => return None,
+        Dtype::BF16
+        | Dtype::F8E4M3
+        | Dtype::F8E5M2
+        | Dtype::C64
+        | Dtype::C128
+        | Dtype::Quantised(_) => return None,
     })
 }
 

@@ -107,6 +107,9 @@ fn dtype(name: &str) -> Option<Dtype> {
         "F32" => Dtype::F32,
         "F16" => Dtype::F16,
         "BF16" => Dtype::BF16,
+        "F8_E4M3" => Dtype::F8E4M3,
+        "F8_E5M2" => Dtype::F8E5M2,
+        "C64" => Dtype::C64,
         "I64" => Dtype::I64,
         "I32" => Dtype::I32,
         "I16" => Dtype::I16,
@@ -226,9 +229,9 @@ mod tests {
                 "expected fewer of them",
             ),
             (
-                r#"{"a":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[0,1]}}"#.to_owned(),
+                r#"{"a":{"dtype":"F4","shape":[1],"data_offsets":[0,1]}}"#.to_owned(),
                 1,
-                "holds tensor `a` of type F8_E5M2, which is not read",
+                "holds tensor `a` of type F4, which is not read",
             ),
         ] {
             let problem = refusal(&bytes(&header, n_values));

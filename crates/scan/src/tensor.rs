@@ -37,11 +37,14 @@ impl TensorFile {
     }
 
     fn of(path: &Path, container: Container, entry: Entry) -> Result<Self> {
-        if matches!(entry.dtype, Dtype::Quantised(_)) {
-            let (path, found) = (path.to_path_buf(), "an array of quantised blocks".to_owned());
-            return Err(Error::Unsupported { path, found, expected: "plain numbers" });
-        }
-        Ok(Self { container, entry })
+        let found = match entry.dtype {
+            Dtype::Quantised(_) => "an array of quantised blocks",
+            Dtype::C64 | Dtype::C128 => "an array of complex numbers",
+            Dtype::F8E4M3 | Dtype::F8E5M2 => "an array of floats of 8 bits",
+            _ => return Ok(Self { container, entry }),
+        };
+        let (path, found) = (path.to_path_buf(), found.to_owned());
+        Err(Error::Unsupported { path, found, expected: "plain numbers" })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -108,7 +111,9 @@ fn each(dtype: Dtype, bytes: &[u8], mut show: impl FnMut(f64)) {
         Dtype::U16 => numbers!(u16, f64::from),
         Dtype::U8 => numbers!(u8, f64::from),
         Dtype::Bool => numbers!(u8, |x| f64::from(u8::from(x != 0))),
-        Dtype::Quantised(_) => unreachable!("refused when the file was opened"),
+        Dtype::F8E4M3 | Dtype::F8E5M2 | Dtype::C64 | Dtype::C128 | Dtype::Quantised(_) => {
+            unreachable!("refused when the file was opened")
+        }
     }
 }
 

@@ -129,6 +129,10 @@ fn every_element_type_has_its_size_and_values() {
         ("f64", Dtype::F64, 1_f64.to_le_bytes().to_vec()),
         ("f16", Dtype::F16, vec![0, 0x3c]),
         ("bf16", Dtype::BF16, vec![0x80, 0x3f]),
+        ("f8e4m3", Dtype::F8E4M3, vec![0x38]),
+        ("f8e5m2", Dtype::F8E5M2, vec![0x3c]),
+        ("c64", Dtype::C64, [1_f32.to_le_bytes(), [0; 4]].concat()),
+        ("c128", Dtype::C128, [1_f64.to_le_bytes(), [0; 8]].concat()),
         ("i64", Dtype::I64, 1_i64.to_le_bytes().to_vec()),
         ("i32", Dtype::I32, vec![1, 0, 0, 0]),
         ("i16", Dtype::I16, vec![1, 0]),
@@ -144,7 +148,7 @@ fn every_element_type_has_its_size_and_values() {
         let bytes = container.read(entry).unwrap();
         assert_eq!(bytes[one.len()..2 * one.len()], one, "{name}");
     }
-    assert_eq!(container.entries().len(), 12);
+    assert_eq!(container.entries().len(), 16);
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn tensors_that_do_not_fit_their_storage_are_refused_in_a_sentence() {
         (bare("FloatStorage", 2, 0, &[2], &[]), "offset, shape and strides do not agree"),
         (bare("FloatStorage", 2, 0, &[1; 65], &[1; 65]), "do not agree"),
         (bare("FloatStorage", 2, 0, &[-2], &[1]), "something else than sizes"),
-        (bare("ComplexFloatStorage", 1, 0, &[1], &[1]), "of type torch.ComplexFloatStorage"),
+        (bare("QInt8Storage", 1, 0, &[1], &[1]), "of type torch.QInt8Storage"),
         (bare("Evil", 1, 0, &[1], &[1]), "a storage of `torch.Evil` has 1 elements"),
     ] {
         let problem = refusal(&bytes);

@@ -230,7 +230,14 @@ fn plain(dtype: Dtype) -> Option<DType> {
         Dtype::I16 => DType::I16,
         Dtype::U32 => DType::U32,
         Dtype::U8 | Dtype::Bool => DType::U8,
-        Dtype::I8 | Dtype::U16 | Dtype::U64 | Dtype::Quantised(_) => return None,
+        Dtype::F8E4M3
+        | Dtype::F8E5M2
+        | Dtype::C64
+        | Dtype::C128
+        | Dtype::I8
+        | Dtype::U16
+        | Dtype::U64
+        | Dtype::Quantised(_) => return None,
     })
 }
 
