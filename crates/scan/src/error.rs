@@ -205,3 +205,8 @@ pub enum Error {
 pub(crate) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
+
+/// As [`one_line`], cut where they would be more than anyone reads.
+pub(crate) fn brief(text: &str) -> String {
+    one_line(&text.chars().take(200).collect::<String>())
+}

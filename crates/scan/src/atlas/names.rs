@@ -7,7 +7,7 @@ use std::path::Path;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::Parcel;
-use crate::error::{Error, Result, one_line};
+use crate::error::{Error, Result, brief};
 
 /// The most bytes such a table may have.
 const MAX_BYTES: u64 = 16 << 20;
@@ -111,7 +111,7 @@ fn bad_row(path: &Path, index: usize, expected: &str) -> Error {
 fn from_xml(text: &str) -> std::result::Result<Vec<(i32, String)>, String> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: 1 << 20, ..Default::default() };
     let document =
-        Document::parse_with_options(text, options).map_err(|e| one_line(&e.to_string()))?;
+        Document::parse_with_options(text, options).map_err(|e| brief(&e.to_string()))?;
     let elements = |name: &'static str| {
         document.descendants().filter(move |node| node.tag_name().name() == name)
     };

@@ -7,7 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::axes::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiParcel, CiftiVolume, LabelMap, Places, SeriesAxis,
 };
-use crate::error::one_line;
+use crate::error::brief;
 
 /// What is wrong, in words; the caller knows the file.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -18,8 +18,8 @@ const MAX_NODES: u32 = 4_000_000;
 /// The axes of both dimensions.
 pub(super) fn axes(text: &str) -> Parsed<[CiftiAxis; 2]> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..Default::default() };
-    let document = Document::parse_with_options(text, options)
-        .map_err(|error| one_line(&error.to_string()))?;
+    let document =
+        Document::parse_with_options(text, options).map_err(|error| brief(&error.to_string()))?;
     let root = document.root_element();
     if root.tag_name().name() != "CIFTI" {
         return Err(format!("its root is <{}>, expected <CIFTI>", root.tag_name().name()));
@@ -171,7 +171,7 @@ fn voxels(list: Node) -> Parsed<Vec<[usize; 3]>> {
 
 fn whole_numbers(list: Node) -> Parsed<Vec<usize>> {
     let parse = |number: &str| {
-        number.parse().map_err(|_| format!("{number:?} stands in a list of whole numbers"))
+        number.parse().map_err(|_| format!("{:?} stands in a list of whole numbers", brief(number)))
     };
     list.text().unwrap_or_default().split_ascii_whitespace().map(parse).collect()
 }
@@ -195,5 +195,5 @@ fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Parsed<&'a str> {
 
 fn number<T: std::str::FromStr>(node: Node, name: &str) -> Parsed<T> {
     let text = attribute(node, name)?.trim();
-    text.parse().map_err(|_| format!("{name} is {text:?}, expected a number"))
+    text.parse().map_err(|_| format!("{name} is {:?}, expected a number", brief(text)))
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result, one_line};
+use crate::error::{Error, Result, brief, one_line};
 
 /// The most bytes a confounds table may have: a thousand columns of ten thousand frames.
 const MAX_BYTES: u64 = 512 << 20;
@@ -48,7 +48,7 @@ impl ConfoundTable {
         let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
         let damaged =
             |row: usize, problem: String| Error::Row { path: path.to_path_buf(), row, problem };
-        let header = reader.headers().map_err(|e| damaged(1, one_line(&e.to_string())))?;
+        let header = reader.headers().map_err(|e| damaged(1, brief(&e.to_string())))?;
         let bare = |name: &str| one_line(name.trim_start_matches('\u{feff}').trim());
         let names: Vec<String> = header.iter().map(bare).collect();
         if names.iter().any(|name| name.is_empty() || name.parse::<f64>().is_ok()) {
@@ -57,11 +57,12 @@ impl ConfoundTable {
         let mut columns = vec![Vec::new(); names.len()];
         for (index, record) in reader.records().enumerate() {
             let row = index + 2;
-            let record = record.map_err(|e| damaged(row, one_line(&e.to_string())))?;
+            let record = record.map_err(|e| damaged(row, brief(&e.to_string())))?;
             for ((cell, name), column) in record.iter().zip(&names).zip(&mut columns) {
                 let value = match cell.trim() {
                     "" | "n/a" | "NaN" | "nan" => f64::NAN,
                     cell => cell.parse().map_err(|_| {
+                        let [name, cell] = [name, cell].map(brief);
                         damaged(row, format!("column {name} is {cell:?}, expected a number"))
                     })?,
                 };
@@ -131,7 +132,7 @@ fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
             let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&bytes)
                 .map_err(|e| Error::Sidecar {
                     path: path.to_path_buf(),
-                    problem: one_line(&e.to_string()),
+                    problem: brief(&e.to_string()),
                 })?;
             let component = |(name, value): (String, serde_json::Value)| {
                 serde_json::from_value(value).ok().map(|component| (name, component))

@@ -96,6 +96,9 @@ fn what_is_missing_or_no_number_is_named() {
     // found by fuzzing: a name of two lines
     let found = read("a\t\"b\nc\"\n1\tx\n");
     assert!(found.ends_with("column b c is \"x\", expected a number"), "{found}");
+    // and one of several thousand letters
+    let found = read(&format!("a\t{}\n1\tx\n", "b".repeat(4000)));
+    assert!(found.ends_with("b is \"x\", expected a number") && found.len() < 600, "{found}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hdf5::{Group, IndexType, IterationOrder, LinkType, LocationType};
 use ndarray::ArrayD;
 
 use super::{attributes::Attribute, dataset::Dataset, tree::Hdf5Node};
-use crate::error::{Error, Result, one_line};
+use crate::error::{Error, Result, brief};
 
 /// The first bytes of the format, at 0 or after a user block of 512 · 2ⁿ bytes.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -243,5 +243,5 @@ fn shown(name: &str) -> String {
 pub(super) fn words(error: &hdf5::Error) -> String {
     let text = error.to_string();
     let text = text.split_once("(): ").map_or(text.as_str(), |(_, reason)| reason);
-    one_line(text).chars().take(300).collect()
+    brief(text)
 }

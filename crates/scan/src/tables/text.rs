@@ -8,7 +8,7 @@ use std::{
 
 use ndarray::Array2;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 
 /// A matrix, and the names of its columns where the first line holds them.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
@@ -65,7 +65,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
         }
         for cell in &cells {
             let value = number(cell);
-            values.push(value.ok_or_else(|| bad(row, format!("{cell:?} is no number")))?);
+            values.push(value.ok_or_else(|| bad(row, format!("{:?} is no number", brief(cell))))?);
         }
     }
     if n_rows == 0 {
