@@ -255,7 +255,7 @@ impl ParcellateConfig {
 
     /// Refuses scans of another kind than the atlas divides, if it is so of all of them; some fail
     /// when they are read.
-    pub(crate) fn reads_some(&self, atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
+    pub(crate) fn reads_some(atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
         let mut first = None;
         for scan in scans {
             match Self::divided(atlas, scan, &Self::options(atlas, scan, None)) {

@@ -158,9 +158,8 @@ fn rows(text: &str) -> Vec<Vec<String>> {
         return lines.into_iter().map(|line| cells(line, separator)).collect();
     }
     let is_numbered = |line: &&str| line.split_whitespace().next().is_some_and(is_number);
-    let has_header = lines.len() > 1
-        && !is_numbered(&lines[0])
-        && lines[1..].iter().all(|line| is_numbered(line));
+    let has_header =
+        lines.len() > 1 && !is_numbered(&lines[0]) && lines[1..].iter().all(is_numbered);
     let header = lines.iter().take(usize::from(has_header));
     let header = header.map(|line| line.split_whitespace().map(str::to_owned).collect());
     let body = lines.iter().skip(usize::from(has_header)).map(|line| blank_separated(line));

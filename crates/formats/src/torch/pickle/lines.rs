@@ -74,9 +74,8 @@ impl Machine<'_, '_> {
     /// A string as Python 2 spells it; one with escapes is data that nobody asks for.
     pub(super) fn quoted_line(&mut self) -> Result<()> {
         let line = self.line(MAX_LINE, "a string is a line")?;
-        let inner = match line.as_slice() {
-            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
-            _ => return Err(self.cursor.damaged("a string has no quotes around it")),
+        let ([b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"']) = line.as_slice() else {
+            return Err(self.cursor.damaged("a string has no quotes around it"));
         };
         match std::str::from_utf8(inner) {
             Ok(text) if !text.contains('\\') => self.push(Object::Text(text.into())),

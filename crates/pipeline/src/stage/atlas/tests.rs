@@ -104,7 +104,7 @@ fn a_dense_series_becomes_the_means_of_its_labels() {
     let config = folder.config("a.dlabel.nii", &json!({}));
     let atlas = config.read_atlas(&whole).unwrap();
     let dense = folder.scan("s.dtseries.nii");
-    config.reads_some(&atlas, &[folder.scan("run.nii"), dense.clone()]).unwrap();
+    ParcellateConfig::reads_some(&atlas, &[folder.scan("run.nii"), dense.clone()]).unwrap();
     let series = config.series(&atlas, &dense, None).unwrap();
     let expected = array![[1.0, 20.0, 0.0], [3.0, 30.0, 0.0], [1.0, 20.0, 0.0], [3.0, 35.0, 0.0]];
     assert_eq!(series.values, expected);
@@ -127,7 +127,8 @@ fn a_scan_of_the_other_kind_is_told_before_it_is_read_and_as_it_is_read() {
         let config = folder.config(labels, &json!({}));
         let atlas = config.read_atlas(&whole).unwrap();
         let scan = folder.scan(scan);
-        let planned = config.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
+        let planned =
+            ParcellateConfig::reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
         let read = config.series(&atlas, &scan, None).unwrap_err();
         for said in [planned.to_string(), read.to_string()] {
             assert!(said.contains(expected), "{said}");
