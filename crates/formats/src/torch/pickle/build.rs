@@ -66,6 +66,7 @@ impl Machine<'_, '_> {
             return Err(self.cursor.damaged("it makes an object of something that is no class"));
         }
         let elements = call::elements(self, arguments)?.to_vec();
+        self.check_class(class, &elements)?;
         self.heap.charge(self.cursor, 4 + elements.len())?;
         let mut items = Vec::new();
         if let Some(Object::Dict(given)) = keywords.map(|id| self.heap.get(id)) {

@@ -75,10 +75,15 @@ pub(super) fn call(machine: &mut Machine<'_, '_>, function: Id, arguments: Id) -
             Some(Object::List(_)) => pairs(machine, &arguments),
             _ => Ok(first.unwrap_or(add(machine, Object::Dict(Vec::new()))?)),
         },
-        "collections.defaultdict" => match arguments.get(1) {
-            Some(&items) => Ok(items),
-            None => add(machine, Object::Dict(Vec::new())),
-        },
+        "collections.defaultdict" => {
+            if let Some(factory) = first {
+                machine.check_wrapped(factory)?;
+            }
+            match arguments.get(1) {
+                Some(&items) => Ok(items),
+                None => add(machine, Object::Dict(Vec::new())),
+            }
+        }
         "collections.Counter" | "builtins.dict" => {
             Ok(first.unwrap_or(add(machine, Object::Dict(Vec::new()))?))
         }
@@ -88,7 +93,10 @@ pub(super) fn call(machine: &mut Machine<'_, '_>, function: Id, arguments: Id) -
             Ok(first.unwrap_or(add(machine, Object::List(Vec::new()))?))
         }
         "copyreg._reconstructor" => match arguments[..] {
-            [class, _, state] => {
+            // Python makes the object by the second, of the class that is the first
+            [class, base, state] => {
+                machine.check_class(class, &[state])?;
+                machine.check_class(base, &[state])?;
                 machine.heap.charge(machine.cursor, 4)?;
                 let (elements, items) = (Vec::new(), Vec::new());
                 let instance = Instance { class, elements, items, state: Some(state) };

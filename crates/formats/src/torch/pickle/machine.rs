@@ -245,6 +245,7 @@ impl Machine<'_, '_> {
             b'b' => {
                 let state = self.pop()?;
                 let object = self.top()?;
+                self.check_state(state)?;
                 // dictionaries and tensors have attributes that nobody asks for, as `_metadata`
                 if let Object::Instance(instance) = self.heap.get_mut(object) {
                     instance.state = Some(state);
@@ -272,7 +273,7 @@ impl Machine<'_, '_> {
             }
         };
         let found = format!("{what} ({opcode:#04x} at byte {at})");
-        self.cursor.source.unsupported(found, "save it with torch.save and protocol 2 to 5")
+        self.cursor.source.unsupported(found, "save it with torch.save and pickle_protocol=2")
     }
 
     /// Height that the open sequence began at: nothing below may be taken.

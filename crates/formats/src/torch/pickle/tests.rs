@@ -6,6 +6,7 @@ use crate::{
     torch::testing::{Pickle, archive},
 };
 
+mod calls;
 mod lines;
 
 /// A checkpoint of one tensor `w` beside a value `x` that pushes itself.

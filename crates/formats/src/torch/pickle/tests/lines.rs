@@ -134,3 +134,18 @@ fn a_file_of_tensors_saved_with_protocol_1_is_read() {
         assert_eq!(container.read(container.get("w").unwrap()).unwrap(), values);
     }
 }
+
+#[test]
+fn a_file_of_tensors_saved_with_protocol_0_is_refused_with_its_cure() {
+    // as torch 2.8 writes it; its own torch.load cannot read it
+    let object = b"(dp0\nVw\np1\nctorch._utils\n_rebuild_tensor_v2\np2\n\
+        (P('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 4)\nI0\n(I4\ntp3\n(I1\ntp4\nI00\n\
+        ccollections\nOrderedDict\np5\n(tRp6\ntp7\nRp8\ns.";
+    let version = b"L119547037146038801333356L\n.I1001\n.(dp0\nVlittle_endian\np1\nI01\ns.";
+    for bytes in [archive(object.to_vec(), &[&[0; 16]]), [&version[..], object].concat()] {
+        let problem = refusal(&bytes);
+        assert!(problem.starts_with("holds a persistent id of pickle protocol 0 (0x50"));
+        let cure = "which is not read; save it with torch.save and pickle_protocol=2";
+        assert!(problem.ends_with(cure), "{problem}");
+    }
+}
