@@ -15,6 +15,7 @@ mod error;
 mod extra_rows;
 mod gguf;
 mod hugging_face;
+mod limits;
 mod llama;
 mod mpt;
 mod names;
@@ -22,6 +23,7 @@ mod neox;
 mod opt;
 mod pretrained;
 mod rope;
+mod rotary;
 mod step;
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{self, POSITIONS};
+
 /// The rotary part of a config: `rope_scaling` as transformers wrote it up to version 4, or
 /// `rope_parameters` as it writes it since 5, where base and width moved in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,15 +67,24 @@ impl RopeScaling {
         }
     }
 
-    /// What is wrong with a rule for heads of which `dim` entries are rotated.
-    pub(crate) fn problem(&self, dim: usize) -> Option<String> {
+    /// What is wrong with a rule for heads of which `dim` entries are rotated, in a config that says
+    /// `n_positions`.
+    pub(crate) fn problem(&self, dim: usize, n_positions: usize) -> Option<String> {
         match self {
             Self::Each { divisors } if divisors.len() != dim / 2 => Some(format!(
                 "found divisors for {} rotary frequencies, expected {}",
                 divisors.len(),
                 dim / 2
             )),
-            _ => None,
+            Self::Each { divisors } => divisors
+                .iter()
+                .find_map(|&divisor| limits::positive("divisor of a rotary frequency", divisor)),
+            Self::Linear { factor } => limits::positive("factor of the rotary scaling", *factor)
+                .or_else(|| {
+                    let reach = self.reach(n_positions);
+                    limits::count(&[("longest sequence × factor", reach, POSITIONS)])
+                }),
+            Self::Plain | Self::Llama3 { .. } => None,
         }
     }
 
@@ -224,14 +235,23 @@ mod tests {
         let linear = rope(r#"{"type": "linear", "factor": 4.0}"#).unwrap();
         assert_eq!(linear.scaling.frequencies(4, 100.), vec![0.25, 0.025]);
         assert_eq!(linear.scaling.reach(2048), 8192);
+        assert_eq!(linear.scaling.problem(4, 2048), None);
+        let far = linear.scaling.problem(4, POSITIONS).unwrap();
+        assert_eq!(far, "longest sequence × factor is 67108864, expected 1 to 16777216");
+        for factor in [0., -2., f64::INFINITY, f64::NAN] {
+            let problem = RopeScaling::Linear { factor }.problem(4, 2048).unwrap();
+            assert!(problem.contains(&format!("factor of the rotary scaling is {factor}")));
+        }
     }
 
     #[test]
     fn divisors_are_one_a_frequency() {
         let each = RopeScaling::Each { divisors: vec![1., 8.] };
         assert_eq!(each.frequencies(4, 100.), vec![1., 0.1 / 8.]);
-        assert_eq!(each.problem(4), None);
-        assert!(each.problem(6).unwrap().contains("2 rotary frequencies, expected 3"));
+        assert_eq!(each.problem(4, 64), None);
+        assert!(each.problem(6, 64).unwrap().contains("2 rotary frequencies, expected 3"));
+        let zero = RopeScaling::Each { divisors: vec![1., 0.] };
+        assert!(zero.problem(4, 64).unwrap().contains("divisor of a rotary frequency is 0"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use formats::{Container, Dtype};
 
 use super::metadata::Metadata;
 use crate::config::Architecture;
+use crate::limits::{self, LAYERS, POSITIONS, WIDTH};
 use crate::{Activation, LlamaConfig, Result, Rope, RopeScaling};
 
 /// Tensor of divisors, one a rotary frequency: how llama.cpp stores the scaling of Llama 3.
@@ -31,19 +32,36 @@ pub(super) fn llama(metadata: &Metadata, container: &Container) -> Result<LlamaC
     };
     let (width, heads) = (count("embedding_length")?, count("attention.head_count")?);
     let head_dim = optional("attention.key_length")?;
-    let eps = "attention.layer_norm_rms_epsilon";
+    let (n_layers, length) = (count("block_count")?, count("context_length")?);
+    let feed_forward = count("feed_forward_length")?;
+    let eps_key = "llama.attention.layer_norm_rms_epsilon";
+    let eps = metadata.need(eps_key, metadata.number(eps_key)?)?;
+    let theta = number("rope.freq_base")?.unwrap_or(10_000.);
+    // what `problem` says too, under the names of this file
+    let counts = limits::count(&[
+        ("llama.block_count", n_layers, LAYERS),
+        ("llama.context_length", length, POSITIONS),
+        ("llama.embedding_length", width, WIDTH),
+        ("llama.feed_forward_length", feed_forward, WIDTH),
+    ]);
+    if let Some(problem) = counts
+        .or_else(|| limits::positive("llama.rope.freq_base", theta))
+        .or_else(|| limits::eps(eps_key, eps))
+    {
+        return Err(metadata.wrong(problem));
+    }
     let config = LlamaConfig {
         hidden_size: width,
-        intermediate_size: count("feed_forward_length")?,
+        intermediate_size: feed_forward,
         vocab_size: *vocab_size,
-        num_hidden_layers: count("block_count")?,
+        num_hidden_layers: n_layers,
         num_attention_heads: heads,
         num_key_value_heads: optional("attention.head_count_kv")?,
         head_dim,
-        rms_norm_eps: metadata.need(&format!("llama.{eps}"), number(eps)?)?,
-        rope_theta: number("rope.freq_base")?.unwrap_or(10_000.),
+        rms_norm_eps: eps,
+        rope_theta: theta,
         rope_scaling: Some(Rope { scaling: scaling(metadata, container)?, ..Rope::default() }),
-        max_position_embeddings: count("context_length")?,
+        max_position_embeddings: length,
         hidden_act: Activation::Silu,
         attention_bias: has("blk.0.attn_q.bias"),
         mlp_bias: has("blk.0.ffn_gate.bias"),

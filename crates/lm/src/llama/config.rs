@@ -4,7 +4,8 @@ use candle_core::Result;
 use nn::Builder;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Architecture;
+use crate::config::{Architecture, n_positions};
+use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
 use crate::{Activation, CausalLm, Llama, Rope, RopeScaling};
 
@@ -28,6 +29,7 @@ pub struct LlamaConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_dim: Option<usize>,
     /// Added to the mean square in every norm.
+    #[serde(default = "rms_norm_eps")]
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     #[serde(default = "rope_theta")]
@@ -36,6 +38,7 @@ pub struct LlamaConfig {
     #[serde(default, alias = "rope_parameters", skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<Rope>,
     /// Longest sequence.
+    #[serde(default = "n_positions")]
     pub max_position_embeddings: usize,
     /// Non-linearity of the feed-forward's gate.
     #[serde(default = "hidden_act")]
@@ -51,12 +54,16 @@ pub struct LlamaConfig {
     pub tie_word_embeddings: bool,
 }
 
-/// The value that Hugging Face's class assumes where a file does not say.
+// the values that Hugging Face's class assumes where a file does not say
+
+fn rms_norm_eps() -> f64 {
+    1e-6
+}
+
 fn rope_theta() -> f64 {
     10_000.
 }
 
-/// The value that Hugging Face's class assumes where a file does not say.
 fn hidden_act() -> Activation {
     Activation::Silu
 }
@@ -97,10 +104,14 @@ impl LlamaConfig {
         self.rope_scaling.as_ref().map_or(&RopeScaling::Plain, |rope| &rope.scaling)
     }
 
+    /// Base of the rotary frequencies, from where it is said.
+    fn theta(&self) -> f64 {
+        self.rope_scaling.as_ref().and_then(|rope| rope.theta).unwrap_or(self.rope_theta)
+    }
+
     /// The rotary frequencies, one a pair.
     pub(crate) fn frequencies(&self) -> Vec<f64> {
-        let theta = self.rope_scaling.as_ref().and_then(|rope| rope.theta);
-        self.scaling().frequencies(self.head_dim(), theta.unwrap_or(self.rope_theta))
+        self.scaling().frequencies(self.head_dim(), self.theta())
     }
 
     /// Longest sequence that the stretched positions reach.
@@ -113,6 +124,19 @@ impl Architecture for LlamaConfig {
     fn problem(&self) -> Option<String> {
         let Self { hidden_size, num_attention_heads: heads, .. } = *self;
         let kv = self.n_kv_heads();
+        let counts = limits::count(&[
+            ("num_hidden_layers", self.num_hidden_layers, LAYERS),
+            ("vocab_size", self.vocab_size, VOCABULARY),
+            ("hidden_size", hidden_size, WIDTH),
+            ("intermediate_size", self.intermediate_size, WIDTH),
+            ("max_position_embeddings", self.max_position_embeddings, POSITIONS),
+        ]);
+        if let Some(problem) = counts
+            .or_else(|| limits::positive("rope_theta", self.theta()))
+            .or_else(|| limits::eps("rms_norm_eps", self.rms_norm_eps))
+        {
+            return Some(problem);
+        }
         if heads == 0 || (self.head_dim.is_none() && hidden_size % heads != 0) {
             return Some(format!("hidden_size {hidden_size} does not split into {heads} heads"));
         }
@@ -126,11 +150,9 @@ impl Architecture for LlamaConfig {
         if self.rope_scaling.as_ref().and_then(|rope| rope.partial).is_some_and(|part| part != 1.) {
             return Some("a LLaMA that rotates only a part of each head is not known".to_owned());
         }
-        if let Some(problem) = self.scaling().problem(head_dim) {
-            return Some(problem);
-        }
-        (self.num_hidden_layers == 0 || self.vocab_size == 0)
-            .then(|| "a model needs at least one layer and one token".to_owned())
+        let width = heads.saturating_mul(head_dim);
+        limits::count(&[("num_attention_heads × head_dim", width, WIDTH)])
+            .or_else(|| self.scaling().problem(head_dim, self.max_position_embeddings))
     }
 
     fn vocab_size(&self) -> usize {
@@ -169,13 +191,13 @@ fn sliding_window() -> Option<usize> {
 impl Architecture for MistralConfig {
     fn problem(&self) -> Option<String> {
         let length = self.llama.n_positions();
-        match self.sliding_window {
-            Some(window) if window < length => Some(format!(
+        self.llama.problem().or_else(|| {
+            let window = self.sliding_window.filter(|&window| window < length)?;
+            Some(format!(
                 "a sliding window of {window} tokens is not supported where a sequence may have \
                  {length}; expected none"
-            )),
-            _ => self.llama.problem(),
-        }
+            ))
+        })
     }
 
     fn vocab_size(&self) -> usize {
@@ -208,9 +230,34 @@ mod tests {
         assert!(problem(|c| c.num_attention_heads = 0).contains("into 0 heads"));
         assert!(problem(|c| c.head_dim = Some(5)).contains("even width, found 5"));
         assert!(problem(|c| c.num_key_value_heads = Some(3)).contains("cannot share 3"));
-        assert!(problem(|c| c.vocab_size = 0).contains("one token"));
         let partial = Rope { partial: Some(0.5), ..Rope::default() };
         assert!(problem(|c| c.rope_scaling = Some(partial.clone())).contains("only a part"));
+    }
+
+    #[test]
+    fn numbers_out_of_all_proportion_are_refused_with_what_was_expected() {
+        let layers = problem(|c| c.num_hidden_layers = 99_999_999);
+        assert_eq!(layers, "num_hidden_layers is 99999999, expected 1 to 1000");
+        let positions = problem(|c| c.max_position_embeddings = 1_000_000_000_000);
+        assert_eq!(positions, "max_position_embeddings is 1000000000000, expected 1 to 16777216");
+        assert!(problem(|c| c.max_position_embeddings = 0).contains("embeddings is 0, expected"));
+        assert!(problem(|c| c.num_hidden_layers = 0).contains("num_hidden_layers is 0, expected"));
+        assert!(problem(|c| c.vocab_size = 0).contains("vocab_size is 0, expected 1 to"));
+        assert!(problem(|c| c.vocab_size = 1 << 25).contains("vocab_size is 33554432"));
+        assert!(problem(|c| c.hidden_size = 1 << 21).contains("hidden_size is 2097152"));
+        assert!(problem(|c| c.intermediate_size = 0).contains("intermediate_size is 0"));
+        let heads = problem(|c| c.head_dim = Some(usize::MAX - 1));
+        assert!(heads.contains("num_attention_heads × head_dim is"), "{heads}");
+        for (theta, found) in [(0., "is 0,"), (-1e4, "is -10000,"), (f64::INFINITY, "is inf,")] {
+            assert!(problem(|c| c.rope_theta = theta).contains(&format!("rope_theta {found}")));
+            let rope = Rope { theta: Some(theta), ..Rope::default() };
+            let moved = problem(|c| c.rope_scaling = Some(rope.clone()));
+            assert!(moved.contains(&format!("rope_theta {found}")), "{moved}");
+        }
+        assert!(problem(|c| c.rms_norm_eps = -1e-6).contains("rms_norm_eps is -0.000001"));
+        let mistral = LlamaConfig { max_position_embeddings: 1 << 30, ..LlamaConfig::tiny(10) };
+        let mistral = MistralConfig { llama: mistral, sliding_window: Some(4096) };
+        assert!(mistral.problem().unwrap().contains("max_position_embeddings is"));
     }
 
     #[test]

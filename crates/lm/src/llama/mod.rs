@@ -10,11 +10,12 @@ mod config;
 mod tests;
 
 use candle_core::{Module, Result, Tensor};
-use nn::{Builder, Linear, RmsNorm, Rotary, split_heads};
+use nn::{Builder, Linear, RmsNorm, split_heads};
 
 pub use self::config::{LlamaConfig, MistralConfig};
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
+use crate::rotary::Rotary;
 use crate::{Activation, Cache, CausalLm, LmShape, PaddedRows, Step};
 
 /// A LLaMA-architecture language model. See the module's documentation.
@@ -33,7 +34,7 @@ impl Llama {
         let dim = config.hidden_size;
         let model = vb.pp("model");
         let embedding = Embedding::new(config.vocab_size, dim, model.pp("embed_tokens"))?;
-        let rotary = Rotary::with_frequencies(&config.frequencies(), config.n_positions());
+        let rotary = Rotary::new(config.frequencies(), config.n_positions());
         Ok(Self {
             head: embedding.head(config.tie_word_embeddings, vb.pp("lm_head"))?,
             embedding,

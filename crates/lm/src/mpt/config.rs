@@ -4,7 +4,8 @@ use candle_core::Result;
 use nn::Builder;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Architecture, yes};
+use crate::config::{Architecture, n_positions, yes};
+use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
 use crate::{CausalLm, Mpt};
 
@@ -21,10 +22,12 @@ pub struct MptConfig {
     #[serde(default = "four")]
     pub expansion_ratio: f64,
     /// Longest sequence.
+    #[serde(default = "n_positions")]
     pub max_seq_len: usize,
     /// Rows of the embedding.
     pub vocab_size: usize,
     /// The attention.
+    #[serde(default)]
     pub attn_config: MptAttentionConfig,
     /// Added to the variance in every norm.
     #[serde(default = "layer_norm_epsilon")]
@@ -76,6 +79,23 @@ pub struct MptAttentionConfig {
     /// Whether positions are rotary; not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope: Option<bool>,
+}
+
+/// What the models' own class assumes where a file does not say.
+impl Default for MptAttentionConfig {
+    fn default() -> Self {
+        Self {
+            attn_type: attn_type(),
+            alibi: true,
+            alibi_bias_max: eight(),
+            clip_qkv: None,
+            softmax_scale: None,
+            qk_ln: false,
+            qk_gn: None,
+            prefix_lm: None,
+            rope: None,
+        }
+    }
 }
 
 /// The fields of MosaicGPT's `config.json` that shape the model; others are ignored.
@@ -152,9 +172,32 @@ fn attn_type() -> String {
     "multihead_attention".to_owned()
 }
 
-/// What is wrong with the numbers that both dialects have.
-fn problem(dim: usize, n_heads: usize, scale: Option<&LogitScale>) -> Option<String> {
-    if n_heads == 0 || dim == 0 || !dim.is_multiple_of(n_heads) {
+/// The numbers that both dialects have.
+struct Common<'a> {
+    dim: usize,
+    n_heads: usize,
+    n_layers: usize,
+    /// Hidden width of the feed-forward, and what it is the product of.
+    hidden: (&'static str, f64),
+    max_seq_len: usize,
+    vocab_size: usize,
+    logit_scale: Option<&'a LogitScale>,
+}
+
+/// What is wrong with them.
+fn problem(config: &Common) -> Option<String> {
+    let Common { dim, n_heads, logit_scale: scale, .. } = *config;
+    let counts = limits::count(&[
+        ("n_layers", config.n_layers, LAYERS),
+        ("vocab_size", config.vocab_size, VOCABULARY),
+        ("d_model", dim, WIDTH),
+        (config.hidden.0, config.hidden.1 as usize, WIDTH),
+        ("max_seq_len", config.max_seq_len, POSITIONS),
+    ]);
+    if counts.is_some() {
+        return counts;
+    }
+    if n_heads == 0 || !dim.is_multiple_of(n_heads) {
         return Some(format!("d_model {dim} does not split into {n_heads} heads"));
     }
     match scale {
@@ -186,23 +229,25 @@ impl MptConfig {
             expansion_ratio: 2.,
             max_seq_len: 32,
             vocab_size,
-            attn_config: MptAttentionConfig {
-                attn_type: attn_type(),
-                alibi: true,
-                alibi_bias_max: eight(),
-                clip_qkv: None,
-                softmax_scale: None,
-                qk_ln: false,
-                qk_gn: None,
-                prefix_lm: None,
-                rope: None,
-            },
+            attn_config: MptAttentionConfig::default(),
             layer_norm_epsilon: layer_norm_epsilon(),
             no_bias: true,
             norm_type: norm_type(),
             logit_scale: None,
             learned_pos_emb: true,
             tie_word_embeddings: true,
+        }
+    }
+
+    fn common(&self) -> Common<'_> {
+        Common {
+            dim: self.d_model,
+            n_heads: self.n_heads,
+            n_layers: self.n_layers,
+            hidden: ("d_model × expansion_ratio", self.d_model as f64 * self.expansion_ratio),
+            max_seq_len: self.max_seq_len,
+            vocab_size: self.vocab_size,
+            logit_scale: self.logit_scale.as_ref(),
         }
     }
 }
@@ -225,7 +270,8 @@ impl Architecture for MptConfig {
         if !self.norm_type.ends_with("layernorm") {
             return Some(format!("found norm_type `{}`, expected a layer norm", self.norm_type));
         }
-        problem(self.d_model, self.n_heads, self.logit_scale.as_ref())
+        limits::eps("layer_norm_epsilon", self.layer_norm_epsilon)
+            .or_else(|| problem(&self.common()))
     }
 
     fn vocab_size(&self) -> usize {
@@ -261,6 +307,18 @@ impl MosaicGptConfig {
             no_bias: true,
         }
     }
+
+    fn common(&self) -> Common<'_> {
+        Common {
+            dim: self.d_model,
+            n_heads: self.n_heads,
+            n_layers: self.n_layers,
+            hidden: ("d_model × mlp_ratio", self.d_model as f64 * self.mlp_ratio),
+            max_seq_len: self.max_seq_len,
+            vocab_size: self.vocab_size,
+            logit_scale: self.logit_scale.as_ref(),
+        }
+    }
 }
 
 impl Architecture for MosaicGptConfig {
@@ -268,7 +326,7 @@ impl Architecture for MosaicGptConfig {
         if self.prefix_lm == Some(true) {
             return Some("prefix_lm is true, which is not supported".to_owned());
         }
-        problem(self.d_model, self.n_heads, self.logit_scale.as_ref())
+        problem(&self.common())
     }
 
     fn vocab_size(&self) -> usize {

@@ -148,3 +148,20 @@ fn the_factor_of_the_logits_reaches_special_rows() -> Result<()> {
     assert!(crate::testing::gap(&doubled, &(single * 2.)?)? < 1e-12);
     Ok(())
 }
+
+#[test]
+fn numbers_out_of_all_proportion_are_refused_with_what_was_expected() {
+    let problem = |edit: &dyn Fn(&mut MptConfig)| mpt(edit).problem().unwrap_or_default();
+    assert_eq!(problem(&|_| ()), "");
+    let layers = problem(&|c| c.n_layers = 99_999_999);
+    assert_eq!(layers, "n_layers is 99999999, expected 1 to 1000");
+    assert!(problem(&|c| c.max_seq_len = 1 << 25).contains("max_seq_len is 33554432"));
+    assert!(problem(&|c| c.d_model = 0).contains("d_model is 0"));
+    assert!(problem(&|c| c.vocab_size = 0).contains("vocab_size is 0"));
+    assert!(problem(&|c| c.expansion_ratio = -1.).contains("d_model × expansion_ratio is 0"));
+    assert!(problem(&|c| c.expansion_ratio = 1e9).contains("expansion_ratio is 12000000000"));
+    assert!(problem(&|c| c.layer_norm_epsilon = -1.).contains("layer_norm_epsilon is -1"));
+    assert_eq!(mosaic(|_| ()).problem(), None);
+    let none = mosaic(|c| c.max_seq_len = 0).problem();
+    assert_eq!(none.as_deref(), Some("max_seq_len is 0, expected 1 to 16777216"));
+}

@@ -4,7 +4,8 @@ use candle_core::Result;
 use nn::Builder;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Architecture, yes};
+use crate::config::{Architecture, n_positions, yes};
+use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
 use crate::{Activation, CausalLm, NeoX, Rope};
 
@@ -22,6 +23,7 @@ pub struct NeoXConfig {
     /// Attention heads.
     pub num_attention_heads: usize,
     /// Longest sequence.
+    #[serde(default = "n_positions")]
     pub max_position_embeddings: usize,
     /// Non-linearity of the feed-forward.
     #[serde(default = "hidden_act")]
@@ -118,6 +120,22 @@ impl NeoXConfig {
 impl Architecture for NeoXConfig {
     fn problem(&self) -> Option<String> {
         let Self { hidden_size, num_attention_heads: heads, .. } = *self;
+        let base = self.rope().theta.map_or(("rotary_emb_base", self.rotary_emb_base), |theta| {
+            ("rope_theta", theta) // the name that it has beside the scaling
+        });
+        let counts = limits::count(&[
+            ("num_hidden_layers", self.num_hidden_layers, LAYERS),
+            ("vocab_size", self.vocab_size, VOCABULARY),
+            ("hidden_size", hidden_size, WIDTH),
+            ("intermediate_size", self.intermediate_size, WIDTH),
+            ("max_position_embeddings", self.max_position_embeddings, POSITIONS),
+        ]);
+        if let Some(problem) = counts
+            .or_else(|| limits::positive(base.0, base.1))
+            .or_else(|| limits::eps("layer_norm_eps", self.layer_norm_eps))
+        {
+            return Some(problem);
+        }
         if heads == 0 || hidden_size % heads != 0 {
             return Some(format!("hidden_size {hidden_size} does not split into {heads} heads"));
         }
@@ -127,11 +145,7 @@ impl Architecture for NeoXConfig {
                 "rotary positions need an even part of each head of {head_dim}, found {rotated}"
             ));
         }
-        if let Some(problem) = self.rope().scaling.problem(rotated) {
-            return Some(problem);
-        }
-        (self.num_hidden_layers == 0 || self.vocab_size == 0)
-            .then(|| "a model needs at least one layer and one token".to_owned())
+        self.rope().scaling.problem(rotated, self.max_position_embeddings)
     }
 
     fn vocab_size(&self) -> usize {

@@ -12,11 +12,12 @@ mod config;
 mod tests;
 
 use candle_core::{D, Result, Tensor};
-use nn::{Builder, LayerNorm, Linear, Rotary};
+use nn::{Builder, LayerNorm, Linear};
 
 pub use self::config::NeoXConfig;
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
+use crate::rotary::Rotary;
 use crate::{Activation, Cache, CausalLm, LmShape, PaddedRows, Step};
 
 /// A GPT-NeoX language model. See the module's documentation.
@@ -35,7 +36,7 @@ impl NeoX {
         let dim = config.hidden_size;
         let model = vb.pp("gpt_neox");
         let embedding = Embedding::new(config.vocab_size, dim, model.pp("embed_in"))?;
-        let rotary = Rotary::with_frequencies(&config.frequencies(), config.n_positions());
+        let rotary = Rotary::new(config.frequencies(), config.n_positions());
         Ok(Self {
             head: embedding.head(config.tie_word_embeddings, vb.pp("embed_out"))?,
             embedding,

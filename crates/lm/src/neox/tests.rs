@@ -96,3 +96,23 @@ fn buffers_are_no_weights_and_odd_parts_of_heads_are_refused() {
     assert!(problem.contains("an even part of each head of 8, found 3"), "{problem}");
     assert!(config(true, 0.1, false).problem().is_some());
 }
+
+#[test]
+fn numbers_out_of_all_proportion_are_refused_with_what_was_expected() {
+    let problem = |edit: &dyn Fn(&mut NeoXConfig)| {
+        let mut config = NeoXConfig::tiny(10);
+        edit(&mut config);
+        config.problem().unwrap_or_default()
+    };
+    assert_eq!(problem(&|_| ()), "");
+    let layers = problem(&|c| c.num_hidden_layers = 200_000);
+    assert_eq!(layers, "num_hidden_layers is 200000, expected 1 to 1000");
+    assert!(problem(&|c| c.max_position_embeddings = 0).contains("max_position_embeddings is 0"));
+    assert!(problem(&|c| c.max_position_embeddings = 1 << 25).contains("is 33554432, expected"));
+    assert!(problem(&|c| c.intermediate_size = 1 << 21).contains("intermediate_size is"));
+    assert!(problem(&|c| c.vocab_size = 0).contains("vocab_size is 0"));
+    assert!(problem(&|c| c.rotary_emb_base = 0.).contains("rotary_emb_base is 0, expected"));
+    let rope = Rope { theta: Some(-1.), ..Rope::default() };
+    assert!(problem(&|c| c.rope_scaling = Some(rope.clone())).contains("rope_theta is -1"));
+    assert!(problem(&|c| c.layer_norm_eps = -1.).contains("layer_norm_eps is -1"));
+}

@@ -4,7 +4,8 @@ use candle_core::Result;
 use nn::Builder;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Architecture, yes};
+use crate::config::{Architecture, n_positions, yes};
+use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
 use crate::{Activation, CausalLm, Opt};
 
@@ -25,6 +26,7 @@ pub struct OptConfig {
     /// Attention heads.
     pub num_attention_heads: usize,
     /// Longest sequence.
+    #[serde(default = "n_positions")]
     pub max_position_embeddings: usize,
     /// Non-linearity of the feed-forward.
     #[serde(default = "activation_function")]
@@ -85,14 +87,22 @@ impl OptConfig {
 impl Architecture for OptConfig {
     fn problem(&self) -> Option<String> {
         let Self { hidden_size, num_attention_heads: heads, .. } = *self;
+        let counts = limits::count(&[
+            ("num_hidden_layers", self.num_hidden_layers, LAYERS),
+            ("vocab_size", self.vocab_size, VOCABULARY),
+            ("hidden_size", hidden_size, WIDTH),
+            ("ffn_dim", self.ffn_dim, WIDTH),
+            ("word_embed_proj_dim", self.embedding_dim(), WIDTH),
+            ("max_position_embeddings", self.max_position_embeddings, POSITIONS),
+        ]);
+        if counts.is_some() {
+            return counts;
+        }
         if heads == 0 || hidden_size % heads != 0 {
             return Some(format!("hidden_size {hidden_size} does not split into {heads} heads"));
         }
-        if !self.layer_norm_elementwise_affine {
-            return Some("norms without weights are not supported".to_owned());
-        }
-        (self.num_hidden_layers == 0 || self.vocab_size == 0)
-            .then(|| "a model needs at least one layer and one token".to_owned())
+        (!self.layer_norm_elementwise_affine)
+            .then(|| "norms without weights are not supported".to_owned())
     }
 
     fn vocab_size(&self) -> usize {

@@ -114,3 +114,16 @@ fn what_is_not_supported_is_named_and_older_names_are_known() {
         assert_eq!(tiny.rename(name).as_deref(), expected, "{name}");
     }
 }
+
+#[test]
+fn numbers_out_of_all_proportion_are_refused_with_what_was_expected() {
+    let problem = |edit: &dyn Fn(&mut OptConfig)| config(edit).problem().unwrap_or_default();
+    assert_eq!(problem(&|_| ()), "");
+    let layers = problem(&|c| c.num_hidden_layers = 200_000);
+    assert_eq!(layers, "num_hidden_layers is 200000, expected 1 to 1000");
+    assert!(problem(&|c| c.max_position_embeddings = 0).contains("max_position_embeddings is 0"));
+    assert!(problem(&|c| c.max_position_embeddings = 1 << 25).contains("is 33554432, expected"));
+    assert!(problem(&|c| c.vocab_size = 0).contains("vocab_size is 0"));
+    assert!(problem(&|c| c.ffn_dim = 1 << 21).contains("ffn_dim is 2097152"));
+    assert!(problem(&|c| c.word_embed_proj_dim = Some(0)).contains("word_embed_proj_dim is 0"));
+}

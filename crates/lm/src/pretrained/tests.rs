@@ -184,6 +184,17 @@ fn another_architecture_or_a_small_embedding_is_refused_by_name() {
         ("262", "200", "vocab_size is 200, but the tokenizer knows 2"),
         ("\"num_key_value_heads\":2", "\"num_key_value_heads\":3", "cannot share 3"),
         ("\"silu\"", "\"quick_gelu\"", "unknown variant `quick_gelu`"),
+        (
+            "\"num_hidden_layers\":2",
+            "\"num_hidden_layers\":99999999",
+            "num_hidden_layers is 99999999, expected 1 to 1000",
+        ),
+        (
+            "\"max_position_embeddings\":64",
+            "\"max_position_embeddings\":1000000000000",
+            "max_position_embeddings is 1000000000000, expected 1 to 16777216",
+        ),
+        ("\"rope_theta\":10000.0", "\"rope_theta\":-1", "rope_theta is -1, expected"),
     ] {
         let edited = text.replace(from, to);
         assert_ne!(edited, text, "{from}");
