@@ -182,6 +182,18 @@ impl Entities {
         Self(kept.map(|(entity, label)| (*entity, label.clone())).collect())
     }
 
+    /// Those of `wanted`, to be found by: an index is a number, `run-01` is `run-1`.
+    pub(crate) fn key(&self, wanted: &[Entity]) -> Self {
+        let mut key = self.only(wanted);
+        if let Some(run) =
+            key.0.get_mut(&E::Run).filter(|it| it.bytes().all(|b| b.is_ascii_digit()))
+        {
+            let digits = run.trim_start_matches('0');
+            *run = if digits.is_empty() { "0" } else { digits }.to_owned();
+        }
+        key
+    }
+
     /// Whether `other` says nothing else than this.
     pub(crate) fn includes(&self, other: &Self) -> bool {
         other.iter().all(|(entity, label)| self.get(entity) == Some(label))
@@ -260,6 +272,14 @@ mod tests {
         let name = BidsName::parse(text).unwrap();
         assert_eq!(name.entities.get(Entity::Cohort), Some("2"));
         assert_eq!(format!("{}_bold.nii.gz", name.entities), text);
+    }
+
+    #[test]
+    fn an_index_is_found_by_its_number() {
+        let key = |name: &str| BidsName::parse(name).unwrap().entities.key(&RECORDING).to_string();
+        assert_eq!(key("sub-01_ses-01_run-01_space-T1w_bold"), "sub-01_ses-01_run-1");
+        assert_eq!(key("sub-01_run-00_bold"), "sub-01_run-0");
+        assert_eq!(key("sub-01_run-0a_bold"), "sub-01_run-0a");
     }
 
     #[test]

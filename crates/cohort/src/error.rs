@@ -24,11 +24,19 @@ pub enum Error {
 
     // tables
     #[error("{}: no column says the {role}, expected one of {}", path.display(), allowed.join(", "))]
-    NoColumn { path: PathBuf, role: &'static str, allowed: Vec<String> },
+    NoColumn { path: PathBuf, role: &'static str, allowed: Vec<String>, settable: bool },
     #[error("{}: columns {first} and {second} may both say the {role}", path.display())]
-    TwoColumns { path: PathBuf, role: &'static str, first: String, second: String },
+    TwoColumns { path: PathBuf, role: &'static str, first: String, second: String, settable: bool },
     #[error("{}: rows {first} and {second} are both about {what}", path.display())]
     SameRow { path: PathBuf, first: usize, second: usize, what: &'static str },
+    #[error(
+        "{}: rows {first} and {second} spell one label of column {column} in two ways: `_` and `-` \
+         are no part of a label",
+        path.display()
+    )]
+    Spellings { path: PathBuf, column: String, first: usize, second: usize },
+    #[error("{}: {} about a recording of the cohort: {why}", path.display(), none_of(*n))]
+    NoRow { path: PathBuf, n: usize, why: String },
     #[error("{}: row {row}: {problem}", path.display())]
     Row { path: PathBuf, row: usize, problem: String },
     #[error("column {column} stands in {} and in {}", first.display(), second.display())]
@@ -88,15 +96,30 @@ fn in_rows(rows: Option<(usize, usize)>) -> String {
     rows.map_or(String::new(), |(first, second)| format!(" (rows {first} and {second})"))
 }
 
+fn none_of(n: usize) -> String {
+    match n {
+        0 => "it has no row".to_owned(),
+        1 => "its row is not".to_owned(),
+        n => format!("none of its {n} rows is"),
+    }
+}
+
 impl Error {
     /// What the user could do, where there is a cure.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::TwoColumns { role, .. } => {
+            Self::TwoColumns { role, settable: true, .. } => {
                 Some(format!("say which with `columns: {{ {role}: … }}`"))
             }
-            Self::NoColumn { role, .. } => {
+            Self::TwoColumns { second, .. } => {
+                Some(format!("call {second} otherwise in the table"))
+            }
+            Self::NoColumn { role, settable: true, .. } => {
                 Some(format!("name another with `columns: {{ {role}: … }}`"))
+            }
+            Self::NoColumn { role, allowed, .. } => {
+                let name = allowed.first()?;
+                Some(format!("rename the column that says the {role} to {name}"))
             }
             Self::SplitLeak { .. } => Some("give all rows of a subject the same split".to_owned()),
             Self::NothingLeft { unmet, .. } => unmet.clone(),

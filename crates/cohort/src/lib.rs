@@ -21,6 +21,7 @@ mod reason;
 mod recording;
 mod root;
 mod select;
+mod spelling;
 mod stack;
 #[cfg(test)]
 mod testing;

@@ -11,7 +11,7 @@ use tables::{Cell, Table};
 
 use crate::{
     division::SplitConfig,
-    entity::{Entities, Entity, is_label},
+    entity::{Entities, Entity},
     error::{Error, Result},
     labels::{ENTITY_COLUMNS, column_of, label_of, read_labels},
     quality::QcThresholds,
@@ -19,6 +19,7 @@ use crate::{
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
     root::Root,
     select::{Found, Selection, Wanted},
+    spelling::{self, label_from},
     value::Value,
 };
 
@@ -111,6 +112,9 @@ const CONFOUNDS: &[&str] = &["confounds", "confounds_path"];
 const T_R: &[&str] = &["t_r", "tr", "repetition_time", "repetitiontime"];
 const N_FRAMES: &[&str] = &["n_timepoints", "n_frames", "n_volumes"];
 
+/// What no field of [`ManifestColumns`] names.
+const FRAMES: &str = "n_timepoints";
+
 /// Columns of one table by what they say.
 struct Columns<'a> {
     entities: Vec<(Entity, &'a str)>,
@@ -143,6 +147,7 @@ impl ManifestConfig {
         let path = place(&self.table);
         let table = tables::read(&path)?;
         let columns = self.columns_of(&path, &table)?;
+        spelling::one_each(&path, &table, &columns.entities)?;
         let own = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
             _ => PathBuf::from("."),
@@ -178,14 +183,15 @@ impl ManifestConfig {
             Some(name) if table.column(name).is_some() => Ok(Some(name.as_str())),
             Some(name) => {
                 let allowed = vec![name.clone()];
-                Err(Error::NoColumn { path: path.to_path_buf(), role, allowed })
+                Err(Error::NoColumn { path: path.to_path_buf(), role, allowed, settable: true })
             }
-            None => column_of(path, table, role, allowed),
+            None => column_of(path, table, role, allowed, role != FRAMES),
         };
         let needed = |role, found: Option<&'a str>, allowed: &[&str]| {
             found.ok_or_else(|| Error::NoColumn {
                 path: path.to_path_buf(),
                 role,
+                settable: true,
                 allowed: allowed.iter().map(|&name| name.to_owned()).collect(),
             })
         };
@@ -205,11 +211,12 @@ impl ManifestConfig {
             mask: known("mask", self.columns.mask.as_ref(), MASK)?,
             confounds: known("confounds", self.columns.confounds.as_ref(), CONFOUNDS)?,
             t_r: known("t_r", self.columns.t_r.as_ref(), T_R)?,
-            n_frames: known("n_timepoints", None, N_FRAMES)?,
+            n_frames: known(FRAMES, None, N_FRAMES)?,
         })
     }
 }
 
+/// The recording of a row; who and which become letters and digits: session `2_0` is `20`.
 fn recording(
     table: &Table,
     row: usize,
@@ -220,8 +227,9 @@ fn recording(
     let cell = |name: &str| table.column(name).expect("it was found").cell(row);
     let mut entities = Entities::default();
     for (entity, name) in &columns.entities {
-        match label_of(cell(name), *entity) {
-            Some(label) if is_label(&label) => {
+        let text = label_of(cell(name), *entity);
+        match text.as_deref().map(label_from) {
+            Some(Some(label)) => {
                 entities.add(*entity, &label);
             }
             None if *entity != Entity::Subject => {}

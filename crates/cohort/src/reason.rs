@@ -47,7 +47,8 @@ pub enum Reason {
     },
     /// Its row names no scan.
     NoScan,
-    /// A label is missing, or more than letters and digits.
+    /// A label is missing, or more than letters and digits; in tables, `_` and `-` inside are none
+    /// of it.
     Label {
         /// Which: `subject`, `session`, ….
         what: &'static str,

@@ -131,8 +131,22 @@ pub struct Cohort {
 impl Excluded {
     /// Label of the person, where the name says it.
     pub fn subject(&self) -> Option<&str> {
-        let label = self.name.strip_prefix("sub-")?;
-        Some(label.split('_').next().unwrap_or(label))
+        self.label("sub-")
+    }
+
+    /// Label of the visit, where the name says it.
+    pub fn session(&self) -> Option<&str> {
+        self.label("ses-")
+    }
+
+    /// Label of the repetition, where the name says it.
+    pub fn run(&self) -> Option<&str> {
+        self.label("run-")
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        let is_name = self.name.starts_with("sub-");
+        self.name.split('_').filter(|_| is_name).find_map(|part| part.strip_prefix(key))
     }
 }
 
@@ -169,5 +183,24 @@ pub(crate) fn counted(excluded: &[Excluded]) -> Vec<(String, usize)> {
 impl fmt::Display for Excluded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_left_out_is_known_by_the_name() {
+        let said = |name: &str| {
+            let excluded = Excluded { name: name.to_owned(), reason: Reason::Query };
+            [excluded.subject(), excluded.session(), excluded.run()]
+                .map(|label| label.unwrap_or("none").to_owned())
+        };
+        assert_eq!(said("sub-01_ses-2_task-rest_run-03"), ["01", "2", "03"]);
+        assert_eq!(said("sub-01_task-rest"), ["01", "none", "none"]);
+        for name in ["row 7", "a file of sub-02_ses-1", "a folder ses-…"] {
+            assert_eq!(said(name), ["none"; 3]);
+        }
     }
 }

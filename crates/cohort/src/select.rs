@@ -9,13 +9,14 @@ use rayon::prelude::*;
 
 use crate::{
     division::SplitConfig,
-    entity::Entity,
+    entity::{Entities, Entity},
     error::{Error, Result},
     labels::{self, LabelTable},
     quality::QcThresholds,
     query::{Answer, Query},
     reason::{Part, Reason},
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource, counted},
+    spelling::label_from,
 };
 
 /// Labels that are wanted of some entities.
@@ -56,12 +57,14 @@ impl Found {
             return Err(Error::Nothing { path: self.path, sought: self.sought });
         }
         let unmet = unmet(&self.recordings, asked.entities);
-        self.keep(
-            |recording| {
-                if chosen(recording, asked.entities) { Ok(()) } else { Err(Reason::Entities) }
-            },
-        );
-        labels::join(tables, &mut self.recordings)?;
+        self.keep(|recording| {
+            if chosen(&recording.entities, asked.entities) { Ok(()) } else { Err(Reason::Entities) }
+        });
+        let is_asked = |column: &str| {
+            query.as_ref().is_some_and(|query| query.asks(column))
+                || asked.split.is_some_and(|split| split.asks(column))
+        };
+        labels::join(tables, &mut self.recordings, &is_asked)?;
         if let Some(query) = &query {
             if !self.recordings.is_empty() {
                 query.check(&self.recordings)?;
@@ -141,7 +144,7 @@ fn unmet(recordings: &[Recording], wanted: &Wanted) -> Option<String> {
     asked.find_map(|(entity, labels)| {
         let there: BTreeSet<&str> =
             recordings.iter().map(|it| it.entities.get(*entity).unwrap_or("none")).collect();
-        let is_met = labels.iter().any(|label| there.contains(label.as_str()));
+        let is_met = there.iter().any(|label| wants(labels, label));
         (!is_met && !there.is_empty()).then(|| {
             let there: Vec<&str> = there.into_iter().take(5).collect();
             let (name, labels) = (entity.name(), labels.join(" or "));
@@ -151,10 +154,18 @@ fn unmet(recordings: &[Recording], wanted: &Wanted) -> Option<String> {
 }
 
 /// Whether each entity that is asked for has one of its wanted labels.
-pub(crate) fn chosen(recording: &Recording, wanted: &Wanted) -> bool {
-    wanted.iter().all(|(entity, labels)| {
-        recording.entities.get(*entity).is_some_and(|label| labels.iter().any(|it| it == label))
-    })
+pub(crate) fn chosen(entities: &Entities, wanted: &Wanted) -> bool {
+    wanted.iter().all(|(it, labels)| entities.get(*it).is_some_and(|label| wants(labels, label)))
+}
+
+/// Whether what has these entities, and perhaps more, could be asked for.
+pub(crate) fn may_be_chosen(entities: &Entities, wanted: &Wanted) -> bool {
+    wanted.iter().all(|(it, labels)| entities.get(*it).is_none_or(|label| wants(labels, label)))
+}
+
+/// A label may be asked for as the study writes it.
+fn wants(labels: &[String], label: &str) -> bool {
+    labels.iter().any(|it| it == label || label_from(it).as_deref() == Some(label))
 }
 
 /// Header, repetition time and quality of one recording.

@@ -101,8 +101,8 @@ fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
     });
     let left_out = plan.excluded().iter().map(|excluded| UnitRecord {
         subject: excluded.subject().unwrap_or("n/a").to_owned(),
-        session: None,
-        run: None,
+        session: excluded.session().map(str::to_owned),
+        run: excluded.run().map(str::to_owned),
         scan: excluded.name.clone(),
         n_windows: None,
         status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),

@@ -10,10 +10,11 @@
 //! ```
 
 mod folder;
+mod forms;
 mod sidecar;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -24,14 +25,15 @@ use crate::{
     division::SplitConfig,
     entity::{BidsName, Entities, Entity, RECORDING, is_label},
     error::{Error, Result},
-    labels::LabelTable,
+    labels::{LabelTable, read_labels},
     quality::QcThresholds,
     reason::{Part, Reason, Way},
     recording::{Cohort, Excluded, Recording, Source},
     root::Root,
-    select::{Found, Selection, Wanted, chosen},
+    select::{Found, Selection, Wanted, chosen, may_be_chosen},
 };
 use folder::Folder;
+use forms::{Candidates, Form, one_form_each};
 use sidecar::Sidecars;
 
 /// A BIDS dataset, or a folder of derivatives.
@@ -118,14 +120,23 @@ impl BidsConfig {
         );
         let excluded = walk.excluded;
         let mut found = Found { path: dir.clone(), sought, recordings: vec![], excluded };
-        found.recordings = one_form_each(&dir, walk.candidates, &self.entities)?;
+        for form in one_form_each(&dir, walk.candidates, &self.entities)? {
+            match form.found {
+                Ok(recording) => found.recordings.push(recording),
+                Err(reason) => {
+                    let name = form.entities.only(&RECORDING).to_string();
+                    found.excluded.push(Excluded { name, reason });
+                }
+            }
+        }
         let people = participants(&dir);
         if let Some(path) = people.as_ref().filter(|it| it.starts_with(&dir) && !root.holds(it)) {
             let problem = "leaves the cohort's folder by a link".to_owned();
             return Err(Error::Folder { path: path.clone(), problem });
         }
-        let tables = people.into_iter().chain(self.labels.iter().map(|it| place(it)));
-        let tables = tables.map(|path| LabelTable::read(&path)).collect::<Result<Vec<_>>>()?;
+        let people = people.map(|path| LabelTable::read(&path).map(LabelTable::unnamed));
+        let mut tables: Vec<LabelTable> = people.transpose()?.into_iter().collect();
+        tables.append(&mut read_labels(&self.labels, place)?);
         found.select(self.asked(), &tables)
     }
 }
@@ -154,9 +165,6 @@ fn participants(dir: &Path) -> Option<PathBuf> {
     if own.is_file() { Some(own) } else { above().filter(|path| path.is_file()) }
 }
 
-/// Every form in which a recording is there.
-type Candidates = BTreeMap<Entities, Vec<Recording>>;
-
 struct Walk<'a> {
     asked: &'a BidsConfig,
     root: &'a Root,
@@ -179,11 +187,21 @@ impl Walk<'_> {
             n += 1;
             let place = self.below(&path, name, "sub-", "subject").map(|label| (path, label));
             let outcome = place.and_then(|(path, subject)| self.subject(&top, &path, &subject));
-            if let Err((name, reason)) = outcome {
-                self.excluded.push(Excluded { name, reason });
+            if let Err((name_of, reason)) = outcome {
+                let mut who = Entities::default();
+                who.add(Entity::Subject, &name["sub-".len()..]);
+                self.leave_out(&who, name_of, reason);
             }
         }
         Ok(n)
+    }
+
+    /// Leaves out a folder or a file of which no more is known than `who`; what is not asked for is
+    /// no failure.
+    fn leave_out(&mut self, who: &Entities, name: String, reason: Reason) {
+        let is_asked = may_be_chosen(who, &self.asked.entities);
+        let reason = if is_asked { reason } else { Reason::Entities };
+        self.excluded.push(Excluded { name, reason });
     }
 
     /// The label of a folder that may be entered.
@@ -215,25 +233,26 @@ impl Walk<'_> {
         let listed = list_folder(path, &name)?;
         let mut who = Entities::default();
         who.add(Entity::Subject, subject);
-        self.functional(&[top, &listed], &path.join("func"), &who)?;
+        if let Err((name, reason)) = self.functional(&[top, &listed], &path.join("func"), &who) {
+            self.leave_out(&who, name, reason);
+        }
         let sessions: Vec<&str> = listed.names().filter(|name| name.starts_with("ses-")).collect();
         for session in sessions {
             let path = path.join(session);
             if !path.is_dir() {
                 continue;
             }
-            let label = match self.below(&path, session, "ses-", "session") {
-                Ok(label) => label,
-                Err((session, reason)) => {
-                    let name = format!("{name}_{session}");
-                    self.excluded.push(Excluded { name, reason });
-                    continue;
-                }
+            let mut visit = who.clone();
+            visit.add(Entity::Session, &session["ses-".len()..]);
+            let outcome = match self.below(&path, session, "ses-", "session") {
+                Ok(_) => list_folder(&path, &visit.to_string()).and_then(|below| {
+                    self.functional(&[top, &listed, &below], &path.join("func"), &visit)
+                }),
+                Err((session, reason)) => Err((format!("{name}_{session}"), reason)),
             };
-            let mut who = who.clone();
-            who.add(Entity::Session, &label);
-            let below = list_folder(&path, &who.to_string())?;
-            self.functional(&[top, &listed, &below], &path.join("func"), &who)?;
+            if let Err((name, reason)) = outcome {
+                self.leave_out(&visit, name, reason);
+            }
         }
         Ok(())
     }
@@ -261,23 +280,21 @@ impl Walk<'_> {
                 continue;
             }
             let Some(parsed) = BidsName::parse(name).filter(|it| it.entities.includes(who)) else {
-                let name = format!("a file of {who}");
-                self.excluded.push(Excluded { name, reason: Reason::Name });
+                self.leave_out(who, format!("a file of {who}"), Reason::Name);
                 continue;
             };
             if parsed.entities.get(Entity::Description) == Some("confounds") {
                 continue;
             }
-            match self.recording(&levels, &folder, name, &parsed) {
-                Ok(recording) => {
-                    let key = parsed.entities.only(&RECORDING);
-                    self.candidates.entry(key).or_default().push(recording);
-                }
-                Err(reason) => {
-                    let name = parsed.entities.only(&RECORDING).to_string();
-                    self.excluded.push(Excluded { name, reason });
-                }
-            }
+            let key = parsed.entities.only(&RECORDING);
+            let found = if chosen(&parsed.entities, &self.asked.entities) {
+                self.recording(&levels, &folder, name, &parsed)
+            } else {
+                // what is not asked for is not looked up
+                Ok(bare(&parsed.entities, folder.path().join(name)))
+            };
+            let form = Form { entities: parsed.entities, found };
+            self.candidates.entry(key).or_default().push(form);
         }
         Ok(())
     }
@@ -298,55 +315,22 @@ impl Walk<'_> {
         let (mask, confounds) =
             (optional(mask, Part::Mask)?, optional(confounds, Part::Confounds)?);
         let t_r = self.sidecars.repetition_time(levels, parsed, self.root)?;
-        Ok(Recording {
-            entities: entities.clone(),
-            source: Source::File(scan),
-            mask,
-            confounds,
-            t_r,
-            n_frames: None,
-            labels: BTreeMap::new(),
-            row: None,
-        })
+        Ok(Recording { mask, confounds, t_r, ..bare(entities, scan) })
     }
 }
 
-/// Of each recording the one form that is wanted; several are refused with what tells them apart.
-fn one_form_each(dir: &Path, candidates: Candidates, wanted: &Wanted) -> Result<Vec<Recording>> {
-    let mut recordings = Vec::new();
-    let mut differing: BTreeMap<Entity, BTreeSet<String>> = BTreeMap::new();
-    let mut n = 0;
-    for mut forms in candidates.into_values() {
-        if forms.iter().any(|form| chosen(form, wanted)) {
-            forms.retain(|form| chosen(form, wanted));
-        } else {
-            // one of them stands for all that are not wanted
-            forms.truncate(1);
-        }
-        if forms.len() > 1 {
-            n += 1;
-            for entity in forms.iter().flat_map(|form| form.entities.iter().map(|(it, _)| it)) {
-                let label =
-                    |form: &Recording| form.entities.get(entity).unwrap_or("none").to_owned();
-                let labels: BTreeSet<String> = forms.iter().map(label).collect();
-                if labels.len() > 1 {
-                    differing.entry(entity).or_default().extend(labels);
-                }
-            }
-        }
-        recordings.append(&mut forms);
+/// A recording of which nothing but its scan is known.
+fn bare(entities: &Entities, scan: PathBuf) -> Recording {
+    Recording {
+        entities: entities.clone(),
+        source: Source::File(scan),
+        mask: None,
+        confounds: None,
+        t_r: None,
+        n_frames: None,
+        labels: BTreeMap::new(),
+        row: None,
     }
-    if n == 0 {
-        return Ok(recordings);
-    }
-    let choice = |(entity, labels): (Entity, BTreeSet<String>)| {
-        format!("{}: {}", entity.name(), labels.into_iter().collect::<Vec<_>>().join(" or "))
-    };
-    let mut choices: Vec<String> = differing.into_iter().map(choice).collect();
-    if choices.is_empty() {
-        choices.push("leaving one of two files that differ only after their point".to_owned());
-    }
-    Err(Error::Ambiguous { path: dir.to_path_buf(), n, choices })
 }
 
 /// The entries of a folder, or why there are none.

@@ -104,6 +104,16 @@ impl SplitConfig {
         }
     }
 
+    /// Whether a column decides anything in it.
+    pub(crate) fn asks(&self, column: &str) -> bool {
+        let (group_by, stratify_by) = match self {
+            Self::Column(name) => return name == column,
+            Self::Fractions(config) => (&config.group_by, &config.stratify_by),
+            Self::StratifiedGroupKfold(config) => (&config.group_by, &config.stratify_by),
+        };
+        group_by.iter().chain(stratify_by).any(|name| name == column)
+    }
+
     /// Divides the recordings of a cohort; each subject, and each group, is in one split only.
     pub fn divide(&self, cohort: &Cohort) -> Result<Vec<Division>> {
         self.check()?;

@@ -99,7 +99,7 @@ fn labels_and_paths_that_lead_elsewhere_leave_out_their_row() {
     let text = "subject,scan,confounds_path\n\
                 01,a.nii.gz,\n\
                 ../../etc,b.nii.gz,\n\
-                a_b,b.nii.gz,\n\
+                a/b,b.nii.gz,\n\
                 03,../outside.nii,\n\
                 04,/etc/passwd,\n\
                 05,gone.nii,\n\
@@ -125,6 +125,43 @@ fn labels_and_paths_that_lead_elsewhere_leave_out_their_row() {
     write(&folder.at("manifest.csv"), "subject,scan\n03,../outside.nii\n02,cohort/a.nii.gz\n");
     let wider = folder.index(|it| it.root = Some(".".into())).unwrap();
     assert_eq!(wider.recordings.len(), 1, "relative to the root: {:?}", reasons(&wider));
+}
+
+#[test]
+fn names_of_studies_become_labels() {
+    let text = "eid,session_id,task,scan\n\
+                1000012_2_0,2_0,rfMRI_REST1_LR,a.nii.gz\n\
+                1000013_2_0,2_0,rfMRI_REST1_RL,b.nii.gz\n";
+    let folder = Folder::new(text);
+    write(&folder.at("ages.csv"), "eid,age\n1000012_2_0,50\n100001320,60\n");
+    let names = |change: &dyn Fn(&mut ManifestConfig)| {
+        let cohort = folder.index(change).unwrap();
+        cohort.recordings.iter().map(Recording::name).collect::<Vec<_>>()
+    };
+    let [first, second] =
+        ["sub-100001220_ses-20_task-rfMRIREST1LR", "sub-100001320_ses-20_task-rfMRIREST1RL"];
+    assert_eq!(names(&|_| {}), [first, second]);
+    // asked for as the table writes them
+    let task = vec!["rfMRI_REST1_LR".to_owned()];
+    assert_eq!(names(&|it| it.entities = [(Entity::Task, task.clone())].into()), [first]);
+    assert_eq!(names(&|it| it.query = Some("task == 'rfMRI_REST1_LR'".into())), [first]);
+    assert_eq!(names(&|it| it.query = Some("task in ['rfMRIREST1LR']".into())), [first]);
+    let old = |it: &mut ManifestConfig| {
+        it.labels = vec!["cohort/ages.csv".into()];
+        it.query = Some("age > 55".into());
+    };
+    assert_eq!(names(&old), [second]);
+}
+
+#[test]
+fn two_spellings_of_one_label_are_refused() {
+    assert_eq!(
+        said("subject,session,scan\n01,1_0,a.nii.gz\n02,10,b.nii.gz\n"),
+        "/cohort/manifest.csv: rows 2 and 3 spell one label of column session in two ways: `_` and \
+         `-` are no part of a label"
+    );
+    let folder = Folder::new("subject,session,scan\nsub-1_0,10,a.nii.gz\n1_0,11,b.nii.gz\n");
+    assert_eq!(folder.index(|_| {}).unwrap().recordings.len(), 2, "what is before is no spelling");
 }
 
 #[cfg(unix)]

@@ -18,11 +18,12 @@ mod check;
 mod lex;
 mod parse;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{
     entity::Entity,
     recording::Recording,
+    spelling::label_from,
     value::{Labels, Value},
 };
 
@@ -120,6 +121,11 @@ impl Query {
         check::check(self, recordings)
     }
 
+    /// Whether it asks for a column.
+    pub(crate) fn asks(&self, column: &str) -> bool {
+        self.root.asks(column)
+    }
+
     pub(crate) fn answer<'a>(&'a self, recording: &Recording) -> Answer<'a> {
         self.root.answer(recording)
     }
@@ -134,6 +140,16 @@ fn error(text: &str, span: Span, problem: String) -> QueryError {
 }
 
 impl Node {
+    fn asks(&self, name: &str) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.asks(name)),
+            Self::Not(part) => part.asks(name),
+            Self::Missing { column }
+            | Self::Compare { column, .. }
+            | Self::Among { column, .. } => column.text == name,
+        }
+    }
+
     fn answer<'a>(&'a self, recording: &Recording) -> Answer<'a> {
         match self {
             // one that is false decides, then one that is unknown
@@ -146,11 +162,11 @@ impl Node {
             },
             Self::Missing { column } => A::of(look_up(recording, &column.text).is_none()),
             Self::Compare { column, sign, value } => match look_up(recording, &column.text) {
-                Some(found) => A::of(sign.holds(&found, &value.value)),
+                Some(found) => A::of(sign.holds(&found, &meant(column, value))),
                 None => A::Unknown(&column.text),
             },
             Self::Among { column, values } => match look_up(recording, &column.text) {
-                Some(found) => A::of(values.iter().any(|given| given.value == found)),
+                Some(found) => A::of(values.iter().any(|given| *meant(column, given) == found)),
                 None => A::Unknown(&column.text),
             },
         }
@@ -193,6 +209,17 @@ impl Sign {
             Self::Greater => order.is_gt(),
             Self::AtLeast => order.is_ge(),
         }
+    }
+}
+
+/// The value that is compared with: a label is meant as the cohort writes it.
+fn meant<'a>(column: &Name, given: &'a Given) -> Cow<'a, Value> {
+    match &given.value {
+        Value::Text(text) if Entity::of_name(&column.text).is_some() => match label_from(text) {
+            Some(label) => Cow::Owned(Value::Text(label)),
+            None => Cow::Borrowed(&given.value),
+        },
+        value => Cow::Borrowed(value),
     }
 }
 

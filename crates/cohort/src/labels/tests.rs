@@ -1,0 +1,103 @@
+use super::*;
+use crate::testing::{recording, write};
+
+/// The recording of a resting run.
+fn run(subject: &str, session: &str, run: &str) -> Recording {
+    let mut recording = recording(subject);
+    recording.entities.add(Entity::Session, session);
+    recording.entities.add(Entity::Run, run);
+    recording
+}
+
+struct Table(tempfile::TempDir);
+
+impl Table {
+    fn new(text: &str) -> Self {
+        let table = Self(tempfile::tempdir().unwrap());
+        write(&table.0.path().join("t.csv"), text);
+        table
+    }
+
+    fn read(&self) -> Result<LabelTable> {
+        LabelTable::read(&self.0.path().join("t.csv"))
+    }
+
+    /// What is said, without the folder; or the ages.
+    fn joined(&self, recordings: &[Recording]) -> String {
+        let mut recordings = recordings.to_vec();
+        let outcome = self.read().and_then(|it| join(&[it], &mut recordings, &|_| false));
+        if let Err(error) = outcome {
+            return error.to_string().replace(&format!("{}/", self.0.path().display()), "");
+        }
+        let age = |it: &Recording| it.labels.get("age").map_or("none".to_owned(), Value::in_words);
+        recordings.iter().map(age).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn an_index_is_equal_as_a_number() {
+    let text = "participant_id,run,age\nsub-01,01,50\nsub-01,2,51\n";
+    let recordings = [run("01", "1", "1"), run("01", "1", "02")];
+    assert_eq!(Table::new(text).joined(&recordings), "50 51");
+    let twice = Table::new("participant_id,run,age\nsub-01,01,50\nsub-01,run-1,51\n");
+    assert_eq!(twice.joined(&recordings), "t.csv: rows 2 and 3 are both about one recording");
+}
+
+#[test]
+fn labels_are_found_without_the_marks_inside() {
+    let text = "subject_id,session_id,age\nNDAR_INV0A1,2_0,9\nsub-NDARINV0B2,2-0,10\n";
+    let recordings = [run("NDARINV0A1", "20", "1"), run("NDARINV0B2", "20", "1")];
+    assert_eq!(Table::new(text).joined(&recordings), "9 10");
+    let twice = Table::new("subject_id,age\nNDAR_INV0A1,9\nNDARINV0A1,10\n");
+    assert_eq!(twice.joined(&recordings), "t.csv: rows 2 and 3 are both about one subject");
+}
+
+#[test]
+fn a_table_about_nobody_is_refused_and_nobody_is_named() {
+    let recordings = [run("01", "1", "1"), run("02", "1", "1")];
+    let said = |text: &str| Table::new(text).joined(&recordings);
+    let none = "none of its 2 rows is about a recording of the cohort";
+    assert_eq!(
+        said("eid,age\n1,50\n2,51\n"),
+        format!(
+            "t.csv: {none}: column eid writes the subject as 9, the cohort as 99 (9 is a digit, a \
+             is a letter)"
+        )
+    );
+    assert_eq!(
+        said("eid,age\nsub-77,50\nsub-78,51\n"),
+        format!("t.csv: {none}: column eid says no subject of the cohort")
+    );
+    assert_eq!(said("eid,age\n?,50\n!,51\n"), format!("t.csv: {none}: column eid says no subject"));
+    assert_eq!(
+        said("participant_id,task,age\nsub-01,nback,50\nsub-02,nback,51\n"),
+        format!(
+            "t.csv: {none}: column task writes the task as aaaaa, the cohort as aaaa (9 is a \
+             digit, a is a letter)"
+        )
+    );
+    assert_eq!(
+        said("participant_id,session_id,age\nsub-01,2,50\nsub-03,1,51\n"),
+        format!("t.csv: {none}: no row says all of a recording in participant_id, session_id")
+    );
+    assert_eq!(said("participant_id,age\nsub-01,50\nsub-77,51\n"), "50 none");
+}
+
+#[test]
+fn a_table_that_nobody_named_may_be_about_others() {
+    let table = Table::new("eid,age\n7,50\n8,51\n").read().unwrap().unnamed();
+    let mut recordings = [recording("01")];
+    assert!(join(&[table], &mut recordings, &|column| column == "sex").is_ok());
+    let table = Table::new("eid,age\n7,50\n8,51\n").read().unwrap().unnamed();
+    assert!(join(&[table], &mut recordings, &|column| column == "age").is_err());
+}
+
+#[test]
+fn only_a_manifest_has_columns_to_name() {
+    let hint = |text: &str| Table::new(text).read().err().and_then(|error| error.hint());
+    assert_eq!(
+        hint("who,age\n1,50\n").unwrap(),
+        "rename the column that says the subject to participant_id"
+    );
+    assert_eq!(hint("eid,sub,age\n1,1,50\n").unwrap(), "call sub otherwise in the table");
+}
