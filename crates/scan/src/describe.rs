@@ -152,9 +152,7 @@ fn cifti(path: &Path) -> Result<CiftiDescription> {
     file.each_column(&mut |_, column| values.add(column.iter().copied()))?;
     let (t_r, t_r_source) = match (file.t_r(), &file.axes()[0]) {
         (Ok(t_r), _) => (Some(t_r), "series step of the CIFTI axes".to_owned()),
-        (Err(_), CiftiAxis::Series(series)) => {
-            (None, format!("its rows are steps in {}", series.unit))
-        }
+        (Err(Error::Cifti { problem, .. }), CiftiAxis::Series(_)) => (None, problem),
         (Err(_), _) => (None, "no time axis".to_owned()),
     };
     let [rows, columns] = [0, 1].map(|axis| words(&file.axes()[axis]));

@@ -19,7 +19,7 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
     #[error("{}: not a NIfTI file: {found}", path.display())]
     NotNifti { path: PathBuf, found: String },
-    #[error("{}: is {found}, which is not read yet; expected {expected}", path.display())]
+    #[error("{}: is {found}; expected {expected}", path.display())]
     Unsupported { path: PathBuf, found: String, expected: &'static str },
     #[error("{}: header field {field} is {found}, expected {expected}", path.display())]
     Header { path: PathBuf, field: &'static str, found: String, expected: &'static str },
@@ -98,6 +98,8 @@ pub enum Error {
     Label { path: PathBuf, found: f64 },
     #[error("{}: holds no label but background", path.display())]
     NoLabels { path: PathBuf },
+    #[error("{scan}: no parcel of the atlas lies in it; are both in one space?")]
+    NoParcel { scan: String },
     #[error("{scan}: grid is {found:?}, expected {expected:?} as in the atlas")]
     AtlasShape { scan: String, found: [usize; 3], expected: [usize; 3] },
 

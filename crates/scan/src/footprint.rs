@@ -14,6 +14,9 @@ use crate::{
     tensor::TensorFile,
 };
 
+/// Of a number of extracted series: as they are, measured, and twice as the bytes of a file.
+pub(crate) const BYTES_OF_SERIES: u64 = 6 * 8;
+
 /// What a scan claims to hold, and what [`open`](crate::open) takes to hand it on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {

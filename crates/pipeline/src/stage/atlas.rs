@@ -60,7 +60,7 @@ impl AtlasFiles {
             if let Some(coordinates) = coordinates {
                 atlas = atlas.with_coordinates(coordinates)?;
             }
-            return Ok(ReadAtlas::Grayordinates(atlas));
+            return Ok(ReadAtlas::Grayordinates(Box::new(atlas)));
         }
         scan::check_placed(&labels)?;
         let mut atlas = Atlas::read(&labels)?;
@@ -82,7 +82,7 @@ pub(crate) enum ReadAtlas {
     /// On voxels.
     Image(Box<Atlas>),
     /// On vertices of the cortex and voxels at once.
-    Grayordinates(GrayordinateAtlas),
+    Grayordinates(Box<GrayordinateAtlas>),
 }
 
 impl ReadAtlas {
@@ -121,6 +121,11 @@ impl ReadAtlas {
     /// Refuses a scan of the other kind, by its header. Parcel series are of neither, and what
     /// cannot be read is told where it is read.
     pub(super) fn divides(&self, scan: &Path, options: &OpenOptions) -> Result<()> {
+        if let (Self::Grayordinates(atlas), Ok(Some(dense))) =
+            (self, GrayordinateAtlas::dense(scan))
+        {
+            return Ok(atlas.check(&dense)?);
+        }
         let problem = match self {
             Self::Image(_) if matches!(GrayordinateAtlas::dense(scan), Ok(Some(_))) => {
                 "the scan is a series of grayordinates, but the atlas is an image of labels, which \

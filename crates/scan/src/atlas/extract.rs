@@ -15,14 +15,11 @@ use super::{
 use crate::{
     bold::Volume,
     error::{Error, Result},
-    footprint::Footprint,
+    footprint::{BYTES_OF_SERIES, Footprint},
     frames::Frames,
     geometry::{Grid, Interpolation, Prepared, Resampler},
     series::ParcelSeries,
 };
-
-/// Series as they are, measured, and twice as the bytes of a file.
-const COPIES_OF_SERIES: u64 = 6;
 
 /// On which grid voxels and labels meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +84,9 @@ impl Atlas {
         }
         let mut regions = Regions::new(self, &labels, config.reduction, compat);
         let lost = regions.lost(self);
+        if lost.len() == self.n_parcels() {
+            return Err(Error::NoParcel { scan: run.name() });
+        }
         let moved = (!compat).then_some(grid);
         let mut frames = Prepared::new(run, moved, config.smoothing_fwhm_mm)?;
         let mut values = Array2::zeros((run.n_frames(), self.n_parcels()));
@@ -104,7 +104,7 @@ impl Atlas {
     /// [`SignalConfig::n_bytes`](crate::SignalConfig::n_bytes).
     pub fn extract_bytes(&self, scan: &Footprint, config: &ExtractConfig) -> u64 {
         let n_series = scan.n_frames().map_or(scan.n_values, |n| n * self.n_parcels() as u64);
-        let series = COPIES_OF_SERIES * 8 * n_series;
+        let series = BYTES_OF_SERIES * n_series;
         if scan.n_voxels == 0 {
             return scan.n_bytes + series;
         }

@@ -62,6 +62,8 @@ impl Atlas {
         let (values, dims, affine) = read_values_with_grid(path)?;
         let grid = Grid { shape: sized_grid(path, &dims)?, affine };
         let whole = |x: f64| {
+            // as nilearn reads them
+            let x = if x.is_finite() { x } else { 0.0 };
             let fits = x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX);
             fits.then_some(x as i32).ok_or(x)
         };

@@ -7,7 +7,10 @@ use std::path::Path;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::Parcel;
-use crate::error::{Error, Result, brief};
+use crate::{
+    error::{Error, Result, brief},
+    tables::text::cells,
+};
 
 /// The most bytes such a table may have.
 const MAX_BYTES: u64 = 16 << 20;
@@ -153,6 +156,9 @@ fn text(path: &Path) -> Result<String> {
 fn rows(text: &str) -> Vec<Vec<String>> {
     let lines = text.lines().map(str::trim);
     let lines: Vec<&str> = lines.filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    if let Some(rows) = named_before(&lines) {
+        return rows;
+    }
     let separator = ['\t', ';', ','].into_iter().find(|&c| lines.iter().any(|l| l.contains(c)));
     if let Some(separator) = separator {
         return lines.into_iter().map(|line| cells(line, separator)).collect();
@@ -166,13 +172,16 @@ fn rows(text: &str) -> Vec<Vec<String>> {
     header.chain(body).collect()
 }
 
-/// The cells of one line of a table; one may be in quotes.
-fn cells(line: &str, separator: char) -> Vec<String> {
-    let mut reader = csv::ReaderBuilder::new();
-    reader.has_headers(false).delimiter(separator as u8).trim(csv::Trim::All);
-    let mut records = reader.from_reader(line.as_bytes()).into_records();
-    let record = records.next().and_then(std::result::Result::ok).unwrap_or_default();
-    record.iter().map(|cell| cell.trim_matches('"').to_owned()).collect()
+/// What Connectome Workbench reads and Schaefer's atlas comes with: a name on one line, its label and
+/// the four numbers of its colour on the next.
+fn named_before(lines: &[&str]) -> Option<Vec<Vec<String>>> {
+    let (pairs, []) = lines.as_chunks::<2>() else { return None };
+    let row = |[name, label]: &[&str; 2]| {
+        let numbers: Vec<&str> = label.split_whitespace().collect();
+        let is_colour = numbers.len() == 5 && numbers.iter().all(|word| is_number(word));
+        is_colour.then(|| vec![numbers[0].to_owned(), (*name).to_owned()])
+    };
+    pairs.iter().map(row).collect()
 }
 
 /// A label, a name of one word or more, and the three or four numbers of a colour or a place; or a

@@ -137,7 +137,9 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
     let table = "index name\n1 Left Area 17\n2 Left Hippocampus 220 216 20 0\n7 C 1 2 3\n";
     let other = "1,\"Left Area 17\"\n2,\"Left Hippocampus\"\n7,\"C, right\"\n";
     let last = "Left Area 17 1\nLeft Hippocampus 2\nC 7\n";
-    for (table, third) in [(table, "C"), (other, "C, right"), (last, "C")] {
+    let workbench =
+        "Left Area 17\n1 120 18 131 255\nLeft Hippocampus\n2 0 0 0 255\nC\n7 1 2 3 255\n";
+    for (table, third) in [(table, "C"), (other, "C, right"), (last, "C"), (workbench, "C")] {
         let named = plain().with_names(scratch.file("names.txt", table.as_bytes())).unwrap();
         let names: Vec<&str> = named.parcels().iter().map(|parcel| &parcel.name[..]).collect();
         assert_eq!(names, ["Left Area 17", "Left Hippocampus", third], "{table}");

@@ -103,7 +103,23 @@ impl Places {
     }
 }
 
+impl CiftiVolume {
+    /// Whether the voxels of both are the same ones, within the digits of text.
+    pub fn matches(&self, other: &Self) -> bool {
+        let mut entries = self.affine.as_flattened().iter().zip(other.affine.as_flattened());
+        self.shape == other.shape && entries.all(|(a, b)| (a - b).abs() <= 1e-3)
+    }
+}
+
 impl BrainModelsAxis {
+    /// The structures that are surfaces, and how many vertices the mesh of each has.
+    pub fn meshes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.models.iter().filter_map(|model| match model.places {
+            Places::Vertices { n_surface, .. } => Some((model.structure.as_str(), n_surface)),
+            Places::Voxels(_) => None,
+        })
+    }
+
     /// Structure and place of every position of the axis.
     pub fn places(&self) -> impl Iterator<Item = (&str, Place)> {
         self.models.iter().flat_map(|model| {

@@ -4,24 +4,23 @@ use std::{collections::HashMap, path::Path};
 
 use ndarray::Array2;
 
-use super::{CiftiAxis, CiftiFile, Place};
+use super::{BrainModelsAxis, CiftiAxis, CiftiFile, Place};
 use crate::{
     atlas::{Parcel, entry, take_coordinates, take_names},
     digest::sha256_file,
-    error::{Error, Result},
-    footprint::Footprint,
+    error::{Error, Result, brief},
+    footprint::{BYTES_OF_SERIES, Footprint},
     kind::Kind,
     nii::open,
     series::ParcelSeries,
 };
 
-/// Of a number of the series: as they are, measured, and twice as the bytes of a file.
-const BYTES_OF_SERIES: u64 = 6 * 8;
-
 /// Which vertex and which voxel belongs to which region. Label 0 is background.
 #[derive(Clone, Debug)]
 pub struct GrayordinateAtlas {
     labels: HashMap<(String, Place), i32>,
+    /// The meshes and the volume that they lie on.
+    places: BrainModelsAxis,
     parcels: Vec<Parcel>,
     sha256: String,
 }
@@ -76,7 +75,7 @@ impl GrayordinateAtlas {
             return Err(Error::NoLabels { path: file.path().to_path_buf() });
         }
         let sha256 = sha256_file(file.path())?;
-        Ok(Self { labels, parcels, sha256 })
+        Ok(Self { labels, places: places.clone(), parcels, sha256 })
     }
 
     /// Takes other names from a table, as [`Atlas::with_names`](crate::Atlas::with_names) does.
@@ -107,14 +106,43 @@ impl GrayordinateAtlas {
         &self.sha256
     }
 
+    /// Refuses a dense series on another mesh or another grid of voxels, where vertices and voxels of
+    /// one number are different places.
+    pub fn check(&self, dense: &CiftiFile) -> Result<()> {
+        let refuse =
+            |problem: String| Err(Error::Cifti { path: dense.path().to_path_buf(), problem });
+        let CiftiAxis::BrainModels(places) = &dense.axes()[1] else {
+            return refuse("its columns are no places of the brain".to_owned());
+        };
+        for (structure, expected) in self.places.meshes() {
+            let other =
+                places.meshes().find(|(name, found)| *name == structure && *found != expected);
+            if let Some((_, found)) = other {
+                let structure = brief(structure);
+                return refuse(format!(
+                    "its {structure} has a mesh of {found} vertices, the atlas one of {expected}"
+                ));
+            }
+        }
+        if let (Some(found), Some(expected)) = (&places.volume, &self.places.volume)
+            && !found.matches(expected)
+        {
+            return refuse(format!(
+                "its voxels are of a grid {:?}, the atlas's of {:?}, or lie elsewhere",
+                found.shape, expected.shape
+            ));
+        }
+        Ok(())
+    }
+
     /// Series of all regions of a `.dtseries.nii`, `(n_frames, n_parcels)`, in one pass.
     ///
     /// Places are matched by structure and vertex or voxel. Values that are not finite count as 0;
     /// a region without a place in the file is a column of zeros and is reported.
     pub fn extract(&self, dense: &CiftiFile) -> Result<ParcelSeries> {
+        self.check(dense)?;
         let CiftiAxis::BrainModels(places) = &dense.axes()[1] else {
-            let problem = "its columns are no places of the brain".to_owned();
-            return Err(Error::Cifti { path: dense.path().to_path_buf(), problem });
+            unreachable!("refused by the check")
         };
         let t_r = dense.t_r()?;
         let columns: Vec<Option<usize>> = places
@@ -133,6 +161,9 @@ impl GrayordinateAtlas {
                 *sum += if x.is_finite() { *x } else { 0.0 };
             }
         })?;
+        if sizes.iter().all(|n| *n == 0.0) {
+            return Err(Error::NoParcel { scan: dense.path().display().to_string() });
+        }
         let mut lost = Vec::new();
         for ((mut column, &n), parcel) in
             values.columns_mut().into_iter().zip(&sizes).zip(&self.parcels)

@@ -51,8 +51,20 @@ impl ConfoundTable {
         let header = reader.headers().map_err(|e| damaged(1, brief(&e.to_string())))?;
         let bare = |name: &str| one_line(name.trim_start_matches('\u{feff}').trim());
         let names: Vec<String> = header.iter().map(bare).collect();
-        if names.iter().any(|name| name.is_empty() || name.parse::<f64>().is_ok()) {
-            return Err(damaged(1, "expected the names of the columns".to_owned()));
+        let problem = match names.first() {
+            Some(only) if names.len() == 1 && only.contains([',', ';']) => {
+                "its columns are divided by commas or semicolons, expected tabs"
+            }
+            Some(first) if first.is_empty() => {
+                "its first column has no name: leave row numbers out (`index=False` in pandas)"
+            }
+            _ if names.iter().any(|name| name.is_empty() || name.parse::<f64>().is_ok()) => {
+                "expected the names of the columns"
+            }
+            _ => "",
+        };
+        if !problem.is_empty() {
+            return Err(damaged(1, problem.to_owned()));
         }
         let mut columns = vec![Vec::new(); names.len()];
         for (index, record) in reader.records().enumerate() {
@@ -60,7 +72,7 @@ impl ConfoundTable {
             let record = record.map_err(|e| damaged(row, brief(&e.to_string())))?;
             for ((cell, name), column) in record.iter().zip(&names).zip(&mut columns) {
                 let value = match cell.trim() {
-                    "" | "n/a" | "NaN" | "nan" => f64::NAN,
+                    "" | "n/a" | "NA" | "NaN" | "nan" => f64::NAN,
                     cell => cell.parse().map_err(|_| {
                         let [name, cell] = [name, cell].map(brief);
                         damaged(row, format!("column {name} is {cell:?}, expected a number"))

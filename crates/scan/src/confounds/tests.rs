@@ -93,6 +93,10 @@ fn what_is_missing_or_no_number_is_named() {
     assert!(found.ends_with("row 2: column x is \"abc\", expected a number"), "{found}");
     assert!(read("1.0\t2.0\n1\t2\n").ends_with("row 1: expected the names of the columns"));
     assert!(read("a\tb\n1\n").contains("row 2"), "ragged");
+    assert!(read("a,b\n1,2\n").ends_with("by commas or semicolons, expected tabs"));
+    assert!(read("\ta\n0\t2\n").ends_with("leave row numbers out (`index=False` in pandas)"));
+    let path = scratch.file("na.tsv", b"a\nNA\n2\n");
+    assert!(ConfoundTable::read(path).unwrap().column("a").unwrap()[0].is_nan());
     // found by fuzzing: a name of two lines
     let found = read("a\t\"b\nc\"\n1\tx\n");
     assert!(found.ends_with("column b c is \"x\", expected a number"), "{found}");

@@ -20,10 +20,11 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// The only number.
+    /// The only number, as one or in writing.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Numbers(numbers) if numbers.len() == 1 => Some(numbers[0]),
+            Self::Texts(texts) if texts.len() == 1 => texts[0].trim().parse().ok(),
             _ => None,
         }
     }

@@ -117,7 +117,12 @@ fn sibling(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
         Some(stem) => (stem, ".gz"),
         None => (name, ""),
     };
-    let stem = stem.strip_suffix(from)?.strip_suffix('.')?;
+    let upper = [from.to_uppercase(), to.to_uppercase()];
+    let (stem, to) = match stem.strip_suffix(upper[0].as_str()) {
+        Some(stem) => (stem, upper[1].as_str()),
+        None => (stem.strip_suffix(from)?, to),
+    };
+    let stem = stem.strip_suffix('.')?;
     let both = [tail, if tail.is_empty() { ".gz" } else { "" }];
     let names = both.map(|tail| path.with_file_name(format!("{stem}.{to}{tail}")));
     names.iter().find(|path| path.is_file()).or(names.first()).cloned()

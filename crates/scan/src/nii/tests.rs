@@ -133,7 +133,7 @@ fn header_fields_that_make_no_sense_are_named() {
         (42, i16s(&[2, -3]), "header field dim is [2, -3, 1, 2], expected a positive size"),
         (42, i16s(&[0]), "header field dim is [0, 3, 1, 2], expected a positive size"),
         (70, i16s(&[77]), "header field datatype is 77, expected a code"),
-        (70, i16s(&[32]), "is an image of complex64, which is not read yet"),
+        (70, i16s(&[32]), "is an image of complex64; expected real numbers"),
         (72, i16s(&[64]), "header field bitpix is 64, expected the width"),
         (108, f32s(&[f32::NAN]), "header field vox_offset is NaN, expected a whole number"),
         (108, f32s(&[348.0]), "header field vox_offset is 348, expected a whole number"),
@@ -266,6 +266,9 @@ fn inspection_names_private_fields_without_their_text() {
     scratch.file("pair.img", &bytes[384..]);
     assert_eq!(inspect(&pair).unwrap().private_fields, ["extensions"]);
     assert_eq!(read_bold(&pair).unwrap(), small_bold());
+    scratch.file("CAPITAL.HDR", &header);
+    let image = scratch.file("CAPITAL.IMG", &bytes[384..]);
+    assert_eq!(read_bold(&image).unwrap(), small_bold());
 
     write_bold(&path, &read_bold(&path).unwrap()).unwrap();
     assert_eq!(inspect(&path).unwrap().private_fields, [""; 0]);

@@ -25,6 +25,10 @@ fn what_pandas_writes_beside_the_numbers_is_no_frame_and_no_parcel() {
     assert_eq!(series.values, array![[4.5, 5.0, 6.0], [7.0, 8.0, 9.0]]);
     let refused = read(",a,b\n0,1,2\n1,4,5\n").unwrap_err().to_string();
     assert!(refused.contains("its first column has no name"), "{refused}");
+    let refused = read(",0,1,2\n0,1,2,3\n1,4,5,6\n").unwrap_err().to_string();
+    assert!(refused.contains("its first column has no name"), "{refused}");
+    let series = read("\"Pole, left\",\"Pole, right\"\n1,2\n").unwrap();
+    assert_eq!(series.values, array![[1.0, 2.0]]);
     // a last cell without a value
     let series = read("a\tb\tc\n1\t2\t\n4\t5\t6\n").unwrap();
     assert!(series.values[[0, 2]].is_nan() && series.values[[1, 2]] == 6.0);

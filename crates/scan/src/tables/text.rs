@@ -29,18 +29,18 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
         return Err(bad(1, "it holds no numbers".to_owned()));
     };
     let separator = ['\t', ';', ','].into_iter().find(|&c| first.trim().contains(c));
-    let cells = |line: &'_ str| -> Vec<String> {
-        let cell = |cell: &str| cell.trim().trim_matches('"').to_owned();
-        match separator {
-            Some(separator) => line.split(separator).map(cell).collect(),
-            None => line.split_whitespace().map(cell).collect(),
-        }
+    let cells = |line: &str| match separator {
+        Some(separator) => cells(line, separator),
+        None => line.split_whitespace().map(|cell| cell.trim_matches('"').to_owned()).collect(),
     };
     let head = cells(first.trim_end());
     // what pandas writes before the numbers: the places of its columns, in place of names
-    let counts = head.len() > 2 && separator.is_some();
-    let counts = counts && head.iter().enumerate().all(|(at, cell)| *cell == at.to_string());
-    let is_named = counts || head.iter().any(|cell| number(cell).is_none());
+    let counts = |cells: &[String]| {
+        let counts = cells.len() > 2 && separator.is_some();
+        counts && cells.iter().enumerate().all(|(at, cell)| *cell == at.to_string())
+    };
+    let is_numbered = head[0].is_empty() && counts(&head[1..]);
+    let is_named = is_numbered || counts(&head) || head.iter().any(|cell| number(cell).is_none());
     if is_named && head.first().is_some_and(String::is_empty) {
         let problem = "its first column has no name: row numbers are no series, leave them out \
                        (`index=False` in pandas)";
@@ -73,6 +73,19 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
     }
     let shape = (n_rows, n_columns.unwrap_or(0));
     Ok((Array2::from_shape_vec(shape, values).expect("every row was counted"), names))
+}
+
+/// The cells of one line of a table; one may be in quotes, and what divides cells in it.
+pub(crate) fn cells(line: &str, separator: char) -> Vec<String> {
+    let bare = |cell: &str| cell.trim().trim_matches('"').to_owned();
+    if !line.contains('"') {
+        return line.split(separator).map(bare).collect();
+    }
+    let mut reader = csv::ReaderBuilder::new();
+    reader.has_headers(false).delimiter(separator as u8).trim(csv::Trim::All);
+    let mut records = reader.from_reader(line.as_bytes()).into_records();
+    let record = records.next().and_then(std::result::Result::ok).unwrap_or_default();
+    record.iter().map(bare).collect()
 }
 
 /// As many numbers as a text can hold, or more.

@@ -135,6 +135,19 @@ fn a_scan_of_the_other_kind_is_told_before_it_is_read_and_as_it_is_read() {
             assert_eq!(said.lines().count(), 1);
         }
     }
+    // as many vertices in the files, of a finer mesh
+    let finer = places("0 2 5").replace("Vertices=\"10\"", "Vertices=\"20\"");
+    let labels = [[1.0], [1.0], [2.0], [2.0]];
+    folder.cifti("finer.dlabel.nii", LABELS, &finer, labels.as_flattened());
+    let dense = folder.config("finer.dlabel.nii", &json!({}));
+    let atlas = dense.read_atlas(&whole).unwrap();
+    let scan = folder.scan("s.dtseries.nii");
+    let planned = ParcellateConfig::reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
+    let read = dense.series(&atlas, &scan, None).unwrap_err();
+    for said in [planned.to_string(), read.to_string()] {
+        let expected = "CORTEX_LEFT has a mesh of 10 vertices, the atlas one of 20";
+        assert!(said.ends_with(expected), "{said}");
+    }
     let image = folder.config("labels.nii", &json!({}));
     let atlas = image.read_atlas(&whole).unwrap();
     let series = image.series(&atlas, &folder.scan("run.nii"), None).unwrap();
