@@ -43,9 +43,10 @@ fn gap(a: &Tensor, b: &Tensor) -> Result<f64> {
 /// widened matrix.
 fn check_product(matrix: &Matrix, forward: f64, backward: f64) -> Result<()> {
     let wide = matrix.to_tensor(DType::F32)?;
+    let (n_out, n_in) = wide.dims2()?;
     for n_rows in [1, 5, 40] {
-        let xs = Var::from_tensor(&f32s("x", (n_rows, SHAPE.1))?)?;
-        let target = f32s("target", (n_rows, SHAPE.0))?;
+        let xs = Var::from_tensor(&f32s("x", (n_rows, n_in))?)?;
+        let target = f32s("target", (n_rows, n_out))?;
         let loss = |ys: &Tensor| (ys * &target)?.sum_all()?.backward();
         let ours = matrix.product(&xs)?;
         let theirs = xs.matmul(&wide.t()?)?;
@@ -143,6 +144,11 @@ fn blocks_of_gguf_stay_blocks() -> crate::Result<()> {
         assert_eq!(matrix.format(), format!("{blocks:?}"));
         // the inputs are rounded to bytes, the gradient is not
         check_product(&matrix, 2e-2, 1e-6)?;
+    }
+    // rows of an odd number of blocks
+    let weight = f32s("w", (24, 96))?;
+    for blocks in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0] {
+        check_product(&of_gguf(&weight, blocks)?, 2e-2, 1e-6)?;
     }
     Ok(())
 }
