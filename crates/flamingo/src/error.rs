@@ -115,7 +115,7 @@ pub enum Error {
         n_tokens: usize,
     },
     /// A prompt of no tokens, or one that is not padded on the left.
-    #[error("a prompt has no last token to continue from")]
+    #[error("a prompt has no last token to continue from: give it a word at least")]
     NoLastToken,
     /// A setting of the generation that contradicts itself or another.
     #[error("`{field}` is {found}, expected {expected}")]

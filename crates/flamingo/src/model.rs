@@ -94,7 +94,8 @@ impl Model {
     /// When its `<image>` do not count its media, or it does not fit into the language model.
     pub fn check(&self, request: &Request, n_new: usize) -> Result<()> {
         let ids = self.vocabulary.prompt(&request.prompt, request.media.len())?;
-        let (found, limit) = (ids.len() + n_new, self.flamingo.lm().shape().n_positions);
+        let (found, limit) =
+            (ids.len().saturating_add(n_new), self.flamingo.lm().shape().n_positions);
         if found > limit {
             return Err(crate::Error::TooLong { found, limit });
         }

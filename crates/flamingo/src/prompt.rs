@@ -35,10 +35,18 @@ impl Vocabulary {
     /// Adds the special tokens; `vocab_size` is the language model's.
     ///
     /// # Errors
-    /// When the tokenizer knows more ids than the embedding has rows. Fewer are well: the rows to
-    /// spare are dropped, as OpenFlamingo's resize drops them.
+    /// When the tokenizer's ids have holes, which the added tokens would fall into, or it knows more
+    /// ids than the embedding has rows. Fewer are well: the rows to spare are dropped, as OpenFlamingo's
+    /// resize drops them.
     pub fn new(mut tokenizer: Tokenizer, vocab_size: usize) -> Result<Self> {
         let known = tokenizer.vocab_size();
+        let last = tokenizer.last_id().map_or(0, |last| last as usize);
+        if last >= known {
+            return Err(lm::Error::Tokenizer(format!(
+                "its ids go up to {last}, but it knows {known} tokens: expected ids without holes"
+            ))
+            .into());
+        }
         if known > vocab_size {
             return Err(lm::Error::Tokenizer(format!(
                 "it knows {known} tokens, but the language model's embedding has {vocab_size} rows"
@@ -209,6 +217,21 @@ impl Prompts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tokenizer_whose_ids_have_holes_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        lm::train_bpe(&["a photo of a chair".to_owned()], 262, &path).unwrap();
+        let mut json: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let words = json["model"]["vocab"].as_object_mut().unwrap();
+        let last = words.values_mut().max_by_key(|id| id.as_u64()).unwrap();
+        *last = 268.into();
+        std::fs::write(&path, json.to_string()).unwrap();
+        let error = Vocabulary::new(Tokenizer::open(&path).unwrap(), 300).unwrap_err().to_string();
+        assert!(error.contains("its ids go up to 268, but it knows 262 tokens"), "{error}");
+    }
 
     #[test]
     fn padding_keeps_the_rows_and_appended_tokens_see_the_last_scan() -> Result<()> {

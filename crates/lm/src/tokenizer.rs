@@ -62,6 +62,12 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The largest id that the file knows; [`vocab_size`](Self::vocab_size) is above it where there
+    /// are no holes.
+    pub fn last_id(&self) -> Option<u32> {
+        self.inner.get_vocab(true).into_values().max()
+    }
+
     /// The id of a token's exact text.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

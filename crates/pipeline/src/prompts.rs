@@ -38,7 +38,11 @@ impl Prompt {
     pub fn read(path: &Path) -> Result<Vec<Self>> {
         let dir = path.parent().unwrap_or(Path::new(""));
         let text = files::read_text(path)?;
-        let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+        let lines = text
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .zip(1..)
+            .filter(|(line, _)| !line.trim().is_empty());
         let prompts = lines.map(|(line, number)| {
             let mut prompt: Self = serde_json::from_str(line).map_err(|error| {
                 let expected = r#"expected {"prompt": "…<image>…", "images": ["FILE", …]}"#;

@@ -46,7 +46,7 @@ pub(crate) struct WritingArgs {
     min_new_tokens: Option<usize>,
     /// Draw tokens at random, from scores divided by this; without it, --top-k and --top-p the
     /// likeliest is taken each time.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = finite)]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     /// Draw from this many of the likeliest tokens only.
@@ -54,7 +54,7 @@ pub(crate) struct WritingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<usize>,
     /// Draw from the fewest tokens that together have this probability only.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = finite)]
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     /// Seed of the draws; the same seed draws the same text, whatever else is written beside it.
@@ -62,7 +62,7 @@ pub(crate) struct WritingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     /// Above 1: tokens that the prompt or the text has become less likely.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     #[serde(skip_serializing_if = "Option::is_none")]
     repetition_penalty: Option<f64>,
     /// No run of this many tokens comes twice.
@@ -75,7 +75,7 @@ pub(crate) struct WritingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_beams: Option<usize>,
     /// Rank beams by log-probability over length to this power.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
     #[serde(skip_serializing_if = "Option::is_none")]
     length_penalty: Option<f64>,
     /// What counts as a beam's length: prompt and text, as in transformers until 4.35, or the
@@ -105,6 +105,12 @@ impl WritingArgs {
     }
 }
 
+/// A number that JSON has a name for.
+fn finite(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse::<f64>().map_err(|error| error.to_string())?;
+    number.is_finite().then_some(number).ok_or_else(|| "expected a finite number".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -132,6 +138,12 @@ mod tests {
             "early_stopping": "never", "num_return_sequences": 2,
         });
         assert_eq!(spelt, expected);
+        for option in ["--temperature", "--top-p", "--repetition-penalty", "--length-penalty"] {
+            for number in ["nan", "inf", "1e999"] {
+                let error = Only::try_parse_from(["x", option, number]).err().unwrap().to_string();
+                assert!(error.contains("expected a finite number"), "{error}");
+            }
+        }
         let plain = Only::parse_from(["x"]).writing.config();
         assert_eq!(plain, GenerateConfig::greedy(96, 8));
     }

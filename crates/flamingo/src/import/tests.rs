@@ -211,6 +211,11 @@ fn tensors_that_are_missing_unexpected_misshapen_or_no_numbers_are_named() {
     let name = "lang_encoder.model.layers.1.gated_cross_attn_layer.attn_gate";
     let nan = Foreign::refusal(|all| drop(all.insert(name.into(), infinite)));
     assert!(nan.contains(name) && nan.contains("not finite"), "{nan}");
+    let far = Foreign::refusal(|all| {
+        let other = (&all[EMBEDDING] / 0.).unwrap();
+        all.insert(EMBEDDING.into(), other);
+    });
+    assert!(far.contains("model.embed_tokens.weight") && far.contains("not finite"), "{far}");
 }
 
 #[test]
@@ -225,6 +230,13 @@ fn a_checkpoint_around_another_language_model_is_refused() {
         all.insert(EMBEDDING.into(), other);
     });
     assert!(short.contains("100 rows"), "{short}");
+    // the special tokens are its last rows, so those of a tokenizer of fewer words are words
+    let long = Foreign::refusal(|all| {
+        let more = all[EMBEDDING].narrow(0, 0, 10).unwrap();
+        let other = Tensor::cat(&[&more, &all[EMBEDDING]], 0).unwrap();
+        all.insert(EMBEDDING.into(), other);
+    });
+    assert!(long.contains("275 rows") && long.contains("has 265"), "{long}");
     let wide = Foreign::refusal(|all| {
         let other = Tensor::cat(&[&all[EMBEDDING], &all[EMBEDDING]], 1).unwrap();
         all.insert(EMBEDDING.into(), other);

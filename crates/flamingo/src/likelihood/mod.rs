@@ -103,6 +103,9 @@ impl Model {
                 Entry::Vacant(place) => {
                     place.insert(prompts.len());
                     let ids = self.vocabulary.prompt(&item.prompt, item.media.len())?;
+                    if ids.is_empty() {
+                        return Err(Error::NoLastToken);
+                    }
                     prompts.push(Prompt { ids, media: &item.media, items: vec![idx] });
                 }
             }
@@ -127,7 +130,7 @@ impl Model {
         let owned: Vec<(usize, usize)> = owned.collect();
 
         let shared = prompts.len() < owned.len();
-        let cached = if shared && prompts.iter().all(|prompt| !prompt.ids.is_empty()) {
+        let cached = if shared {
             let rows = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
             let rows = Prompts::left_padded(rows, image);
             Some(self.flamingo.cache_prompts(rows, media.as_ref())?)
@@ -142,11 +145,6 @@ impl Model {
                 let ids = |row: usize| prompts[row].ids.as_slice();
                 let whole = some.iter().map(|&(row, idx)| [ids(row), &continuations[idx]].concat());
                 let starts: Vec<usize> = some.iter().map(|&(row, _)| ids(row).len()).collect();
-                let rows: Vec<u32> = some.iter().map(|&(row, _)| row as u32).collect();
-                let media = match &media {
-                    Some(media) if shared => Some(media.select(&rows)?),
-                    media => media.clone(),
-                };
                 self.flamingo.log_probs(whole.collect(), &starts, media.as_ref(), image)?
             };
             for (&(_, idx), log_probs) in some.iter().zip(found) {

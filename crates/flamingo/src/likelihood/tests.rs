@@ -155,5 +155,8 @@ fn a_continuation_of_no_tokens_or_with_an_image_is_refused() -> Result<()> {
         let error = model.classify(&requests, &classes, RankBy::Mean, 4).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+    let item =
+        Scored { prompt: String::new(), continuation: " faces".to_owned(), media: Vec::new() };
+    assert!(matches!(model.log_likelihood(&[item], 1), Err(Error::NoLastToken)));
     Ok(())
 }

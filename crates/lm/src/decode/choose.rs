@@ -48,8 +48,10 @@ impl Sampling {
     /// # Errors
     /// When every id is forbidden.
     pub fn draw(&self, scores: &mut [f32], stream: &str) -> Result<u32> {
+        // counted from the largest, so that the coldest temperature leaves that one finite
+        let largest = f64::from(scores[argmax(scores)? as usize]);
         for score in scores.iter_mut() {
-            *score = (f64::from(*score) / self.temperature) as f32;
+            *score = ((f64::from(*score) - largest) / self.temperature) as f32;
         }
         if let Some(k) = self.top_k {
             keep_top_k(scores, k);
@@ -176,6 +178,17 @@ mod tests {
             }
             for (found, expected) in counts.iter().zip(expected) {
                 assert!((found - expected).abs() < 0.012, "{counts:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_coldest_draws_are_the_likeliest_id() -> Result<()> {
+        for temperature in [1e-300, 1e-40, 1e-9] {
+            let sampling = Sampling { temperature, top_k: None, top_p: None, seed: 3 };
+            for mut scores in [[-7., -2., -3.], [900., 1000., NEVER]] {
+                assert_eq!(sampling.draw(&mut scores, "a")?, 1);
             }
         }
         Ok(())
