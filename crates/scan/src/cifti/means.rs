@@ -127,10 +127,14 @@ impl GrayordinateAtlas {
         if let (Some(found), Some(expected)) = (&places.volume, &self.places.volume)
             && !found.matches(expected)
         {
-            return refuse(format!(
-                "its voxels are of a grid {:?}, the atlas's of {:?}, or lie elsewhere",
-                found.shape, expected.shape
-            ));
+            return refuse(if found.shape == expected.shape {
+                "its voxels lie elsewhere than the atlas's".to_owned()
+            } else {
+                format!(
+                    "its voxels are of a grid {:?}, the atlas's of {:?}",
+                    found.shape, expected.shape
+                )
+            });
         }
         Ok(())
     }
