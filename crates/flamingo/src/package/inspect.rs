@@ -1,5 +1,6 @@
 //! What is inside a package, and whether it is whole; weights are described, or read one by one.
 
+use std::fs;
 use std::path::Path;
 
 use candle_core::DType;
@@ -9,8 +10,8 @@ use serde::Serialize;
 
 use super::parts::{Outlines, Parts};
 use super::{all_finite, check_parts, is_clip};
-use crate::manifest::{ADAPTER, BASE, ENCODER, LM};
-use crate::{Error, GateOpening, Manifest, Result, encoder_package};
+use crate::manifest::{ADAPTER, BASE, ENCODER, LM, MANIFEST};
+use crate::{Error, GateOpening, Manifest, Part, Result, encoder_package};
 
 /// One weight file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -174,6 +175,7 @@ pub fn verify(folder: &Path) -> Result<()> {
     }
     let manifest = Manifest::read(folder)?;
     check_parts(folder, &manifest.parts)?;
+    check_covered(folder, &manifest.parts)?;
     let parts = Parts::open(folder, &manifest)?;
     parts.check(folder, &parts.outlines(&manifest)?)?;
     if let Some(encoder) = &manifest.frozen_encoder
@@ -184,4 +186,22 @@ pub fn verify(folder: &Path) -> Result<()> {
     all_finite(&parts.adapter, &folder.join(ADAPTER))?;
     all_finite(&parts.encoder, &folder.join(ENCODER))?;
     all_finite(&parts.lm.weights, &folder.join(LM))
+}
+
+/// Fails where a file that a model is read from has no digest in the manifest.
+fn check_covered(folder: &Path, parts: &[Part]) -> Result<()> {
+    let lm = folder.join(LM);
+    let of_lm = fs::read_dir(&lm).map_err(|source| Error::Io { path: lm, source })?;
+    let of_lm =
+        of_lm.flatten().map(|entry| format!("{LM}/{}", entry.file_name().to_string_lossy()));
+    let hidden = format!("{LM}/.");
+    let read = [ADAPTER, ENCODER].map(str::to_owned).into_iter().chain(of_lm);
+    let read = read.filter(|file| folder.join(file).is_file() && !file.starts_with(&hidden));
+    for file in read {
+        if !parts.iter().any(|part| part.place(folder) == folder.join(&file)) {
+            let reason = format!("it names no digest of {file}, which a model is read from");
+            return Err(Error::Manifest { path: folder.join(MANIFEST), reason });
+        }
+    }
+    Ok(())
 }

@@ -123,6 +123,21 @@ fn a_changed_or_missing_part_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_without_a_digest_is_no_part_of_a_whole_package() {
+    let root = package();
+    let folder = root.path().join("model");
+    let manifest = folder.join("model.yaml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    // another file's digest in place of its own, which is read all the same
+    fs::copy(folder.join("lm/model.safetensors"), root.path().join("copy")).unwrap();
+    let renamed = text.replace("file: lm/model.safetensors", "file: ../copy");
+    assert_ne!(text, renamed);
+    fs::write(&manifest, renamed).unwrap();
+    let error = verify(&folder).unwrap_err().to_string();
+    assert!(error.contains("it names no digest of lm/model.safetensors"), "{error}");
+}
+
+#[test]
 fn a_file_in_place_of_a_package_is_named_beside_what_belongs_there() {
     let root = package();
     let file = root.path().join("model/model.yaml");
