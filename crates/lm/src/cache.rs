@@ -88,9 +88,15 @@ impl Cache {
 /// Row `i` becomes row `rows[i]`, in place.
 fn move_rows(tensor: &Tensor, rows: &[u32]) -> Result<()> {
     let moved = rows.iter().enumerate().filter(|&(to, &from)| to != from as usize);
-    let copies = moved.map(|(to, &from)| Ok((to, tensor.narrow(0, from as usize, 1)?.copy()?)));
-    for (to, row) in copies.collect::<Result<Vec<_>>>()? {
-        tensor.slice_set(&row, 0, to)?;
+    let (to, from): (Vec<usize>, Vec<u32>) = moved.map(|(to, &from)| (to, from)).unzip();
+    if from.is_empty() {
+        return Ok(());
+    }
+    let from = Tensor::from_vec(from, to.len(), tensor.device())?;
+    // these rows alone: a copy of a part would take the whole with it
+    let held = tensor.index_select(&from, 0)?;
+    for (at, to) in to.into_iter().enumerate() {
+        tensor.slice_set(&held.narrow(0, at, 1)?, 0, to)?;
     }
     Ok(())
 }
