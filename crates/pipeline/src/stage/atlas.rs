@@ -121,21 +121,18 @@ impl ReadAtlas {
     /// Refuses a scan of the other kind, by its header. Parcel series are of neither, and what
     /// cannot be read is told where it is read.
     pub(super) fn divides(&self, scan: &Path, options: &OpenOptions) -> Result<()> {
-        if let (Self::Grayordinates(atlas), Ok(Some(dense))) =
-            (self, GrayordinateAtlas::dense(scan))
-        {
-            return Ok(atlas.check(&dense)?);
-        }
-        let problem = match self {
-            Self::Image(_) if matches!(GrayordinateAtlas::dense(scan), Ok(Some(_))) => {
+        let dense = GrayordinateAtlas::dense(scan).ok().flatten();
+        let problem = match (self, dense) {
+            (Self::Grayordinates(atlas), Some(dense)) => return Ok(atlas.check(&dense)?),
+            (Self::Image(_), Some(_)) => {
                 "the scan is a series of grayordinates, but the atlas is an image of labels, which \
                  divides runs of volumes: give a `.dlabel.nii`"
             }
-            Self::Grayordinates(_) if scan::footprint(scan, options).is_ok_and(is_run) => {
+            (Self::Grayordinates(_), None) if scan::footprint(scan, options).is_ok_and(is_run) => {
                 "the scan is a run of volumes, but the atlas is a `.dlabel.nii`, which divides series \
                  of grayordinates: give an image of labels"
             }
-            _ => return Ok(()),
+            (_, None) => return Ok(()),
         };
         Err(Error::StageInput { stage: STAGE, problem: problem.to_owned() })
     }
