@@ -66,12 +66,17 @@ pub(super) fn read_names(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, St
 /// Labels and places in mm.
 pub(super) fn read_coordinates(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, [f64; 3])>> {
     let mut places = Vec::new();
+    let mut is_labelled = None;
     for (index, row) in rows(&text(path)?).iter().enumerate() {
         let numbers: Vec<f64> = row.iter().filter_map(|cell| cell.parse().ok()).collect();
+        if numbers.is_empty() && index == 0 {
+            continue;
+        }
+        // a row of three among labelled ones lacks a number
+        let is_labelled = *is_labelled.get_or_insert(numbers.len() > 3);
         let label = match numbers.len() {
-            0 if index == 0 => continue,
-            3 => parcels.get(places.len()).map(|parcel| parcel.label),
-            n if n > 3 && numbers[0].fract() == 0.0 => Some(numbers[0] as i32),
+            3 if !is_labelled => parcels.get(places.len()).map(|parcel| parcel.label),
+            n if n > 3 && is_labelled && numbers[0].fract() == 0.0 => Some(numbers[0] as i32),
             _ => None,
         };
         let xyz: Option<[f64; 3]> =

@@ -176,6 +176,11 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
     }
     let bad = plain().with_coordinates(scratch.file("bad.dat", b"1 2\n")).unwrap_err().to_string();
     assert!(bad.ends_with("bad.dat: row 1: expected a label and three coordinates in mm"), "{bad}");
+    for uneven in ["1 -3 4 5\n2 0 0\n7 1 2 3\n", "-3 4 5\n2 0 0 0\n1 2 3\n"] {
+        let path = scratch.file("bad.dat", uneven.as_bytes());
+        let bad = plain().with_coordinates(path).unwrap_err().to_string();
+        assert!(bad.ends_with("row 2: expected a label and three coordinates in mm"), "{bad}");
+    }
 }
 
 #[test]
