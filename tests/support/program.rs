@@ -1,4 +1,4 @@
-//! The real binary, built once, run from the workspace's root.
+//! The real binary, run from the workspace's root.
 
 use std::{
     fmt,
@@ -14,26 +14,12 @@ use crate::root;
 /// A command that takes longer than this hangs.
 const TIMEOUT: Duration = Duration::from_mins(10);
 
-/// `cargo test` builds no binary of a package without a folder of tests. This test is asked for too:
-/// features are resolved as for the tests, so that nothing but the binary is compiled.
-/// `NEUROFLAMINGO` names a binary to test instead.
+/// The binary under test, which cargo builds for the tests and names; `NEUROFLAMINGO` names another
+/// one instead.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    if let Some(built) = std::env::var_os("NEUROFLAMINGO") {
-        return built.into();
-    }
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("tests lie in <target>/<profile>/deps");
-    let target = profile.parent().expect("tests lie in <target>/<profile>/deps");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--offline", "--workspace", "--bins"]);
-    build.args(["--test", "integration"]);
-    build.arg("--target-dir").arg(target).current_dir(root());
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "the binary cannot be built");
-    profile.join("neuroflamingo")
+    let named = ["NEUROFLAMINGO", "CARGO_BIN_EXE_neuroflamingo"].map(std::env::var_os);
+    let named = named.into_iter().flatten().next();
+    named.expect("cargo names the binary; without cargo set NEUROFLAMINGO").into()
 });
 
 /// Where the binary is.
