@@ -37,6 +37,11 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the checks that need more than Rust; a check without what it needs is not run
+    Extra {
+        /// Names of checks; absent: every check
+        names: Vec<String>,
+    },
     /// Write the paired reports of fixtures/haxby2001
     Pairs,
     /// Write the pretraining text of fixtures/tiny-lm
@@ -93,6 +98,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     match Args::parse().chore {
         Chore::Setup => return Ok(setup::setup()),
         Chore::Test { arguments } => return Ok(setup::test(&arguments)),
+        Chore::Extra { names } => return Ok(setup::extra(&names)),
         Chore::Pairs => fixtures::write(&root, &[pairs::file(&root)?]),
         Chore::Corpus => fixtures::write(&root, &[corpus::file(&root)?]),
         Chore::Captioner => captioner::package(

@@ -1,11 +1,16 @@
-//! What a build needs beside Rust: said, and fetched where it may be.
+//! What a build needs beside Rust: said, and fetched where it may be; and the checks that need more
+//! than Rust.
 //!
 //! No dependencies, so that it runs before anything that needs them is built.
+
+mod extra;
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
+
+pub use extra::extra;
 
 /// The folder that holds `Cargo.lock`, from where this program was built.
 fn repository() -> PathBuf {

@@ -1,5 +1,5 @@
-//! `cargo xtask`: `setup` and `test` are done here, before anything heavy is compiled; every other
-//! chore is the business of the package `xtask`.
+//! `cargo xtask`: `setup`, `test` and `extra` are done here, without compiling anything else for them;
+//! every other chore is in the package `xtask`.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,12 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((chore, [])) if chore == "setup" => setup::setup(),
         Some((chore, rest)) if chore == "test" => setup::test(rest),
+        Some((chore, names)) if chore == "extra" && !asks_for_help(names) => setup::extra(names),
         _ => setup::cargo(&["run", "--quiet", "--package", "xtask", "--"], &arguments),
     }
+}
+
+/// Help is written by the package `xtask`, which knows every chore.
+fn asks_for_help(names: &[String]) -> bool {
+    names.iter().any(|name| name.starts_with('-'))
 }
