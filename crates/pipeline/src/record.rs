@@ -40,8 +40,14 @@ pub(crate) struct StageRecord {
 
 impl StageRecord {
     pub(crate) fn new(stage: &str, key: &Key, stored: bool, seconds: f64) -> Self {
-        Self { stage: stage.to_owned(), key: key.as_str().to_owned(), stored, seconds }
+        let (stage, key) = (stage.to_owned(), key.as_str().to_owned());
+        Self { stage, key, stored, seconds: milliseconds(seconds) }
     }
+}
+
+/// Seconds to the millisecond, as people read them.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
 }
 
 /// How it went with one scan.
@@ -166,7 +172,7 @@ pub(crate) fn record(
         "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "threads": threads,
         "started": utc(started.unix),
-        "seconds": started.clock.elapsed().as_secs_f64(),
+        "seconds": milliseconds(started.clock.elapsed().as_secs_f64()),
         "inputs": inputs,
         "language_model": lm,
         "package": package,

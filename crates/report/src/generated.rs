@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use indexmap::IndexMap;
+use scan::seconds;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{Error, Result, slots::SlotReading};
@@ -136,7 +137,8 @@ impl GeneratedReport {
             writeln!(text, "{line}").expect("a String takes every line");
         };
         line(format_args!("Subject: {}{}", self.subject, session.unwrap_or_default()));
-        line(format_args!("Window: {scan}, {onset_s} s to {} s", onset_s + duration_s));
+        let (from, to) = (seconds(*onset_s), seconds(onset_s + duration_s));
+        line(format_args!("Window: {scan}, {from} s to {to} s"));
         for slot in &self.slots {
             line(format_args!("Slot {}: {}", slot.name, slot.sentence()));
         }
@@ -211,6 +213,14 @@ mod tests {
             Slot viewed: face (probability 0.62)\nModel: tiny, seed 7\nScan digest: sha256:0123\n\n\
             Research output of neuroflamingo, not for diagnosis; not a medical device.\n";
         assert_eq!(example::faces().to_text(), expected);
+    }
+
+    #[test]
+    fn seconds_are_written_as_people_write_them() {
+        let mut report = example::faces();
+        (report.window.onset_s, report.window.duration_s) = (252.742, 12.0);
+        assert!((252.742_f64 + 12.0).to_string().len() > 8, "a sum that is no short number");
+        assert!(report.to_text().contains("Window: bold_1slice.nii.gz, 252.742 s to 264.742 s"));
     }
 
     #[test]

@@ -41,7 +41,10 @@ impl Technique {
     pub fn sentence(&self) -> String {
         format!(
             "BOLD fMRI, TR {} s, {} volumes, {} voxels, median tSNR {:.0}.",
-            self.t_r_s, self.n_volumes, self.n_voxels, self.median_tsnr
+            scan::seconds(self.t_r_s),
+            self.n_volumes,
+            self.n_voxels,
+            self.median_tsnr
         )
     }
 }
@@ -131,6 +134,13 @@ mod tests {
             template.fill(&technique),
             "Technique: BOLD fMRI, TR 2 s, 9 volumes, 481 voxels, median tSNR 61.\n"
         );
+    }
+
+    #[test]
+    fn a_repetition_time_of_a_header_has_no_rounding_noise() {
+        let t_r_s = f64::from(0.72_f32);
+        let technique = Technique { t_r_s, n_volumes: 9, n_voxels: 481, median_tsnr: 60.6 };
+        assert!(technique.sentence().starts_with("BOLD fMRI, TR 0.72 s, "));
     }
 
     #[test]

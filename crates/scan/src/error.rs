@@ -139,8 +139,9 @@ pub enum Error {
     #[error("fitted normalisation is damaged: {problem}")]
     DamagedFit { problem: String },
     #[error(
-        "window at onset {onset_s} s takes frames {first} to {last}, \
-         but the run has {n_run_frames} frames ({run_s} s)"
+        "window at onset {} s takes frames {first} to {last}, \
+         but the run has {n_run_frames} frames ({} s)",
+        crate::seconds(*onset_s), crate::seconds(*run_s)
     )]
     Window { onset_s: f64, first: i64, last: i64, n_run_frames: usize, run_s: f64 },
     #[error("window onset is {found} s, expected a finite number")]

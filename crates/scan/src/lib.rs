@@ -38,6 +38,7 @@ mod open;
 mod pairs;
 mod prepare;
 mod quality;
+mod seconds;
 mod series;
 mod signal;
 mod split;
@@ -93,6 +94,7 @@ pub use prepare::{
     WindowPolicy, WindowsConfig, resample_time,
 };
 pub use quality::{QualityFigures, QualityLimits, dvars};
+pub use seconds::seconds;
 pub use series::{ParcelSeries, VoxelSeries};
 pub use signal::{Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};

@@ -103,7 +103,7 @@ impl fmt::Display for Plan {
                     counted(cohort.rows.len(), "window"),
                     counted(cohort.scans.len(), "scan"),
                     counted(cohort.n_subjects(), "subject"),
-                    cohort.t_r_s,
+                    scan::seconds(cohort.t_r_s),
                 )?;
                 writeln!(
                     f,
