@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::{Ran, files_below, root, run, run_until};
+use tests::{Cohort, Ran, files_below, root, run, run_until};
 
 const PIPELINE: &str = "pipelines/quickstart-short.yaml";
 const STAGES: [&str; 8] =
@@ -129,11 +129,49 @@ fn a_run_ends_with_a_table_and_one_line() {
     let Ran { stdout, stderr, .. } = &FIRST.ran;
     let last = stdout.trim_end().lines().last().unwrap_or_default();
     assert!(last.starts_with("SCAN-DEPENDENT: "), "{stdout}");
-    assert!(stdout.contains("95 % interval"), "{stdout}");
+    // one volunteer with two test runs: windows are what intervals resample, and both places say so
+    for part in [", written ", ", n=16 windows, 2 runs, 1 subject; intervals over windows)"] {
+        assert!(last.contains(part), "{stdout}");
+    }
+    assert!(stdout.contains("95 % interval over windows"), "{stdout}");
     for stage in STAGES {
         assert!(stderr.contains(&format!("{stage}: done in ")), "{stderr}");
     }
     assert!(stderr.contains("run directory: "), "{stderr}");
+}
+
+#[test]
+fn test_scans_under_two_names_count_once_in_the_verdict() {
+    let cohort = Cohort::new();
+    let table = fs::read_to_string(cohort.table()).unwrap();
+    // the whole table of another person whose scans are the same: run 11 byte by byte, run 12 compressed
+    // anew
+    let copied = |run: usize| cohort.dir().join(format!("copy{run:03}.nii.gz"));
+    fs::copy(cohort.scan(11), copied(11)).unwrap();
+    cohort.patch_scan(12, &[]);
+    fs::rename(cohort.scan(12), copied(12)).unwrap();
+    fs::copy(root().join(scan(12)), cohort.scan(12)).unwrap();
+    let mut twice = table.clone();
+    for run in [11, 12] {
+        let (from, to) =
+            (format!("1,{run},run{run:03}/bold_1slice"), format!("2,{run},copy{run:03}"));
+        for row in table.split("\n1,").filter(|row| row.starts_with(&from[2..])) {
+            twice += &format!("1,{}\n", row.trim_end()).replace(&from, &to);
+        }
+    }
+    fs::write(cohort.table(), twice).unwrap();
+    let mut args = args(&cohort.outputs());
+    for set in [
+        format!("cohort.pairs.table={}", cohort.table().display()),
+        "stages.finetune.steps=1".to_owned(),
+        "stages.generate.max_new_tokens=4".to_owned(),
+    ] {
+        args.extend(["--set".to_owned(), set]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = run(&args).exits_with(0);
+    let counts = "n=16 windows (16 more repeat a scan), 2 runs, 1 subject; intervals over windows)";
+    assert!(ran.stdout.contains(counts), "{ran}");
 }
 
 #[test]
@@ -158,6 +196,8 @@ fn a_run_directory_is_complete() {
     }
     let page = fs::read_to_string(dir.join("index.html")).unwrap();
     assert!(page.contains(DISCLAIMER) && page.contains("SCAN-DEPENDENT: "));
+    let units = "Intervals resample 16 windows, because there are only 1 subject and 2 runs.";
+    assert!(page.contains(units), "{page}");
     let status = fs::read_to_string(dir.join("status.tsv")).unwrap();
     assert_eq!(status.matches("\tSUCCESS\t").count(), 12, "{status}");
     assert!(!page.contains(&*root().to_string_lossy()), "a page names no folder of this machine");

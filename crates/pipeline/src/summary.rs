@@ -45,23 +45,21 @@ pub(crate) fn conclude(
         verdict: None,
         metrics: None,
     };
-    let (rows, metrics) = match evaluations.as_slice() {
+    let (intervals, rows, metrics) = match evaluations.as_slice() {
         [] => return Ok(outcome),
         [only] if !plan.is_repeated() => {
             outcome.verdict = Some(only.verdict.clone());
-            (only.table.clone(), serde_json::to_value(only).expect("plain values"))
+            let SummaryTable { intervals, rows } = SummaryTable::new(&only.evidence);
+            (intervals, rows, serde_json::to_value(only).expect("plain values"))
         }
         many => {
             let summary = Summary::of(plan, many);
             outcome.verdict = Some(summary.verdict.clone());
             let metrics = serde_json::to_value(&summary).expect("plain values");
-            (summary.table, metrics)
+            ("range over repetitions".to_owned(), summary.table, metrics)
         }
     };
-    let mut table = terminal(&rows);
-    if plan.is_repeated() {
-        table = table.replace("95 % interval", "range over repetitions");
-    }
+    let table = SummaryTable { intervals, rows }.terminal();
     if plan.is_repeated() {
         publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
         control.tell(Event::Published { run_dir: plan.run_dir.clone() });
@@ -69,10 +67,6 @@ pub(crate) fn conclude(
     outcome.table = Some(table);
     outcome.metrics = Some(metrics);
     Ok(outcome)
-}
-
-fn terminal(rows: &[SummaryRow]) -> String {
-    SummaryTable { rows: rows.to_vec() }.terminal()
 }
 
 /// `metrics.json` of the parent folder; intervals are mean and range over repetitions.
@@ -89,7 +83,8 @@ struct Summary {
 #[derive(Debug, Serialize)]
 struct Score {
     name: &'static str,
-    over_repetitions: Interval,
+    /// Mean and range; `null` where some repetition did not measure it.
+    over_repetitions: Option<Interval>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,7 +106,7 @@ impl Summary {
             table.map(|(idx, row)| SummaryRow { name: row.name.clone(), accuracy: row_mean(idx) });
         let score = |name, of: fn(&Evaluation) -> f64| Score {
             name,
-            over_repetitions: range(evaluations.iter().map(of)),
+            over_repetitions: Some(range(evaluations.iter().map(of))),
         };
         let repetition = |(run, it): (&crate::plan::RunPlan, &Evaluation)| Repetition {
             label: run.label.clone(),
@@ -126,11 +121,11 @@ impl Summary {
             n_repetitions: evaluations.len(),
             table: table.collect(),
             scores: vec![
-                score("two_afc", |it| it.evidence.two_afc.estimate),
+                score("two_afc", |it| it.evidence.verdict.two_afc.estimate),
+                Score { name: "written", over_repetitions: written(evaluations) },
                 score("likelihood_gain", |it| it.evidence.likelihood_gain.estimate),
                 score("recall_at_1", |it| it.evidence.retrieval.recall_at_1),
                 score("mrr", |it| it.evidence.retrieval.mrr),
-                score("reliance", |it| it.evidence.reliance.estimate),
                 score("sensitivity", |it| it.evidence.sensitivity),
                 score("brier", |it| it.calibration.brier),
                 score("ece", |it| it.calibration.reliability.ece),
@@ -150,13 +145,21 @@ fn verdict(evaluations: &[Evaluation]) -> String {
         (_, no) if no == n => Answer::No,
         _ => Answer::Undecided,
     };
-    let two_afc = range(evaluations.iter().map(|it| it.evidence.two_afc.estimate));
-    let repetitions = counted(n, "repetition");
+    let two_afc = range(evaluations.iter().map(|it| it.evidence.verdict.two_afc.estimate));
+    let written = written(evaluations).map_or_else(String::new, |it| format!("written {it}, "));
     format!(
-        "SCAN-DEPENDENT: {} (2AFC {two_afc}, n={repetitions}: {yes} yes, {no} no, {} undecided)",
+        "SCAN-DEPENDENT: {} (2AFC {two_afc}, {written}n={}: {yes} yes, {no} no, {} undecided; \
+         ranges over repetitions)",
         answer.word(),
+        counted(n, "repetition"),
         n - yes - no,
     )
+}
+
+/// Mean and range of what is written with the own scan minus with another person's.
+fn written(evaluations: &[Evaluation]) -> Option<Interval> {
+    let each = evaluations.iter().map(|it| it.evidence.written.map(|written| written.estimate));
+    Some(range(each.collect::<Option<Vec<f64>>>()?.into_iter()))
 }
 
 /// Mean, smallest, largest.

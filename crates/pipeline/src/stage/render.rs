@@ -30,7 +30,7 @@ impl Work for RenderConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -95,14 +95,14 @@ fn page(config: &RenderConfig, state: &State<'_>, evaluation: &Evaluation) -> Re
         let row = state.reports[idx].row;
         report.slots[..=scored].rotate_right(1);
         let truth = state.cohort().rows[row].truth.clone().unwrap_or_default();
-        let caption = format!("Mean of the cleaned window, {truth} shown");
+        let caption = format!("Mean of the cleaned window; true value: {truth}");
         let map = config.window_maps.then(|| window_map(state, row, caption));
         PageReport { report, truth, map }
     };
     Ok(Page {
         title: state.plan.spec().name.clone(),
         evidence: evaluation.evidence.clone(),
-        table: SummaryTable { rows: evaluation.table.clone() },
+        table: SummaryTable::new(&evaluation.evidence),
         scores: evaluation.scored().clone(),
         reliability: evaluation.calibration.reliability.clone(),
         curve: curve(evaluation),
@@ -138,11 +138,11 @@ fn methods(state: &State<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
     let mut methods = vec![
         (
             "Scans".to_owned(),
-            format!("{}, TR {} s", state.cohort().scans.len(), state.cohort().t_r_s),
+            format!("{}, TR {} s", state.cohort().scans.len(), scan::seconds(state.cohort().t_r_s)),
         ),
         (
             "Windows".to_owned(),
-            format!("{} trained on, {} to choose, {n_tested} tested", fit.n_train, fit.n_choose),
+            format!("{} training, {} validation, {n_tested} test", fit.n_train, fit.n_choose),
         ),
         (
             "Parameters".to_owned(),

@@ -6,26 +6,48 @@ use serde::{Deserialize, Serialize};
 use super::Unit;
 use crate::{
     Error, Result,
-    metrics::{Bootstrap, at_least, same_length},
+    metrics::{at_least, same_length},
 };
 
-/// Everything the model did with `n` windows; `nll` and `value` are `n` by `n`, reports by scans.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Everything the model did with `n` windows.
+///
+/// Reports and scans are compared within blocks of windows: row `i` of `nll` and `value` has an entry
+/// for each window of the block that `i` is in, in the order of the block, and is empty for a window
+/// in no block. One block of all windows in order makes them `n` by `n`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceInput {
     /// Where each window comes from.
     pub units: Vec<Unit>,
-    /// The true value of the scored slot.
+    /// The true value of the scored slot; with `free_text`, the true report.
     pub truth: Vec<String>,
-    /// Mean negative log-likelihood a token of the true report `i` given scan `j`, in nats.
+    /// Windows that are compared with each other; no window is in two.
+    pub blocks: Vec<Vec<usize>>,
+    /// Mean negative log-likelihood a token of the true report `i` given a scan, in nats.
     pub nll: Vec<Vec<f64>>,
-    /// The scored slot as generated from prompt `i` and scan `j`; none where it is not stated.
+    /// The scored slot as generated from prompt `i` and a scan; `None` where it is not stated.
     pub value: Vec<Vec<Option<String>>>,
+    /// The scored slot as generated from prompt `i` and its own scan.
+    pub stated: Vec<Option<String>>,
     /// The scored slot as generated from prompt `i` alone.
     pub no_scan: Vec<Option<String>>,
+    /// Generated reports with their own scan, where no slot is scored: what is written is then judged by
+    /// ROUGE-L to the own true report minus to those of other people.
+    pub free_text: Option<Vec<String>>,
     /// The most frequent value among the training windows.
     pub majority: String,
+    /// Other ways to answer, on the same windows.
+    pub baselines: Vec<Baseline>,
     /// Passed through to the tables.
     pub gates: Vec<GateOpening>,
+}
+
+/// Another way to answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Its name in tables.
+    pub name: String,
+    /// Whether it is right about each window.
+    pub correct: Vec<bool>,
 }
 
 /// How far the gates of one block are open: `tanh` of its two scalars, 0 before training.
@@ -43,9 +65,7 @@ pub struct GateOpening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceConfig {
-    /// Bootstrap draws, at least 2,000.
-    pub n_draws: usize,
-    /// Random pairings behind the p-value of the likelihood gain, at least 999.
+    /// Random pairings behind the p-value of the likelihood, at least 999.
     pub n_permutations: usize,
     /// Random deals of scans behind the shuffled accuracy.
     pub n_shuffles: usize,
@@ -57,14 +77,12 @@ impl EvidenceConfig {
     /// Fewer pairings cannot reach p = 0.001.
     pub const MIN_PERMUTATIONS: usize = 999;
 
-    /// 2,000 draws, 999 pairings, 1,000 deals.
+    /// 999 pairings, 1,000 deals.
     pub const fn standard(seed: u64) -> Self {
-        let (n_draws, n_permutations) = (Bootstrap::MIN_DRAWS, Self::MIN_PERMUTATIONS);
-        Self { n_draws, n_permutations, n_shuffles: 1000, seed }
+        Self { n_permutations: Self::MIN_PERMUTATIONS, n_shuffles: 1000, seed }
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        at_least("bootstrap draws", self.n_draws, Bootstrap::MIN_DRAWS)?;
         at_least("permutations", self.n_permutations, Self::MIN_PERMUTATIONS)?;
         at_least("shuffles", self.n_shuffles, 1)
     }
@@ -77,18 +95,45 @@ impl EvidenceInput {
         same_length("true values", self.truth.len(), n)?;
         same_length("rows of likelihoods", self.nll.len(), n)?;
         same_length("rows of generated values", self.value.len(), n)?;
+        same_length("stated values", self.stated.len(), n)?;
         same_length("values without scan", self.no_scan.len(), n)?;
-        for (idx, row) in self.nll.iter().enumerate() {
-            same_length("likelihoods in a row", row.len(), n)?;
-            if let Some(&found) = row.iter().find(|nll| !nll.is_finite()) {
+        same_length("generated reports", self.free_text.as_ref().map_or(n, Vec::len), n)?;
+        for baseline in &self.baselines {
+            same_length("answers of a baseline", baseline.correct.len(), n)?;
+        }
+        let mut expected = vec![None; n];
+        for block in &self.blocks {
+            for &window in block {
+                let place = expected.get_mut(window).filter(|it| it.is_none());
+                let place = place.ok_or(Error::TooFew {
+                    what: "windows that are each in one block",
+                    found: window,
+                    expected: n,
+                })?;
+                *place = Some(block.len());
+            }
+        }
+        for (idx, (nll, value)) in self.nll.iter().zip(&self.value).enumerate() {
+            let expected = expected[idx].unwrap_or(0);
+            same_length("likelihoods in a row", nll.len(), expected)?;
+            same_length("generated values in a row", value.len(), expected)?;
+            if let Some(&found) = nll.iter().find(|nll| !nll.is_finite()) {
                 return Err(Error::NotFinite { what: "a likelihood of report", idx, found });
             }
         }
-        self.value.iter().try_for_each(|row| same_length("generated values in a row", row.len(), n))
+        at_least("windows that are compared", self.compared().count(), 2)
     }
 
-    pub(super) fn is_correct(&self, report: usize, scan: usize) -> bool {
-        self.value[report][scan].as_deref() == Some(self.truth[report].as_str())
+    /// Every compared window with the place of its own scan in its row.
+    pub(super) fn compared(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.blocks
+            .iter()
+            .flat_map(|block| block.iter().enumerate().map(|(place, &window)| (window, place)))
+    }
+
+    /// Whether the report of a window is right with the scan at this place of its row.
+    pub(super) fn is_correct(&self, report: usize, place: usize) -> bool {
+        self.value[report][place].as_deref() == Some(self.truth[report].as_str())
     }
 }
 
@@ -109,14 +154,19 @@ pub(crate) mod example {
             subject: "1".to_owned(),
             scan: format!("{}", idx / 8),
             window: format!("{idx}"),
+            ..Unit::default()
         };
         EvidenceInput {
             units: (0..n).map(unit).collect(),
             truth: (0..n).map(name).collect(),
+            blocks: vec![(0..n).collect()],
             nll: (0..n).map(|i| (0..n).map(|j| nll(i, j)).collect()).collect(),
             value: (0..n).map(|_| (0..n).map(|j| Some(name(stated(j)))).collect()).collect(),
+            stated: (0..n).map(|j| Some(name(stated(j)))).collect(),
             no_scan: vec![Some(name(0)); n],
+            free_text: None,
             majority: name(1),
+            baselines: vec![Baseline { name: "LDA".to_owned(), correct: vec![false; n] }],
             gates: vec![GateOpening { block: 0, attention: 0.2, feed_forward: -0.1 }],
         }
     }
@@ -151,6 +201,24 @@ mod tests {
             "a likelihood of report 3 is NaN, expected a finite number"
         );
         assert!(example::seeing(1).check().is_err());
+    }
+
+    #[test]
+    fn a_window_in_two_blocks_or_none_that_exists_is_refused() {
+        let mut input = example::seeing(4);
+        input.blocks = vec![vec![0, 1], vec![1, 2]];
+        assert!(input.check().is_err());
+        input.blocks = vec![vec![0, 7]];
+        assert!(input.check().is_err());
+        // windows in no block have empty rows
+        input.blocks = vec![vec![2, 0]];
+        for (idx, (nll, value)) in input.nll.iter_mut().zip(&mut input.value).enumerate() {
+            let n = if idx % 2 == 0 { 2 } else { 0 };
+            nll.truncate(n);
+            value.truncate(n);
+        }
+        assert!(input.check().is_ok());
+        assert_eq!(input.compared().collect::<Vec<_>>(), [(2, 0), (0, 1)]);
     }
 
     #[test]

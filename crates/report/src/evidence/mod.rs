@@ -1,43 +1,57 @@
 //! Whether the text depends on the scan: the same reports with the right scan, with another and with
 //! none.
 //!
-//! `nll[i][j]` is the mean negative log-likelihood a token, in nats, of report `i` given scan `j`;
-//! `value[i][j]` the value stated when prompt `i` is answered with scan `j`. The diagonal is real, the
-//! rest are controls.
+//! `nll` holds the mean negative log-likelihood a token, in nats, of each report given each scan, and
+//! `value` what is stated when each prompt is answered with each scan. Own scans are real, the rest are
+//! controls. `docs/verdict.md` explains the rule.
 
 mod answers;
+mod blocks;
 mod input;
 mod likelihood;
+mod pairs;
+mod permutation;
+mod rule;
 mod units;
 mod verdict;
+mod written;
 
 use serde::{Deserialize, Serialize};
 
 pub use answers::Shuffled;
+pub use blocks::blocks;
 #[cfg(test)]
 pub(crate) use input::example;
-pub use input::{EvidenceConfig, EvidenceInput, GateOpening};
+pub use input::{Baseline, EvidenceConfig, EvidenceInput, GateOpening};
 pub use likelihood::Retrieval;
-pub use units::{ResampledUnit, Unit, UnitCounts};
-pub use verdict::{Answer, Verdict};
+pub use units::{Level, Unit, UnitCounts};
+pub use verdict::{Answer, BestBaseline, Kind, Reason, Verdict};
 
+use self::{pairs::Pairs, rule::Findings, units::Units};
 use crate::{
-    Result,
-    metrics::{Bootstrap, Interval},
+    Error, Result,
+    metrics::{Interval, Jackknife, effective, share_interval},
 };
 
-/// Every control of one evaluation, and the line it ends in.
+/// Every control of one evaluation, and the line it ends in. All intervals are 95 %, over the units that
+/// the verdict names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The line.
     pub verdict: Verdict,
-    /// How much likelier a report is with its own scan than with another, in nats a token.
-    pub likelihood_gain: Interval,
-    /// How often a report is likelier with its own scan than with one of another true value.
+    /// Two-alternative forced choice over pairs of windows of different value: how often the right
+    /// pairing of two reports and two scans is likelier than the swapped one. Decides.
     pub two_afc: Interval,
-    /// How often a random pairing of reports and scans has as large a likelihood gain.
+    /// The same report by report: the share of scans of another value that the own scan beats.
+    pub two_afc_rows: Interval,
+    /// Half the difference of swapped and right pairings, in nats a token. Decides.
+    pub likelihood_gain: Interval,
+    /// How often random pairings are as likely as the right one. Decides.
     pub permutation_p: f64,
-    /// Finding a report's scan among all of them.
+    /// Accuracy of the scored slot with the own scan minus with another person's; of free text, ROUGE-L to
+    /// the own true report minus to another person's. Decides.
+    pub written: Option<Interval>,
+    /// Finding a report's scan among those it was compared with.
     pub retrieval: Retrieval,
     /// Share of right values with the right scan.
     pub accuracy: Interval,
@@ -47,55 +61,123 @@ pub struct Evidence {
     pub no_scan: Interval,
     /// The same for a report that always states the most frequent training value.
     pub majority: Interval,
-    /// Real minus shuffled accuracy, where shuffled never deals a window its own scan.
-    pub reliance: Interval,
+    /// The same for other ways to answer.
+    pub baselines: Vec<BaselineScore>,
     /// Share of answers that change when the scan is another one.
     pub sensitivity: f64,
     /// How far each gate is open.
     pub gates: Vec<GateOpening>,
 }
 
-impl Evidence {
-    /// Accuracy with the interval this evidence would give it: for baselines on the same windows.
-    pub fn accuracy_of(
-        correct: &[bool],
-        units: &[Unit],
-        config: &EvidenceConfig,
-    ) -> Result<Interval> {
-        let (resampled, _) = units::choose(units);
-        let values: Vec<f64> = correct.iter().map(|&right| f64::from(u8::from(right))).collect();
-        Bootstrap { n_draws: config.n_draws, seed: config.seed }
-            .mean(&values, &units::clusters(units, resampled))
-    }
+/// How well a baseline does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaselineScore {
+    /// Its name.
+    pub name: String,
+    /// Share of right values.
+    pub accuracy: Interval,
+    /// Accuracy of the generated reports minus this.
+    pub difference: Interval,
+}
 
-    /// Measures everything. Intervals resample the largest unit with at least 8 members.
+impl Evidence {
+    /// Measures everything.
+    ///
+    /// Scans of equal digest are one unit. Intervals resample the largest unit with at least 8 members,
+    /// but nothing smaller than the *carrier* of the value, the largest unit within which the value
+    /// hardly varies; with fewer than 8 carriers the answer is undecided.
     pub fn measure(input: &EvidenceInput, config: &EvidenceConfig) -> Result<Self> {
         input.check()?;
         config.check()?;
-        let (resampled, counts) = units::choose(&input.units);
-        let cluster = units::clusters(&input.units, resampled);
-        let bootstrap = Bootstrap { n_draws: config.n_draws, seed: config.seed };
-        let interval = |values: &[f64]| bootstrap.mean(values, &cluster);
-
-        let likelihood_gain = interval(&likelihood::gains(&input.nll))?;
-        let (values, windows) = likelihood::forced_choices(&input.nll, &input.truth)?;
-        let chosen: Vec<usize> = windows.into_iter().map(|window| cluster[window]).collect();
-        let two_afc = bootstrap.mean(&values, &chosen)?;
+        let values = units::numbered(input.truth.iter());
+        let units = Units::new(&input.units, &values);
+        let pairs = Pairs::of_different_values(input, &units, &values);
+        if pairs.n == 0 {
+            return Err(Error::NothingToChoose { value: input.truth[0].clone() });
+        }
+        let real = answers::real(input);
+        let baselines = baselines(input, &units, &real)?;
+        let (two_afc, rows) =
+            (pairs.two_afc(&units), likelihood::two_afc_of_rows(input, &units, &values));
+        let likelihood_gain = pairs.gain.interval();
+        let permutation_p = permutation::p_value(input, &units, config);
+        let written = match &input.free_text {
+            Some(texts) => written::of_text(input, texts, &units),
+            None => written::of_slot(input, &units),
+        };
+        let same_value = Pairs::of_equal_values(input, &units, &values);
+        let best = baselines.iter().reduce(|best, it| {
+            if it.accuracy.estimate > best.accuracy.estimate { it } else { best }
+        });
+        let (pairs_used, pairs_all) = blocks::n_pairs(&input.blocks, input.units.len());
+        let findings = Findings {
+            pairs: two_afc,
+            rows,
+            gain: likelihood_gain,
+            permutation_p,
+            written,
+            same_value: same_value.map(|it| it.two_afc(&units)),
+            baseline: best
+                .map(|it| BestBaseline { name: it.name.clone(), difference: it.difference }),
+            counts: units.counts,
+            resampled: units.resampled,
+            suffice: units.suffice(),
+            pairs_used,
+            pairs_all,
+        };
+        let accuracy = |values: &[f64]| share_interval(values, units.resampled());
         Ok(Self {
-            verdict: Verdict::new(two_afc, likelihood_gain, counts, resampled),
-            likelihood_gain,
+            verdict: Verdict::new(findings),
             two_afc,
-            permutation_p: likelihood::permutation_p(&input.nll, config),
-            retrieval: Retrieval::of(&input.nll),
-            accuracy: interval(&answers::real(input))?,
-            shuffled: Shuffled::of(input, config),
-            no_scan: interval(&answers::without_scan(input))?,
-            majority: interval(&answers::majority(input))?,
-            reliance: interval(&answers::reliance(input))?,
+            two_afc_rows: rows,
+            likelihood_gain,
+            permutation_p,
+            written,
+            retrieval: Retrieval::of(input),
+            accuracy: accuracy(&real)?,
+            shuffled: Shuffled::of(input, &units, config)?,
+            no_scan: accuracy(&answers::without_scan(input))?,
+            majority: accuracy(&answers::majority(input))?,
+            baselines,
             sensitivity: answers::sensitivity(input),
             gates: input.gates.clone(),
         })
     }
+}
+
+/// The accuracy of every other way to answer, also without a scan and with the majority template, and
+/// what the generated reports have over it.
+fn baselines(input: &EvidenceInput, units: &Units, real: &[f64]) -> Result<Vec<BaselineScore>> {
+    let without = [
+        ("no scan", answers::without_scan(input)),
+        ("majority template", answers::majority(input)),
+    ];
+    let given = input.baselines.iter().map(|it| {
+        let right = it.correct.iter().map(|&right| f64::from(u8::from(right))).collect();
+        (it.name.as_str(), right)
+    });
+    let score = |(name, right): (&str, Vec<f64>)| {
+        let gained: Vec<f64> = real.iter().zip(&right).map(|(own, other)| own - other).collect();
+        Ok(BaselineScore {
+            name: name.to_owned(),
+            accuracy: share_interval(&right, units.resampled())?,
+            difference: mean_over_units(&gained, units).within(-1.0, 1.0),
+        })
+    };
+    without.into_iter().chain(given).map(score).collect()
+}
+
+/// The mean of one value a window, with the jackknife over units.
+fn mean_over_units(values: &[f64], units: &Units) -> Interval {
+    let mut sums = vec![(0.0, 0.0); units.counts.at(units.resampled)];
+    for (value, &unit) in values.iter().zip(units.resampled()) {
+        sums[unit].0 += value;
+        sums[unit].1 += 1.0;
+    }
+    let (total, n) = sums.iter().fold((0.0, 0.0), |(s, n), it| (s + it.0, n + it.1));
+    let left_out: Vec<f64> = sums.iter().map(|it| (total - it.0) / (n - it.1)).collect();
+    let sizes: Vec<f64> = sums.iter().map(|it| it.1).collect();
+    Jackknife::new(total / n, &left_out, effective(&sizes)).interval()
 }
 
 #[cfg(test)]
@@ -104,36 +186,113 @@ mod tests {
     use super::*;
 
     const CONFIG: EvidenceConfig =
-        EvidenceConfig { n_draws: 2000, n_permutations: 999, n_shuffles: 1000, seed: 3 };
+        EvidenceConfig { n_permutations: 999, n_shuffles: 1000, seed: 3 };
+
+    fn measure(input: &EvidenceInput) -> Evidence {
+        Evidence::measure(input, &CONFIG).unwrap()
+    }
 
     #[test]
     fn a_model_that_sees_is_told_from_one_that_does_not() {
-        let seeing = Evidence::measure(&example::seeing(16), &CONFIG).unwrap();
+        let seeing = measure(&example::seeing(16));
         assert_eq!(seeing.verdict.answer, Answer::Yes);
         assert_eq!(seeing.accuracy.estimate, 1.0);
         assert_eq!(seeing.retrieval.recall_at_1, 1.0);
         assert!(seeing.permutation_p <= 0.001 && seeing.shuffled.p <= 0.001);
-        assert!(seeing.reliance.low > 0.5 && seeing.sensitivity > 0.5);
+        assert!(seeing.written.unwrap().low > 0.5 && seeing.sensitivity > 0.5);
+        // each report is likelier with its own scan than with another cat's
+        assert_eq!(seeing.verdict.kind, Kind::Individual);
 
-        let blind = Evidence::measure(&example::blind(16), &CONFIG).unwrap();
+        let blind = measure(&example::blind(16));
         assert_eq!(blind.verdict.answer, Answer::No);
         assert_eq!(blind.two_afc, Interval { estimate: 0.5, low: 0.5, high: 0.5 });
-        assert_eq!((blind.sensitivity, blind.reliance.estimate), (0.0, 0.0));
+        assert_eq!((blind.sensitivity, blind.written.unwrap().estimate), (0.0, 0.0));
         assert_eq!(blind.permutation_p, 1.0);
         assert_eq!(blind.accuracy.estimate, blind.shuffled.mean);
     }
 
     #[test]
+    fn gibberish_is_not_a_yes_however_likely_the_true_report() {
+        let mut gibberish = example::seeing(16);
+        gibberish.stated.fill(None);
+        gibberish.value.iter_mut().for_each(|row| row.fill(None));
+        let found = measure(&gibberish);
+        assert_eq!(found.verdict.answer, Answer::Undecided);
+        assert_eq!(found.verdict.reason, Some(Reason::LikelihoodOnly));
+        assert_eq!(found.accuracy.estimate, 0.0);
+        let line = found.verdict.to_string();
+        assert!(line.starts_with("SCAN-DEPENDENT: undecided (likelihood yes, written text no; "));
+    }
+
+    #[test]
+    fn a_stereotype_is_a_yes_by_value() {
+        // the likelihood knows the value, not the window
+        let mut input = example::seeing(16);
+        for (i, row) in input.nll.iter_mut().enumerate() {
+            for (j, cell) in row.iter_mut().enumerate() {
+                *cell = if i % 4 == j % 4 { 0.5 } else { 1.0 };
+            }
+        }
+        let found = measure(&input);
+        assert_eq!((found.verdict.answer, found.verdict.kind), (Answer::Yes, Kind::Value));
+        assert_eq!(found.verdict.same_value.unwrap().estimate, 0.5);
+    }
+
+    #[test]
+    fn baselines_are_compared_window_by_window() {
+        let mut input = example::seeing(16);
+        input.stated[0] = None;
+        input.baselines[0].correct = vec![true; 16];
+        let best = measure(&input).verdict.baseline.unwrap();
+        assert_eq!((best.name.as_str(), best.is_beaten()), ("LDA", false));
+        assert_eq!(best.difference.estimate, -1.0 / 16.0);
+        input.baselines.clear();
+        let found = measure(&input);
+        assert!(found.verdict.baseline.unwrap().is_beaten());
+        let names: Vec<&str> = found.baselines.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["no scan", "majority template"]);
+    }
+
+    #[test]
     fn too_few_windows_leave_it_open() {
-        let evidence = Evidence::measure(&example::seeing(7), &CONFIG).unwrap();
-        assert_eq!(evidence.verdict.answer, Answer::Undecided);
+        let evidence = measure(&example::seeing(7));
+        assert_eq!(evidence.verdict.reason, Some(Reason::TooFewUnits));
+    }
+
+    #[test]
+    fn one_value_leaves_nothing_to_choose() {
+        let mut input = example::seeing(8);
+        input.truth.fill("a".to_owned());
+        let error = Evidence::measure(&input, &CONFIG).unwrap_err();
+        assert!(error.to_string().contains("every window has the scored value a"));
+    }
+
+    #[test]
+    fn blocks_are_measured_like_the_whole() {
+        // two blocks of one cohort: what is compared is inside of them
+        let whole = example::seeing(32);
+        let mut parted = whole.clone();
+        parted.blocks = vec![(0..16).collect(), (16..32).collect()];
+        for (idx, (nll, value)) in parted.nll.iter_mut().zip(&mut parted.value).enumerate() {
+            let half = if idx < 16 { 0..16 } else { 16..32 };
+            *nll = nll[half.clone()].to_vec();
+            *value = value[half].to_vec();
+        }
+        let (one, two) = (measure(&whole), measure(&parted));
+        assert_eq!((one.verdict.answer, two.verdict.answer), (Answer::Yes, Answer::Yes));
+        assert_eq!(one.accuracy, two.accuracy);
+        assert_eq!((two.verdict.pairs_used, two.verdict.pairs_all), (240, 496));
+        assert!(two.verdict.to_string().contains("240 of 496 pairs drawn"));
+        assert_eq!(two.retrieval.chance_at_1, 1.0 / 16.0);
     }
 
     #[test]
     fn evidence_survives_json_and_does_not_depend_on_the_run() {
-        let evidence = Evidence::measure(&example::seeing(16), &CONFIG).unwrap();
-        assert_eq!(evidence, Evidence::measure(&example::seeing(16), &CONFIG).unwrap());
-        let json = serde_json::to_string(&evidence).unwrap();
-        assert_eq!(serde_json::from_str::<Evidence>(&json).unwrap(), evidence);
+        for n in [3, 16] {
+            let evidence = measure(&example::seeing(n));
+            assert_eq!(evidence, measure(&example::seeing(n)));
+            let json = serde_json::to_string(&evidence).unwrap();
+            assert_eq!(serde_json::from_str::<Evidence>(&json).unwrap(), evidence);
+        }
     }
 }

@@ -4,18 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ResampledUnit, UnitCounts};
-use crate::metrics::Interval;
-
-const CHANCE: f64 = 0.5;
-/// An interval around chance that is wider than this has not shown the absence of anything.
-const NARROW: f64 = 0.3;
+use super::{
+    Level, UnitCounts,
+    rule::{CHANCE, Findings, ROUNDING},
+};
+use crate::{counted, metrics::Interval};
 
 /// Whether the text depends on the scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// It does: forced choice and likelihood gain are both above chance.
+    /// It does: likelihoods and the written text are both above chance.
     Yes,
     /// It does not, as far as a narrow interval around chance can show.
     No,
@@ -34,94 +33,264 @@ impl Answer {
     }
 }
 
+/// Why an answer is undecided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Fewer than 8 units between which the value varies.
+    TooFewUnits,
+    /// The likelihood of the true report depends on the scan, what is written does not.
+    LikelihoodOnly,
+    /// What is written depends on the scan, the likelihood of the true report does not.
+    WrittenOnly,
+    /// The intervals are above chance, but random pairings reach the real one too often.
+    Permutation,
+    /// The intervals are too wide.
+    WideInterval,
+}
+
+/// What kind of yes it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The text depends on the value of the scored slot: a scan with the same value does as well.
+    Value,
+    /// The text depends on the very scan: it does better than another with the same value.
+    Individual,
+    /// No two windows have the same value.
+    Unknown,
+}
+
+/// The best of the baselines, and how the generated reports compare with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestBaseline {
+    /// Its name in the table.
+    pub name: String,
+    /// Accuracy of the generated reports minus that of the baseline, over the same units.
+    pub difference: Interval,
+}
+
+impl BestBaseline {
+    /// Whether the generated reports are better beyond chance.
+    pub fn is_beaten(&self) -> bool {
+        self.difference.low > ROUNDING
+    }
+}
+
 /// The line, and what it rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Yes, no or undecided.
     pub answer: Answer,
-    /// Two-alternative forced choice.
+    /// Why it is undecided.
+    pub reason: Option<Reason>,
+    /// Two-alternative forced choice as it is printed: that of pairs, and above 0.9 that of rows, whose
+    /// interval keeps its width there.
     pub two_afc: Interval,
+    /// What is written with the own scan minus with another person's.
+    pub written: Option<Interval>,
     /// What was sampled.
     pub counts: UnitCounts,
     /// What the intervals resample.
-    pub resampled: ResampledUnit,
+    pub resampled: Level,
+    /// Pairs of windows that were compared.
+    pub pairs_used: usize,
+    /// Pairs of windows that there are; more than were compared where pairs were drawn.
+    pub pairs_all: usize,
+    /// What kind of yes it would be.
+    pub kind: Kind,
+    /// 2AFC among windows of the same value; chance is 0.5.
+    pub same_value: Option<Interval>,
+    /// The best baseline, if there is one.
+    pub baseline: Option<BestBaseline>,
 }
 
 impl Verdict {
-    pub(super) fn new(
-        two_afc: Interval,
-        likelihood_gain: Interval,
-        counts: UnitCounts,
-        resampled: ResampledUnit,
-    ) -> Self {
-        let answer = if !counts.suffice() {
-            Answer::Undecided
-        } else if two_afc.low > CHANCE && likelihood_gain.low > 0.0 {
-            Answer::Yes
-        } else if two_afc.contains(CHANCE) && two_afc.width() < NARROW {
-            Answer::No
-        } else {
-            Answer::Undecided
+    pub(super) fn new(findings: Findings) -> Self {
+        /// Above this the interval of pairs is too narrow.
+        const CEILING: f64 = 0.9;
+        let (answer, reason) = findings.decide();
+        let Findings { pairs, rows, written, same_value, baseline, .. } = findings;
+        let kind = match same_value {
+            None => Kind::Unknown,
+            Some(same) if same.low > CHANCE + ROUNDING => Kind::Individual,
+            Some(_) => Kind::Value,
         };
-        Self { answer, two_afc, counts, resampled }
+        Self {
+            answer,
+            reason,
+            two_afc: if pairs.estimate > CEILING { rows } else { pairs },
+            written,
+            counts: findings.counts,
+            resampled: findings.resampled,
+            pairs_used: findings.pairs_used,
+            pairs_all: findings.pairs_all,
+            kind,
+            same_value,
+            baseline,
+        }
+    }
+
+    /// What the intervals resample, and why nothing larger: one sentence.
+    pub fn units(&self) -> String {
+        let Self { counts, resampled, .. } = *self;
+        let n = counted(counts.at(resampled), resampled.noun());
+        let larger = [Level::Subject, Level::Run].into_iter().filter(|level| *level < resampled);
+        let few: Vec<String> =
+            larger.map(|level| counted(counts.at(level), level.noun())).collect();
+        if self.reason == Some(Reason::TooFewUnits) {
+            format!("Intervals resample {n}; fewer than 8 units carry the scored value.")
+        } else if few.is_empty() {
+            format!("Intervals resample {n}.")
+        } else {
+            format!("Intervals resample {n}, because there are only {}.", few.join(" and "))
+        }
+    }
+
+    /// What stands before the numbers of an undecided answer.
+    fn because(&self) -> Option<String> {
+        Some(match self.reason? {
+            Reason::TooFewUnits => {
+                let carriers = counted(self.counts.at(self.resampled), self.resampled.noun());
+                format!("the value varies between {carriers} only, at least 8 are needed")
+            }
+            Reason::LikelihoodOnly => "likelihood yes, written text no".to_owned(),
+            Reason::WrittenOnly => "written text yes, likelihood not above chance".to_owned(),
+            Reason::Permutation => "permutation test not significant".to_owned(),
+            Reason::WideInterval => return None,
+        })
+    }
+
+    /// What kind of yes it is, in words.
+    fn kind_of_yes(&self) -> String {
+        match (self.kind, self.same_value) {
+            (Kind::Individual, Some(same)) => {
+                format!("individual: a scan with the same label does worse (2AFC {same})")
+            }
+            (Kind::Value, Some(same)) => {
+                format!("value: a scan with the same label does as well (2AFC {same})")
+            }
+            _ => "value or individual: no two windows share a label".to_owned(),
+        }
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SCAN-DEPENDENT: {} (2AFC {}, {})", self.answer.word(), self.two_afc, self.counts)
+        write!(f, "SCAN-DEPENDENT: {} (", self.answer.word())?;
+        if let Some(because) = self.because() {
+            write!(f, "{because}; ")?;
+        }
+        write!(f, "2AFC {}, ", self.two_afc)?;
+        if let Some(written) = self.written {
+            write!(f, "written {written}, ")?;
+        }
+        write!(f, "{}", self.counts)?;
+        if self.pairs_used < self.pairs_all {
+            write!(f, ", {} of {} pairs drawn", self.pairs_used, self.pairs_all)?;
+        }
+        write!(f, "; intervals over {}s)", self.resampled.noun())?;
+        if self.answer == Answer::Yes {
+            write!(f, "; {}", self.kind_of_yes())?;
+            if let Some(best) = &self.baseline {
+                let beats = if best.is_beaten() { "beats" } else { "does not beat" };
+                let BestBaseline { name, difference } = best;
+                write!(f, "; {beats} its best baseline, {name} (difference {difference})")?;
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::rule::example::{answer, findings, interval};
 
-    const COUNTS: UnitCounts = UnitCounts { windows: 16, runs: 2, subjects: 1 };
-
-    fn interval(low: f64, high: f64) -> Interval {
-        Interval { estimate: f64::midpoint(low, high), low, high }
+    fn line(change: impl FnOnce(&mut Findings)) -> String {
+        let mut findings = findings();
+        change(&mut findings);
+        Verdict::new(findings).to_string()
     }
 
-    fn verdict(two_afc: (f64, f64), gain: (f64, f64)) -> Answer {
-        let (two_afc, gain) = (interval(two_afc.0, two_afc.1), interval(gain.0, gain.1));
-        Verdict::new(two_afc, gain, COUNTS, ResampledUnit::Window).answer
+    const NUMBERS: &str = "2AFC 0.81 [0.72, 0.90], written 0.31 [0.12, 0.50], \
+                           n=96 windows, 33 subjects; intervals over subjects)";
+
+    #[test]
+    fn the_line_of_a_yes_says_its_kind_and_its_best_baseline() {
+        let expected = format!(
+            "SCAN-DEPENDENT: yes ({NUMBERS}; value: a scan with the same label does as well \
+             (2AFC 0.52 [0.40, 0.64]); does not beat its best baseline, LDA (difference 0.05 \
+             [-0.10, 0.20])"
+        );
+        assert_eq!(line(|_| ()), expected);
+        let individual = line(|it| {
+            it.same_value = Some(interval(0.6, 0.8));
+            it.baseline.as_mut().unwrap().difference = interval(0.1, 0.3);
+        });
+        let expected = format!(
+            "SCAN-DEPENDENT: yes ({NUMBERS}; individual: a scan with the same label does worse \
+             (2AFC 0.70 [0.60, 0.80]); beats its best baseline, LDA (difference 0.20 [0.10, 0.30])"
+        );
+        assert_eq!(individual, expected);
+        let unknown = line(|it| (it.same_value, it.baseline) = (None, None));
+        assert!(unknown.ends_with("; value or individual: no two windows share a label"));
     }
 
     #[test]
-    fn the_line_is_exact() {
-        let verdict = Verdict::new(
-            Interval { estimate: 0.81, low: 0.72, high: 0.90 },
-            interval(0.1, 0.2),
-            COUNTS,
-            ResampledUnit::Window,
-        );
+    fn likelihood_without_text_is_undecided_and_said() {
+        let gibberish = |it: &mut Findings| it.written = Some(interval(0.0, 0.0));
+        assert_eq!(answer(gibberish), (Answer::Undecided, Some(Reason::LikelihoodOnly)));
         assert_eq!(
-            verdict.to_string(),
-            "SCAN-DEPENDENT: yes (2AFC 0.81 [0.72, 0.90], n=16 windows, 2 runs, 1 subject)"
+            line(gibberish),
+            "SCAN-DEPENDENT: undecided (likelihood yes, written text no; 2AFC 0.81 [0.72, 0.90], \
+             written 0.00 [0.00, 0.00], n=96 windows, 33 subjects; intervals over subjects)"
         );
+        let silent = |it: &mut Findings| it.pairs = interval(0.4, 0.6);
+        assert_eq!(answer(silent), (Answer::Undecided, Some(Reason::WrittenOnly)));
+        assert!(line(silent).contains("(written text yes, likelihood not above chance; 2AFC"));
     }
 
     #[test]
-    fn yes_needs_both_lower_bounds() {
-        assert_eq!(verdict((0.51, 0.9), (0.01, 0.2)), Answer::Yes);
-        assert_eq!(verdict((0.51, 0.9), (-0.01, 0.2)), Answer::Undecided);
-        assert_eq!(verdict((0.5, 0.9), (0.01, 0.2)), Answer::Undecided);
+    fn few_carriers_decide_nothing_and_are_named() {
+        let few = line(|it| {
+            it.suffice = false;
+            it.counts = UnitCounts { windows: 40, runs: 4, subjects: 4, repeated: 0 };
+        });
+        let start = "SCAN-DEPENDENT: undecided (the value varies between 4 subjects only, \
+                     at least 8 are needed; 2AFC";
+        assert!(few.starts_with(start), "{few}");
     }
 
     #[test]
-    fn no_needs_a_narrow_interval_around_chance() {
-        assert_eq!(verdict((0.4, 0.6), (-0.1, 0.1)), Answer::No);
-        assert_eq!(verdict((0.3, 0.7), (-0.1, 0.1)), Answer::Undecided);
-        assert_eq!(verdict((0.1, 0.3), (-0.1, -0.01)), Answer::Undecided);
-        assert_eq!(verdict((0.4, 0.6), (0.01, 0.1)), Answer::No);
+    fn drawn_pairs_are_counted() {
+        let drawn = line(|it| it.pairs_all = 124_750);
+        assert!(drawn.contains("33 subjects, 4560 of 124750 pairs drawn; intervals"), "{drawn}");
     }
 
     #[test]
-    fn seven_windows_decide_nothing() {
-        let counts = UnitCounts { windows: 7, runs: 1, subjects: 1 };
-        let verdict =
-            Verdict::new(interval(0.9, 1.0), interval(1.0, 2.0), counts, ResampledUnit::Window);
-        assert_eq!(verdict.answer, Answer::Undecided);
+    fn at_the_ceiling_the_interval_of_rows_is_printed() {
+        let high = |it: &mut Findings| {
+            it.pairs = interval(1.0, 1.0);
+            it.rows = Interval { estimate: 0.98, low: 0.9, high: 1.0 };
+        };
+        assert!(line(high).contains("2AFC 0.98 [0.90, 1.00]"));
+    }
+
+    #[test]
+    fn the_resampled_unit_is_explained() {
+        let units = |change: fn(&mut Findings)| {
+            let mut findings = findings();
+            change(&mut findings);
+            Verdict::new(findings).units()
+        };
+        assert_eq!(units(|_| ()), "Intervals resample 33 subjects.");
+        let single = units(|it| {
+            it.counts = UnitCounts { windows: 16, runs: 2, subjects: 1, repeated: 0 };
+            it.resampled = Level::Window;
+        });
+        let expected =
+            "Intervals resample 16 windows, because there are only 1 subject and 2 runs.";
+        assert_eq!(single, expected);
     }
 }

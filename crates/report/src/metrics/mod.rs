@@ -1,14 +1,21 @@
 //! Numbers about reports: slot scores, calibration, and intervals that respect how windows were
 //! sampled.
 
-mod bootstrap;
 mod calibration;
+mod interval;
+mod jackknife;
+mod rouge_l;
+mod share;
 mod slot_scores;
+mod student;
 mod temperature;
 
-pub(crate) use bootstrap::percentile;
-pub use bootstrap::{Bootstrap, Interval};
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
+pub use interval::Interval;
+pub(crate) use jackknife::{Jackknife, RowMeans, effective};
+pub use rouge_l::rouge_l;
+pub(crate) use share::agreeing;
+pub use share::share_interval;
 pub use slot_scores::{Confusion, SlotScores, n_distinct, slot_scores};
 pub use temperature::{Temperature, fit_temperature, softmax};
 

@@ -1,5 +1,6 @@
 //! Results for readers: the table on the terminal, the figures, and the page of a run.
 
+mod controls;
 mod html;
 mod page;
 pub mod svg;

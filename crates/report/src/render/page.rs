@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
+use scan::seconds;
+
 use super::{
-    SummaryTable, WindowMap,
+    SummaryTable, WindowMap, controls,
     html::escape,
     svg::{self, CurvePoint},
 };
 use crate::{
-    evidence::{Answer, Evidence},
+    evidence::{Answer, Evidence, Reason},
     generated::{DISCLAIMER, GeneratedReport},
     metrics::{Reliability, SlotScores, n_distinct},
 };
@@ -41,9 +43,9 @@ pub struct Page {
 pub struct PageReport {
     /// What was written; its first slot is the scored one.
     pub report: GeneratedReport,
-    /// What was shown.
+    /// The true value of the scored slot.
     pub truth: String,
-    /// The slice that was looked at.
+    /// A slice of the window.
     pub map: Option<WindowMap>,
 }
 
@@ -72,21 +74,21 @@ impl Page {
         let (loud, meaning) = match verdict.answer {
             Answer::Yes => (
                 "",
-                "Reports fit their own scan better than scans of other stimuli, beyond chance.",
+                "True reports are likelier with their own scan than with a scan of another label, and what \
+                 is written fits its own scan better than another person's, both beyond chance.",
             ),
             Answer::No => (
                 "<strong>The text does not depend on the scan.</strong>",
                 "With another scan these reports would be as likely. Do not read them as findings.",
             ),
-            Answer::Undecided => {
-                ("", "These windows cannot tell whether the text depends on the scan.")
-            }
+            Answer::Undecided => ("", undecided(verdict.reason)),
         };
         format!(
             "<section class=\"banner {}\" role=\"status\">{loud}<code>{}</code>\
-             <p>{meaning}</p></section>\n",
+             <p>{meaning}</p><p>{}</p></section>\n",
             verdict.answer.word(),
             escape(&verdict.to_string()),
+            verdict.units(),
         )
     }
 
@@ -97,8 +99,7 @@ impl Page {
             "<h2>Accuracy of the scored slot</h2>\n<div class=\"scroll\">{}</div>\n\
              <p class=\"soft\">Stated in {} of {} reports, right in {} (precision {precision}). \
              Good: generated far above shuffled, no scan and majority, near the linear models. \
-             Bad: generated level with shuffled. Bars: estimate; lines: 95 % interval, for shuffled \
-             the middle 95 % of its deals.</p>\n",
+             Bad: generated level with shuffled. Bars: estimate; lines: 95 % interval.</p>\n",
             self.table.html(),
             scores.n_stated,
             scores.n,
@@ -106,69 +107,10 @@ impl Page {
         )
     }
 
-    fn control_rows(&self) -> Vec<(&str, String, &str)> {
-        let Evidence { likelihood_gain: gain, two_afc, retrieval, reliance, .. } = &self.evidence;
+    fn controls(&self) -> String {
         let texts: Vec<&str> =
             self.reports.iter().map(|entry| entry.report.text.as_str()).collect();
-        let n_first = retrieval.recall_at_1 * retrieval.n as f64;
-        let gain = format!("{:.3} [{:.3}, {:.3}]", gain.estimate, gain.low, gain.high);
-        let different = format!("{} of {}", n_distinct(&texts), texts.len());
-        vec![
-            ("Two-alternative forced choice", two_afc.to_string(), "0.50 by chance"),
-            ("Likelihood gain, nats a token", gain, "0 by chance"),
-            (
-                "Permutation p of that gain",
-                format!("{:.3}", self.evidence.permutation_p),
-                "any value alike by chance",
-            ),
-            (
-                "Own scan is the likeliest",
-                format!("{n_first:.0} of {}", retrieval.n),
-                "1 by chance",
-            ),
-            ("Mean reciprocal rank", format!("{:.2}", retrieval.mrr), "1 at best"),
-            ("Real minus shuffled accuracy", reliance.to_string(), "0 for a blind model"),
-            (
-                "Answers that change with the scan",
-                format!("{:.2}", self.evidence.sensitivity),
-                "0 for a blind model",
-            ),
-            ("Different texts", different, "1 when collapsed"),
-        ]
-    }
-
-    fn controls(&self) -> String {
-        let rows: Vec<String> = self
-            .control_rows()
-            .into_iter()
-            .map(|(name, value, chance)| {
-                format!(
-                    "<tr><th scope=\"row\">{name}</th><td>{value}</td>\
-                     <td class=\"soft\">{chance}</td></tr>"
-                )
-            })
-            .collect();
-        let mut html = format!(
-            "<h2>Does the text depend on the scan?</h2>\n<div class=\"scroll\"><table>{}</table></div>\n",
-            rows.join("\n")
-        );
-        if !self.evidence.gates.is_empty() {
-            html.push_str(
-                "<p>Gate openings, tanh; 0 before training:</p>\n\
-                 <div class=\"scroll\"><table><thead><tr><th scope=\"col\">block</th>\
-                 <th scope=\"col\">attention</th><th scope=\"col\">feed-forward</th></tr></thead><tbody>",
-            );
-            for gate in &self.evidence.gates {
-                write!(
-                    html,
-                    "<tr><th scope=\"row\">{}</th><td>{:+.3}</td><td>{:+.3}</td></tr>",
-                    gate.block, gate.attention, gate.feed_forward
-                )
-                .expect("a String takes every line");
-            }
-            html.push_str("</tbody></table></div>\n");
-        }
-        html
+        controls::section(&self.evidence, n_distinct(&texts), texts.len())
     }
 
     fn figures(&self) -> String {
@@ -195,20 +137,20 @@ impl Page {
                 shuffled.p
             ),
         ) + &figure(
-            "What was stated for what was shown",
+            "Stated and true values",
             svg::confusion(&self.scores.confusion),
-            "Rows: shown; columns: stated; numbers: reports; shade: share of the row. Good: dark framed \
-             diagonal. Bad: one dark column, the same answer whatever is shown.",
+            "Rows: true value; columns: stated value; numbers: reports; shade: share of the row. Good: \
+             dark framed diagonal. Bad: one dark column, the same answer for every scan.",
         ) + &figure(
-            "Whether confidence means anything",
+            "Calibration of the confidence",
             svg::reliability(&self.reliability),
             "Confidence in the most probable value against the share that is right, in bins of equal \
              size. Good: points on the diagonal. Bad: points below it, confident and wrong.",
         ) + &figure(
             "Training",
             svg::loss_curve(&self.curve),
-            "Loss on the training windows and on the windows that choose when to stop. Good: both fall. \
-             Bad: the dashed line rises while the other falls, learned by heart.",
+            "Loss on the training windows and on the validation windows, which choose the step. Good: both \
+             fall. Bad: the dashed line rises while the other falls (overfitting).",
         )
     }
 
@@ -232,11 +174,32 @@ impl Page {
             .expect("a String takes every line");
         }
         html.push_str(
-            "</table></div>\n<p class=\"soft\">Intervals are percentile bootstraps of whole units. \
-             Distractors differ in the scored slot. Probabilities compare the allowed values of a slot \
-             at the place where it is stated.</p>\n",
+            "</table></div>\n<p class=\"soft\">Intervals are 95 %: Student's t over whole units, by jackknife; \
+             of accuracies on the logit scale, of forced choice on the arcsine scale. Distractors differ \
+             in the scored slot. Probabilities compare the allowed values of a slot at the place where \
+             it is stated.</p>\n",
         );
         html + &format!("<footer><p><strong>{DISCLAIMER}</strong></p></footer>\n")
+    }
+}
+
+/// What an undecided answer leaves open.
+fn undecided(reason: Option<Reason>) -> &'static str {
+    match reason {
+        Some(Reason::LikelihoodOnly) => {
+            "True reports are likelier with their own scan, but what the model writes does not fit its \
+             own scan better than another person's. Do not read the texts as findings."
+        }
+        Some(Reason::WrittenOnly) => {
+            "What the model writes fits its own scan better than another person's, but true reports are \
+             not likelier with their own scan."
+        }
+        Some(Reason::TooFewUnits) => {
+            "Too few independent units to tell whether the text depends on the scan."
+        }
+        Some(Reason::Permutation | Reason::WideInterval) | None => {
+            "These windows cannot tell whether the text depends on the scan."
+        }
     }
 }
 
@@ -261,13 +224,13 @@ impl PageReport {
             .map_or(String::new(), |confidence| format!(" with probability {confidence:.2}"));
         format!(
             "<article class=\"{class}\">{}<h3>Subject {}{}, {} s to {} s{stamp}</h3>\
-             <pre>{}</pre><p class=\"soft\">{mark}: shown {}, stated {}{confidence}. {}. \
+             <pre>{}</pre><p class=\"soft\">{mark}: true value {}, stated {}{confidence}. {}. \
              {DISCLAIMER}</p></article>\n",
             self.map.as_ref().map_or(String::new(), WindowMap::html),
             escape(subject),
             escape(&session),
-            window.onset_s,
-            window.onset_s + window.duration_s,
+            seconds(window.onset_s),
+            seconds(window.onset_s + window.duration_s),
             escape(text.trim()),
             escape(&self.truth),
             escape(stated.unwrap_or("nothing")),
@@ -300,7 +263,7 @@ mod tests {
         let map = WindowMap { rows, zooms_mm: [3.0, 3.0], caption: "slice".to_owned() };
         Page {
             title: "quick <start>".to_owned(),
-            table: SummaryTable::new(&evidence, &[("LDA", evidence.accuracy)]),
+            table: SummaryTable::new(&evidence),
             scores: slot_scores(&labels, &truth, &stated).unwrap(),
             reliability: reliability(&vec![vec![0.7, 0.3]; 16], &[0; 16]).unwrap(),
             curve: (0..200).map(point).collect(),
@@ -317,7 +280,15 @@ mod tests {
     #[test]
     fn a_page_is_whole_and_fetches_nothing() {
         let html = page(&crate::evidence::example::seeing(16)).html();
-        assert!(html.contains("SCAN-DEPENDENT: yes (2AFC 1.00 [1.00, 1.00], n=16 windows"));
+        assert!(
+            html.contains(
+                "SCAN-DEPENDENT: yes (2AFC 1.00 [0.79, 1.00], written 0.75 [0.54, 0.75], "
+            )
+        );
+        assert!(html.contains("intervals over windows)"));
+        assert!(
+            html.contains("<p>Intervals resample 16 windows, because there are only 1 subject")
+        );
         assert!(html.contains("quick &lt;start&gt;") && html.contains("data:image/png"));
         assert_eq!(html.matches("<svg").count(), 4);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
@@ -333,5 +304,31 @@ mod tests {
         assert!(no.contains("class=\"banner no\"") && no.contains("SCAN-DEPENDENT: no"));
         assert!(no.contains("<strong>The text does not depend on the scan.</strong>"));
         assert!(no.contains("NOT SCAN-DEPENDENT") && !yes.contains("NOT SCAN-DEPENDENT"));
+    }
+
+    #[test]
+    fn a_page_speaks_of_no_experiment_but_its_own() {
+        let mut input = crate::evidence::example::seeing(16);
+        let seen = page(&input).html();
+        input.value.iter_mut().for_each(|row| row.fill(None));
+        input.stated.fill(None);
+        let gibberish = page(&input).html();
+        assert!(gibberish.contains("undecided (likelihood yes, written text no; 2AFC"));
+        assert!(gibberish.contains("what the model writes does not fit its own scan better"));
+        for html in [seen, gibberish] {
+            // but for the texts of the reports themselves
+            let page = html.replace(&example::faces().text, "");
+            for word in ["stimul", "shown", "viewed", "picture"] {
+                assert!(!page.contains(word), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn seconds_are_written_as_people_write_them() {
+        let mut page = page(&crate::evidence::example::seeing(16));
+        let window = &mut page.reports[0].report.window;
+        (window.onset_s, window.duration_s) = (252.742, 12.0);
+        assert!(page.html().contains("252.742 s to 264.742 s"));
     }
 }

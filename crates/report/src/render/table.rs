@@ -19,31 +19,30 @@ pub struct SummaryRow {
 /// Generated reports, their controls and the baselines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SummaryTable {
+    /// What the ends of the intervals are, such as `95 % interval over subjects`.
+    pub intervals: String,
     /// From top to bottom.
     pub rows: Vec<SummaryRow>,
 }
 
 impl SummaryTable {
-    /// Generated, shuffled, no scan and majority, then `baselines` by name.
-    pub fn new(evidence: &Evidence, baselines: &[(&str, Interval)]) -> Self {
-        let controls = [
-            ("generated", evidence.accuracy),
-            ("shuffled scans", evidence.shuffled.interval),
-            ("no scan", evidence.no_scan),
-            ("majority", evidence.majority),
+    /// Generated, shuffled, then the baselines, without a scan and with the majority template first.
+    pub fn new(evidence: &Evidence) -> Self {
+        let n_shuffles = evidence.shuffled.draws.len();
+        let row = |name: &str, accuracy| SummaryRow { name: name.to_owned(), accuracy };
+        let mut rows = vec![
+            row("generated", evidence.accuracy),
+            row(&format!("shuffled scans (mean of {n_shuffles})"), evidence.shuffled.interval),
         ];
-        let rows = controls
-            .iter()
-            .chain(baselines)
-            .map(|(name, accuracy)| SummaryRow { name: (*name).to_owned(), accuracy: *accuracy })
-            .collect();
-        Self { rows }
+        rows.extend(evidence.baselines.iter().map(|it| row(&it.name, it.accuracy)));
+        let intervals = format!("95 % interval over {}s", evidence.verdict.resampled.noun());
+        Self { intervals, rows }
     }
 
     /// Aligned columns, without colours.
     pub fn terminal(&self) -> String {
         let width = self.width();
-        let mut text = format!("{:width$}  accuracy  95 % interval\n", "");
+        let mut text = format!("{:width$}  accuracy  {}\n", "", self.intervals);
         for SummaryRow { name, accuracy } in &self.rows {
             let Interval { estimate, low, high } = accuracy;
             writeln!(text, "{name:width$}  {estimate:>8.2}  [{low:.2}, {high:.2}]")
@@ -55,8 +54,9 @@ impl SummaryTable {
     /// The same in Markdown.
     pub fn markdown(&self) -> String {
         let width = self.width();
-        let mut text = format!("| {:width$} | accuracy | 95 % interval |\n", "");
-        writeln!(text, "| {} | -------: | ------------- |", "-".repeat(width))
+        let mut text = format!("| {:width$} | accuracy | {} |\n", "", self.intervals);
+        let under = "-".repeat(self.intervals.chars().count());
+        writeln!(text, "| {} | -------: | {under} |", "-".repeat(width))
             .expect("a String takes every line");
         for SummaryRow { name, accuracy } in &self.rows {
             let Interval { estimate, low, high } = accuracy;
@@ -69,9 +69,10 @@ impl SummaryTable {
 
     /// The same for the page, with a bar a row.
     pub(super) fn html(&self) -> String {
-        let mut text = String::from(
+        let mut text = format!(
             "<table><thead><tr><th scope=\"col\">reports</th><th scope=\"col\">accuracy</th>\
-             <th scope=\"col\">95 % interval</th><td></td></tr></thead><tbody>\n",
+             <th scope=\"col\">{}</th><td></td></tr></thead><tbody>\n",
+            escape(&self.intervals),
         );
         for (idx, SummaryRow { name, accuracy }) in self.rows.iter().enumerate() {
             let Interval { estimate, low, high } = accuracy;
@@ -106,6 +107,7 @@ mod tests {
             accuracy: Interval { estimate, low, high },
         };
         SummaryTable {
+            intervals: "95 % interval".to_owned(),
             rows: vec![row("generated", 0.75, 0.5625, 0.9375), row("LDA", 1.0, 1.0, 1.0)],
         }
     }

@@ -1,16 +1,18 @@
 //! What a linear model reads from the same windows, before whitening.
 use ndarray::{Array2, Axis};
-use report::linear::{Logistic, ShrinkageLda, majority_class};
+use report::{
+    evidence::Baseline,
+    linear::{Logistic, ShrinkageLda, majority_class},
+};
 use scan::Split;
 
 use super::EvaluateConfig;
 use crate::{Result, state::State};
 
-/// Predicted classes of the test windows, and the training windows' most frequent class.
+/// What the linear models answer, and the training windows' most frequent class.
 pub(super) struct Baselines {
     pub(super) majority: usize,
-    pub(super) logistic: Vec<usize>,
-    pub(super) lda: Vec<usize>,
+    pub(super) linear: Vec<Baseline>,
 }
 
 pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) -> Result<Baselines> {
@@ -18,13 +20,20 @@ pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) ->
     let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
     let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
     let n_classes = state.slots().scored().values.len();
+    let truth: Vec<Option<usize>> = test.iter().map(|&row| state.class(row)).collect();
     let (train, test) = (features(state, &rows)?, features(state, test)?);
     let logistic = Logistic::fit(train.view(), &class, n_classes, config.logistic_c)?;
     let lda = ShrinkageLda::fit(train.view(), &class, n_classes)?;
+    let baseline = |name: &str, predicted: Vec<usize>| Baseline {
+        name: name.to_owned(),
+        correct: predicted.iter().zip(&truth).map(|(it, truth)| Some(*it) == *truth).collect(),
+    };
     Ok(Baselines {
         majority: majority_class(&class, n_classes)?,
-        logistic: logistic.predict(test.view())?,
-        lda: lda.predict(test.view())?,
+        linear: vec![
+            baseline("logistic regression", logistic.predict(test.view())?),
+            baseline("shrinkage LDA", lda.predict(test.view())?),
+        ],
     })
 }
 

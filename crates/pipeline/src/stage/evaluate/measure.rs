@@ -1,18 +1,15 @@
-//! Every report with every scan, and the numbers that follow.
-use std::collections::BTreeMap;
+//! Every report with its own scan and with others, and the numbers that follow.
+use std::{collections::BTreeMap, sync::Arc};
 
-use flamingo::{GenerateConfig, Model};
+use flamingo::{GenerateConfig, Medium, Model};
 use report::{
-    evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit},
-    metrics::{Interval, brier, n_distinct, reliability, slot_scores},
-    render::SummaryRow,
+    evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, blocks},
+    metrics::{brier, n_distinct, reliability, slot_scores},
+    render::SummaryTable,
 };
 use scan::Split;
 
-use super::{
-    Calibration, EvaluateConfig, Evaluation, NamedScores, WindowScore,
-    baselines::{self, Baselines},
-};
+use super::{Calibration, EvaluateConfig, Evaluation, NamedScores, WindowScore, baselines};
 use crate::{
     Result,
     event::Control,
@@ -32,24 +29,30 @@ pub(super) fn evaluate(
     let model = generate::open(state)?;
     let test = state.rows_of(Split::Test)?;
     let baselines = baselines::fit(config, state, &test)?;
-    let nll = cross_nll(config, &model, state, &test, control)?;
-    let (value, no_scan) = cross_values(&model, state, &test, control)?;
+    let units = test.iter().map(|&row| unit(state, row)).collect::<Result<Vec<_>>>()?;
+    let truth: Vec<String> = test.iter().map(|&row| truth(state, row)).collect();
+    let blocks = blocks(&units, &truth, config.max_pairs, state.run.seed);
+    let nll = cross_nll(config, &model, state, &test, &blocks, control)?;
+    let Values { value, stated, no_scan } = cross_values(&model, state, &test, &blocks, control)?;
     let input = EvidenceInput {
-        units: test.iter().map(|&row| unit(state, row)).collect(),
-        truth: test.iter().map(|&row| truth(state, row)).collect(),
+        units,
+        truth,
+        blocks,
         nll,
         value,
+        stated,
         no_scan,
+        free_text: None,
         majority: label(state, baselines.majority),
+        baselines: baselines.linear,
         gates: gates(&model)?,
     };
-    let resampling = EvidenceConfig {
-        n_draws: config.bootstrap,
+    let drawing = EvidenceConfig {
         n_permutations: config.permutations,
         n_shuffles: config.shuffles,
         seed: state.run.seed,
     };
-    let evidence = Evidence::measure(&input, &resampling)?;
+    let evidence = Evidence::measure(&input, &drawing)?;
     let fit = state.fit.clone().expect("reports come from a fitted model");
     let texts: Vec<&str> = state.reports.iter().map(|it| it.answer.text.as_str()).collect();
     let n_stopped = state.reports.iter().filter(|it| it.answer.stopped).count();
@@ -57,54 +60,82 @@ pub(super) fn evaluate(
         name: state.plan.spec().name.clone(),
         seed: state.run.seed,
         verdict: evidence.verdict.to_string(),
-        table: table(&resampling, state, &input, &evidence, &baselines)?,
+        table: SummaryTable::new(&evidence).rows,
         scored_slot: state.slots().scored().name.clone(),
         slots: all_slots(state)?,
         calibration: calibration(state, &fit)?,
         n_distinct_reports: n_distinct(&texts),
         stopped: n_stopped as f64 / texts.len() as f64,
         windows: windows(state, &input, &test),
+        blocks: input.blocks,
         nll: input.nll,
         evidence,
         fit,
     })
 }
 
-/// `nll[i][j]`: nats a token of report `i` given scan `j`.
+/// `nll[i][k]`: nats a token of report `i` given scan `k` of its block.
 fn cross_nll(
     config: &EvaluateConfig,
     model: &Model,
     state: &State<'_>,
     test: &[usize],
+    blocks: &[Vec<usize>],
     control: &mut Control<'_>,
 ) -> Result<Vec<Vec<f64>>> {
-    let mut items = Vec::with_capacity(test.len() * test.len());
-    for &report in test {
-        for &scan in test {
-            let medium = Some(state.medium(scan)?);
-            let query = Query { prompt: state.prompt(report), medium };
-            items.push(query.scored(&state.cohort().rows[report].report));
+    let media = media(state, test)?;
+    let mut items = Vec::new();
+    let mut reports = Vec::new();
+    for block in blocks {
+        for &report in block {
+            for &scan in block {
+                let medium = Some(Arc::clone(&media[&test[scan]]));
+                let query = Query { prompt: state.prompt(test[report]), medium };
+                items.push(query.scored(&state.cohort().rows[test[report]].report));
+                reports.push(report);
+            }
         }
     }
     let found = readout::likelihoods(model, &items, config.batch_size, STAGE, control)?;
-    let nll: Vec<f64> = found.iter().map(|it| -it.sum / it.n_tokens as f64).collect();
-    Ok(nll.chunks(test.len()).map(<[f64]>::to_vec).collect())
+    let mut nll = vec![Vec::new(); test.len()];
+    for (report, it) in reports.into_iter().zip(found) {
+        nll[report].push(-it.sum / it.n_tokens as f64);
+    }
+    Ok(nll)
 }
 
-type Values = Vec<Vec<Option<String>>>;
+/// What the model sees of each row, read once.
+fn media(state: &State<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
+    rows.iter().map(|&row| Ok((row, state.medium(row)?))).collect()
+}
 
-/// The scored value in the text of prompt `i` with scan `j`, and of prompt `i` without a scan.
+/// Values of the scored slot in generated texts.
+struct Values {
+    /// Of prompt `i` with scan `k` of its block.
+    value: Vec<Vec<Option<String>>>,
+    /// Of prompt `i` with its own scan.
+    stated: Vec<Option<String>>,
+    /// Of prompt `i` without a scan.
+    no_scan: Vec<Option<String>>,
+}
+
 fn cross_values(
     model: &Model,
     state: &State<'_>,
     test: &[usize],
+    blocks: &[Vec<usize>],
     control: &mut Control<'_>,
-) -> Result<(Values, Vec<Option<String>>)> {
+) -> Result<Values> {
     // many windows share a prompt; what was generated for one is there for all
     let mut wanted: BTreeMap<(String, Option<usize>), Option<String>> = BTreeMap::new();
     for &row in test {
-        let scans = test.iter().copied().map(Some).chain([None]);
-        wanted.extend(scans.map(|scan| ((state.prompt(row), scan), None)));
+        wanted.extend([Some(row), None].map(|scan| ((state.prompt(row), scan), None)));
+    }
+    for block in blocks {
+        for &report in block {
+            let scans = block.iter().map(|&scan| Some(test[scan]));
+            wanted.extend(scans.map(|scan| ((state.prompt(test[report]), scan), None)));
+        }
     }
     for report in &state.reports {
         let key = (report.prompt.clone(), Some(report.row));
@@ -112,23 +143,29 @@ fn cross_values(
     }
     let missing: Vec<(String, Option<usize>)> =
         wanted.iter().filter(|(_, text)| text.is_none()).map(|(key, _)| key.clone()).collect();
-    let queries: Vec<Query> = missing
-        .iter()
-        .map(|(prompt, scan)| {
-            let medium = scan.map(|row| state.medium(row)).transpose()?;
-            Ok(Query { prompt: prompt.clone(), medium })
-        })
-        .collect::<Result<_>>()?;
+    let media = media(state, test)?;
+    let queries = missing.iter().map(|(prompt, scan)| {
+        let medium = scan.map(|row| Arc::clone(&media[&row]));
+        Query { prompt: prompt.clone(), medium }
+    });
+    let queries: Vec<Query> = queries.collect();
     let texts = readout::texts(model, &queries, generation(state), STAGE, control)?;
     wanted.extend(missing.into_iter().zip(texts.into_iter().map(|(text, _)| Some(text))));
     let value = |row: usize, scan: Option<usize>| {
         stated(state.slots(), wanted[&(state.prompt(row), scan)].as_deref().unwrap_or_default())
     };
-    let with = |row: usize| test.iter().map(|&scan| value(row, Some(scan))).collect();
-    Ok((
-        test.iter().map(|&row| with(row)).collect(),
-        test.iter().map(|&row| value(row, None)).collect(),
-    ))
+    let mut values = vec![Vec::new(); test.len()];
+    for block in blocks {
+        for &report in block {
+            let scans = block.iter().map(|&scan| value(test[report], Some(test[scan])));
+            values[report] = scans.collect();
+        }
+    }
+    Ok(Values {
+        value: values,
+        stated: test.iter().map(|&row| value(row, Some(row))).collect(),
+        no_scan: test.iter().map(|&row| value(row, None)).collect(),
+    })
 }
 
 /// As the reports themselves were generated.
@@ -148,30 +185,6 @@ fn gates(model: &Model) -> Result<Vec<GateOpening>> {
         feed_forward: gate.feed_forward,
     });
     Ok(gates.collect())
-}
-
-fn table(
-    config: &EvidenceConfig,
-    state: &State<'_>,
-    input: &EvidenceInput,
-    evidence: &Evidence,
-    baselines: &Baselines,
-) -> Result<Vec<SummaryRow>> {
-    let accuracy = |predicted: &[usize]| -> Result<Interval> {
-        let right = |(&class, truth): (&usize, &String)| label(state, class) == *truth;
-        let right: Vec<bool> = predicted.iter().zip(&input.truth).map(right).collect();
-        Ok(Evidence::accuracy_of(&right, &input.units, config)?)
-    };
-    let row = |name: &str, accuracy| SummaryRow { name: name.to_owned(), accuracy };
-    let shuffled = format!("shuffled scans (mean of {})", config.n_shuffles);
-    Ok(vec![
-        row("generated", evidence.accuracy),
-        row(&shuffled, evidence.shuffled.interval),
-        row("no scan", evidence.no_scan),
-        row("majority template", evidence.majority),
-        row("logistic regression", accuracy(&baselines.logistic)?),
-        row("shrinkage LDA", accuracy(&baselines.lda)?),
-    ])
 }
 
 /// Every slot of the generated reports against the same slot of the true ones.
@@ -213,13 +226,20 @@ fn calibration(state: &State<'_>, fit: &super::Fit) -> Result<Calibration> {
 
 fn windows(state: &State<'_>, input: &EvidenceInput, test: &[usize]) -> Vec<WindowScore> {
     let scored = state.slots().scored_idx();
+    let place = |window: usize| {
+        let of_block = |block: &Vec<usize>| block.iter().position(|it| *it == window);
+        input.blocks.iter().find_map(of_block)
+    };
     test.iter()
         .enumerate()
         .map(|(idx, &row)| {
             let (scan, planned) = (scan(state, row), &state.cohort().rows[row]);
             let answer = state.reports.iter().find(|it| it.row == row).map(|it| &it.answer);
-            let own = input.nll[idx][idx];
-            let others = input.nll[idx].iter().sum::<f64>() - own;
+            let row_nll = &input.nll[idx];
+            let own = place(idx).map(|place| row_nll[place]);
+            let others = own
+                .filter(|_| row_nll.len() > 1)
+                .map(|own| (row_nll.iter().sum::<f64>() - own) / (row_nll.len() - 1) as f64);
             WindowScore {
                 subject: scan.subject.clone(),
                 session: scan.session.clone(),
@@ -227,11 +247,11 @@ fn windows(state: &State<'_>, input: &EvidenceInput, test: &[usize]) -> Vec<Wind
                 window: planned.window,
                 onset_s: planned.onset_s,
                 truth: input.truth[idx].clone(),
-                generated: input.value[idx][idx].clone(),
+                generated: input.stated[idx].clone(),
                 no_scan: input.no_scan[idx].clone(),
                 confidence: answer.and_then(|it| it.slots[scored].confidence),
                 nll_own: own,
-                nll_others: others / (test.len() - 1) as f64,
+                nll_others: others,
             }
         })
         .collect()
@@ -241,13 +261,24 @@ fn scan<'a>(state: &State<'a>, row: usize) -> &'a ScanPlan {
     &state.cohort().scans[state.cohort().rows[row].scan_idx]
 }
 
-fn unit(state: &State<'_>, row: usize) -> Unit {
-    let scan = scan(state, row);
-    Unit {
+fn unit(state: &State<'_>, row: usize) -> Result<Unit> {
+    let (scan, planned) = (scan(state, row), &state.cohort().rows[row]);
+    Ok(Unit {
         subject: scan.subject.clone(),
         scan: format!("ses-{}_run-{}", scan.session, scan.run),
-        window: state.cohort().rows[row].window.to_string(),
-    }
+        // the same in a copy of the scan, whatever the order of its rows
+        window: format!("{} s for {} s", planned.onset_s, planned.duration_s),
+        site: None,
+        scan_digest: scan.sha256.clone(),
+        window_digest: digest(state.medium(row)?.as_ref()),
+    })
+}
+
+/// Names what the model reads of a window, whatever file it came from.
+fn digest(medium: &Medium) -> String {
+    let shape = medium.shape().iter().flat_map(|n| (*n as u64).to_le_bytes());
+    let bytes: Vec<u8> = shape.chain(medium.iter().flat_map(|it| it.to_le_bytes())).collect();
+    scan::sha256_bytes(&bytes)
 }
 
 fn truth(state: &State<'_>, row: usize) -> String {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use report::{
     evidence::{Evidence, EvidenceConfig},
-    metrics::{Bootstrap, Reliability, SlotScores, Temperature},
+    metrics::{Reliability, SlotScores, Temperature},
     render::SummaryRow,
 };
 use schemars::JsonSchema;
@@ -21,21 +21,39 @@ use super::{
 };
 use crate::{Result, event::Control, files, state::State};
 
-/// How much is resampled, and the linear baselines' strength.
+/// How much is drawn and compared, and the linear baselines' strength.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
-    /// Bootstrap draws behind every interval.
+    /// Has no effect: intervals are computed without draws. Accepted because older files name it.
+    #[serde(default = "bootstrap")]
     pub bootstrap: usize,
-    /// Permutations behind the p-value of the likelihood gain.
+    /// Permutations behind the p-value of the verdict, at least 999.
     pub permutations: usize,
     /// Uniform permutations of the scans behind the row `shuffled scans`.
     pub shuffles: usize,
+    /// Pairs of test windows whose reports and scans are compared, about. Every pair costs two
+    /// likelihoods and two texts. Where there are more pairs, which ones is drawn by the run's seed.
+    #[serde(default = "max_pairs")]
+    pub max_pairs: usize,
     /// Inverse strength of the logistic regression's ridge.
     pub logistic_c: f64,
     /// Reports scored at once.
     pub batch_size: usize,
 }
+
+/// All pairs of 200 windows.
+const fn max_pairs() -> usize {
+    20_000
+}
+
+/// The least that older versions took.
+const fn bootstrap() -> usize {
+    2_000
+}
+
+/// All pairs of 8 windows; fewer decide nothing.
+const MIN_PAIRS: usize = 28;
 
 /// Everything `metrics.json` holds: no times, so that the same run gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +73,11 @@ pub(crate) struct Evaluation {
     /// Share of reports that ended by themselves.
     pub(crate) stopped: f64,
     pub(crate) windows: Vec<WindowScore>,
-    /// Row: report; column: scan; nats a token.
+    /// Windows that were compared with each other, as places in `windows`; one block of all where all
+    /// pairs were compared.
+    pub(crate) blocks: Vec<Vec<usize>>,
+    /// Row: report, in the order of `windows`; column: scan, in the order of the report's block; nats a
+    /// token. A row is empty where the window is in no block.
     pub(crate) nll: Vec<Vec<f64>>,
     pub(crate) fit: Fit,
 }
@@ -86,9 +108,10 @@ pub(crate) struct WindowScore {
     pub(crate) generated: Option<String>,
     pub(crate) no_scan: Option<String>,
     pub(crate) confidence: Option<f64>,
-    /// Nats a token of the true report given its own scan, and given the others on average.
-    pub(crate) nll_own: f64,
-    pub(crate) nll_others: f64,
+    /// Nats a token of the true report given its own scan, and given the others of its block on
+    /// average.
+    pub(crate) nll_own: Option<f64>,
+    pub(crate) nll_others: Option<f64>,
 }
 
 impl Evaluation {
@@ -105,7 +128,7 @@ impl Work for EvaluateConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -114,10 +137,11 @@ impl Work for EvaluateConfig {
 
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
-        settings.at_least(Bootstrap::MIN_DRAWS, &[("bootstrap", self.bootstrap)])?;
+        settings.at_least(bootstrap(), &[("bootstrap", self.bootstrap)])?;
         let permutations = [("permutations", self.permutations)];
         settings.at_least(EvidenceConfig::MIN_PERMUTATIONS, &permutations)?;
         settings.at_least(1, &[("shuffles", self.shuffles), ("batch_size", self.batch_size)])?;
+        settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
         settings.numbers(POSITIVE, &[("logistic_c", self.logistic_c)])
     }
 

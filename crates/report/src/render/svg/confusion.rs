@@ -16,7 +16,7 @@ pub fn confusion(confusion: &Confusion) -> String {
     let (width, height) = (left + CELL * (n_rows + 1.0) + 76.0, top + CELL * n_rows + 12.0);
     let mut canvas = Canvas::new(width, height, &title(confusion));
 
-    canvas.text((left - 10.0, top - 12.0), Anchor::End, "soft", "shown");
+    canvas.text((left - 10.0, top - 12.0), Anchor::End, "soft", "true");
     let columns = confusion.labels.iter().map(String::as_str).chain(["not stated"]);
     for (idx, label) in columns.enumerate() {
         let x = left + CELL * (idx as f64 + 0.5);

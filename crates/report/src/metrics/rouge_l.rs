@@ -1,0 +1,68 @@
+//! ROUGE-L: the longest common subsequence of words (Lin 2004).
+
+/// Recall weighs this much more than precision, as in the caption metrics of COCO.
+const BETA: f64 = 1.2;
+
+/// ROUGE-L of a text against one reference, 0 to 1. Words are runs of letters and digits in lower case, so
+/// values differ from those of packages with another tokenizer.
+///
+/// ```
+/// use report::metrics::rouge_l;
+/// assert_eq!(rouge_l("The cat sat.", "the cat sat"), 1.0);
+/// assert_eq!(rouge_l("A dog.", "the cat sat"), 0.0);
+/// ```
+pub fn rouge_l(text: &str, reference: &str) -> f64 {
+    let (text, reference) = (words(text), words(reference));
+    let common = common_subsequence(&text, &reference) as f64;
+    if common == 0.0 {
+        return 0.0;
+    }
+    let (precision, recall) = (common / text.len() as f64, common / reference.len() as f64);
+    (1.0 + BETA * BETA) * precision * recall / (recall + BETA * BETA * precision)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+fn common_subsequence(a: &[String], b: &[String]) -> usize {
+    let mut lengths = vec![0; b.len() + 1];
+    for word in a {
+        let mut diagonal = 0;
+        for (idx, other) in b.iter().enumerate() {
+            let above = lengths[idx + 1];
+            lengths[idx + 1] = if word == other { diagonal + 1 } else { above.max(lengths[idx]) };
+            diagonal = above;
+        }
+    }
+    lengths[b.len()]
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "0 and 1 are exact")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_by_hand() {
+        // "police killed the gunman" against "police kill the gunman": 3 of 4 words both ways
+        assert!(
+            (rouge_l("police killed the gunman", "police kill the gunman") - 0.75).abs() < 1e-12
+        );
+        // 2 of 2 and 2 of 4: (1 + 1.44) * 0.5 / (0.5 + 1.44)
+        let short = rouge_l("the gunman", "police killed the gunman");
+        assert!((short - 2.44 * 0.5 / 1.94).abs() < 1e-12, "{short}");
+        // order counts
+        assert!(rouge_l("a b c", "c b a") < rouge_l("a b c", "a c b"));
+    }
+
+    #[test]
+    fn nothing_has_nothing_in_common() {
+        assert_eq!(rouge_l("", "a"), 0.0);
+        assert_eq!(rouge_l("a", ""), 0.0);
+        assert_eq!(rouge_l("...", "..."), 0.0);
+    }
+}

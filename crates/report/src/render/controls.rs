@@ -1,0 +1,153 @@
+//! The table of controls on the page: each number with what chance would give.
+
+use std::fmt::Write;
+
+use crate::{evidence::Evidence, metrics::Interval};
+
+/// The section with its heading; `texts` are the generated ones.
+pub(super) fn section(evidence: &Evidence, n_different: usize, n_texts: usize) -> String {
+    let mut html =
+        "<h2>Does the text depend on the scan?</h2>\n<div class=\"scroll\"><table>".to_owned();
+    for (name, value, chance) in rows(evidence, n_different, n_texts) {
+        push(
+            &mut html,
+            format_args!(
+                "<tr><th scope=\"row\">{name}</th><td>{value}</td>\
+                 <td class=\"soft\">{chance}</td></tr>\n"
+            ),
+        );
+    }
+    html.push_str("</table></div>\n");
+    if !evidence.gates.is_empty() {
+        html.push_str(
+            "<p>Gate openings, tanh; 0 before training:</p>\n\
+             <div class=\"scroll\"><table><thead><tr><th scope=\"col\">block</th>\
+             <th scope=\"col\">attention</th><th scope=\"col\">feed-forward</th></tr></thead><tbody>",
+        );
+        for gate in &evidence.gates {
+            push(
+                &mut html,
+                format_args!(
+                    "<tr><th scope=\"row\">{}</th><td>{:+.3}</td><td>{:+.3}</td></tr>",
+                    gate.block, gate.attention, gate.feed_forward
+                ),
+            );
+        }
+        html.push_str("</tbody></table></div>\n");
+    }
+    html
+}
+
+fn push(html: &mut String, line: std::fmt::Arguments<'_>) {
+    html.write_fmt(line).expect("a String takes every line");
+}
+
+fn rows(
+    evidence: &Evidence,
+    n_different: usize,
+    n_texts: usize,
+) -> Vec<(&'static str, String, String)> {
+    let Evidence { verdict, retrieval, .. } = evidence;
+    let or_none = |interval: Option<Interval>| {
+        interval
+            .map_or_else(|| "not measured: there is no such pair".to_owned(), |it| it.to_string())
+    };
+    let n_first = (retrieval.recall_at_1 * retrieval.n as f64).round();
+    let by_chance = retrieval.chance_at_1 * retrieval.n as f64;
+    let mut rows = vec![
+        (
+            "Two-alternative forced choice over pairs of windows",
+            evidence.two_afc.to_string(),
+            "0.50 by chance".to_owned(),
+        ),
+        (
+            "The same report by report",
+            evidence.two_afc_rows.to_string(),
+            "0.50 by chance".to_owned(),
+        ),
+        (
+            "The same among windows of one label",
+            or_none(verdict.same_value),
+            "0.50 if only the label counts".to_owned(),
+        ),
+        (
+            "Pairs compared",
+            format!("{} of {}", verdict.pairs_used, verdict.pairs_all),
+            "drawn by seed where not all are".to_owned(),
+        ),
+        (
+            "Likelihood gain, nats a token",
+            three_digits(evidence.likelihood_gain),
+            "0 by chance".to_owned(),
+        ),
+        (
+            "Permutation p",
+            format!("{:.3}", evidence.permutation_p),
+            "any value alike by chance".to_owned(),
+        ),
+        (
+            "Accuracy with the own scan minus another person's",
+            or_none(evidence.written),
+            "0 for a blind model".to_owned(),
+        ),
+        (
+            "Own scan is the likeliest",
+            format!("{n_first} of {}", retrieval.n),
+            format!("{by_chance:.1} by chance"),
+        ),
+        ("Mean reciprocal rank", format!("{:.2}", retrieval.mrr), "1 at best".to_owned()),
+        (
+            "Answers that change with the scan",
+            format!("{:.2}", evidence.sensitivity),
+            "0 for a blind model".to_owned(),
+        ),
+        (
+            "Different texts",
+            format!("{n_different} of {n_texts}"),
+            "1 if every scan gives the same".to_owned(),
+        ),
+    ];
+    rows.extend(verdict.baseline.as_ref().map(|best| {
+        (
+            "Accuracy over the best baseline",
+            best.difference.to_string(),
+            format!("0 if level with {}", super::html::escape(&best.name)),
+        )
+    }));
+    rows
+}
+
+fn three_digits(interval: Interval) -> String {
+    if !interval.width().is_finite() {
+        return interval.to_string();
+    }
+    let Interval { estimate, low, high } = interval;
+    format!("{estimate:.3} [{low:.3}, {high:.3}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{EvidenceConfig, example};
+
+    #[test]
+    fn every_step_of_the_rule_stands_in_the_table() {
+        let input = example::seeing(16);
+        let evidence = Evidence::measure(&input, &EvidenceConfig::standard(1)).unwrap();
+        let html = section(&evidence, 4, 16);
+        for part in [
+            "over pairs of windows</th><td>1.00 [0.79, 1.00]",
+            "of one label</th><td>1.00",
+            "Pairs compared</th><td>120 of 120",
+            "Permutation p</th><td>0.001",
+            "another person's</th><td>0.75 [0.54, 0.75]",
+            "likeliest</th><td>16 of 16</td><td class=\"soft\">1.0 by chance",
+            "Different texts</th><td>4 of 16",
+            "best baseline</th><td>",
+            "<th scope=\"row\">0</th><td>+0.200</td><td>-0.100</td>",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(!html.contains("NaN") && !html.contains("inf"));
+    }
+}
