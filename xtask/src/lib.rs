@@ -11,6 +11,7 @@ mod precision;
 pub mod published;
 mod random_model;
 pub mod synthetic;
+mod verdict;
 
 use std::{
     path::{Path, PathBuf},
@@ -78,6 +79,18 @@ enum Chore {
         /// The package's folder
         folder: PathBuf,
     },
+    /// How often the verdict is wrong, over simulated models that see or do not see the scan
+    Verdict {
+        /// Models a design
+        #[arg(long, default_value = "1000")]
+        models: u64,
+        /// Designs whose name begins so, such as B or H06; absent: all, and intervals of accuracies
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Seed of each design's first model
+        #[arg(long, default_value = "0")]
+        first_seed: u64,
+    },
     /// Compare our numbers with those recorded from the original models
     Parity {
         /// Folders of cases, at any depth
@@ -118,6 +131,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Chore::RandomModel { shape, dtype, folder } => {
             random_model::write(&root, shape, dtype, &folder)
         }
+        Chore::Verdict { models, only, first_seed } => verdict::run(models, &only, first_seed),
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
         Chore::Fixtures { check: true } => {
             synthetic::check(&root.join(synthetic::FOLDER))?;
