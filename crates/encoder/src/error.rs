@@ -55,6 +55,14 @@ pub enum Error {
         /// From 1.
         window: usize,
     },
+    /// A file of which only a pointer is there.
+    #[error("{}: is {found}", path.display())]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and the command that fetches it.
+        found: &'static str,
+    },
     /// An image file that cannot be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {

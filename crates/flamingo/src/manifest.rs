@@ -152,9 +152,10 @@ pub(crate) fn text_in(folder: &Path) -> Result<(PathBuf, String)> {
         return Err(Error::Manifest { path: folder.to_owned(), reason });
     }
     let path = folder.join(MANIFEST);
-    match std::fs::read_to_string(&path) {
+    match formats::read_text(&path) {
         Ok(text) => Ok((path, text)),
-        Err(source) => Err(Error::Io { path, source }),
+        Err(formats::Error::Read { path, source }) => Err(Error::Io { path, source }),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Error {
         path.display()
     )]
     UnknownContent { path: PathBuf, found: String },
+    #[error("{}: is {found}", path.display())]
+    Pointer { path: PathBuf, found: &'static str },
     #[error("{}: {problem}", path.display())]
     Damaged { path: PathBuf, problem: String },
     #[error("{}: holds {found}, which is not read; {cure}", path.display())]

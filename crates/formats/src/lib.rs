@@ -18,7 +18,9 @@ mod dtype;
 mod error;
 mod gather;
 mod gguf;
+mod names;
 mod npy;
+mod pointer;
 mod safetensors;
 mod sniff;
 mod source;
@@ -36,7 +38,9 @@ pub use crate::{
     container::{Container, Entry, Format},
     dtype::{Dtype, GgmlType},
     error::{Error, Result},
+    names::unwrapped,
     npy::write_npy,
+    pointer::{dangling, pointer, read, read_text},
     value::Value,
 };
 
@@ -61,6 +65,9 @@ pub fn open(path: &Path) -> Result<Container> {
     } else if safetensors::begins(&head) {
         safetensors::open(source)
     } else {
+        if let Some(found) = pointer(&head) {
+            return Err(Error::Pointer { path: path.to_path_buf(), found });
+        }
         torch::refuse_call(&source)?;
         let found = sniff::describe(&head);
         Err(Error::UnknownContent { path: path.to_path_buf(), found })

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Result, plain};
+use crate::{
+    error::{Error, Result, plain},
+    pointer::unreadable,
+};
 
 /// An open file; reads carry their position, so threads may share it.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let attach = |source| Error::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(attach)?;
+        let file = File::open(path).map_err(|source| unreadable(path, source))?;
         let metadata = file.metadata().map_err(attach)?;
         if !metadata.is_file() {
             return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));

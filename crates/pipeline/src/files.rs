@@ -15,12 +15,24 @@ fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -
 
 /// The whole file as text.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(at("read", path))
+    let text = fs::read_to_string(path).map_err(at("read", path))?;
+    refuse_pointer(path, text.as_bytes())?;
+    Ok(text)
 }
 
 /// The whole file as bytes.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(at("read", path))
+    let bytes = fs::read(path).map_err(at("read", path))?;
+    refuse_pointer(path, &bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses what version control leaves in place of a file that was not fetched.
+fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<()> {
+    match flamingo::pointer(bytes) {
+        Some(found) => Err(at("read", path)(std::io::Error::other(format!("it is {found}")))),
+        None => Ok(()),
+    }
 }
 
 /// The folder and those above it.

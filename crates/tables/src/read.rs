@@ -35,6 +35,12 @@ pub fn read(path: impl AsRef<Path>) -> Result<Table> {
         [0xd0, 0xcf, 0x11, 0xe0, ..] => not("a workbook"),
         [0x89, b'H', b'D', b'F', ..] => not("an HDF5 file"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => not("text in UTF-16; save it as UTF-8"),
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            not("a Git LFS pointer, not the file itself (run `git lfs pull`)")
+        }
+        _ if bytes.starts_with(b"/annex/objects/") => {
+            not("a git-annex pointer, not the file itself (run `git annex get`)")
+        }
         _ if bytes.contains(&0) => not("a binary file"),
         _ => text::read(path, &bytes),
     }

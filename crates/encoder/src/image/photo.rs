@@ -134,12 +134,19 @@ pub(super) fn too_short(width: u32, height: u32, n_bytes: usize) -> String {
 /// A file after its first bytes, these, and who reads such a file.
 fn begin(path: &Path) -> Result<(fs::File, Vec<u8>, Decoder)> {
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
-    let mut file = fs::File::open(path).map_err(attach)?;
+    let pointer = |found| Error::Pointer { path: path.to_path_buf(), found };
+    let mut file = match (fs::File::open(path), formats::dangling(path)) {
+        (Err(_), Some(found)) => return Err(pointer(found)),
+        (file, _) => file.map_err(attach)?,
+    };
     if !file.metadata().map_err(attach)?.is_file() {
         return Err(attach(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
     }
     let mut bytes = Vec::new();
-    file.by_ref().take(16).read_to_end(&mut bytes).map_err(attach)?;
+    file.by_ref().take(64).read_to_end(&mut bytes).map_err(attach)?;
+    if let Some(found) = formats::pointer(&bytes) {
+        return Err(pointer(found));
+    }
     let decode =
         decoder(&bytes).map_err(|problem| Error::Image { path: path.to_path_buf(), problem })?;
     Ok((file, bytes, decode))

@@ -42,6 +42,22 @@ fn every_fixture_gives_pillows_pixels_to_the_bit() {
 }
 
 #[test]
+fn sixteen_bits_of_grey_are_scaled_and_not_clipped() {
+    // Pillow 13 gives 0, 255, 255, 255: a slice of a scan would be white
+    let grey: [u16; 4] = [0, 300, 40_000, 65_535];
+    let mut bytes = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut bytes, 2, 2);
+    encoder.set_color(::png::ColorType::Grayscale);
+    encoder.set_depth(::png::BitDepth::Sixteen);
+    let mut writer = encoder.write_header().unwrap();
+    let samples: Vec<u8> = grey.iter().flat_map(|value| value.to_be_bytes()).collect();
+    writer.write_image_data(&samples).unwrap();
+    drop(writer);
+    let photo = open(&bytes).unwrap();
+    assert_eq!(photo.to_rgb(), [[0; 3], [1; 3], [155; 3], [255; 3]].concat());
+}
+
+#[test]
 fn values_are_normalised_in_f32() {
     let photo = Photo::from_rgb(2, 2, [255, 0, 51].repeat(4)).unwrap();
     let values = ClipPreprocess::openai(2).values(&photo);
@@ -74,6 +90,12 @@ fn the_content_decides_and_not_the_name() {
     assert!(refused(b"GIF89a, and so on").contains("is a GIF file, expected a PNG or JPEG"));
     assert!(refused(b"RIFF....WEBPVP8 ").contains("is a WebP file"));
     assert!(refused(b"hello").contains("is no image"));
+    let lfs = refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 17\n");
+    assert!(
+        lfs.contains("is a Git LFS pointer, not the file itself (run `git lfs pull`)"),
+        "{lfs}"
+    );
+    assert!(refused(b"/annex/objects/SHA256E-s1--a.png\n").contains("git annex get"));
     assert!(refused(b"").contains("is empty"));
     let error = Photo::open(Path::new("no/such/photo.png")).unwrap_err().to_string();
     assert!(error.contains("no/such/photo.png: cannot be read"), "{error}");
