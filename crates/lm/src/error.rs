@@ -1,6 +1,6 @@
 //! What can go wrong with a language model's files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum Error {
         path: PathBuf,
         /// What was found and expected.
         reason: String,
+    },
+    /// A folder without a `tokenizer.json`.
+    #[error("{}: {found}, expected tokenizer.json", path.display())]
+    NoTokenizer {
+        /// The folder.
+        path: PathBuf,
+        /// The form of tokenizer that it holds instead.
+        found: String,
     },
     /// A `tokenizer.json` that cannot be understood, or a text that it cannot encode.
     #[error("tokenizer: {0}")]
@@ -43,6 +51,14 @@ impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Self::Weights(error.into())
     }
+}
+
+/// The text of a file; one of whose content only a pointer is there is refused.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    formats::read_text(path).map_err(|error| match error {
+        formats::Error::Read { path, source } => Error::Io { path, source },
+        other => other.into(),
+    })
 }
 
 /// This crate's result.

@@ -1,6 +1,7 @@
 //! How a config stretches the rotary positions.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::limits::{self, POSITIONS};
 
@@ -15,6 +16,8 @@ pub struct Rope {
     pub theta: Option<f64>,
     /// Share of a head that is rotated, where it is said here.
     pub partial: Option<f64>,
+    /// What cosines and sines are multiplied with, where it is said: by GGUF files alone.
+    pub magnitude: Option<f64>,
 }
 
 /// A rule that changes the rotary frequencies so that a model reaches further than it was trained.
@@ -44,6 +47,20 @@ pub enum RopeScaling {
         /// One a frequency.
         divisors: Vec<f64>,
     },
+}
+
+impl Rope {
+    /// The same settings for every version of transformers: base and rule apart as up to version 4,
+    /// and together as since version 5.
+    pub(crate) fn places(&self) -> [(&'static str, Value); 3] {
+        let value = |rope: &Self| serde_json::to_value(rope).expect("numbers and names are JSON");
+        let rule = match self.scaling {
+            RopeScaling::Plain => Value::Null,
+            _ => value(&Self { theta: None, ..self.clone() }),
+        };
+        let theta = self.theta.map_or(Value::Null, Value::from);
+        [("rope_theta", theta), ("rope_scaling", rule), ("rope_parameters", value(self))]
+    }
 }
 
 impl RopeScaling {
@@ -120,6 +137,9 @@ struct Fields {
     partial_rotary_factor: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     divisors: Option<Vec<f64>>,
+    // not transformers' `attention_factor`, which the rules above ignore there
+    #[serde(skip_serializing_if = "Option::is_none")]
+    magnitude: Option<f64>,
 }
 
 impl TryFrom<Fields> for Rope {
@@ -165,7 +185,12 @@ impl TryFrom<Fields> for Rope {
                 ));
             }
         };
-        Ok(Self { scaling, theta: fields.rope_theta, partial: fields.partial_rotary_factor })
+        Ok(Self {
+            scaling,
+            theta: fields.rope_theta,
+            partial: fields.partial_rotary_factor,
+            magnitude: fields.magnitude,
+        })
     }
 }
 
@@ -192,7 +217,8 @@ impl From<Rope> for Fields {
                 ..Self::default()
             },
         };
-        Self { rope_theta: rope.theta, partial_rotary_factor: rope.partial, ..fields }
+        let (rope_theta, partial_rotary_factor) = (rope.theta, rope.partial);
+        Self { rope_theta, partial_rotary_factor, magnitude: rope.magnitude, ..fields }
     }
 }
 
@@ -260,7 +286,7 @@ mod tests {
             LLAMA_3_1,
             r#"{"type": "linear", "factor": 2.0}"#,
             r#"{"rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 0.25}"#,
-            r#"{"rope_type": "each", "divisors": [1.0, 8.0]}"#,
+            r#"{"rope_type": "each", "divisors": [1.0, 8.0], "magnitude": 1.5}"#,
         ] {
             let read = rope(text).unwrap();
             assert_eq!(rope(&serde_json::to_string(&read).unwrap()).unwrap(), read);

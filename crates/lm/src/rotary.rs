@@ -11,7 +11,10 @@ const FIRST: usize = 256;
 /// no table, whatever limit its config claims; a longer text doubles it, which leaves the rows that
 /// were there as they were.
 #[derive(Clone, Debug)]
-pub(crate) struct Rotary(Arc<Shared>);
+pub(crate) struct Rotary {
+    shared: Arc<Shared>,
+    magnitude: f64,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -36,17 +39,23 @@ impl Rotary {
     /// Angles `position · frequencies[i]` for positions below `n_positions`.
     pub(crate) fn new(frequencies: Vec<f64>, n_positions: usize) -> Self {
         let table = Mutex::new(Table::new(&frequencies, 0));
-        Self(Arc::new(Shared { frequencies, n_positions, table }))
+        Self { shared: Arc::new(Shared { frequencies, n_positions, table }), magnitude: 1. }
+    }
+
+    /// The same rotations, their cosines and sines multiplied with `magnitude`.
+    pub(crate) fn magnified(self, magnitude: f64) -> Self {
+        Self { magnitude, ..self }
     }
 
     /// Rotates `(batch, n_heads, n_tokens, head_dim)` by `positions`, `(batch, n_tokens)` row by row.
     pub(crate) fn forward(&self, xs: &Tensor, positions: &Arc<Vec<u32>>) -> Result<Tensor> {
-        self.reaching(positions)?.forward(xs, positions)
+        let turned = self.reaching(positions)?.forward(xs, positions)?;
+        if self.magnitude == 1. { Ok(turned) } else { turned * self.magnitude }
     }
 
     /// The table, made longer where one of `positions` lies beyond it.
     fn reaching(&self, positions: &[u32]) -> Result<nn::Rotary> {
-        let Shared { frequencies, n_positions, table } = &*self.0;
+        let Shared { frequencies, n_positions, table } = &*self.shared;
         let needed = positions.iter().max().map_or(0, |&last| last as usize + 1);
         if needed > *n_positions {
             bail!("position {} lies beyond the model's {n_positions} positions", needed - 1)
@@ -68,7 +77,7 @@ mod tests {
     const FREQUENCIES: [f64; 2] = [1., 0.01];
 
     fn rows(rotary: &Rotary) -> usize {
-        rotary.0.table.lock().unwrap().n_rows
+        rotary.shared.table.lock().unwrap().n_rows
     }
 
     fn turned(
@@ -93,6 +102,17 @@ mod tests {
         }
         let error = turned(&xs, |xs, at| rotary.forward(xs, at), 1000).unwrap_err().to_string();
         assert!(error.contains("position 1000 lies beyond the model's 1000 positions"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_magnitude_scales_what_was_turned() -> Result<()> {
+        let xs = Tensor::new(&[1f64, 2., 3., 4.], &Device::Cpu)?.reshape((1, 1, 1, 4))?;
+        let plain = Rotary::new(FREQUENCIES.to_vec(), 10);
+        let scaled = plain.clone().magnified(1.5);
+        let expected = turned(&xs, |xs, at| plain.forward(xs, at), 3)?;
+        let expected: Vec<f64> = expected.into_iter().map(|value| 1.5 * value).collect();
+        assert_eq!(turned(&xs, |xs, at| scaled.forward(xs, at), 3)?, expected);
         Ok(())
     }
 

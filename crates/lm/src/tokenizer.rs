@@ -8,13 +8,12 @@ use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::{AddedToken, ModelWrapper};
 
+use crate::declared::Declared;
+use crate::error::read_text;
 use crate::{Error, Result};
 
 /// The end-of-text token of the tokenizers that this project trains.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
-
-/// Files beside a `tokenizer.json` that say which token pads.
-pub(crate) const NEIGHBOURS: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
 /// A tokenizer read from `tokenizer.json`, or from the metadata of a GGUF file.
 #[derive(Clone, Debug)]
@@ -41,19 +40,26 @@ impl Tokenizer {
         Self { inner, has_pad }
     }
 
-    /// Reads a `tokenizer.json`, and whether there is padding from the files beside it.
+    /// Reads a `tokenizer.json`, and what the files beside it say of added tokens and padding.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+        Self::open_within(path, usize::MAX)
+    }
+
+    /// The same for an embedding of `n_rows` rows: tokens that a file beside it only names, and that
+    /// have no row, are left out.
+    pub(crate) fn open_within(path: &Path, n_rows: usize) -> Result<Self> {
+        let mut inner: tokenizers::Tokenizer = read_text(path)?
+            .parse()
             .map_err(|error| failed(format!("{}: {error}", path.display())))?;
-        let has_pad = if let Some(declared) = declared_pad(path)? {
-            declared
-        } else {
+        let declared = Declared::beside(path)?;
+        let has_pad = declared.pad.unwrap_or_else(|| {
             let names = ["<pad>", "<PAD>", "[PAD]"];
             let named = names.iter().any(|name| inner.token_to_id(name).is_some());
             named || inner.get_padding().is_some()
-        };
+        });
+        // how long a text may be is the model's to say, and nothing pads a single text
+        inner.with_padding(None).with_truncation(None).map_err(failed)?;
+        declared.complete(&mut inner, n_rows)?;
         Ok(Self { inner, has_pad })
     }
 
@@ -121,23 +127,6 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(failed)
     }
-}
-
-/// Whether the files beside a `tokenizer.json` name a padding token; nothing where none is there.
-fn declared_pad(path: &Path) -> Result<Option<bool>> {
-    let mut declared = None;
-    for path in NEIGHBOURS.map(|name| path.with_file_name(name)) {
-        if !path.is_file() {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| Error::Io { path: path.clone(), source })?;
-        let json: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|error| Error::Config { path, reason: error.to_string() })?;
-        let named = json.get("pad_token").is_some_and(|token| !token.is_null());
-        declared = Some(named || declared == Some(true));
-    }
-    Ok(declared)
 }
 
 /// Trains a byte-level BPE tokenizer of `vocab_size` ids and writes it as `tokenizer.json`.
@@ -214,14 +203,37 @@ mod tests {
             (r#"{"pad_token": "<pad>"}"#, "{}", true),
             ("{}", r#"{"pad_token": {"content": "<pad>"}}"#, true),
         ] {
-            for (name, text) in NEIGHBOURS.iter().zip([config, map]) {
+            for (name, text) in crate::declared::NEIGHBOURS.iter().zip([config, map]) {
                 std::fs::write(folder.path().join(name), text).unwrap();
             }
             assert_eq!(Tokenizer::open(&path)?.has_pad(), expected, "{config} {map}");
         }
-        std::fs::write(folder.path().join(NEIGHBOURS[1]), "{").unwrap();
+        std::fs::write(folder.path().join("special_tokens_map.json"), "{").unwrap();
         let error = Tokenizer::open(&path).unwrap_err().to_string();
         assert!(error.contains("special_tokens_map.json"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn truncation_and_padding_of_the_file_are_not_obeyed() -> Result<()> {
+        let (folder, tokenizer) = trained();
+        let path = folder.path().join("tokenizer.json");
+        let text = "Findings: the pattern fits viewing of faces.";
+        let whole = tokenizer.encode(text)?;
+        let mut file: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        file["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0
+        });
+        file["padding"] = serde_json::json!({
+            "strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>"
+        });
+        std::fs::write(&path, file.to_string()).unwrap();
+        let read = Tokenizer::open(&path)?;
+        assert_eq!(read.encode(text)?, whole);
+        assert_eq!(read.encode_rest(text)?, whole);
+        assert!(whole.ids.len() > 3 && read.has_pad());
         Ok(())
     }
 

@@ -1,38 +1,40 @@
-//! A whole LLaMA in one GGUF file: config and tokenizer from its metadata, weights from its blocks.
+//! A whole model in one GGUF file, or in the parts of one: config and tokenizer from its metadata,
+//! weights from its blocks.
 
 #[cfg(test)]
 mod by_hand;
 mod config;
 mod metadata;
 mod names;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
 
-use std::path::Path;
-
-use formats::Format;
-use nn::weights::Frozen;
+use std::path::{Path, PathBuf};
 
 use self::metadata::Metadata;
-use crate::{Described, Error, LmConfig, Result};
+use self::parts::Parts;
+use crate::{Described, LmConfig, Result};
 
 /// Reads a `.gguf` up to its weights.
 pub(crate) fn describe(path: &Path) -> Result<Described> {
-    let container = formats::open(path)?;
-    if container.format() != Format::Gguf {
-        return Err(Error::Config {
-            path: path.to_owned(),
-            reason: "found weights alone, expected a folder with a config.json, or a GGUF file"
-                .to_owned(),
-        });
-    }
-    let metadata = Metadata::of(&container);
-    let llama = config::llama(&metadata, &container)?;
+    let parts = Parts::open(path)?;
+    let metadata = Metadata::of(parts.first());
+    let config = config::read(&metadata, &parts)?;
     let tokenizer = tokenizer::read(&metadata)?;
-    let order = |name: &str| names::row_order(&llama, name);
-    let weights = Frozen::from_container(container).renamed(names::hugging_face)?.reordered(order);
-    let config = LmConfig::Llama(llama.clone());
+    // llama.cpp turns neighbours in the blocks of LLaMA, and halves of a head in those of Qwen3
+    let order = |name: &str| match &config {
+        LmConfig::Llama(llama) => names::row_order(llama, name),
+        LmConfig::SmolLm3(smol) => names::row_order(&smol.llama, name),
+        _ => None,
+    };
+    let weights = parts.weights()?.renamed(names::hugging_face)?.reordered(order);
     crate::pretrained::check_vocabulary(path, &config, &tokenizer)?;
-    Ok(Described { config, tokenizer, weights })
+    Ok(Described { config, tokenizer, weights, notes: Vec::new() })
+}
+
+/// The files of the model that a `.gguf` holds, or is a part of.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok(Parts::open(path)?.paths())
 }

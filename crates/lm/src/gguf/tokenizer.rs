@@ -7,6 +7,7 @@ use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::strip::Strip;
 use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::unicode::NFC;
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -23,6 +24,7 @@ use crate::{Result, Tokenizer};
 const NORMAL: usize = 1;
 const CONTROL: usize = 3;
 const USER_DEFINED: usize = 4;
+const UNUSED: usize = 5;
 
 /// What LLaMA's tokenizer writes for a space.
 const SPACE: &str = "▁";
@@ -33,6 +35,12 @@ const LLAMA_3: &str = concat!(
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 
+/// Qwen's, which has each digit alone.
+const QWEN_2: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|",
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
+
 /// How a text is cut into the pieces within which GPT-2's kind merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
@@ -40,8 +48,13 @@ enum Cut {
     Gpt2,
     /// The same, with each digit alone.
     Digits,
-    /// As Llama 3 does: up to three digits together, contractions in either case.
+    /// As Llama 3 does: up to three digits together, contractions in either case. A piece that is a
+    /// token is not merged, and a text begins with a token.
     Llama3,
+    /// The same cuts, and nothing else of Llama 3: conversions of 2024, and `SmolLM3`'s.
+    Smaug,
+    /// As Qwen 2 and 3 do, after composing characters.
+    Qwen2,
 }
 
 impl Cut {
@@ -51,21 +64,25 @@ impl Cut {
             "gpt-2" | "gpt2" | "phi-2" | "mpt" | "olmo" => Self::Gpt2,
             "smollm" | "starcoder" | "refact" | "command-r" => Self::Digits,
             "llama3" | "llama-v3" | "llama-bpe" => Self::Llama3,
+            "smaug-bpe" => Self::Smaug,
+            "qwen2" => Self::Qwen2,
             _ => return None,
         })
     }
 
     fn pre_tokenizer(self) -> tokenizers::Result<PreTokenizerWrapper> {
         let bytes = ByteLevel::default().add_prefix_space(false);
-        Ok(match self {
-            Self::Gpt2 => bytes.into(),
-            Self::Digits => Sequence::new(vec![Digits::new(true).into(), bytes.into()]).into(),
-            Self::Llama3 => {
-                let pattern = SplitPattern::Regex(LLAMA_3.to_owned());
-                let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
-                Sequence::new(vec![split.into(), bytes.use_regex(false).into()]).into()
+        let pattern = match self {
+            Self::Gpt2 => return Ok(bytes.into()),
+            Self::Digits => {
+                return Ok(Sequence::new(vec![Digits::new(true).into(), bytes.into()]).into());
             }
-        })
+            Self::Llama3 | Self::Smaug => LLAMA_3,
+            Self::Qwen2 => QWEN_2,
+        };
+        let pattern = SplitPattern::Regex(pattern.to_owned());
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
+        Ok(Sequence::new(vec![split.into(), bytes.use_regex(false).into()]).into())
     }
 }
 
@@ -82,6 +99,7 @@ pub(super) fn read(metadata: &Metadata) -> Result<Tokenizer> {
     let tokens = metadata.need(key, metadata.texts(key)?)?;
     let kinds = metadata.counts("tokenizer.ggml.token_type")?;
     let kinds = kinds.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
+    let tokens = without_padding(tokens, &kinds);
     let tables = Tables { metadata, tokens, kinds };
     let key = "tokenizer.ggml.model";
     let mut tokenizer = match metadata.need(key, metadata.text(key)?)? {
@@ -97,6 +115,20 @@ pub(super) fn read(metadata: &Metadata) -> Result<Tokenizer> {
     tables.put_around(&mut tokenizer)?;
     let has_pad = metadata.count("tokenizer.ggml.padding_token_id")?.is_some();
     Ok(Tokenizer::new(tokenizer, has_pad))
+}
+
+/// The list without the entries that the converter of llama.cpp appends to it, one for each row of
+/// the embedding that is no token's.
+fn without_padding<'a>(mut tokens: Vec<&'a str>, kinds: &[usize]) -> Vec<&'a str> {
+    // the first converters called them tokens of the user
+    let is_free = |id: usize| matches!(kinds.get(id), Some(&(UNUSED | USER_DEFINED)));
+    while let Some((id, token)) = tokens.iter().enumerate().next_back()
+        && is_free(id)
+        && *token == format!("[PAD{id}]")
+    {
+        tokens.pop();
+    }
+    tokens
 }
 
 impl Tables<'_> {
@@ -125,6 +157,9 @@ impl Tables<'_> {
         tokenizer
             .with_pre_tokenizer(Some(cut.pre_tokenizer().map_err(failed)?))
             .with_decoder(Some(ByteLevel::default()));
+        if cut == Cut::Qwen2 {
+            tokenizer.with_normalizer(Some(NFC)).map_err(failed)?;
+        }
         Ok(tokenizer)
     }
 
@@ -133,8 +168,8 @@ impl Tables<'_> {
         let pre = self.metadata.need(key, self.metadata.text(key)?)?;
         Cut::named(pre).ok_or_else(|| {
             self.metadata.wrong(format!(
-                "found pre-tokenizer `{pre}`, expected `gpt-2`, `smollm`, `llama-bpe` or one of \
-                 their kin"
+                "found pre-tokenizer `{pre}`, expected `gpt-2`, `smollm`, `llama-bpe`, `qwen2` or one \
+                 of their kin"
             ))
         })
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Architecture, n_positions};
 use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
+use crate::tie::{SharedNames, Tie};
 use crate::{Activation, CausalLm, Llama, Rope, RopeScaling};
 
 /// The fields of Hugging Face's `config.json` that shape the model; others are ignored.
@@ -109,9 +110,19 @@ impl LlamaConfig {
         self.rope_scaling.as_ref().and_then(|rope| rope.theta).unwrap_or(self.rope_theta)
     }
 
+    /// All that is said of the rotary positions.
+    pub(crate) fn rope(&self) -> Rope {
+        Rope { theta: Some(self.theta()), ..self.rope_scaling.clone().unwrap_or_default() }
+    }
+
     /// The rotary frequencies, one a pair.
     pub(crate) fn frequencies(&self) -> Vec<f64> {
         self.scaling().frequencies(self.head_dim(), self.theta())
+    }
+
+    /// What cosines and sines of the rotary positions are multiplied with.
+    pub(crate) fn rotary_magnitude(&self) -> f64 {
+        self.rope_scaling.as_ref().and_then(|rope| rope.magnitude).unwrap_or(1.)
     }
 
     /// Longest sequence that the stretched positions reach.
@@ -153,6 +164,7 @@ impl Architecture for LlamaConfig {
         let width = heads.saturating_mul(head_dim);
         limits::count(&[("num_attention_heads × head_dim", width, WIDTH)])
             .or_else(|| self.scaling().problem(head_dim, self.max_position_embeddings))
+            .or_else(|| limits::positive("magnitude of the rotary table", self.rotary_magnitude()))
     }
 
     fn vocab_size(&self) -> usize {
@@ -161,9 +173,16 @@ impl Architecture for LlamaConfig {
 
     fn rename(&self, name: &str) -> Option<String> {
         let buffer = name.ends_with(".rotary_emb.inv_freq");
-        let second_head = self.tie_word_embeddings && name == "lm_head.weight";
         let children = ["embed_tokens.", "layers.", "norm."];
-        (!buffer && !second_head).then(|| rooted("model.", &children, name))
+        (!buffer).then(|| rooted("model.", &children, name))
+    }
+
+    fn shared_names(&self) -> SharedNames {
+        SharedNames { embedding: "model.embed_tokens.weight", head: "lm_head.weight" }
+    }
+
+    fn tie(&mut self) -> Tie<'_> {
+        Tie::Switch(&mut self.tie_word_embeddings)
     }
 
     fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
@@ -171,51 +190,10 @@ impl Architecture for LlamaConfig {
     }
 }
 
-/// Mistral (Jiang et al. 2023): LLaMA's blocks, with a window over the past in its first release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MistralConfig {
-    /// The fields that it shares with LLaMA.
-    #[serde(flatten)]
-    pub llama: LlamaConfig,
-    /// Past tokens that a token sees; `null`: all of them.
-    #[serde(default = "sliding_window")]
-    pub sliding_window: Option<usize>,
-}
-
-/// The value that Hugging Face's class assumes where a file does not say.
-#[expect(clippy::unnecessary_wraps, reason = "the field's type")]
-fn sliding_window() -> Option<usize> {
-    Some(4096)
-}
-
-impl Architecture for MistralConfig {
-    fn problem(&self) -> Option<String> {
-        let length = self.llama.n_positions();
-        self.llama.problem().or_else(|| {
-            let window = self.sliding_window.filter(|&window| window < length)?;
-            Some(format!(
-                "a sliding window of {window} tokens is not supported where a sequence may have \
-                 {length}; expected none"
-            ))
-        })
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.llama.vocab_size
-    }
-
-    fn rename(&self, name: &str) -> Option<String> {
-        self.llama.rename(name)
-    }
-
-    fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
-        self.llama.build(vb)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MistralConfig;
 
     fn problem(edit: impl Fn(&mut LlamaConfig)) -> String {
         let mut config = LlamaConfig::tiny(10);
@@ -268,7 +246,7 @@ mod tests {
             (&tied, "layers.0.mlp.up_proj.weight", Some("model.layers.0.mlp.up_proj.weight")),
             (&tied, "model.norm.weight", Some("model.norm.weight")),
             (&tied, "model.layers.0.self_attn.rotary_emb.inv_freq", None),
-            (&tied, "lm_head.weight", None),
+            (&tied, "lm_head.weight", Some("lm_head.weight")),
             (&untied, "lm_head.weight", Some("lm_head.weight")),
             (&tied, "stray", Some("stray")),
         ] {
@@ -287,19 +265,5 @@ mod tests {
         assert_eq!(new.frequencies(), vec![1., 0.1]);
         let old = text(r#""rope_scaling": null"#);
         assert_eq!(old.frequencies(), vec![1., 0.01]);
-    }
-
-    #[test]
-    fn mistral_is_read_unless_its_window_is_shorter_than_its_context() {
-        let json = |window: &str| {
-            let config = serde_json::to_string(&LlamaConfig::tiny(10)).unwrap();
-            let text = config.replacen('{', &format!("{{{window}"), 1);
-            serde_json::from_str::<MistralConfig>(&text).unwrap().problem()
-        };
-        assert_eq!(json(r#""sliding_window": null,"#), None);
-        assert_eq!(json(r#""sliding_window": 64,"#), None);
-        assert_eq!(json(""), None, "4096 is longer than the tiny model's 64");
-        let problem = json(r#""sliding_window": 63,"#).unwrap();
-        assert!(problem.contains("63 tokens") && problem.contains("64"), "{problem}");
     }
 }

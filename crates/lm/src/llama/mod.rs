@@ -6,13 +6,16 @@
 //! Tensor names and the half-split rotary pairs are those of Hugging Face's `LlamaForCausalLM`.
 
 mod config;
+mod kin;
 #[cfg(test)]
 mod tests;
 
 use candle_core::{Module, Result, Tensor};
 use nn::{Builder, Linear, RmsNorm, split_heads};
 
-pub use self::config::{LlamaConfig, MistralConfig};
+pub use self::config::LlamaConfig;
+pub(crate) use self::kin::Variant;
+pub use self::kin::{MistralConfig, Qwen3Config, SmolLm3Config};
 use crate::attend::{Past, attend};
 use crate::embedding::Embedding;
 use crate::rotary::Rotary;
@@ -31,16 +34,24 @@ pub struct Llama {
 impl Llama {
     /// Reads `model.embed_tokens`, `model.layers.N`, `model.norm` and, when untied, `lm_head`.
     pub fn new(config: &LlamaConfig, vb: Builder) -> Result<Self> {
+        Self::of(config, &Variant::default(), vb)
+    }
+
+    /// The same for a model whose blocks differ.
+    pub(crate) fn of(config: &LlamaConfig, variant: &Variant, vb: Builder) -> Result<Self> {
         let dim = config.hidden_size;
         let model = vb.pp("model");
         let embedding = Embedding::new(config.vocab_size, dim, model.pp("embed_tokens"))?;
         let rotary = Rotary::new(config.frequencies(), config.n_positions());
+        let rotary = rotary.magnified(config.rotary_magnitude());
+        let block = |idx: usize| {
+            let rotary = (!variant.unrotated.contains(&idx)).then_some(&rotary);
+            Block::new(config, rotary, variant.normed_heads, model.pp("layers").pp(idx))
+        };
         Ok(Self {
             head: embedding.head(config.tie_word_embeddings, vb.pp("lm_head"))?,
             embedding,
-            blocks: (0..config.num_hidden_layers)
-                .map(|idx| Block::new(config, &rotary, model.pp("layers").pp(idx)))
-                .collect::<Result<_>>()?,
+            blocks: (0..config.num_hidden_layers).map(block).collect::<Result<_>>()?,
             norm: RmsNorm::new(dim, config.rms_norm_eps, model.pp("norm"))?,
             shape: LmShape {
                 dim,
@@ -94,11 +105,16 @@ struct Block {
 }
 
 impl Block {
-    fn new(config: &LlamaConfig, rotary: &Rotary, vb: Builder) -> Result<Self> {
+    fn new(
+        config: &LlamaConfig,
+        rotary: Option<&Rotary>,
+        normed_heads: bool,
+        vb: Builder,
+    ) -> Result<Self> {
         let norm = |name| RmsNorm::new(config.hidden_size, config.rms_norm_eps, vb.pp(name));
         Ok(Self {
             attention_norm: norm("input_layernorm")?,
-            attention: SelfAttention::new(config, rotary, vb.pp("self_attn"))?,
+            attention: SelfAttention::new(config, rotary, normed_heads, vb.pp("self_attn"))?,
             feed_forward_norm: norm("post_attention_layernorm")?,
             feed_forward: SwiGlu::new(config, vb.pp("mlp"))?,
         })
@@ -116,25 +132,35 @@ struct SelfAttention {
     k_proj: Linear,
     v_proj: Linear,
     o_proj: Linear,
-    rotary: Rotary,
+    /// Norms of the queries and the keys of each head.
+    norms: Option<[RmsNorm; 2]>,
+    rotary: Option<Rotary>,
     n_heads: usize,
     n_kv_heads: usize,
     scale: f64,
 }
 
 impl SelfAttention {
-    fn new(config: &LlamaConfig, rotary: &Rotary, vb: Builder) -> Result<Self> {
+    fn new(
+        config: &LlamaConfig,
+        rotary: Option<&Rotary>,
+        normed_heads: bool,
+        vb: Builder,
+    ) -> Result<Self> {
         let (dim, head_dim) = (config.hidden_size, config.head_dim());
         let (n_heads, n_kv_heads) = (config.num_attention_heads, config.n_kv_heads());
         let linear = |dim_in, dim_out, name| {
             Linear::maybe_biased(dim_in, dim_out, config.attention_bias, vb.pp(name))
         };
+        let norm = |name| RmsNorm::new(head_dim, config.rms_norm_eps, vb.pp(name));
+        let norms = || Ok::<_, candle_core::Error>([norm("q_norm")?, norm("k_norm")?]);
         Ok(Self {
+            norms: normed_heads.then(norms).transpose()?,
             q_proj: linear(dim, n_heads * head_dim, "q_proj")?,
             k_proj: linear(dim, n_kv_heads * head_dim, "k_proj")?,
             v_proj: linear(dim, n_kv_heads * head_dim, "v_proj")?,
             o_proj: linear(n_heads * head_dim, dim, "o_proj")?,
-            rotary: rotary.clone(),
+            rotary: rotary.cloned(),
             n_heads,
             n_kv_heads,
             scale: (head_dim as f64).powf(-0.5),
@@ -142,11 +168,16 @@ impl SelfAttention {
     }
 
     fn forward(&self, xs: &Tensor, step: &Step, past: Past) -> Result<Tensor> {
-        let q = split_heads(&xs.apply(&self.q_proj)?, self.n_heads)?;
-        let k = split_heads(&xs.apply(&self.k_proj)?, self.n_kv_heads)?;
+        let mut q = split_heads(&xs.apply(&self.q_proj)?, self.n_heads)?;
+        let mut k = split_heads(&xs.apply(&self.k_proj)?, self.n_kv_heads)?;
         let v = split_heads(&xs.apply(&self.v_proj)?, self.n_kv_heads)?;
-        let q = self.rotary.forward(&q, &step.positions)?;
-        let k = self.rotary.forward(&k, &step.positions)?;
+        if let Some([of_queries, of_keys]) = &self.norms {
+            (q, k) = (q.apply(of_queries)?, k.apply(of_keys)?);
+        }
+        if let Some(rotary) = &self.rotary {
+            q = rotary.forward(&q, &step.positions)?;
+            k = rotary.forward(&k, &step.positions)?;
+        }
         attend(&q, k, v, self.scale, &step.mask, past)?.apply(&self.o_proj)
     }
 }

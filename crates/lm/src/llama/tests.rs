@@ -38,6 +38,12 @@ fn gradients_cache_and_padding_hold() -> Result<()> {
 }
 
 #[test]
+fn gradients_cache_and_padding_hold_in_models_of_its_kin() -> Result<()> {
+    holds(&LmConfig::Qwen3(crate::Qwen3Config::tiny(10)), 2 * 11 + 2)?;
+    holds(&LmConfig::SmolLm3(crate::SmolLm3Config::tiny(10)), 3 * 9 + 2)
+}
+
+#[test]
 fn blocks_agree_with_openflamingos_llama() -> crate::Result<()> {
     agrees_with_the_recorded_case("llama_x1")
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Architecture, n_positions, yes};
 use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
+use crate::tie::{SharedNames, Tie};
 use crate::{CausalLm, Mpt};
 
 /// The fields of MPT's `config.json` that shape the model; others are ignored.
@@ -208,15 +209,17 @@ fn problem(config: &Common) -> Option<String> {
     }
 }
 
+const SHARED_NAMES: SharedNames =
+    SharedNames { embedding: "transformer.wte.weight", head: "lm_head.weight" };
+
 /// Puts the root where it is missing, and leaves one where it stands twice.
-fn rename(tied: bool, name: &str) -> Option<String> {
+fn rename(name: &str) -> String {
     let name = match name.strip_prefix("transformer.") {
         Some(rest) if rest.starts_with("transformer.") => rest,
         _ => name,
     };
-    let second_head = tied && name == "lm_head.weight";
     let children = ["wte.", "wpe.", "blocks.", "norm_f.", "ln_f."];
-    (!second_head).then(|| rooted("transformer.", &children, name))
+    rooted("transformer.", &children, name)
 }
 
 impl MptConfig {
@@ -279,7 +282,15 @@ impl Architecture for MptConfig {
     }
 
     fn rename(&self, name: &str) -> Option<String> {
-        rename(self.tie_word_embeddings, name)
+        Some(rename(name))
+    }
+
+    fn shared_names(&self) -> SharedNames {
+        SHARED_NAMES
+    }
+
+    fn tie(&mut self) -> Tie<'_> {
+        Tie::Switch(&mut self.tie_word_embeddings)
     }
 
     fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
@@ -334,52 +345,18 @@ impl Architecture for MosaicGptConfig {
     }
 
     fn rename(&self, name: &str) -> Option<String> {
-        rename(true, name)
+        Some(rename(name))
+    }
+
+    fn shared_names(&self) -> SharedNames {
+        SHARED_NAMES
+    }
+
+    fn tie(&mut self) -> Tie<'_> {
+        Tie::Always
     }
 
     fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {
         Ok(Box::new(Mpt::new(self, vb)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mpt(edit: impl Fn(&mut MptConfig)) -> Option<String> {
-        let mut config = MptConfig::tiny(10);
-        edit(&mut config);
-        config.problem()
-    }
-
-    #[test]
-    fn what_is_not_supported_is_named() {
-        let named = |problem: Option<String>, expected: &str| {
-            let problem = problem.unwrap();
-            assert!(problem.contains(expected), "{problem}");
-        };
-        assert_eq!(mpt(|c| c.attn_config.prefix_lm = Some(false)), None);
-        named(mpt(|c| c.attn_config.prefix_lm = Some(true)), "attn_config.prefix_lm is true");
-        named(mpt(|c| c.attn_config.rope = Some(true)), "attn_config.rope is true");
-        named(mpt(|c| c.attn_config.attn_type = "multiquery_attention".into()), "found attn_type");
-        named(mpt(|c| c.norm_type = "rmsnorm".into()), "found norm_type `rmsnorm`");
-        named(mpt(|c| c.n_heads = 5), "d_model 12 does not split into 5 heads");
-        let scale = LogitScale::Named("sqrt".into());
-        named(mpt(|c| c.logit_scale = Some(scale.clone())), "found logit_scale `sqrt`");
-        let mosaic = MosaicGptConfig { prefix_lm: Some(true), ..MosaicGptConfig::tiny(10) };
-        named(mosaic.problem(), "prefix_lm is true");
-    }
-
-    #[test]
-    fn a_missing_root_is_put_and_a_doubled_one_dropped() {
-        let config = MosaicGptConfig::tiny(10);
-        for (name, expected) in [
-            ("transformer.blocks.0.ln_1.weight", Some("transformer.blocks.0.ln_1.weight")),
-            ("transformer.transformer.wte.weight", Some("transformer.wte.weight")),
-            ("blocks.1.mlp.mlp_up.weight", Some("transformer.blocks.1.mlp.mlp_up.weight")),
-            ("lm_head.weight", None),
-        ] {
-            assert_eq!(config.rename(name).as_deref(), expected, "{name}");
-        }
     }
 }

@@ -2,6 +2,7 @@ use candle_core::Result;
 
 use super::*;
 use crate::LmConfig;
+use crate::config::Architecture;
 use crate::testing::plain::{self, Rows, Weights, add, attention, columns, gelu, map};
 use crate::testing::{agrees_with_the_recorded_case, holds};
 
@@ -164,4 +165,42 @@ fn numbers_out_of_all_proportion_are_refused_with_what_was_expected() {
     assert_eq!(mosaic(|_| ()).problem(), None);
     let none = mosaic(|c| c.max_seq_len = 0).problem();
     assert_eq!(none.as_deref(), Some("max_seq_len is 0, expected 1 to 16777216"));
+}
+
+fn problem_of(edit: impl Fn(&mut MptConfig)) -> Option<String> {
+    mpt(edit).problem()
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let named = |problem: Option<String>, expected: &str| {
+        let problem = problem.unwrap();
+        assert!(problem.contains(expected), "{problem}");
+    };
+    assert_eq!(problem_of(|c| c.attn_config.prefix_lm = Some(false)), None);
+    named(problem_of(|c| c.attn_config.prefix_lm = Some(true)), "attn_config.prefix_lm is true");
+    named(problem_of(|c| c.attn_config.rope = Some(true)), "attn_config.rope is true");
+    named(
+        problem_of(|c| c.attn_config.attn_type = "multiquery_attention".into()),
+        "found attn_type",
+    );
+    named(problem_of(|c| c.norm_type = "rmsnorm".into()), "found norm_type `rmsnorm`");
+    named(problem_of(|c| c.n_heads = 5), "d_model 12 does not split into 5 heads");
+    let scale = LogitScale::Named("sqrt".into());
+    named(problem_of(|c| c.logit_scale = Some(scale.clone())), "found logit_scale `sqrt`");
+    let mosaic = MosaicGptConfig { prefix_lm: Some(true), ..MosaicGptConfig::tiny(10) };
+    named(mosaic.problem(), "prefix_lm is true");
+}
+
+#[test]
+fn a_missing_root_is_put_and_a_doubled_one_dropped() {
+    let config = MosaicGptConfig::tiny(10);
+    for (name, expected) in [
+        ("transformer.blocks.0.ln_1.weight", Some("transformer.blocks.0.ln_1.weight")),
+        ("transformer.transformer.wte.weight", Some("transformer.wte.weight")),
+        ("blocks.1.mlp.mlp_up.weight", Some("transformer.blocks.1.mlp.mlp_up.weight")),
+        ("lm_head.weight", Some("lm_head.weight")),
+    ] {
+        assert_eq!(config.rename(name).as_deref(), expected, "{name}");
+    }
 }

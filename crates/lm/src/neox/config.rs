@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Architecture, n_positions, yes};
 use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
+use crate::tie::{SharedNames, Tie};
 use crate::{Activation, CausalLm, NeoX, Rope};
 
 /// The fields of Hugging Face's `config.json` that shape the model; others are ignored.
@@ -155,9 +156,16 @@ impl Architecture for NeoXConfig {
     fn rename(&self, name: &str) -> Option<String> {
         let buffers = [".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"];
         let buffer = buffers.iter().any(|buffer| name.ends_with(buffer));
-        let second_head = self.tie_word_embeddings && name == "embed_out.weight";
         let children = ["embed_in.", "layers.", "final_layer_norm."];
-        (!buffer && !second_head).then(|| rooted("gpt_neox.", &children, name))
+        (!buffer).then(|| rooted("gpt_neox.", &children, name))
+    }
+
+    fn shared_names(&self) -> SharedNames {
+        SharedNames { embedding: "gpt_neox.embed_in.weight", head: "embed_out.weight" }
+    }
+
+    fn tie(&mut self) -> Tie<'_> {
+        Tie::Switch(&mut self.tie_word_embeddings)
     }
 
     fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {

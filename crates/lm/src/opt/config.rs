@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Architecture, n_positions, yes};
 use crate::limits::{self, LAYERS, POSITIONS, VOCABULARY, WIDTH};
 use crate::names::rooted;
+use crate::tie::{SharedNames, Tie};
 use crate::{Activation, CausalLm, Opt};
 
 /// The fields of Hugging Face's `config.json` that shape the model; others are ignored.
@@ -111,8 +112,15 @@ impl Architecture for OptConfig {
 
     fn rename(&self, name: &str) -> Option<String> {
         let version = name.ends_with("decoder.version");
-        let second_head = self.tie_word_embeddings && name == "lm_head.weight";
-        (!version && !second_head).then(|| rooted("model.", &["decoder."], name))
+        (!version).then(|| rooted("model.", &["decoder."], name))
+    }
+
+    fn shared_names(&self) -> SharedNames {
+        SharedNames { embedding: "model.decoder.embed_tokens.weight", head: "lm_head.weight" }
+    }
+
+    fn tie(&mut self) -> Tie<'_> {
+        Tie::Switch(&mut self.tie_word_embeddings)
     }
 
     fn build(&self, vb: Builder) -> Result<Box<dyn CausalLm>> {

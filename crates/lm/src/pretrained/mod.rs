@@ -11,13 +11,24 @@ use candle_core::DType;
 use nn::Precision;
 use nn::weights::{Frozen, Outline, Variables, save};
 
-use crate::tokenizer::NEIGHBOURS;
+use crate::declared::NEIGHBOURS;
 use crate::{CausalLm, Error, LlamaConfig, LmConfig, Result, Tokenizer, gguf};
 
 /// The config of a folder.
 const CONFIG: &str = "config.json";
 /// Its tokenizer.
 const TOKENIZER: &str = "tokenizer.json";
+
+/// Other files that hold a tokenizer, and the form that they have.
+const OTHER_TOKENIZERS: [(&str, &str); 7] = [
+    ("tokenizer.model", "a SentencePiece model"),
+    ("spiece.model", "a SentencePiece model"),
+    ("sentencepiece.bpe.model", "a SentencePiece model"),
+    ("tekken.json", "Mistral's own form"),
+    ("qwen.tiktoken", "the form of tiktoken"),
+    ("vocab.json", "GPT-2's list of tokens, whose merges lie beside it"),
+    ("vocab.txt", "BERT's list of tokens"),
+];
 
 /// A model and its tokenizer, as read.
 pub struct Pretrained {
@@ -53,6 +64,8 @@ pub struct Described {
     pub tokenizer: Tokenizer,
     /// The weights under this crate's names, read when they are asked for.
     pub weights: Frozen,
+    /// What in the files contradicts itself, and what was made of it: a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Described {
@@ -62,16 +75,16 @@ impl Described {
             return gguf::describe(path);
         }
         let config_path = path.join(CONFIG);
-        let config = LmConfig::open(&config_path)?;
-        let tokenizer = Tokenizer::open(&path.join(TOKENIZER))?;
+        let mut config = LmConfig::open(&config_path)?;
+        let tokenizer = tokenizer_in(path, config.vocab_size())?;
         check_vocabulary(&config_path, &config, &tokenizer)?;
-        let weights = weights::open(path)?.renamed(|name| config.rename(name))?;
-        Ok(Self { config, tokenizer, weights })
+        let (weights, note) = config.take(&weights::open(path)?)?;
+        Ok(Self { config, tokenizer, weights, notes: note.into_iter().collect() })
     }
 
     /// The model from its weights, all of them and no others, its matrices kept at `precision`.
     pub fn load(self, precision: Precision) -> Result<Pretrained> {
-        let Self { config, tokenizer, weights } = self;
+        let Self { config, tokenizer, weights, .. } = self;
         let weights = weights.kept(precision);
         let lm = config.build(weights.builder(DType::F32))?;
         weights.all_used()?;
@@ -87,13 +100,32 @@ impl Described {
 /// The files that [`open`] reads, for whoever copies or checks a model.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
-        return Ok(vec![path.to_owned()]);
+        return gguf::files(path);
     }
     let neighbours = NEIGHBOURS.map(|name| path.join(name)).into_iter();
     let mut files = vec![path.join(CONFIG), path.join(TOKENIZER)];
     files.extend(neighbours.filter(|path| path.is_file()));
     files.extend(weights::files(path)?);
     Ok(files)
+}
+
+/// The weights of a folder, whole or in shards, under the names of its files.
+pub fn folder_weights(folder: &Path) -> Result<Frozen> {
+    weights::open(folder)
+}
+
+/// The tokenizer of a folder, for an embedding of `n_rows` rows.
+fn tokenizer_in(folder: &Path, n_rows: usize) -> Result<Tokenizer> {
+    let path = folder.join(TOKENIZER);
+    if path.is_file() || formats::dangling(&path).is_some() {
+        return Tokenizer::open_within(&path, n_rows);
+    }
+    let others = OTHER_TOKENIZERS.iter().find(|(name, _)| folder.join(name).is_file());
+    let found = match others {
+        Some((name, form)) => format!("holds the tokenizer as {name}, {form}, which is not read"),
+        None => "holds no tokenizer".to_owned(),
+    };
+    Err(Error::NoTokenizer { path: folder.to_owned(), found })
 }
 
 /// Fails where the tokenizer has ids that the embedding has no rows for.
@@ -111,7 +143,8 @@ pub(crate) fn check_vocabulary(
 }
 
 /// Writes `config.json` and `model.safetensors` (in `dtype`) into an existing folder, as Hugging
-/// Face's `LlamaForCausalLM` reads them.
+/// Face's `LlamaForCausalLM` reads them. The rotary settings stand where transformers reads them since
+/// version 5, and where it read them before.
 pub fn write(
     folder: &Path,
     config: &LlamaConfig,
@@ -119,9 +152,13 @@ pub fn write(
     dtype: DType,
 ) -> Result<()> {
     let path = folder.join(CONFIG);
+    let rope = config.rope();
     let config = LmConfig::Llama(config.clone());
     let mut json = serde_json::to_value(config).map_err(|error| config_error(&path, error))?;
     json["architectures"] = serde_json::json!(["LlamaForCausalLM"]);
+    for (name, value) in rope.places() {
+        json[name] = value;
+    }
     let text = serde_json::to_string_pretty(&json).map_err(|error| config_error(&path, error))?;
     std::fs::write(&path, text + "\n").map_err(|source| Error::Io { path, source })?;
     let tensors = variables

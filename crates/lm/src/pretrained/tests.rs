@@ -71,10 +71,55 @@ fn a_written_model_reads_back_the_same() -> Result<()> {
 }
 
 #[test]
+fn rotary_settings_are_written_in_the_old_place_and_in_the_new_one() -> Result<()> {
+    let scaling = crate::RopeScaling::Llama3 {
+        factor: 8.,
+        low_freq_factor: 1.,
+        high_freq_factor: 4.,
+        original: 16.,
+    };
+    for scaling in [crate::RopeScaling::Plain, scaling] {
+        let is_plain = scaling == crate::RopeScaling::Plain;
+        let rope = crate::Rope { scaling, ..crate::Rope::default() };
+        let config =
+            LlamaConfig { rope_theta: 5e5, rope_scaling: Some(rope), ..LlamaConfig::tiny(262) };
+        let folder = tempfile::tempdir().unwrap();
+        let variables = Variables::default();
+        crate::Llama::new(&config, variables.builder(2, DType::F32))?;
+        write(folder.path(), &config, &variables, DType::F32)?;
+        let path = folder.path().join(CONFIG);
+        let mut json: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let new = json["rope_parameters"].as_object().unwrap().clone();
+        assert_eq!((&json["rope_theta"], &new["rope_theta"]), (&5e5.into(), &5e5.into()));
+        match json["rope_scaling"].as_object() {
+            None => assert!(is_plain && new["rope_type"] == "default"),
+            Some(old) => assert!(old.iter().all(|(name, value)| new.get(name) == Some(value))),
+        }
+        let both = LmConfig::open(&path)?;
+        for gone in [&["rope_parameters"][..], &["rope_theta", "rope_scaling"]] {
+            let fields = json.as_object_mut().unwrap();
+            let kept = fields.clone();
+            gone.iter().for_each(|name| drop(fields.remove(*name)));
+            std::fs::write(&path, json.to_string()).unwrap();
+            let (LmConfig::Llama(a), LmConfig::Llama(b)) = (LmConfig::open(&path)?, &both) else {
+                panic!("no LLaMA")
+            };
+            assert_eq!(a.frequencies(), b.frequencies());
+            assert_eq!(a.frequencies(), config.frequencies());
+            json = kept.into();
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn every_family_opens_by_its_model_type() -> Result<()> {
     for (config, blocks) in [
         (llama(), "model.layers"),
         (LmConfig::Opt(OptConfig::tiny(262)), "model.decoder.layers"),
+        (LmConfig::Qwen3(crate::Qwen3Config::tiny(262)), "model.layers"),
+        (LmConfig::SmolLm3(crate::SmolLm3Config::tiny(262)), "model.layers"),
         (LmConfig::NeoX(NeoXConfig::tiny(262)), "gpt_neox.layers"),
         (LmConfig::Mpt(MptConfig::tiny(262)), "transformer.blocks"),
         (LmConfig::MosaicGpt(crate::MosaicGptConfig::tiny(262)), "transformer.blocks"),
@@ -165,13 +210,136 @@ fn names_of_a_bare_model_buffers_and_a_second_head_are_understood() -> Result<()
         (name.strip_prefix("model.").unwrap_or(name).to_owned(), tensor.clone())
     });
     let mut bare: HashMap<_, _> = bare.collect();
-    let zeros = Tensor::zeros((262, 16), DType::F32, &Device::Cpu)?;
-    bare.insert("lm_head.weight".to_owned(), zeros);
+    bare.insert("lm_head.weight".to_owned(), tensors["model.embed_tokens.weight"].clone());
     let inverse = Tensor::zeros(2, DType::F32, &Device::Cpu)?;
     bare.insert("layers.0.self_attn.rotary_emb.inv_freq".to_owned(), inverse);
     save(&folder.join("model.safetensors"), &bare)?;
     assert_eq!(logits(folder)?, whole);
     Ok(())
+}
+
+#[test]
+fn names_that_a_wrapper_lengthened_are_understood() -> Result<()> {
+    let (folder, tensors) = folder(&llama());
+    let folder = folder.path();
+    let whole = logits(folder)?;
+    for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."] {
+        let wrapped = tensors.iter().map(|(name, it)| (format!("{prefix}{name}"), it.clone()));
+        save(&folder.join("model.safetensors"), &wrapped.collect())?;
+        assert_eq!(logits(folder)?, whole, "{prefix}");
+    }
+    Ok(())
+}
+
+/// Embedding and head in the files of each family that may tie them.
+const TIED: [(&str, &str, &str); 4] = [
+    ("llama", "model.embed_tokens.weight", "lm_head.weight"),
+    ("opt", "model.decoder.embed_tokens.weight", "lm_head.weight"),
+    ("gpt_neox", "gpt_neox.embed_in.weight", "embed_out.weight"),
+    ("mpt", "transformer.wte.weight", "lm_head.weight"),
+];
+
+/// A model of a family, tied or not.
+fn of_family(family: &str, tied: bool) -> LmConfig {
+    match family {
+        "llama" => {
+            LmConfig::Llama(LlamaConfig { tie_word_embeddings: tied, ..LlamaConfig::tiny(262) })
+        }
+        "opt" => LmConfig::Opt(OptConfig { tie_word_embeddings: tied, ..OptConfig::tiny(262) }),
+        "gpt_neox" => {
+            LmConfig::NeoX(NeoXConfig { tie_word_embeddings: tied, ..NeoXConfig::tiny(262) })
+        }
+        _ => LmConfig::Mpt(MptConfig { tie_word_embeddings: tied, ..MptConfig::tiny(262) }),
+    }
+}
+
+#[test]
+fn a_tied_matrix_may_have_the_name_of_the_head_alone() -> Result<()> {
+    for (family, embedding, head) in TIED {
+        let (folder, mut tensors) = folder(&of_family(family, true));
+        let folder = folder.path();
+        let whole = logits(folder)?;
+        let matrix = tensors.remove(embedding).unwrap();
+        tensors.insert(head.to_owned(), matrix);
+        save(&folder.join("model.safetensors"), &tensors)?;
+        assert_eq!(logits(folder)?, whole, "{family}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_head_that_differs_from_the_embedding_is_used_though_the_config_ties_them() -> Result<()> {
+    for (family, embedding, head) in TIED {
+        let (folder, tensors) = folder(&of_family(family, false));
+        let folder = folder.path();
+        let untied = logits(folder)?;
+        let tied = serde_json::to_string(&of_family(family, true)).unwrap();
+        std::fs::write(folder.join(CONFIG), tied).unwrap();
+        assert_eq!(logits(folder)?, untied, "{family}");
+        let described = Described::open(folder)?;
+        assert!(!described.outline(&Outline::default())?.shape().tied);
+        let [note] = described.notes.as_slice() else { panic!("{:?}", described.notes) };
+        assert!(note.contains(head) && note.contains(embedding), "{note}");
+        // equal values are one matrix
+        let equal = tensors.iter().map(|(name, tensor)| {
+            (name.clone(), if name == head { &tensors[embedding] } else { tensor }.clone())
+        });
+        save(&folder.join("model.safetensors"), &equal.collect())?;
+        let described = Described::open(folder)?;
+        assert!(described.notes.is_empty());
+        assert!(described.outline(&Outline::default())?.shape().tied);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_class_without_a_head_has_no_second_matrix() {
+    let config = LmConfig::MosaicGpt(crate::MosaicGptConfig::tiny(262));
+    let (folder, mut tensors) = folder(&config);
+    let other = Tensor::zeros((262, 12), DType::F32, &Device::Cpu).unwrap();
+    tensors.insert("lm_head.weight".to_owned(), other);
+    save(&folder.path().join("model.safetensors"), &tensors).unwrap();
+    assert!(refused(folder.path()).contains("`lm_head.weight` belongs to no part"));
+}
+
+#[test]
+fn a_folder_with_another_form_of_tokenizer_alone_says_which() {
+    let (folder, _) = folder(&llama());
+    let folder = folder.path();
+    std::fs::remove_file(folder.join(TOKENIZER)).unwrap();
+    assert!(refused(folder).ends_with("holds no tokenizer, expected tokenizer.json"));
+    for (name, form) in OTHER_TOKENIZERS {
+        std::fs::write(folder.join(name), "x").unwrap();
+        let message = refused(folder);
+        assert!(message.contains(&format!("as {name}, {form}")), "{message}");
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn pointers_in_place_of_any_file_are_named_with_the_command_that_fetches_it() {
+    let (folder, tensors) = folder(&llama());
+    let folder = folder.path();
+    let shards = ["a.safetensors", "b.safetensors"];
+    shard(folder, &tensors, shards, |index| index);
+    std::fs::write(folder.join("tokenizer_config.json"), "{}").unwrap();
+    open(folder, Precision::F32).unwrap();
+    for path in files(folder).unwrap() {
+        let bytes = std::fs::read(&path).unwrap();
+        for (pointer, command) in [
+            ("version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+            ("/annex/objects/SHA256E-s5000--ab.json\n", "git annex get"),
+        ] {
+            std::fs::write(&path, pointer).unwrap();
+            let message = refused(folder);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(message.contains(name) && message.contains(command), "{message}");
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    std::fs::remove_file(folder.join(TOKENIZER)).unwrap();
+    std::os::unix::fs::symlink("../.git/annex/objects/gone", folder.join(TOKENIZER)).unwrap();
+    assert!(refused(folder).contains("tokenizer.json: is a git-annex pointer"));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use nn::weights::Frozen;
 use serde::Deserialize;
 
 use super::config_error;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::read_text;
 
 /// What a folder's weights may be called, the preferred first; a list of shards ends in `.json`.
 const NAMES: [&str; 4] = [
@@ -25,8 +26,7 @@ struct Index {
 
 impl Index {
     fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let text = read_text(path)?;
         let index: Self = serde_json::from_str(&text).map_err(|error| config_error(path, error))?;
         let outside = |shard: &&String| shard.contains(['/', '\\']) || shard.starts_with('.');
         match index.weight_map.values().find(outside) {
@@ -45,7 +45,8 @@ impl Index {
 /// The one file, or the list of shards, that a folder has.
 fn found(folder: &Path) -> Result<PathBuf> {
     let mut paths = NAMES.iter().map(|name| folder.join(name));
-    paths.find(|path| path.is_file()).ok_or_else(|| {
+    let is_there = |path: &PathBuf| path.is_file() || formats::dangling(path).is_some();
+    paths.find(is_there).ok_or_else(|| {
         config_error(folder, format!("found no weights, expected one of {}", NAMES.join(", ")))
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod plain;
 mod recorded;
+mod saved;
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::check;

@@ -16,9 +16,8 @@ const TOLERANCE: f64 = 1e-4;
 pub(crate) fn agrees_with_the_recorded_case(name: &str) -> Result<()> {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity/flamingo").join(name);
-    let config = LmConfig::open(&folder.join("lm_config.json"))?;
-    let weights =
-        Frozen::open(&folder.join("lm.safetensors"))?.renamed(|name| config.rename(name))?;
+    let mut config = LmConfig::open(&folder.join("lm_config.json"))?;
+    let (weights, _) = config.take(&Frozen::open(&folder.join("lm.safetensors"))?)?;
     let lm = config.build(weights.builder(DType::F32))?;
     weights.all_used()?;
 

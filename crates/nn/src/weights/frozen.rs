@@ -93,6 +93,20 @@ impl Frozen {
         Ok(Self::new(self.path.clone(), unique(&self.path, constants)?).kept(self.precision))
     }
 
+    /// The same tensors under the names that they had before their model was wrapped for
+    /// compilation or parallel training.
+    ///
+    /// # Errors
+    /// Where two names differ by a wrapper alone.
+    pub fn unwrapped(&self) -> Result<Self> {
+        self.renamed(|name| Some(formats::unwrapped(name).into_owned()))
+    }
+
+    /// Whether two tensors have the same shape and the same values.
+    pub fn same_values(&self, a: &str, b: &str) -> Result<bool> {
+        self.constant(a)?.same_values(self.constant(b)?)
+    }
+
     /// The same tensors; where `order` gives a tensor an order, its row `i` is row `order[i]` of the
     /// file. An order for another number of rows is for another tensor and changes nothing.
     pub fn reordered(&self, order: impl Fn(&str) -> Option<Arc<[u32]>>) -> Self {
@@ -302,6 +316,36 @@ mod tests {
         assert!(error.contains("`a` is there twice"), "{error}");
         let error = Frozen::joined(Path::new("index"), &[kept.clone(), kept]).unwrap_err();
         assert!(error.to_string().starts_with("index: tensor `a` is there twice"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn values_are_compared_in_the_file_and_in_memory() -> Result<()> {
+        let (a, b) = (counted(2, 3)?, (counted(2, 3)? + 1e-3)?);
+        let half = a.to_dtype(DType::F16)?;
+        let tensors = [("a", a.clone()), ("same", a.clone()), ("half", half), ("b", b)];
+        let flat = ("flat", a.flatten_all()?);
+        let file = file(&[&tensors[..], &[flat]].concat());
+        let stored = Frozen::open(file.path())?;
+        let in_memory = Frozen::from_tensors(file.path(), stored.tensors()?);
+        for frozen in [stored, in_memory] {
+            for (other, expected) in [("same", true), ("half", true), ("b", false), ("flat", false)]
+            {
+                assert_eq!(frozen.same_values("a", other)?, expected, "{other}");
+            }
+            assert!(frozen.same_values("a", "none").is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn names_lose_what_wrappers_put_before_them_unless_they_meet() -> Result<()> {
+        let both = file(&[("_orig_mod.module.a", counted(1, 1)?), ("module.b", counted(1, 1)?)]);
+        let names = Frozen::open(both.path())?.unwrapped()?.list().into_iter().map(|it| it.name);
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
+        let twice = file(&[("_orig_mod.a", counted(1, 1)?), ("a", counted(1, 1)?)]);
+        let error = Frozen::open(twice.path())?.unwrapped().unwrap_err().to_string();
+        assert!(error.contains("`a` is there twice"), "{error}");
         Ok(())
     }
 

@@ -150,6 +150,31 @@ impl Constant {
         }
     }
 
+    /// Whether another constant has the same shape and values; bytes of one element type are
+    /// compared where they lie.
+    pub(super) fn same_values(&self, other: &Self) -> Result<bool> {
+        if self.shape() != other.shape() {
+            return Ok(false);
+        }
+        if let (Some((a, at)), Some((b, of))) = (self.mapped(), other.mapped())
+            && self.dtype() == other.dtype()
+        {
+            return Ok(a[at] == b[of]);
+        }
+        let numbers = |it: &Self| -> Result<Vec<f32>> {
+            Ok(it.read()?.to_tensor(DType::F32)?.flatten_all()?.to_vec1()?)
+        };
+        Ok(numbers(self)? == numbers(other)?)
+    }
+
+    /// The mapped file and the bytes of the values in it; nothing where they cannot be read there.
+    fn mapped(&self) -> Option<(Arc<Mapped>, std::ops::Range<usize>)> {
+        let (Place::File(file, entry), None) = (&self.place, &self.order) else { return None };
+        let range = file.container.location(entry)?;
+        let bytes = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+        Some((file.map()?, bytes))
+    }
+
     /// Reads the numbers.
     pub(super) fn read(&self) -> Result<Stored> {
         let (container, entry) = match &self.place {

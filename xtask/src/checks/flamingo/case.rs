@@ -169,9 +169,8 @@ impl Case {
             gates: self.gates(),
             compat: Compat::OpenFlamingo,
         };
-        let lm_config = lm::LmConfig::open(&self.folder.join("lm_config.json"))?;
-        let lm = Frozen::open(&self.folder.join("lm.safetensors"))?;
-        let lm = lm.renamed(|name| lm_config.rename(name))?;
+        let mut lm_config = lm::LmConfig::open(&self.folder.join("lm_config.json"))?;
+        let (lm, _) = lm_config.take(&Frozen::open(&self.folder.join("lm.safetensors"))?)?;
         let thawed = |frozen: Frozen, which| {
             Thawed::new(frozen.clone(), variables.started_at(frozen), which)
         };

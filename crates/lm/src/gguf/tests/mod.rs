@@ -5,10 +5,15 @@ use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use nn::Precision;
-use nn::weights::Variables;
+use nn::weights::{Frozen, Variables};
 
 use super::*;
 use crate::{CausalLm, Llama, LlamaConfig, Step, Tokenizer, open};
+
+mod kinds;
+mod split;
+
+type Keys = BTreeMap<String, Value>;
 
 /// 64 wide, four heads of sixteen, two key heads: rows are whole blocks of 32.
 fn config() -> LlamaConfig {
@@ -31,14 +36,14 @@ fn tokens() -> Vec<String> {
     tokens
 }
 
-fn metadata(config: &LlamaConfig) -> BTreeMap<&'static str, Value> {
+fn metadata(config: &LlamaConfig) -> Keys {
     let count = |n: usize| Value::U32(n as u32);
     let texts = |texts: &[String]| {
         Value::Array(texts.iter().map(|text| Value::String(text.clone())).collect())
     };
     let merges = ["Ġ t", "h e", "Ġt he", "1 2"].map(str::to_owned);
     let kinds = (0..261).map(|id| Value::I32(if id == 259 { 3 } else { 1 })).collect();
-    BTreeMap::from([
+    let keys = [
         ("general.architecture", Value::String("llama".into())),
         ("llama.embedding_length", count(config.hidden_size)),
         ("llama.feed_forward_length", count(config.intermediate_size)),
@@ -56,11 +61,18 @@ fn metadata(config: &LlamaConfig) -> BTreeMap<&'static str, Value> {
         ("tokenizer.ggml.merges", texts(&merges)),
         ("tokenizer.ggml.bos_token_id", count(259)),
         ("tokenizer.ggml.padding_token_id", count(259)),
-    ])
+    ];
+    keys.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-/// llama.cpp's name and value of a tensor of ours: names mapped by hand, rotary pairs side by side.
-fn foreign(config: &LlamaConfig, name: &str, tensor: &Tensor) -> Result<(String, Tensor)> {
+/// llama.cpp's name and value of a tensor of ours: names mapped by hand, rotary pairs side by side
+/// unless the architecture leaves them half a head apart.
+fn foreign(
+    config: &LlamaConfig,
+    lm: &LmConfig,
+    name: &str,
+    tensor: &Tensor,
+) -> Result<(String, Tensor)> {
     let mut foreign = name.replace("model.layers.", "blk.").replace("self_attn.", "attn_");
     for (ours, theirs) in [
         ("model.embed_tokens", "token_embd"),
@@ -74,7 +86,8 @@ fn foreign(config: &LlamaConfig, name: &str, tensor: &Tensor) -> Result<(String,
     ] {
         foreign = foreign.replace(ours, theirs);
     }
-    if !name.contains("q_proj") && !name.contains("k_proj") {
+    let is_turned = name.contains("q_proj") || name.contains("k_proj");
+    if !is_turned || matches!(lm, LmConfig::Qwen3(_)) {
         return Ok((foreign, tensor.clone()));
     }
     let rows = tensor.dim(0)?;
@@ -93,15 +106,30 @@ struct File {
 fn file(
     config: &LlamaConfig,
     dtypes: &[GgmlDType],
-    metadata: &BTreeMap<&'static str, Value>,
+    metadata: &Keys,
     extra: &[(&str, Tensor)],
 ) -> Result<File> {
+    let (stored, tensors) = stored(config, &LmConfig::Llama(config.clone()), dtypes, extra)?;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write(file.path(), metadata, &stored)?;
+    Ok(File { file, tensors })
+}
+
+type Stored = (Vec<(String, QTensor)>, std::collections::HashMap<String, Tensor>);
+
+/// A model's tensors as llama.cpp stores them, and what their values are under our names.
+fn stored(
+    config: &LlamaConfig,
+    lm: &LmConfig,
+    dtypes: &[GgmlDType],
+    extra: &[(&str, Tensor)],
+) -> Result<Stored> {
     let variables = Variables::default();
-    Llama::new(config, variables.builder(3, DType::F32))?;
+    lm.build(variables.builder(3, DType::F32))?;
     let (mut stored, mut tensors) = (Vec::new(), std::collections::HashMap::new());
     for (at, (name, var)) in variables.all().into_iter().enumerate() {
         let dtype = if var.rank() == 2 { dtypes[at % dtypes.len()] } else { GgmlDType::F32 };
-        let (foreign, tensor) = foreign(config, &name, var.as_tensor())?;
+        let (foreign, tensor) = foreign(config, lm, &name, var.as_tensor())?;
         stored.push((foreign, QTensor::quantize(&tensor, dtype)?));
         let ours = QTensor::quantize(var.as_tensor(), dtype)?.dequantize(&Device::Cpu)?;
         tensors.insert(name, ours);
@@ -109,11 +137,14 @@ fn file(
     for (name, tensor) in extra {
         stored.push(((*name).to_owned(), QTensor::quantize(tensor, GgmlDType::F32)?));
     }
-    let file = tempfile::NamedTempFile::new().unwrap();
+    Ok((stored, tensors))
+}
+
+fn write(path: &Path, metadata: &Keys, stored: &[(String, QTensor)]) -> Result<()> {
     let stored: Vec<_> = stored.iter().map(|(name, blocks)| (name.as_str(), blocks)).collect();
-    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
-    gguf_file::write(&mut file.reopen().unwrap(), &metadata, &stored)?;
-    Ok(File { file, tensors })
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let mut file = std::fs::File::create(path).unwrap();
+    Ok(gguf_file::write(&mut file, &metadata, &stored)?)
 }
 
 fn refused(file: &File) -> String {
@@ -149,8 +180,11 @@ fn divisors_of_the_frequencies_are_read() -> Result<()> {
     let divisors = Tensor::new(&[1f32, 1., 2., 4., 8., 8., 8., 8.], &Device::Cpu)?;
     let extra = [("rope_freqs.weight", divisors)];
     let with = file(&config(), &[GgmlDType::F32], &metadata(&config()), &extra)?;
-    let container = formats::open(with.file.path())?;
-    let read = config::llama(&Metadata::of(&container), &container)?.frequencies();
+    let parts = Parts::open(with.file.path())?;
+    let LmConfig::Llama(read) = config::read(&Metadata::of(parts.first()), &parts)? else {
+        panic!("no LLaMA")
+    };
+    let read = read.frequencies();
     let plain = config().frequencies();
     let ratios: Vec<f64> = plain.iter().zip(read).map(|(a, b)| (a / b).round()).collect();
     assert_eq!(ratios, [1., 1., 2., 4., 8., 8., 8., 8.]);
@@ -162,7 +196,11 @@ fn divisors_of_the_frequencies_are_read() -> Result<()> {
 fn what_is_not_supported_is_named_with_the_file() -> Result<()> {
     let text = |text: &str| Value::String(text.to_owned());
     for (key, value, expected) in [
-        ("general.architecture", text("qwen2"), "found architecture `qwen2`, expected `llama`"),
+        (
+            "general.architecture",
+            text("qwen2"),
+            "found architecture `qwen2`, expected one of `llama`",
+        ),
         ("llama.expert_count", Value::U32(8), "a mixture of experts"),
         ("llama.rope.dimension_count", Value::U32(8), "rope.dimension_count is 8, expected"),
         ("llama.rope.scaling.type", text("yarn"), "found rotary scaling `yarn`"),
@@ -186,11 +224,11 @@ fn what_is_not_supported_is_named_with_the_file() -> Result<()> {
             "layer_norm_rms_epsilon is -1, expected",
         ),
         ("tokenizer.ggml.model", text("bert"), "found tokenizer `bert`, expected `gpt2`"),
-        ("tokenizer.ggml.pre", text("qwen2"), "found pre-tokenizer `qwen2`"),
+        ("tokenizer.ggml.pre", text("viking"), "found pre-tokenizer `viking`"),
         ("tokenizer.ggml.merges", Value::Array(vec![text("x")]), "merge `x` is no pair"),
     ] {
         let mut metadata = metadata(&config());
-        metadata.insert(key, value);
+        metadata.insert(key.to_owned(), value);
         let file = file(&config(), &[GgmlDType::F32], &metadata, &[])?;
         let message = refused(&file);
         let path = file.file.path().display().to_string();
@@ -210,9 +248,9 @@ fn what_is_not_supported_is_named_with_the_file() -> Result<()> {
 
 #[test]
 fn texts_are_cut_merged_and_put_together_again() -> Result<()> {
-    let open = |edit: &[(&'static str, Value)]| -> Result<Tokenizer> {
+    let open = |edit: &[(&str, Value)]| -> Result<Tokenizer> {
         let mut metadata = metadata(&config());
-        metadata.extend(edit.iter().cloned());
+        metadata.extend(edit.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let file = file(&config(), &[GgmlDType::F32], &metadata, &[])?;
         Ok(crate::open(file.file.path(), Precision::F32)?.tokenizer)
     };
@@ -235,5 +273,12 @@ fn texts_are_cut_merged_and_put_together_again() -> Result<()> {
     assert_eq!(begun.encode_rest(" the")?.ids, [258]);
     let llama_3 = open(&[("tokenizer.ggml.pre", Value::String("llama-bpe".into()))])?;
     assert_eq!(llama_3.encode("12")?.ids, [259, 260]);
+    // the same cuts, but no token before the text
+    let smaug = open(&[("tokenizer.ggml.pre", Value::String("smaug-bpe".into()))])?;
+    assert_eq!(smaug.encode("12")?.ids, [260]);
+    let qwen = open(&[("tokenizer.ggml.pre", Value::String("qwen2".into()))])?;
+    assert_eq!(qwen.encode("12")?.ids.len(), 2);
+    assert_eq!(qwen.encode("e\u{301}")?.ids, qwen.encode("é")?.ids);
+    assert_ne!(smaug.encode("e\u{301}")?.ids, smaug.encode("é")?.ids);
     Ok(())
 }
