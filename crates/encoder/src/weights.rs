@@ -56,8 +56,8 @@ impl WeightsSource {
     }
 }
 
-/// The tensors of a published file: those below the first of `sections` that it has, without
-/// prefixes that all of them share, such as `module.`.
+/// The tensors of a published file: those below the first of `sections` that it has, without what
+/// wrappers put into their names, and without `model.` where all of them begin with it.
 pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
     let container = formats::open(path).map_err(nn::Error::from)?;
     let has = |section: &&&str| {
@@ -68,14 +68,13 @@ pub(crate) fn published(path: &Path, sections: &[&str]) -> Result<Frozen> {
         Some(section) => container.select(section).map_err(nn::Error::from)?,
         None => container,
     };
-    let mut frozen = Frozen::from_container(container);
-    for prefix in ["module.", "model."] {
-        let names = frozen.list();
-        if !names.is_empty() && names.iter().all(|info| info.name.starts_with(prefix)) {
-            frozen = frozen.renamed(|name| name.strip_prefix(prefix).map(str::to_owned))?;
-        }
+    let frozen = Frozen::from_container(container).unwrapped()?;
+    let names = frozen.list();
+    if names.is_empty() || !names.iter().all(|info| info.name.starts_with("model.")) {
+        return Ok(frozen);
     }
-    Ok(frozen)
+    let frozen = frozen.renamed(|name| name.strip_prefix("model.").map(str::to_owned))?;
+    Ok(frozen.unwrapped()?)
 }
 
 /// The shapes of a file's tensors, from which sizes are read.

@@ -14,8 +14,8 @@ pub(super) const NAME: &str = "brainmt";
 /// Where the tensors stand in a file that holds more than them.
 const SECTIONS: [&str; 2] = ["model_state_dict.", "state_dict."];
 
-/// What wrappers of a model put before its tensors' names.
-const WRAPPERS: [&str; 2] = ["module.", "model."];
+/// What a trainer puts before its model's names.
+const WRAPPERS: [&str; 1] = ["model."];
 
 /// The tensors of a weight file under the published names, and the sizes that their shapes tell.
 ///
@@ -31,6 +31,7 @@ pub(crate) fn read(path: &Path, n_heads: usize) -> Result<(Frozen, BrainMtSize)>
         if starts(&weights, prefix) {
             weights = weights.renamed(|name| name.strip_prefix(prefix).map(str::to_owned))?;
         }
+        weights = weights.unwrapped()?;
     }
     let Some(size) = BrainMtSize::of(&weights, n_heads) else {
         let reason = format!(

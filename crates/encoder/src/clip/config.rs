@@ -26,7 +26,8 @@ pub struct ClipConfig {
     pub head_width: usize,
     /// Hidden width of the feed-forward, as a multiple of the width.
     pub mlp_ratio: f64,
-    /// Width of the embedding that picture and caption share.
+    /// Width of the embedding that picture and caption share; 0 where the weights have no projection
+    /// to it, as those of transformers' `CLIPVisionModel`: patch tokens need none.
     pub embed_dim: usize,
     /// Non-linearity; OpenAI's weights were trained with the quick one.
     #[serde(default)]

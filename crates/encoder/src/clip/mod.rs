@@ -30,13 +30,13 @@ pub struct ClipVision {
     ln_pre: LayerNorm,
     blocks: Vec<Block>,
     ln_post: LayerNorm,
-    proj: Tensor,
+    proj: Option<Tensor>,
     config: ClipConfig,
 }
 
 impl ClipVision {
     /// Reads `conv1`, `class_embedding`, `positional_embedding`, `ln_pre`, `transformer.resblocks.N`,
-    /// `ln_post` and `proj`.
+    /// `ln_post` and, where the weights have it, `proj`.
     pub fn new(config: &ClipConfig, vb: Builder) -> Result<Self> {
         let ClipConfig { width, patch_size, layers, embed_dim, .. } = *config;
         let init = Init::Randn { mean: 0., stdev: (width as f64).powf(-0.5) };
@@ -54,7 +54,7 @@ impl ClipVision {
                 .map(|idx| Block::new(config, vb.pp("transformer.resblocks").pp(idx)))
                 .collect::<Result<_>>()?,
             ln_post: LayerNorm::new(width, 1e-5, vb.pp("ln_post"))?,
-            proj: vb.get((width, embed_dim), "proj", init)?,
+            proj: (embed_dim > 0).then(|| vb.get((width, embed_dim), "proj", init)).transpose()?,
             config: config.clone(),
         })
     }
@@ -66,7 +66,7 @@ impl ClipVision {
 
     /// Pictures `(n, 3, image_size, image_size)` to all tokens of the last block, `(n, 1 + n_tokens,
     /// width)`, the class token first.
-    fn tokens(&self, images: &Tensor) -> Result<Tensor> {
+    pub fn tokens(&self, images: &Tensor) -> Result<Tensor> {
         let (n, _, height, width) = images.dims4()?;
         let size = self.config.image_size;
         if (height, width) != (size, size) {
@@ -105,8 +105,11 @@ impl ClipVision {
 
     /// Pictures to the embedding that they share with captions, `(n, embed_dim)`, not normalised.
     pub fn pooled(&self, images: &Tensor) -> Result<Tensor> {
+        let Some(proj) = &self.proj else {
+            bail!("these weights have no projection to the embedding of captions")
+        };
         let class = self.tokens(images)?.narrow(1, 0, 1)?.squeeze(1)?;
-        class.contiguous()?.apply(&self.ln_post)?.matmul(&self.proj)
+        class.contiguous()?.apply(&self.ln_post)?.matmul(proj)
     }
 
     /// Pictures `(batch, n_media, n_frames, 3, size, size)` to tokens; frames that the mask calls

@@ -15,11 +15,17 @@ pub enum Role {
     Unknown,
 }
 
-/// The role of tensor `name` in a checkpoint of open_clip, OpenAI, OpenFlamingo or Hugging Face.
+/// The role of tensor `name` in a checkpoint of open_clip, OpenAI, OpenFlamingo or Hugging Face,
+/// whatever wrapped the model when it was saved.
 pub fn role(name: &str) -> Role {
-    let name = name.strip_prefix("module.").unwrap_or(name);
+    let name = &*formats::unwrapped(name);
     if let Some(rest) = name.strip_prefix("vision_model.") {
         return hugging_face(rest);
+    }
+    // a vision model that transformers saved alone, since version 5
+    match hugging_face(name) {
+        Role::Unknown => {}
+        role => return role,
     }
     if name == "visual_projection.weight" {
         return Role::Transposed("proj".to_owned());

@@ -108,8 +108,61 @@ fn hugging_faces_names_give_the_same_tower() -> Result<()> {
     let expected = tower(&ours)?.features(&images)?;
     assert_eq!(gap(&tower(&theirs)?.features(&images)?, &expected)?, 0.);
 
+    // a vision model alone, as transformers 5 and 4 save it: without the projection
+    let alone: HashMap<String, Tensor> = theirs
+        .iter()
+        .filter_map(|(name, it)| Some((name.strip_prefix("vision_model.")?.to_owned(), it.clone())))
+        .collect();
+    let mut prefixed = theirs.clone();
+    prefixed.retain(|name, _| name.starts_with("vision_model."));
+    let config = ClipConfig { embed_dim: 0, ..config() };
+    for names in [&alone, &prefixed] {
+        let frozen = Frozen::from_tensors(Path::new("vision"), visual(names)?);
+        let tower = ClipVision::new(&config, frozen.builder(DType::F32))?;
+        frozen.all_used().unwrap();
+        assert_eq!(gap(&tower.features(&images)?, &expected)?, 0.);
+        assert!(tower.pooled(&images).unwrap_err().to_string().contains("no projection"));
+    }
+    // whatever wrapped the model
+    for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."] {
+        for names in [&ours, &theirs, &alone] {
+            let wrapped = names.iter().map(|(name, it)| (format!("{prefix}{name}"), it.clone()));
+            assert_eq!(visual(&wrapped.collect())?.len(), visual(names)?.len(), "{prefix}");
+        }
+    }
+
     theirs.insert("vision_model.encoder.layers.0.self_attn.z_proj.weight".into(), text);
     assert!(tower(&theirs).unwrap_err().to_string().contains("z_proj"));
+    Ok(())
+}
+
+#[test]
+fn a_vision_model_that_transformers_5_saved_gives_its_tokens() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/transformers");
+    let read = |file: &str| {
+        Frozen::open(&folder.join("clip_vision").join(file)).unwrap().tensors().unwrap()
+    };
+    let io = read("io.safetensors");
+    let mut config = ClipConfig {
+        image_size: 12,
+        patch_size: 4,
+        width: 16,
+        layers: 2,
+        head_width: 8,
+        mlp_ratio: 1.5,
+        embed_dim: 0,
+        activation: ClipActivation::Gelu,
+        vision_feature: VisionFeature::PreLnPost,
+    };
+    for (feature, expected) in
+        [(VisionFeature::PreLnPost, "patches"), (VisionFeature::PostLnPost, "normed_patches")]
+    {
+        config.vision_feature = feature;
+        let frozen = Frozen::from_tensors(Path::new("vision"), visual(&read("model.safetensors"))?);
+        let tower = ClipVision::new(&config, frozen.builder(DType::F32))?;
+        frozen.all_used().unwrap();
+        assert!(gap(&tower.features(&io["images"])?, &io[expected])? < 1e-5, "{expected}");
+    }
     Ok(())
 }
 
