@@ -2,6 +2,53 @@
 
 use std::path::PathBuf;
 
+/// What is at fault where foreign files make no package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Checkpoint, language model and CLIP do not belong together.
+    Pairing,
+    /// Config, tokenizer and weights of the language model do not belong together.
+    LanguageModel,
+    /// The weights of the CLIP.
+    Vision,
+    /// The config beside the weights of the CLIP.
+    VisionConfig,
+    /// A LoRA adapter does not belong to its base model, or is not understood.
+    Adapter,
+    /// The parts of a package do not belong together.
+    Package,
+    /// The folder to write to.
+    Target,
+}
+
+impl Fault {
+    fn cure(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Pairing => {
+                "give the checkpoint with the language model and the CLIP that it was trained with"
+            }
+            Self::LanguageModel => {
+                "config.json, tokenizer.json and weights must be those of one and the same language \
+                 model: fetch the folder again, or correct config.json"
+            }
+            Self::Vision => {
+                "give the weights of a whole CLIP or of its vision model, with the names of open_clip, \
+                 OpenAI or Hugging Face"
+            }
+            Self::VisionConfig => {
+                "that file describes the CLIP beside it: correct it, or say --exact-gelu or \
+                 --clip-head-dim instead"
+            }
+            Self::Adapter => {
+                "give the folder that PEFT's save_pretrained wrote, with the base model that it was \
+                 trained on"
+            }
+            Self::Package => "bring the package's files back as they were, or make it again",
+            Self::Target => return None,
+        })
+    }
+}
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +99,8 @@ pub enum Error {
         path: PathBuf,
         /// What was found and expected.
         reason: String,
+        /// What is at fault.
+        fault: Fault,
     },
     /// A foreign file that cannot be read.
     #[error(transparent)]
@@ -160,11 +209,14 @@ impl Error {
             (_, Some(Container::Call { .. })) => {
                 Some("do not trust this file; weights as safetensors can call nothing")
             }
+            (_, Some(Container::Pointer { .. })) => None,
             (_, Some(Container::Damaged { .. })) | (Self::NotFinite { .. }, _) => {
                 Some("copy the file again, and compare its SHA-256 with the published one")
             }
-            (Self::Import { .. }, _) => Some(
-                "give the checkpoint with the language model and the CLIP that it was trained with",
+            (Self::Import { fault, .. }, _) => fault.cure(),
+            (Self::Lm(lm::Error::NoTokenizer { .. }), _) => Some(
+                "write it once with Python's transformers: \
+                 AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
             ),
             (Self::Lm(lm::Error::Config { .. } | lm::Error::Tokenizer(_)), _) => Some(
                 "give a supported language model whole: config.json, tokenizer.json and weights of \

@@ -1,7 +1,7 @@
 //! The tensor names of foreign checkpoints, and what each tensor is to us.
 //!
 //! OpenFlamingo's state dict names a gated block up to three times; its trainer keeps two of these
-//! names. Training wraps names in `module.`; Otter and its kin rename the feed-forwards. Everything
+//! names. Training and compilation wrap names, in `module.` and `_orig_mod.`; Otter and its kin rename the feed-forwards. Everything
 //! that no rule knows is an error, so that a typo or another model cannot pass silently.
 
 /// What a tensor of a checkpoint is.
@@ -22,7 +22,7 @@ pub enum Role {
 /// The role of tensor `name`, in a checkpoint around a language model whose blocks stand at
 /// `blocks`, such as `model.layers`.
 pub fn role(name: &str, blocks: &str) -> Role {
-    let name = name.strip_prefix("module.").unwrap_or(name);
+    let name = &*formats::unwrapped(name);
     if name.starts_with("perceiver.") {
         return Role::Adapter(perceiver(name));
     }
@@ -98,6 +98,9 @@ mod tests {
         for alias in [
             ours,
             "module.lang_encoder.model.layers.3.gated_cross_attn_layer.ff.1.weight",
+            "module._orig_mod.lang_encoder.model.layers.3.gated_cross_attn_layer.ff.1.weight",
+            "_orig_mod.module.lang_encoder.gated_cross_attn_layers.3._orig_mod.ff.1.weight",
+            "lang_encoder._orig_mod.model.layers.3.gated_cross_attn_layer.ff.1.weight",
             "lang_encoder.gated_cross_attn_layers.3.ff.1.weight",
             "lang_encoder.model.layers.3.gated_cross_attn_layer.feed_forward.1.weight",
         ] {

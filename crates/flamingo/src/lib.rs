@@ -12,7 +12,9 @@ pub mod foreign;
 mod gated;
 mod generate;
 mod import;
+mod language_model;
 mod likelihood;
+mod lora;
 mod manifest;
 mod media;
 mod model;
@@ -27,14 +29,17 @@ pub use encoder_package::{
     ENCODER_COMPONENT, EncoderImport, EncoderInfo, EncoderManifest, ImportedEncoder,
     check_encoder_weights, find_encoder_weights, import_encoder, inspect_encoder, is_encoder,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Fault, Result};
 pub use flamingo::{After, Flamingo, MediaView, TextView};
+pub use formats::pointer;
 pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{
     Choice, Chosen, Decoding, Forced, GenerateConfig, Generated, Listener, Request, Sequence,
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
+pub use language_model::{LanguageModelFiles, check_language_model};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
+pub use lora::{Corrections, LoraAdapter, MergedLora, TiedNames, export_lora, merge_lora};
 pub use manifest::{MANIFEST, Manifest, Part};
 pub use model::{GateOpening, Medium, Model, encoder_input};
 pub use nn::{Precision, weights::TensorInfo};

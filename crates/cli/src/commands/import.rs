@@ -31,6 +31,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<Done> {
         seed: 0,
     };
     let imported = pipeline::import_model(&args.to, &import).map_err(pipeline::Error::from)?;
+    imported.notes.iter().for_each(|note| print::note(note));
     facts(args.json, &imported)
 }
 

@@ -7,8 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::unfit;
-use crate::Result;
-use crate::package::io;
+use crate::{Fault, Result};
 
 /// Hugging Face's config.
 const CONFIG: &str = "config.json";
@@ -105,15 +104,15 @@ impl Beside {
             Some("gelu") => Ok(Some(ClipActivation::Gelu)),
             Some(other) => {
                 let reason = format!("`hidden_act` is `{other}`, expected `quick_gelu` or `gelu`");
-                Err(unfit(&self.path, reason))
+                Err(unfit(&self.path, Fault::VisionConfig, reason))
             }
         }
     }
 }
 
 fn parsed<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(io(path))?;
-    serde_json::from_str(&text).map_err(|error| unfit(path, error.to_string()))
+    let text = formats::read_text(path)?;
+    serde_json::from_str(&text).map_err(|error| unfit(path, Fault::VisionConfig, error.to_string()))
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ use lm::Described;
 use nn::weights::{Frozen, Outline};
 use serde::Serialize;
 
+pub(crate) use self::sort::inner;
 use crate::package::{self, NewPackage, all_finite, digest, replaceable, write_referencing};
-use crate::{Compat, Error, Flamingo, FlamingoConfig, Result, Vocabulary};
+use crate::{Compat, Error, Fault, Flamingo, FlamingoConfig, Result, Vocabulary};
 
 /// What to import, and what the files do not say.
 #[derive(Clone, Debug)]
@@ -83,6 +84,9 @@ pub struct Imported {
     pub moved: Vec<String>,
     /// Special tokens whose rows no file holds: drawn anew, and kept in the package.
     pub drawn_rows: Vec<String>,
+    /// What in the files contradicts itself, and what was made of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Of the model that the checkpoint lacks: none.
     pub missing: usize,
     /// Of the checkpoint that the model lacks: none.
@@ -123,19 +127,21 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     let described = Described::open(import.lm)?;
     let own = Outline::default();
     let lm = described.outline(&own)?;
-    fits(&own, &described.weights, import.lm)?;
+    fits(&own, &described.weights, import.lm, Fault::LanguageModel)?;
     let vocabulary = Vocabulary::new(described.tokenizer.clone(), lm.shape().vocab_size)
-        .map_err(|error| unfit(import.lm, error.to_string()))?;
+        .map_err(|error| unfit(import.lm, Fault::LanguageModel, error.to_string()))?;
     let sorted = sort::sort(import.checkpoint, lm.as_ref(), &described.config)?;
     let mut imported = Imported {
         left_out: sorted.n_left_out,
         repeated: sorted.n_repeated,
+        notes: described.notes.clone(),
         ..Imported::default()
     };
 
     let vision_file = sizes::clip_file(import.vision)?;
     let vision = visual(&vision_file)?;
-    let clip = sizes::clip(import, &vision_file, &vision)?;
+    let is_alone = !vision.contains_key("proj") && is_vision_model(&vision_file)?;
+    let clip = sizes::clip(import, &vision_file, &vision, is_alone)?;
     let input = InputShape::Image { size: clip.image_size };
     let shapes = sizes::Shapes::of(import, &sorted.adapter);
     let config = FlamingoConfig {
@@ -149,10 +155,10 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     let outlined = described.outline(&Outline::default())?;
     let (encoder_vb, adapter_vb) = (encoder.builder(), adapter.builder());
     Flamingo::new(&config, input, outlined, 0..0, encoder_vb, adapter_vb)
-        .map_err(|error| unfit(import.checkpoint, error.to_string()))?;
-    fits(&adapter, &sorted.adapter, import.checkpoint)?;
+        .map_err(|error| unfit(import.checkpoint, Fault::Pairing, error.to_string()))?;
+    fits(&adapter, &sorted.adapter, import.checkpoint, Fault::Pairing)?;
     let seen = Frozen::from_tensors(&vision_file, vision.clone());
-    fits(&encoder, &seen, &vision_file)?;
+    fits(&encoder, &seen, &vision_file, Fault::Vision)?;
     all_finite(&seen, &vision_file)?;
     // also what the checkpoint replaces: whether it does is seen by comparing it with these
     all_finite(&described.weights, import.lm)?;
@@ -204,15 +210,20 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     Ok(imported)
 }
 
-fn unfit(path: &Path, reason: String) -> Error {
-    Error::Import { path: path.to_owned(), reason }
+fn unfit(path: &Path, fault: Fault, reason: String) -> Error {
+    Error::Import { path: path.to_owned(), reason, fault }
 }
 
 /// The same as [`package::fits`]; a gated block that is elsewhere hints at another language model.
-fn fits(wanted: &Outline, found: &Frozen, path: &Path) -> Result<()> {
-    package::fits(wanted, found, path).map_err(|error| match error {
-        Error::Import { path, reason } if reason.contains("`lang_encoder.") => {
-            unfit(&path, format!("{reason}; is it the language model that it was trained with?"))
+pub(crate) fn fits(wanted: &Outline, found: &Frozen, path: &Path, fault: Fault) -> Result<()> {
+    package::fits(wanted, found, path, fault).map_err(|error| match error {
+        Error::Import { path, reason, fault } if fault == Fault::LanguageModel => {
+            let config = if path.is_dir() { "its config.json" } else { "its metadata" };
+            unfit(&path, fault, format!("{reason}; {config} says what is expected"))
+        }
+        Error::Import { path, reason, fault } if reason.contains("`lang_encoder.") => {
+            let reason = format!("{reason}; is it the language model that it was trained with?");
+            unfit(&path, fault, reason)
         }
         error => error,
     })
@@ -226,12 +237,27 @@ pub(crate) fn visual(path: &Path) -> Result<HashMap<String, Tensor>> {
     let unknown: Vec<_> = frozen.list().into_iter().map(|info| info.name).collect();
     if let Some(name) = unknown.iter().find(|name| names::role(name) == names::Role::Unknown) {
         let reason = format!("tensor `{name}` belongs to no CLIP");
-        return Err(unfit(path, reason));
+        return Err(unfit(path, Fault::Vision, reason));
     }
     // the text tower is not read
     let ours = frozen.renamed(|name| (names::role(name) != names::Role::Text).then(|| name.into()));
     let tensors = weights::visual(&ours?.tensors()?);
-    tensors.map_err(|error| unfit(path, error.to_string()))
+    tensors.map_err(|error| unfit(path, Fault::Vision, error.to_string()))
+}
+
+/// Whether a file is what transformers saves of a vision model alone, which has no projection.
+fn is_vision_model(path: &Path) -> Result<bool> {
+    use encoder::clip::names::{Role, role};
+    let container = sort::inner(formats::open(path)?)?;
+    let mut names = container.entries().iter().map(|entry| formats::unwrapped(&entry.name));
+    let bare = |name: &str| name.strip_prefix("vision_model.").unwrap_or(name).to_owned();
+    // buffers aside, nothing of a text tower is there
+    let is_own = |name: &str| name.ends_with("position_ids") || role(name) != Role::Text;
+    Ok(names.all(|name| is_own(&name))
+        && container
+            .entries()
+            .iter()
+            .any(|entry| bare(&formats::unwrapped(&entry.name)) == "embeddings.class_embedding"))
 }
 
 /// A tensor's numbers, to be compared with others.

@@ -9,7 +9,7 @@ use nn::weights::Frozen;
 
 use super::beside::Beside;
 use super::{Import, unfit};
-use crate::{GatesConfig, ResamplerConfig, Result};
+use crate::{Fault, GatesConfig, ResamplerConfig, Result};
 
 /// The shapes of a checkpoint's resampler and gated blocks.
 pub(super) struct Shapes<'a> {
@@ -26,7 +26,11 @@ impl<'a> Shapes<'a> {
     /// A dimension of a tensor that must be there.
     fn dim(&self, name: &str, axis: usize) -> Result<usize> {
         let refuse = |what: &str| {
-            Err(unfit(self.import.checkpoint, format!("1 tensor is {what}: `{name}`")))
+            Err(unfit(
+                self.import.checkpoint,
+                Fault::Pairing,
+                format!("1 tensor is {what}: `{name}`"),
+            ))
         };
         match self.shapes.get(name) {
             None => refuse("missing"),
@@ -41,7 +45,7 @@ impl<'a> Shapes<'a> {
                 "an attention of {inner} does not split into heads of {head_dim}; say its heads' \
                  width with --head-dim"
             );
-            return Err(unfit(self.import.checkpoint, reason));
+            return Err(unfit(self.import.checkpoint, Fault::Pairing, reason));
         }
         Ok(inner / head_dim)
     }
@@ -78,7 +82,7 @@ impl<'a> Shapes<'a> {
                  language model than {}",
                 self.import.lm.display()
             );
-            return Err(unfit(self.import.checkpoint, reason));
+            return Err(unfit(self.import.checkpoint, Fault::Pairing, reason));
         };
         let dim = |name: &str, axis| self.dim(&format!("{}.{name}", block(first)), axis);
         let found = dim("attn.norm.weight", 0)?;
@@ -88,7 +92,7 @@ impl<'a> Shapes<'a> {
                  language model",
                 self.import.lm.display()
             );
-            return Err(unfit(self.import.checkpoint, reason));
+            return Err(unfit(self.import.checkpoint, Fault::Pairing, reason));
         }
         Ok(GatesConfig {
             every: first + 1,
@@ -112,21 +116,26 @@ pub(super) fn clip_file(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let mut paths = NAMES.iter().map(|name| path.join(name));
-    let found = paths.find(|path| path.is_file());
+    let is_there = |path: &PathBuf| path.is_file() || formats::dangling(path).is_some();
+    let found = paths.find(is_there);
     found.ok_or_else(|| {
-        unfit(path, format!("found no weights of a CLIP, expected one of {}", NAMES.join(", ")))
+        let expected = NAMES.join(", ");
+        let reason = format!("found no weights of a CLIP, expected one of {expected}");
+        unfit(path, Fault::Vision, reason)
     })
 }
 
-/// CLIP's size, from its shapes.
+/// CLIP's size, from its shapes; a vision model that `is_alone` has no projection.
 pub(super) fn clip(
     import: &Import,
     file: &Path,
     vision: &HashMap<String, Tensor>,
+    is_alone: bool,
 ) -> Result<ClipConfig> {
     let shape = |name: &str| {
         let tensor = vision.get(name);
-        let tensor = tensor.ok_or_else(|| unfit(file, format!("1 tensor is missing: `{name}`")));
+        let missing = || format!("1 tensor is missing: `{name}`");
+        let tensor = tensor.ok_or_else(|| unfit(file, Fault::Vision, missing()));
         tensor.map(|tensor| tensor.dims().to_vec())
     };
     let kernel = shape("conv1.weight")?;
@@ -139,13 +148,13 @@ pub(super) fn clip(
             "a width of {width} does not split into heads of {head_width}; say their width with \
              --clip-head-dim"
         );
-        return Err(unfit(file, reason));
+        return Err(unfit(file, Fault::VisionConfig, reason));
     }
     let grid = ((n_positions.saturating_sub(1)) as f64).sqrt().round() as usize;
     let block = |idx: usize| format!("transformer.resblocks.{idx}.mlp.c_fc.weight");
     let layers = (0..vision.len()).take_while(|&idx| vision.contains_key(&block(idx))).count();
     let hidden = shape(&block(0))?[0];
-    let embed_dim = shape("proj")?.last().copied().unwrap_or(0);
+    let embed_dim = if is_alone { 0 } else { shape("proj")?.last().copied().unwrap_or(0) };
     Ok(ClipConfig {
         image_size: grid * patch_size,
         patch_size,

@@ -8,8 +8,8 @@ use lm::{CausalLm, LmConfig};
 use nn::weights::Frozen;
 
 use super::{numbers, unfit};
-use crate::Result;
 use crate::foreign::{Role, role};
+use crate::{Fault, Result};
 
 /// A checkpoint's tensors, none of their values read.
 pub(super) struct Sorted {
@@ -24,7 +24,7 @@ pub(super) struct Sorted {
 }
 
 /// The part of a file that holds the tensors, where it keeps more beside them.
-pub(super) fn inner(container: Container) -> Result<Container> {
+pub(crate) fn inner(container: Container) -> Result<Container> {
     let holds = |key: &&&str| {
         container.entries().iter().any(|entry| entry.name.starts_with(&format!("{key}.")))
     };
@@ -43,22 +43,25 @@ pub(super) fn sort(path: &Path, lm: &dyn CausalLm, config: &LmConfig) -> Result<
     for info in frozen.list() {
         match role(&info.name, lm.shape().blocks_name) {
             Role::Adapter(name) => adapter.add(name, info.name),
-            // buffers, and a second copy of a tied head
-            Role::Lm(name) if config.rename(&name).is_none() && !is_head(&name) => n_left_out += 1,
-            Role::Lm(name) => own.add(name, info.name),
+            Role::Lm(name) if config.rename(&name).is_none() => n_left_out += 1,
+            Role::Lm(name) => match config.tied_to(&name) {
+                // the head of a tied model is its embedding under another name
+                Some(embedding) => own.add(embedding.to_owned(), info.name),
+                None => own.add(name, info.name),
+            },
             Role::Vision(_) | Role::Buffer => n_left_out += 1,
             Role::Unknown => unknown.push(info.name),
         }
     }
     if adapter.0.is_empty() {
         let reason = "it holds no resampler and no gated block; expected a Flamingo checkpoint";
-        return Err(unfit(path, reason.to_owned()));
+        return Err(unfit(path, Fault::Pairing, reason.to_owned()));
     }
     if let Some(first) = unknown.first() {
         let n = unknown.len();
         let reason =
             format!("{n} of its tensors belong to no part of a Flamingo, such as `{first}`");
-        return Err(unfit(path, reason));
+        return Err(unfit(path, Fault::Pairing, reason));
     }
     let n_repeated = adapter.check(&frozen, path)? + own.check(&frozen, path)?;
     Ok(Sorted { adapter: adapter.apply(&frozen)?, lm: own.apply(&frozen)?, n_repeated, n_left_out })
@@ -91,7 +94,7 @@ impl Aliases {
                     let reason = format!(
                         "`{first}` and `{other}` stand for the same tensor `{ours}` and differ"
                     );
-                    return Err(unfit(path, reason));
+                    return Err(unfit(path, Fault::Pairing, reason));
                 }
                 n_repeated += 1;
             }

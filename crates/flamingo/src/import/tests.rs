@@ -15,6 +15,7 @@ use crate::{GatesConfig, GenerateConfig, Model, Request, ResamplerConfig, inspec
 
 mod families;
 mod kin;
+mod names;
 mod rounding;
 
 const EMBEDDING: &str = "lang_encoder.model.embed_tokens.weight";

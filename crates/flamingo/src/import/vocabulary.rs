@@ -14,7 +14,7 @@ use nn::seeded;
 
 use super::sort::{Sorted, is_head};
 use super::{Import, numbers, unfit};
-use crate::{Error, Result, Vocabulary};
+use crate::{Error, Fault, Result, Vocabulary};
 
 /// Below this cosine two tensors have nothing to do with each other: a trained one stays near what
 /// it began as, another model's is near nothing.
@@ -40,14 +40,10 @@ pub(super) fn moved(
     let special = &vocabulary.special;
     let list = described.weights.list();
     for info in sorted.lm.list() {
-        let refuse = |reason: String| Err(unfit(import.checkpoint, reason));
+        let refuse = |reason: String| Err(unfit(import.checkpoint, Fault::Pairing, reason));
         let name = &info.name;
         let is_rows = *name == format!("{}.weight", lm.shape().embedding_name) || is_head(name);
-        let Some(ours) = described.config.rename(name) else {
-            // the head of a tied model is its embedding
-            moved.n_repeated += 1;
-            continue;
-        };
+        let ours = described.config.rename(name).expect("buffers were left out");
         let Some(own) = list.iter().find(|own| own.name == ours) else {
             return refuse(format!(
                 "`{name}` is no tensor of {}; it was trained with another language model",

@@ -23,7 +23,7 @@ use nn::weights::{Frozen, save};
 use sha2::{Digest, Sha256};
 
 use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
-use crate::{Error, FlamingoConfig, Manifest, Part, Result};
+use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
 pub(crate) use parts::{Parts, fits};
@@ -111,7 +111,7 @@ pub(crate) fn in_place(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) ->
 pub(crate) fn replaceable(folder: &Path) -> Result<()> {
     let refuse = |found: &str| {
         let reason = format!("{found} is there and is no model package, choose another folder");
-        Err(Error::Import { path: folder.to_owned(), reason })
+        Err(Error::Import { path: folder.to_owned(), reason, fault: Fault::Target })
     };
     match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

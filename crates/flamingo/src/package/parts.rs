@@ -11,7 +11,7 @@ use nn::{Builder, Precision};
 
 use super::lm_path;
 use crate::manifest::{ADAPTER, ENCODER};
-use crate::{Error, Flamingo, FlamingoConfig, Manifest, Result, Vocabulary, import};
+use crate::{Error, Fault, Flamingo, FlamingoConfig, Manifest, Result, Vocabulary, import};
 
 /// Encoder, adapter and language model of a package.
 pub(crate) struct Parts {
@@ -84,16 +84,16 @@ impl Parts {
             (ADAPTER, &outlines.adapter, &self.adapter),
             ("lm", &outlines.lm, &self.lm.weights),
         ] {
-            fits(outline, found, &folder.join(file))?;
+            fits(outline, found, &folder.join(file), Fault::Package)?;
         }
         Ok(())
     }
 }
 
 /// Fails with every tensor of `path` that is missing, unexpected or of another shape.
-pub(crate) fn fits(wanted: &Outline, found: &Frozen, path: &Path) -> Result<()> {
+pub(crate) fn fits(wanted: &Outline, found: &Frozen, path: &Path, fault: Fault) -> Result<()> {
     match wanted.compare(&found.list()).sentence() {
-        Some(reason) => Err(Error::Import { path: path.to_owned(), reason }),
+        Some(reason) => Err(Error::Import { path: path.to_owned(), reason, fault }),
         None => Ok(()),
     }
 }
