@@ -81,7 +81,7 @@ pub enum Error {
     Repeat { field: &'static str, found: String, expected: String },
 
     // the model
-    #[error("{}: language model folder lacks {missing}", path.display())]
+    #[error("{}: language model {missing}", path.display())]
     LanguageModel { path: PathBuf, missing: &'static str },
     #[error("model.encoder: {0}")]
     Encoder(encoder::Error),
@@ -180,7 +180,7 @@ impl Error {
             Self::Several { problems } => problems.iter().find_map(Self::hint),
             Self::LanguageModel { .. } => Some(
                 "write one with `neuroflamingo run pipelines/pretrain-tiny-lm.yaml`, or point \
-                 model.lm.hf at a Hugging Face folder"
+                 model.lm.hf at a Hugging Face folder or model.lm.gguf at a GGUF file"
                     .to_owned(),
             ),
             Self::Scan(scan::Error::SplitLeak { .. }) => Some(

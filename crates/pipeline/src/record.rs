@@ -158,8 +158,9 @@ pub(crate) fn record(
         })),
         _ => None,
     };
-    let lm =
-        plan.lm.as_ref().map(|lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests }));
+    let lm = plan.lm.as_ref().map(
+        |lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests, "notes": lm.notes }),
+    );
     let parcels = state.parcels.as_ref();
     let lost = |(idx, labels): (usize, Vec<i32>)| json!({ "scan": state.scans()[idx].name, "labels": labels });
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,17 +1,20 @@
-//! The language model folder: complete, and known by the digests of its files.
+//! The language model: complete, consistent, and known by the digests of its files.
 use std::{collections::BTreeMap, path::PathBuf};
 
-use flamingo::LM_FILES;
+use crate::{
+    Error, Result,
+    spec::{LmSpec, Loaded},
+};
 
-use crate::{Error, Result, spec::Loaded};
-
-/// A Hugging Face folder that is all there.
+/// A language model that is all there.
 #[derive(Clone, Debug)]
 pub struct LmPlan {
-    /// The folder.
+    /// Its Hugging Face folder, or its GGUF file.
     pub dir: PathBuf,
     /// SHA-256 of each file that decides what the model does.
     pub digests: BTreeMap<String, String>,
+    /// What in the files contradicts itself, and what was made of it.
+    pub notes: Vec<String>,
 }
 
 pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
@@ -23,16 +26,18 @@ pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
         };
     };
     let dir = loaded.resolve(model.lm.path());
-    let missing = |name: &&'static str| !dir.join(name).is_file();
-    if let Some(missing) = LM_FILES.into_iter().find(missing) {
+    let missing = match model.lm {
+        LmSpec::Hf(_) => (!dir.join("config.json").is_file()).then_some("folder lacks config.json"),
+        LmSpec::Gguf(_) => (!dir.is_file()).then_some("file is not there"),
+    };
+    if let Some(missing) = missing {
         return Err(Error::LanguageModel { path: dir, missing });
     }
-    let digests = LM_FILES
-        .into_iter()
-        .map(|name| {
-            let digest = scan::sha256_file(dir.join(name))?;
-            Ok((name.to_owned(), digest))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Some(LmPlan { dir, digests }))
+    let found = flamingo::check_language_model(&dir)?;
+    let digests = found.files.into_iter().map(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, scan::sha256_file(path)?))
+    });
+    let digests = digests.collect::<Result<_>>()?;
+    Ok(Some(LmPlan { dir, digests, notes: found.notes }))
 }

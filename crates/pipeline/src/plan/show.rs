@@ -130,6 +130,7 @@ impl fmt::Display for Plan {
         }
         if let Some(lm) = &self.lm {
             writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;
+            lm.notes.iter().try_for_each(|note| writeln!(f, "          {note}"))?;
         }
         if let Some(encoder) = &self.encoder {
             let spec = &encoder.spec;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use encoder::{EncoderConfig, WeightsSource};
 use serde_json::Value;
 
-use super::{CohortSpec, LmSpec, Spec, source::Source};
+use super::{CohortSpec, Spec, source::Source};
 use crate::{Error, Result, files, plan::RunPlan, stage::Stage, yaml};
 
 /// A pipeline file as read, components written out.
@@ -76,8 +76,7 @@ impl Loaded {
         moved(&mut spec.outputs);
         spec.cohort.paths().into_iter().for_each(moved);
         if let Some(model) = &mut spec.model {
-            let LmSpec::Hf(lm) = &mut model.lm;
-            moved(lm);
+            moved(model.lm.path_mut());
             let beside = |path: &Path| {
                 files::relative(&self.resolve(path), run_dir).unwrap_or_else(|| path.to_owned())
             };

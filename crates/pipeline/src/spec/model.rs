@@ -33,14 +33,22 @@ pub struct ModelSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LmSpec {
-    /// A Hugging Face folder: config.json, tokenizer.json, *.safetensors.
+    /// A Hugging Face folder: config.json, tokenizer.json, and the weights as safetensors or
+    /// PyTorch's `.bin`, whole or in shards.
     Hf(PathBuf),
+    /// One GGUF file, or one of the parts of a split one.
+    Gguf(PathBuf),
 }
 
 impl LmSpec {
-    /// The folder.
+    /// The folder or file.
     pub fn path(&self) -> &Path {
-        let Self::Hf(path) = self;
+        let (Self::Hf(path) | Self::Gguf(path)) = self;
+        path
+    }
+
+    pub(super) fn path_mut(&mut self) -> &mut PathBuf {
+        let (Self::Hf(path) | Self::Gguf(path)) = self;
         path
     }
 }
