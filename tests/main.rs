@@ -13,6 +13,7 @@ mod cohorts;
 mod encoder_check;
 mod encoder_packages;
 mod encoders;
+mod language_models;
 mod one_scan;
 mod parity;
 mod pipelines;

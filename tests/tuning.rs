@@ -82,6 +82,28 @@ fn texts(dir: &Path) -> Vec<String> {
     reports.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
+/// The corrections as a folder of PEFT, and the encoder of the published file that they give.
+fn an_adapter_is_written_and_merged(cohort: &Synthetic, model: &str) {
+    let path = |name: &str| cohort.dir().join(name).display().to_string();
+    let (adapter, merged) = (path("adapter"), path("merged.safetensors"));
+    run(&["lora", "export", "--model", model, "--to", &adapter]).exits_with(0);
+    let config = fs::read_to_string(cohort.dir().join("adapter/adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!((&config["peft_type"], &config["r"]), (&json!("LORA"), &json!(2)));
+    assert_eq!(config["lora_alpha"], json!(4));
+    let n_modules = config["target_modules"].as_array().unwrap().len();
+    let base = path(BRAINLM);
+    let args = ["lora", "merge", "--base", &base, "--adapter", &adapter, "--to", &merged, "--json"];
+    let found: Value = serde_json::from_str(&run(&args).exits_with(0).stdout).unwrap();
+    assert_eq!(found["changed"].as_array().unwrap().len(), n_modules);
+    check_with(cohort, &brainlm(&file("merged.safetensors"), &json!("none"))).exits_with(0);
+    for name in ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"] {
+        fs::remove_file(cohort.dir().join(name)).unwrap();
+    }
+    fs::remove_dir(cohort.dir().join("adapter")).unwrap();
+    fs::remove_file(cohort.dir().join("merged.safetensors")).unwrap();
+}
+
 #[test]
 fn published_encoders_are_tuned_and_packages_hold_what_moved() {
     let cohort = cohort(24);
@@ -121,6 +143,9 @@ fn published_encoders_are_tuned_and_packages_hold_what_moved() {
         says(&elsewhere.refuses(&scan, &[]), &[weights, "but the package was made with"]);
         drop(elsewhere);
         let model = model.display().to_string();
+        if words.starts_with("LoRA") {
+            an_adapter_is_written_and_merged(&cohort, &model);
+        }
         run(&["model", "verify", &model]).exits_with(0);
         let inspected = run(&["model", "inspect", &model]).exits_with(0);
         assert!(inspected.stdout.contains("encoder_base"), "{inspected}");

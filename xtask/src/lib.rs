@@ -5,6 +5,7 @@ pub mod checks;
 mod corpus;
 pub mod encoders;
 mod fixtures;
+pub mod gguf;
 mod grammar;
 mod pairs;
 mod precision;

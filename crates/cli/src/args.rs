@@ -1,6 +1,7 @@
 //! What can be typed, and the help that teaches it.
 mod encoder;
 mod import;
+mod lora;
 mod writing;
 
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -10,6 +11,7 @@ use pipeline::Precision;
 
 pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
+pub(crate) use lora::{ExportArgs, LoraCommand, MergeArgs};
 pub(crate) use writing::{PromptArgs, WritingArgs};
 
 /// Turns brain scans into text, and measures whether the text depends on the scan.
@@ -111,6 +113,9 @@ a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threa
     /// Try a brain encoder on your own scans.
     #[command(subcommand)]
     Encoder(EncoderCommand),
+    /// Read and write LoRA adapters of PEFT.
+    #[command(subcommand)]
+    Lora(LoraCommand),
 }
 
 #[derive(Debug, Group)]

@@ -66,9 +66,10 @@ pub use cohort::Excluded;
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
 pub use flamingo::{
-    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, PackageInfo,
-    Part, Precision, RankBy, TensorInfo, bench, import as import_model, import_encoder,
-    inspect as inspect_model, inspect_encoder, is_encoder, verify as verify_model,
+    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, MergedLora,
+    PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora, import as import_model,
+    import_encoder, inspect as inspect_model, inspect_encoder, is_encoder, merge_lora,
+    verify as verify_model,
 };
 pub use report::{
     counted,

@@ -6,6 +6,7 @@ mod clip_images;
 mod flamingo;
 mod fmri_signals;
 mod hdf5;
+mod lora;
 mod nifti_read;
 mod outcome;
 mod recorded;
@@ -87,6 +88,7 @@ fn parity(folder: &Path, name: &str) -> Outcome {
     match case["kind"].as_str() {
         None if case.get("spec").is_some() => flamingo::run(folder),
         None if case.get("transform").is_some() => clip_images::parity(folder, name),
+        Some("lora") => lora::run(folder, name, &case),
         Some(kind) if scans::KINDS.contains(&kind) => scans::outcome(folder, name, kind),
         kind => kind
             .and_then(|kind| brain::outcome(folder, name, kind))

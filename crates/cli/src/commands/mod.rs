@@ -3,6 +3,7 @@ mod bench;
 mod encoder;
 mod import;
 mod inspect;
+mod lora;
 mod package;
 mod pipeline;
 mod text;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::args::{Command, EncoderCommand, ModelCommand, ScanCommand};
+use crate::args::{Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand};
 
 /// How a command ended; the numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,5 +59,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
         Command::Model(ModelCommand::Import(args)) => import::import(&args),
         Command::Encoder(EncoderCommand::Check(args)) => encoder::check(&args),
+        Command::Lora(LoraCommand::Merge(args)) => lora::merge(&args),
+        Command::Lora(LoraCommand::Export(args)) => lora::export(&args),
     }
 }

@@ -82,8 +82,7 @@ impl PeftConfig {
         let text = formats::read_text(&path)?;
         let fields: Map<String, Value> =
             serde_json::from_str(&text).map_err(|error| wrong(&path, error.to_string()))?;
-        let config = Self::of(&path, &fields)?;
-        Ok(config)
+        Self::of(&path, &fields)
     }
 
     fn of(path: &Path, fields: &Map<String, Value>) -> Result<Self> {

@@ -162,7 +162,9 @@ impl LoraAdapter {
                 (None, None) => continue,
                 (Some(a), Some(b)) => (&tensors[a], &tensors[b]),
                 _ => {
-                    return Err(self.wrong(format!("`{module}` has one of lora_A and lora_B alone")));
+                    return Err(
+                        self.wrong(format!("`{module}` has one of lora_A and lora_B alone"))
+                    );
                 }
             };
             let (Ok((rank, n_in)), Ok((n_out, of_b))) = (a.dims2(), b.dims2()) else {
