@@ -46,7 +46,7 @@ pub enum LmConfig {
     /// Qwen3, dense and without a sliding window.
     #[serde(rename = "qwen3")]
     Qwen3(Qwen3Config),
-    /// `SmolLM3`, some of whose blocks have no positions.
+    /// SmolLM3, some of whose blocks have no positions.
     #[serde(rename = "smollm3")]
     SmolLm3(SmolLm3Config),
     /// OPT.

@@ -30,7 +30,7 @@ pub(crate) struct MergeArgs {
     /// The base model: a folder of Hugging Face or open_clip, or one weight file.
     #[arg(long, value_name = "PATH")]
     pub(crate) base: PathBuf,
-    /// The folder with adapter_config.json and adapter_model.safetensors.
+    /// The folder that PEFT wrote: config and tensors of the adapter.
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: PathBuf,
     /// The folder or file to write; it must not be there.

@@ -98,7 +98,7 @@ fn weights(base: &Path) -> Result<(Frozen, Option<PathBuf>)> {
             format!("found no weights, expected one of {}", WEIGHTS.join(", ")),
         ));
     };
-    let file = if name.ends_with(".json") {
+    let file = if name.contains(".index.") {
         lm::folder_weights(base)?
     } else {
         Frozen::open(&base.join(name))?

@@ -1,4 +1,4 @@
-//! Metadata to a config: of LLaMA, Qwen3 and `SmolLM3`.
+//! Metadata to a config: of LLaMA, Qwen3 and SmolLM3.
 
 use formats::Dtype;
 

@@ -51,7 +51,7 @@ enum Cut {
     /// As Llama 3 does: up to three digits together, contractions in either case. A piece that is a
     /// token is not merged, and a text begins with a token.
     Llama3,
-    /// The same cuts, and nothing else of Llama 3: conversions of 2024, and `SmolLM3`'s.
+    /// The same cuts, and nothing else of Llama 3: conversions of 2024, and SmolLM3's.
     Smaug,
     /// As Qwen 2 and 3 do, after composing characters.
     Qwen2,

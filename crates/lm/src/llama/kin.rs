@@ -1,4 +1,4 @@
-//! Models of LLaMA's blocks under other names: Mistral, Qwen3, `SmolLM3`.
+//! Models of LLaMA's blocks under other names: Mistral, Qwen3, SmolLM3.
 
 use candle_core::Result;
 use nn::Builder;
@@ -160,7 +160,7 @@ impl Architecture for Qwen3Config {
     }
 }
 
-/// `SmolLM3` (Bakouch et al. 2025): every fourth block goes without rotary positions (Yang et al. 2025).
+/// SmolLM3 (Bakouch et al. 2025): every fourth block goes without rotary positions (Yang et al. 2025).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SmolLm3Config {
     /// The fields that it shares with LLaMA.
