@@ -13,7 +13,10 @@ use crate::{
     kind::Kind,
     nii::{self, dtype_name},
     open::OpenOptions,
-    tables::{MAX_TEXT_BYTES, text},
+    tables::{
+        MAX_TEXT_BYTES,
+        text::{self, Head, Text},
+    },
     tensor::TensorFile,
 };
 
@@ -254,7 +257,7 @@ fn tensor(path: &Path) -> Result<ArrayDescription> {
 }
 
 fn table(path: &Path) -> Result<ArrayDescription> {
-    let (matrix, names) = text::read(path, MAX_TEXT_BYTES)?;
+    let Text { values: matrix, head } = text::read(path, MAX_TEXT_BYTES, None)?;
     let mut values = ValueFacts::default();
     values.add(matrix.iter().copied());
     Ok(ArrayDescription {
@@ -264,7 +267,7 @@ fn table(path: &Path) -> Result<ArrayDescription> {
         byte_order: None,
         dtype: "decimal numbers".to_owned(),
         shape: matrix.shape().to_vec(),
-        named_columns: Some(names.is_some()),
+        named_columns: Some(head != Head::None),
         t_r: None,
         t_r_source: "a table does not say it".to_owned(),
         values,

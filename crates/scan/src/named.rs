@@ -30,7 +30,7 @@ pub fn array_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
 pub fn read_array(path: impl AsRef<Path>, name: Option<&str>) -> Result<ArrayD<f64>> {
     let path = path.as_ref();
     if name.is_none() && matches!(Kind::of(path), Ok(Kind::Text)) {
-        return Ok(text::read(path, MAX_TEXT_BYTES)?.0.into_dyn());
+        return Ok(text::read(path, MAX_TEXT_BYTES, None)?.values.into_dyn());
     }
     if !is_hdf5(path)? {
         return match name {

@@ -25,7 +25,11 @@ use crate::{
     kind::Kind,
     nii::{PLAUSIBLE_S, ReadOptions},
     series::ParcelSeries,
-    tables::{Facts, MAX_TEXT_BYTES, SeriesAxes, series_of, text},
+    tables::{
+        Facts, MAX_TEXT_BYTES, SeriesAxes, series_of,
+        text::{self, Head, Text},
+        turned,
+    },
     tensor::TensorFile,
 };
 
@@ -196,7 +200,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
                     Scan::Bold(bold)
                 }
                 2 => {
-                    let axes = options.needed_axes(path, None)?;
+                    let axes = options.needed_axes(path, false)?;
                     let facts = Facts { t_r, ..Facts::default() };
                     Scan::Series(series_of(path, file.values()?, axes, facts)?)
                 }
@@ -208,11 +212,21 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
             Opened { scan, t_r_source: "given".to_owned() }
         }
         Kind::Text => {
-            let (values, names) = text::read(path, MAX_TEXT_BYTES)?;
-            let axes = options.needed_axes(path, names.as_ref())?;
+            let n_parcels = match options.axes {
+                Some(SeriesAxes::ByParcels(n)) => Some(n),
+                _ => None,
+            };
+            let Text { values, head } = text::read(path, MAX_TEXT_BYTES, n_parcels)?;
+            let axes = options.needed_axes(path, head != Head::None)?;
             let t_r = options.needed_t_r(path, "a table")?;
-            let names = names.filter(|_| axes != SeriesAxes::ParcelsTime);
-            let facts = Facts { t_r, names, ..Facts::default() };
+            let is_turned = turned(path, values.dim().into(), axes)?;
+            // what stands over the columns of a table whose rows are parcels are frames
+            let (names, labels) = match head {
+                Head::Names(names) if !is_turned => (Some(names), None),
+                Head::Labels(labels) if !is_turned => (None, Some(labels)),
+                _ => (None, None),
+            };
+            let facts = Facts { t_r, names, labels, ..Facts::default() };
             let series = series_of(path, values.into_dyn(), axes, facts)?;
             Opened { scan: Scan::Series(series), t_r_source: "given".to_owned() }
         }
@@ -237,8 +251,8 @@ impl OpenOptions {
     }
 
     /// Names over the columns say that columns are parcels.
-    fn needed_axes(&self, path: &Path, names: Option<&Vec<String>>) -> Result<SeriesAxes> {
-        let named = names.map(|_| SeriesAxes::TimeParcels);
+    fn needed_axes(&self, path: &Path, has_head: bool) -> Result<SeriesAxes> {
+        let named = has_head.then_some(SeriesAxes::TimeParcels);
         self.axes.or(named).ok_or_else(|| Error::Axes {
             path: path.to_path_buf(),
             problem: "which axis is time is not said; give `axes`, for example `time_parcels` or \

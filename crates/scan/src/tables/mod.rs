@@ -1,5 +1,6 @@
 //! Series that are already extracted, and which of their axes is time.
 
+mod header;
 pub(crate) mod text;
 
 use std::path::Path;
@@ -63,11 +64,13 @@ pub(crate) fn turned(path: &Path, shape: [usize; 2], axes: SeriesAxes) -> Result
         SeriesAxes::ParcelsTime => Ok(true),
         SeriesAxes::ByParcels(n) if (n_rows == n) != (n_columns == n) => Ok(n_rows == n),
         SeriesAxes::ByParcels(n) => {
-            let which = if n_rows == n { "both axes are" } else { "no axis is" };
-            let problem = format!(
-                "the table is {n_rows} × {n_columns} and {which} of {n} parcels; give `axes: \
-                 time_parcels` or `axes: parcels_time`"
-            );
+            let (which, cure) = if n_rows == n {
+                ("both axes are", "`axes: time_parcels` or `axes: parcels_time` says which is time")
+            } else {
+                ("no axis is", "expected a column for each parcel")
+            };
+            let problem =
+                format!("the table is {n_rows} × {n_columns} and {which} of {n} parcels; {cure}");
             Err(Error::Axes { path: path.to_path_buf(), problem })
         }
     }
@@ -105,7 +108,7 @@ pub(crate) fn series_of(
         Parcel { label, name, centre_mm: centre.filter(|centre| !centre[0].is_nan()) }
     };
     let parcels = (0..n_parcels).map(parcel).collect();
-    Ok(ParcelSeries { values, t_r: facts.t_r, parcels, lost: facts.lost })
+    Ok(ParcelSeries { values, t_r: facts.t_r, parcels, lost: facts.lost, coverage: None })
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn the_parcel_axis_is_found_or_the_table_refused() {
     let path = scratch.file("square.dat", b"1 2\n4 5\n");
     let both = read_series(&path, &options(SeriesAxes::ByParcels(2))).unwrap_err().to_string();
     assert!(
-        both.contains("the table is 2 × 2 and both axes are of 2 parcels; give `axes"),
+        both.contains("the table is 2 × 2 and both axes are of 2 parcels; `axes: time_parcels`"),
         "{both}"
     );
 }

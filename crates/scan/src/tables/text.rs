@@ -6,12 +6,67 @@ use std::{
     path::Path,
 };
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis, s};
 
+use super::header::{distinct_labels, labels};
 use crate::error::{Error, Result, brief};
 
-/// A matrix, and the names of its columns where the first line holds them.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
+/// The numbers of a text, and what its first line says of the columns.
+pub(crate) struct Text {
+    pub(crate) values: Array2<f64>,
+    pub(crate) head: Head,
+}
+
+/// What the first line of a table holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// Numbers like all others.
+    None,
+    /// Names of the columns.
+    Names(Vec<String>),
+    /// Numbers of the columns.
+    Labels(Vec<i32>),
+}
+
+const NUMBERED_ROWS: &str = "its first column has no name: row numbers are no series, leave them out \
+                             (`index=False` in pandas)";
+
+/// A matrix, and the names or labels of its columns where the first line holds them. `n_parcels`
+/// tells a header from a frame where nothing else does.
+pub(crate) fn read(path: &Path, limit: u64, n_parcels: Option<usize>) -> Result<Text> {
+    let (mut values, names) = read_lines(path, limit)?;
+    let bad = |problem: String| Error::Row { path: path.to_path_buf(), row: 1, problem };
+    if let Some(names) = names {
+        return Ok(Text { values, head: Head::Names(names) });
+    }
+    if is_row_numbers(&values) {
+        return Err(bad(NUMBERED_ROWS.to_owned()));
+    }
+    let head = match labels(&values, n_parcels).map_err(bad)? {
+        None => Head::None,
+        Some(labels) => {
+            values.remove_index(Axis(0), 0);
+            Head::Labels(labels)
+        }
+    };
+    Ok(Text { values, head })
+}
+
+/// Whether labels stand over all columns but the first, and that one counts the rows.
+fn is_row_numbers(values: &Array2<f64>) -> bool {
+    let (n_rows, n_columns) = values.dim();
+    let first = values[[0, 0]];
+    let counted = values.slice(s![1.., 0]);
+    n_rows > 2
+        && n_columns > 1
+        && first.is_nan()
+        && distinct_labels(values.slice(s![0, 1..])).is_some()
+        && counted[0] <= 1.0
+        && counted.windows(2).into_iter().all(|pair| pair[1] - pair[0] == 1.0)
+}
+
+/// The numbers of every line, and the names of the columns where the first line holds some.
+fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let found = std::fs::metadata(path).map_err(attach)?.len();
     if found > limit {
@@ -42,9 +97,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<S
     let is_numbered = head[0].is_empty() && counts(&head[1..]);
     let is_named = is_numbered || counts(&head) || head.iter().any(|cell| number(cell).is_none());
     if is_named && head.first().is_some_and(String::is_empty) {
-        let problem = "its first column has no name: row numbers are no series, leave them out \
-                       (`index=False` in pandas)";
-        return Err(bad(1, problem.to_owned()));
+        return Err(bad(1, NUMBERED_ROWS.to_owned()));
     }
     let names = is_named.then_some(head);
     let body = || lines().skip(usize::from(names.is_some()));
