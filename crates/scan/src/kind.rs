@@ -3,8 +3,9 @@
 use std::{fs::File, path::Path};
 
 use crate::{
+    cifti::CIFTI_EXTENSION,
     error::{Error, Result},
-    h5, nii,
+    foreign, h5, nii,
 };
 
 /// What all readers together read.
@@ -13,21 +14,8 @@ const EXPECTED: &str = "NIfTI, CIFTI, HDF5, .npy, a PyTorch tensor or a table of
 /// Codes of CIFTI-2 among the intents of NIfTI-2.
 const CIFTI_INTENTS: std::ops::Range<i32> = 3000..3100;
 
-/// Beginnings of files that turn up in place of scans.
-const OTHERS: [(&[u8], &str); 12] = [
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"<?xml", "XML, perhaps GIFTI"),
-    (b"MATLAB 5.0", "a MATLAB file from before 7.3 (save it anew with `-v7.3`)"),
-    (b"CDF\x01", "NetCDF 3 or MINC 1"),
-    (b"CDF\x02", "NetCDF 3 or MINC 1"),
-    (b"\x28\xb5\x2f\xfd", "zstd-compressed data"),
-    (b"BZh", "bzip2-compressed data"),
-    (b"\xfd7zXZ\0", "xz-compressed data"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
-    (b"\x00\x00\x00\x01Bud1", "a macOS folder setting"),
-    (b"/annex/objects/", "a git-annex pointer, not the file itself (run `git annex get`)"),
-];
+/// A NIfTI-2 header and the beginning of its first extension.
+const START: usize = 560;
 
 /// A way of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +35,7 @@ impl Kind {
             return Ok(Self::Nifti);
         }
         let mut source = nii::Source::open(path)?;
-        let mut start = [0; 540];
+        let mut start = [0; START];
         let n = source.fill(&mut start)?;
         let (start, is_gzip) = (&start[..n], source.is_gzip);
         let refuse = |found: &str| {
@@ -65,10 +53,11 @@ impl Kind {
                 } else {
                     i32::from_le_bytes(intent)
                 };
-                let is_cifti = CIFTI_INTENTS.contains(&number);
+                // a file without the intent still says by its extension what it is
+                let is_cifti = CIFTI_INTENTS.contains(&number) || has_cifti_extension(start);
                 return Ok(if is_cifti { Self::Cifti } else { Self::Nifti });
             }
-            _ if is_gzip => return refuse("gzip-compressed data that is no NIfTI"),
+            _ if is_gzip => return refuse(foreign::in_gzip(path, start)),
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] | [b'P', b'K', 3, 4, ..] => {
                 return Ok(Self::Tensor);
             }
@@ -80,9 +69,18 @@ impl Kind {
         if h5::begins_at(&mut File::open(path).map_err(attach)?).map_err(attach)?.is_some() {
             return Ok(Self::Hdf5);
         }
-        if let Some((_, found)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        if let Some(found) = foreign::format(path, start) {
             return refuse(found);
         }
         if start.contains(&0) { refuse("of no form that is known") } else { Ok(Self::Text) }
     }
+}
+
+/// Whether the first extension after a NIfTI-2 header is the XML of CIFTI.
+fn has_cifti_extension(start: &[u8]) -> bool {
+    let Some(&code) = start.get(548..552).and_then(|bytes| bytes.first_chunk::<4>()) else {
+        return false;
+    };
+    let number = if start[0] == 0 { i32::from_be_bytes(code) } else { i32::from_le_bytes(code) };
+    start[540] != 0 && number == CIFTI_EXTENSION
 }

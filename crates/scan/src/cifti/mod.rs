@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Code of the extension that carries the XML.
-const CIFTI_EXTENSION: i32 = 32;
+pub(crate) const CIFTI_EXTENSION: i32 = 32;
 
 /// A CIFTI file whose axes are read and checked; the matrix is read when asked for.
 #[derive(Clone, Debug)]
@@ -143,7 +143,8 @@ impl CiftiFile {
             centre_mm: None,
         });
         let (t_r, parcels) = (self.t_r()?, parcels.collect());
-        Ok(ParcelSeries { values: self.values()?, t_r, parcels, lost: Vec::new() })
+        let (values, lost, coverage) = (self.values()?, Vec::new(), None);
+        Ok(ParcelSeries { values, t_r, parcels, lost, coverage })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Nuisance series of fMRIPrep: which columns, which frames, how much motion.
 
 mod motion;
+mod nameless;
 mod select;
 mod table;
 

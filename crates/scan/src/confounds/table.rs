@@ -9,6 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
+use super::nameless;
 use crate::error::{Error, Result, brief, one_line};
 
 /// The most bytes a confounds table may have: a thousand columns of ten thousand frames.
@@ -44,10 +45,13 @@ impl ConfoundTable {
             let (found, limit) = (u128::from(n_bytes), MAX_BYTES);
             return Err(Error::TooLarge { path: path.to_path_buf(), found, limit });
         }
-        let file = File::open(path).map_err(attach)?;
-        let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
         let damaged =
             |row: usize, problem: String| Error::Row { path: path.to_path_buf(), row, problem };
+        if let Some(problem) = nameless::problem(path, &first_line(path)?) {
+            return Err(damaged(1, problem));
+        }
+        let file = File::open(path).map_err(attach)?;
+        let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(file);
         let header = reader.headers().map_err(|e| damaged(1, brief(&e.to_string())))?;
         let bare = |name: &str| one_line(name.trim_start_matches('\u{feff}').trim());
         let names: Vec<String> = header.iter().map(bare).collect();
@@ -89,10 +93,7 @@ impl ConfoundTable {
     /// line.
     pub fn footprint(path: impl AsRef<Path>, n_frames: usize) -> Result<(usize, u64)> {
         let path = path.as_ref();
-        let attach = |source| Error::Read { path: path.to_path_buf(), source };
-        let file = BufReader::new(File::open(path).map_err(attach)?);
-        let mut first = Vec::new();
-        file.take(MAX_BYTES).read_until(b'\n', &mut first).map_err(attach)?;
+        let first = first_line(path)?;
         let n_columns = first.split(|byte| *byte == b'\t').count();
         // columns grow as rows come, each to twice its length at most; names, and a row as text
         let sidecar = std::fs::metadata(path.with_extension("json")).map_or(0, |file| file.len());
@@ -132,6 +133,15 @@ impl ConfoundTable {
     pub(super) fn sidecar(&self) -> Option<&Sidecar> {
         self.sidecar.as_ref()
     }
+}
+
+/// The bytes of the first line.
+fn first_line(path: &Path) -> Result<Vec<u8>> {
+    let attach = |source| Error::Read { path: path.to_path_buf(), source };
+    let file = BufReader::new(File::open(path).map_err(attach)?);
+    let mut first = Vec::new();
+    file.take(MAX_BYTES).read_until(b'\n', &mut first).map_err(attach)?;
+    Ok(first)
 }
 
 fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {

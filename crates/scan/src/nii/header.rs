@@ -184,7 +184,8 @@ impl Header {
             return Err(refuse("dim", format!("{sizes:?}"), expected));
         }
         let dtype = checked_dtype(path, raw.datatype)?;
-        if usize::try_from(raw.bitpix) != Ok(8 * dtype.size_of()) {
+        // some writers leave it 0, and the data type says the width
+        if raw.bitpix != 0 && usize::try_from(raw.bitpix) != Ok(8 * dtype.size_of()) {
             let expected = "the width of the data type";
             return Err(refuse("bitpix", raw.bitpix.to_string(), expected));
         }
