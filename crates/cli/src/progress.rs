@@ -128,6 +128,7 @@ impl Observer for Progress {
             Event::UnitRedone { stage, unit, reason } => {
                 self.line(&format!("{unit}: {stage} is done again: {reason}"));
             }
+            Event::Note { stage, text } => self.line(&format!("{stage}: {text}")),
             _ => {}
         }
     }

@@ -144,7 +144,13 @@ mod tests {
                 name: format!("P{label}"),
                 centre_mm: None,
             });
-            ParcelSeries { values, t_r: 0.72, parcels: parcels.collect(), lost: Vec::new() }
+            ParcelSeries {
+                values,
+                t_r: 0.72,
+                parcels: parcels.collect(),
+                lost: Vec::new(),
+                coverage: None,
+            }
         };
         let mut writer = CohortWriter::create(&path, 8, &series(0, 8)).unwrap();
         for (seed, id) in ids.iter().enumerate() {

@@ -71,6 +71,13 @@ pub enum Event {
         /// What is wrong with the file.
         reason: String,
     },
+    /// A finding about all scans; it names no subject.
+    Note {
+        /// Stage that found it.
+        stage: &'static str,
+        /// The sentence.
+        text: String,
+    },
     /// A finished run directory.
     Published {
         /// The folder.

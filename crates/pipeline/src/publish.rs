@@ -12,7 +12,7 @@ use crate::{
     Result, captions, files,
     package::model_id,
     record::{self, StageRecord, Started},
-    stage::WrittenReport,
+    stage::{WrittenReport, coverage},
     state::State,
 };
 
@@ -126,6 +126,9 @@ pub(crate) fn publish(
     }
     for (name, bytes) in state.embeddings.iter().flat_map(|it| &it.files) {
         out.put(name, bytes)?;
+    }
+    if let Some(parcels) = &state.parcels {
+        out.put("coverage.tsv", coverage::table(parcels, state.scans()).as_bytes())?;
     }
     for (path, bytes) in &state.pages {
         out.put(path, bytes)?;

@@ -12,6 +12,7 @@ use crate::{
     cache::Key,
     captions, files,
     plan::{RecordingsPlan, SourcePlan},
+    stage::coverage,
     state::State,
 };
 
@@ -112,7 +113,7 @@ fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
         scan: excluded.name.clone(),
         n_windows: None,
         status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),
-        stage: "cohort".to_owned(),
+        stage: excluded.reason.stage().unwrap_or("cohort").to_owned(),
         reason: Some(excluded.reason.to_string()),
     });
     taken.chain(left_out).collect()
@@ -162,7 +163,12 @@ pub(crate) fn record(
         |lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests, "notes": lm.notes }),
     );
     let parcels = state.parcels.as_ref();
-    let lost = |(idx, labels): (usize, Vec<i32>)| json!({ "scan": state.scans()[idx].name, "labels": labels });
+    let lost = |(idx, labels): (usize, Vec<i32>)| {
+        let all = parcels.map_or(&[] as &[_], |it| it.parcels.as_slice());
+        let names: Vec<_> =
+            all.iter().filter(|it| labels.contains(&it.label)).map(|it| &it.name).collect();
+        json!({ "scan": state.scans()[idx].name, "labels": labels, "names": names })
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     json!({
         "program": "neuroflamingo",
@@ -179,6 +185,7 @@ pub(crate) fn record(
         "package": package,
         "atlas": parcels.map(|it| &it.atlas),
         "lost_labels": parcels.map(|it| it.lost().map(lost).collect::<Vec<_>>()),
+        "coverage": parcels.map(coverage::of_parcels),
         "stages": stages,
         "units": match &plan.source {
             SourcePlan::Pictures(_) => json!(captions::units(state)),

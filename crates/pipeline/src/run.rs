@@ -59,6 +59,9 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
     let started = Started::now();
     let (state, records) = run_stages(plan, run, control)?;
     publish::publish(&state, &started, records)?;
+    if let Some(text) = state.parcels.as_ref().and_then(crate::stage::coverage::sentence) {
+        control.tell(Event::Note { stage: "parcellate", text });
+    }
     control.tell(Event::Published { run_dir: plan.dir_of(run) });
     Ok(Finished { evaluation: state.evaluation, n_failed: state.failures.len() })
 }

@@ -100,6 +100,8 @@ pub enum Error {
     NoLabels { path: PathBuf },
     #[error("{scan}: no parcel of the atlas lies in it; are both in one space?")]
     NoParcel { scan: String },
+    #[error("{scan}: every voxel of every parcel is 0 or not finite in all frames")]
+    NoData { scan: String },
     #[error("{scan}: grid is {found:?}, expected {expected:?} as in the atlas")]
     AtlasShape { scan: String, found: [usize; 3], expected: [usize; 3] },
 
@@ -148,6 +150,8 @@ pub enum Error {
     WindowOnset { found: f64 },
     #[error("{task} needs raw intensities, found no voxel with a positive mean that varies")]
     NoRawVoxel { task: &'static str },
+    #[error("{task} needs series that vary, found no voxel that varies")]
+    NoVariation { task: &'static str },
 
     // confounds
     #[error("{}: column {column} is missing", path.display())]

@@ -24,6 +24,7 @@ mod describe;
 mod digest;
 mod error;
 mod footprint;
+mod foreign;
 mod frames;
 mod geometry;
 mod glance;
@@ -49,7 +50,9 @@ mod whole_file;
 mod window;
 
 pub use affine::Affine;
-pub use atlas::{Atlas, ExtractConfig, Parcel, Reduction, WorkingGrid, read_places};
+pub use atlas::{
+    Atlas, ExtractConfig, MapName, Parcel, Reduction, WorkingGrid, read_parcels, read_places,
+};
 pub use bold::{Bold, Volume};
 pub use budget::Budget;
 pub use cifti::{
@@ -96,7 +99,7 @@ pub use prepare::{
 pub use quality::{QualityFigures, QualityLimits, dvars};
 pub use seconds::seconds;
 pub use series::{ParcelSeries, VoxelSeries};
-pub use signal::{Filter, SignalConfig, clean_signals};
+pub use signal::{DegreesOfFreedom, Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};
 pub use tables::{SeriesAxes, read_series};
 pub use tensor::{read_npy, write_npy};

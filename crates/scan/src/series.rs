@@ -34,8 +34,11 @@ pub struct ParcelSeries {
     pub t_r: f64,
     /// What the columns are.
     pub parcels: Vec<Parcel>,
-    /// Labels of columns that are 0 because no voxel of the run carries them.
+    /// Labels of columns that are 0 because the run has no data of them.
     pub lost: Vec<i32>,
+    /// The share of each parcel that the run has data of, from 0 to 1; none where no voxels or
+    /// vertices were averaged.
+    pub coverage: Option<Vec<f64>>,
 }
 
 impl ParcelSeries {

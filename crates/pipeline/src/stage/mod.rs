@@ -2,6 +2,8 @@
 mod atlas;
 mod caption;
 mod clean;
+mod columns;
+pub(crate) mod coverage;
 mod denoise;
 mod embed;
 mod encode;
@@ -9,6 +11,7 @@ mod evaluate;
 mod finetune;
 mod generate;
 pub(crate) mod given;
+mod lost;
 mod mask;
 mod mirror;
 mod normalise;
@@ -19,6 +22,7 @@ mod render;
 mod resample_time;
 mod series;
 mod settings;
+mod stored_series;
 mod volumes;
 mod whiten;
 mod window;
@@ -51,6 +55,7 @@ pub(crate) use whiten::WHITENING;
 
 use std::{fmt, path::PathBuf};
 
+use encoder::RunPooling;
 use flamingo::GenerateConfig;
 use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
 use schemars::JsonSchema;
@@ -197,7 +202,11 @@ impl Stage {
 
     /// Whether a scan needs its confounds table.
     pub(crate) fn asks_for_confounds(&self) -> bool {
-        matches!(self, Self::Denoise(config) if config.asks_for_confounds())
+        match self {
+            Self::Denoise(config) => config.asks_for_confounds(),
+            Self::Embed(config) => config.run == RunPooling::InverseFd,
+            _ => false,
+        }
     }
 
     /// Its name in the file.

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use cohort::Hdf5Config;
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 use scan::{
     CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
     ParcelSeries, QualityFigures, Scan, SeriesAxes, VoxelSeries,
@@ -11,10 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(crate) use super::stored_series::{SeriesFacts, StoredSeries};
 use super::{
     Artifact,
     atlas::{AtlasFiles, ReadAtlas},
+    columns,
+    lost::{self, LossLimits},
     mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
+    settings::{SHARE, Settings},
     work::{Work, load_failures},
 };
 use crate::{
@@ -24,10 +28,7 @@ use crate::{
     plan::ScanView,
     spec::CohortSpec,
     state::State,
-    units::{
-        self, Job, Unit,
-        file::{self, Header, Numbers},
-    },
+    units::{self, Job, Unit},
 };
 
 /// Which atlas, and how the voxels of a parcel become one number a frame.
@@ -39,6 +40,26 @@ pub struct ParcellateConfig {
     /// On which grid voxels and labels meet, and what is made of them; a `.dlabel.nii` makes means.
     #[serde(default)]
     pub extract: ExtractConfig,
+    /// The smallest share of a parcel, from 0 to 1, that a scan must have data of: voxels or vertices
+    /// that are finite and not 0 in some frame. A parcel with less is lost: its column is 0, and it is
+    /// named and counted. 0, the default: a parcel is lost where the scan has no data of it, or the
+    /// same value in all frames. XCP-D asks for 0.5, `HALFpipe` for 0.8.
+    #[serde(default)]
+    pub min_coverage: f64,
+    /// The most parcels that a scan may lose; one that loses more is left out. Absent: all but one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_lost_parcels: Option<usize>,
+    /// Which axis of a table or an array is time. Absent: the one that has another length than there
+    /// are parcels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axes: Option<SeriesAxes>,
+    /// Path of the series in HDF5 files of one recording. Absent: `/parcel_ts`, or the only dataset
+    /// that could be a series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// Takes the numbers of HDF5 files as they are stored, though attributes scale them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stored_numbers: bool,
     /// Leaves out scans whose left and right seem exchanged; absent: not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror_check: Option<MirrorCheck>,
@@ -79,83 +100,13 @@ pub(crate) fn places(parcels: &[Parcel]) -> Option<Vec<[f64; 3]>> {
     parcels.iter().map(|parcel| parcel.centre_mm).collect()
 }
 
-/// One scan's parcel series, as its file holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StoredSeries {
-    /// `(n_frames, n_parcels)`.
-    pub(crate) values: Array2<f64>,
-    /// Framewise displacement in mm of each frame, where confounds say it.
-    pub(crate) fd_mm: Option<Array1<f64>>,
-    pub(crate) facts: SeriesFacts,
-}
-
-/// What is asked of a series without reading it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SeriesFacts {
-    pub(crate) t_r_s: f64,
-    pub(crate) n_frames: usize,
-    /// Labels of parcels that no voxel of the scan carries.
-    pub(crate) lost: Vec<i32>,
-    /// Of the series as they were extracted.
-    pub(crate) quality: QualityFigures,
-    /// Mean framewise displacement in mm, of all frames.
-    pub(crate) fd_mean_mm: Option<f64>,
-}
-
-impl SeriesFacts {
-    /// Those of a scan's file.
-    pub(super) fn of(unit: &Unit) -> Option<Self> {
-        serde_json::from_value(unit.facts.clone()).ok()
-    }
-}
-
-impl StoredSeries {
-    /// Reads a scan's file.
-    pub(crate) fn read(unit: &Unit) -> Result<Self> {
-        let (header, mut arrays) = file::read(&unit.path, &unit.key)?;
-        let damaged = |problem: String| Error::Arrays { path: unit.path.clone(), problem };
-        let facts: SeriesFacts =
-            serde_json::from_value(header.facts).map_err(|error| damaged(error.to_string()))?;
-        let (shape, values) = arrays.take("series");
-        let &[rows, columns] = shape.as_slice() else {
-            return Err(damaged("its series have no two sides".to_owned()));
-        };
-        let values = Array2::from_shape_vec((rows, columns), values);
-        let (_, fd_mm) = arrays.take("fd_mm");
-        Ok(Self {
-            values: values.map_err(|error| damaged(error.to_string()))?,
-            fd_mm: (fd_mm.len() == rows).then(|| fd_mm.into()),
-            facts,
-        })
-    }
-
-    /// The bytes of its file.
-    pub(crate) fn to_bytes(&self, key: &str) -> Vec<u8> {
-        let values = self.values.as_standard_layout();
-        let (rows, columns) = values.dim();
-        let header = Header {
-            key: key.to_owned(),
-            what: format!("series of {columns} parcels"),
-            facts: serde_json::to_value(&self.facts).expect("plain values"),
-        };
-        let shape = [rows, columns];
-        let series = Numbers::F64(values.as_slice().expect("standard layout"));
-        let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> = vec![("series", &shape, series)];
-        let n_fd = [rows];
-        if let Some(fd_mm) = &self.fd_mm {
-            arrays.push(("fd_mm", &n_fd, Numbers::F64(fd_mm.as_slice().expect("one axis"))));
-        }
-        file::to_bytes(&header, &arrays)
-    }
-}
-
 impl Work for ParcellateConfig {
     fn name(&self) -> &'static str {
         "parcellate"
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -167,6 +118,7 @@ impl Work for ParcellateConfig {
     }
 
     fn check(&self) -> Result<()> {
+        Settings(self.name()).numbers(SHARE, &[("min_coverage", self.min_coverage)])?;
         self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))
     }
 
@@ -221,7 +173,7 @@ impl ParcellateConfig {
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         let atlas = &mut self.atlas;
         let more = atlas.coordinates.iter_mut().chain(&mut atlas.names);
-        [&mut atlas.labels].into_iter().chain(more).collect()
+        atlas.labels.iter_mut().chain(more).collect()
     }
 
     fn key(&self, state: &State<'_>, idx: usize) -> String {
@@ -235,11 +187,14 @@ impl ParcellateConfig {
             "t_r_s": scan.t_r_s,
             "confounds": scan.confounds.as_deref().map(digest),
             "atlas": [
-                Some(digest(&state.place(&self.atlas.labels))),
+                atlas(&self.atlas.labels),
                 atlas(&self.atlas.coordinates),
                 atlas(&self.atlas.names),
             ],
+            "map": self.atlas.map,
             "extract": self.extract,
+            "read": [json!(self.axes), json!(self.dataset), json!(self.stored_numbers)],
+            "lost": [json!(self.min_coverage), json!(self.max_lost_parcels)],
         }))
     }
 
@@ -255,10 +210,10 @@ impl ParcellateConfig {
 
     /// Refuses scans of another kind than the atlas divides, if it is so of all of them; some fail
     /// when they are read.
-    pub(crate) fn reads_some(atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
+    pub(crate) fn reads_some(&self, atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
         let mut first = None;
         for scan in scans {
-            match Self::divided(atlas, scan, &Self::options(atlas, scan, None)) {
+            match Self::divided(atlas, scan, &self.options(atlas, scan, None)) {
                 Ok(()) => return Ok(()),
                 Err(error) => _ = first.get_or_insert(error),
             }
@@ -272,10 +227,26 @@ impl ParcellateConfig {
         if scan.stacked.is_some() { Ok(()) } else { atlas.divides(&scan.path, options) }
     }
 
+    fn limits(&self) -> LossLimits {
+        LossLimits { min_coverage: self.min_coverage, max_lost_parcels: self.max_lost_parcels }
+    }
+
     /// How a scan is opened; `stack` says how a file of many is read.
-    fn options(atlas: &ReadAtlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> OpenOptions {
-        let axes = Some(SeriesAxes::ByParcels(atlas.n_parcels()));
-        let options = OpenOptions { t_r: scan.t_r_s, axes, ..OpenOptions::default() };
+    fn options(
+        &self,
+        atlas: &ReadAtlas,
+        scan: &ScanView,
+        stack: Option<&Hdf5Config>,
+    ) -> OpenOptions {
+        let by_parcels = SeriesAxes::ByParcels(atlas.n_parcels());
+        let axes = Some(self.axes.unwrap_or(by_parcels));
+        let options = OpenOptions {
+            t_r: scan.t_r_s,
+            axes,
+            dataset: self.dataset.clone(),
+            stored_numbers: self.stored_numbers,
+            ..OpenOptions::default()
+        };
         let Some((dataset, _)) = &scan.stacked else { return options };
         let dataset = Some(dataset.clone());
         match stack {
@@ -289,7 +260,7 @@ impl ParcellateConfig {
 
     /// The most bytes that work on a scan takes; none for one that the work will fail to read.
     fn cost(&self, atlas: &ReadAtlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> u64 {
-        let options = Self::options(atlas, scan, stack);
+        let options = self.options(atlas, scan, stack);
         if Self::divided(atlas, scan, &options).is_err() {
             return 0;
         }
@@ -309,8 +280,7 @@ impl ParcellateConfig {
         scan: &ScanView,
         stack: Option<&Hdf5Config>,
     ) -> Result<StoredSeries> {
-        let n_parcels = atlas.n_parcels();
-        let options = Self::options(atlas, scan, stack);
+        let options = self.options(atlas, scan, stack);
         let series = if let Some((_, index)) = &scan.stacked {
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
@@ -321,14 +291,8 @@ impl ParcellateConfig {
                 opened => atlas.extract(&opened, &self.extract)?,
             }
         };
-        if series.n_parcels() != n_parcels {
-            let found = series.n_parcels();
-            let problem =
-                format!("the scan has {found} parcels, expected {n_parcels} as the atlas");
-            return Err(Error::StageInput { stage: self.name(), problem });
-        }
         let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
-        stored(series, fd_mm.transpose()?.flatten())
+        stored(series, atlas.parcels(), &self.limits(), fd_mm.transpose()?.flatten())
     }
 }
 
@@ -340,18 +304,28 @@ fn stack<'a>(state: &State<'a>) -> Option<&'a Hdf5Config> {
     }
 }
 
-/// A series with its figures; one that is no number anywhere is refused.
-pub(crate) fn stored(series: ParcelSeries, fd_mm: Option<Array1<f64>>) -> Result<StoredSeries> {
+/// A series with its figures, its columns those of the atlas; one that is no number anywhere is
+/// refused.
+fn stored(
+    series: ParcelSeries,
+    parcels: &[Parcel],
+    limits: &LossLimits,
+    fd_mm: Option<Array1<f64>>,
+) -> Result<StoredSeries> {
+    let mut series = columns::aligned(series, parcels)?;
+    lost::settle(&mut series, limits)?;
     let found = series.values.iter().filter(|x| !x.is_finite()).count();
     if found > 0 {
         let total = series.values.len();
         return Err(scan::Error::NonFiniteSeries { found, total }.into());
     }
     let raw = VoxelSeries { values: series.values.mapv(|x| x as f32), t_r: series.t_r };
+    let rounded = |share: f64| (1e4 * share).round() / 1e4;
     let facts = SeriesFacts {
         t_r_s: series.t_r,
         n_frames: series.n_frames(),
         lost: series.lost,
+        coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
         quality: QualityFigures::measure(&raw)?,
         fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
     };

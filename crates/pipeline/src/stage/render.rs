@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Artifact, Evaluation, work::Work};
+use super::{Artifact, Evaluation, coverage, work::Work};
 use crate::{Result, event::Control, files, publish, state::State};
 
 /// What is drawn.
@@ -154,6 +154,9 @@ fn methods(state: &State<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
         ("Seed".to_owned(), evaluation.seed.to_string()),
         ("Version".to_owned(), format!("neuroflamingo {}", env!("CARGO_PKG_VERSION"))),
     ];
+    if let Some(parcels) = &state.parcels {
+        methods.push(("Parcels".to_owned(), coverage::in_words(parcels)));
+    }
     for stage in state.plan.spec().stages() {
         let settings = serde_json::to_value(stage).unwrap_or_default();
         methods.push((format!("Stage {}", stage.name()), settings[stage.name()].to_string()));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Atlas,
+    coverage::{Meeting, Unseen},
     regions::{Reduction, Regions},
 };
 use crate::{
@@ -63,7 +64,8 @@ impl Default for ExtractConfig {
 
 impl Atlas {
     /// Series of all regions, `(n_frames, n_parcels)`. Values that are not finite count as 0; only
-    /// voxels where `mask` is not 0 count at all.
+    /// voxels where `mask` is not 0 count at all. A region without data is a column of zeros and is
+    /// reported, and so is the share of each region that has data.
     pub fn extract(
         &self,
         run: &dyn Frames,
@@ -77,26 +79,47 @@ impl Atlas {
         }
         let to_labels = config.grid == WorkingGrid::Labels && !compat;
         let grid = if to_labels { &self.grid } else { run.grid() };
-        let mut labels = if compat { self.labels.clone() } else { self.on(grid) };
+        let labels = if compat { self.labels.clone() } else { self.on(grid) };
+        let mut taken = labels.clone();
         if let Some(mask) = mask {
             let inside = on_grid(&mask.x_fastest(), mask.grid(), grid);
-            labels.iter_mut().zip(inside).filter(|(_, x)| *x == 0.0).for_each(|(l, _)| *l = 0);
+            taken.iter_mut().zip(inside).filter(|(_, x)| *x == 0.0).for_each(|(l, _)| *l = 0);
         }
-        let mut regions = Regions::new(self, &labels, config.reduction, compat);
-        let lost = regions.lost(self);
-        if lost.len() == self.n_parcels() {
+        let mut regions = Regions::new(self, &taken, config.reduction, compat);
+        if regions.are_empty() {
             return Err(Error::NoParcel { scan: run.name() });
         }
         let moved = (!compat).then_some(grid);
+        let is_same = compat || grid.matches(run.grid());
+        let all = || (0..run.grid().n_voxels()).collect();
+        let mut unseen = Unseen::new(if is_same { regions.voxels() } else { all() });
         let mut frames = Prepared::new(run, moved, config.smoothing_fwhm_mm)?;
         let mut values = Array2::zeros((run.n_frames(), self.n_parcels()));
         run.each(&mut |index, frame| {
+            unseen.look(frame);
             let mut row = values.row_mut(index);
             let row = row.as_slice_mut().expect("rows of a new array are contiguous");
             regions.reduce(frames.apply(frame), row);
             Ok(())
         })?;
-        Ok(ParcelSeries { values, t_r: run.t_r(), parcels: self.parcels.clone(), lost })
+        let run_grid = run.grid();
+        let meeting =
+            Meeting { run: run_grid, grid, labels: &labels, taken: &taken, by_index: compat };
+        let coverage = meeting.coverage(self, &unseen);
+        let mut lost = Vec::new();
+        for ((parcel, &share), mut column) in
+            self.parcels.iter().zip(&coverage).zip(values.columns_mut())
+        {
+            if share == 0.0 {
+                column.fill(0.0);
+                lost.push(parcel.label);
+            }
+        }
+        if lost.len() == self.n_parcels() {
+            return Err(Error::NoData { scan: run.name() });
+        }
+        let (t_r, parcels, coverage) = (run.t_r(), self.parcels.clone(), Some(coverage));
+        Ok(ParcelSeries { values, t_r, parcels, lost, coverage })
     }
 
     /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take
@@ -110,9 +133,9 @@ impl Atlas {
         }
         let n_voxels = scan.n_voxels.max(self.grid.n_voxels() as u64);
         let is_raw = config.grid == WorkingGrid::Data && config.smoothing_fwhm_mm.is_none();
-        // Labels, voxels of the regions and stretches of them: 8 + 8 + 32, or labels on their way to
-        // another grid. Then images before, between and after, with their holes filled.
-        let in_a_voxel = if is_raw { 48 } else { 48 + 80 };
+        // Labels, voxels of the regions, those without data and stretches: 8 + 8 + 16 + 32, or labels
+        // on their way to another grid. Then images before, between and after, with their holes filled.
+        let in_a_voxel = if is_raw { 64 } else { 64 + 80 };
         scan.n_bytes + in_a_voxel * n_voxels + series
     }
 
@@ -123,7 +146,7 @@ impl Atlas {
     }
 }
 
-fn on_grid(values: &[f64], from: &Grid, to: &Grid) -> Vec<f64> {
+pub(super) fn on_grid(values: &[f64], from: &Grid, to: &Grid) -> Vec<f64> {
     if from.matches(to) {
         return values.to_vec();
     }

@@ -78,10 +78,16 @@ impl Regions {
         Self { voxels, spans, rule }
     }
 
-    /// Labels of parcels without a voxel.
-    pub(super) fn lost(&self, atlas: &Atlas) -> Vec<i32> {
-        let parcels = atlas.parcels().iter().zip(&self.spans);
-        parcels.filter(|(_, span)| span.is_empty()).map(|(parcel, _)| parcel.label).collect()
+    /// Whether no parcel has a voxel.
+    pub(super) fn are_empty(&self) -> bool {
+        self.voxels.is_empty()
+    }
+
+    /// All voxels of the parcels, ascending.
+    pub(super) fn voxels(&self) -> Vec<usize> {
+        let mut voxels = self.voxels.clone();
+        voxels.sort_unstable();
+        voxels
     }
 
     /// The numbers of one frame, into a row of zeros.

@@ -27,7 +27,7 @@ fn parcels(n: usize) -> Vec<Parcel> {
 
 fn series(values: Array2<f64>) -> ParcelSeries {
     let parcels = parcels(values.ncols());
-    ParcelSeries { values, t_r: 0.735, parcels, lost: vec![7, 9] }
+    ParcelSeries { values, t_r: 0.735, parcels, lost: vec![7, 9], coverage: None }
 }
 
 fn axes(axes: SeriesAxes) -> OpenOptions {

@@ -1,0 +1,121 @@
+//! Columns of a series that was parcelled elsewhere, against the parcels of the atlas.
+use std::collections::{BTreeMap, BTreeSet};
+
+use ndarray::Axis;
+use scan::{Parcel, ParcelSeries};
+
+use crate::{Error, Result};
+
+/// The series with its columns in the order of the atlas, called as the atlas calls them.
+///
+/// Labels or names of the columns that are those of the atlas decide the order; columns that are only
+/// counted, or called otherwise, are taken as they come.
+pub(super) fn aligned(mut series: ParcelSeries, parcels: &[Parcel]) -> Result<ParcelSeries> {
+    let (found, expected) = (series.n_parcels(), parcels.len());
+    if found != expected {
+        return refuse(format!("the scan has {found} parcels, expected {expected} as the atlas"));
+    }
+    let labels: Vec<i32> = series.parcels.iter().map(|parcel| parcel.label).collect();
+    let of_atlas: Vec<i32> = parcels.iter().map(|parcel| parcel.label).collect();
+    let names = |parcels: &[Parcel]| parcels.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+    let order = if let Some(order) = permutation(&names(&series.parcels), &names(parcels)) {
+        Some(order)
+    } else if let Some(order) = permutation(&labels, &of_atlas) {
+        Some(order)
+    } else {
+        let counted = |first: i32| labels.iter().zip(first..).all(|(label, n)| *label == n);
+        let known: BTreeSet<&i32> = of_atlas.iter().collect();
+        if let Some(other) = labels.iter().find(|label| !known.contains(label))
+            && !counted(0)
+            && !counted(1)
+            && labels.iter().any(|label| known.contains(label))
+        {
+            return refuse(format!(
+                "the columns of the scan are not those of the atlas, which has no label {other}"
+            ));
+        }
+        None
+    };
+    let lost: BTreeSet<i32> = series.lost.drain(..).collect();
+    let mut is_lost: Vec<bool> = labels.iter().map(|label| lost.contains(label)).collect();
+    if let Some(order) = order {
+        series.values = series.values.select(Axis(1), &order);
+        is_lost = order.iter().map(|&at| is_lost[at]).collect();
+        series.coverage =
+            series.coverage.map(|shares| order.iter().map(|&at| shares[at]).collect());
+    }
+    series.lost =
+        of_atlas.into_iter().zip(is_lost).filter(|(_, it)| *it).map(|(it, _)| it).collect();
+    series.parcels = parcels.to_vec();
+    Ok(series)
+}
+
+/// The position among `found` of each of `wanted`; none where they are not the same, each once.
+fn permutation<T: Ord>(found: &[T], wanted: &[T]) -> Option<Vec<usize>> {
+    let places: BTreeMap<&T, usize> = found.iter().zip(0..).collect();
+    let order: Option<Vec<usize>> = wanted.iter().map(|it| places.get(it).copied()).collect();
+    let unique = wanted.iter().collect::<BTreeSet<_>>().len() == wanted.len();
+    order.filter(|_| unique && places.len() == found.len())
+}
+
+fn refuse(problem: String) -> Result<ParcelSeries> {
+    Err(Error::StageInput { stage: "parcellate", problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn parcels(labels: &[i32], names: &[&str]) -> Vec<Parcel> {
+        let parcel = |(&label, name): (&i32, &&str)| Parcel {
+            label,
+            name: (*name).to_owned(),
+            centre_mm: None,
+        };
+        labels.iter().zip(names).map(parcel).collect()
+    }
+
+    fn series(labels: &[i32], names: &[&str]) -> ParcelSeries {
+        ParcelSeries {
+            values: array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+            t_r: 2.0,
+            parcels: parcels(labels, names),
+            lost: vec![labels[0]],
+            coverage: None,
+        }
+    }
+
+    const UNNAMED: [&str; 3] = ["label 1", "label 2", "label 3"];
+
+    #[test]
+    fn names_and_labels_of_the_atlas_decide_the_order_of_columns() {
+        let atlas = parcels(&[17, 199, 401], &["A", "B", "C"]);
+        for (labels, names) in [([1, 2, 3], ["C", "A", "B"]), ([401, 17, 199], UNNAMED)] {
+            let it = aligned(series(&labels, &names), &atlas).unwrap();
+            assert_eq!(it.values, array![[2.0, 3.0, 1.0], [5.0, 6.0, 4.0]]);
+            assert_eq!((it.lost, &it.parcels), (vec![401], &atlas));
+        }
+    }
+
+    #[test]
+    fn columns_that_are_counted_or_called_otherwise_are_taken_as_they_come() {
+        let atlas = parcels(&[2, 7, 9], &["A", "B", "C"]);
+        for (labels, names) in
+            [([1, 2, 3], UNNAMED), ([0, 1, 2], UNNAMED), ([17, 18, 19], ["x", "y", "z"])]
+        {
+            let it = aligned(series(&labels, &names), &atlas).unwrap();
+            assert_eq!((it.values.row(0).to_vec(), it.lost), (vec![1.0, 2.0, 3.0], vec![2]));
+        }
+    }
+
+    #[test]
+    fn columns_beside_those_of_the_atlas_are_refused() {
+        let atlas = parcels(&[1, 2, 3], &["A", "B", "C"]);
+        let told = aligned(series(&[2, 3, 4], &UNNAMED), &atlas).unwrap_err().to_string();
+        assert!(told.ends_with("not those of the atlas, which has no label 4"), "{told}");
+        let told = aligned(series(&[1, 2, 3], &UNNAMED), &atlas[..2]).unwrap_err().to_string();
+        assert_eq!(told, "stages.parcellate: the scan has 3 parcels, expected 2 as the atlas");
+    }
+}

@@ -1,0 +1,86 @@
+//! The parcel series of one scan, as stages keep it in a file.
+use ndarray::{Array1, Array2};
+use scan::QualityFigures;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Result,
+    units::{
+        Unit,
+        file::{self, Header, Numbers},
+    },
+};
+
+/// One scan's parcel series, as its file holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredSeries {
+    /// `(n_frames, n_parcels)`.
+    pub(crate) values: Array2<f64>,
+    /// Framewise displacement in mm of each frame, where confounds say it.
+    pub(crate) fd_mm: Option<Array1<f64>>,
+    pub(crate) facts: SeriesFacts,
+}
+
+/// What is asked of a series without reading it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeriesFacts {
+    pub(crate) t_r_s: f64,
+    pub(crate) n_frames: usize,
+    /// Labels of parcels that the scan has no data of: their columns are 0.
+    pub(crate) lost: Vec<i32>,
+    /// The share of each parcel that the scan has data of, to four decimals; none where the scan is
+    /// a series of parcels already.
+    #[serde(default)]
+    pub(crate) coverage: Option<Vec<f64>>,
+    /// Of the series as they were extracted.
+    pub(crate) quality: QualityFigures,
+    /// Mean framewise displacement in mm, of all frames.
+    pub(crate) fd_mean_mm: Option<f64>,
+}
+
+impl SeriesFacts {
+    /// Those of a scan's file.
+    pub(crate) fn of(unit: &Unit) -> Option<Self> {
+        serde_json::from_value(unit.facts.clone()).ok()
+    }
+}
+
+impl StoredSeries {
+    /// Reads a scan's file.
+    pub(crate) fn read(unit: &Unit) -> Result<Self> {
+        let (header, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let damaged = |problem: String| Error::Arrays { path: unit.path.clone(), problem };
+        let facts: SeriesFacts =
+            serde_json::from_value(header.facts).map_err(|error| damaged(error.to_string()))?;
+        let (shape, values) = arrays.take("series");
+        let &[rows, columns] = shape.as_slice() else {
+            return Err(damaged("its series have no two sides".to_owned()));
+        };
+        let values = Array2::from_shape_vec((rows, columns), values);
+        let (_, fd_mm) = arrays.take("fd_mm");
+        Ok(Self {
+            values: values.map_err(|error| damaged(error.to_string()))?,
+            fd_mm: (fd_mm.len() == rows).then(|| fd_mm.into()),
+            facts,
+        })
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_bytes(&self, key: &str) -> Vec<u8> {
+        let values = self.values.as_standard_layout();
+        let (rows, columns) = values.dim();
+        let header = Header {
+            key: key.to_owned(),
+            what: format!("series of {columns} parcels"),
+            facts: serde_json::to_value(&self.facts).expect("plain values"),
+        };
+        let shape = [rows, columns];
+        let series = Numbers::F64(values.as_slice().expect("standard layout"));
+        let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> = vec![("series", &shape, series)];
+        let n_fd = [rows];
+        if let Some(fd_mm) = &self.fd_mm {
+            arrays.push(("fd_mm", &n_fd, Numbers::F64(fd_mm.as_slice().expect("one axis"))));
+        }
+        file::to_bytes(&header, &arrays)
+    }
+}
