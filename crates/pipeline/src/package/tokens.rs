@@ -108,9 +108,13 @@ fn take_in(stage: &mut Stage, state: &State<'_>) -> Result<Vec<PackageFile>> {
             let likeness = parcels.and_then(|it| it.likeness.as_ref());
             let mut all = likeness.map_or_else(Vec::new, |it| fitted(LIKENESS, files::to_json(it)));
             let atlas = &mut config.atlas;
-            let optional = [("coordinates", &mut atlas.coordinates), ("names", &mut atlas.names)];
-            let optional = optional.into_iter().filter_map(|(name, it)| Some((name, it.as_mut()?)));
-            for (name, path) in [("labels", &mut atlas.labels)].into_iter().chain(optional) {
+            let parts = [
+                ("labels", &mut atlas.labels),
+                ("coordinates", &mut atlas.coordinates),
+                ("names", &mut atlas.names),
+            ];
+            let given = parts.into_iter().filter_map(|(name, it)| Some((name, it.as_mut()?)));
+            for (name, path) in given {
                 let from = state.place(path);
                 *path = inside(name, &from);
                 for half in scan::files_of_scan(&from) {
@@ -183,8 +187,8 @@ impl TokenReader {
         for stage in &section.stages {
             if let Stage::Parcellate(config) = stage {
                 let atlas = &config.atlas;
-                let optional = [&atlas.coordinates, &atlas.names].into_iter().flatten();
-                optional.chain([&atlas.labels]).try_for_each(|it| part(it).map(drop))?;
+                let given = [&atlas.labels, &atlas.coordinates, &atlas.names].into_iter().flatten();
+                given.into_iter().try_for_each(|it| part(it).map(drop))?;
             }
         }
         let fitted = |name: &str| part(Path::new(name));

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use scan::{
-    Atlas, ExtractConfig, Footprint, GrayordinateAtlas, OpenOptions, Parcel, ParcelSeries,
+    Atlas, ExtractConfig, Footprint, GrayordinateAtlas, MapName, OpenOptions, Parcel, ParcelSeries,
     Reduction, Scan, WorkingGrid,
 };
 use schemars::JsonSchema;
@@ -21,8 +21,13 @@ const STAGE: &str = "parcellate";
 pub struct AtlasFiles {
     /// Its name: `A424`, `schaefer400_tian50`.
     pub id: String,
-    /// The image of labels, or a `.dlabel.nii` for dense CIFTI series.
-    pub labels: PathBuf,
+    /// The image of labels, or a `.dlabel.nii` for dense CIFTI series. Absent: every scan is a series
+    /// of the parcels that `names` or `coordinates` list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// The map of `labels` that is meant, by its name or its number from 1, where it holds several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapName>,
     /// Where each parcel is, in mm; absent: the means of its voxels, or of a `.dlabel.nii` nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<PathBuf>,
@@ -40,7 +45,8 @@ impl AtlasFiles {
         };
         json!({
             "id": self.id,
-            "labels": file(&self.labels),
+            "labels": self.labels.as_deref().map(file),
+            "map": self.map,
             "coordinates": self.coordinates.as_deref().map(file),
             "names": self.names.as_deref().map(file),
         })
@@ -49,11 +55,14 @@ impl AtlasFiles {
     /// Reads them. The place of each parcel is checked against its voxels; a `.dlabel.nii` has
     /// vertices, whose places it does not say.
     pub(super) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
-        let labels = place(&self.labels);
         let [names, coordinates] =
             [&self.names, &self.coordinates].map(|path| path.as_deref().map(place));
+        let Some(labels) = self.labels.as_deref().map(place) else {
+            return self.listed(names.as_deref(), coordinates.as_deref());
+        };
+        let map = self.map.as_ref();
         if GrayordinateAtlas::is_cifti(&labels)? {
-            let mut atlas = GrayordinateAtlas::read(&labels)?;
+            let mut atlas = GrayordinateAtlas::read_map(&labels, map)?;
             if let Some(names) = names {
                 atlas = atlas.with_names(names)?;
             }
@@ -63,7 +72,7 @@ impl AtlasFiles {
             return Ok(ReadAtlas::Grayordinates(Box::new(atlas)));
         }
         scan::check_placed(&labels)?;
-        let mut atlas = Atlas::read(&labels)?;
+        let mut atlas = Atlas::read_map(&labels, map)?;
         if let Some(names) = names {
             atlas = atlas.with_names(names)?;
         }
@@ -74,6 +83,21 @@ impl AtlasFiles {
         }
         Ok(ReadAtlas::Image(Box::new(atlas)))
     }
+
+    /// The parcels of its tables, for series that are parcelled already.
+    fn listed(&self, names: Option<&Path>, coordinates: Option<&Path>) -> Result<ReadAtlas> {
+        if self.map.is_some() {
+            let problem = "atlas.map names a map of atlas.labels, which is not given".to_owned();
+            return Err(Error::StageInput { stage: STAGE, problem });
+        }
+        let parcels = scan::read_parcels(names, coordinates)?;
+        if parcels.is_empty() {
+            let problem = "the atlas has no files: give atlas.labels, or atlas.names and \
+                           atlas.coordinates for series that are parcelled already";
+            return Err(Error::StageInput { stage: STAGE, problem: problem.to_owned() });
+        }
+        Ok(ReadAtlas::Listed(parcels))
+    }
 }
 
 /// An atlas by what its labels lie on.
@@ -83,6 +107,8 @@ pub(crate) enum ReadAtlas {
     Image(Box<Atlas>),
     /// On vertices of the cortex and voxels at once.
     Grayordinates(Box<GrayordinateAtlas>),
+    /// Only listed: series are parcelled already.
+    Listed(Vec<Parcel>),
 }
 
 impl ReadAtlas {
@@ -91,6 +117,7 @@ impl ReadAtlas {
         match self {
             Self::Image(atlas) => atlas.parcels(),
             Self::Grayordinates(atlas) => atlas.parcels(),
+            Self::Listed(parcels) => parcels,
         }
     }
 
@@ -114,7 +141,11 @@ impl ReadAtlas {
         let Some((field, _, only)) = settings.into_iter().find(|it| !it.1) else { return Ok(()) };
         let said = &said[&field["extract.".len()..]];
         let found = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
-        let expected = format!("{only}, because the atlas is a `.dlabel.nii`");
+        let what = match self {
+            Self::Listed(_) => "has no image of labels",
+            _ => "is a `.dlabel.nii`",
+        };
+        let expected = format!("{only}, because the atlas {what}");
         Err(Error::Setting { stage: STAGE, field, found, expected })
     }
 
@@ -131,6 +162,14 @@ impl ReadAtlas {
             (Self::Grayordinates(_), None) if scan::footprint(scan, options).is_ok_and(is_run) => {
                 "the scan is a run of volumes, but the atlas is a `.dlabel.nii`, which divides series \
                  of grayordinates: give an image of labels"
+            }
+            (Self::Listed(_), Some(_)) => {
+                "the scan is a series of grayordinates, but the atlas only lists parcels: give a \
+                 `.dlabel.nii` as atlas.labels"
+            }
+            (Self::Listed(_), None) if scan::footprint(scan, options).is_ok_and(is_run) => {
+                "the scan is a run of volumes, but the atlas only lists parcels: give an image of \
+                 labels as atlas.labels"
             }
             (_, None) => return Ok(()),
         };
@@ -161,6 +200,7 @@ impl ReadAtlas {
         match self {
             Self::Image(atlas) => atlas.extract_bytes(scan, config),
             Self::Grayordinates(atlas) => atlas.extract_bytes(path, scan).unwrap_or(0),
+            Self::Listed(_) => scan.n_bytes + 6 * 8 * scan.n_values,
         }
     }
 }

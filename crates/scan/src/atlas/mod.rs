@@ -3,7 +3,10 @@
 //! Atlases are the user's files and are never bundled: several carry licences that forbid it. The
 //! digest of the file goes into the record of a run.
 
+mod coverage;
 mod extract;
+mod listed;
+pub(crate) mod maps;
 mod names;
 mod regions;
 
@@ -12,7 +15,8 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 pub use extract::{ExtractConfig, WorkingGrid};
-pub use names::read_places;
+pub use maps::MapName;
+pub use names::{read_parcels, read_places};
 pub use regions::Reduction;
 
 use crate::{
@@ -20,8 +24,11 @@ use crate::{
     digest::{sha256_bytes, sha256_file},
     error::{Error, Result},
     geometry::Grid,
-    nii::{read_values_with_grid, sized_grid},
+    nii::{StoredImage, read_values_with_grid, sized_grid},
 };
+
+/// How far labels may lie from whole numbers without a slope: 32 bits after a slope was applied.
+const ROUNDING: f64 = 1e-3;
 
 /// One region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,14 +65,32 @@ impl Atlas {
     /// # Ok::<(), scan::Error>(())
     /// ```
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_map(path, None)
+    }
+
+    /// As [`read`](Self::read), one map of an image of several; they are counted from 1.
+    pub fn read_map(path: impl AsRef<Path>, map: Option<&MapName>) -> Result<Self> {
         let path = path.as_ref();
-        let (values, dims, affine) = read_values_with_grid(path)?;
-        let grid = Grid { shape: sized_grid(path, &dims)?, affine };
+        let StoredImage { values, dims, affine, step } = read_values_with_grid(path)?;
+        let (shape, values) = match dims[..] {
+            [x, y, z, n] if n > 1 => {
+                let names = vec![String::new(); n];
+                let at = maps::chosen(&names, map)
+                    .map_err(|problem| Error::Axes { path: path.to_path_buf(), problem })?;
+                let n_voxels = x * y * z;
+                ([x, y, z], values[at * n_voxels..(at + 1) * n_voxels].to_vec())
+            }
+            _ => (sized_grid(path, &dims)?, values),
+        };
+        let grid = Grid { shape, affine };
+        // a slope puts whole labels on steps of its own: half a step is as near as one can be
+        let limit = step.map_or(ROUNDING, |step| (step.abs() / 2.0).max(ROUNDING));
         let whole = |x: f64| {
             // as nilearn reads them
             let x = if x.is_finite() { x } else { 0.0 };
-            let fits = x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX);
-            fits.then_some(x as i32).ok_or(x)
+            let label = x.round();
+            let fits = (x - label).abs() <= limit && label.abs() <= f64::from(i32::MAX);
+            fits.then_some(label as i32).ok_or(x)
         };
         let labels: std::result::Result<Vec<i32>, f64> = values.into_iter().map(whole).collect();
         let labels = labels.map_err(|found| Error::Label { path: path.to_path_buf(), found })?;
@@ -103,14 +128,14 @@ impl Atlas {
     /// Takes names from a table: labels and names in any column, or one name a line in the order
     /// of the labels. Labels that no voxel carries become parcels too.
     pub fn with_names(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        take_names(&mut self.parcels, path.as_ref())?;
+        take_names(&mut self.parcels, path.as_ref(), &[0])?;
         Ok(self)
     }
 
     /// Takes coordinates in mm from a table: a label and three numbers, or three numbers a line in
     /// the order of the labels.
     pub fn with_coordinates(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        take_coordinates(&mut self.parcels, path.as_ref())?;
+        take_coordinates(&mut self.parcels, path.as_ref(), &[0])?;
         Ok(self)
     }
 
@@ -140,17 +165,23 @@ impl Atlas {
     }
 }
 
-/// Names parcels out of a table; those that it names beside them are made.
-pub(crate) fn take_names(parcels: &mut Vec<Parcel>, path: &Path) -> Result<()> {
-    for (label, name) in names::read_names(path, parcels)? {
+/// Names parcels out of a table; those that it names beside them are made, but none for a label of
+/// the `background`.
+pub(crate) fn take_names(parcels: &mut Vec<Parcel>, path: &Path, background: &[i32]) -> Result<()> {
+    for (label, name) in names::read_names(path, parcels, background)? {
         entry(parcels, label).name = name;
     }
     Ok(())
 }
 
-/// Places parcels out of a table; those that it places beside them are made.
-pub(crate) fn take_coordinates(parcels: &mut Vec<Parcel>, path: &Path) -> Result<()> {
-    for (label, centre) in names::read_coordinates(path, parcels)? {
+/// Places parcels out of a table; those that it places beside them are made, but none for a label of
+/// the `background`.
+pub(crate) fn take_coordinates(
+    parcels: &mut Vec<Parcel>,
+    path: &Path,
+    background: &[i32],
+) -> Result<()> {
+    for (label, centre) in names::read_coordinates(path, parcels, background)? {
         entry(parcels, label).centre_mm = Some(centre);
     }
     Ok(())

@@ -6,7 +6,10 @@ use std::path::Path;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::Parcel;
+use super::{
+    Parcel,
+    listed::{Labelled, Listed, is_background},
+};
 use crate::{
     error::{Error, Result, brief},
     tables::text::cells,
@@ -15,14 +18,32 @@ use crate::{
 /// The most bytes such a table may have.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Labels and names.
-pub(super) fn read_names(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, String)>> {
+/// Labels and names. Labels of the `background` name no region.
+pub(super) fn read_names(
+    path: &Path,
+    parcels: &[Parcel],
+    background: &[i32],
+) -> Result<Vec<(i32, String)>> {
+    let refuse = |problem: String| Error::Axes { path: path.to_path_buf(), problem };
+    Listed::new("names", name_rows(path)?).of(parcels, background).map_err(refuse)
+}
+
+/// Label, whether it is the background, and name of each row.
+fn name_rows(path: &Path) -> Result<Labelled<String>> {
     let text = text(path)?;
-    if text.starts_with('<') {
-        return from_xml(&text)
-            .map_err(|problem| Error::Axes { path: path.to_path_buf(), problem });
-    }
-    let rows = rows(&text);
+    let names = if text.starts_with('<') {
+        let names =
+            from_xml(&text).map_err(|problem| Error::Axes { path: path.to_path_buf(), problem })?;
+        names.into_iter().map(|(label, name)| (Some(label), name)).collect()
+    } else {
+        named_rows(path, &rows(&text))?
+    };
+    let row = |(label, name): (Option<i32>, String)| (label, is_background(&name), name);
+    Ok(names.into_iter().map(row).collect())
+}
+
+/// A name a row, with its label where the row has one.
+fn named_rows(path: &Path, rows: &[Vec<String>]) -> Result<Vec<(Option<i32>, String)>> {
     let header = rows.first().filter(|row| row.iter().all(|cell| !is_number(cell)));
     let column = |wanted: &[&str]| {
         let is_wanted = |cell: &String| wanted.contains(&cell.to_lowercase().as_str());
@@ -53,18 +74,35 @@ pub(super) fn read_names(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, St
             // A short name often stands beside the long one.
             None => row.iter().filter(|cell| !is_number(cell)).max_by_key(|c| c.len()),
         };
-        let label = label.or_else(|| parcels.get(place).map(|parcel| parcel.label));
-        match (label, name) {
-            (Some(0), _) => {}
-            (Some(label), Some(name)) => names.push((label, name.clone())),
-            _ => return Err(bad_row(path, place + usize::from(has_header), "a label and a name")),
-        }
+        let Some(name) = name else {
+            return Err(bad_row(path, place + usize::from(has_header), "a label and a name"));
+        };
+        names.push((label, name.clone()));
+    }
+    // a header over a list of names alone, or over labels that it calls otherwise
+    let n_labelled = names.iter().filter(|(label, _)| label.is_some()).count();
+    let is_header = names.first().is_some_and(|(label, name)| {
+        let is_list = n_labelled == 0 && name_names.contains(&name.to_lowercase().as_str());
+        label.is_none() && (is_list || n_labelled + 1 == names.len())
+    });
+    if is_header && names.len() > 1 {
+        names.remove(0);
     }
     Ok(names)
 }
 
-/// Labels and places in mm.
-pub(super) fn read_coordinates(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i32, [f64; 3])>> {
+/// Labels and places in mm. Labels of the `background` place no region.
+pub(super) fn read_coordinates(
+    path: &Path,
+    parcels: &[Parcel],
+    background: &[i32],
+) -> Result<Vec<(i32, [f64; 3])>> {
+    let refuse = |problem: String| Error::Axes { path: path.to_path_buf(), problem };
+    Listed::new("coordinates", place_rows(path)?).of(parcels, background).map_err(refuse)
+}
+
+/// Label, whether it is the background, and place of each row.
+fn place_rows(path: &Path) -> Result<Labelled<[f64; 3]>> {
     let mut places = Vec::new();
     let mut is_labelled = None;
     for (index, row) in rows(&text(path)?).iter().enumerate() {
@@ -72,11 +110,12 @@ pub(super) fn read_coordinates(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i
         if numbers.is_empty() && index == 0 {
             continue;
         }
+        let is_background = row.iter().any(|cell| is_background(cell));
         // a row of three among labelled ones lacks a number
         let is_labelled = *is_labelled.get_or_insert(numbers.len() > 3);
         let label = match numbers.len() {
-            3 if !is_labelled => parcels.get(places.len()).map(|parcel| parcel.label),
-            n if n > 3 && is_labelled && numbers[0].fract() == 0.0 => Some(numbers[0] as i32),
+            3 if !is_labelled => Some(None),
+            n if n > 3 && is_labelled && numbers[0].fract() == 0.0 => Some(Some(numbers[0] as i32)),
             _ => None,
         };
         let xyz: Option<[f64; 3]> =
@@ -84,7 +123,7 @@ pub(super) fn read_coordinates(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i
         let (Some(label), Some(xyz)) = (label, xyz) else {
             return Err(bad_row(path, index, "a label and three coordinates in mm"));
         };
-        places.push((label, xyz));
+        places.push((label, is_background, xyz));
     }
     Ok(places)
 }
@@ -97,7 +136,7 @@ pub(super) fn read_coordinates(path: &Path, parcels: &[Parcel]) -> Result<Vec<(i
 pub fn read_places(path: &Path, n_parcels: usize) -> Result<Vec<[f64; 3]>> {
     let unnamed = |label: i32| Parcel { label, name: String::new(), centre_mm: None };
     let parcels: Vec<Parcel> = (1..=n_parcels as i32).map(unnamed).collect();
-    let mut places = read_coordinates(path, &parcels)?;
+    let mut places = read_coordinates(path, &parcels, &[0])?;
     places.retain(|(label, _)| *label != 0);
     places.sort_by_key(|(label, _)| *label);
     if places.len() != n_parcels {
@@ -106,6 +145,37 @@ pub fn read_places(path: &Path, n_parcels: usize) -> Result<Vec<[f64; 3]>> {
         return Err(Error::Axes { path: path.to_path_buf(), problem });
     }
     Ok(places.into_iter().map(|(_, place)| place).collect())
+}
+
+/// The regions of an atlas whose labels image is not at hand, ascending by label: as many as the table
+/// of names has, or the one of coordinates.
+///
+/// # Errors
+/// Names the file where a row has no name or no place, or the tables disagree.
+pub fn read_parcels(names: Option<&Path>, coordinates: Option<&Path>) -> Result<Vec<Parcel>> {
+    let parcel = |label: i32| Parcel { label, name: format!("label {label}"), centre_mm: None };
+    let mut parcels = match (names, coordinates) {
+        (Some(path), _) => Listed::new("names", name_rows(path)?).alone(path)?,
+        (None, Some(path)) => Listed::new("coordinates", place_rows(path)?).alone(path)?,
+        (None, None) => Vec::new(),
+    };
+    parcels.sort_unstable();
+    let mut parcels: Vec<Parcel> = parcels.into_iter().map(parcel).collect();
+    if let Some(path) = names {
+        super::take_names(&mut parcels, path, &[0])?;
+    }
+    let n = parcels.len();
+    if let Some(path) = coordinates {
+        super::take_coordinates(&mut parcels, path, &[0])?;
+        if parcels.len() != n {
+            let found = parcels.len();
+            let problem = format!(
+                "places parcels that the names do not have: {found} together, expected {n}"
+            );
+            return Err(Error::Axes { path: path.to_path_buf(), problem });
+        }
+    }
+    Ok(parcels)
 }
 
 fn bad_row(path: &Path, index: usize, expected: &str) -> Error {

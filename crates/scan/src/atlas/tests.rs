@@ -184,6 +184,67 @@ fn names_and_coordinates_are_found_in_the_usual_tables() {
 }
 
 #[test]
+fn coverage_is_the_share_of_voxels_with_data_and_of_the_field_of_view() {
+    // labels 3 and 9 in four voxels each; the run ends after two voxels of label 9
+    let labels = vec![3.0, 3.0, 3.0, 3.0, 9.0, 9.0, 9.0, 9.0];
+    let wide = atlas(labels, (8, 1, 1), diagonal(2.0, 0.0));
+    let data = [[f32::NAN, f32::NAN], [0.0, 0.0], [0.0, 5.0], [4.0, 6.0], [8.0, 2.0], [0.0, 0.0]];
+    let data = Array4::from_shape_fn((6, 1, 1, 2), |(x, _, _, t)| data[x][t]);
+    let run = Bold::new(data, diagonal(2.0, 0.0), 2.0).unwrap();
+    let series = wide.extract(&run, &ExtractConfig::default(), None).unwrap();
+    assert_eq!(series.coverage, Some(vec![0.5, 0.25]));
+    // voxels without data count as 0, as in nilearn
+    assert_eq!(series.values, ndarray::array![[1.0, 4.0], [2.75, 1.0]]);
+    let on_labels = ExtractConfig { grid: WorkingGrid::Labels, ..Default::default() };
+    assert_eq!(wide.extract(&run, &on_labels, None).unwrap().coverage, Some(vec![0.5, 0.25]));
+}
+
+#[test]
+fn a_region_of_zeros_or_nan_is_lost_and_a_run_of_nothing_else_refused() {
+    let atlas = atlas(vec![1.0, 1.0, 2.0, 2.0], (4, 1, 1), diagonal(2.0, 0.0));
+    let nan = f32::NAN;
+    let series = atlas
+        .extract(&run([1.0, 2.0, 3.0, 6.0, nan, nan, 0.0, 0.0]), &ExtractConfig::default(), None)
+        .unwrap();
+    assert_eq!((series.lost, series.coverage), (vec![2], Some(vec![1.0, 0.0])));
+    // smoothing spreads what neighbours have; the lack stays a lack
+    let smoothed = ExtractConfig { smoothing_fwhm_mm: Some([4.0; 3]), ..Default::default() };
+    let series = atlas.extract(&run([1.0, 2.0, 3.0, 6.0, 0.0, 0.0, 0.0, 0.0]), &smoothed, None);
+    let series = series.unwrap();
+    assert_eq!((series.lost, series.values.column(1).sum()), (vec![2], 0.0));
+    let none = atlas.extract(&run([0.0; 8]), &ExtractConfig::default(), None).unwrap_err();
+    assert!(none.to_string().ends_with("is 0 or not finite in all frames"), "{none}");
+}
+
+#[test]
+fn lists_that_begin_with_the_background_or_count_from_0_are_recognised_by_their_count() {
+    let scratch = Scratch::new();
+    let plain = || atlas(vec![1.0, 2.0, 7.0], (3, 1, 1), diagonal(2.0, 0.0));
+    let names = |text: &str| {
+        let named = plain().with_names(scratch.file("names.txt", text.as_bytes()));
+        named.map(|it| it.parcels().iter().map(|it| it.name.clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(names("Background\nA\nB\nC\n").unwrap(), ["A", "B", "C"]);
+    assert_eq!(names("name\nA\nB\nC\n").unwrap(), ["A", "B", "C"]);
+    let said = names("Background\nA\nB\n").unwrap_err().to_string();
+    let expected = "holds names of 2 regions after the background, the atlas has 3 parcels";
+    assert!(said.ends_with(expected), "{said}");
+    let said = names("A\nB\nC\nD\n").unwrap_err().to_string();
+    assert!(said.ends_with("holds names of 4 regions, the atlas has 3 parcels"), "{said}");
+    let placed = |text: &str| plain().with_coordinates(scratch.file("xyz.txt", text.as_bytes()));
+    let from_0 = placed("0\t1\t0\t0\n1\t2\t0\t0\n2\t3\t0\t0\n").unwrap();
+    assert_eq!(from_0.n_parcels(), 3);
+    assert_eq!(from_0.parcels()[2].centre_mm, Some([3.0, 0.0, 0.0]));
+    let with_0 = "0\t0\t0\t0\n1\t1\t0\t0\n2\t2\t0\t0\n7\t3\t0\t0\n";
+    assert_eq!(placed(with_0).unwrap().parcels()[0].centre_mm, Some([1.0, 0.0, 0.0]));
+    let said = placed("1 2 3\n4 5 6\n").unwrap_err().to_string();
+    assert!(said.ends_with("holds coordinates of 2 regions, the atlas has 3 parcels"), "{said}");
+    let read = |n| read_places(&scratch.file("p.txt", b"0 1 0 0\n1 2 0 0\n"), n).map(|it| it[1]);
+    assert_eq!(read(2).unwrap(), [2.0, 0.0, 0.0]);
+    assert!(read(3).is_err());
+}
+
+#[test]
 fn images_without_whole_labels_are_refused() {
     let scratch = Scratch::new();
     let data = Array3::from_shape_vec((1, 1, 2), vec![0.0, 1.5]).unwrap();
@@ -194,4 +255,39 @@ fn images_without_whole_labels_are_refused() {
     let nothing = Array3::zeros((1, 1, 2));
     crate::write_volume(&path, &Volume::new(nothing, diagonal(2.0, 0.0)).unwrap()).unwrap();
     assert!(Atlas::read(&path).unwrap_err().to_string().ends_with("no label but background"));
+}
+
+// nibabel 5.4.2 saves labels 17, 200 and 401 with a uint8 header at a slope of 401 / 255
+#[test]
+fn labels_that_a_slope_put_beside_whole_numbers_are_rounded() {
+    let scratch = Scratch::new();
+    let path = scratch.path("sloped.nii");
+    let data = Array3::from_shape_vec((1, 1, 4), vec![0.0, 11.0, 127.0, 255.0]).unwrap();
+    crate::write_volume(&path, &Volume::new(data, diagonal(2.0, 0.0)).unwrap()).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let stored: Vec<u8> = vec![0, 11, 127, 255];
+    bytes[70..74].copy_from_slice(&[2, 0, 8, 0]);
+    bytes[112..116].copy_from_slice(&(401.0_f32 / 255.0).to_le_bytes());
+    bytes.truncate(352);
+    bytes.extend(stored);
+    std::fs::write(&path, bytes).unwrap();
+    let atlas = Atlas::read(&path).unwrap();
+    let labels: Vec<i32> = atlas.parcels().iter().map(|parcel| parcel.label).collect();
+    assert_eq!(labels, [17, 200, 401]);
+}
+
+#[test]
+fn of_an_image_of_several_maps_one_is_asked_for() {
+    let scratch = Scratch::new();
+    let path = scratch.path("maps.nii");
+    let data = Array4::from_shape_vec((2, 1, 1, 2), vec![1.0, 5.0, 2.0, 0.0]).unwrap();
+    crate::write_bold(&path, &Bold::new(data, diagonal(2.0, 0.0), 2.0).unwrap()).unwrap();
+    let labels = |map: Option<MapName>| {
+        let atlas = Atlas::read_map(&path, map.as_ref());
+        atlas.map(|it| it.parcels().iter().map(|it| it.label).collect::<Vec<_>>())
+    };
+    assert_eq!(labels(Some(MapName::Number(1))).unwrap(), [1, 2]);
+    assert_eq!(labels(Some(MapName::Number(2))).unwrap(), [5]);
+    let said = labels(None).unwrap_err().to_string();
+    assert!(said.contains("holds 2 maps of labels, expected `map`"), "{said}");
 }

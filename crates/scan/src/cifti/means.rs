@@ -1,12 +1,15 @@
 //! Means of a dense series over the labels of a `.dlabel.nii`.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use ndarray::Array2;
 
 use super::{BrainModelsAxis, CiftiAxis, CiftiFile, Place};
 use crate::{
-    atlas::{Parcel, entry, take_coordinates, take_names},
+    atlas::{MapName, Parcel, maps, take_coordinates, take_names},
     digest::sha256_file,
     error::{Error, Result, brief},
     footprint::{BYTES_OF_SERIES, Footprint},
@@ -15,14 +18,48 @@ use crate::{
     series::ParcelSeries,
 };
 
-/// Which vertex and which voxel belongs to which region. Label 0 is background.
+/// Which vertex and which voxel belongs to which region.
+///
+/// As in Connectome Workbench the background is the key named `???`, whatever its number, and keys
+/// that the table of labels does not have belong to no region. A table without `???` may call its key
+/// 0 otherwise (`Unknown`, `Background`); under another name it is a region.
 #[derive(Clone, Debug)]
 pub struct GrayordinateAtlas {
     labels: HashMap<(String, Place), i32>,
     /// The meshes and the volume that they lie on.
     places: BrainModelsAxis,
     parcels: Vec<Parcel>,
+    /// Keys of no region, and 0 where that is none.
+    background: Vec<i32>,
     sha256: String,
+}
+
+/// What Connectome Workbench calls the places of no region.
+const UNASSIGNED: &str = "???";
+
+/// What other programs call their key 0.
+const NO_REGION: [&str; 9] = [
+    "",
+    "background",
+    "unknown",
+    "unassigned",
+    "unclassified",
+    "unlabeled",
+    "unlabelled",
+    "none",
+    "medial wall",
+];
+
+/// The keys of a table that name no region.
+fn background(table: &BTreeMap<i32, String>) -> Vec<i32> {
+    let mut keys: Vec<i32> =
+        table.iter().filter(|(_, name)| *name == UNASSIGNED).map(|(key, _)| *key).collect();
+    let zero = table.get(&0).map(|name| name.to_lowercase().replace('_', " "));
+    let is_none = keys.is_empty() && zero.as_deref().is_some_and(|name| NO_REGION.contains(&name));
+    if zero.is_none() || is_none {
+        keys.push(0);
+    }
+    keys
 }
 
 impl GrayordinateAtlas {
@@ -43,8 +80,13 @@ impl GrayordinateAtlas {
         Ok(is_dense.then_some(file))
     }
 
-    /// Reads the first map of a `.dlabel.nii`.
+    /// Reads a `.dlabel.nii` of one map.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_map(path, None)
+    }
+
+    /// As [`read`](Self::read), one map of several.
+    pub fn read_map(path: impl AsRef<Path>, map: Option<&MapName>) -> Result<Self> {
         let file = CiftiFile::open(path)?;
         let refuse = |problem: &str| Error::Cifti {
             path: file.path().to_path_buf(),
@@ -55,39 +97,43 @@ impl GrayordinateAtlas {
         else {
             return Err(refuse("its rows are no labels, or its columns no places of the brain"));
         };
-        let map = maps.first().ok_or_else(|| refuse("it holds no map of labels"))?;
+        let names: Vec<String> = maps.iter().map(|map| map.name.clone()).collect();
+        let at = maps::chosen(&names, map)
+            .map_err(|problem| Error::Axes { path: file.path().to_path_buf(), problem })?;
+        let table = &maps[at].labels;
+        let background = background(table);
         let mut values = vec![0.0; file.shape()[1]];
-        file.each_column(&mut |index, column| values[index] = column[0])?;
+        file.each_column(&mut |index, column| values[index] = column[at])?;
         if let Some(&found) = values.iter().find(|x| x.fract() != 0.0 || x.abs() > 2_f64.powi(31)) {
             return Err(Error::Label { path: file.path().to_path_buf(), found });
         }
-        let labels = places.places().zip(&values).filter(|(_, x)| **x != 0.0);
+        let is_region = |label: &i32| table.contains_key(label) && !background.contains(label);
+        let labels = places.places().zip(values.iter().map(|&x| x as i32));
+        let labels = labels.filter(|(_, label)| is_region(label));
         let labels =
-            labels.map(|((structure, place), &x)| ((structure.to_owned(), place), x as i32));
-        let parcels = map.labels.iter().filter(|(label, _)| **label != 0);
-        let mut parcels: Vec<Parcel> = parcels
+            labels.map(|((structure, place), label)| ((structure.to_owned(), place), label));
+        let parcels = table.iter().filter(|(label, _)| is_region(label));
+        let parcels: Vec<Parcel> = parcels
             .map(|(&label, name)| Parcel { label, name: name.clone(), centre_mm: None })
             .collect();
-        // as of an image, values that the table does not name are regions too
         let labels: HashMap<_, i32> = labels.collect();
-        labels.values().for_each(|&label| _ = entry(&mut parcels, label));
-        if parcels.is_empty() {
+        if parcels.is_empty() || labels.is_empty() {
             return Err(Error::NoLabels { path: file.path().to_path_buf() });
         }
         let sha256 = sha256_file(file.path())?;
-        Ok(Self { labels, places: places.clone(), parcels, sha256 })
+        Ok(Self { labels, places: places.clone(), parcels, background, sha256 })
     }
 
     /// Takes other names from a table, as [`Atlas::with_names`](crate::Atlas::with_names) does.
     pub fn with_names(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        take_names(&mut self.parcels, path.as_ref())?;
+        take_names(&mut self.parcels, path.as_ref(), &self.background)?;
         Ok(self)
     }
 
     /// Takes coordinates in mm from a table, as
     /// [`Atlas::with_coordinates`](crate::Atlas::with_coordinates) does; the file itself says none.
     pub fn with_coordinates(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        take_coordinates(&mut self.parcels, path.as_ref())?;
+        take_coordinates(&mut self.parcels, path.as_ref(), &self.background)?;
         Ok(self)
     }
 
@@ -142,43 +188,52 @@ impl GrayordinateAtlas {
     /// Series of all regions of a `.dtseries.nii`, `(n_frames, n_parcels)`, in one pass.
     ///
     /// Places are matched by structure and vertex or voxel. Values that are not finite count as 0;
-    /// a region without a place in the file is a column of zeros and is reported.
+    /// a region without a place that has data is a column of zeros and is reported, and so is the
+    /// share of each region's places that have data.
     pub fn extract(&self, dense: &CiftiFile) -> Result<ParcelSeries> {
         self.check(dense)?;
         let CiftiAxis::BrainModels(places) = &dense.axes()[1] else {
             unreachable!("refused by the check")
         };
         let t_r = dense.t_r()?;
+        let position =
+            |label: &i32| self.parcels.binary_search_by_key(label, |parcel| parcel.label).ok();
         let columns: Vec<Option<usize>> = places
             .places()
-            .map(|(structure, place)| {
-                let label = self.labels.get(&(structure.to_owned(), place))?;
-                self.parcels.binary_search_by_key(label, |parcel| parcel.label).ok()
-            })
+            .map(|(structure, place)| position(self.labels.get(&(structure.to_owned(), place))?))
             .collect();
+        let mut sizes = vec![0_usize; self.parcels.len()];
+        self.labels.values().filter_map(position).for_each(|column| sizes[column] += 1);
         let mut values = Array2::<f64>::zeros((dense.shape()[0], self.parcels.len()));
-        let mut sizes = vec![0.0; self.parcels.len()];
+        let mut counts = vec![[0_usize; 2]; self.parcels.len()];
         dense.each_column(&mut |index, series| {
             let Some(column) = columns[index] else { return };
-            sizes[column] += 1.0;
+            let has_data = series.iter().any(|x| x.is_finite() && *x != 0.0);
+            counts[column][0] += 1;
+            counts[column][1] += usize::from(has_data);
             for (sum, x) in values.column_mut(column).iter_mut().zip(series) {
                 *sum += if x.is_finite() { *x } else { 0.0 };
             }
         })?;
-        if sizes.iter().all(|n| *n == 0.0) {
+        if counts.iter().all(|[n, _]| *n == 0) {
             return Err(Error::NoParcel { scan: dense.path().display().to_string() });
         }
         let mut lost = Vec::new();
-        for ((mut column, &n), parcel) in
-            values.columns_mut().into_iter().zip(&sizes).zip(&self.parcels)
+        for ((mut column, &[n, n_seen]), parcel) in
+            values.columns_mut().into_iter().zip(&counts).zip(&self.parcels)
         {
-            if n > 0.0 {
-                column /= n;
+            if n_seen > 0 {
+                column /= n as f64;
             } else {
                 lost.push(parcel.label);
             }
         }
-        Ok(ParcelSeries { values, t_r, parcels: self.parcels.clone(), lost })
+        if lost.len() == self.parcels.len() {
+            return Err(Error::NoData { scan: dense.path().display().to_string() });
+        }
+        let share = |([_, n_seen], n): (&[usize; 2], &usize)| *n_seen as f64 / (*n).max(1) as f64;
+        let coverage = Some(counts.iter().zip(&sizes).map(share).collect());
+        Ok(ParcelSeries { values, t_r, parcels: self.parcels.clone(), lost, coverage })
     }
 
     /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take

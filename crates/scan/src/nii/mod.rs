@@ -24,7 +24,9 @@ pub(crate) use geometry::{affine_rows, sides_disagree};
 pub(crate) use header::{
     Header, dtype_name, is_image_of_pair, open, open_with_extensions, pair_of,
 };
-pub(crate) use read::{checked_affine, each_chunk, read_values_with_grid, sized, sized_grid};
+pub(crate) use read::{
+    StoredImage, checked_affine, each_chunk, read_values_with_grid, sized, sized_grid,
+};
 pub(crate) use source::Source;
 pub(crate) use sums::{Stretch, add_up};
 pub(crate) use timing::{PLAUSIBLE_S, repetition_time, space_unit, time_unit};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array3, Array4, ArrayD, IxDyn, ShapeBuilder};
+use nifti::NiftiType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,11 +79,26 @@ pub fn read_values(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
     Ok(ArrayD::from_shape_vec(shape, values).expect("as many values as promised"))
 }
 
-/// Scaled values in 64 bits, x fastest, with the sizes of the axes and the affine.
-pub(crate) fn read_values_with_grid(path: &Path) -> Result<(Vec<f64>, Vec<usize>, Affine)> {
+/// An image as it is stored.
+pub(crate) struct StoredImage {
+    /// Scaled, in 64 bits, x fastest.
+    pub(crate) values: Vec<f64>,
+    /// Sizes of the axes.
+    pub(crate) dims: Vec<usize>,
+    /// Voxel indices to mm.
+    pub(crate) affine: Affine,
+    /// Between two neighbouring values of whole numbers that a slope scales; none of other numbers.
+    pub(crate) step: Option<f64>,
+}
+
+/// An image as it is stored, with its place.
+pub(crate) fn read_values_with_grid(path: &Path) -> Result<StoredImage> {
     let (source, header) = open(path)?;
     let affine = checked_affine(path, &header)?;
-    Ok((x_fastest(path, source, &header)?, header.dims, affine))
+    let is_whole = !matches!(header.dtype, NiftiType::Float32 | NiftiType::Float64);
+    let step = header.scaling.filter(|_| is_whole).map(|scaling| scaling.slope);
+    let values = x_fastest(path, source, &header)?;
+    Ok(StoredImage { values, dims: header.dims, affine, step })
 }
 
 /// The three sizes of an image, which may have a fourth axis of one.

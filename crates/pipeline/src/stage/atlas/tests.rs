@@ -104,16 +104,95 @@ fn a_dense_series_becomes_the_means_of_its_labels() {
     let config = folder.config("a.dlabel.nii", &json!({}));
     let atlas = config.read_atlas(&whole).unwrap();
     let dense = folder.scan("s.dtseries.nii");
-    ParcellateConfig::reads_some(&atlas, &[folder.scan("run.nii"), dense.clone()]).unwrap();
+    config.reads_some(&atlas, &[folder.scan("run.nii"), dense.clone()]).unwrap();
     let series = config.series(&atlas, &dense, None).unwrap();
     let expected = array![[1.0, 20.0, 0.0], [3.0, 30.0, 0.0], [1.0, 20.0, 0.0], [3.0, 35.0, 0.0]];
     assert_eq!(series.values, expected);
     assert_eq!((series.facts.t_r_s, series.facts.lost), (2.0, vec![3]));
+    // one of the two vertices of label 1 is there, both of label 2
+    assert_eq!(series.facts.coverage, Some(vec![0.5, 1.0, 0.0]));
+}
 
-    let labels = [[1.0], [9.0], [2.0], [2.0]];
-    folder.cifti("unnamed.dlabel.nii", LABELS, &places("0 2 5"), labels.as_flattened());
-    let atlas = folder.config("unnamed.dlabel.nii", &json!({})).read_atlas(&whole).unwrap();
-    assert_eq!((atlas.n_parcels(), &atlas.parcels()[3].name[..]), (4, "label 9"));
+/// Parcels of an atlas of four vertices whose labels have this table.
+fn parcels(table: &str, labels: [[f32; 1]; 4]) -> Result<Vec<(i32, String)>> {
+    let folder = Folder::new();
+    let (start, end) = LABELS.split_once("<LabelTable>").unwrap();
+    let (_, end) = end.split_once("</LabelTable>").unwrap();
+    let rows = format!("{start}<LabelTable>{table}</LabelTable>{end}");
+    folder.cifti("other.dlabel.nii", &rows, &places("0 2 5"), labels.as_flattened());
+    let atlas = folder.config("other.dlabel.nii", &json!({})).read_atlas(&whole)?;
+    Ok(atlas.parcels().iter().map(|it| (it.label, it.name.clone())).collect())
+}
+
+#[test]
+fn the_background_is_the_key_named_so_and_keys_without_an_entry_are_none() {
+    let named = |pairs: &[(i32, &str)]| -> Vec<(i32, String)> {
+        pairs.iter().map(|(label, name)| (*label, (*name).to_owned())).collect()
+    };
+    let table = r#"<Label Key="0">???</Label><Label Key="1">A</Label><Label Key="2">B</Label>"#;
+    for unknown in [3.0, -1.0] {
+        let found = parcels(table, [[1.0], [unknown], [2.0], [2.0]]).unwrap();
+        assert_eq!(found, named(&[(1, "A"), (2, "B")]));
+    }
+    // the region of key 0 and the background of key 6
+    let table = r#"<Label Key="0">A</Label><Label Key="1">B</Label><Label Key="6">???</Label>"#;
+    let found = parcels(table, [[0.0], [6.0], [1.0], [0.0]]).unwrap();
+    assert_eq!(found, named(&[(0, "A"), (1, "B")]));
+    // as other programs call it
+    let table = r#"<Label Key="0">Medial_Wall</Label><Label Key="1">B</Label>"#;
+    assert_eq!(parcels(table, [[0.0], [0.0], [1.0], [0.0]]).unwrap(), named(&[(1, "B")]));
+    let said = parcels(table, [[7.0], [0.0], [0.0], [7.0]]).unwrap_err().to_string();
+    assert!(said.ends_with("holds no label but background"), "{said}");
+}
+
+#[test]
+fn of_several_maps_one_is_named() {
+    let folder = Folder::new();
+    let (start, map) = LABELS.split_once("<NamedMap>").unwrap();
+    let map = map.strip_suffix("</MatrixIndicesMap>").unwrap();
+    let fine = map.replace("parcels", "fine").replace(">A<", ">a<");
+    let rows = format!("{start}<NamedMap>{map}<NamedMap>{fine}</MatrixIndicesMap>");
+    // a row a map, column by column
+    let labels = [[1.0, 1.0], [1.0, 2.0], [2.0, 3.0], [2.0, 0.0]];
+    folder.cifti("two.dlabel.nii", &rows, &places("0 2 5"), labels.as_flattened());
+    let read = |map: Option<Value>| {
+        let mut config = json!({ "id": "two", "labels": folder.at("two.dlabel.nii") });
+        map.into_iter().for_each(|map| config["map"] = map);
+        let config: AtlasFiles = serde_json::from_value(config).unwrap();
+        config.read(&whole).map(|atlas| atlas.parcels()[0].name.clone())
+    };
+    assert_eq!(read(Some(json!("parcels"))).unwrap(), "A");
+    assert_eq!(read(Some(json!("fine"))).unwrap(), "a");
+    assert_eq!(read(Some(json!(2))).unwrap(), "a");
+    let said = read(None).unwrap_err().to_string();
+    assert!(
+        said.contains(r#"holds 2 maps of labels ("parcels", "fine"), expected `map`"#),
+        "{said}"
+    );
+}
+
+#[test]
+fn series_that_are_parcelled_need_tables_alone() {
+    let folder = Folder::new();
+    fs::write(folder.at("names.txt"), "Background\nFirst\nSecond\n").unwrap();
+    fs::write(folder.at("places.txt"), "0 -40 0 0\n1 40 0 0\n").unwrap();
+    fs::write(folder.at("s.tsv"), "17\t199\n0.5\t4\n0.25\t6\n1.5\t5\n").unwrap();
+    let listed = |atlas: Value| -> ParcellateConfig {
+        serde_json::from_value(json!({ "atlas": atlas })).unwrap()
+    };
+    let config = listed(json!({
+        "id": "two", "names": folder.at("names.txt"), "coordinates": folder.at("places.txt"),
+    }));
+    let atlas = config.read_atlas(&whole).unwrap();
+    assert_eq!((atlas.n_parcels(), &atlas.parcels()[1].name[..]), (2, "Second"));
+    assert_eq!(atlas.parcels()[1].centre_mm, Some([40.0, 0.0, 0.0]));
+    let scan = ScanView { t_r_s: Some(2.0), ..folder.scan("s.tsv") };
+    let series = config.series(&atlas, &scan, None).unwrap();
+    assert_eq!(series.values, array![[0.5, 4.0], [0.25, 6.0], [1.5, 5.0]]);
+    let said = config.series(&atlas, &folder.scan("run.nii"), None).unwrap_err().to_string();
+    assert!(said.contains("a run of volumes, but the atlas only lists parcels"), "{said}");
+    let said = listed(json!({ "id": "none" })).read_atlas(&whole).unwrap_err().to_string();
+    assert!(said.contains("the atlas has no files: give atlas.labels, or atlas.names"), "{said}");
 }
 
 #[test]
@@ -127,8 +206,7 @@ fn a_scan_of_the_other_kind_is_told_before_it_is_read_and_as_it_is_read() {
         let config = folder.config(labels, &json!({}));
         let atlas = config.read_atlas(&whole).unwrap();
         let scan = folder.scan(scan);
-        let planned =
-            ParcellateConfig::reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
+        let planned = config.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
         let read = config.series(&atlas, &scan, None).unwrap_err();
         for said in [planned.to_string(), read.to_string()] {
             assert!(said.contains(expected), "{said}");
@@ -142,7 +220,7 @@ fn a_scan_of_the_other_kind_is_told_before_it_is_read_and_as_it_is_read() {
     let dense = folder.config("finer.dlabel.nii", &json!({}));
     let atlas = dense.read_atlas(&whole).unwrap();
     let scan = folder.scan("s.dtseries.nii");
-    let planned = ParcellateConfig::reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
+    let planned = dense.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err();
     let read = dense.series(&atlas, &scan, None).unwrap_err();
     for said in [planned.to_string(), read.to_string()] {
         let expected = "CORTEX_LEFT has a mesh of 10 vertices, the atlas one of 20";
