@@ -100,6 +100,13 @@ pub enum Reason {
         /// What was found.
         found: f64,
     },
+    /// A stage of the pipeline could not go on with it.
+    Unfit {
+        /// The stage.
+        stage: &'static str,
+        /// The sentence, without the path.
+        problem: String,
+    },
     /// A threshold is asked for, and nothing says the figure.
     Unmeasured {
         /// The threshold.
@@ -121,6 +128,14 @@ impl Reason {
                 | Self::Quality { .. }
                 | Self::Unmeasured { .. }
         )
+    }
+
+    /// The stage that could not go on with the recording, where one was asked.
+    pub fn stage(&self) -> Option<&'static str> {
+        match self {
+            Self::Unfit { stage, .. } => Some(stage),
+            _ => None,
+        }
     }
 
     /// The reason without its numbers, to count by.
@@ -172,6 +187,7 @@ impl fmt::Display for Reason {
             Self::Quality { threshold, limit, found } => {
                 write!(f, "{threshold} is {found:.4}, the threshold is {limit}")
             }
+            Self::Unfit { problem, .. } => f.write_str(problem),
             Self::Unmeasured { threshold, needs } => {
                 write!(f, "{threshold} cannot be judged without {needs}")
             }

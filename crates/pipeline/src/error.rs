@@ -43,6 +43,11 @@ pub enum Error {
     MissingSection { stage: &'static str, section: &'static str },
     #[error("stages.{stage}: {problem}")]
     StageInput { stage: &'static str, problem: String },
+    #[error(
+        "denoise takes {degrees}, which leaves {found} degrees of freedom, expected at least \
+         {least} (`min_degrees_of_freedom`)"
+    )]
+    DegreesOfFreedom { degrees: scan::DegreesOfFreedom, found: usize, least: usize },
     #[error("stages.{stage}.{field} is {found}, expected {expected}")]
     Setting { stage: &'static str, field: &'static str, found: String, expected: String },
 
@@ -158,6 +163,7 @@ impl Error {
             Self::MissingSection { stage, .. } | Self::StageInput { stage, .. } => {
                 Some(format!("stages.{stage}"))
             }
+            Self::DegreesOfFreedom { .. } => Some("stages.denoise".to_owned()),
             Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
@@ -196,6 +202,10 @@ impl Error {
             Self::Row { source, .. } if matches!(**source, scan::Error::Window { .. }) => {
                 Some("shorten the window, or drop the row from the table".to_owned())
             }
+            Self::DegreesOfFreedom { .. } => Some(
+                "take fewer columns (`columns: { motion: basic, demean: true }`), or longer scans"
+                    .to_owned(),
+            ),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("paths in a pipeline are relative to the file that names them".to_owned())
             }

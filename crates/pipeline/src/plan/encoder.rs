@@ -5,7 +5,7 @@ use super::{CohortPlan, EncoderPlan, ScanView};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec},
-    stage::{ParcellateConfig, Stage, WindowPooling, formula_name, given},
+    stage::{Stage, WindowPooling, formula_name, given},
 };
 
 /// What stages make of scans, read off their settings.
@@ -179,7 +179,7 @@ impl Made {
             match stage {
                 Stage::Parcellate(config) => {
                     let atlas = config.read_atlas(&|path| loaded.resolve(path))?;
-                    ParcellateConfig::reads_some(&atlas, scans)?;
+                    config.reads_some(&atlas, scans)?;
                     let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
                     made.parcels = Some(InputSpace::Parcels {
                         atlas: Some(config.atlas.id.clone()),

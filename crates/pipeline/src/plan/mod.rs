@@ -8,6 +8,7 @@ mod recordings;
 mod scans;
 mod show;
 mod trained;
+mod unfit;
 mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
@@ -104,6 +105,9 @@ impl Plan {
         }
         let scans = source.as_ref().map_or_else(Vec::new, view::scans);
         keep(encoder::placed(spec, &scans));
+        if matches!(source, Some(SourcePlan::Cohort(_))) {
+            keep(unfit::refuse_if_all(spec, &scans));
+        }
         let encoder = encoder::fits(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use ::cohort::{Cohort, Division, Excluded, Recording};
 use report::counted;
 
-use super::{RunPlan, folds};
+use super::{RunPlan, folds, unfit};
 use crate::{
     Error, Result,
     spec::{CohortSpec, Loaded, Spec},
@@ -29,6 +29,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
         _ => unreachable!("planned elsewhere"),
     };
     let cohort = cohort.map_err(|source| spec.error(source))?;
+    let cohort = unfit::leave_out(&loaded.spec, cohort)?;
     let divisions = spec.split().map(|split| split.divide(&cohort)).transpose();
     let divisions = divisions.map_err(|source| spec.error(source))?.unwrap_or_default();
     Ok(RecordingsPlan { cohort, divisions })

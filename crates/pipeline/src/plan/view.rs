@@ -56,24 +56,28 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
             cohort.scans.iter().map(view).collect()
         }
         SourcePlan::Recordings(recordings) => {
-            let view = |recording: &cohort::Recording| ScanView {
-                subject: recording.subject().to_owned(),
-                session: recording.session().map(str::to_owned),
-                name: recording.name(),
-                unit: recording.name(),
-                file: recording.name(),
-                path: recording.source.path().clone(),
-                sha256: None,
-                t_r_s: recording.t_r.map(|t_r| t_r.seconds),
-                n_frames: recording.n_frames,
-                confounds: recording.confounds.clone(),
-                stacked: match &recording.source {
-                    cohort::Source::File(_) => None,
-                    cohort::Source::Stack { dataset, index, .. } => Some((dataset.clone(), *index)),
-                },
-            };
-            recordings.recordings().iter().map(view).collect()
+            recordings.recordings().iter().map(of_recording).collect()
         }
         SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
+    }
+}
+
+/// A recording as stages see it.
+pub(super) fn of_recording(recording: &cohort::Recording) -> ScanView {
+    ScanView {
+        subject: recording.subject().to_owned(),
+        session: recording.session().map(str::to_owned),
+        name: recording.name(),
+        unit: recording.name(),
+        file: recording.name(),
+        path: recording.source.path().clone(),
+        sha256: None,
+        t_r_s: recording.t_r.map(|t_r| t_r.seconds),
+        n_frames: recording.n_frames,
+        confounds: recording.confounds.clone(),
+        stacked: match &recording.source {
+            cohort::Source::File(_) => None,
+            cohort::Source::Stack { dataset, index, .. } => Some((dataset.clone(), *index)),
+        },
     }
 }

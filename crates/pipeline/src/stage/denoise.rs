@@ -1,8 +1,10 @@
 //! `denoise`: trends, frequencies and confounds out of each parcel series.
 use std::path::Path;
 
-use ndarray::Axis;
-use scan::{ConfoundConfig, ConfoundStrategy, ConfoundTable, SignalConfig, clean_signals};
+use ndarray::{Array2, Axis};
+use scan::{
+    ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Filter, SignalConfig, clean_signals,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use super::{
     Artifact,
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
+    settings::Settings,
     work::Work,
 };
 use crate::{Error, Result, event::Control, plan::ScanView, state::State};
@@ -23,7 +26,19 @@ pub struct DenoiseConfig {
     pub signal: SignalConfig,
     /// Nuisance series that are regressed out, and frames that are left out.
     pub confounds: Nuisance,
+    /// The fewest degrees of freedom that must be left: kept frames less confounds, constant, trends
+    /// and what the filter takes. A scan with fewer is left out, because what remains would be noise
+    /// of rounding on the scale of a signal. 10 where it is absent.
+    #[serde(default = "ten")]
+    pub min_degrees_of_freedom: usize,
 }
+
+fn ten() -> usize {
+    10
+}
+
+/// The columns that are regressed out and the frames that are kept, where there are any.
+type Chosen<'a> = (Option<&'a Array2<f64>>, Option<&'a [usize]>);
 
 /// Which nuisance series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,11 +68,16 @@ impl Work for DenoiseConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::ParcelSeries, Artifact::ParcelSeries)
+    }
+
+    fn check(&self) -> Result<()> {
+        let least = self.min_degrees_of_freedom;
+        Settings(self.name()).at_least(1, &[("min_degrees_of_freedom", least)])
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {
@@ -101,27 +121,62 @@ impl DenoiseConfig {
 
     /// A scan's series without what is taken out.
     pub(crate) fn clean(&self, scan: &ScanView, mut series: StoredSeries) -> Result<StoredSeries> {
-        let chosen = match (self.confounds.config(), &scan.confounds) {
-            (None, _) => None,
-            (Some(_), None) => {
-                let (stage, problem) = (self.name(), "the scan has no confounds table".to_owned());
-                return Err(Error::StageInput { stage, problem });
-            }
-            (Some(config), Some(path)) => Some(ConfoundTable::read(path)?.select(&config)?),
-        };
-        let (values, kept) = match &chosen {
-            None => (None, None),
-            Some(chosen) => {
-                let some = !chosen.names.is_empty();
-                (some.then_some(&chosen.values), chosen.kept.as_deref())
-            }
-        };
-        let t_r_s = series.facts.t_r_s;
+        let chosen = self.chosen(scan.confounds.as_deref())?;
+        let (t_r_s, n_frames) = (series.facts.t_r_s, series.values.nrows());
+        let (values, kept) = self.fitting(chosen.as_ref(), n_frames, t_r_s)?;
         series.values = clean_signals(&series.values, t_r_s, values, kept, &self.signal)?;
-        if let (Some(kept), Some(fd_mm)) = (kept, series.fd_mm.take()) {
-            series.fd_mm = Some(fd_mm.select(Axis(0), kept));
+        if let Some(kept) = kept {
+            series.fd_mm = series.fd_mm.map(|fd_mm| fd_mm.select(Axis(0), kept));
         }
         series.facts.n_frames = series.values.nrows();
         Ok(series)
+    }
+
+    /// Refuses what [`clean`](Self::clean) would refuse of a scan, by its header and its confounds.
+    pub(crate) fn check_scan(&self, scan: &ScanView) -> Result<()> {
+        let chosen = self.chosen(scan.confounds.as_deref())?;
+        let n_rows = chosen.as_ref().map(|chosen| chosen.values.nrows());
+        let Some(n_frames) = scan.n_frames.or(n_rows) else { return Ok(()) };
+        // where no header says a repetition time, everything else is still true
+        let t_r_s = scan.t_r_s.unwrap_or(1.0);
+        if scan.t_r_s.is_none() && self.signal.filter != Filter::None {
+            return Ok(());
+        }
+        self.fitting(chosen.as_ref(), n_frames, t_r_s).map(drop)
+    }
+
+    /// What a scan's table says of its frames.
+    fn chosen(&self, confounds: Option<&Path>) -> Result<Option<Confounds>> {
+        match (self.confounds.config(), confounds) {
+            (None, _) => Ok(None),
+            (Some(_), None) => {
+                let (stage, problem) = (self.name(), "the scan has no confounds table".to_owned());
+                Err(Error::StageInput { stage, problem })
+            }
+            (Some(config), Some(path)) => Ok(Some(ConfoundTable::read(path)?.select(&config)?)),
+        }
+    }
+
+    /// The columns and the kept frames, unless they do not fit the scan or leave too little of it.
+    fn fitting<'a>(
+        &self,
+        chosen: Option<&'a Confounds>,
+        n_frames: usize,
+        t_r_s: f64,
+    ) -> Result<Chosen<'a>> {
+        if let Some(chosen) = chosen
+            && chosen.values.nrows() != n_frames
+        {
+            let found = chosen.values.nrows();
+            return Err(scan::Error::ConfoundFrames { found, expected: n_frames }.into());
+        }
+        let values = chosen.filter(|it| !it.names.is_empty()).map(|it| &it.values);
+        let kept = chosen.and_then(|it| it.kept.as_deref());
+        let degrees = self.signal.degrees_of_freedom(n_frames, t_r_s, values, kept)?;
+        let (found, least) = (degrees.left(), self.min_degrees_of_freedom);
+        if found < least {
+            return Err(Error::DegreesOfFreedom { degrees, found, least });
+        }
+        Ok((values, kept))
     }
 }

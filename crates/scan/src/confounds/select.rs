@@ -37,8 +37,9 @@ pub struct MotionScrub {
     pub min_segment: usize,
     /// Largest framewise displacement in mm.
     pub fd_mm: f64,
-    /// Largest standardised DVARS.
-    pub std_dvars: f64,
+    /// Largest standardised DVARS; absent: displacement alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub std_dvars: Option<f64>,
 }
 
 /// Which principal components of noisy tissue are taken.
@@ -126,7 +127,7 @@ impl ConfoundStrategy {
             Self::Simple => simple,
             Self::Scrubbing => ConfoundConfig {
                 wm_csf: Some(Expansion::Full),
-                scrub: Some(MotionScrub { min_segment: 5, fd_mm: 0.5, std_dvars: 1.5 }),
+                scrub: Some(MotionScrub { min_segment: 5, fd_mm: 0.5, std_dvars: Some(1.5) }),
                 ..simple
             },
             Self::CompCor => ConfoundConfig {
@@ -265,10 +266,12 @@ impl ConfoundTable {
         }
         if let Some(scrub) = config.scrub {
             let moved = self.needed("framewise_displacement")?;
-            let changed = self.needed("std_dvars")?;
-            let spoiled = (0..n_frames)
-                .filter(|&t| moved[t] > scrub.fd_mm || changed[t] > scrub.std_dvars)
-                .collect();
+            let changed = scrub.std_dvars.map(|limit| Ok((self.needed("std_dvars")?, limit)));
+            let changed = changed.transpose()?;
+            let is_spoiled = |&t: &usize| {
+                moved[t] > scrub.fd_mm || changed.is_some_and(|(changed, limit)| changed[t] > limit)
+            };
+            let spoiled = (0..n_frames).filter(is_spoiled).collect();
             for frame in with_short_segments(spoiled, n_frames, scrub.min_segment) {
                 left_out[frame] = true;
             }

@@ -57,12 +57,12 @@ fn a_first_frame_without_a_value_takes_that_of_the_second() {
 fn frames_that_moved_and_short_segments_beside_them_are_left_out() {
     let scratch = Scratch::new();
     let kept = |min_segment| {
-        let scrub = Some(MotionScrub { min_segment, fd_mm: 0.5, std_dvars: 1.5 });
+        let scrub = Some(MotionScrub { min_segment, fd_mm: 0.5, std_dvars: Some(1.5) });
         table(&scratch).select(&ConfoundConfig { scrub, ..empty() }).unwrap().kept.unwrap()
     };
     assert_eq!(kept(0), [1, 2, 3, 4, 6, 7]);
     assert_eq!(kept(3), [1, 2, 3, 4]);
-    let scrub = Some(MotionScrub { min_segment: 6, fd_mm: 0.5, std_dvars: 1.5 });
+    let scrub = Some(MotionScrub { min_segment: 6, fd_mm: 0.5, std_dvars: Some(1.5) });
     let error = table(&scratch).select(&ConfoundConfig { scrub, ..empty() }).unwrap_err();
     assert!(error.to_string().ends_with("every frame is left out"), "{error}");
 }

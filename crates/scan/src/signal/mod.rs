@@ -9,6 +9,7 @@
 //! the filter took (Lindquist et al. 2019). Source: nilearn 0.14.1.
 
 mod design;
+mod freedom;
 mod regress;
 mod scrub;
 mod sos;
@@ -18,6 +19,7 @@ use ndarray::{Array2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::freedom::DegreesOfFreedom;
 pub(crate) use self::{design::anti_alias, spline::Spline};
 use self::{
     design::butterworth,

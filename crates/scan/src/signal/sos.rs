@@ -43,13 +43,19 @@ impl Cascade {
         Self { sections, n_padded: 3 * n_taps, padding }
     }
 
+    /// Refuses series that are too short to be padded.
+    pub(super) fn check_length(&self, n_frames: usize) -> Result<()> {
+        if n_frames > self.n_padded {
+            return Ok(());
+        }
+        let (task, expected) = ("a filter that runs both ways", self.n_padded + 1);
+        Err(Error::TooFewFrames { task, found: n_frames, expected })
+    }
+
     /// Filters one series in place, forwards and backwards: nothing is delayed.
     pub(crate) fn apply(&self, series: &mut [f64]) -> Result<()> {
+        self.check_length(series.len())?;
         let (n, pad) = (series.len(), self.n_padded);
-        if n <= pad {
-            let task = "a filter that runs both ways";
-            return Err(Error::TooFewFrames { task, found: n, expected: pad + 1 });
-        }
         let (first, last) = (series[0], series[n - 1]);
         let beyond = |edge: f64, x: f64| match self.padding {
             Padding::Odd => 2.0 * edge - x,

@@ -166,7 +166,9 @@ pub(super) fn strategy(case: &Value) -> Result<ConfoundConfig> {
             }
         };
         set(&mut scrub.fd_mm, "fd_threshold");
-        set(&mut scrub.std_dvars, "std_dvars_threshold");
+        if let Some(std_dvars) = &mut scrub.std_dvars {
+            set(std_dvars, "std_dvars_threshold");
+        }
         if let Some(n) = arguments["scrub"].as_u64() {
             scrub.min_segment = n as usize;
         }
@@ -215,7 +217,8 @@ fn by_parts(arguments: &Value) -> Result<ConfoundConfig> {
             "high_pass" => config.high_pass = true,
             "compcor" => config.compcor = Some((CompCor::AnatCombined, NCompCor::All)),
             "scrub" => {
-                config.scrub = Some(MotionScrub { min_segment: 5, fd_mm: 0.5, std_dvars: 1.5 });
+                config.scrub =
+                    Some(MotionScrub { min_segment: 5, fd_mm: 0.5, std_dvars: Some(1.5) });
             }
             "non_steady_state" => {}
             other => bail!("no confounds of ours for {other}"),

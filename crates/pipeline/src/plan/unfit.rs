@@ -1,0 +1,152 @@
+//! Scans that a later stage could not go on with, by their headers and their confounds tables.
+use std::{path::Path, thread};
+
+use ::cohort::{Cohort, Excluded, Reason};
+use encoder::RunPooling;
+use scan::ConfoundTable;
+
+use super::{ScanView, view};
+use crate::{
+    Error, Result,
+    spec::Spec,
+    stage::{DenoiseConfig, Stage},
+};
+
+/// The column of framewise displacement.
+const FD: &str = "framewise_displacement";
+
+/// What stages ask of a scan's confounds and of its length.
+struct Asked<'a> {
+    denoise: Option<&'a DenoiseConfig>,
+    /// Whether another stage changes the number of frames before confounds are taken out.
+    is_resampled: bool,
+    /// Whether windows are weighted by displacement.
+    weighs_by_fd: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// None where no stage reads whole scans.
+    fn by(spec: &'a Spec) -> Option<Self> {
+        let stages = spec.stages();
+        let position = |is: fn(&Stage) -> bool| stages.iter().position(is);
+        position(|stage| matches!(stage, Stage::Parcellate(_) | Stage::Volumes(_)))?;
+        let denoise = stages.iter().find_map(|stage| match stage {
+            Stage::Denoise(config) => Some(config),
+            _ => None,
+        });
+        let denoised = position(|stage| matches!(stage, Stage::Denoise(_)));
+        let resampled = position(|stage| matches!(stage, Stage::ResampleTime(_)));
+        let weighs =
+            |stage: &Stage| matches!(stage, Stage::Embed(it) if it.run == RunPooling::InverseFd);
+        Some(Self {
+            denoise,
+            is_resampled: resampled.zip(denoised).is_some_and(|(before, after)| before < after),
+            weighs_by_fd: position(weighs).is_some(),
+        })
+    }
+
+    /// The stage that could not go on with a scan, and why.
+    fn problem(&self, scan: &ScanView) -> Option<(&'static str, String)> {
+        let denoise = |error: Error| ("denoise", without_path(&error, scan));
+        if let Some(path) = &scan.confounds
+            && let Some(problem) = self.table_problem(path, scan)
+        {
+            return Some(problem);
+        }
+        if self.weighs_by_fd && scan.confounds.is_none() {
+            let problem = "no confounds table says the displacement that inverse_fd needs";
+            return Some(("embed", problem.to_owned()));
+        }
+        let config = self.denoise.filter(|_| !self.is_resampled)?;
+        config.check_scan(scan).err().map(denoise)
+    }
+
+    /// What is wrong with a table, whatever columns `denoise` takes.
+    fn table_problem(&self, path: &Path, scan: &ScanView) -> Option<(&'static str, String)> {
+        let stage = "parcellate";
+        let table = match ConfoundTable::read(path) {
+            Ok(table) => table,
+            Err(error) => return Some((stage, without_path(&error.into(), scan))),
+        };
+        let has_fd = table.column(FD).is_some();
+        if self.weighs_by_fd && !has_fd {
+            let problem = format!("the confounds table has no column {FD}, which inverse_fd needs");
+            return Some(("embed", problem));
+        }
+        let (n_rows, n_frames) = (table.n_frames(), scan.n_frames?);
+        let is_read = has_fd || self.denoise.is_some_and(DenoiseConfig::asks_for_confounds);
+        (is_read && n_rows != n_frames).then(|| {
+            (stage, format!("the confounds table has {n_rows} rows, the scan {n_frames} frames"))
+        })
+    }
+}
+
+/// A sentence without the absolute path, which names people and machines.
+fn without_path(error: &Error, scan: &ScanView) -> String {
+    let mut said = match error {
+        Error::StageInput { problem, .. } => problem.clone(),
+        error => error.to_string(),
+    };
+    if let Some(path) = &scan.confounds {
+        said = said.replace(&path.display().to_string(), "the confounds table");
+    }
+    said.replace(&scan.path.display().to_string(), "the scan")
+}
+
+/// The problem of each scan, read on all cores.
+fn problems(asked: &Asked<'_>, scans: &[ScanView]) -> Vec<Option<(&'static str, String)>> {
+    let n_threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = scans.len().div_ceil(n_threads).max(1);
+    let of_share = |scans: &[ScanView]| scans.iter().map(|scan| asked.problem(scan)).collect();
+    thread::scope(|scope| {
+        let started: Vec<_> = scans
+            .chunks(share)
+            .map(|scans| scope.spawn(move || -> Vec<_> { of_share(scans) }))
+            .collect();
+        let joined = started.into_iter().map(|it| it.join().expect("reading a table never panics"));
+        joined.flatten().collect()
+    })
+}
+
+/// Leaves out the recordings that a stage could not go on with.
+///
+/// # Errors
+/// The first problem, where nothing is left.
+pub(super) fn leave_out(spec: &Spec, mut cohort: Cohort) -> Result<Cohort> {
+    let Some(asked) = Asked::by(spec) else { return Ok(cohort) };
+    let views: Vec<ScanView> = cohort.recordings.iter().map(view::of_recording).collect();
+    let mut problems = problems(&asked, &views);
+    if !problems.is_empty() && problems.iter().all(Option::is_some) {
+        return refuse_all(problems);
+    }
+    let recordings = std::mem::take(&mut cohort.recordings);
+    for (recording, problem) in recordings.into_iter().zip(problems.drain(..)) {
+        match problem {
+            None => cohort.recordings.push(recording),
+            Some((stage, problem)) => {
+                let reason = Reason::Unfit { stage, problem };
+                cohort.excluded.push(Excluded { name: recording.name(), reason });
+            }
+        }
+    }
+    cohort.excluded.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(cohort)
+}
+
+/// Refuses scans of a table where a stage could go on with none of them; some fail when they are read.
+pub(super) fn refuse_if_all(spec: &Spec, scans: &[ScanView]) -> Result<()> {
+    let Some(asked) = Asked::by(spec) else { return Ok(()) };
+    let problems = problems(&asked, scans);
+    let is_all = !problems.is_empty() && problems.iter().all(Option::is_some);
+    if is_all { refuse_all(problems).map(drop) } else { Ok(()) }
+}
+
+fn refuse_all(problems: Vec<Option<(&'static str, String)>>) -> Result<Cohort> {
+    let n = problems.len();
+    let Some((stage, problem)) = problems.into_iter().flatten().next() else {
+        unreachable!("a cohort has recordings")
+    };
+    let problem =
+        if n == 1 { problem } else { format!("{problem} (the first of {n} scans, none is left)") };
+    Err(Error::StageInput { stage, problem })
+}
