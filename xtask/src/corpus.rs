@@ -44,7 +44,7 @@ fn technique(rng: &mut ChaCha8Rng) -> Technique {
         t_r_s: *T_R_S.choose(rng).expect("the list is not empty"),
         n_volumes: rng.random_range(4..=40),
         n_voxels: rng.random_range(100..=999),
-        median_tsnr: f64::from(rng.random_range(20..=140_u32)),
+        median_tsnr: Some(f64::from(rng.random_range(20..=140_u32))),
     }
 }
 

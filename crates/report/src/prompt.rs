@@ -26,8 +26,8 @@ pub struct Technique {
     pub n_volumes: usize,
     /// Voxels the encoder sees.
     pub n_voxels: usize,
-    /// Median over voxels of mean / standard deviation in time.
-    pub median_tsnr: f64,
+    /// Median over voxels of mean / standard deviation in time; none of standardised series.
+    pub median_tsnr: Option<f64>,
 }
 
 impl Technique {
@@ -35,17 +35,14 @@ impl Technique {
     ///
     /// ```
     /// use report::prompt::Technique;
-    /// let technique = Technique { t_r_s: 2.5, n_volumes: 9, n_voxels: 481, median_tsnr: 61.2 };
+    /// let technique = Technique { t_r_s: 2.5, n_volumes: 9, n_voxels: 481, median_tsnr: Some(61.2) };
     /// assert_eq!(technique.sentence(), "BOLD fMRI, TR 2.5 s, 9 volumes, 481 voxels, median tSNR 61.");
     /// ```
     pub fn sentence(&self) -> String {
-        format!(
-            "BOLD fMRI, TR {} s, {} volumes, {} voxels, median tSNR {:.0}.",
-            scan::seconds(self.t_r_s),
-            self.n_volumes,
-            self.n_voxels,
-            self.median_tsnr
-        )
+        let tsnr = self.median_tsnr.map_or_else(String::new, |it| format!(", median tSNR {it:.0}"));
+        let Self { n_volumes, n_voxels, .. } = self;
+        let t_r_s = scan::seconds(self.t_r_s);
+        format!("BOLD fMRI, TR {t_r_s} s, {n_volumes} volumes, {n_voxels} voxels{tsnr}.")
     }
 }
 
@@ -129,7 +126,8 @@ mod tests {
     #[test]
     fn the_standard_template_gives_the_documented_prompt() {
         let template = PromptTemplate::new(PromptTemplate::STANDARD).unwrap();
-        let technique = Technique { t_r_s: 2.0, n_volumes: 9, n_voxels: 481, median_tsnr: 60.6 };
+        let technique =
+            Technique { t_r_s: 2.0, n_volumes: 9, n_voxels: 481, median_tsnr: Some(60.6) };
         assert_eq!(
             template.fill(&technique),
             "Technique: BOLD fMRI, TR 2 s, 9 volumes, 481 voxels, median tSNR 61.\n"
@@ -139,7 +137,7 @@ mod tests {
     #[test]
     fn a_repetition_time_of_a_header_has_no_rounding_noise() {
         let t_r_s = f64::from(0.72_f32);
-        let technique = Technique { t_r_s, n_volumes: 9, n_voxels: 481, median_tsnr: 60.6 };
+        let technique = Technique { t_r_s, n_volumes: 9, n_voxels: 481, median_tsnr: Some(60.6) };
         assert!(technique.sentence().starts_with("BOLD fMRI, TR 0.72 s, "));
     }
 

@@ -22,12 +22,17 @@ pub struct QualityFigures {
     pub n_voxels: usize,
     /// Temporal signal-to-noise ratio, the median over voxels: mean over the sample standard
     /// deviation (n − 1) after a linear trend is out. Voxels without a positive mean or without
-    /// any variation are left out.
-    pub median_tsnr: f64,
+    /// any variation are left out. None of series that are centred or standardised: their means
+    /// are rounding.
+    pub median_tsnr: Option<f64>,
     /// Change from frame to frame in percent of each voxel's mean, root mean square over voxels,
-    /// the median over frames; DVARS (Power et al. 2012) in percent.
-    pub median_dvars_percent: f64,
+    /// the median over frames; DVARS (Power et al. 2012) in percent. None of centred series.
+    pub median_dvars_percent: Option<f64>,
 }
+
+/// Series are centred where half of the voxels have a mean below this share of their deviation. Of
+/// noise alone, as a scanner stores it, the mean is 1.9 deviations.
+const CENTRED: f64 = 0.1;
 
 impl QualityFigures {
     /// Measures the raw series of a run or a window.
@@ -43,6 +48,7 @@ impl QualityFigures {
         }
         let trend = polynomials(n_frames, 2);
         let mut tsnr = Vec::new();
+        let mut levels = Vec::new();
         let mut change = vec![0.0; n_frames - 1];
         let mut n_positive = 0_usize;
         for block in raw.values.axis_chunks_iter(Axis(1), 1024) {
@@ -59,15 +65,20 @@ impl QualityFigures {
             }
             project_out(&trend, &mut values);
             Zip::from(&means).and(&column_deviations(&values)).for_each(|&mean, &deviation| {
-                if mean > 0.0 && deviation > 1e-12 * mean {
-                    tsnr.push(mean / deviation);
+                let level = mean.abs();
+                if deviation > f64::MIN_POSITIVE && deviation > 1e-12 * level {
+                    levels.push(level / deviation);
+                    if mean > 0.0 {
+                        tsnr.push(mean / deviation);
+                    }
                 }
             });
         }
+        let level = median(levels).ok_or(Error::NoVariation { task })?;
         let dvars = change.iter().map(|sum| (sum / n_positive as f64).sqrt()).collect();
-        let (Some(median_tsnr), Some(median_dvars_percent)) = (median(tsnr), median(dvars)) else {
-            return Err(Error::NoRawVoxel { task });
-        };
+        let is_raw = level >= CENTRED && !tsnr.is_empty();
+        let of_raw = |figures| if is_raw { median(figures) } else { None };
+        let (median_tsnr, median_dvars_percent) = (of_raw(tsnr), of_raw(dvars));
         Ok(Self { t_r: raw.t_r, n_frames, n_voxels, median_tsnr, median_dvars_percent })
     }
 }
@@ -87,14 +98,18 @@ pub struct QualityLimits {
 impl QualityFigures {
     /// Why the run is left out, in words; nothing where it is good.
     pub fn excluded_by(&self, limits: &QualityLimits) -> Option<String> {
-        let found = self.median_tsnr;
-        let too_low = limits.median_tsnr.filter(|limit| found < *limit).map(|limit| {
-            format!("temporal signal-to-noise ratio is {found:.1}, the limit is {limit}")
+        let unknown = |what: &str| format!("{what} is not for standardised series");
+        let tsnr = limits.median_tsnr.and_then(|limit| match self.median_tsnr {
+            None => Some(unknown("temporal signal-to-noise ratio")),
+            Some(found) => (found < limit).then(|| {
+                format!("temporal signal-to-noise ratio is {found:.1}, the limit is {limit}")
+            }),
         });
-        too_low.or_else(|| {
-            let found = self.median_dvars_percent;
-            let limit = limits.median_dvars_percent.filter(|limit| found > *limit)?;
-            Some(format!("DVARS is {found:.2} %, the limit is {limit} %"))
+        tsnr.or_else(|| match (limits.median_dvars_percent?, self.median_dvars_percent) {
+            (_, None) => Some(unknown("DVARS in percent")),
+            (limit, Some(found)) => {
+                (found > limit).then(|| format!("DVARS is {found:.2} %, the limit is {limit} %"))
+            }
         })
     }
 }
@@ -139,8 +154,9 @@ mod tests {
 
     fn assert_figures(series: &VoxelSeries, tsnr: f64, dvars: f64) {
         let figures = QualityFigures::measure(series).unwrap();
-        assert!((figures.median_tsnr - tsnr).abs() < 1e-9 * tsnr, "{figures:?}");
-        assert!((figures.median_dvars_percent - dvars).abs() < 1e-9 * dvars, "{figures:?}");
+        assert!((figures.median_tsnr.unwrap() - tsnr).abs() < 1e-9 * tsnr, "{figures:?}");
+        let found = figures.median_dvars_percent.unwrap();
+        assert!((found - dvars).abs() < 1e-9 * dvars, "{figures:?}");
         assert_eq!(figures.n_frames, series.n_frames());
     }
 
@@ -161,8 +177,8 @@ mod tests {
             t_r: 2.0,
             n_frames: 100,
             n_voxels: 10,
-            median_tsnr: 42.04,
-            median_dvars_percent: 1.234,
+            median_tsnr: Some(42.04),
+            median_dvars_percent: Some(1.234),
         };
         let limits = |tsnr, dvars| QualityLimits { median_tsnr: tsnr, median_dvars_percent: dvars };
         assert_eq!(figures.excluded_by(&limits(Some(42.0), Some(1.3))), None);
@@ -174,13 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn cleaned_or_constant_series_have_no_figures() {
-        let zero_mean = Array2::from_shape_fn((4, 2), |(t, _)| if t % 2 == 0 { 1.0 } else { -1.0 });
-        for values in [zero_mean, Array2::from_elem((4, 2), 7.0)] {
-            let error = QualityFigures::measure(&VoxelSeries { values, t_r: 2.0 }).unwrap_err();
-            assert!(error.to_string().contains("raw intensities"), "{error}");
+    fn centred_series_have_no_figures_and_constant_ones_are_refused() {
+        let measured =
+            |values: Array2<f32>| QualityFigures::measure(&VoxelSeries { values, t_r: 2.0 });
+        // means of 0, or of rounding, and of percent around 0
+        for shift in [0.0, 1e-6, 0.05] {
+            let wave = |(t, v): (usize, usize)| ((t * (v + 2)) as f32 * 0.7).sin() + shift;
+            let figures = measured(Array2::from_shape_fn((90, 4), wave)).unwrap();
+            assert_eq!((figures.median_tsnr, figures.median_dvars_percent), (None, None));
+            let limits = QualityLimits { median_tsnr: Some(20.0), median_dvars_percent: None };
+            let reason = figures.excluded_by(&limits).unwrap();
+            assert_eq!(reason, "temporal signal-to-noise ratio is not for standardised series");
         }
-        let short = VoxelSeries { values: Array2::from_elem((2, 2), 7.0), t_r: 2.0 };
-        assert!(QualityFigures::measure(&short).is_err());
+        let error = measured(Array2::from_elem((4, 2), 7.0)).unwrap_err();
+        assert!(error.to_string().contains("found no voxel that varies"), "{error}");
+        assert!(measured(Array2::from_elem((2, 2), 7.0)).is_err());
     }
 }

@@ -188,8 +188,9 @@ impl EmbedConfig {
                 .map(|(_, runs)| known(runs).map(|all| all.iter().sum::<f64>() / all.len() as f64));
             Column::Number(means.collect())
         };
-        let quality =
-            |of: fn(&QualityFigures) -> f64| mean(&move |run: &Run| run.quality.as_ref().map(of));
+        let quality = |of: fn(&QualityFigures) -> Option<f64>| {
+            mean(&move |run: &Run| of(run.quality.as_ref()?))
+        };
         let mut columns = vec![("participant_id", text(&|run| Some(run.subject.clone())))];
         if of_runs {
             columns.push(("session_id", text(&|run| run.session.clone())));
