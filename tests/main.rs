@@ -18,4 +18,5 @@ mod one_scan;
 mod parity;
 mod pipelines;
 mod quickstart;
+mod signal;
 mod tuning;
