@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("formats", &[]),
     ("kernels", &[]),
-    ("tables", &[]),
+    ("tables", &["formats"]),
     ("scan", &["formats"]),
     ("cohort", &["scan", "tables"]),
     ("nn", &["formats", "kernels"]),

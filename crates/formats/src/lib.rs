@@ -13,11 +13,13 @@
 //! names the file. Values stay where they are until [`Container::read`]; [`Container::location`] says
 //! where, for whoever maps the file.
 
+mod bounded;
 mod container;
 mod dtype;
 mod error;
 mod gather;
 mod gguf;
+mod guard;
 mod names;
 mod npy;
 mod pointer;
@@ -35,9 +37,11 @@ mod testing;
 use std::{path::Path, sync::Arc};
 
 pub use crate::{
+    bounded::{MAX_SETTINGS, MAX_TABLE, read_text_up_to, read_up_to},
     container::{Container, Entry, Format},
     dtype::{Dtype, GgmlType},
     error::{Error, Result},
+    guard::{Panicked, guarded, json_depth, xml_depth},
     names::unwrapped,
     npy::write_npy,
     pointer::{dangling, pointer, read, read_text},

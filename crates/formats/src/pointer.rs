@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::{
+    bounded::read_up_to,
+    error::{Error, Result},
+};
 
 /// A file of Git LFS.
 const LFS: &str = "a Git LFS pointer, not the file itself (run `git lfs pull`)";
@@ -12,6 +15,9 @@ const ANNEX: &str = "a git-annex pointer, not the file itself (run `git annex ge
 
 /// Longer than any pointer: git-annex reads no more of one.
 const MAX_BYTES: usize = 32 << 10;
+
+/// The most bytes of a file that is read as a whole; the largest published tokenizers have 35 MB.
+const MAX_WHOLE: u64 = 512 << 20;
 
 /// What a file with this beginning is, where it is a pointer of Git LFS or git-annex: words for an
 /// error, with the command that fetches the content.
@@ -42,7 +48,7 @@ pub fn dangling(path: &Path) -> Option<&'static str> {
 /// # Errors
 /// [`Error::Read`] where the system refuses, [`Error::Pointer`] where the content was not fetched.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
+    let bytes = read_up_to(path, MAX_WHOLE).map_err(|source| unreadable(path, source))?;
     match pointer(&bytes) {
         Some(found) => Err(Error::Pointer { path: path.to_owned(), found }),
         None => Ok(bytes),

@@ -30,6 +30,7 @@ mod step;
 mod testing;
 mod tie;
 mod tokenizer;
+mod tokenizer_file;
 
 use candle_core::{Result as CandleResult, Tensor};
 

@@ -9,8 +9,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::{AddedToken, ModelWrapper};
 
 use crate::declared::Declared;
-use crate::error::read_text;
-use crate::{Error, Result};
+use crate::{Error, Result, tokenizer_file};
 
 /// The end-of-text token of the tokenizers that this project trains.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -48,9 +47,7 @@ impl Tokenizer {
     /// The same for an embedding of `n_rows` rows: tokens that a file beside it only names, and that
     /// have no row, are left out.
     pub(crate) fn open_within(path: &Path, n_rows: usize) -> Result<Self> {
-        let mut inner: tokenizers::Tokenizer = read_text(path)?
-            .parse()
-            .map_err(|error| failed(format!("{}: {error}", path.display())))?;
+        let mut inner = tokenizer_file::read(path)?;
         let declared = Declared::beside(path)?;
         let has_pad = declared.pad.unwrap_or_else(|| {
             let names = ["<pad>", "<PAD>", "[PAD]"];
@@ -116,7 +113,7 @@ impl Tokenizer {
     }
 
     fn encoded(&self, text: &str, specials: bool) -> Result<Encoded> {
-        let encoding = self.inner.encode(text, specials).map_err(failed)?;
+        let encoding = tokenizer_file::encode(&self.inner, text, specials)?;
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             ranges: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
@@ -125,7 +122,15 @@ impl Tokenizer {
 
     /// The text of ids, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(failed)
+        tokenizer_file::decode(&self.inner, ids)
+    }
+
+    /// Encodes and decodes a text, as a test of the file.
+    ///
+    /// # Errors
+    /// What the library says, or that it gave up.
+    pub fn probe(&self) -> Result<()> {
+        tokenizer_file::probe(&self.inner)
     }
 }
 

@@ -58,8 +58,8 @@ pub struct PairsTable {
 /// Reads and checks a table: columns, every cell, scans that are there, no pair twice.
 pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
     let path = path.as_ref();
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let bytes = formats::read_up_to(path, formats::MAX_TABLE)
+        .map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     // The parser would take the rest of the file as one report.
     if bytes.split(|&b| b == b'"').count() % 2 == 0 {

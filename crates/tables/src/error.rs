@@ -15,8 +15,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("{}: cannot be read: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}: has {found} bytes, the limit of a table is {limit}", path.display())]
-    TooLarge { path: PathBuf, found: u64, limit: u64 },
     #[error("{}: is {found}, expected a table: CSV, TSV or Parquet", path.display())]
     NotATable { path: PathBuf, found: &'static str },
     #[error("{}: {problem}", path.display())]

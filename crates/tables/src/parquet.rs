@@ -1,10 +1,6 @@
 //! Parquet, through polars.
 
-use std::{
-    io::Cursor,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::{io::Cursor, path::Path};
 
 use polars::prelude as pl;
 use polars::prelude::{NamedFrom as _, SerReader as _};
@@ -17,20 +13,29 @@ use crate::{
 /// The most cells a file may claim to hold.
 const MAX_CELLS: usize = 1 << 30;
 
+/// So many cells are believed of any file, however well it is packed.
+const FEW_CELLS: usize = 1 << 24;
+
+/// Beyond these, cells that a byte of the file may stand for.
+const CELLS_OF_BYTE: usize = 64;
+
 pub(crate) fn read(path: &Path, bytes: Vec<u8>) -> Result<Table> {
     let refuse = |problem: String| Error::Parquet { path: path.to_path_buf(), problem };
     // Damaged pages make polars panic now and then; for us they are a damaged file.
-    let columns = catch_unwind(AssertUnwindSafe(|| columns(bytes)))
+    let columns = formats::guarded(|| columns(bytes))
         .unwrap_or_else(|_| Err("its pages are damaged".to_owned()))
         .map_err(refuse)?;
     Table::new(columns).map_err(|error| refuse(error.to_string()))
 }
 
 fn columns(bytes: Vec<u8>) -> Result<Vec<(String, Column)>, String> {
+    let n_bytes = bytes.len();
     let mut reader = pl::ParquetReader::new(Cursor::new(bytes));
+    inside(n_bytes, &mut reader)?;
     let schema = reader.schema().map_err(polars_words)?;
     let (n_rows, n_columns) = (reader.num_rows().map_err(polars_words)?, schema.len());
-    if n_rows.saturating_mul(n_columns) > MAX_CELLS {
+    let believed = n_bytes.saturating_mul(CELLS_OF_BYTE).clamp(FEW_CELLS, MAX_CELLS);
+    if n_rows.saturating_mul(n_columns) > believed {
         return Err(format!("it claims {n_rows} rows of {n_columns} columns, more than is read"));
     }
     let kinds: Vec<(String, &pl::ArrowDataType)> =
@@ -51,6 +56,34 @@ fn columns(bytes: Vec<u8>) -> Result<Vec<(String, Column)>, String> {
     });
     named.collect()
 }
+
+/// Refuses columns that lie outside of the file, or that unpack to more than is read.
+fn inside(n_bytes: usize, reader: &mut pl::ParquetReader<Cursor<Vec<u8>>>) -> Result<(), String> {
+    let metadata = reader.get_metadata().map_err(polars_words)?;
+    let mut unpacked = 0_u64;
+    for group in &metadata.row_groups {
+        for column in group.parquet_columns() {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let start = start.min(column.data_page_offset());
+            let end =
+                start.checked_add(column.compressed_size()).and_then(|it| usize::try_from(it).ok());
+            let lies_inside = start >= 0 && column.compressed_size() >= 0;
+            if !lies_inside || end.is_none_or(|end| end > n_bytes) || column.num_values() < 0 {
+                return Err("a column lies outside of the file".to_owned());
+            }
+            let size = u64::try_from(column.uncompressed_size());
+            unpacked =
+                unpacked.saturating_add(size.map_err(|_| "a column has no size".to_owned())?);
+        }
+    }
+    if unpacked > MAX_UNPACKED {
+        return Err(format!("it unpacks to {unpacked} bytes, the limit is {MAX_UNPACKED}"));
+    }
+    Ok(())
+}
+
+/// The most bytes that the columns of a file may unpack to.
+const MAX_UNPACKED: u64 = 16 << 30;
 
 /// Words, numbers, true or false, and lists of floats; the rest of a file is left where it is.
 fn is_read(kind: &pl::ArrowDataType) -> bool {

@@ -20,11 +20,7 @@ const MAX_BYTES: u64 = 2 << 30;
 pub fn read(path: impl AsRef<Path>) -> Result<Table> {
     let path = path.as_ref();
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
-    let found = std::fs::metadata(path).map_err(attach)?.len();
-    if found > MAX_BYTES {
-        return Err(Error::TooLarge { path: path.to_path_buf(), found, limit: MAX_BYTES });
-    }
-    let bytes = std::fs::read(path).map_err(attach)?;
+    let bytes = formats::read_up_to(path, MAX_BYTES).map_err(attach)?;
     let not = |found| Err(Error::NotATable { path: path.to_path_buf(), found });
     match bytes.as_slice() {
         [] => not("an empty file"),

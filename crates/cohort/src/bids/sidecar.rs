@@ -62,7 +62,7 @@ fn seconds(path: &Path) -> Result<Option<f64>, Reason> {
     if n_bytes > MAX_BYTES {
         return Err(unreadable(format!("has {n_bytes} bytes, the limit is {MAX_BYTES}")));
     }
-    let bytes = std::fs::read(path).map_err(|it| unreadable(it.to_string()))?;
+    let bytes = scan::read_up_to(path, MAX_BYTES).map_err(|it| unreadable(it.to_string()))?;
     // a value is never repeated in a sentence: sidecars hold dates and names
     let sidecar: serde_json::Value = serde_json::from_slice(&bytes)
         .map_err(|it| unreadable(format!("is no JSON at line {}", it.line())))?;

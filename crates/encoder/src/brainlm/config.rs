@@ -278,7 +278,7 @@ impl BrainLmNetwork {
     /// # Errors
     /// Names the file, and what is not a BrainLM or not built here.
     pub fn open(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
+        let text = formats::read_text_up_to(path, formats::MAX_SETTINGS)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let wrong = |problem: String| Error::Config { path: path.to_owned(), problem };
         let config = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;

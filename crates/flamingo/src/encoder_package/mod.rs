@@ -105,7 +105,8 @@ impl EncoderManifest {
 
 /// Whether the package in `folder` is one of an encoder alone.
 pub fn is_encoder(folder: &Path) -> bool {
-    let text = std::fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
+    let text = formats::read_text_up_to(&folder.join(MANIFEST), formats::MAX_SETTINGS);
+    let text = text.unwrap_or_default();
     serde_yaml::from_str::<serde_json::Value>(&text)
         .is_ok_and(|it| it.get("encoder_id").is_some() && it.get("config").is_none())
 }

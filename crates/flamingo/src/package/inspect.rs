@@ -167,7 +167,8 @@ fn gates(adapter: &Frozen, blocks: &str) -> Result<Vec<GateOpening>> {
     blocks.into_iter().map(opening).collect()
 }
 
-/// Checks digests, shapes, and that every weight is a finite number; one tensor is read at a time. The
+/// Checks digests, shapes, that the tokenizer encodes and decodes a text, and that every weight is a
+/// finite number; one tensor is read at a time. The
 /// package may be that of a model or of an encoder alone.
 pub fn verify(folder: &Path) -> Result<()> {
     if encoder_package::is_encoder(folder) {
@@ -178,6 +179,9 @@ pub fn verify(folder: &Path) -> Result<()> {
     check_covered(folder, &manifest.parts)?;
     let parts = Parts::open(folder, &manifest)?;
     parts.check(folder, &parts.outlines(&manifest)?)?;
+    let of_lm =
+        |error: lm::Error| Error::Manifest { path: folder.join(LM), reason: error.to_string() };
+    parts.vocabulary()?.tokenizer.probe().map_err(of_lm)?;
     if let Some(encoder) = &manifest.frozen_encoder
         && let Some(WeightsSource::File(path)) = encoder.weights()
     {

@@ -223,7 +223,7 @@ fn text(path: &Path) -> Result<String> {
             limit: MAX_BYTES,
         });
     }
-    let text = std::fs::read_to_string(path).map_err(attach)?;
+    let text = formats::read_text_up_to(path, MAX_BYTES).map_err(attach)?;
     Ok(text.trim_start_matches('\u{feff}').trim_start().to_owned())
 }
 

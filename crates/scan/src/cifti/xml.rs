@@ -15,8 +15,26 @@ pub(super) type Parsed<T> = Result<T, String>;
 /// Elements and attributes of the largest files number a few hundred thousand.
 const MAX_NODES: u32 = 4_000_000;
 
-/// The axes of both dimensions.
+/// The standard nests six elements; private ones may lie deeper.
+const MAX_DEPTH: usize = 64;
+
+/// Axes of the largest files take some tens of megabytes.
+const MAX_BYTES: usize = 512 << 20;
+
+/// The axes of both dimensions; a text that the reader could not be trusted with is refused.
 pub(super) fn axes(text: &str) -> Parsed<[CiftiAxis; 2]> {
+    if text.len() > MAX_BYTES {
+        return Err(format!("its XML has {} bytes, the limit is {MAX_BYTES}", text.len()));
+    }
+    let depth = formats::xml_depth(text);
+    if depth > MAX_DEPTH {
+        return Err(format!("its XML is nested {depth} deep, the limit is {MAX_DEPTH}"));
+    }
+    let panicked = |_: formats::Panicked| "its XML is damaged".to_owned();
+    formats::guarded(|| parsed(text)).map_err(panicked)?
+}
+
+fn parsed(text: &str) -> Parsed<[CiftiAxis; 2]> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..Default::default() };
     let document =
         Document::parse_with_options(text, options).map_err(|error| brief(&error.to_string()))?;
@@ -196,4 +214,18 @@ fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Parsed<&'a str> {
 fn number<T: std::str::FromStr>(node: Node, name: &str) -> Parsed<T> {
     let text = attribute(node, name)?.trim();
     text.parse().map_err(|_| format!("{name} is {:?}, expected a number", brief(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_nested_beyond_the_limit_is_refused_before_it_is_read() {
+        let nested = |n: usize| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n));
+        let said = axes(&nested(MAX_DEPTH + 1)).unwrap_err();
+        assert_eq!(said, "its XML is nested 65 deep, the limit is 64");
+        let said = axes(&nested(MAX_DEPTH)).unwrap_err();
+        assert_eq!(said, "its root is <a>, expected <CIFTI>");
+    }
 }

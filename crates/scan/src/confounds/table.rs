@@ -146,7 +146,7 @@ fn first_line(path: &Path) -> Result<Vec<u8>> {
 
 fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
-    match std::fs::read(path) {
+    match formats::read_up_to(path, formats::MAX_SETTINGS) {
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(attach(source)),
         Ok(bytes) => {

@@ -72,7 +72,7 @@ fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String
     if found > limit {
         return Err(Error::TooLarge { path: path.to_path_buf(), found: found.into(), limit });
     }
-    let bytes = std::fs::read(path).map_err(attach)?;
+    let bytes = formats::read_up_to(path, limit).map_err(attach)?;
     let bad = |row: usize, problem: String| Error::Row { path: path.to_path_buf(), row, problem };
     let text = String::from_utf8(bytes).map_err(|_| bad(1, "it is no text".to_owned()))?;
     let text = text.trim_start_matches('\u{feff}');
