@@ -1,5 +1,6 @@
 //! From a clean series or volume to what a model was trained on: sampling rate, windows, scale.
 
+mod fit;
 mod global_z;
 mod normalise;
 mod sampling;

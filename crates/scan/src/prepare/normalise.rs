@@ -4,7 +4,7 @@
 //! the data loaders of Brain-JEPA and CortexMAE. The statistics of the published weights were never
 //! released, so a cohort has to be fitted.
 
-use ndarray::{Array1, Array2, Axis, Slice, Zip};
+use ndarray::{Array1, Array2, Axis, Zip};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::{
 const VERSION: u32 = 1;
 
 /// Keeps a scale of 0 from dividing.
-const EPSILON: f64 = 1e-6;
+pub(super) const EPSILON: f64 = 1e-6;
 
 /// Where CortexMAE cuts values off, in standard deviations.
 const MOST: f64 = 3.0;
@@ -57,11 +57,11 @@ pub enum Normalisation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
 pub struct FittedNormalisation {
-    kind: Normalisation,
-    n_recordings: usize,
+    pub(super) kind: Normalisation,
+    pub(super) n_recordings: usize,
     /// Per parcel; empty where the recording itself is asked.
-    shift: Array1<f64>,
-    scale: Array1<f64>,
+    pub(super) shift: Array1<f64>,
+    pub(super) scale: Array1<f64>,
 }
 
 /// As it stands in a file, not yet checked; parcels that could not be fitted have no scale.
@@ -76,53 +76,6 @@ struct Saved {
 }
 
 impl FittedNormalisation {
-    /// Fits on training recordings `(n_frames, n_parcels)`, never on tested ones.
-    ///
-    /// `pool_frames`: how many frames of the start of each recording the robust formulas look at
-    /// (200 in BrainLM); shorter recordings are left out.
-    pub fn fit(
-        kind: Normalisation,
-        recordings: &[Array2<f64>],
-        pool_frames: usize,
-    ) -> Result<Self> {
-        use Normalisation as N;
-        let first = recordings.first().ok_or(Error::NoRecordings { expected: 0 })?;
-        let n_parcels = first.ncols();
-        if let Some(other) = recordings.iter().find(|x| x.ncols() != n_parcels) {
-            let (task, found) = ("a normalisation", other.ncols());
-            return Err(Error::SeriesCount { task, found, expected: n_parcels });
-        }
-        let none = || (Array1::zeros(0), Array1::zeros(0));
-        let (shift, scale) = match kind {
-            N::PerRecording | N::MinMaxRecording | N::Demean | N::GlobalZ | N::FrameZ => none(),
-            N::RobustPaper | N::RobustToolkitBug => {
-                let long = recordings.iter().filter(|x| x.nrows() >= pool_frames);
-                let pools: Vec<Array2<f64>> = long
-                    .map(|x| demeaned(x).slice_axis(Axis(0), Slice::from(..pool_frames)).to_owned())
-                    .collect();
-                if pools.is_empty() || pool_frames == 0 {
-                    return Err(Error::NoRecordings { expected: pool_frames });
-                }
-                quartiles_of(&pools, true)
-            }
-            N::CohortFitEps => {
-                let (median, range) = quartiles_of(recordings, false);
-                (median, range + EPSILON)
-            }
-            N::RobustMeans => {
-                let means: Vec<_> = recordings.iter().map(column_means).collect();
-                let rows: Vec<_> = means.iter().map(|mean| mean.view()).collect();
-                let means = ndarray::stack(Axis(0), &rows).expect("equal numbers of parcels");
-                quartiles_of(&[means], false)
-            }
-            N::MinMaxCohort => {
-                let (low, high) = extremes(recordings.iter().flatten());
-                (Array1::from_elem(n_parcels, low), Array1::from_elem(n_parcels, high - low))
-            }
-        };
-        Ok(Self { kind, n_recordings: recordings.len(), shift, scale })
-    }
-
     /// The formula.
     pub fn kind(&self) -> Normalisation {
         self.kind
@@ -191,7 +144,7 @@ fn is_scale(scale: f64) -> bool {
     scale.is_finite() && scale != 0.0
 }
 
-fn demeaned(recording: &Array2<f64>) -> Array2<f64> {
+pub(super) fn demeaned(recording: &Array2<f64>) -> Array2<f64> {
     recording - &column_means(recording)
 }
 
@@ -221,12 +174,15 @@ fn between(recording: &Array2<f64>, low: f64, high: f64) -> Array2<f64> {
     if high > low { recording.mapv(|x| (x - low) / (high - low)) } else { recording.clone() }
 }
 
-fn extremes<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
+pub(super) fn extremes<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
 }
 
 /// Median and interquartile range of each parcel over all frames of all recordings.
-fn quartiles_of(recordings: &[Array2<f64>], without_zeros: bool) -> (Array1<f64>, Array1<f64>) {
+pub(super) fn quartiles_of(
+    recordings: &[Array2<f64>],
+    without_zeros: bool,
+) -> (Array1<f64>, Array1<f64>) {
     let views: Vec<_> = recordings.iter().map(|x| x.view()).collect();
     let pool = ndarray::concatenate(Axis(0), &views).expect("equal numbers of parcels");
     let median = pool.map_axis(Axis(0), |column| percentile(&column.to_vec(), 50.0));
