@@ -53,6 +53,9 @@ impl Fault {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The caller asked to stop.
+    #[error("stopped before the work was done")]
+    Stopped,
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use lm::decode::TextStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{Medium, Model, Prompts, Result};
+use crate::{Error, Medium, Model, Prompts, Result};
 pub use config::GenerateConfig;
 pub use ids::{Choice, Chosen, Decoding, Forced, Listener, Sequence};
 
@@ -66,6 +66,26 @@ impl Model {
         config: &GenerateConfig,
         piece: &mut dyn FnMut(usize, &str),
     ) -> Result<Vec<Generated>> {
+        self.write(requests, config, piece, &|| false)
+    }
+
+    /// [`Self::generate`], ending before the next token with [`Error::Stopped`] once `stop` says so.
+    pub fn generate_until(
+        &self,
+        requests: &[Request],
+        config: &GenerateConfig,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<Generated>> {
+        self.write(requests, config, &mut |_, _| (), stop)
+    }
+
+    fn write(
+        &self,
+        requests: &[Request],
+        config: &GenerateConfig,
+        piece: &mut dyn FnMut(usize, &str),
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<Generated>> {
         config.check()?;
         let mut written = Vec::with_capacity(requests.len() * config.n_texts());
         for (batch, requests) in requests.chunks(config.batch_size).enumerate() {
@@ -77,7 +97,7 @@ impl Model {
                     piece(before + sequence, text);
                 }
             };
-            written.extend(self.generate_batch(requests, config, streams, &mut piece)?);
+            written.extend(self.generate_batch(requests, config, streams, &mut piece, stop)?);
         }
         Ok(written)
     }
@@ -88,6 +108,7 @@ impl Model {
         config: &GenerateConfig,
         streams: Vec<u64>,
         piece: &mut dyn FnMut(usize, &str),
+        stop: &dyn Fn() -> bool,
     ) -> Result<Vec<Generated>> {
         let vocabulary = &self.vocabulary;
         let rows = requests
@@ -102,6 +123,9 @@ impl Model {
         let n_texts = requests.len() * config.n_texts();
         let mut texts = vec![TextStream::new(&vocabulary.tokenizer); n_texts];
         let mut listener = |chosen: Chosen<'_>| {
+            if stop() {
+                return Err(Error::Stopped);
+            }
             piece(chosen.sequence, &texts[chosen.sequence].push(chosen.id)?);
             Ok(())
         };

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Medium, Model, Prompts, Result};
 pub use classify::{Classified, RankBy, classified};
@@ -27,7 +27,7 @@ pub struct Scored {
 }
 
 /// The likelihood of a continuation, in natural logarithms.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLikelihood {
     /// Sum over the continuation's tokens.
     pub sum: f64,
@@ -64,6 +64,16 @@ impl Model {
         items: &[Scored],
         batch_size: usize,
     ) -> Result<Vec<LogLikelihood>> {
+        self.log_likelihood_until(items, batch_size, &|| false)
+    }
+
+    /// The same, ending before the next batch with [`Error::Stopped`] once `stop` says so.
+    pub fn log_likelihood_until(
+        &self,
+        items: &[Scored],
+        batch_size: usize,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<LogLikelihood>> {
         let batch_size = batch_size.max(1);
         let continuations = items.iter().map(|item| self.continuation(&item.continuation));
         let continuations = continuations.collect::<Result<Vec<_>>>()?;
@@ -71,6 +81,9 @@ impl Model {
         let mut rest = prompts.as_slice();
         let mut scores = vec![LogLikelihood::of(&[]); items.len()];
         while !rest.is_empty() {
+            if stop() {
+                return Err(Error::Stopped);
+            }
             let (batch, after) = rest.split_at(n_together(rest, batch_size));
             self.score_batch(batch, &continuations, batch_size, &mut scores)?;
             rest = after;

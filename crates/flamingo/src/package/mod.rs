@@ -182,7 +182,7 @@ fn fill(
     fs::create_dir(&lm).map_err(io(&lm))?;
     for from in lm::files(package.lm)? {
         let name = from.file_name().expect("a file has a name").to_string_lossy().into_owned();
-        fs::copy(&from, lm.join(&name)).map_err(io(&from))?;
+        copy(&from, &lm.join(&name))?;
         parts.push(part(folder, &format!("{LM}/{name}"), "the language model's own")?);
     }
     let card = card(package)?;
@@ -236,6 +236,14 @@ fn encoder_licence(package: &NewPackage) -> Result<String> {
         _ if no_derivatives => format!("{name}: changed weights, not to be handed on"),
         _ => name,
     })
+}
+
+/// Copies the contents of a file, not who may read it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = fs::File::open(from).map_err(io(from))?;
+    let mut target = fs::File::create(to).map_err(io(to))?;
+    std::io::copy(&mut source, &mut target).map_err(io(from))?;
+    Ok(())
 }
 
 fn card(package: &NewPackage) -> Result<String> {
