@@ -1,21 +1,28 @@
 //! The state of a training on disk, so that a stopped one goes on exactly.
 //!
-//! A state is a folder `step-NNNNNN` written aside, synced and renamed; the one before is removed
-//! afterwards. A kill at any moment leaves the last whole state.
+//! A state is a folder `step-NNNNNN` written aside, synced and renamed, with the digests of its files.
+//! The two newest are kept: a kill at any moment leaves a whole state, and where the newest is damaged
+//! the training goes on from the one before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use nn::weights::save as save_tensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Progress, Result};
 
 const TENSORS: &str = "state.safetensors";
 const FACTS: &str = "state.json";
+const DIGESTS: &str = "digests.json";
+
+/// States that stay.
+const KEPT: usize = 2;
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path: PathBuf = path.to_owned();
@@ -46,17 +53,19 @@ pub(crate) fn save(
     tensors: &HashMap<String, Tensor>,
     facts: &impl Serialize,
 ) -> Result<()> {
-    let old = states(folder)?;
     let staged = folder.join("writing");
     if staged.exists() {
         fs::remove_dir_all(&staged).map_err(io(&staged))?;
     }
     fs::create_dir_all(&staged).map_err(io(&staged))?;
     save_tensors(&staged.join(TENSORS), tensors)?;
-    let json = serde_json::to_vec(facts)
-        .map_err(|error| Error::Checkpoint { path: staged.clone(), reason: error.to_string() })?;
-    fs::write(staged.join(FACTS), json).map_err(io(&staged))?;
+    write_json(&staged.join(FACTS), facts)?;
+    let mut digests = BTreeMap::new();
     for name in [TENSORS, FACTS] {
+        digests.insert(name, digest(&staged.join(name)).map_err(io(&staged.join(name)))?);
+    }
+    write_json(&staged.join(DIGESTS), &digests)?;
+    for name in [TENSORS, FACTS, DIGESTS] {
         let path = staged.join(name);
         fs::File::open(&path).and_then(|file| file.sync_all()).map_err(io(&path))?;
     }
@@ -64,45 +73,160 @@ pub(crate) fn save(
     if !path.exists() {
         fs::rename(&staged, &path).map_err(io(&path))?;
     }
-    for old in old.iter().filter(|old| **old != path) {
+    let states = states(folder)?;
+    for old in &states[..states.len().saturating_sub(KEPT)] {
         fs::remove_dir_all(old).map_err(io(old))?;
     }
     Ok(())
 }
 
-/// The newest state in `folder`, if any.
-pub(crate) fn load<F: DeserializeOwned>(
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_vec(value)
+        .map_err(|error| Error::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
+    fs::write(path, json).map_err(io(path))
+}
+
+/// Gives the newest state that is whole and that `take` accepts; the ones that are not are removed and
+/// told to `watch`.
+///
+/// `take` changes nothing where a state is not whole, and says what it lacks; its error ends the search.
+pub(crate) fn resume<F: DeserializeOwned>(
     folder: &Path,
-) -> Result<Option<(HashMap<String, Tensor>, F)>> {
-    let Some(path) = states(folder)?.pop() else { return Ok(None) };
-    let tensors = candle_core::safetensors::load(path.join(TENSORS), &Device::Cpu)?;
-    let facts = path.join(FACTS);
-    let json = fs::read(&facts).map_err(io(&facts))?;
-    let facts = serde_json::from_slice(&json)
-        .map_err(|error| Error::Checkpoint { path: facts, reason: error.to_string() })?;
-    Ok(Some((tensors, facts)))
+    watch: &mut dyn FnMut(&Progress),
+    mut take: impl FnMut(HashMap<String, Tensor>, F) -> Result<Result<(), String>>,
+) -> Result<()> {
+    for path in states(folder)?.into_iter().rev() {
+        let taken = match read(&path)? {
+            Ok((tensors, facts)) => take(tensors, facts)?,
+            Err(reason) => Err(reason),
+        };
+        let Err(reason) = taken else { return Ok(()) };
+        fs::remove_dir_all(&path).map_err(io(&path))?;
+        let state = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        watch(&Progress::StateLost { state, reason });
+    }
+    Ok(())
+}
+
+/// Tensors and facts, or what is wrong with them.
+type State<F> = Result<(HashMap<String, Tensor>, F), String>;
+
+/// A state; an error of the system ends the training.
+fn read<F: DeserializeOwned>(path: &Path) -> Result<State<F>> {
+    let mut texts = Vec::new();
+    for name in [DIGESTS, FACTS] {
+        match fs::read(path.join(name)) {
+            Ok(bytes) => texts.push(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Err(format!("{name} is missing")));
+            }
+            Err(error) => return Err(io(&path.join(name))(error)),
+        }
+    }
+    let Ok(expected) = serde_json::from_slice::<BTreeMap<String, String>>(&texts[0]) else {
+        return Ok(Err(format!("{DIGESTS} is damaged")));
+    };
+    for name in [TENSORS, FACTS] {
+        match digest(&path.join(name)) {
+            Ok(found) if expected.get(name) == Some(&found) => {}
+            Ok(_) => return Ok(Err(format!("{name} is not what was written"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Err(format!("{name} is missing")));
+            }
+            Err(error) => return Err(io(&path.join(name))(error)),
+        }
+    }
+    let tensors = candle_core::safetensors::load(path.join(TENSORS), &Device::Cpu);
+    let facts = serde_json::from_slice(&texts[1]);
+    Ok(match (tensors, facts) {
+        (Ok(tensors), Ok(facts)) => Ok((tensors, facts)),
+        (Err(error), _) => Err(format!("{TENSORS}: {error}")),
+        (_, Err(error)) => Err(format!("{FACTS}: {error}")),
+    })
+}
+
+/// SHA-256 in hexadecimal.
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            n => hasher.update(&piece[..n]),
+        }
+    }
+    let digits = b"0123456789abcdef";
+    let nibbles = hasher.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Ok(nibbles.map(|nibble| digits[usize::from(nibble)] as char).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn tensor(x: f32) -> Result<HashMap<String, Tensor>> {
+        Ok(HashMap::from([("a".to_owned(), Tensor::new(&[x], &Device::Cpu)?)]))
+    }
+
+    /// The value that was gone on with, and the states that were lost.
+    fn resumed(folder: &Path) -> (Option<(f32, usize)>, Vec<Progress>) {
+        let (mut taken, mut lost) = (None, Vec::new());
+        resume(folder, &mut |news| lost.push(news.clone()), |tensors, facts: usize| {
+            taken = Some((tensors["a"].to_vec1::<f32>()?[0], facts));
+            Ok(Ok(()))
+        })
+        .unwrap();
+        (taken, lost)
+    }
+
     #[test]
     fn the_newest_whole_state_is_read_and_debris_is_not() -> Result<()> {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("state");
-        assert!(load::<usize>(&folder)?.is_none());
-        let tensor =
-            |x: f32| Tensor::new(&[x], &Device::Cpu).map(|t| HashMap::from([("a".to_owned(), t)]));
-        save(&folder, 10, &tensor(1.)?, &10usize)?;
-        save(&folder, 200, &tensor(2.)?, &200usize)?;
+        assert_eq!(resumed(&folder), (None, Vec::new()));
+        for step in [10, 200, 300] {
+            save(&folder, step, &tensor(step as f32)?, &step)?;
+        }
         fs::create_dir(folder.join("writing")).unwrap();
         fs::write(folder.join("writing").join(TENSORS), b"half").unwrap();
-        let (tensors, facts) = load::<usize>(&folder)?.unwrap();
-        assert_eq!((tensors["a"].to_vec1::<f32>()?, facts), (vec![2.], 200));
-        assert_eq!(states(&folder)?.len(), 1);
-        save(&folder, 300, &tensor(3.)?, &300usize)?;
-        assert_eq!(load::<usize>(&folder)?.unwrap().1, 300);
+        assert_eq!(resumed(&folder), (Some((300., 300)), Vec::new()));
+        assert_eq!(states(&folder)?.len(), KEPT);
+        save(&folder, 400, &tensor(4.)?, &400usize)?;
+        assert_eq!(resumed(&folder).0, Some((4., 400)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_damaged_state_is_removed_and_the_one_before_is_read() -> Result<()> {
+        let flip = |path: &Path| {
+            let mut bytes = fs::read(path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(path, bytes).unwrap();
+        };
+        for name in [TENSORS, FACTS, DIGESTS] {
+            for gone in [false, true] {
+                let root = tempfile::tempdir().unwrap();
+                for step in [10, 200] {
+                    save(root.path(), step, &tensor(step as f32)?, &step)?;
+                }
+                let path = root.path().join("step-000200").join(name);
+                if gone {
+                    fs::remove_file(&path).unwrap();
+                } else {
+                    flip(&path);
+                }
+                let (taken, lost) = resumed(root.path());
+                assert_eq!(taken, Some((10., 10)), "{name}");
+                let [Progress::StateLost { state, reason }] = &lost[..] else { panic!("{lost:?}") };
+                assert!(state == "step-000200" && reason.contains(name), "{state} {reason}");
+                // the step is saved again when it is reached again
+                save(root.path(), 200, &tensor(200.)?, &200usize)?;
+                assert_eq!(resumed(root.path()), (Some((200., 200)), Vec::new()));
+                states(root.path())?.iter().for_each(|state| flip(&state.join(TENSORS)));
+                let (taken, lost) = resumed(root.path());
+                assert!(taken.is_none() && lost.len() == 2, "{lost:?}");
+            }
+        }
         Ok(())
     }
 }

@@ -143,19 +143,20 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
             }
         })?;
     let mut progression = Progression::of(inputs.config.encoder.identity()?);
-    if let Some((tensors, facts)) = checkpoint::load::<Progression>(inputs.state)? {
+    let mut note = |news: &Progress| _ = observer(news);
+    checkpoint::resume(inputs.state, &mut note, |tensors, facts: Progression| {
         if let Some(reason) = progression.differs(&facts) {
             return Err(Error::Checkpoint { path: inputs.state.to_owned(), reason });
         }
-        progression = facts;
         let (best, state): (HashMap<_, _>, HashMap<_, _>) =
             tensors.into_iter().partition(|(name, _)| name.starts_with("best/"));
-        if let Some(missing) = optimizer.restore(&state, progression.step)? {
-            let reason = format!("tensor `{missing}` is missing or of another size");
-            return Err(Error::Checkpoint { path: inputs.state.to_owned(), reason });
+        let restored = optimizer.restore(&state, facts.step);
+        if restored.is_ok() {
+            progression = facts;
+            progression.best = best;
         }
-        progression.best = best;
-    }
+        Ok(restored)
+    })?;
     let rows = trainee.rows(inputs.train, config.slot_weight)?;
     let choose_rows = trainee.rows(inputs.choose, config.slot_weight)?;
     let augmenter = Augmenter::new(inputs.train, &config.augment);

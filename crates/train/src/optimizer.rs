@@ -130,29 +130,33 @@ impl Optimizer {
         Ok(state)
     }
 
-    /// Goes back to a checkpoint; absent: the name of the tensor that it lacks.
+    /// Goes back to a checkpoint, or stays as it is and says what the checkpoint lacks.
     pub(crate) fn restore(
         &mut self,
         state: &HashMap<String, Tensor>,
         step: usize,
-    ) -> Result<Option<String>> {
-        for slot in &mut self.slots {
-            let Slot { name, values, first, second, average, .. } = slot;
-            let parts =
-                [("value", values), ("first", first), ("second", second), ("average", average)];
-            for (part, values) in parts {
-                let key = format!("{part}/{name}");
-                match state.get(&key) {
-                    Some(tensor) if tensor.elem_count() == values.len() => {
-                        *values = tensor.to_dtype(DType::F32)?.to_vec1()?;
-                    }
-                    _ => return Ok(Some(key)),
-                }
-            }
-            slot.write(&slot.values)?;
+    ) -> std::result::Result<(), String> {
+        let read = |part: &str, slot: &Slot| -> std::result::Result<Vec<f32>, String> {
+            let key = format!("{part}/{}", slot.name);
+            let tensor = state.get(&key).filter(|it| it.elem_count() == slot.values.len());
+            let values = tensor.map(|it| it.flatten_all()?.to_dtype(DType::F32)?.to_vec1());
+            let missing = || format!("tensor `{key}` is missing or of another size");
+            values.ok_or_else(missing)?.map_err(|error: candle_core::Error| error.to_string())
+        };
+        let parts = ["value", "first", "second", "average"];
+        let restored = self.slots.iter().map(|slot| {
+            let all: Vec<Vec<f32>> =
+                parts.iter().map(|part| read(part, slot)).collect::<std::result::Result<_, _>>()?;
+            Ok(<[Vec<f32>; 4]>::try_from(all).expect("four parts were read"))
+        });
+        let restored: Vec<_> = restored.collect::<std::result::Result<_, String>>()?;
+        for (slot, [values, first, second, average]) in self.slots.iter_mut().zip(restored) {
+            slot.write(&values).map_err(|error| error.to_string())?;
+            (slot.values, slot.first) = (values, first);
+            (slot.second, slot.average) = (second, average);
         }
         self.step = step;
-        Ok(None)
+        Ok(())
     }
 }
 
@@ -201,10 +205,10 @@ mod tests {
         let state = straight.state()?;
         straight.update(&loss(&one)?.backward()?, 0.05)?;
         let mut resumed = optimizer(&two);
-        assert_eq!(resumed.restore(&state, 5)?, None);
+        resumed.restore(&state, 5).unwrap();
         resumed.update(&loss(&two)?.backward()?, 0.05)?;
         assert_eq!(one.to_vec1::<f32>()?, two.to_vec1::<f32>()?);
-        assert!(resumed.restore(&HashMap::new(), 5)?.is_some());
+        assert!(resumed.restore(&HashMap::new(), 5).unwrap_err().contains("`value/w` is missing"));
         Ok(())
     }
 }

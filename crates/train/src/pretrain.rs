@@ -130,13 +130,14 @@ pub fn pretrain(
         (1., if name.contains("norm") { 0. } else { config.weight_decay })
     })?;
     let mut taken = Taken::default();
-    if let Some((tensors, facts)) = checkpoint::load::<Taken>(state)? {
-        taken = facts;
-        if let Some(missing) = optimizer.restore(&tensors, taken.0.len())? {
-            let reason = format!("tensor `{missing}` is missing or of another size");
-            return Err(Error::Checkpoint { path: state.to_owned(), reason });
+    let mut note = |news: &Progress| _ = observer(news);
+    checkpoint::resume(state, &mut note, |tensors, facts: Taken| {
+        let restored = optimizer.restore(&tensors, facts.0.len());
+        if restored.is_ok() {
+            taken = facts;
         }
-    }
+        Ok(restored)
+    })?;
     let mut heldout_nll = f64::NAN;
     for step in optimizer.step()..config.steps {
         let mut order: Vec<&Vec<u32>> = learned.iter().collect();

@@ -28,6 +28,13 @@ pub enum Progress {
         /// Whether it is the best so far.
         best: bool,
     },
+    /// A saved state cannot be gone on with: it was removed, and the one before is tried.
+    StateLost {
+        /// Its folder's name.
+        state: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// Called with every piece of news; `Break` saves the state and stops.

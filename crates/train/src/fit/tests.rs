@@ -181,3 +181,35 @@ fn nothing_to_choose_by_is_refused() {
     let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     assert!(error.contains("(4, 0)"), "{error}");
 }
+
+#[test]
+fn a_training_whose_last_state_is_damaged_goes_on_from_the_one_before() -> Result<()> {
+    let run = Run::new(24);
+    let straight = run.go("straight", None)?;
+    for both in [false, true] {
+        let folder = run.root.path().join("damaged");
+        let stopped = run.go("damaged", Some(17));
+        assert!(matches!(stopped, Err(Error::Interrupted { step: 17 })));
+        let states = if both { &["step-000010", "step-000017"][..] } else { &["step-000017"] };
+        for state in states {
+            let path = folder.join(state).join("state.safetensors");
+            let mut bytes = std::fs::read(&path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let (mut lost, mut first) = (0, None);
+        let mut watch = |news: &Progress| {
+            match news {
+                Progress::StateLost { .. } => lost += 1,
+                Progress::Step { step, .. } => _ = first.get_or_insert(*step),
+                Progress::Validated { .. } => {}
+            }
+            ControlFlow::Continue(())
+        };
+        let resumed = run.with("damaged", |inputs| fit(inputs, &mut watch))?;
+        assert_eq!((lost, first), (states.len(), Some(if both { 1 } else { 11 })));
+        assert_eq!(resumed.curve, straight.curve);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    Ok(())
+}

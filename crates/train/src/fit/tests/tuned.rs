@@ -132,8 +132,13 @@ fn a_stopped_training_through_an_encoder_goes_on_to_the_same_weights() -> Result
         let straight = run.go("straight", None)?;
         let stopped = run.go("resumed", Some(7));
         assert!(matches!(stopped, Err(Error::Interrupted { step: 7 })));
-        let (saved, _) =
-            checkpoint::load::<Progression>(&run.root.path().join("resumed"))?.unwrap();
+        let mut saved = HashMap::new();
+        let folder = run.root.path().join("resumed");
+        checkpoint::resume(&folder, &mut |_| (), |tensors, _: Progression| {
+            saved = tensors;
+            Ok(Ok(()))
+        })?;
+        assert!(!saved.is_empty());
         let frozen = |name: &String| name.contains("embeddings.cls_token");
         assert!(!saved.keys().any(frozen), "the state holds frozen weights");
         let resumed = run.go("resumed", None)?;
