@@ -19,6 +19,8 @@ pub(crate) struct Progress {
     stage: &'static str,
     last_line: Instant,
     work: Option<Work>,
+    /// Whether scans, and with them subjects, are named.
+    names: bool,
 }
 
 /// Countable work, since when it is watched.
@@ -26,19 +28,23 @@ pub(crate) struct Progress {
 struct Work {
     stage: &'static str,
     begun: Instant,
-    /// What was done then; none until something is told.
-    before: Option<usize>,
+    /// What was done then.
+    before: usize,
+    /// What is done now, of what.
+    done: usize,
+    total: usize,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    /// `names`: whether scans are named, and with them subjects.
+    pub(crate) fn new(names: bool) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{prefix:>10} {bar:32} {pos}/{len} {msg}")
                 .expect("the template is a constant");
             let target = ProgressDrawTarget::stderr_with_hz(8);
             ProgressBar::with_draw_target(None, target).with_style(style)
         });
-        Self { bar, stage: "", last_line: Instant::now(), work: None }
+        Self { bar, stage: "", last_line: Instant::now(), work: None, names }
     }
 
     /// Leaves the terminal as it was.
@@ -55,13 +61,15 @@ impl Progress {
         }
     }
 
-    /// The time that is left of countable work; work that began unseen is watched from now on.
+    /// The time that is left of countable work. What was done when it was first seen took unknown time;
+    /// another total, or less done than before, is other work of the same stage.
     fn left(&mut self, stage: &'static str, done: usize, total: usize) -> String {
-        let unseen = Work { stage, begun: Instant::now(), before: Some(done) };
-        let work = self.work.filter(|work| work.stage == stage).unwrap_or(unseen);
-        let before = work.before.unwrap_or(done.saturating_sub(1));
-        self.work = Some(Work { before: Some(before), ..work });
-        time_left(work.begun.elapsed(), done.saturating_sub(before), total.saturating_sub(done))
+        let same = |work: &Work| work.stage == stage && work.total == total && work.done <= done;
+        let unseen = Work { stage, begun: Instant::now(), before: done, done, total };
+        let work = self.work.filter(same).unwrap_or(unseen);
+        self.work = Some(Work { done, ..work });
+        let (n_done, n_left) = (done - work.before, total.saturating_sub(done));
+        time_left(work.begun.elapsed(), n_done, n_left)
     }
 
     /// So much of countable work is done.
@@ -97,7 +105,7 @@ impl Observer for Progress {
             Event::StageStarted { stage, idx, n } => {
                 self.stage = stage;
                 self.last_line = Instant::now();
-                self.work = Some(Work { stage, begun: self.last_line, before: None });
+                self.work = None;
                 self.line(&format!("{stage} (stage {} of {n})", idx + 1));
             }
             Event::StageCached { stage } => self.line(&format!("{stage}: stored result taken")),
@@ -122,13 +130,37 @@ impl Observer for Progress {
                     self.stage
                 ));
             }
-            Event::UnitFailed { stage, unit, reason } => {
+            Event::Training(Training::StateLost { state, reason }) => {
+                self.line(&format!(
+                    "{}: the saved state {state} is damaged ({reason}); the training goes on from \
+                     the state before it, or from the start",
+                    self.stage
+                ));
+            }
+            Event::UnitFailed { stage, unit, number, n, reason, anonymous } => {
+                let (unit, reason) = if self.names {
+                    (unit.clone(), reason)
+                } else {
+                    (format!("{number} of {n}"), anonymous)
+                };
                 self.line(&format!("{unit}: left out by {stage}: {reason}"));
             }
             Event::UnitRedone { stage, unit, reason } => {
+                let unit = if self.names { unit } else { "one scan" };
                 self.line(&format!("{unit}: {stage} is done again: {reason}"));
             }
             Event::Note { stage, text } => self.line(&format!("{stage}: {text}")),
+            Event::Damaged { file, problem } => {
+                self.line(&format!("{file}: {problem}; it is made again"));
+            }
+            Event::TriedAgain { stage, n } => {
+                self.line(&format!("{stage}: {n} could not be read now and are tried again"));
+            }
+            Event::Waiting { stage, holder } => {
+                self.line(&format!(
+                    "{stage}: waits for another run ({holder}) that makes the same"
+                ));
+            }
             _ => {}
         }
     }
@@ -150,6 +182,26 @@ fn time_left(elapsed: Duration, n_done: usize, n_left: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_that_comes_in_batches_is_not_taken_for_single_pieces() {
+        let mut progress = Progress::new(false);
+        let ago = |seconds| {
+            Instant::now().checked_sub(Duration::from_secs(seconds)).expect("a machine that is up")
+        };
+        assert_eq!(progress.left("evaluate", 0, 1280), "");
+        progress.work.as_mut().unwrap().begun = ago(100);
+        assert_eq!(progress.left("evaluate", 128, 1280), "about 15 min left");
+        // other work of the stage begins: nothing is known of it yet
+        assert_eq!(progress.left("evaluate", 0, 40), "");
+        progress.work.as_mut().unwrap().begun = ago(10);
+        assert_eq!(progress.left("evaluate", 8, 40), "about 40 s left");
+        assert_eq!(progress.left("evaluate", 2, 40), "");
+        // what was there before took no time
+        assert_eq!(progress.left("encode", 390, 400), "");
+        progress.work.as_mut().unwrap().begun = ago(60);
+        assert_eq!(progress.left("encode", 392, 400), "about 4 min left");
+    }
 
     #[test]
     fn the_rest_takes_as_long_as_what_was_done() {

@@ -1,9 +1,18 @@
 //! Stage results by key: the same key, the same result, computed once.
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
-use crate::{Error, Result, event::Control, files, stage::Stage};
+use crate::{
+    Error, Result, digests,
+    event::{Control, Event},
+    files,
+    lock::Lock,
+    stage::Stage,
+};
 
 /// Names a result by everything that decides it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,23 +56,53 @@ impl Cache {
         self.root.join(stage).join(format!("{}.state", &key.0[..32]))
     }
 
-    /// Lets `compute` fill a folder aside and makes it visible when it is whole.
+    /// Lets `compute` fill a folder aside and makes it visible when it is whole, with the digests of
+    /// all files in it. Where another run makes the same result, its end is waited for.
     pub(crate) fn make(
         &self,
-        stage: &str,
+        stage: &'static str,
         key: &Key,
         control: &mut Control<'_>,
         compute: impl FnOnce(&Path, &mut Control<'_>) -> Result<()>,
     ) -> Result<()> {
-        let dir = self.root.join(stage);
+        let (dir, result) = (self.root.join(stage), self.dir(stage, key));
         files::make_dir(&dir)?;
-        let aside =
-            tempfile::Builder::new().prefix(".partial-").tempdir_in(&dir).map_err(|source| {
-                Error::Io { action: "create a folder in", path: dir.clone(), source }
-            })?;
+        let _lock = self.wait_for(stage, key, control)?;
+        if result.is_dir() {
+            return Ok(());
+        }
+        let aside = tempfile::Builder::new()
+            .prefix(files::PARTIAL)
+            .tempdir_in(&dir)
+            .map_err(files::at("create a folder in", &dir))?;
         compute(aside.path(), control)?;
-        files::publish_dir(&aside.keep(), &self.dir(stage, key))?;
+        digests::write(aside.path())?;
+        files::publish_dir(&aside.keep(), &result)?;
         files::remove_dir(&self.state_dir(stage, key))
+    }
+
+    /// The lock on a result that is not there yet.
+    fn wait_for(&self, stage: &'static str, key: &Key, control: &mut Control<'_>) -> Result<Lock> {
+        const LOOK: Duration = Duration::from_millis(500);
+        let path = self.lock(&format!("{stage}-{}", &key.0[..32]));
+        let mut is_told = false;
+        loop {
+            match Lock::take(&path, &self.dir(stage, key)) {
+                Err(Error::Locked { holder, .. }) => {
+                    if !is_told {
+                        control.tell(Event::Waiting { stage, holder });
+                    }
+                    is_told = true;
+                    control.wait(LOOK)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The lock file of a run folder or a result.
+    pub(crate) fn lock(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{name}.lock"))
     }
 }
 
@@ -107,6 +146,9 @@ mod tests {
         cache
             .make("mask", &key, &mut control, |dir, _| files::write_atomic(&dir.join("a"), b"x"))
             .unwrap();
-        assert_eq!(files::list(&cache.dir("mask", &key)).unwrap(), ["a"]);
+        let dir = cache.dir("mask", &key);
+        assert_eq!(files::list(&dir).unwrap(), ["a", "digests.json"]);
+        assert_eq!(digests::check(&dir).unwrap()[&dir.join("a")], scan::sha256_bytes(b"x"));
+        assert!(files::list(&root.path().join("locks")).unwrap().is_empty());
     }
 }

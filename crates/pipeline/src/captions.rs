@@ -5,7 +5,7 @@ use report::generated::DISCLAIMER;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{files, state::State};
+use crate::{files, reasons::one_line, state::State};
 
 /// How it went with one picture.
 #[derive(Debug, Serialize)]
@@ -28,7 +28,7 @@ pub(crate) fn units<'a>(state: &'a State<'_>) -> Vec<PictureRecord<'a>> {
             image: &picture.name,
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" },
             stage: failure.map_or(last, |(stage, _)| stage),
-            reason: failure.map(|(_, reason)| reason.as_str()),
+            reason: failure.map(|(_, reason)| reason.named.as_str()),
         }
     };
     pictures.map(record).collect()
@@ -40,7 +40,7 @@ pub(crate) fn status(state: &State<'_>) -> String {
         "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\n".to_owned();
     let (name, version) = (&state.plan.spec().name, env!("CARGO_PKG_VERSION"));
     for PictureRecord { image, status, stage, reason } in units(state) {
-        let reason = reason.unwrap_or("n/a").replace(['\t', '\n'], " ");
+        let (image, reason) = (one_line(image), one_line(reason.unwrap_or("n/a")));
         let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}");
     }
     table

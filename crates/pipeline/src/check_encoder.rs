@@ -19,7 +19,8 @@ use crate::{
     event::{Control, Event, Observer},
     files,
     plan::Plan,
-    run::run_stages,
+    reasons::Reason,
+    run::{hold, run_stages},
     spec::Loaded,
     stage::{Stage, StoredSeries, formula_name},
 };
@@ -124,7 +125,8 @@ pub fn check_encoder(
     let n_voxels = decoding(&config)?.n_parcels();
     let input = InputShape::Window { n_frames: windows.n_frames, n_voxels };
     let opened = Opened::new(&config, input, how)?;
-    let mut control = Control::new(observer, stop);
+    let lock = hold(&plan, &format!("{}-check-{}", plan.spec().name, std::process::id()))?;
+    let mut control = Control::new(observer, stop).holding(lock.lost());
     let (state, _) = run_stages(&plan, &plan.runs[0], &mut control)?;
     let parcels = state.parcels.as_ref().expect("the chain of stages was checked");
     let places = parcels.coordinates().expect("the plan asks for them");
@@ -274,8 +276,8 @@ impl Opened {
                     all = all.with(&filled);
                 }
                 Err(error) => {
-                    let (unit, reason) = (name, error.to_string());
-                    control.tell(Event::UnitFailed { stage, unit, reason });
+                    let reason = Reason::of_file(&error, Path::new(&name), &name);
+                    control.tell(Event::unit_failed(stage, (at, total), &name, &reason));
                     n_failed += 1;
                     first.get_or_insert(error);
                 }

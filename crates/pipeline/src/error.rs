@@ -1,5 +1,8 @@
 //! Everything a pipeline can refuse, as sentences about the user's files.
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use scan::Split;
 
@@ -20,6 +23,8 @@ pub enum Error {
     Json { path: PathBuf, source: serde_json::Error },
     #[error("{}: is damaged: {problem}", path.display())]
     Arrays { path: PathBuf, problem: String },
+    #[error("{}: the stored result is damaged: {problem}", path.display())]
+    Damaged { path: PathBuf, problem: String },
 
     // what the user wrote
     #[error(transparent)]
@@ -124,6 +129,12 @@ pub enum Error {
     Stage { stage: &'static str, source: Box<Error> },
     #[error("every scan of split {split} failed, the first with: {reason}")]
     NothingLeft { split: Split, reason: String },
+    #[error("none of the {n} scans can be read now, the first with: {reason}")]
+    OutOfReach { n: usize, reason: String },
+    #[error("{} is in use by another run: {holder}", path.display())]
+    Locked { path: PathBuf, holder: String, lock: PathBuf },
+    #[error("{} is in use by another run, which took it over because this one gave no sign for minutes", path.display())]
+    LockLost { path: PathBuf },
     #[error("stopped after saving, run the same command again to go on")]
     Interrupted,
     #[error("{}", several(problems))]
@@ -143,15 +154,51 @@ impl Error {
     /// Whether a signal ended the run after everything was saved.
     pub fn is_interrupted(&self) -> bool {
         match self {
-            Self::Interrupted => true,
+            Self::Interrupted | Self::Model(flamingo::Error::Stopped) => true,
             Self::Stage { source, .. } => source.is_interrupted(),
             _ => false,
         }
     }
 
-    /// Whether the disk is at fault, and not the scan that was worked on.
-    pub(crate) fn is_about_the_machine(&self) -> bool {
-        matches!(self, Self::Io { action, .. } if *action != "read") || self.is_interrupted()
+    /// A stored result that is not what was written.
+    pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// The stored result that is not what was written, where this is the reason.
+    pub(crate) fn damaged_file(&self) -> Option<&Path> {
+        match self {
+            Self::Damaged { path, .. } => Some(path),
+            Self::Stage { source, .. } => source.damaged_file(),
+            _ => None,
+        }
+    }
+
+    /// Whether the run has to stop, whichever scan was worked on: the disk is full, a stored result
+    /// is damaged, a signal came.
+    pub(crate) fn stops_the_run(&self) -> bool {
+        let of_the_disk = matches!(self, Self::Io { action, .. } if *action != "read");
+        let stops = matches!(self, Self::Damaged { .. } | Self::LockLost { .. });
+        of_the_disk || stops || self.is_interrupted()
+    }
+
+    /// Whether the system is at fault and not the contents of a file, so that the same work may
+    /// succeed later.
+    pub(crate) fn is_of_the_system(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().is_some_and(is_of_the_system) {
+                return true;
+            }
+            if let Some(error) = error.downcast_ref::<scan::Error>()
+                && matches!(error, scan::Error::OutOfMemory { .. } | scan::Error::Changed { .. })
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        // `transparent` variants hide themselves from the chain
+        matches!(self, Self::Scan(scan::Error::OutOfMemory { .. } | scan::Error::Changed { .. }))
     }
 
     /// The key of the pipeline that is wrong, where it is one; a stage is named or counted from 0.
@@ -206,6 +253,14 @@ impl Error {
                 "take fewer columns (`columns: { motion: basic, demean: true }`), or longer scans"
                     .to_owned(),
             ),
+            Self::Locked { lock, .. } => Some(format!(
+                "wait until it has ended, or stop it; if it runs no more, remove {}",
+                lock.display()
+            )),
+            Self::OutOfReach { .. } => Some(
+                "nothing of this is kept: run the same command again when the files can be read"
+                    .to_owned(),
+            ),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("paths in a pipeline are relative to the file that names them".to_owned())
             }
@@ -223,6 +278,12 @@ impl Error {
     }
 }
 
+/// The system says so with a number; libraries that find damaged contents have none.
+fn is_of_the_system(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    error.raw_os_error().is_some() || inner.is_some_and(is_of_the_system)
+}
+
 /// The first few of many; a wrong number in one place is often wrong for every row.
 fn several(problems: &[Error]) -> String {
     const SHOWN: usize = 8;
@@ -231,4 +292,41 @@ fn several(problems: &[Error]) -> String {
     let more = (more > 0).then(|| format!("and {more} more"));
     let first = format!("{} problems", problems.len());
     [first].into_iter().chain(lines).chain(more).collect::<Vec<_>>().join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_contents_are_blamed_for_good() {
+        let path = || PathBuf::from("a.nii.gz");
+        let gone = || io::Error::from_raw_os_error(2);
+        let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete deflate stream");
+        let of_the_system: [Error; 5] = [
+            scan::Error::Read { path: path(), source: gone() }.into(),
+            scan::Error::Gzip { path: path(), source: io::Error::from_raw_os_error(5) }.into(),
+            Error::Io { action: "read", path: path(), source: gone() },
+            Error::Row {
+                path: path(),
+                row: 2,
+                source: Box::new(scan::Error::Read {
+                    path: path(),
+                    source: io::Error::other(gone()),
+                }),
+            },
+            scan::Error::Changed { path: path() }.into(),
+        ];
+        for error in of_the_system {
+            assert!(error.is_of_the_system(), "{error}");
+        }
+        let of_contents: [Error; 3] = [
+            scan::Error::Gzip { path: path(), source: cut() }.into(),
+            scan::Error::NoRuns.into(),
+            Error::Io { action: "read", path: path(), source: cut() },
+        ];
+        for error in of_contents {
+            assert!(!error.is_of_the_system(), "{error}");
+        }
+    }
 }

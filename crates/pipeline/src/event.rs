@@ -2,11 +2,12 @@
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 use train::Progress;
 
-use crate::{Error, Result};
+use crate::{Error, Result, lock::Lost, reasons::Reason};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -59,8 +60,14 @@ pub enum Event {
         stage: &'static str,
         /// Subject, session and scan.
         unit: String,
-        /// Why.
+        /// Its place among all scans, from 1.
+        number: usize,
+        /// Scans in all.
+        n: usize,
+        /// Why, in words that may name the scan.
         reason: String,
+        /// The same in words that name nobody.
+        anonymous: String,
     },
     /// A stored result of a scan is not what it should be, and is made again.
     UnitRedone {
@@ -78,11 +85,45 @@ pub enum Event {
         /// The sentence.
         text: String,
     },
+    /// A stored result is not what was written: it is removed and made again.
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Scans whose files could not be read are tried again.
+    TriedAgain {
+        /// Stage that works on them.
+        stage: &'static str,
+        /// How many.
+        n: usize,
+    },
+    /// Another run makes the same result: this one waits for it.
+    Waiting {
+        /// Stage name.
+        stage: &'static str,
+        /// Who makes it.
+        holder: String,
+    },
     /// A finished run directory.
     Published {
         /// The folder.
         run_dir: PathBuf,
     },
+}
+
+impl Event {
+    /// A failed scan, the `idx`th of `n`.
+    pub(crate) fn unit_failed(
+        stage: &'static str,
+        (idx, n): (usize, usize),
+        unit: &str,
+        reason: &Reason,
+    ) -> Self {
+        let Reason { named: reason, anonymous } = reason.clone();
+        Self::UnitFailed { stage, unit: unit.to_owned(), number: idx + 1, n, reason, anonymous }
+    }
 }
 
 /// Watches a run.
@@ -103,12 +144,19 @@ impl Observer for Silent {
 pub struct Control<'a> {
     observer: &'a mut dyn Observer,
     stop: &'a AtomicBool,
+    /// Set when another run took the run folder over.
+    lost: Option<Lost>,
 }
 
 impl<'a> Control<'a> {
     /// `stop` may be set from a signal handler at any time.
     pub fn new(observer: &'a mut dyn Observer, stop: &'a AtomicBool) -> Self {
-        Self { observer, stop }
+        Self { observer, stop, lost: None }
+    }
+
+    /// The same, and it stops when the lock on the run folder is lost.
+    pub(crate) fn holding(self, lost: Lost) -> Self {
+        Self { lost: Some(lost), ..self }
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
@@ -116,11 +164,23 @@ impl<'a> Control<'a> {
     }
 
     pub(crate) fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.lost.as_ref().is_some_and(Lost::is_lost)
     }
 
     /// Work between two of these is lost when a signal comes.
     pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.lost.as_ref().map_or(Ok(()), Lost::check)?;
         if self.stopping() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Waits, and ends early when it has to stop.
+    pub(crate) fn wait(&self, time: Duration) -> Result<()> {
+        const STEP: Duration = Duration::from_millis(50);
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            self.checkpoint()?;
+            std::thread::sleep(STEP.min(time));
+        }
+        self.checkpoint()
     }
 }

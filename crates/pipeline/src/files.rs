@@ -1,21 +1,35 @@
 //! Files, with the path in every error and nothing ever half-written.
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Component, Path, PathBuf},
 };
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
-fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Error + 'a {
+/// Prefix of every file and folder that is still being written.
+pub(crate) const PARTIAL: &str = ".partial-";
+
+pub(crate) fn at<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> Error + 'a {
     move |source| Error::Io { action, path: path.to_owned(), source }
 }
 
-/// The whole file as text.
+/// A file of settings as text.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    let text = fs::read_to_string(path).map_err(at("read", path))?;
+    let text = scan::read_text_up_to(path, scan::MAX_SETTINGS).map_err(at("read", path))?;
+    refuse_pointer(path, text.as_bytes())?;
+    Ok(text)
+}
+
+/// A table or a list of texts as text.
+pub(crate) fn read_table(path: &Path) -> Result<String> {
+    let text = scan::read_text_up_to(path, scan::MAX_TABLE).map_err(at("read", path))?;
     refuse_pointer(path, text.as_bytes())?;
     Ok(text)
 }
@@ -42,10 +56,22 @@ pub(crate) fn make_dir(path: &Path) -> Result<()> {
 
 /// Removes a folder that may not be there.
 pub(crate) fn remove_dir(path: &Path) -> Result<()> {
-    if !path.exists() {
-        return Ok(());
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(at("remove", path)(source))
+        }
+        _ => Ok(()),
     }
-    fs::remove_dir_all(path).map_err(at("remove", path))
+}
+
+/// Removes a file that may not be there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(at("remove", path)(source))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Names of what lies in the folder, sorted.
@@ -60,24 +86,31 @@ pub(crate) fn list(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Writes beside the target, syncs, and renames: a reader sees the old file or the new one.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+/// A new file in `dir` with the permissions that the umask leaves.
+fn aside(dir: &Path) -> Result<NamedTempFile> {
     make_dir(dir)?;
-    let mut aside = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempfile_in(dir)
-        .map_err(at("create a file in", dir))?;
-    aside.write_all(bytes).map_err(at("write", path))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PARTIAL);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let readable = fs::Permissions::from_mode(0o644);
-        aside.as_file().set_permissions(readable).map_err(at("write", path))?;
+        builder.permissions(fs::Permissions::from_mode(0o666));
     }
+    builder.tempfile_in(dir).map_err(at("create a file in", dir))
+}
+
+/// Syncs the finished file and gives it its name.
+fn settle(aside: NamedTempFile, path: &Path) -> Result<()> {
     aside.as_file().sync_all().map_err(at("sync", path))?;
     aside.persist(path).map_err(|error| at("rename into place", path)(error.error))?;
-    sync_dir(dir)
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Writes beside the target, syncs, and renames: a reader sees the old file or the new one.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut aside = aside(path.parent().unwrap_or(Path::new(".")))?;
+    aside.write_all(bytes).map_err(at("write", path))?;
+    settle(aside, path)
 }
 
 /// [`write_atomic`] of indented JSON with a line end.
@@ -94,17 +127,16 @@ pub(crate) fn to_json(value: &impl Serialize) -> String {
 
 /// Reads what [`write_json`] wrote.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = read_text(path)?;
+    // written by this program: as long as its cohort is large
+    let text = fs::read_to_string(path).map_err(at("read", path))?;
     serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
 /// Makes a finished folder visible under its final name; an equal one that is there first stays.
 pub(crate) fn publish_dir(from: &Path, to: &Path) -> Result<()> {
-    for name in list(from)? {
-        let path = from.join(name);
-        if path.is_file() {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(at("sync", &path))?;
-        }
+    for path in below(from)? {
+        let path = from.join(path);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(at("sync", &path))?;
     }
     sync_dir(from)?;
     match fs::rename(from, to) {
@@ -114,19 +146,46 @@ pub(crate) fn publish_dir(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
-/// Copies beside the target, syncs, and renames.
-pub(crate) fn copy_atomic(from: &Path, to: &Path) -> Result<()> {
-    let dir = to.parent().unwrap_or(Path::new("."));
-    make_dir(dir)?;
-    let aside = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempfile_in(dir)
-        .map_err(at("create a file in", dir))?;
-    fs::copy(from, aside.path()).map_err(at("copy", from))?;
-    aside.as_file().sync_all().map_err(at("sync", to))?;
-    aside.persist(to).map_err(|error| at("rename into place", to)(error.error))?;
-    sync_dir(dir)
+/// Every file below `dir`, relative to it, sorted; links are not followed.
+pub(crate) fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let here = dir.join(&folder);
+        for entry in fs::read_dir(&here).map_err(at("list", &here))? {
+            let entry = entry.map_err(at("list", &here))?;
+            let path = folder.join(entry.file_name());
+            if entry.file_type().map_err(at("list", &here))?.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
+
+/// Copies beside the target, syncs, and renames; the target stays as it was unless the bytes copied
+/// have the digest `sha256`.
+pub(crate) fn copy_checked(from: &Path, to: &Path, sha256: &str) -> Result<()> {
+    let mut source = File::open(from).map_err(at("read", from))?;
+    let mut aside = aside(to.parent().unwrap_or(Path::new(".")))?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match source.read(&mut piece).map_err(at("read", from))? {
+            0 => break,
+            n => aside.write_all(&piece[..n]).map_err(at("write", to))?,
+        }
+    }
+    if scan::sha256_file(aside.path())? != sha256 {
+        return Err(Error::damaged(from, CHANGED));
+    }
+    settle(aside, to)
+}
+
+/// The problem of a stored file whose digest is another one.
+pub(crate) const CHANGED: &str = "its content is not what was written";
 
 /// Removes a file named by an earlier record, and the folders it leaves empty; never outside `dir`.
 pub(crate) fn remove_inside(dir: &Path, path: &str) -> Result<()> {
@@ -134,12 +193,7 @@ pub(crate) fn remove_inside(dir: &Path, path: &str) -> Result<()> {
     if !path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Ok(());
     }
-    match fs::remove_file(dir.join(path)) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            return Err(at("remove", &dir.join(path))(source));
-        }
-        _ => {}
-    }
+    remove_file(&dir.join(path))?;
     // a folder that still holds something stays
     let above = path.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty());
     above.map_while(|it| fs::remove_dir(dir.join(it)).ok()).for_each(drop);
@@ -187,9 +241,17 @@ pub(crate) fn shown(path: &Path) -> String {
     match path.strip_prefix(&here) {
         Ok(inside) => inside.display().to_string(),
         Err(_) if path.is_absolute() => {
-            let parts: Vec<_> = path.components().rev().take(3).collect();
-            let tail: PathBuf =
-                parts.into_iter().rev().filter(|part| part != &Component::RootDir).collect();
+            let home = std::env::home_dir().and_then(|home| path.strip_prefix(home).ok());
+            let mut parts: Vec<_> = home.unwrap_or(path).components().collect();
+            parts.retain(|part| matches!(part, Component::Normal(_)));
+            if parts
+                .first()
+                .is_some_and(|part| ["home", "Users"].iter().any(|it| part.as_os_str() == *it))
+            {
+                // somebody's name stands below
+                parts.drain(..parts.len().min(2));
+            }
+            let tail: PathBuf = parts.split_off(parts.len().saturating_sub(3)).iter().collect();
             format!("…/{}", tail.display())
         }
         Err(_) => path.display().to_string(),

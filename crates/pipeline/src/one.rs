@@ -11,7 +11,7 @@ use crate::{
     Result,
     event::{Control, Silent},
     package::{Look, Reader, model_id},
-    readout::{self, Query},
+    readout::{self, Query, Reading},
 };
 
 /// Which part of the scan.
@@ -85,8 +85,9 @@ pub fn generate(
     let mut control = Control::new(&mut silent, &stop);
     let query = Query { prompt: seen.look.prompt.clone(), medium: Some(seen.look.medium) };
     let (slots, temperature) = seen.readout;
+    let reading = Reading::once("generate");
     let mut answers =
-        readout::answers(&model, &slots, temperature, &[query], config, "generate", &mut control)?;
+        readout::answers(&model, &slots, temperature, &[query], config, &reading, &mut control)?;
     let answer = answers.remove(0);
     let (subject, session) = seen.subject.unzip();
     Ok(GeneratedReport {

@@ -24,8 +24,12 @@ impl Override {
         if keys.iter().any(String::is_empty) {
             return Err(refuse("expected KEY.KEY=VALUE, found an empty key"));
         }
-        let value = yaml::parse(Path::new("--set"), value)
-            .map_err(|error| refuse(&format!("value is not YAML: {}", error.message)))?;
+        let value = yaml::parse(Path::new("--set"), value).map_err(|error| {
+            match error.message.as_str() {
+                problem if problem.starts_with("expected a finite number") => refuse(problem),
+                problem => refuse(&format!("value is not YAML: {problem}")),
+            }
+        })?;
         Ok(Self { text: text.to_owned(), keys, value })
     }
 

@@ -37,7 +37,7 @@ impl Prompt {
     /// Names the line that is no such object, or a file of none.
     pub fn read(path: &Path) -> Result<Vec<Self>> {
         let dir = path.parent().unwrap_or(Path::new(""));
-        let text = files::read_text(path)?;
+        let text = files::read_table(path)?;
         let lines = text
             .trim_start_matches('\u{feff}')
             .lines()
@@ -86,7 +86,7 @@ impl Prompt {
 /// # Errors
 /// Names a file of none.
 pub fn read_lines(path: &Path) -> Result<Vec<String>> {
-    let text = files::read_text(path)?;
+    let text = files::read_table(path)?;
     let lines: Vec<String> =
         text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if lines.is_empty() {

@@ -9,7 +9,7 @@ use report::generated::{Disclaimer, GeneratedReport, Window, report_file_name};
 use serde_json::Value;
 
 use crate::{
-    Result, captions, files,
+    Error, Result, captions, files,
     package::model_id,
     record::{self, StageRecord, Started},
     stage::{WrittenReport, coverage},
@@ -22,15 +22,17 @@ const RECORD: &str = "record.json";
 pub(crate) struct Publisher {
     dir: PathBuf,
     files: BTreeMap<String, String>,
+    /// Digests of stored files that were checked in this run, by path.
+    checked: BTreeMap<PathBuf, String>,
 }
 
 impl Publisher {
     pub(crate) fn new(dir: &Path) -> Result<Self> {
         files::make_dir(dir)?;
-        Ok(Self { dir: dir.to_owned(), files: BTreeMap::new() })
+        Ok(Self { dir: dir.to_owned(), files: BTreeMap::new(), checked: BTreeMap::new() })
     }
 
-    /// Writes a file, unless it is there with these bytes.
+    /// Writes a file that this run computed or checked, unless it is there with these bytes.
     pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         let (target, digest) = (self.dir.join(path), scan::sha256_bytes(bytes));
         if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
@@ -40,8 +42,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Copies a folder, file by file.
-    pub(crate) fn put_dir(&mut self, path: &str, from: &Path) -> Result<()> {
+    /// Copies a folder of a stored result, file by file, as it was checked in this run.
+    fn put_dir(&mut self, path: &str, from: &Path) -> Result<()> {
         for name in files::list(from)? {
             let (source, path) = (from.join(&name), format!("{path}/{name}"));
             if source.is_dir() {
@@ -54,9 +56,11 @@ impl Publisher {
     }
 
     fn put_file(&mut self, path: &str, source: &Path) -> Result<()> {
-        let (target, digest) = (self.dir.join(path), scan::sha256_file(source)?);
+        let target = self.dir.join(path);
+        let known = self.checked.get(source).cloned();
+        let digest = known.ok_or_else(|| Error::damaged(source, "it is no part of the result"))?;
         if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
-            files::copy_atomic(source, &target)?;
+            files::copy_checked(source, &target, &digest)?;
         }
         self.files.insert(path.to_owned(), digest);
         Ok(())
@@ -102,7 +106,7 @@ pub(crate) fn publish(
     stages: Vec<StageRecord>,
 ) -> Result<()> {
     let dir = state.plan.dir_of(state.run);
-    let mut out = Publisher::new(&dir)?;
+    let mut out = Publisher { checked: state.checked.clone(), ..Publisher::new(&dir)? };
     out.put("config_used.yaml", state.plan.loaded.as_used(&dir, state.run).as_bytes())?;
     if let Some(model) = &state.model_dir {
         out.put_model("model", model)?;

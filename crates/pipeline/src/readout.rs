@@ -1,13 +1,17 @@
 //! From a model and a window to text, slots and their probabilities.
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored};
 use report::{generated::GeneratedSlot, metrics::softmax, slots::SlotSet};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     Result,
     event::{Control, Event},
+    kept::Kept,
 };
 
 /// How many continuations are scored at once where no stage says it.
@@ -46,48 +50,88 @@ impl Query {
     }
 }
 
+/// For which stage a model is read, and where its parts are kept for a stopped run to go on after.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    stage: &'static str,
+    keep_dir: Option<PathBuf>,
+}
+
+impl Reading {
+    /// Nothing is kept.
+    pub(crate) fn once(stage: &'static str) -> Self {
+        Self { stage, keep_dir: None }
+    }
+
+    /// Parts are kept in `dir`, which no other settings or inputs share.
+    pub(crate) fn kept_in(stage: &'static str, dir: &Path) -> Self {
+        Self { stage, keep_dir: Some(dir.to_owned()) }
+    }
+
+    /// Works on `items` part by part, taking those that were kept.
+    fn each<I, T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        items: &[I],
+        size: usize,
+        control: &mut Control<'_>,
+        work: impl Fn(usize, &[I], &dyn Fn() -> bool) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let kept = self.keep_dir.as_ref().map(|dir| Kept::new(dir, name));
+        let (stage, total) = (self.stage, items.len());
+        let mut found: Vec<T> = Vec::with_capacity(total);
+        control.tell(Event::Advanced { stage, done: 0, total });
+        for (number, part) in items.chunks(size.max(1)).enumerate() {
+            control.checkpoint()?;
+            let known = kept.as_ref().and_then(|kept| kept.get::<Vec<T>>(number));
+            if let Some(known) = known.filter(|known| known.len() == part.len()) {
+                found.extend(known);
+            } else {
+                let new = work(found.len(), part, &|| control.stopping())?;
+                kept.as_ref().map_or(Ok(()), |kept| kept.put(number, &new))?;
+                found.extend(new);
+            }
+            control.tell(Event::Advanced { stage, done: found.len(), total });
+        }
+        Ok(found)
+    }
+}
+
 /// Free-running texts, a batch at a time.
 pub(crate) fn texts(
     model: &Model,
     queries: &[Query],
     config: &GenerateConfig,
-    stage: &'static str,
+    reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<(String, bool)>> {
-    let mut texts = Vec::with_capacity(queries.len());
-    for batch in queries.chunks(config.batch_size.max(1)) {
-        control.checkpoint()?;
+    reading.each("texts", queries, config.batch_size, control, |before, batch, stop| {
         let requests: Vec<Request> = batch
             .iter()
-            .zip(texts.len() as u64..)
+            .zip(before as u64..)
             .map(|(query, place)| Request {
                 prompt: query.prompt(),
                 media: query.media(),
                 stream: Some(place),
             })
             .collect();
-        let generated = model.generate(&requests, config)?;
-        texts.extend(generated.into_iter().map(|it| (it.text.trim().to_owned(), it.stopped)));
-        control.tell(Event::Advanced { stage, done: texts.len(), total: queries.len() });
-    }
-    Ok(texts)
+        let generated = model.generate_until(&requests, config, stop)?;
+        Ok(generated.into_iter().map(|it| (it.text.trim().to_owned(), it.stopped)).collect())
+    })
 }
 
-/// Likelihoods, a few batches at a time so that a signal is heard.
+/// Likelihoods, a few batches at a time; those called `name` are kept apart from others of a stage.
 pub(crate) fn likelihoods(
     model: &Model,
-    items: &[Scored],
+    (name, items): (&str, &[Scored]),
     batch_size: usize,
-    stage: &'static str,
+    reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<LogLikelihood>> {
-    let mut found = Vec::with_capacity(items.len());
-    for chunk in items.chunks(4 * batch_size.max(1)) {
-        control.checkpoint()?;
-        found.extend(model.log_likelihood(chunk, batch_size.max(1))?);
-        control.tell(Event::Advanced { stage, done: found.len(), total: items.len() });
-    }
-    Ok(found)
+    let size = batch_size.max(1);
+    reading.each(name, items, 4 * size, control, |_, part, stop| {
+        Ok(model.log_likelihood_until(part, size, stop)?)
+    })
 }
 
 /// For each query the log-likelihood of every value of `slot` where its text states that slot.
@@ -96,7 +140,7 @@ pub(crate) fn slot_likelihoods(
     slots: &SlotSet,
     slot: &str,
     queries: &[(Query, String)],
-    stage: &'static str,
+    reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<Vec<f64>>> {
     let mut items = Vec::new();
@@ -111,7 +155,9 @@ pub(crate) fn slot_likelihoods(
             item
         }));
     }
-    let found = likelihoods(model, &items, SCORING_BATCH, stage, control)?;
+    // a name of the user's may be no name of a file
+    let name = format!("slot-{}", &scan::sha256_bytes(slot.as_bytes())[..16]);
+    let found = likelihoods(model, (&name, &items), SCORING_BATCH, reading, control)?;
     let n_values = items.len() / queries.len().max(1);
     let sums: Vec<f64> = found.iter().map(|it| it.sum).collect();
     Ok(sums.chunks(n_values.max(1)).map(<[f64]>::to_vec).collect())
@@ -124,10 +170,10 @@ pub(crate) fn answers(
     temperature: f64,
     queries: &[Query],
     config: &GenerateConfig,
-    stage: &'static str,
+    reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<Answer>> {
-    let texts = texts(model, queries, config, stage, control)?;
+    let texts = texts(model, queries, config, reading, control)?;
     let with_text: Vec<(Query, String)> =
         queries.iter().cloned().zip(texts.iter().map(|(text, _)| text.clone())).collect();
     let mut answers: Vec<Answer> = texts
@@ -135,7 +181,7 @@ pub(crate) fn answers(
         .map(|(text, stopped)| Answer { text, stopped, slots: Vec::new() })
         .collect();
     for (slot_idx, slot) in slots.slots().iter().enumerate() {
-        let found = slot_likelihoods(model, slots, &slot.name, &with_text, stage, control)?;
+        let found = slot_likelihoods(model, slots, &slot.name, &with_text, reading, control)?;
         for (answer, likelihoods) in answers.iter_mut().zip(found) {
             let values = slot.values.keys().cloned();
             let probabilities = values.zip(softmax(&likelihoods, temperature)).collect();
@@ -148,4 +194,45 @@ pub(crate) fn answers(
         }
     }
     Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, sync::atomic::AtomicBool};
+
+    use super::*;
+    use crate::{Error, event::Observer};
+
+    /// Asks to stop once so much is done.
+    struct StopAt<'a>(usize, &'a AtomicBool);
+
+    impl Observer for StopAt<'_> {
+        fn event(&mut self, event: &Event) {
+            if matches!(event, Event::Advanced { done, .. } if *done >= self.0) {
+                self.1.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stopped_reading_goes_on_after_the_parts_that_are_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let items: Vec<usize> = (0..10).collect();
+        let n_worked = Cell::new(0);
+        let go = |stop_at: usize| {
+            let stop = AtomicBool::new(false);
+            let mut observer = StopAt(stop_at, &stop);
+            let mut control = Control::new(&mut observer, &stop);
+            let reading = Reading::kept_in("evaluate", dir.path());
+            reading.each("squares", &items, 3, &mut control, |before, part, _| {
+                n_worked.set(n_worked.get() + part.len());
+                assert_eq!(part[0], before);
+                Ok(part.iter().map(|x| x * x).collect::<Vec<usize>>())
+            })
+        };
+        assert!(matches!(go(6), Err(Error::Interrupted)));
+        assert_eq!(n_worked.get(), 6);
+        assert_eq!(go(usize::MAX).unwrap(), items.iter().map(|x| x * x).collect::<Vec<_>>());
+        assert_eq!(n_worked.get(), 10, "nothing is done twice");
+    }
 }

@@ -12,6 +12,7 @@ use crate::{
     cache::Key,
     captions, files,
     plan::{RecordingsPlan, SourcePlan},
+    reasons::{one_line, without_folders},
     stage::coverage,
     state::State,
 };
@@ -84,7 +85,7 @@ fn units(state: &State<'_>) -> Vec<UnitRecord> {
             n_windows: Some(cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count()),
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
-            reason: failure.map(|(_, reason)| reason.clone()),
+            reason: failure.map(|(_, reason)| reason.named.clone()),
         }
     };
     cohort.scans.iter().enumerate().map(unit).collect()
@@ -103,7 +104,7 @@ fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
             n_windows: None,
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
-            reason: failure.map(|(_, reason)| reason.clone()),
+            reason: failure.map(|(_, reason)| reason.named.clone()),
         }
     });
     let left_out = plan.excluded().iter().map(|excluded| UnitRecord {
@@ -114,7 +115,7 @@ fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
         n_windows: None,
         status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),
         stage: excluded.reason.stage().unwrap_or("cohort").to_owned(),
-        reason: Some(excluded.reason.to_string()),
+        reason: Some(without_folders(&one_line(&excluded.reason.to_string()))),
     });
     taken.chain(left_out).collect()
 }
@@ -169,7 +170,6 @@ pub(crate) fn record(
             all.iter().filter(|it| labels.contains(&it.label)).map(|it| &it.name).collect();
         json!({ "scan": state.scans()[idx].name, "labels": labels, "names": names })
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     json!({
         "program": "neuroflamingo",
         "version": env!("CARGO_PKG_VERSION"),
@@ -177,7 +177,7 @@ pub(crate) fn record(
         "repetition": state.run.label,
         "seed": state.run.seed,
         "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "threads": threads,
+        "threads": plan.budget.n_workers,
         "started": utc(started.unix),
         "seconds": milliseconds(started.clock.elapsed().as_secs_f64()),
         "inputs": inputs,
@@ -205,14 +205,14 @@ pub(crate) fn status(state: &State<'_>) -> String {
                      pipeline_step\tstatus\treason\n"
         .to_owned();
     for unit in units(state) {
-        let reason = unit.reason.as_deref().unwrap_or("n/a").replace(['\t', '\n'], " ");
+        let reason = one_line(unit.reason.as_deref().unwrap_or("n/a"));
         let _ = writeln!(
             table,
             "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}",
             unit.subject,
             unit.session.as_deref().unwrap_or("n/a"),
             unit.run.as_deref().unwrap_or("n/a"),
-            unit.scan,
+            one_line(&unit.scan),
             state.plan.spec().name,
             env!("CARGO_PKG_VERSION"),
             unit.stage,
@@ -223,7 +223,7 @@ pub(crate) fn status(state: &State<'_>) -> String {
 }
 
 /// `2001-09-28T12:00:00Z`, by Howard Hinnant's days-to-civil.
-fn utc(unix: u64) -> String {
+pub(crate) fn utc(unix: u64) -> String {
     let (days, seconds) = (unix / 86_400 + 719_468, unix % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

@@ -1,19 +1,27 @@
 //! The loop over repetitions and stages.
-use std::{path::PathBuf, sync::atomic::AtomicBool, time::Instant};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Instant,
+};
 
 use serde_json::json;
 
 use crate::{
     Error, Result,
     cache::{Cache, Key},
+    digests,
     event::{Control, Event, Observer},
     files,
+    lock::Lock,
     plan::{Plan, RunPlan},
     publish,
+    reasons::{one_line, without_folders},
     record::{StageRecord, Started},
     stage::{Evaluation, Stage, work::read_failures},
     state::{Failure, State},
-    summary,
+    summary, sweep,
 };
 
 /// What a finished run has to say.
@@ -43,7 +51,10 @@ pub(crate) struct Finished {
 
 /// Runs everything; an interrupted run goes on where it was when started again.
 pub fn run(plan: &Plan, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
-    let mut control = Control::new(observer, stop);
+    let control = Control::new(observer, stop);
+    let lock = hold(plan, &plan.spec().name)?;
+    sweep::leftovers(&plan.run_dir, lock.taken)?;
+    let mut control = control.holding(lock.lost());
     let n = plan.runs.len();
     let mut finished = Vec::with_capacity(n);
     for (idx, run) in plan.runs.iter().enumerate() {
@@ -53,6 +64,15 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer, stop: &AtomicBool) -> Resul
         finished.push(run_one(plan, run, &mut control)?);
     }
     summary::conclude(plan, finished, &mut control)
+}
+
+/// Takes the lock `name`, and removes what killed runs left in the cache unless others work there.
+pub(crate) fn hold(plan: &Plan, name: &str) -> Result<Lock> {
+    let lock = Lock::take(&Cache::new(&plan.cache_dir).lock(name), &plan.run_dir)?;
+    if lock.is_alone()? {
+        sweep::leftovers(&plan.cache_dir, lock.taken)?;
+    }
+    Ok(lock)
 }
 
 fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Finished> {
@@ -66,8 +86,35 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
     Ok(Finished { evaluation: state.evaluation, n_failed: state.failures.len() })
 }
 
-/// What the stages of one run give, each computed or taken from where it is kept.
+/// What the stages of one run give, each computed or taken from where it is kept. A stored file that
+/// is not what was written is removed, and the stages that need it are done again.
 pub(crate) fn run_stages<'a>(
+    plan: &'a Plan,
+    run: &'a RunPlan,
+    control: &mut Control<'_>,
+) -> Result<(State<'a>, Vec<StageRecord>)> {
+    let mut removed = BTreeSet::new();
+    loop {
+        let error = match each_stage(plan, run, control) {
+            Err(error) => error,
+            done => return done,
+        };
+        let Some(path) = error.damaged_file().map(Path::to_owned) else { return Err(error) };
+        // a disk that damages a file twice in one run is not to be trusted with a third
+        if !path.starts_with(&plan.cache_dir) || !removed.insert(path.clone()) {
+            return Err(error);
+        }
+        let problem = match &error {
+            Error::Stage { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        let problem = problem.replace(&format!("{}: ", path.display()), "");
+        control.tell(Event::Damaged { file: files::shown(&path), problem });
+        files::remove_file(&path)?;
+    }
+}
+
+fn each_stage<'a>(
     plan: &'a Plan,
     run: &'a RunPlan,
     control: &mut Control<'_>,
@@ -88,7 +135,7 @@ pub(crate) fn run_stages<'a>(
         let begun = Instant::now();
         let stored = run_stage(stage, &key, (idx, stages.len()), &cache, &mut state, control)
             .map_err(|source| match source {
-                Error::Interrupted => Error::Interrupted,
+                source if source.is_interrupted() => Error::Interrupted,
                 source => Error::Stage { stage: stage.name(), source: Box::new(source) },
             })?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -114,17 +161,37 @@ fn run_stage(
     let dir = cache.dir(name, key);
     if dir.is_dir() {
         // a damaged result is made again; what it loads is taken only if all of it could be read
-        let passing = |failures: Vec<Failure>| failures.iter().any(|failure| failure.passing);
-        let is_complete = !read_failures(&dir).is_ok_and(passing);
-        if is_complete && work.load(state, &dir).is_ok() {
-            control.tell(Event::StageCached { stage: name });
-            return Ok(true);
+        match load(stage, state, &dir) {
+            Ok(true) => {
+                control.tell(Event::StageCached { stage: name });
+                return Ok(true);
+            }
+            Ok(false) => {}
+            Err(error) if error.is_of_the_system() => return Err(error),
+            Err(error) => {
+                let problem = one_line(&without_folders(&error.to_string()));
+                control.tell(Event::Damaged { file: files::shown(&dir), problem });
+            }
         }
         files::remove_dir(&dir)?;
     }
     control.tell(Event::StageStarted { stage: name, idx, n });
     state.keep_dir = cache.state_dir(name, key);
     cache.make(name, key, control, |dir, control| work.compute(state, dir, control))?;
+    state.checked.extend(digests::check(&dir)?);
     work.load(state, &dir)?;
     Ok(false)
+}
+
+/// Takes a stored result whose every file is what was written; `false` where scans were left out for
+/// reasons that may have passed.
+fn load(stage: &Stage, state: &mut State<'_>, dir: &Path) -> Result<bool> {
+    let checked = digests::check(dir)?;
+    let transient = |failures: Vec<Failure>| failures.iter().any(|failure| failure.transient);
+    if read_failures(dir).is_ok_and(transient) {
+        return Ok(false);
+    }
+    stage.work().load(state, dir)?;
+    state.checked.extend(checked);
+    Ok(true)
 }

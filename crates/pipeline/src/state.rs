@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     plan::{CohortPlan, PicturesPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
+    reasons::Reason,
     spec::CohortSpec,
     stage::{
         Embeddings, Evaluation, Fit, Likeness, Parcels, TokenSet, VolumesConfig, WrittenCaption,
@@ -31,10 +32,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) scan_idx: usize,
-    pub(crate) reason: String,
-    /// Whether the same scan may be done another time: it is tried again.
-    #[serde(default)]
-    pub(crate) passing: bool,
+    pub(crate) reason: Reason,
+    /// The contents of its files are not to blame: the next run tries it again.
+    pub(crate) transient: bool,
+}
+
+impl Failure {
+    /// The contents are to blame, whenever they are read.
+    pub(crate) fn of_contents(scan_idx: usize, reason: Reason) -> Self {
+        Self { scan_idx, reason, transient: false }
+    }
 }
 
 /// Everything computed so far; indices are those of the plan, `None` where a scan failed.
@@ -44,7 +51,9 @@ pub(crate) struct State<'a> {
     /// Where the running stage keeps what it needs to go on after a stop.
     pub(crate) keep_dir: PathBuf,
     /// Stage and reason, by scan.
-    pub(crate) failures: BTreeMap<usize, (&'static str, String)>,
+    pub(crate) failures: BTreeMap<usize, (&'static str, Reason)>,
+    /// Digests of stored files that were checked in this run, by path.
+    pub(crate) checked: BTreeMap<PathBuf, String>,
     scans: Vec<ScanView>,
     digests: Mutex<HashMap<PathBuf, String>>,
     /// Parcel series of scans, in files.
@@ -89,6 +98,7 @@ impl<'a> State<'a> {
             digests: Mutex::default(),
             keep_dir: PathBuf::new(),
             failures: BTreeMap::new(),
+            checked: BTreeMap::new(),
             scans,
             parcels: None,
             volumes: None,
@@ -124,20 +134,52 @@ impl<'a> State<'a> {
     }
 
     /// Names what a scan holds: the digest of its file, and of a file of many the place in it.
-    pub(crate) fn digest(&self, idx: usize) -> String {
+    pub(crate) fn digest(&self, idx: usize) -> Result<String> {
         let scan = &self.scans[idx];
-        let of_file = scan.sha256.clone().unwrap_or_else(|| self.digest_of(&scan.path));
-        match &scan.stacked {
+        let of_file = match &scan.sha256 {
+            Some(sha256) => sha256.clone(),
+            None => self.digest_of(&scan.path)?,
+        };
+        Ok(match &scan.stacked {
             Some((dataset, index)) => format!("{of_file} {dataset}[{index}]"),
             None => of_file,
-        }
+        })
     }
 
-    /// The digest of a scan, hashed once a run; empty where it cannot be read.
-    pub(crate) fn digest_of(&self, path: &Path) -> String {
+    /// The digest of a file, or of both files of a pair; hashed once a run.
+    pub(crate) fn digest_of(&self, path: &Path) -> Result<String> {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        let hashed = || scan::sha256_scan(path).unwrap_or_default();
-        digests.entry(path.to_path_buf()).or_insert_with(hashed).clone()
+        if let Some(known) = digests.get(path) {
+            return Ok(known.clone());
+        }
+        let digest = scan::sha256_scan(path)?;
+        digests.insert(path.to_path_buf(), digest.clone());
+        Ok(digest)
+    }
+
+    /// The digest of a scan's confounds, where it has some.
+    pub(crate) fn confounds_digest(&self, idx: usize) -> Result<Option<String>> {
+        self.scans[idx].confounds.as_deref().map(|path| self.digest_of(path)).transpose()
+    }
+
+    /// Whether the files of a scan can be read and are those that its key names.
+    pub(crate) fn is_unchanged(&self, idx: usize) -> bool {
+        let scan = &self.scans[idx];
+        let known = |path: &Path| {
+            let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+            digests.get(path).cloned()
+        };
+        let same = |path: &Path, known: Option<String>| {
+            let now = scan::sha256_scan(path).ok();
+            now.is_some() && (known.is_none() || known == now)
+        };
+        if scan.stacked.is_some() {
+            // a cohort in one file is too large to be hashed for each scan that fails
+            return std::fs::File::open(&scan.path).is_ok();
+        }
+        let of_scan = scan.sha256.clone().or_else(|| known(&scan.path));
+        same(&scan.path, of_scan)
+            && scan.confounds.as_deref().is_none_or(|path| same(path, known(path)))
     }
 
     /// Scans that may be learned from: those of the training split, or all where nothing is divided.
@@ -175,7 +217,8 @@ impl<'a> State<'a> {
         match all.first() {
             Some(&row) if left.is_empty() => {
                 let failure = self.failures.get(&self.cohort().rows[row].scan_idx);
-                let reason = failure.map_or_else(String::new, |(_, reason)| reason.clone());
+                let reason =
+                    failure.map_or_else(String::new, |(_, reason)| reason.anonymous.clone());
                 Err(Error::NothingLeft { split, reason })
             }
             _ => Ok(left),

@@ -5,10 +5,10 @@ use pipeline::{CheckedEncoder, EncoderCheck, SeriesFiles};
 use super::{Done, pipeline::stop_on_signals};
 use crate::{args::EncoderCheckArgs, print, progress::Progress};
 
-pub(super) fn check(args: &EncoderCheckArgs) -> Result<Done> {
+pub(super) fn check(args: &EncoderCheckArgs, verbose: bool) -> Result<Done> {
     let how = EncoderCheck { mask_ratio: args.mask_ratio, seed: args.seed };
     let stop = stop_on_signals()?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(verbose);
     let checked = if let Some(pipeline) = &args.pipeline {
         let encoder = args.encoder.as_deref();
         pipeline::check_encoder(pipeline, &args.set, encoder, how, &mut progress, &stop)

@@ -48,7 +48,7 @@ impl Done {
 
 pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
     match command {
-        Command::Run(args) => pipeline::run(&args),
+        Command::Run(args) => pipeline::run(&args, verbose),
         Command::Check(args) => pipeline::check(&args, verbose),
         Command::Generate(args) => text::generate(&args),
         Command::Score(args) => text::score(&args),
@@ -58,7 +58,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),
         Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
         Command::Model(ModelCommand::Import(args)) => import::import(&args),
-        Command::Encoder(EncoderCommand::Check(args)) => encoder::check(&args),
+        Command::Encoder(EncoderCommand::Check(args)) => encoder::check(&args, verbose),
         Command::Lora(LoraCommand::Merge(args)) => lora::merge(&args),
         Command::Lora(LoraCommand::Export(args)) => lora::export(&args),
     }

@@ -30,10 +30,10 @@ pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
     Ok(Done::All)
 }
 
-pub(super) fn run(args: &PipelineArgs) -> Result<Done> {
+pub(super) fn run(args: &PipelineArgs, verbose: bool) -> Result<Done> {
     let plan = plan(args)?;
     let stop = stop_on_signals()?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(verbose);
     let outcome = pipeline::run(&plan, &mut progress, &stop);
     progress.done();
     let outcome = outcome?;
@@ -62,10 +62,13 @@ fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
             "metrics": metrics,
         }));
     }
-    if let Some(table) = table {
-        print::out(table.trim_end())?;
+    // both stand in the run directory too: the run is complete whether they can be shown or not
+    let table = table.as_ref().map(|table| table.trim_end().to_owned());
+    let shown = table.into_iter().chain(verdict.as_ref().map(|verdict| format!("\n{verdict}")));
+    if let Some(error) = shown.map(|text| print::out(&text)).find_map(Result::err) {
+        print::note(&format!("{error:#}"));
     }
-    verdict.as_ref().map_or(Ok(()), |verdict| print::out(&format!("\n{verdict}")))
+    Ok(())
 }
 
 /// The first signal asks to save and stop, a second one ends the program at once.

@@ -19,7 +19,10 @@ pub use recordings::RecordingsPlan;
 pub use trained::EncoderPlan;
 pub(crate) use view::ScanView;
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use report::counted;
 use scan::Split;
@@ -115,7 +118,11 @@ impl Plan {
             unreachable!("what is missing was a problem")
         };
         let run_dir = outputs.join(&spec.name);
-        let (cache_dir, budget) = (outputs.join("cache"), scan::Budget::of_machine());
+        // one number of threads for scans and for models: RAYON_NUM_THREADS, or the cores
+        let n_workers = NonZeroUsize::new(rayon::current_num_threads());
+        let n_workers = n_workers.unwrap_or(NonZeroUsize::MIN);
+        let budget = scan::Budget { n_workers, ..scan::Budget::of_machine() };
+        let cache_dir = outputs.join("cache");
         let encoder = encoder.flatten();
         Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }
@@ -199,7 +206,7 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
         }
         CohortSpec::Corpus(corpus) => {
             let path = loaded.resolve(&corpus.texts);
-            let text = files::read_text(&path)?;
+            let text = files::read_table(&path)?;
             let texts = text.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
             let texts: Vec<String> = texts.map(str::to_owned).collect();
             if texts.is_empty() {

@@ -84,7 +84,7 @@ pub(super) fn plan(loaded: &Loaded, spec: &PicturesSpec) -> Result<PicturesPlan>
 fn read(table: &Path) -> Result<Vec<PicturePlan>> {
     let dir = table.parent().expect("a file lies in a folder");
     let refuse = |problem: String| Error::Pictures { path: table.to_owned(), problem };
-    let text = files::read_text(table)?;
+    let text = files::read_table(table)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
     let mut pictures: Vec<PicturePlan> = Vec::new();

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 use super::{
     Artifact,
     settings::Settings,
-    work::{FAILURES, Work, load_failures},
+    work::{FAILURES, Work, load_failures, none_in_reach},
 };
 use crate::{
     Error, Result,
     event::{Control, Event},
     files,
+    kept::Kept,
+    reasons::Reason,
     state::{Failure, State},
 };
 
@@ -66,10 +68,10 @@ impl CaptionConfig {
                     });
                 }
                 Err(error) => {
-                    // absolute folders name people and machines
-                    let path = facts.path.display().to_string();
-                    let reason = error.to_string().replace(&path, &facts.name);
-                    batch.failures.push(Failure { scan_idx: picture, reason, passing: false });
+                    let error = Error::from(error);
+                    let transient = error.is_of_the_system();
+                    let reason = Reason::of_file(&error, &facts.path, &facts.name);
+                    batch.failures.push(Failure { scan_idx: picture, reason, transient });
                 }
             }
         }
@@ -122,29 +124,33 @@ impl Work for CaptionConfig {
         let model = Model::open(&plan.package)?;
         let all: Vec<usize> = (0..plan.pictures.len()).collect();
         let mut whole = Batch::default();
+        let kept = Kept::new(&state.keep_dir, "batch");
+        control.tell(Event::Advanced { stage, done: 0, total: all.len() });
         for (number, pictures) in all.chunks(self.0.batch_size.max(1)).enumerate() {
             control.checkpoint()?;
-            let kept = state.keep_dir.join(format!("batch-{number}.json"));
-            let batch: Batch = if let Ok(batch) = files::read_json(&kept) {
+            let batch = if let Some(batch) = kept.get::<Batch>(number) {
                 batch
             } else {
                 let batch = self.batch(state, &model, pictures)?;
-                files::write_json(&kept, &batch)?;
+                if !batch.failures.iter().any(|it| it.transient) {
+                    kept.put(number, &batch)?;
+                }
                 batch
             };
             for Failure { scan_idx, reason, .. } in &batch.failures {
-                let unit = plan.pictures[*scan_idx].name.clone();
-                control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
+                let (place, unit) = ((*scan_idx, all.len()), &plan.pictures[*scan_idx].name);
+                control.tell(Event::unit_failed(stage, place, unit, reason));
             }
             whole.captions.extend(batch.captions);
             whole.failures.extend(batch.failures);
             let done = whole.captions.len() + whole.failures.len();
             control.tell(Event::Advanced { stage, done, total: all.len() });
         }
+        none_in_reach(&whole.failures, whole.captions.len())?;
         if let Some(first) = whole.failures.first()
             && whole.captions.is_empty()
         {
-            return Err(Error::NoPicture { reason: first.reason.clone() });
+            return Err(Error::NoPicture { reason: first.reason.anonymous.clone() });
         }
         files::write_json(&dir.join(FAILURES), &whole.failures)?;
         files::write_json(&dir.join(CAPTIONS), &whole.captions)

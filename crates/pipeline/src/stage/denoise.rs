@@ -81,12 +81,13 @@ impl Work for DenoiseConfig {
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {
-        let tables = (0..state.scans().len()).map(|idx| confounds(state, idx)).collect();
+        let table = |idx| state.confounds_digest(idx).ok();
+        let tables = json!((0..state.scans().len()).map(table).collect::<Vec<_>>());
         series::keys(self, &super::said(self), &tables, state)
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let more = |idx: usize| confounds(state, idx);
+        let more = |idx: usize| Ok(json!(state.confounds_digest(idx)?));
         let n_series = series::parcels(state).parcels.len();
         let cost = |idx: usize, facts: &SeriesFacts| {
             let path =
@@ -105,12 +106,6 @@ impl Work for DenoiseConfig {
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
         series::load(self, super::said(self), state, dir)
     }
-}
-
-/// The digest of a scan's confounds.
-fn confounds(state: &State<'_>, idx: usize) -> Value {
-    let path = state.scans()[idx].confounds.as_deref();
-    json!(path.map(|path| scan::sha256_file(path).ok()))
 }
 
 impl DenoiseConfig {

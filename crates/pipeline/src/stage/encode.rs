@@ -143,7 +143,8 @@ impl Work for EncodeConfig {
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {
-        let before = (0..state.scans().len()).map(|idx| before(state, idx)).collect::<Vec<_>>();
+        let before =
+            (0..state.scans().len()).map(|idx| before(state, idx).ok()).collect::<Vec<_>>();
         let config = &config(state);
         let identity = config.identity().unwrap_or_else(|error| error.to_string());
         json!({ "before": before, "encoder": identity, "trained": trained(config) })
@@ -167,15 +168,15 @@ impl Work for EncodeConfig {
             Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens), &tokens))
         };
         let key = |idx: usize| {
-            units::key(&json!({
+            Ok(units::key(&json!({
                 "stage": self,
                 "version": self.version(),
-                "before": before(state, idx),
+                "before": before(state, idx)?,
                 "volumes": reads_volumes,
                 // windows are the same for every encoder that is trained on them
                 "encoder": frozen.is_some().then_some(&identity),
                 "windows": frozen.is_none().then_some(input),
-            }))
+            })))
         };
         let cost = |idx: usize| {
             let n_frames = super::windows::n_frames(state, idx).unwrap_or(cut.n_frames);
@@ -298,16 +299,16 @@ fn trained(config: &EncoderConfig) -> bool {
 }
 
 /// Everything that decides the windows of a scan.
-fn before(state: &State<'_>, idx: usize) -> Value {
+fn before(state: &State<'_>, idx: usize) -> Result<Value> {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
-    let confounds = state.scans()[idx].confounds.as_deref();
-    let volumes = state.volumes.as_ref().map(|it| {
-        let confounds = confounds.map(|path| scan::sha256_file(path).ok());
-        json!([it.said(), state.digest(idx), confounds])
-    });
-    let stored =
-        given::stored(&config(state)).map(|source| given::stored_digest(source, state, idx));
-    json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored })
+    let volumes = |it: &VolumesConfig| -> Result<Value> {
+        Ok(json!([it.said(), state.digest(idx)?, state.confounds_digest(idx)?]))
+    };
+    let volumes = state.volumes.as_ref().map(volumes).transpose()?;
+    let config = config(state);
+    let stored = given::stored(&config).map(|source| given::stored_digest(source, state, idx));
+    let stored = stored.transpose()?;
+    Ok(json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored }))
 }
 
 /// What was done to every scan before it was encoded, hashed.

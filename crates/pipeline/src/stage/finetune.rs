@@ -25,7 +25,7 @@ use crate::{
     files,
     package::Packed,
     plan::LmPlan,
-    readout::{self, Query},
+    readout::{self, Query, Reading},
     spec::ModelSpec,
     state::State,
 };
@@ -241,7 +241,9 @@ fn temperature(
         .collect::<Result<_>>()?;
     let slots = state.slots();
     let scored = &slots.scored().name;
-    let found = readout::slot_likelihoods(model, slots, scored, &queries, "finetune", control)?;
+    // after the training: its state is there still, and so is what was read of the model
+    let reading = Reading::kept_in("finetune", &state.keep_dir.join("temperature"));
+    let found = readout::slot_likelihoods(model, slots, scored, &queries, &reading, control)?;
     Ok(fit_temperature(&found, &class)?)
 }
 

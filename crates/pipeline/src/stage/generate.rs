@@ -11,7 +11,7 @@ use crate::{
     Result,
     event::Control,
     files,
-    readout::{self, Answer, Query},
+    readout::{self, Answer, Query, Reading},
     state::State,
 };
 
@@ -63,8 +63,9 @@ impl Work for GenerateConfig {
             .collect::<Result<_>>()?;
         let fit = state.fit.as_ref().expect("reports come from a fitted model");
         let (slots, temperature) = (state.slots(), fit.temperature.value);
+        let reading = Reading::kept_in(self.name(), &state.keep_dir);
         let answers =
-            readout::answers(&model, slots, temperature, &queries, self, self.name(), control)?;
+            readout::answers(&model, slots, temperature, &queries, self, &reading, control)?;
         let reports: Vec<WrittenReport> = rows
             .into_iter()
             .zip(queries)

@@ -74,15 +74,13 @@ pub(super) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
 }
 
 /// Everything that decides the tokens of a scan that were made elsewhere.
-pub(super) fn stored_digest(source: &StoredTokens, state: &State<'_>, idx: usize) -> Value {
+pub(super) fn stored_digest(source: &StoredTokens, state: &State<'_>, idx: usize) -> Result<Value> {
     let name = &state.scans()[idx].name;
-    match source {
-        StoredTokens::File(path) => json!([name, state.digest_of(path)]),
-        StoredTokens::Folder(dir) => {
-            let path = stored_file(dir, name).ok();
-            json!([name, path.map(|path| state.digest_of(&path))])
-        }
-    }
+    let path = match source {
+        StoredTokens::File(path) => path.clone(),
+        StoredTokens::Folder(dir) => stored_file(dir, name)?,
+    };
+    Ok(json!([name, state.digest_of(&path)?]))
 }
 
 /// The file of a folder that is called as the scan.

@@ -15,6 +15,7 @@ use crate::{
     event::Control,
     files,
     plan::ScanPlan,
+    reasons::Reason,
     spec::{CohortSpec, PairsSpec},
     state::State,
 };
@@ -55,12 +56,14 @@ impl Work for VoxelMaskConfig {
             control.checkpoint()?;
             match mean_of(&scans[scan_idx]) {
                 Ok(mean) => means.push(mean),
+                Err(error) if error.stops_the_run() => return Err(error),
                 Err(error) => unreadable[scan_idx] = Some(error),
             }
         }
         if means.is_empty() {
-            let reason = unreadable.iter().flatten().next().map(Error::to_string);
-            let reason = reason.unwrap_or_default();
+            let failed = unreadable.iter().zip(state.scans());
+            let first = failed.filter_map(|(error, scan)| Some(Reason::of(error.as_ref()?, scan)));
+            let reason = first.map(|reason| reason.anonymous).next().unwrap_or_default();
             return Err(Error::NothingLeft { split: Split::Train, reason });
         }
         let mask = VoxelMask::fit(&means.iter().collect::<Vec<_>>(), self)?;

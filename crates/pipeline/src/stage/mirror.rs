@@ -14,6 +14,7 @@ use crate::{
     Error, Result,
     event::{Control, Event},
     files,
+    reasons::Reason,
     stage::{
         parcellate::StoredSeries,
         work::{read_failures, write_failures},
@@ -200,9 +201,10 @@ pub(crate) fn leave_out(
     for (idx, unit) in listed.iter().enumerate() {
         let agreement = judge(&means, idx, sides);
         if let Some(reason) = agreement.and_then(|it| check.problem(sides, it)) {
-            let unit = state.scans()[idx].name.clone();
-            control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
-            failures.push(Failure { scan_idx: idx, reason, passing: false });
+            let (scans, reason) = (state.scans(), Reason::plain(reason));
+            let place = (idx, scans.len());
+            control.tell(Event::unit_failed(stage, place, &scans[idx].name, &reason));
+            failures.push(Failure::of_contents(idx, reason));
             kept.push(None);
         } else {
             kept.push(unit.as_ref().map(|unit| unit.key.clone()));

@@ -14,7 +14,7 @@ use super::{
     settings::Settings,
     work::Work,
 };
-use crate::{Error, Result, event::Control, files, state::State};
+use crate::{Error, Result, event::Control, files, state::State, units::Unit};
 
 /// Which formula, and how much of each scan it looks at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,7 +60,7 @@ impl Work for NormaliseConfig {
         let path = dir.join(FITTED);
         files::write_json(&path, &fitted)?;
         let digest = scan::sha256_file(&path)?;
-        let more = |_: usize| json!(digest);
+        let more = |_: usize| Ok(json!(digest));
         let cost = |_: usize, facts: &SeriesFacts| (facts.n_frames, 0);
         let work = |_: usize, series: StoredSeries| normalised(&fitted, series);
         let change = Change { cost: &cost, work: &work };
@@ -87,25 +87,29 @@ pub(crate) fn normalised(
 }
 
 impl NormaliseConfig {
-    /// Formulas that ask each recording alone read none.
+    /// Reads the training scans one at a time, again for other parcels where memory asks for it.
     fn fit(&self, state: &State<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
         use Normalisation as N;
         let alone = matches!(self.formula, N::PerRecording | N::MinMaxRecording | N::Demean);
-        let mut recordings = Vec::new();
-        for idx in state.trained_on() {
-            control.checkpoint()?;
-            if let Some(unit) = &series::parcels(state).units[idx] {
-                recordings.push(StoredSeries::read(unit)?.values);
-                if alone {
-                    break;
-                }
-            }
-        }
-        if recordings.is_empty() {
+        let units = &series::parcels(state).units;
+        let mut trained: Vec<&Unit> =
+            state.trained_on().into_iter().filter_map(|idx| units[idx].as_ref()).collect();
+        if trained.is_empty() {
             let first = state.failures.values().next();
-            let reason = first.map_or_else(String::new, |(_, reason)| reason.clone());
+            let reason = first.map_or_else(String::new, |(_, reason)| reason.anonymous.clone());
             return Err(Error::NothingLeft { split: Split::Train, reason });
         }
-        Ok(FittedNormalisation::fit(self.formula, &recordings, self.pool_frames)?)
+        if alone {
+            // nothing is fitted: each recording is its own measure
+            trained.truncate(1);
+        }
+        let damaged = |unit: &&Unit| Error::damaged(&unit.path, "it does not say its frames");
+        let n_frames = |unit: &&Unit| Ok(SeriesFacts::of(unit).ok_or(damaged(unit))?.n_frames);
+        let n_frames: Vec<usize> = trained.iter().map(n_frames).collect::<Result<_>>()?;
+        let n_bytes = state.plan.budget.n_bytes;
+        FittedNormalisation::fit_from(self.formula, &n_frames, self.pool_frames, n_bytes, |idx| {
+            control.checkpoint()?;
+            Ok(StoredSeries::read(trained[idx])?.values)
+        })
     }
 }

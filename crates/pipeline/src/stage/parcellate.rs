@@ -123,7 +123,7 @@ impl Work for ParcellateConfig {
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {
-        json!((0..state.scans().len()).map(|idx| self.key(state, idx)).collect::<Vec<_>>())
+        json!((0..state.scans().len()).map(|idx| self.key(state, idx).ok()).collect::<Vec<_>>())
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -176,26 +176,26 @@ impl ParcellateConfig {
         atlas.labels.iter_mut().chain(more).collect()
     }
 
-    fn key(&self, state: &State<'_>, idx: usize) -> String {
+    fn key(&self, state: &State<'_>, idx: usize) -> Result<String> {
         let scan = &state.scans()[idx];
-        let digest = |path: &Path| scan::sha256_file(path).ok();
-        let atlas = |path: &Option<PathBuf>| path.as_deref().map(|it| digest(&state.place(it)));
-        units::key(&json!({
+        let atlas = |path: &Path| state.digest_of(&state.place(path));
+        let beside = |path: &Option<PathBuf>| path.as_deref().map(atlas).transpose();
+        Ok(units::key(&json!({
             "stage": self.name(),
             "version": self.version(),
-            "scan": state.digest(idx),
+            "scan": state.digest(idx)?,
             "t_r_s": scan.t_r_s,
-            "confounds": scan.confounds.as_deref().map(digest),
+            "confounds": state.confounds_digest(idx)?,
             "atlas": [
-                atlas(&self.atlas.labels),
-                atlas(&self.atlas.coordinates),
-                atlas(&self.atlas.names),
+                beside(&self.atlas.labels)?,
+                beside(&self.atlas.coordinates)?,
+                beside(&self.atlas.names)?,
             ],
             "map": self.atlas.map,
             "extract": self.extract,
             "read": [json!(self.axes), json!(self.dataset), json!(self.stored_numbers)],
             "lost": [json!(self.min_coverage), json!(self.max_lost_parcels)],
-        }))
+        })))
     }
 
     /// Reads the atlas; settings that cannot apply to it are refused.

@@ -52,7 +52,7 @@ impl Work for ResampleTimeConfig {
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let none = |_: usize| Value::Null;
+        let none = |_: usize| Ok(Value::Null);
         let cost = |_: usize, facts: &SeriesFacts| {
             ((facts.n_frames as f64 * facts.t_r_s / self.t_r_s).ceil() as usize + 1, 0)
         };

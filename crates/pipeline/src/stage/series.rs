@@ -36,7 +36,7 @@ pub(super) struct Change<'a> {
 pub(super) fn each_series(
     stage: &dyn Work,
     said: &str,
-    more: &dyn Fn(usize) -> Value,
+    more: &dyn Fn(usize) -> Result<Value>,
     state: &State<'_>,
     dir: &Path,
     control: &mut Control<'_>,
@@ -46,9 +46,9 @@ pub(super) fn each_series(
     let unit = |idx: usize| before[idx].as_ref().expect("failed scans are passed over");
     let key = |idx: usize| {
         let (before, version) = (&unit(idx).key, stage.version());
-        units::key(&json!({
-            "before": before, "stage": said, "version": version, "more": more(idx),
-        }))
+        Ok(units::key(&json!({
+            "before": before, "stage": said, "version": version, "more": more(idx)?,
+        })))
     };
     let n_parcels = parcels(state).parcels.len();
     let cost = |idx: usize| {

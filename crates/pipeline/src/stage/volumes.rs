@@ -109,7 +109,7 @@ impl Work for VolumesConfig {
         if !self.compares(state) {
             return Value::Null;
         }
-        json!((0..state.scans().len()).map(|idx| self.key(state, idx)).collect::<Vec<_>>())
+        json!((0..state.scans().len()).map(|idx| self.key(state, idx).ok()).collect::<Vec<_>>())
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -153,9 +153,9 @@ impl VolumesConfig {
         self.mirror_check.is_some() && given::reads_volumes(state, self.shape)
     }
 
-    fn key(&self, state: &State<'_>, idx: usize) -> String {
-        let t_r_s = state.scans()[idx].t_r_s;
-        units::key(&json!({ "look": self.said(), "scan": state.digest(idx), "t_r_s": t_r_s }))
+    fn key(&self, state: &State<'_>, idx: usize) -> Result<String> {
+        let (t_r_s, digest) = (state.scans()[idx].t_r_s, state.digest(idx)?);
+        Ok(units::key(&json!({ "look": self.said(), "scan": digest, "t_r_s": t_r_s })))
     }
 
     fn sides(&self) -> Sides {

@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::Artifact;
 use crate::{
-    Result,
+    Error, Result,
     event::{Control, Event},
     files,
+    reasons::Reason,
     state::{Failure, State},
 };
 
@@ -61,6 +62,7 @@ pub(crate) fn each_scan<T>(
     let scans = state.scans();
     let mut failures = Vec::new();
     let mut results = Vec::with_capacity(scans.len());
+    control.tell(Event::Advanced { stage, done: 0, total: scans.len() });
     for (scan_idx, scan) in scans.iter().enumerate() {
         control.checkpoint()?;
         if state.failures.contains_key(&scan_idx) {
@@ -69,17 +71,31 @@ pub(crate) fn each_scan<T>(
         }
         let result = step(scan_idx);
         if let Err(error) = &result {
-            // absolute folders name people and machines
-            let reason = error.to_string().replace(&scan.path.display().to_string(), &scan.file);
-            let unit = scan.unit.clone();
-            control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
-            failures.push(Failure { scan_idx, reason, passing: false });
+            if error.stops_the_run() {
+                return result.map(|_| Vec::new());
+            }
+            let transient = error.is_of_the_system() || !state.is_unchanged(scan_idx);
+            let reason = Reason::of(error, scan);
+            control.tell(Event::unit_failed(stage, (scan_idx, scans.len()), &scan.unit, &reason));
+            failures.push(Failure { scan_idx, reason, transient });
         }
         results.push(result.ok());
         control.tell(Event::Advanced { stage, done: scan_idx + 1, total: scans.len() });
     }
+    none_in_reach(&failures, results.iter().flatten().count())?;
     write_failures(dir, &failures)?;
     Ok(results)
+}
+
+/// Stops the run where every scan failed and the contents of none are to blame: nothing is learned
+/// from going on.
+pub(crate) fn none_in_reach(failures: &[Failure], n_done: usize) -> Result<()> {
+    match failures.first() {
+        Some(first) if n_done == 0 && failures.iter().all(|it| it.transient) => {
+            Err(Error::OutOfReach { n: failures.len(), reason: first.reason.anonymous.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes which scans a stage left out, and why.

@@ -1,7 +1,8 @@
 //! One scan's result in one file: named arrays, and a header that says what they are of.
 //!
-//! The format is safetensors. Its metadata holds one entry, the JSON of [`Header`], so that a file
-//! can be judged without its arrays being read.
+//! The format is safetensors. Its metadata holds one entry, the JSON of [`Header`] with two digests:
+//! of the arrays, and of the header itself. So a file can be judged without its arrays being read, and
+//! no bit of either can change unseen.
 use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
 use half::bf16;
@@ -29,6 +30,21 @@ pub(crate) struct Header {
     /// What later stages ask without reading the arrays.
     pub(crate) facts: Value,
 }
+
+/// The header with what shows a change of it or of the arrays.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    /// Of all bytes after the header.
+    arrays_sha256: String,
+    /// Of all bytes before the arrays, with zeros in the place of this digest.
+    header_sha256: String,
+    #[serde(flatten)]
+    header: Header,
+}
+
+/// Stand in a header for a digest that is not known yet; no digest is either of them.
+const NO_ARRAYS: [u8; 64] = [b'-'; 64];
+const NO_HEADER: [u8; 64] = [b'0'; 64];
 
 /// Numbers to be written.
 #[derive(Clone, Copy, Debug)]
@@ -62,13 +78,38 @@ pub(crate) fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]
         let view = TensorView::new(*dtype, shape.to_vec(), bytes);
         (*name, view.expect("as many numbers as the shape says"))
     });
-    let said = serde_json::to_string(header).expect("a header is plain values");
+    let blank = |digest: [u8; 64]| String::from_utf8(digest.to_vec()).expect("ASCII");
+    let sealed = Sealed {
+        arrays_sha256: blank(NO_ARRAYS),
+        header_sha256: blank(NO_HEADER),
+        header: header.clone(),
+    };
+    let said = serde_json::to_string(&sealed).expect("a header is plain values");
     let metadata = [(ENTRY.to_owned(), said)].into_iter().collect();
-    safetensors::serialize(views, Some(metadata)).expect("shapes and lengths agree")
+    let mut bytes =
+        safetensors::serialize(views, Some(metadata)).expect("shapes and lengths agree");
+    let start: [u8; 8] = bytes[..8].try_into().expect("a file begins with eight bytes");
+    let (head, arrays) = bytes.split_at_mut(8 + u64::from_le_bytes(start) as usize);
+    let arrays = scan::sha256_bytes(arrays);
+    replace(head, &NO_ARRAYS, arrays.as_bytes());
+    let digest = scan::sha256_bytes(head);
+    replace(head, &NO_HEADER, digest.as_bytes());
+    bytes
+}
+
+/// Writes `to` over the first `from` in `bytes`; `false` where there is none.
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> bool {
+    let Some(at) = bytes.windows(from.len()).position(|it| it == from) else { return false };
+    bytes[at..at + from.len()].copy_from_slice(to);
+    true
 }
 
 /// The header of the file of `key`; otherwise what is wrong with it, as the end of a sentence.
 pub(crate) fn check(path: &Path, key: &str) -> Result<Header, String> {
+    Ok(sealed(path, key)?.header)
+}
+
+fn sealed(path: &Path, key: &str) -> Result<Sealed, String> {
     let cut = |_| "it is cut short or cannot be read".to_owned();
     let mut file = File::open(path).map_err(cut)?;
     let n_bytes = file.metadata().map_err(cut)?.len();
@@ -85,27 +126,32 @@ pub(crate) fn check(path: &Path, key: &str) -> Result<Header, String> {
     if n_bytes != 8 + n_header + metadata.data_len() as u64 {
         return Err("it is cut short".to_owned());
     }
-    let header = header_of(&metadata)?;
-    if header.key != key {
+    let said = metadata.metadata().as_ref().and_then(|it| it.get(ENTRY));
+    let sealed: Option<Sealed> = said.and_then(|said| serde_json::from_str(said).ok());
+    let sealed = sealed.ok_or_else(|| "it does not say what it is of".to_owned())?;
+    let is_digest = sealed.header_sha256.len() == NO_HEADER.len();
+    let is_there = is_digest && replace(&mut start, sealed.header_sha256.as_bytes(), &NO_HEADER);
+    if !is_there || scan::sha256_bytes(&start) != sealed.header_sha256 {
+        return Err(files::CHANGED.to_owned());
+    }
+    if sealed.header.key != key {
         return Err(format!(
             "it holds {}, made by other settings or from another scan",
-            header.what
+            sealed.header.what
         ));
     }
-    Ok(header)
+    Ok(sealed)
 }
 
-fn header_of(metadata: &Metadata) -> Result<Header, String> {
-    let said = metadata.metadata().as_ref().and_then(|it| it.get(ENTRY));
-    let header = said.and_then(|said| serde_json::from_str(said).ok());
-    header.ok_or_else(|| "it does not say what it is of".to_owned())
-}
-
-/// Reads the arrays of a file that must be of `key`.
+/// Reads the arrays of a file that must be of `key`, and exactly those that were written.
 pub(crate) fn read(path: &Path, key: &str) -> Result<(Header, Arrays)> {
-    let damaged = |problem: String| Error::Arrays { path: path.to_owned(), problem };
-    let header = check(path, key).map_err(damaged)?;
+    let damaged = |problem: String| Error::damaged(path, problem);
+    let Sealed { arrays_sha256, header, .. } = sealed(path, key).map_err(damaged)?;
     let bytes = files::read_bytes(path)?;
+    let (n_header, _) = SafeTensors::read_metadata(&bytes).map_err(|it| damaged(it.to_string()))?;
+    if bytes.get(8 + n_header..).map(scan::sha256_bytes) != Some(arrays_sha256) {
+        return Err(damaged(files::CHANGED.to_owned()));
+    }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let arrays = tensors.iter().map(|(name, view)| {
         let data = view.data();
@@ -171,6 +217,17 @@ mod tests {
             std::fs::write(&cut, &bytes[..n]).unwrap();
             assert!(check(&cut, "k1").unwrap_err().contains("cut short"), "{n}");
             assert!(read(&cut, "k1").is_err());
+        }
+        let whole = check(&path, "k1").unwrap();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &flipped).unwrap();
+            let error = read(&path, "k1").err().map(|error| error.to_string());
+            let said = error.unwrap_or_else(|| panic!("byte {at} changed unseen"));
+            assert!(said.contains("a.safetensors: the stored result is damaged"), "{said}");
+            // without the arrays being read, a header is what was written or refused
+            assert!(check(&path, "k1").is_err() || check(&path, "k1").unwrap() == whole);
         }
         let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
         std::fs::write(&path, plain).unwrap();

@@ -5,7 +5,10 @@
 //! Scans run beside each other, within cores and memory.
 pub(crate) mod file;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +17,8 @@ use crate::{
     Error, Result,
     event::{Control, Event},
     files,
-    stage::work::write_failures,
+    reasons::Reason,
+    stage::work::{none_in_reach, write_failures},
     state::{Failure, State},
 };
 
@@ -32,7 +36,7 @@ pub(crate) struct Unit {
 pub(crate) struct Job<'a> {
     pub(crate) stage: &'static str,
     /// Everything that decides the result of a scan, as a key.
-    pub(crate) key: &'a dyn Fn(usize) -> String,
+    pub(crate) key: &'a dyn Fn(usize) -> Result<String>,
     /// The most bytes that work on a scan takes.
     pub(crate) cost: &'a dyn Fn(usize) -> u64,
     /// The bytes of its file.
@@ -48,65 +52,141 @@ fn path_of(root: &Path, stage: &str, key: &str) -> PathBuf {
     root.join(stage).join("scans").join(format!("{}.safetensors", &key[..32]))
 }
 
+/// How long to wait before scans are tried again whose files could not be read: a network folder may
+/// be away for a moment.
+const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
 /// Works on each scan that is still there and not yet done; one that fails is left out, with its
-/// reason.
+/// reason. Where the contents of its files are not to blame it is tried again, now and in later runs.
 pub(crate) fn each_unit(
     state: &State<'_>,
     dir: &Path,
     control: &mut Control<'_>,
     job: &Job<'_>,
 ) -> Result<()> {
-    let (stage, scans) = (job.stage, state.scans());
-    let root = &state.plan.cache_dir;
-    let keys: Vec<Option<String>> = (0..scans.len())
-        .map(|idx| (!state.failures.contains_key(&idx)).then(|| (job.key)(idx)))
-        .collect();
-    let mut pending = Vec::new();
-    for (idx, key) in keys.iter().enumerate() {
-        let Some(key) = key else { continue };
-        let path = path_of(root, stage, key);
-        if !path.exists() {
-            pending.push(idx);
-        } else if let Err(problem) = file::check(&path, key) {
-            let (unit, file) = (scans[idx].name.clone(), files::shown(&path));
-            control.tell(Event::UnitRedone { stage, unit, reason: format!("{file}: {problem}") });
-            pending.push(idx);
-        }
-    }
-    let n_there = keys.iter().flatten().count() - pending.len();
-    let (mut done, total) = (n_there, n_there + pending.len());
-    let mut failures = Vec::new();
     control.checkpoint()?;
-    let cost = |idx: &usize| (job.cost)(*idx);
-    let (of_scan, keys_ref) = (job.work, &keys);
-    let work = |_: usize, idx: &usize| {
-        let key = keys_ref[*idx].as_ref().expect("pending scans have a key");
-        files::write_atomic(&path_of(root, stage, key), &of_scan(*idx, key)?)
-    };
-    state.plan.budget.each(&pending, cost, work, |at, result: Result<()>| {
-        let idx = pending[at];
-        if let Err(error) = result {
-            if error.is_about_the_machine() {
-                return Err(error);
-            }
-            // absolute folders name people and machines
-            let path = scans[idx].path.display().to_string();
-            let reason = error.to_string().replace(&path, &scans[idx].file);
-            let unit = scans[idx].name.clone();
-            control.tell(Event::UnitFailed { stage, unit, reason: reason.clone() });
-            let passing = matches!(error, Error::Scan(scan::Error::OverBudget { .. }));
-            failures.push(Failure { scan_idx: idx, reason, passing });
+    let mut round = Round::new(state, job);
+    let all = (0..state.scans().len()).filter(|idx| !state.failures.contains_key(idx)).collect();
+    let mut failed = round.run(all, control)?;
+    for wait in WAITS {
+        let again: Vec<usize> =
+            failed.iter().filter(|it| it.tried_again).map(|it| it.failure.scan_idx).collect();
+        if again.is_empty() {
+            break;
         }
-        done += 1;
-        control.tell(Event::Advanced { stage, done, total });
-        control.checkpoint()
-    })?;
+        control.tell(Event::TriedAgain { stage: job.stage, n: again.len() });
+        control.wait(wait)?;
+        failed.retain(|it| !it.tried_again);
+        failed.extend(round.run(again, control)?);
+    }
+    let scans = state.scans();
+    let mut failures: Vec<Failure> = failed.into_iter().map(|it| it.failure).collect();
     failures.sort_by_key(|failure| failure.scan_idx);
-    let failed = |idx: usize| failures.iter().any(|failure| failure.scan_idx == idx);
-    let kept: Vec<Option<&String>> =
-        keys.iter().enumerate().map(|(idx, key)| key.as_ref().filter(|_| !failed(idx))).collect();
+    let n_done = round.keys.iter().flatten().count();
+    none_in_reach(&failures, n_done)?;
+    for Failure { scan_idx, reason, .. } in &failures {
+        let place = (*scan_idx, scans.len());
+        control.tell(Event::unit_failed(job.stage, place, &scans[*scan_idx].name, reason));
+    }
+    let kept = round.keys.iter().map(Option::as_ref).collect();
     files::write_json(&dir.join(UNITS), &Listed { keys: kept })?;
     write_failures(dir, &failures)
+}
+
+/// A scan that failed.
+struct Failed {
+    failure: Failure,
+    /// Another try may succeed at once.
+    tried_again: bool,
+}
+
+/// The scans of a stage, as far as they are done.
+struct Round<'a> {
+    state: &'a State<'a>,
+    job: &'a Job<'a>,
+    /// Of the scans that are done.
+    keys: Vec<Option<String>>,
+    done: usize,
+    /// Scans whose end was told.
+    total: usize,
+}
+
+impl<'a> Round<'a> {
+    fn new(state: &'a State<'a>, job: &'a Job<'a>) -> Self {
+        let total = state.scans().len() - state.failures.len();
+        Self { state, job, keys: vec![None; state.scans().len()], done: 0, total }
+    }
+
+    /// Works on these scans; the ones that failed.
+    fn run(&mut self, scans: Vec<usize>, control: &mut Control<'_>) -> Result<Vec<Failed>> {
+        let (state, stage) = (self.state, self.job.stage);
+        let root = &state.plan.cache_dir;
+        let (mut failed, mut pending) = (Vec::new(), Vec::new());
+        for idx in scans {
+            let key = match (self.job.key)(idx) {
+                Ok(key) => key,
+                Err(error) => {
+                    failed.push(self.failed(idx, error)?);
+                    continue;
+                }
+            };
+            let path = path_of(root, stage, &key);
+            match file::check(&path, &key) {
+                Ok(_) => {
+                    self.keys[idx] = Some(key);
+                    self.done += 1;
+                    continue;
+                }
+                Err(problem) if path.exists() => {
+                    let unit = state.scans()[idx].name.clone();
+                    let reason = format!("{}: {problem}", files::shown(&path));
+                    control.tell(Event::UnitRedone { stage, unit, reason });
+                }
+                Err(_) => {}
+            }
+            pending.push((idx, key));
+        }
+        control.tell(Event::Advanced { stage, done: self.done, total: self.total });
+        control.checkpoint()?;
+        let (cost, of_scan) = (self.job.cost, self.job.work);
+        let work = |_: usize, (idx, key): &(usize, String)| {
+            files::write_atomic(&path_of(root, stage, key), &of_scan(*idx, key)?)
+        };
+        state.plan.budget.each(
+            &pending,
+            |(idx, _)| cost(*idx),
+            work,
+            |at, result: Result<()>| {
+                let (idx, key) = &pending[at];
+                match result {
+                    Ok(()) => {
+                        self.keys[*idx] = Some(key.clone());
+                        self.done += 1;
+                    }
+                    Err(error) => failed.push(self.failed(*idx, error)?),
+                }
+                let done = self.done + failed.len();
+                control.tell(Event::Advanced { stage, done, total: self.total });
+                control.checkpoint()
+            },
+        )?;
+        Ok(failed)
+    }
+
+    /// The reason of a scan; an error that is of no scan stops the run.
+    fn failed(&self, idx: usize, error: Error) -> Result<Failed> {
+        if error.stops_the_run() {
+            return Err(error);
+        }
+        let over_budget = matches!(error, Error::Scan(scan::Error::OverBudget { .. }));
+        let changed = !over_budget && !self.state.is_unchanged(idx);
+        // this library says nothing of the system's errors
+        let unclear = matches!(error, Error::Scan(scan::Error::Hdf5 { .. }));
+        let tried_again = changed || error.is_of_the_system();
+        let reason = Reason::of(&error, &self.state.scans()[idx]);
+        let failure = Failure { scan_idx: idx, reason, transient: tried_again || over_budget };
+        Ok(Failed { failure, tried_again: tried_again || unclear })
+    }
 }
 
 #[derive(Serialize)]
@@ -127,7 +207,7 @@ pub(crate) fn listed(state: &State<'_>, stage: &str, dir: &Path) -> Result<Vec<O
         let path = path_of(&state.plan.cache_dir, stage, &key);
         match file::check(&path, &key) {
             Ok(header) => Ok(Unit { key, path, facts: header.facts }),
-            Err(problem) => Err(Error::Arrays { path, problem }),
+            Err(problem) => Err(Error::Damaged { path, problem }),
         }
     };
     known.keys.into_iter().map(|key| key.map(unit).transpose()).collect()

@@ -70,6 +70,11 @@ impl YamlError {
 
 /// Reads `text`, which came from `path`.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, YamlError> {
+    // no setting is NaN: where one stands, the parser says it of values without a type
+    if text.to_ascii_lowercase().contains(".nan") {
+        let untyped: Result<serde_json::Value, _> = serde_yaml::from_str(text);
+        untyped.map_err(|error| locate(path, text, &error))?;
+    }
     serde_yaml::from_str(text).map_err(|error| locate(path, text, &error))
 }
 
@@ -150,6 +155,21 @@ mod tests {
             refused("shift_s: late\nn_frames: 9\n").message,
             "expected a number, found `late`"
         );
+    }
+
+    #[test]
+    fn a_nan_is_no_setting_wherever_it_stands() {
+        let nan = |text: &str| {
+            let parsed = parse::<serde_json::Value>(Path::new("a.yaml"), text);
+            parsed.err().map(|error| (error.line, error.column, error.message))
+        };
+        let said = |line, column, found: &str| {
+            let message = format!("expected a finite number, found `{found}`");
+            Some((line, column, message))
+        };
+        assert_eq!(nan("shift_s: .nan\nn_frames: 9\n"), said(1, 10, ".nan"));
+        assert_eq!(nan("a:\n  - { b: 1, c: [0.5, .NaN] }\n"), said(2, 22, ".NaN"));
+        assert_eq!(nan("a: '.nan'\nb: x.nan\n"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     Result,
     event::Control,
     plan::{ScanPlan, stated},
-    readout::{self, Query},
+    readout::{self, Query, Reading},
     stage::{Stage, generate},
     state::State,
 };
@@ -96,7 +96,8 @@ fn cross_nll(
             }
         }
     }
-    let found = readout::likelihoods(model, &items, config.batch_size, STAGE, control)?;
+    let found =
+        readout::likelihoods(model, ("nll", &items), config.batch_size, &reading(state), control)?;
     let mut nll = vec![Vec::new(); test.len()];
     for (report, it) in reports.into_iter().zip(found) {
         nll[report].push(-it.sum / it.n_tokens as f64);
@@ -107,6 +108,10 @@ fn cross_nll(
 /// What the model sees of each row, read once.
 fn media(state: &State<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
     rows.iter().map(|&row| Ok((row, state.medium(row)?))).collect()
+}
+
+fn reading(state: &State<'_>) -> Reading {
+    Reading::kept_in(STAGE, &state.keep_dir)
 }
 
 /// Values of the scored slot in generated texts.
@@ -149,7 +154,7 @@ fn cross_values(
         Query { prompt: prompt.clone(), medium }
     });
     let queries: Vec<Query> = queries.collect();
-    let texts = readout::texts(model, &queries, generation(state), STAGE, control)?;
+    let texts = readout::texts(model, &queries, generation(state), &reading(state), control)?;
     wanted.extend(missing.into_iter().zip(texts.into_iter().map(|(text, _)| Some(text))));
     let value = |row: usize, scan: Option<usize>| {
         stated(state.slots(), wanted[&(state.prompt(row), scan)].as_deref().unwrap_or_default())

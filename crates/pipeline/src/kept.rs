@@ -1,0 +1,67 @@
+//! Parts of an unfinished stage, kept so that a stopped run goes on after them.
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Result, files};
+
+/// Numbered parts of one piece of work.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    dir: PathBuf,
+    name: String,
+}
+
+/// A part with its digest, so that a damaged one is computed again.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Sealed {
+    sha256: String,
+    part: Value,
+}
+
+impl Kept {
+    /// Parts called `name` in the folder where a stage keeps its state.
+    pub(crate) fn new(dir: &Path, name: &str) -> Self {
+        Self { dir: dir.to_owned(), name: name.to_owned() }
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("{}-{number}.json", self.name))
+    }
+
+    /// A part that was kept; `None` where there is none or it is damaged.
+    pub(crate) fn get<T: DeserializeOwned>(&self, number: usize) -> Option<T> {
+        let sealed: Sealed = files::read_json(&self.path(number)).ok()?;
+        if scan::sha256_bytes(sealed.part.to_string().as_bytes()) != sealed.sha256 {
+            return None;
+        }
+        serde_json::from_value(sealed.part).ok()
+    }
+
+    /// Keeps a part.
+    pub(crate) fn put(&self, number: usize, part: &impl Serialize) -> Result<()> {
+        let part = serde_json::to_value(part).expect("our own types have string keys");
+        let sha256 = scan::sha256_bytes(part.to_string().as_bytes());
+        files::write_json(&self.path(number), &Sealed { sha256, part })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_part_comes_back_exactly_unless_it_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept::new(dir.path(), "nll");
+        let part = vec![0.1_f64, -1.0 / 3.0, 5e-324];
+        assert_eq!(kept.get::<Vec<f64>>(0), None);
+        kept.put(0, &part).unwrap();
+        assert_eq!(kept.get(0), Some(part));
+        let path = kept.path(0);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("0.1", "0.2")).unwrap();
+        assert_eq!(kept.get::<Vec<f64>>(0), None, "one digit differs");
+    }
+}

@@ -1,0 +1,178 @@
+//! Why a scan is left out: in the words of tables, which name it, and in those of a terminal, which
+//! name nobody.
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, plan::ScanView};
+
+/// One reason twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reason {
+    /// For `status.tsv` and the record: the scan is named as its cohort names it.
+    pub(crate) named: String,
+    /// For logs: no subject and no file of a subject.
+    pub(crate) anonymous: String,
+}
+
+impl Reason {
+    /// Why work on `scan` failed; no folder of the machine is named, and no control character is left.
+    pub(crate) fn of(error: &Error, scan: &ScanView) -> Self {
+        let mut named = one_line(&error.to_string());
+        for path in scan::files_of_scan(&scan.path).iter().chain([&scan.path]) {
+            named = named.replace(&shown(path), &scan.file);
+        }
+        if let Some(path) = &scan.confounds {
+            named = named.replace(&shown(path), &file_name(path));
+        }
+        let named = without_folders(&named);
+        let mut anonymous = named.clone();
+        let mut names = vec![
+            (scan.file.clone(), "the scan"),
+            (file_name(&scan.path), "the scan"),
+            (scan.name.clone(), "the scan"),
+            (scan.unit.clone(), "the scan"),
+        ];
+        names.extend(scan.confounds.as_deref().map(|path| (file_name(path), "its confounds")));
+        names.push((format!("sub-{}", scan.subject), "its subject"));
+        // a longer name first: it may hold a shorter one
+        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        for (name, what) in names.iter().filter(|(name, _)| !name.is_empty()) {
+            anonymous = anonymous.replace(name, what);
+        }
+        Self { named, anonymous: without_word(&anonymous, &scan.subject, "its subject") }
+    }
+
+    /// Why the file `name` of a table, at `path`, could not be worked on.
+    pub(crate) fn of_file(error: &Error, path: &Path, name: &str) -> Self {
+        let named = one_line(&error.to_string()).replace(&shown(path), name);
+        let named = without_folders(&named);
+        let names = [name.to_owned(), file_name(path)].into_iter().filter(|it| !it.is_empty());
+        let anonymous = names.fold(named.clone(), |text, name| text.replace(&name, "the file"));
+        Self { named, anonymous }
+    }
+
+    /// A reason that names nothing of the scan.
+    pub(crate) fn plain(text: String) -> Self {
+        Self { anonymous: text.clone(), named: text }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| one_line(&name.to_string_lossy()))
+}
+
+/// The text on one line, without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// The text with every absolute path cut to its last part.
+pub(crate) fn without_folders(text: &str) -> String {
+    let mut text = text.to_owned();
+    let here = std::env::current_dir().ok();
+    let known: [Option<PathBuf>; 3] = [std::env::home_dir(), here, Some(std::env::temp_dir())];
+    // folders with blanks in their names could not be told from the words around them
+    for folder in known.into_iter().flatten().filter(|folder| folder.components().count() > 1) {
+        text = text.replace(&format!("{}/", folder.display()), "…/");
+    }
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('/') {
+        let (before, path) = rest.split_at(at);
+        kept.push_str(before);
+        let starts = before.chars().next_back().or_else(|| kept.chars().next_back());
+        let starts = starts.is_none_or(|c| c.is_whitespace() || "\"'`([{=:,".contains(c));
+        let end = path.find(|c: char| c.is_whitespace() || "\"'`)]},;".contains(c));
+        let (path, after) = path.split_at(end.unwrap_or(path.len()));
+        let tail = path.trim_end_matches(':');
+        match tail.rsplit_once('/') {
+            Some((folder, name)) if starts && !folder.is_empty() && !name.is_empty() => {
+                kept.push_str(name);
+                kept.push_str(&path[tail.len()..]);
+            }
+            _ => kept.push_str(path),
+        }
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// `word` replaced where it stands alone; a short number may be any number and stays.
+fn without_word(text: &str, word: &str, by: &str) -> String {
+    if word.len() < 3 || !text.contains(word) {
+        return text.to_owned();
+    }
+    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let last = before.chars().next_back().or_else(|| kept.chars().next_back());
+        let alone = !is_part(last) && !is_part(after.chars().next());
+        kept.push_str(before);
+        kept.push_str(if alone { by } else { word });
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan() -> ScanView {
+        ScanView {
+            subject: "NDAR01".to_owned(),
+            session: None,
+            name: "sub-NDAR01_task-rest_bold".to_owned(),
+            unit: "sub-NDAR01_task-rest_bold".to_owned(),
+            file: "sub-NDAR01/func/sub-NDAR01_task-rest_bold.nii.gz".to_owned(),
+            path: "/home/a b/study/sub-NDAR01/func/sub-NDAR01_task-rest_bold.nii.gz".into(),
+            sha256: None,
+            t_r_s: None,
+            n_frames: None,
+            confounds: Some("/home/a b/study/sub-NDAR01/func/c_confounds.tsv".into()),
+            stacked: None,
+        }
+    }
+
+    fn reason(path: &str, problem: &str) -> Reason {
+        let error = Error::Arrays { path: path.into(), problem: problem.to_owned() };
+        Reason::of(&error, &scan())
+    }
+
+    #[test]
+    fn tables_name_the_scan_and_logs_name_nobody() {
+        let path = scan().path.display().to_string();
+        let both = reason(&path, "of NDAR01, cut\x1b[31m\nshort");
+        assert_eq!(
+            both.named,
+            "sub-NDAR01/func/sub-NDAR01_task-rest_bold.nii.gz: is damaged: of NDAR01, cut [31m short"
+        );
+        assert_eq!(both.anonymous, "the scan: is damaged: of its subject, cut [31m short");
+        let confounds = scan().confounds.unwrap().display().to_string();
+        let both = reason(&confounds, "has 3 rows");
+        assert_eq!(both.named, "c_confounds.tsv: is damaged: has 3 rows");
+        assert_eq!(both.anonymous, "its confounds: is damaged: has 3 rows");
+    }
+
+    #[test]
+    fn no_folder_of_the_machine_stays_in_a_sentence() {
+        let temporary = std::env::temp_dir().join("x y/z.tsv");
+        for (text, expected) in [
+            ("/data/study/a.tsv: cannot be read", "a.tsv: cannot be read"),
+            ("found \"/a/b/c.nii\", expected 1/2 or a/b", "found \"c.nii\", expected 1/2 or a/b"),
+            ("nothing / here", "nothing / here"),
+            (&format!("{}: gone", temporary.display()), "…/x y/z.tsv: gone"),
+        ] {
+            assert_eq!(without_folders(text), expected);
+        }
+    }
+}
