@@ -39,11 +39,14 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
     let (prompts, config) = (args.asked.prompts.read()?, args.writing.config());
     let is_one = prompts.len() * config.n_texts() == 1;
     let streams = is_one && !args.json && (args.stream || stdout().is_terminal());
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(false);
     let n_texts = prompts.len() * config.n_texts();
+    let mut written = Ok(());
     let mut told = |place: usize, piece: &str| {
         if streams {
-            print::piece(piece);
+            if written.is_ok() {
+                written = print::piece(piece);
+            }
         } else if !is_one {
             progress.advance("generate", place, n_texts, "");
         }
@@ -57,7 +60,7 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
         return Ok(Done::All);
     }
     match captions.as_slice() {
-        [_] if streams => print::out("")?,
+        [_] if streams => written.and_then(|()| print::out(""))?,
         [only] if is_one => print::out(&only.best.text)?,
         many => {
             for text in many.iter().flat_map(Caption::texts) {
