@@ -7,6 +7,7 @@ pub mod encoders;
 mod fixtures;
 pub mod gguf;
 mod grammar;
+mod kills;
 mod pairs;
 mod precision;
 pub mod published;
@@ -80,6 +81,14 @@ enum Chore {
         /// The package's folder
         folder: PathBuf,
     },
+    /// Kill, stop and damage runs of a small pipeline at random moments, and compare what they publish
+    Kills {
+        /// Rounds, each of several kills and resumes
+        n: usize,
+        /// Decides the moments
+        #[arg(long, default_value = "1")]
+        seed: u64,
+    },
     /// How often the verdict is wrong, over simulated models that see or do not see the scan
     Verdict {
         /// Models a design
@@ -125,6 +134,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             fixtures::write(&root, &fixtures::all(&root)?)
         }
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
+        Chore::Kills { n, seed } => kills::run(&root, n, seed),
         Chore::Precision { model, text, n_tokens } => {
             let text = text.unwrap_or_else(|| root.join("LICENSE"));
             precision::run(&model, &text, n_tokens)
