@@ -151,7 +151,7 @@ fn tokens_that_are_no_numbers() {
     };
     rename(f32::NAN);
     let ran = cohort.run(&[&set]).exits_with(2);
-    let window = "is damaged: token 1 of window 2 of sub-01";
+    let window = "is damaged: token 1 of window 2 of the scan";
     says(&ran.stderr, &["tokens.safetensors", window, "is not all finite numbers"]);
     rename(3.0);
     let _ = cohort.run(&[&set]).exits_with(0);

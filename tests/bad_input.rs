@@ -144,7 +144,7 @@ fn a_cohort_without_usable_training_scans_ends_as_one_that_cannot_start() {
     assert!(cohort.has_no_partial_file());
     assert_snapshot!(ran.stderr, @"
     mask (stage 1 of 4)
-    error: stage mask: every scan of split train failed, the first with: [cohort]/run001/bold_1slice.nii.gz: gzip stream ends early or is damaged: incomplete deflate stream
+    error: stage mask: every scan of split train failed, the first with: the scan: gzip stream ends early or is damaged: incomplete deflate stream
     ");
 }
 

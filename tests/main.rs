@@ -18,5 +18,6 @@ mod one_scan;
 mod parity;
 mod pipelines;
 mod quickstart;
+mod robustness;
 mod signal;
 mod tuning;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use cohort::Cohort;
 pub use elsewhere::Elsewhere;
 pub use foreign::{Foreign, gguf, stored_zip};
-pub use program::{Ran, run, run_until, says};
+pub use program::{Ran, program, run, run_until, says};
 pub use pytorch::pytorch;
 pub use synthetic::{Stored, Synthetic};
 

@@ -23,7 +23,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// Where the binary is.
-fn program() -> &'static Path {
+pub fn program() -> &'static Path {
     &PROGRAM
 }
 

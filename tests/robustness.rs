@@ -1,0 +1,291 @@
+//! Files that go away, disks that change bits, runs that are killed and runs that meet.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{atomic::AtomicBool, mpsc},
+    thread,
+    time::Duration,
+};
+
+use pipeline::{Event, Loaded, Observer, Outcome, Plan, Silent};
+use tests::{Ran, Stored, Synthetic, files_below, program, run, says};
+
+const ENCODE: &str = "encode-cohort";
+
+fn cohort(n: usize) -> Synthetic {
+    Synthetic::new(n, Stored::Mixed, ENCODE)
+}
+
+fn plan(it: &Synthetic) -> Plan {
+    Plan::new(Loaded::read(&it.pipeline(), &[]).unwrap()).unwrap()
+}
+
+fn in_process(plan: &Plan, observer: &mut dyn Observer) -> Result<Outcome, Box<pipeline::Error>> {
+    Ok(pipeline::run(plan, observer, &AtomicBool::new(false))?)
+}
+
+fn published(it: &Synthetic) -> Vec<(PathBuf, Vec<u8>)> {
+    let dir = it.dir().join("runs").join(ENCODE);
+    let files = files_below(&dir).into_iter().filter(|path| !path.ends_with("record.json"));
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn status(it: &Synthetic) -> String {
+    fs::read_to_string(it.result(ENCODE, "status.tsv")).unwrap()
+}
+
+#[test]
+fn scans_that_are_away_for_a_moment_are_read_when_they_are_back() {
+    let it = cohort(3);
+    let plan = plan(&it);
+    let (bids, away) = (it.dir().join("bids"), it.dir().join("away"));
+    fs::rename(&bids, &away).unwrap();
+    let back = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(500));
+        fs::rename(away, bids).unwrap();
+    });
+    let outcome = in_process(&plan, &mut Silent).unwrap();
+    back.join().unwrap();
+    assert_eq!(outcome.n_failed, 0);
+    assert_eq!(status(&it).matches("\tSUCCESS\t").count(), 3);
+}
+
+#[test]
+fn scans_that_stay_away_are_not_held_against_later_runs() {
+    let it = cohort(3);
+    let all = plan(&it);
+    let (bids, away) = (it.dir().join("bids"), it.dir().join("away"));
+    fs::rename(&bids, &away).unwrap();
+    let error = in_process(&all, &mut Silent).unwrap_err();
+    says(&error.to_string(), &["none of the 3 scans can be read now", "the scan"]);
+    says(&error.hint().unwrap(), &["run the same command again"]);
+    assert!(!it.result(ENCODE, "status.tsv").exists(), "nothing is published");
+    fs::rename(&away, &bids).unwrap();
+
+    // one of three: the others are complete, and it is tried again
+    let (scan, aside) = (it.scan(1), it.dir().join("aside"));
+    fs::rename(&scan, &aside).unwrap();
+    let outcome = in_process(&all, &mut Silent).unwrap();
+    assert_eq!(outcome.n_failed, 1);
+    says(&status(&it), &["\tFAIL\t", "cannot be read"]);
+    fs::rename(&aside, &scan).unwrap();
+    it.run(&[]).exits_with(0);
+    assert_eq!(status(&it).matches("\tSUCCESS\t").count(), 3);
+
+    // contents are to blame for good: a second run does not read them again
+    let bytes = fs::read(&scan).unwrap();
+    fs::write(&scan, &bytes[..bytes.len() - 9]).unwrap();
+    it.run(&[]).exits_with(1);
+    let again = it.run(&[]).exits_with(1);
+    says(&again.stderr, &["parcellate: stored result taken"]);
+}
+
+/// Flips the lowest bit of the byte in the middle.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_flipped_bit_in_any_stored_file_changes_no_result() {
+    let it = cohort(3);
+    it.edit_pipeline("      mirror_check: { margin: 0.1 }\n", "");
+    it.run(&[]).exits_with(0);
+    let expected = published(&it);
+    let cache = it.dir().join("runs/cache");
+    // what comes after the damaged stage is made again, so that the damaged files are used
+    let stages = ["parcellate", "normalise", "volumes", "windows", "encode", "embed"];
+    for (at, stage) in stages.iter().enumerate() {
+        let (of_scans, of_stage): (Vec<PathBuf>, Vec<PathBuf>) = files_below(&cache.join(stage))
+            .into_iter()
+            .partition(|it| it.parent().is_some_and(|folder| folder.ends_with("scans")));
+        for files in [of_scans, of_stage].into_iter().filter(|files| !files.is_empty()) {
+            files.iter().for_each(|path| flip(path));
+            for later in &stages[at + 1..] {
+                fs::remove_dir_all(cache.join(later)).unwrap();
+            }
+            let ran = it.run(&[]).exits_with(0);
+            assert!(published(&it) == expected, "{stage}: {ran}");
+            let told = ["is made again", "is done again"].iter().any(|it| ran.stderr.contains(it));
+            assert!(told, "{stage}: {ran}");
+        }
+    }
+}
+
+#[test]
+fn a_second_run_on_a_folder_is_refused_with_host_and_process() {
+    struct Hold {
+        begun: mpsc::Sender<()>,
+        go_on: mpsc::Receiver<()>,
+    }
+    impl Observer for Hold {
+        fn event(&mut self, event: &Event) {
+            if matches!(event, Event::StageStarted { stage: "encode", .. }) {
+                self.begun.send(()).unwrap();
+                self.go_on.recv().unwrap();
+            }
+        }
+    }
+    let it = cohort(2);
+    let plan = plan(&it);
+    let ((begun, has_begun), (end, go_on)) = (mpsc::channel(), mpsc::channel());
+    let first = thread::spawn(move || in_process(&plan, &mut Hold { begun, go_on }));
+    has_begun.recv().unwrap();
+    let second = it.run(&[]).exits_with(2);
+    let process = format!("is in use by another run: process {} on ", std::process::id());
+    says(&second.one_error(), &["[cohort]/runs/encode-cohort", &process, "hint: wait until"]);
+    assert!(!second.stderr.contains("stage 1"), "{second}");
+    end.send(()).unwrap();
+    first.join().unwrap().unwrap();
+    it.run(&[]).exits_with(0);
+    assert!(files_below(&it.dir().join("runs/cache/locks")).is_empty());
+}
+
+/// The program, started by a shell that does with it what `how` says.
+fn shell(it: &Synthetic, how: &str, more: &[&str]) -> Ran {
+    let pipeline = it.pipeline();
+    let args = ["-c", how, "sh"].map(PathBuf::from).into_iter();
+    let args = args.chain([program().to_owned(), pipeline]);
+    let output = Command::new("sh")
+        .args(args.chain(more.iter().map(PathBuf::from)))
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_run_ends_well_where_nobody_reads_what_it_says() {
+    let whole = cohort(2);
+    whole.run(&[]).exits_with(0);
+    let expected: Vec<Vec<u8>> = published(&whole).into_iter().map(|(_, bytes)| bytes).collect();
+    for how in [
+        "\"$1\" -v run \"$2\" 2>&1 >/dev/null | true; exit 0",
+        "\"$1\" run \"$2\" 2>/dev/full",
+        "\"$1\" -vv run \"$2\" 2>/dev/full >/dev/full",
+        "\"$1\" run \"$2\" 2>&- >&-",
+    ] {
+        let it = cohort(2);
+        let ran = shell(&it, how, &[]).exits_with(0);
+        assert!(!ran.stderr.contains("panicked"), "{ran}");
+        // a pipeline of the shell ends before the program does
+        let dir = it.dir().join("runs").join(ENCODE);
+        let mut patience = 600;
+        while !dir.join("record.json").exists() && patience > 0 {
+            thread::sleep(Duration::from_millis(100));
+            patience -= 1;
+        }
+        let found: Vec<Vec<u8>> = published(&it).into_iter().map(|(_, bytes)| bytes).collect();
+        assert!(found == expected, "{how}");
+    }
+    // data that cannot be written are an error
+    let lost = shell(&whole, "\"$1\" check \"$2\" >/dev/full", &[]).exits_with(2);
+    says(&lost.stderr, &["error: cannot write to stdout"]);
+}
+
+#[test]
+fn what_killed_runs_left_is_removed() {
+    let it = cohort(2);
+    it.run(&[]).exits_with(0);
+    let runs = it.dir().join("runs");
+    for name in [
+        "cache/parcellate/.partial-a/units.json",
+        "cache/parcellate/scans/.partial-b",
+        "cache/finetune/.partial-c/.package-d/adapter.safetensors",
+        "encode-cohort/sub-01/.partial-e",
+    ] {
+        let path = runs.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "half").unwrap();
+    }
+    // the clock of some file systems has a coarse tick
+    thread::sleep(Duration::from_millis(50));
+    it.run(&[]).exits_with(0);
+    let left = files_below(&runs);
+    let left: Vec<_> = left.iter().filter(|it| it.display().to_string().contains("/.p")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// One that cannot be worked on: the confounds of the second person have too few rows.
+fn with_short_confounds() -> Synthetic {
+    let it = cohort(2);
+    let scan = it.scan(1).display().to_string();
+    let (stem, _) = scan.split_once("_space-").expect("a name of fMRIPrep");
+    let confounds = format!("{stem}_desc-confounds_timeseries.tsv");
+    fs::write(&confounds, "framewise_displacement\n0.1\n0.2\n0.3\n").unwrap();
+    it.edit_pipeline("      mirror_check: { margin: 0.1 }\n", "");
+    it
+}
+
+#[test]
+fn no_folder_of_the_machine_and_no_subject_is_told() {
+    let it = with_short_confounds();
+    let ran = it.run(&[]);
+    let home = it.dir().parent().unwrap().display().to_string();
+    if ran.code == Some(2) {
+        // the plan itself refuses such a table
+        return;
+    }
+    let ran = ran.exits_with(1);
+    says(&ran.stderr, &["2 of 2: left out by parcellate: its confounds"]);
+    assert!(!ran.stderr.contains("sub-02"), "{ran}");
+    let record = fs::read_to_string(it.result(ENCODE, "record.json")).unwrap();
+    for text in [&status(&it), &record, &ran.stderr.replace("[cohort]", "")] {
+        assert!(!text.contains(&home), "{text}");
+    }
+    says(&status(&it), &["sub-02", "_desc-confounds_timeseries.tsv"]);
+    // who asks for names gets them
+    let pipeline = it.pipeline().display().to_string();
+    fs::remove_dir_all(it.dir().join("runs")).unwrap();
+    let named = run(&["-v", "run", &pipeline]).exits_with(1);
+    says(&named.stderr, &["sub-02", "left out by parcellate"]);
+}
+
+#[test]
+fn published_files_are_open_to_whom_the_umask_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (umask, file, folder) in
+        [("077", 0o600, 0o700), ("022", 0o644, 0o755), ("002", 0o664, 0o775)]
+    {
+        let it = cohort(2);
+        shell(&it, "umask \"$3\"; exec \"$1\" run \"$2\"", &[umask]).exits_with(0);
+        let runs = it.dir().join("runs");
+        let files = files_below(&runs);
+        let folders = files.iter().flat_map(|path| path.ancestors().skip(1));
+        let folders = folders.filter(|dir| dir.starts_with(&runs)).map(Path::to_owned);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for path in &files {
+            assert_eq!(mode(path), file, "umask {umask}: {}", path.display());
+        }
+        for path in folders {
+            assert_eq!(mode(&path), folder, "umask {umask}: {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn control_characters_of_files_do_not_reach_the_terminal() {
+    let it = cohort(1);
+    let path = it.dir().join("a\u{1b}[31mred.yaml");
+    fs::write(&path, "name: \"a\\e[2Jb\"\nsed: 1\n").unwrap();
+    for words in [["check", "--json"], ["run", "--json"]] {
+        let path = path.display().to_string();
+        let ran = run(&[words[0], &path, words[1]]).exits_with(2);
+        assert!(!ran.stderr.contains('\u{1b}') && ran.stderr.contains("\\u{1b}[31m"), "{ran}");
+    }
+}
+
+#[test]
+fn the_record_tells_the_threads_that_were_used() {
+    let it = cohort(2);
+    let how = "RAYON_NUM_THREADS=1 exec \"$1\" run \"$2\"";
+    shell(&it, how, &[]).exits_with(0);
+    let record = fs::read_to_string(it.result(ENCODE, "record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["threads"], 1);
+}
