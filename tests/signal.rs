@@ -47,6 +47,11 @@ impl Study {
         self.0.path().join(name)
     }
 
+    /// What the files of a person, from 0, begin with.
+    fn stem(person: usize) -> String {
+        format!("data/sub-0{}/func/sub-0{0}_task-rest", person + 1)
+    }
+
     fn put(&self, name: &str, text: &str) {
         let path = self.at(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -60,11 +65,8 @@ impl Study {
                 let signal = 1000.0 + 20.0 * noise(person, t, octant(x, y, z));
                 value(person, [x, y, z], signal as f32)
             });
-            let func = format!("data/sub-0{}/func/sub-0{0}_task-rest", person + 1);
-            self.put(
-                &format!("{func}_desc-confounds_timeseries.tsv"),
-                &confounds(person, N_FRAMES),
-            );
+            let func = Self::stem(person);
+            self.put(&format!("{func}{CONFOUNDS}"), &confounds(person, N_FRAMES));
             let path = self.at(&format!("{func}_space-MNI_desc-preproc_bold.nii.gz"));
             scan::write_bold(path, &Bold::new(data, affine(), 2.0).unwrap()).unwrap();
         }
@@ -112,6 +114,7 @@ outputs: runs
     }
 }
 
+const CONFOUNDS: &str = "_desc-confounds_timeseries.tsv";
 const ATLAS: &str = "atlas: { id: octants, labels: atlas.nii.gz }";
 const BIDS: &str = "bids: { dir: data }";
 
@@ -198,7 +201,7 @@ fn tables_of(study: &Study, header: &str, change: impl Fn(usize, usize, String) 
             let cells: Vec<String> = (0..N_PARCELS).map(cell).collect();
             writeln!(text, "{}", cells.join("\t")).unwrap();
         }
-        let stem = format!("data/sub-0{}/func/sub-0{0}_task-rest_timeseries", person + 1);
+        let stem = Study::stem(person) + "_timeseries";
         study.put(&format!("{stem}.tsv"), &text);
         study.put(&format!("{stem}.json"), "{\"RepetitionTime\": 2.0}");
     }
@@ -270,10 +273,7 @@ fn columns_stand_in_the_order_of_the_atlas_where_their_labels_say_it() {
 fn check_refuses_confounds_that_do_not_fit() {
     let study = Study::new();
     study.runs(|_, _, value| value);
-    study.put(
-        "data/sub-02/func/sub-02_task-rest_desc-confounds_timeseries.tsv",
-        &confounds(1, N_FRAMES + 1),
-    );
+    study.put(&(Study::stem(1) + CONFOUNDS), &confounds(1, N_FRAMES + 1));
     study.pipeline(BIDS, ATLAS, &denoise(BASIC), "mean");
     let told = study.check().exits_with(0);
     let reason = "the confounds table has 41 rows, the scan 40 frames";
@@ -303,11 +303,7 @@ fn check_refuses_nuisance_that_outnumbers_frames_with_both_numbers() {
             (0..34).for_each(|c| write!(text, "\t{:.5}", noise(person + 9, t, c)).unwrap());
             text.push('\n');
         }
-        let name = format!(
-            "data/sub-0{}/func/sub-0{0}_task-rest_desc-confounds_timeseries.tsv",
-            person + 1
-        );
-        study.put(&name, &text);
+        study.put(&(Study::stem(person) + CONFOUNDS), &text);
     }
     let all = "{ columns: { motion: basic, columns: [\"x*\"], demean: true } }";
     study.pipeline(BIDS, ATLAS, &denoise(all), "mean");
@@ -332,9 +328,8 @@ fn check_refuses_nuisance_that_outnumbers_frames_with_both_numbers() {
             1000.0 + 20.0 * noise(0, t, octant(x, y, z)) as f32
         })
     };
-    for person in 1..=3 {
-        let func = format!("data/sub-0{person}/func/sub-0{person}_task-rest");
-        fs::remove_file(study.at(&format!("{func}_desc-confounds_timeseries.tsv"))).unwrap();
+    for func in [0, 1, 2].map(Study::stem) {
+        fs::remove_file(study.at(&format!("{func}{CONFOUNDS}"))).unwrap();
         let path = study.at(&format!("{func}_space-MNI_desc-preproc_bold.nii.gz"));
         scan::write_bold(path, &Bold::new(frames(30), affine(), 2.0).unwrap()).unwrap();
     }
@@ -353,8 +348,7 @@ fn displacement_is_kept_where_no_frame_is_scrubbed() {
     let fd = table.column("mean_fd_mm").unwrap().cell(0);
     assert!(matches!(fd, Cell::Number(x) if (0.15..0.25).contains(&x)), "{fd:?}");
     // without a table nothing says the displacement
-    let path = "data/sub-03/func/sub-03_task-rest_desc-confounds_timeseries.tsv";
-    fs::remove_file(study.at(path)).unwrap();
+    fs::remove_file(study.at(&(Study::stem(2) + CONFOUNDS))).unwrap();
     study.pipeline(BIDS, ATLAS, "", "inverse_fd");
     let told = study.check().exits_with(0);
     let reason = "no confounds table says the displacement that inverse_fd needs";
