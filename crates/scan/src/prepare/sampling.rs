@@ -52,17 +52,44 @@ pub fn resample_time(
     if found < 2 {
         return Err(Error::TooFewFrames { task: "resampling in time", found, expected: 2 });
     }
+    let n_new = how.n_frames(found, t_r, to_t_r);
     match how {
-        Resampling::Linear => Ok(linear(series, t_r / to_t_r)),
-        Resampling::AntiAliased => anti_aliased(series, to_t_r / t_r),
+        Resampling::Linear => Ok(linear(series, n_new)),
+        Resampling::AntiAliased => anti_aliased(series, n_new, to_t_r / t_r),
         Resampling::Picked => Ok(picked(series, to_t_r / t_r)),
     }
 }
 
-fn linear(series: &Array2<f64>, ratio: f64) -> Array2<f64> {
+impl Resampling {
+    /// Fewest frames of a run that can be brought from `t_r` to `to_t_r`.
+    pub fn least_frames(self, t_r: f64, to_t_r: f64) -> usize {
+        let factor = to_t_r / t_r;
+        match self {
+            Self::AntiAliased if factor > 1.0 => anti_alias(PASS / factor).n_padded + 1,
+            _ => 2,
+        }
+    }
+
+    /// Frames of a run of `n` frames every `t_r` seconds that is brought to one every `to_t_r`.
+    pub fn n_frames(self, n: usize, t_r: f64, to_t_r: f64) -> usize {
+        match self {
+            // Ties to even, as Python rounds.
+            Self::Linear => ((n as f64 * (t_r / to_t_r)).round_ties_even() as usize).max(1),
+            // A last frame that rounding puts just behind the end still counts.
+            Self::AntiAliased => ((n as f64 - 1.0) / (to_t_r / t_r) + 1e-9).floor() as usize + 1,
+            Self::Picked => picks(n, to_t_r / t_r).count(),
+        }
+    }
+}
+
+/// The frames of `n` that are picked. Rounding must not move a frame that begins just then.
+fn picks(n: usize, factor: f64) -> impl Iterator<Item = usize> {
+    let frames = (0_usize..).map(move |frame| (frame as f64 * factor + 1e-9) as usize);
+    frames.take_while(move |&frame| frame < n)
+}
+
+fn linear(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
     let n = series.nrows();
-    // Ties to even, as Python rounds.
-    let n_new = ((n as f64 * ratio).round_ties_even() as usize).max(1);
     let step = n as f64 / n_new as f64;
     let mut seen = Array2::zeros((n_new, series.ncols()));
     for (frame, mut row) in seen.rows_mut().into_iter().enumerate() {
@@ -78,16 +105,11 @@ fn linear(series: &Array2<f64>, ratio: f64) -> Array2<f64> {
 }
 
 fn picked(series: &Array2<f64>, factor: f64) -> Array2<f64> {
-    // Rounding must not move a frame that begins just then.
-    let frames = (0..).map(|frame| (f64::from(frame) * factor + 1e-9) as usize);
-    let frames: Vec<usize> = frames.take_while(|&frame| frame < series.nrows()).collect();
-    series.select(Axis(0), &frames)
+    series.select(Axis(0), &picks(series.nrows(), factor).collect::<Vec<_>>())
 }
 
-fn anti_aliased(series: &Array2<f64>, factor: f64) -> Result<Array2<f64>> {
+fn anti_aliased(series: &Array2<f64>, n_new: usize, factor: f64) -> Result<Array2<f64>> {
     let n = series.nrows();
-    // A last frame that rounding puts just behind the end still counts.
-    let n_new = ((n as f64 - 1.0) / factor + 1e-9).floor() as usize + 1;
     let filter = (factor > 1.0).then(|| anti_alias(PASS / factor));
     let spline = Spline::new((0..n).map(|frame| frame as f64).collect());
     let mut seen = Array2::zeros((n_new, series.ncols()));
@@ -107,6 +129,23 @@ fn anti_aliased(series: &Array2<f64>, factor: f64) -> Result<Array2<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_are_known_beforehand() {
+        use Resampling as R;
+        for (how, t_r, to_t_r) in
+            [(R::Linear, 2.0, 0.735), (R::AntiAliased, 0.735, 2.0), (R::Picked, 0.72, 2.2)]
+        {
+            let least = how.least_frames(t_r, to_t_r);
+            for n in [least, least + 1, 100] {
+                let series = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
+                let seen = resample_time(&series, t_r, to_t_r, how).unwrap();
+                assert_eq!(seen.nrows(), how.n_frames(n, t_r, to_t_r), "{how:?} {n}");
+            }
+            let short = Array2::zeros((least - 1, 1));
+            assert!(resample_time(&short, t_r, to_t_r, how).is_err(), "{how:?} {least}");
+        }
+    }
 
     fn sine(hz: f64, t_r: f64, n: usize) -> Array2<f64> {
         Array2::from_shape_fn((n, 1), |(t, _)| (std::f64::consts::TAU * hz * t as f64 * t_r).sin())
