@@ -20,6 +20,7 @@ mod prepared;
 mod pretrain;
 mod render;
 mod resample_time;
+mod seen;
 mod series;
 mod settings;
 mod stored_series;
@@ -50,6 +51,7 @@ pub(crate) use parcellate::{Parcels, StoredSeries, places};
 pub(crate) use prepared::{PreparedScan, technique};
 pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
+pub(crate) use seen::Seen;
 pub use volumes::{TensorVolumes, VolumesConfig};
 pub(crate) use whiten::WHITENING;
 

@@ -328,6 +328,7 @@ fn stored(
         coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
         quality: QualityFigures::measure(&raw)?,
         fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
+        kept: None,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })
 }
