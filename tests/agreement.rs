@@ -191,7 +191,7 @@ fn what_no_scan_has_beside_it() {
         fs::remove_file(format!("{stem}_desc-confounds_timeseries.tsv")).unwrap();
     }
     let said = refused(&cohort, &[]);
-    says(&said, &["stages.embed.run is inverse_fd, expected mean, because no scan has confounds"]);
+    says(&said, &["no confounds table says the displacement that inverse_fd needs"]);
     accepted(&cohort, &["stages.embed.run=mean"]);
     cohort.edit_pipeline(
         "  - normalise:",
@@ -200,7 +200,7 @@ fn what_no_scan_has_beside_it() {
          strategy: simple } }\n  - normalise:",
     );
     let said = refused(&cohort, &["stages.embed.run=mean"]);
-    says(&said, &["takes confounds out, and no scan has a table of them"]);
+    says(&said, &["stages.denoise: the scan has no confounds table"]);
 }
 
 #[test]

@@ -1,48 +1,13 @@
-//! What stages need that lies beside the scans, or in the other form of them.
+//! What stages need of other forms of the scans: volumes, and tokens that another program made.
 use encoder::RunPooling;
-use scan::{ConfoundTable, Shape};
+use scan::Shape;
 
 use super::{ScanView, frames::Frames};
 use crate::{
     Error, Result,
-    spec::{Loaded, Spec},
+    spec::Loaded,
     stage::{Stage, VolumesConfig, given},
 };
-
-/// The column of fMRIPrep's tables that windows are weighed by.
-const DISPLACEMENT: &str = "framewise_displacement";
-
-/// Refuses stages that need confounds of scans of which none has any; scans without are left out.
-pub(super) fn confounds(spec: &Spec, scans: &[ScanView]) -> Result<()> {
-    for stage in spec.stages() {
-        match stage {
-            Stage::Denoise(config)
-                if config.asks_for_confounds()
-                    && scans.iter().all(|scan| scan.confounds.is_none()) =>
-            {
-                let problem =
-                    "takes confounds out, and no scan has a table of them: fMRIPrep writes \
-                               `…_desc-confounds_timeseries.tsv` beside it"
-                        .to_owned();
-                return Err(Error::StageInput { stage: stage.name(), problem });
-            }
-            Stage::Embed(config) if config.run == RunPooling::InverseFd => {
-                let says = |scan: &ScanView| {
-                    let table = ConfoundTable::read(scan.confounds.as_deref()?).ok()?;
-                    table.column(DISPLACEMENT).map(|_| ())
-                };
-                if !scans.iter().any(|scan| says(scan).is_some()) {
-                    let (stage, field, found) = (stage.name(), "run", "inverse_fd".to_owned());
-                    let expected =
-                        format!("mean, because no scan has confounds with a column {DISPLACEMENT}");
-                    return Err(Error::Setting { stage, field, found, expected });
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
 /// Refuses to weigh windows of tokens that another program made by the displacement in other windows, if it
 /// is so of all scans.

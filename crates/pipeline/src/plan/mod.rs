@@ -125,7 +125,6 @@ impl Plan {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
-        keep(beside::confounds(spec, &scans));
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(spec, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
