@@ -1,7 +1,5 @@
 //! Thresholds beyond which a recording is left out.
 
-use std::path::Path;
-
 use scan::{ConfoundTable, MotionFigures};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,9 +12,11 @@ use crate::{
 
 /// Thresholds; what is absent is not asked.
 ///
-/// Motion is read from the confounds table, or from a column `mean_fd` or `max_fd`; the number of
-/// frames from the scan's header, or a column `n_timepoints`; temporal signal-to-noise from a
-/// column `tsnr`, else it is measured when the scan is read.
+/// Motion is read from a column `mean_fd` or `max_fd`, else from the confounds table: the mean and
+/// the maximum over the frames that have a framewise displacement. The number of frames is that of
+/// the scan's header or a column `n_timepoints`, temporal signal-to-noise that of a column `tsnr`;
+/// what neither says is measured when the scan is read. A recording without any value is left out,
+/// because it cannot be judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QcThresholds {
@@ -29,7 +29,8 @@ pub struct QcThresholds {
     /// Fewest frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_timepoints: Option<usize>,
-    /// Smallest median temporal signal-to-noise ratio.
+    /// Smallest median temporal signal-to-noise ratio: a column `tsnr`, else `median_tsnr` of the
+    /// output tables, over the voxels or parcels that the first stage reads.
     #[serde(default, alias = "tsnr", skip_serializing_if = "Option::is_none")]
     pub min_tsnr: Option<f64>,
 }
@@ -56,31 +57,52 @@ impl QcThresholds {
 
     /// Why a recording is left out, by what tables and header say of it.
     pub(crate) fn judge(&self, recording: &Recording) -> Option<Reason> {
-        if let Some(reason) = recording.n_frames.and_then(|found| self.judge_frames(found)) {
-            return Some(reason);
-        }
-        if self.min_timepoints.is_some() && recording.n_frames.is_none() {
-            let needs = "a column n_timepoints";
-            return Some(Reason::Unmeasured { threshold: "min_timepoints", needs });
-        }
-        self.judge_motion(recording).or_else(|| self.judge_tsnr(figure(recording, &TSNR)?))
+        let by_frames = recording.n_frames.and_then(|found| self.judge_frames(found));
+        by_frames
+            .or_else(|| self.judge_motion(recording))
+            .or_else(|| self.judge_tsnr(figure(recording, &TSNR)?))
     }
 
-    /// Why a recording is left out, by its number of frames; asked again when a recording is read
-    /// whose frames were padded or unknown before.
-    pub fn judge_frames(&self, found: usize) -> Option<Reason> {
+    /// The thresholds that only a scan that was read can be held against: neither its header nor a
+    /// table gives the figure.
+    pub fn measured_when_read(&self, recording: &Recording) -> Vec<&'static str> {
+        let frames = self.min_timepoints.is_some() && recording.n_frames.is_none();
+        let tsnr = self.measures_tsnr(recording);
+        let both = [("min_timepoints", frames), ("min_tsnr", tsnr)];
+        both.into_iter().filter(|(_, is_open)| *is_open).map(|(threshold, _)| threshold).collect()
+    }
+
+    /// Why a recording is left out, by what was found when it was read: its true number of frames,
+    /// and its median temporal signal-to-noise ratio where it has one.
+    pub fn judge_read(
+        &self,
+        recording: &Recording,
+        n_frames: usize,
+        median_tsnr: Option<f64>,
+    ) -> Option<Reason> {
+        self.judge_frames(n_frames).or_else(|| {
+            if !self.measures_tsnr(recording) {
+                return None;
+            }
+            let Some(found) = median_tsnr.filter(|it| it.is_finite()) else {
+                let needs = "raw intensities or a column tsnr";
+                return Some(Reason::Unmeasured { threshold: "min_tsnr", needs });
+            };
+            self.judge_tsnr(found)
+        })
+    }
+
+    fn judge_frames(&self, found: usize) -> Option<Reason> {
         let limit = self.min_timepoints.filter(|least| found < *least)? as f64;
         Some(Reason::Quality { threshold: "min_timepoints", limit, found: found as f64 })
     }
 
-    /// Why a recording is left out, by its median temporal signal-to-noise ratio.
-    pub fn judge_tsnr(&self, found: f64) -> Option<Reason> {
+    fn judge_tsnr(&self, found: f64) -> Option<Reason> {
         let limit = self.min_tsnr.filter(|least| found < *least)?;
         Some(Reason::Quality { threshold: "min_tsnr", limit, found })
     }
 
-    /// Whether the ratio has to be measured, because no table says it.
-    pub fn measures_tsnr(&self, recording: &Recording) -> bool {
+    fn measures_tsnr(&self, recording: &Recording) -> bool {
         self.min_tsnr.is_some() && figure(recording, &TSNR).is_none()
     }
 
@@ -92,24 +114,15 @@ impl QcThresholds {
         let mut measured = None;
         for (position, (threshold, limit, stated)) in asked.into_iter().enumerate() {
             let Some(limit) = limit else { continue };
-            let found = match (stated, &recording.confounds) {
-                (Some(found), _) => found,
-                (None, None) => {
-                    let needs = "a confounds table or a column of framewise displacement";
-                    return Some(Reason::Unmeasured { threshold, needs });
-                }
-                (None, Some(path)) => {
-                    if measured.is_none() {
-                        measured = Some(motion(path));
-                    }
-                    match measured.as_ref().expect("just measured") {
-                        Ok(figures) => [figures.fd_mean_mm, figures.fd_max_mm][position],
-                        Err(problem) => {
-                            let (part, problem) = (Part::Confounds, problem.clone());
-                            return Some(Reason::Unreadable { part, problem });
-                        }
-                    }
-                }
+            let found = match stated {
+                Some(found) => found,
+                None => match measured.get_or_insert_with(|| motion(recording)) {
+                    Ok(figures) => match figures[position] {
+                        Ok(found) => found,
+                        Err(needs) => return Some(Reason::Unmeasured { threshold, needs }),
+                    },
+                    Err(reason) => return Some(reason.clone()),
+                },
             };
             if found > limit {
                 return Some(Reason::Quality { threshold, limit, found });
@@ -119,9 +132,22 @@ impl QcThresholds {
     }
 }
 
-fn motion(path: &Path) -> Result<MotionFigures, String> {
-    let figures = ConfoundTable::read(path).and_then(|table| MotionFigures::measure(&table, None));
-    figures.map_err(|error| error.to_string().replace(&format!("{}: ", path.display()), ""))
+/// Mean and largest displacement in the confounds table, or what would give each of them.
+fn motion(recording: &Recording) -> Result<[Result<f64, &'static str>; 2], Reason> {
+    let Some(path) = &recording.confounds else {
+        return Ok([Err("a confounds table or a column of framewise displacement"); 2]);
+    };
+    let unreadable = |error: scan::Error| {
+        let problem = error.to_string().replace(&format!("{}: ", path.display()), "");
+        Reason::Unreadable { part: Part::Confounds, problem }
+    };
+    let table = ConfoundTable::read(path).map_err(unreadable)?;
+    if table.column("framewise_displacement").is_none() {
+        return Ok([Err("a column framewise_displacement in its confounds table"); 2]);
+    }
+    let figures = MotionFigures::measure(&table, None).map_err(unreadable)?;
+    let needs = "a value of framewise_displacement in its confounds table";
+    Ok([figures.fd_mean_mm, figures.fd_max_mm].map(|figure| figure.ok_or(needs)))
 }
 
 fn figure(recording: &Recording, columns: &[&str]) -> Option<f64> {

@@ -42,6 +42,7 @@ mod quality;
 mod seconds;
 mod series;
 mod shape;
+mod sidecar;
 mod signal;
 mod split;
 mod tables;
@@ -63,7 +64,7 @@ pub use cifti::{
 pub use clean::{CleanConfig, Detrend, Standardize, clean};
 pub use confounds::{
     CompCor, ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Expansion, MotionFigures,
-    MotionLimits, MotionScrub, NCompCor, framewise_displacement,
+    MotionLimits, MotionScrub, NCompCor, framewise_displacement, mean_displacement,
 };
 pub use connectivity::{
     ConnectivityKind, CovarianceEstimator, connectivity, fisher_z, lower_triangle,
@@ -103,6 +104,7 @@ pub use seconds::seconds;
 pub use series::{ParcelSeries, VoxelSeries};
 pub use shape::{Shape, shape};
 pub use signal::{DegreesOfFreedom, Filter, SignalConfig, clean_signals};
+pub use sidecar::parse_sidecar;
 pub use split::{Split, SplitUnit};
 pub use tables::{SeriesAxes, read_series};
 pub use tensor::{read_npy, write_npy};

@@ -97,7 +97,7 @@ pub(crate) struct TokenFacts {
     pub(crate) n_windows: usize,
     pub(crate) n_frames: usize,
     pub(crate) t_r_s: f64,
-    /// Mean framewise displacement in mm of each window, where confounds say it.
+    /// Mean framewise displacement in mm of each window, where confounds say it of all.
     pub(crate) fd_mm: Option<Vec<f64>>,
     /// Of the whole scan.
     pub(crate) fd_mean_mm: Option<f64>,

@@ -106,7 +106,7 @@ impl Work for ParcellateConfig {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -319,13 +319,13 @@ fn stored(
         lost: series.lost,
         coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
         quality: QualityFigures::measure(&raw)?,
-        fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
+        fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| scan::mean_displacement(&fd_mm.to_vec())),
         kept: None,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })
 }
 
-/// Framewise displacement of each frame; the first, before which there is none, counts as 0.
+/// Framewise displacement of each frame; NaN where the table has no value, as in the first frame.
 pub(super) fn displacement(path: &Path, n_frames: usize) -> Result<Option<Array1<f64>>> {
     let table = ConfoundTable::read(path)?;
     let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
@@ -334,5 +334,5 @@ pub(super) fn displacement(path: &Path, n_frames: usize) -> Result<Option<Array1
         let problem = format!("has {found} rows, but the scan has {expected} frames");
         return Err(Error::Arrays { path: path.to_owned(), problem });
     }
-    Ok(Some(fd_mm.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect()))
+    Ok(Some(fd_mm.to_vec().into()))
 }

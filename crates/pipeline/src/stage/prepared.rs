@@ -23,6 +23,7 @@ pub(crate) struct PreparedScan {
     pub(crate) seen: Seen,
     n_frames: usize,
     pub(crate) t_r_s: f64,
+    /// Mean framewise displacement in mm of each window, where it is known of all.
     fd_mm: Option<Vec<f64>>,
     fd_mean_mm: Option<f64>,
     n_lost: usize,
@@ -53,8 +54,8 @@ impl PreparedScan {
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
-            fd_mm: fd_mm.as_ref().map(|fd_mm| of_windows(fd_mm, &windows)),
-            fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
+            fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| scan::mean_displacement(&fd_mm.to_vec())),
+            fd_mm: fd_mm.and_then(|fd_mm| of_windows(&fd_mm, &windows)),
             n_lost: 0,
             quality,
         })
@@ -73,7 +74,7 @@ impl PreparedScan {
             of_windows_s: series.facts.t_r_s,
         };
         let windows = windows(series.values.view(), cut, &frames, onset_s)?;
-        let fd_mm = series.fd_mm.map(|fd_mm| of_windows(&fd_mm, &windows));
+        let fd_mm = series.fd_mm.and_then(|fd_mm| of_windows(&fd_mm, &windows));
         let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
         Ok(Self {
             windows: flat.collect(),
@@ -137,11 +138,11 @@ fn real_frames(windows: &[scan::Window]) -> Vec<Range<usize>> {
     windows.iter().map(|it| it.first_frame..it.first_frame + it.n_real).collect()
 }
 
-/// The mean of a value of each frame in each window.
-fn of_windows(values: &Array1<f64>, windows: &[scan::Window]) -> Vec<f64> {
+/// Mean framewise displacement of each window; `None` where a window has no frame with a value.
+fn of_windows(fd_mm: &Array1<f64>, windows: &[scan::Window]) -> Option<Vec<f64>> {
     let of = |window: &scan::Window| {
         let frames = window.first_frame..window.first_frame + window.n_real;
-        values.slice(ndarray::s![frames]).mean().unwrap_or(0.0)
+        scan::mean_displacement(&fd_mm.slice(ndarray::s![frames]).to_vec())
     };
     windows.iter().map(of).collect()
 }

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct StoredSeries {
     /// `(n_frames, n_parcels)`.
     pub(crate) values: Array2<f64>,
-    /// Framewise displacement in mm of each frame, where confounds say it.
+    /// Framewise displacement in mm of each frame, where confounds say it; NaN where they have no value.
     pub(crate) fd_mm: Option<Array1<f64>>,
     pub(crate) facts: SeriesFacts,
 }
@@ -34,7 +34,7 @@ pub(crate) struct SeriesFacts {
     pub(crate) coverage: Option<Vec<f64>>,
     /// Of the series as they were extracted.
     pub(crate) quality: QualityFigures,
-    /// Mean framewise displacement in mm, of all frames.
+    /// Mean framewise displacement in mm, over the frames that have one.
     pub(crate) fd_mean_mm: Option<f64>,
     /// Frames of the file that are still there, where some were left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

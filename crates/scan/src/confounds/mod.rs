@@ -5,7 +5,7 @@ mod nameless;
 mod select;
 mod table;
 
-pub use motion::{MotionFigures, MotionLimits, framewise_displacement};
+pub use motion::{MotionFigures, MotionLimits, framewise_displacement, mean_displacement};
 pub use select::{
     CompCor, ConfoundConfig, ConfoundStrategy, Confounds, Expansion, MotionScrub, NCompCor,
 };

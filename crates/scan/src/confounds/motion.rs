@@ -31,14 +31,29 @@ pub fn framewise_displacement(motion: ArrayView2<f64>) -> Vec<f64> {
     frames.first().map(|_| f64::NAN).into_iter().chain(moved).collect()
 }
 
+/// Mean framewise displacement in mm over the frames that have a value; `None` where no frame has
+/// one. Every mean that is judged or published is this one.
+///
+/// The first frame of a run never has a value, and `n/a` in a table is NaN.
+///
+/// ```
+/// assert_eq!(scan::mean_displacement(&[f64::NAN, 0.1, 0.3]), Some(0.2));
+/// assert_eq!(scan::mean_displacement(&[f64::NAN; 3]), None);
+/// ```
+pub fn mean_displacement(displacement: &[f64]) -> Option<f64> {
+    let known = || displacement.iter().filter(|x| !x.is_nan());
+    let n = known().count();
+    (n > 0).then(|| known().sum::<f64>() / n as f64)
+}
+
 /// Motion of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MotionFigures {
-    /// Mean framewise displacement in mm, over the frames that have one.
-    pub fd_mean_mm: f64,
-    /// Largest framewise displacement in mm.
-    pub fd_max_mm: f64,
+    /// Mean framewise displacement in mm, over the frames that have one; `None` where none has.
+    pub fd_mean_mm: Option<f64>,
+    /// Largest framewise displacement in mm; `None` where no frame has one.
+    pub fd_max_mm: Option<f64>,
     /// Frames of the run.
     pub n_frames: usize,
     /// Frames left after scrubbing.
@@ -63,12 +78,11 @@ pub struct MotionLimits {
 impl MotionFigures {
     /// Reads `framewise_displacement` from a table; `kept` are the frames that scrubbing left.
     pub fn measure(table: &ConfoundTable, kept: Option<&[usize]>) -> Result<Self> {
-        let moved: Vec<f64> = table.needed("framewise_displacement")?.to_vec();
-        let known: Vec<f64> = moved.into_iter().filter(|x| !x.is_nan()).collect();
+        let moved = table.needed("framewise_displacement")?;
         let n_frames = table.n_frames();
         Ok(Self {
-            fd_mean_mm: known.iter().sum::<f64>() / known.len().max(1) as f64,
-            fd_max_mm: known.iter().copied().fold(0.0, f64::max),
+            fd_mean_mm: mean_displacement(moved),
+            fd_max_mm: moved.iter().copied().filter(|x| !x.is_nan()).reduce(f64::max),
             n_frames,
             n_kept: kept.map_or(n_frames, <[usize]>::len),
         })
@@ -76,8 +90,14 @@ impl MotionFigures {
 
     /// Why the run is left out, in words; nothing where it is good.
     pub fn excluded_by(&self, limits: &MotionLimits) -> Option<String> {
-        let above = |what: &str, found: f64, limit: Option<f64>| {
-            let limit = limit.filter(|limit| found > *limit)?;
+        let above = |what: &str, found: Option<f64>, limit: Option<f64>| {
+            let limit = limit?;
+            let Some(found) = found else {
+                return Some(format!(
+                    "no frame has a framewise displacement, the limit is {limit} mm"
+                ));
+            };
+            (found > limit).then_some(())?;
             Some(format!("{what} framewise displacement is {found:.3} mm, the limit is {limit} mm"))
         };
         above("mean", self.fd_mean_mm, limits.fd_mean_mm)

@@ -151,11 +151,11 @@ fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
         Err(source) => Err(attach(source)),
         Ok(bytes) => {
             // Only components matter; entries of other shapes are none.
-            let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&bytes)
-                .map_err(|e| Error::Sidecar {
-                    path: path.to_path_buf(),
-                    problem: brief(&e.to_string()),
-                })?;
+            let wrong = |problem| Error::Sidecar { path: path.to_path_buf(), problem };
+            let serde_json::Value::Object(entries) = crate::parse_sidecar(&bytes).map_err(wrong)?
+            else {
+                return Err(wrong("is no JSON object of columns".to_owned()));
+            };
             let component = |(name, value): (String, serde_json::Value)| {
                 serde_json::from_value(value).ok().map(|component| (name, component))
             };

@@ -109,8 +109,8 @@ fn what_is_missing_or_no_number_is_named() {
 fn too_much_motion_is_a_reason() {
     let scratch = Scratch::new();
     let figures = MotionFigures::measure(&table(&scratch), Some(&[1, 2, 3])).unwrap();
-    assert!((figures.fd_mean_mm - 1.5 / 7.0).abs() < 1e-12);
-    assert_eq!((figures.fd_max_mm, figures.n_frames, figures.n_kept), (0.9, 8, 3));
+    assert!((figures.fd_mean_mm.unwrap() - 1.5 / 7.0).abs() < 1e-12);
+    assert_eq!((figures.fd_max_mm, figures.n_frames, figures.n_kept), (Some(0.9), 8, 3));
     let limits = |mean, max, min| MotionLimits {
         fd_mean_mm: Some(mean),
         fd_max_mm: Some(max),
@@ -121,4 +121,15 @@ fn too_much_motion_is_a_reason() {
     assert_eq!(reason, "mean framewise displacement is 0.214 mm, the limit is 0.2 mm");
     let reason = figures.excluded_by(&limits(0.5, 5.0, 400)).unwrap();
     assert_eq!(reason, "3 frames are left, at least 400 are needed");
+}
+
+#[test]
+fn displacement_without_any_value_is_unknown_and_not_zero() {
+    let scratch = Scratch::new();
+    let path = scratch.file("c.tsv", b"framewise_displacement\nn/a\nn/a\n");
+    let figures = MotionFigures::measure(&ConfoundTable::read(path).unwrap(), None).unwrap();
+    assert_eq!((figures.fd_mean_mm, figures.fd_max_mm), (None, None));
+    let limits = MotionLimits { fd_mean_mm: Some(0.5), fd_max_mm: None, min_frames: None };
+    let reason = figures.excluded_by(&limits).unwrap();
+    assert_eq!(reason, "no frame has a framewise displacement, the limit is 0.5 mm");
 }
