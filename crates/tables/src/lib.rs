@@ -15,6 +15,6 @@ mod table;
 mod text;
 
 pub use error::{Error, Result};
-pub use read::read;
+pub use read::{read, read_with};
 pub use table::{Cell, Column, Table};
-pub use text::Separator;
+pub use text::{Missing, Separator};

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     parquet,
     table::Table,
-    text,
+    text::{self, Missing},
 };
 
 /// The most bytes a table may have.
@@ -18,6 +18,11 @@ const MAX_BYTES: u64 = 2 << 30;
 /// every other cell is a whole number, a number, or true or false becomes one of these. A number
 /// that begins with a needless 0, as in `007`, is a label and stays text.
 pub fn read(path: impl AsRef<Path>) -> Result<Table> {
+    read_with(path, &Missing::default())
+}
+
+/// Reads a table as [`read`] does, with other words for missing values; Parquet has its own.
+pub fn read_with(path: impl AsRef<Path>, missing: &Missing) -> Result<Table> {
     let path = path.as_ref();
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let bytes = formats::read_up_to(path, MAX_BYTES).map_err(attach)?;
@@ -38,6 +43,6 @@ pub fn read(path: impl AsRef<Path>) -> Result<Table> {
             not("a git-annex pointer, not the file itself (run `git annex get`)")
         }
         _ if bytes.contains(&0) => not("a binary file"),
-        _ => text::read(path, &bytes),
+        _ => text::read(path, &bytes, missing),
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! The `csv` crate and not polars: it says in which row a file breaks.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder, WriterBuilder};
 
@@ -11,8 +14,47 @@ use crate::{
     table::{Cell, Column, Table},
 };
 
-/// What stands for no value in tables of pandas, R and BIDS.
+/// What stands for no value in tables of pandas, R and BIDS; the first two in all of them.
 const MISSING: [&str; 10] = ["", "n/a", "N/A", "NA", "NaN", "nan", "NULL", "null", "None", "#N/A"];
+
+/// Which words of a text table stand for no value. An empty cell and `n/a` always do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// A table of BIDS: in columns of words only `n/a` is missing; in columns of numbers, or of true and
+    /// false, the words of other programs are too. Only tables with tabs are of BIDS.
+    pub bids: bool,
+    /// Levels of columns that a data dictionary documents: they are values, whatever they are called.
+    pub levels: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Missing {
+    /// The cells of a column without the words that stand for no value in it.
+    fn taken_out(
+        &self,
+        name: &str,
+        cells: Vec<Option<String>>,
+        is_bids: bool,
+    ) -> Vec<Option<String>> {
+        let levels = self.levels.get(name);
+        let is_word = |cell: &str| {
+            let cell = cell.trim();
+            MISSING.contains(&cell) && !levels.is_some_and(|levels| levels.contains(cell))
+        };
+        let values =
+            || cells.iter().flatten().filter(|cell| !is_word(cell)).map(|cell| cell.trim());
+        let are_words = !values().all(is_numeric) && !values().all(|it| flag(it).is_some())
+            || values().next().is_none();
+        if is_bids && are_words {
+            return cells;
+        }
+        cells.into_iter().map(|cell| cell.filter(|cell| !is_word(cell))).collect()
+    }
+}
+
+/// A number, or one that is known from below as in `89+`.
+fn is_numeric(cell: &str) -> bool {
+    number(cell.strip_suffix('+').unwrap_or(cell)).is_some()
+}
 
 /// What lies between two cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +65,15 @@ pub enum Separator {
     Tab,
 }
 
-pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Table> {
+pub(crate) fn read(path: &Path, bytes: &[u8], missing: &Missing) -> Result<Table> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let refuse = |problem| Err(Error::Text { path: path.to_path_buf(), problem });
     // The parser would take the rest of the file as one cell.
     if bytes.iter().fold(false, |open, &b| open != (b == b'"')) {
         return refuse("a quotation mark is not closed");
     }
-    let mut reader = ReaderBuilder::new().delimiter(separator_of(bytes)).from_reader(bytes);
+    let separator = separator_of(bytes);
+    let mut reader = ReaderBuilder::new().delimiter(separator).from_reader(bytes);
     let headers = reader.headers().map_err(|e| row_error(path, 1, &e))?;
     let names: Vec<String> = headers.iter().enumerate().map(named).collect();
     if names.is_empty() {
@@ -52,11 +95,15 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Table> {
                 let problem = format!("column {} is not UTF-8", names[position]);
                 return Err(Error::Row { path: path.to_path_buf(), row, problem });
             };
-            column.push((!MISSING.contains(&cell.trim())).then(|| cell.to_owned()));
+            column.push((!MISSING[..2].contains(&cell.trim())).then(|| cell.to_owned()));
         }
     }
-    let columns = columns.into_iter().map(typed);
-    Ok(Table::new(names.into_iter().zip(columns)).expect("names and lengths were checked"))
+    let is_bids = missing.bids && separator == b'\t';
+    let columns = names.into_iter().zip(columns).map(|(name, cells)| {
+        let cells = missing.taken_out(&name, cells, is_bids);
+        (name, typed(cells))
+    });
+    Ok(Table::new(columns).expect("names and lengths were checked"))
 }
 
 /// The name of a column; pandas leaves that of its row numbers empty.

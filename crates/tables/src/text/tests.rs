@@ -110,3 +110,28 @@ fn text_is_written_as_bids_or_pandas_would_read_it() {
     ]);
     assert!(clash.unwrap().to_text(Separator::Comma).is_err());
 }
+
+#[test]
+fn in_tables_of_bids_only_one_word_is_missing_among_words() {
+    let text = "who\tdrug\tage\tscanned\tdose\n\
+                1\tNone\t30\tTrue\tNaN\n\
+                2\tNA\tNaN\tNone\t20\n\
+                3\tn/a\t89+\tFalse\t\n";
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let read = |missing: &Missing| crate::read_with(file.path(), missing).unwrap();
+    let cells = |table: &Table, name: &str| -> Vec<String> {
+        let column = table.column(name).unwrap();
+        (0..3).map(|row| column.cell(row).in_words("-")).collect()
+    };
+    let usual = read(&Missing::default());
+    assert_eq!(cells(&usual, "drug"), ["-", "-", "-"]);
+    let mut missing = Missing { bids: true, ..Missing::default() };
+    let bids = read(&missing);
+    assert_eq!(cells(&bids, "drug"), ["None", "NA", "-"]);
+    assert_eq!(cells(&bids, "age"), ["30", "-", "89+"]);
+    assert_eq!(cells(&bids, "scanned"), ["true", "-", "false"]);
+    assert_eq!(cells(&bids, "dose"), ["-", "20", "-"]);
+    missing.levels.insert("dose".to_owned(), ["NaN".to_owned()].into());
+    assert_eq!(cells(&read(&missing), "dose"), ["NaN", "20", "-"]);
+}
