@@ -123,7 +123,7 @@ pub enum Error {
     },
     /// An entity or label that is not BIDS.
     #[error(
-        "{entity}-{label} is not a BIDS entity: lower-case letters, a hyphen, then letters and digits"
+        "{entity}-{label} is not a BIDS entity: lower-case letters, a hyphen, then letters, digits and +"
     )]
     BadEntity {
         /// The entity.

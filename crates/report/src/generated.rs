@@ -201,7 +201,8 @@ pub fn report_file_name(entities: &[(&str, &str)], extension: &str) -> Result<St
     let mut name = String::new();
     for (entity, label) in entities {
         let good_entity = !entity.is_empty() && entity.chars().all(|c| c.is_ascii_lowercase());
-        let good_label = !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric());
+        let good_label =
+            !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '+');
         if !good_entity || !good_label {
             let (entity, label) = ((*entity).to_owned(), (*label).to_owned());
             return Err(Error::BadEntity { entity, label });

@@ -1,11 +1,11 @@
 //! The cohort table: which report belongs to which moment of which scan.
 //!
-//! A CSV file with a header line and these columns, in any order:
+//! A CSV or TSV file with a header line and these columns, in any order:
 //!
 //! | column | meaning |
 //! | --- | --- |
-//! | `subject` | label of a person, letters and digits |
-//! | `session` | label of a visit, letters and digits |
+//! | `subject` | label of a person, letters, digits and + |
+//! | `session` | label of a visit, letters, digits and + |
 //! | `scan` | path of a 4D NIfTI file, relative to the table's folder |
 //! | `onset` | seconds from the first frame to the event |
 //! | `duration` | length of the event in seconds |
@@ -66,32 +66,57 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
         let problem = "a quotation mark is not closed";
         return Err(Error::Table { path: path.to_path_buf(), problem });
     }
-    let mut reader = csv::Reader::from_reader(bytes);
+    let names = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let delimiter = if names.contains(&b'\t') { b'\t' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
     let headers = reader.headers().map_err(|e| record_error(path, 1, e))?.clone();
-    let columns = Columns::find(path, &headers)?;
-    let mut table = PairsTable { path: path.to_path_buf(), pairs: Vec::new() };
-    for (idx, record) in reader.records().enumerate() {
-        let row = idx + 2;
-        let record = record.map_err(|e| record_error(path, row, e))?;
-        let pair = Cells { path, row, record: &record, columns: &columns }.pair()?;
-        if !table.scan_path(&pair).is_file() {
-            let expected = "a file, relative to the table's folder";
-            let found = pair.scan.display().to_string();
-            return Err(Error::Cell { path: table.path, row, column: "scan", found, expected });
-        }
-        table.pairs.push(pair);
-    }
-    if table.pairs.is_empty() {
-        return Err(Error::Table { path: table.path, problem: "it has no rows" });
-    }
-    table.check_duplicates()?;
-    Ok(table)
+    let records = reader.records().enumerate();
+    PairsTable::checked(
+        path,
+        &headers,
+        records.map(|(idx, record)| record.map_err(|e| record_error(path, idx + 2, e))),
+    )
 }
 
 impl PairsTable {
     /// The columns, all required.
     pub const COLUMNS: [&str; 7] =
         ["subject", "session", "scan", "onset", "duration", "report", "split"];
+
+    /// Checks rows that were read from the table in `path` in another form than text; every row has a cell
+    /// for each name.
+    pub fn of_rows(
+        path: impl AsRef<Path>,
+        names: &[String],
+        rows: impl Iterator<Item = Vec<String>>,
+    ) -> Result<Self> {
+        let names = StringRecord::from(names.to_vec());
+        Self::checked(path.as_ref(), &names, rows.map(|row| Ok(StringRecord::from(row))))
+    }
+
+    fn checked(
+        path: &Path,
+        names: &StringRecord,
+        records: impl Iterator<Item = Result<StringRecord>>,
+    ) -> Result<Self> {
+        let columns = Columns::find(path, names)?;
+        let mut table = Self { path: path.to_path_buf(), pairs: Vec::new() };
+        for (idx, record) in records.enumerate() {
+            let (row, record) = (idx + 2, record?);
+            let pair = Cells { path, row, record: &record, columns: &columns }.pair()?;
+            if !table.scan_path(&pair).is_file() {
+                let expected = "a file, relative to the table's folder";
+                let found = pair.scan.display().to_string();
+                return Err(Error::Cell { path: table.path, row, column: "scan", found, expected });
+            }
+            table.pairs.push(pair);
+        }
+        if table.pairs.is_empty() {
+            return Err(Error::Table { path: table.path, problem: "it has no rows" });
+        }
+        table.check_duplicates()?;
+        Ok(table)
+    }
 
     /// Where the scan of a row lies: relative to the folder of the table.
     pub fn scan_path(&self, pair: &Pair) -> PathBuf {
@@ -231,8 +256,8 @@ impl Cells<'_> {
     /// Labels become parts of file names, so nothing else may be in them.
     fn label(&self, column: usize) -> Result<String> {
         let text = self.text(column);
-        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return self.refuse(column, "letters and digits only, at least one");
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') {
+            return self.refuse(column, "letters, digits and + only, at least one");
         }
         Ok(text.to_owned())
     }
