@@ -22,6 +22,7 @@ pub(super) fn plan(spec: &Spec, cohort: &CohortPlan) -> Result<Vec<RunPlan>> {
                 for mut run in of_seeds(spec, splits)? {
                     let seed = run.label.unwrap_or_default();
                     run.label = Some(format!("fold-{}_{seed}", idx + 1));
+                    run.fold = Some(idx + 1);
                     runs.push(run);
                 }
             }
@@ -41,7 +42,7 @@ pub(super) fn are_absent(spec: &Spec, expected: &str) -> Result<()> {
 
 /// The same splits with every seed.
 pub(super) fn of_seeds(spec: &Spec, splits: &[Split]) -> Result<Vec<RunPlan>> {
-    let run = |label, seed| RunPlan { label, seed, splits: splits.to_vec() };
+    let run = |label, seed| RunPlan { label, fold: None, seed, splits: splits.to_vec() };
     let Some(repeat) = &spec.repeat else { return Ok(vec![run(None, spec.seed)]) };
     let mut seeds = repeat.seeds.clone();
     seeds.sort_unstable();

@@ -97,7 +97,7 @@ pub(crate) fn stack(spec: &super::Spec) -> Option<&Hdf5Config> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairsSpec {
-    /// CSV with the columns subject, session, scan, onset, duration, report, split.
+    /// CSV, TSV or Parquet with the columns subject, session, scan, onset, duration, report, split.
     pub table: PathBuf,
     /// What may never be in two splits at once.
     pub split_unit: SplitUnit,

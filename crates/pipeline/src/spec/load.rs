@@ -239,7 +239,7 @@ mod tests {
     fn what_was_used_can_be_used_again() {
         let loaded = Loaded::read(&repository("pipelines/quickstart.yaml"), &[]).unwrap();
         let run_dir = repository("runs/quickstart");
-        let run = RunPlan { label: None, seed: 3, splits: Vec::new() };
+        let run = RunPlan { label: None, fold: None, seed: 3, splits: Vec::new() };
         let used: Spec = yaml::parse(Path::new("used"), &loaded.as_used(&run_dir, &run)).unwrap();
         assert_eq!(used.seed, 3);
         let CohortSpec::Pairs(pairs) = &used.cohort else { panic!("{used:?}") };

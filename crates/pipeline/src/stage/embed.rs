@@ -10,6 +10,7 @@ use tables::{Column, Table};
 
 use super::{
     Artifact,
+    cohort_columns::CohortColumns,
     encode::{TokenFacts, TokenSet},
     work::{Work, each_scan, load_failures},
 };
@@ -46,6 +47,7 @@ pub(crate) struct Embeddings {
 /// One run's vector with what it came from.
 #[derive(Clone, Debug)]
 struct Run {
+    scan_idx: usize,
     subject: String,
     session: Option<String>,
     name: String,
@@ -63,7 +65,7 @@ impl Work for EmbedConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -83,8 +85,8 @@ impl Work for EmbedConfig {
         Err(Error::Setting { stage, field, found, expected: expected.to_owned() })
     }
 
-    fn inputs(&self, _: &State<'_>) -> Value {
-        Value::Null
+    fn inputs(&self, state: &State<'_>) -> Value {
+        CohortColumns::of(state).decides()
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -93,6 +95,7 @@ impl Work for EmbedConfig {
             let unit = tokens.units[idx].as_ref().expect("failed scans are passed over");
             let scan = &state.scans()[idx];
             Ok(Run {
+                scan_idx: idx,
                 subject: scan.subject.clone(),
                 session: scan.session.clone(),
                 name: scan.name.clone(),
@@ -151,7 +154,9 @@ impl EmbedConfig {
         };
         let fd_mm = TokenSet::facts(unit)?.fd_mm;
         let Some(weights) = self.run.weights(windows.nrows(), fd_mm.as_deref()) else {
-            return refuse("no confounds say the framewise displacement that inverse_fd needs");
+            return refuse(
+                "inverse_fd needs the framewise displacement of every window, and no confounds give it",
+            );
         };
         let windows: Vec<Vec<f64>> = windows.rows().into_iter().map(|row| row.to_vec()).collect();
         Ok(weighted_mean(&windows, &weights).expect("a scan has windows of one width"))
@@ -199,7 +204,7 @@ impl EmbedConfig {
             let counts = groups.iter().map(|(_, runs)| Some(runs.len() as i64));
             columns.push(("n_runs", Column::Integer(counts.collect())));
         }
-        columns.extend([
+        let measured = [
             ("n_windows", sum(&|run| run.facts.n_windows)),
             ("n_frames", sum(&|run| run.facts.n_frames)),
             ("t_r_s", mean(&|run| Some(run.facts.t_r_s))),
@@ -213,8 +218,14 @@ impl EmbedConfig {
             ("encoder_sha256", same(&about.identity)),
             ("preparation_sha256", same(&about.preparation)),
             ("embedding", Column::Vector { width, values }),
-        ]);
-        Ok(Table::new(columns)?.to_parquet()?)
+        ];
+        let of_group = |(_, runs): &(&str, Vec<&Run>)| runs.iter().map(|it| it.scan_idx).collect();
+        let scans: Vec<Vec<usize>> = groups.iter().map(of_group).collect();
+        let taken = columns.iter().chain(&measured).map(|(name, _)| *name);
+        let said = CohortColumns::of(state).columns(&scans, &taken.collect::<Vec<_>>());
+        let named = |(name, column): (&str, Column)| (name.to_owned(), column);
+        let columns = columns.into_iter().map(named).chain(said);
+        Ok(Table::new(columns.chain(measured.map(named)))?.to_parquet()?)
     }
 }
 

@@ -1,0 +1,128 @@
+//! What the cohort says of the rows of an output table: fold, split, labels.
+use std::collections::BTreeSet;
+
+use ::cohort::{Labels, Value};
+use scan::Split;
+use serde_json::json;
+use tables::Column;
+
+use crate::{plan::SourcePlan, state::State};
+
+/// Fold, splits and labels of the scans of a run.
+pub(super) struct CohortColumns<'a> {
+    fold: Option<usize>,
+    /// One a scan; `None` where its windows are in several.
+    splits: Vec<Option<Split>>,
+    /// One a scan; none where the cohort has no labels.
+    labels: Vec<&'a Labels>,
+}
+
+impl<'a> CohortColumns<'a> {
+    pub(super) fn of(state: &State<'a>) -> Self {
+        let n_scans = state.scans().len();
+        let labels = match &state.plan.source {
+            SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),
+            _ => Vec::new(),
+        };
+        let splits = (0..n_scans).map(|idx| state.split_of(idx)).collect();
+        Self { fold: state.run.fold, splits, labels }
+    }
+
+    /// Everything that decides the columns.
+    pub(super) fn decides(&self) -> serde_json::Value {
+        json!({ "fold": self.fold, "splits": self.splits, "labels": self.labels })
+    }
+
+    /// The columns of a table with a row for each group of scans: fold and split where the cohort is
+    /// divided, then every label. A group has a value that all its scans share. A label that is called as a
+    /// column of `taken` gets the prefix `label_`.
+    pub(super) fn columns(&self, groups: &[Vec<usize>], taken: &[&str]) -> Vec<(String, Column)> {
+        let mut columns = Vec::new();
+        if let Some(fold) = self.fold {
+            columns
+                .push(("fold".to_owned(), Column::Integer(vec![Some(fold as i64); groups.len()])));
+        }
+        if self.splits.iter().any(Option::is_some) {
+            let split = |group: &Vec<usize>| {
+                shared(group.iter().map(|&idx| self.splits[idx])).map(|split| split.to_string())
+            };
+            columns.push(("split".to_owned(), Column::Text(groups.iter().map(split).collect())));
+        }
+        let names: BTreeSet<&String> =
+            self.labels.iter().flat_map(|labels| labels.keys()).collect();
+        for name in names {
+            let value =
+                |group: &Vec<usize>| shared(group.iter().map(|&idx| self.labels[idx].get(name)));
+            let column = typed(groups.iter().map(value).collect());
+            let mut called = name.clone();
+            while taken.contains(&called.as_str()) || columns.iter().any(|(it, _)| *it == called) {
+                called = format!("label_{called}");
+            }
+            columns.push((called, column));
+        }
+        columns
+    }
+}
+
+/// The value of all.
+fn shared<T: PartialEq>(mut values: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = values.next()??;
+    values.all(|value| value.as_ref() == Some(&first)).then_some(first)
+}
+
+/// The narrowest kind that holds every value.
+fn typed(values: Vec<Option<&Value>>) -> Column {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let all = |fits: fn(&Value) -> bool| values.iter().flatten().all(|value| fits(value));
+    let number = |value: &Value| match value {
+        Value::Number(number) => Some(*number),
+        _ => None,
+    };
+    if all(|value| matches!(value, Value::Flag(_))) {
+        let flag = |value: &Value| matches!(value, Value::Flag(true));
+        Column::Flag(values.into_iter().map(|value| value.map(flag)).collect())
+    } else if all(|it| matches!(it, Value::Number(it) if it.fract() == 0.0 && it.abs() < EXACT)) {
+        Column::Integer(values.into_iter().map(|it| Some(number(it?)? as i64)).collect())
+    } else if all(|value| matches!(value, Value::Number(_))) {
+        Column::Number(values.into_iter().map(|it| number(it?)).collect())
+    } else {
+        Column::Text(values.into_iter().map(|value| value.map(Value::in_words)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_says_fold_split_and_what_all_runs_of_a_person_share() {
+        let labels = |age: f64, site: &str, phq9: Option<f64>| {
+            let phq9 = phq9.map(|it| ("phq9".to_owned(), Value::Number(it)));
+            let more = [
+                ("age".to_owned(), Value::Number(age)),
+                ("split".to_owned(), Value::Text("fixed".into())),
+                ("site".to_owned(), Value::Text(site.into())),
+            ];
+            more.into_iter().chain(phq9).collect::<Labels>()
+        };
+        let all = [labels(71.0, "A", Some(3.5)), labels(71.0, "B", None), labels(20.0, "B", None)];
+        let of = CohortColumns {
+            fold: Some(2),
+            splits: vec![Some(Split::Train), Some(Split::Train), Some(Split::Test)],
+            labels: all.iter().collect(),
+        };
+        let columns = of.columns(&[vec![0, 1], vec![2]], &["age"]);
+        let text = |a: Option<&str>, b: Option<&str>| {
+            Column::Text([a, b].map(|it| it.map(str::to_owned)).to_vec())
+        };
+        let expected = [
+            ("fold", Column::Integer(vec![Some(2); 2])),
+            ("split", text(Some("train"), Some("test"))),
+            ("label_age", Column::Integer(vec![Some(71), Some(20)])),
+            ("phq9", Column::Number(vec![None, None])),
+            ("site", text(None, Some("B"))),
+            ("label_split", text(Some("fixed"), Some("fixed"))),
+        ];
+        assert_eq!(columns, expected.map(|(name, column)| (name.to_owned(), column)));
+    }
+}
