@@ -10,6 +10,7 @@ mod bad_recordings;
 mod bad_scans;
 mod captions;
 mod cli;
+mod cohort_outputs;
 mod cohorts;
 mod covering;
 mod encoder_check;

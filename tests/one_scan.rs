@@ -71,6 +71,15 @@ fn a_scan_goes_the_way_of_the_cohorts() {
     let named = ["--confounds", confounds.as_str()];
     let image = elsewhere.generate(&other, &named).exits_with(0);
     says(&image.stdout, &["Subject: unknown", "Window: other.nii.gz, 0 s to 29.4 s"]);
+    // by the rule that a cohort follows
+    let sidecar = other.with_file_name("other.json");
+    fs::write(&sidecar, "{\"RepetitionTime\": 2.0}").unwrap();
+    let said = elsewhere.refuses(&other, &named);
+    let both = "other.nii.gz: repetition time: the sidecar gives 2 s, the scan's header 0.735";
+    says(&said, &[both, "; --t-r settles it"]);
+    let settled = ["--t-r", "0.735", named[0], named[1]];
+    elsewhere.generate(&other, &settled).exits_with(0);
+    fs::remove_file(sidecar).unwrap();
     let atlas = Atlas::from_volume(&synthetic::labels()).unwrap();
     let series =
         atlas.extract(&scan::read_bold(&other).unwrap(), &ExtractConfig::default(), None).unwrap();

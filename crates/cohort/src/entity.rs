@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spelling::form;
+
 /// What a part of a BIDS name says, in the order in which they stand in one.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -149,13 +151,14 @@ impl Entity {
     }
 }
 
-/// Whether `text` may be a label: labels become parts of file names, so nothing but letters and
-/// digits may be in them.
+/// Whether `text` may be a label: letters and digits, and plus signs as BIDS 1.11 allows. Labels become
+/// parts of file names, so nothing else may be in them.
 pub(crate) fn is_label(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    text.bytes().any(|b| b.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
 }
 
-/// The entities of a recording or a file; each label holds letters and digits only.
+/// The entities of a recording or a file; each label holds letters, digits and + only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Entities(BTreeMap<Entity, String>);
@@ -240,6 +243,52 @@ impl BidsName {
         let (suffix, extension) = (suffix.to_owned(), extension.to_owned());
         Some(Self { entities, suffix, extension })
     }
+
+    /// Why [`BidsName::parse`] takes `name` for no BIDS name: the first part that is wrong. Subjects
+    /// and sessions are not repeated, nor words that may be names of people.
+    pub(crate) fn problem(name: &str) -> String {
+        let stem = name.split('.').next().unwrap_or_default();
+        let mut parts: Vec<&str> = stem.split('_').collect();
+        let suffix = parts.pop().unwrap_or_default();
+        let mut entities = Entities::default();
+        for part in parts {
+            let Some((key, label)) = part.split_once('-') else {
+                return format!("{} has no hyphen, expected key-label", shown_word(part));
+            };
+            let Some(entity) = Entity::of_key(key) else {
+                let known = KEYS.map(|(_, key)| key).join(", ");
+                return format!(
+                    "`{}-` is not a BIDS entity, expected one of {known}",
+                    printable(key)
+                );
+            };
+            if !is_label(label) {
+                return format!("the label of `{key}-` is not letters, digits and +");
+            }
+            if !entities.add(entity, label) {
+                return format!("`{key}-` stands in it twice");
+            }
+        }
+        format!("it ends in {}, expected a suffix such as bold", shown_word(suffix))
+    }
+}
+
+/// A word of a file name, quoted where it says nothing of a person: an entity whose hyphen was
+/// forgotten, or a suffix. Otherwise its form only.
+fn shown_word(word: &str) -> String {
+    const SUFFIXES: [&str; 6] = ["bold", "timeseries", "cbv", "sbref", "mask", "events"];
+    let forgotten = KEYS.iter().find(|(_, key)| word.starts_with(key) && word.len() > key.len());
+    match forgotten {
+        Some((E::Subject | E::Session, key)) => format!("`{key}…`"),
+        Some(_) => format!("`{}`", printable(word)),
+        None if SUFFIXES.contains(&word) || Entity::of_key(word).is_some() => format!("`{word}`"),
+        None => format!("a part of the form `{}`", form(&printable(word))),
+    }
+}
+
+/// At most 24 characters, none of which moves the cursor of a terminal.
+fn printable(word: &str) -> String {
+    word.chars().take(24).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -290,11 +339,36 @@ mod tests {
             "sub-_bold.nii",
             "sub-a b_bold.nii",
             "sub-01_odd-1_bold.nii",
+            "sub-+_bold.nii",
             "sub01_bold.nii",
             "sub-01_.nii",
             "",
         ] {
             assert_eq!(BidsName::parse(text), None, "{text}");
+        }
+    }
+    #[test]
+    fn a_plus_sign_is_part_of_a_label() {
+        let name = BidsName::parse("sub-05+pilot_task-movie+rest_desc-preproc+smooth_bold.nii.gz");
+        let name = name.unwrap();
+        assert_eq!(name.entities.get(Entity::Subject), Some("05+pilot"));
+        assert_eq!(name.entities.to_string(), "sub-05+pilot_task-movie+rest_desc-preproc+smooth");
+    }
+
+    #[test]
+    fn the_part_that_is_not_bids_is_named_and_no_person() {
+        for (name, part) in [
+            ("sub-02_task-rest_bold_desc-filtered_bold.nii.gz", "`bold` has no hyphen, "),
+            ("sub-03_task-rest_feature-falff_bold.nii.gz", "`feature-` is not a BIDS entity, "),
+            ("sub-04_task-rest_run001_bold.nii.gz", "`run001` has no hyphen, "),
+            ("sub01_bold.nii", "`sub…` has no hyphen, "),
+            ("sub-01_sub-02_bold.nii", "`sub-` stands in it twice"),
+            ("sub-a b_bold.nii", "the label of `sub-` is not letters, digits and +"),
+            ("Jane9_bold.nii", "a part of the form `aaaa9` has no hyphen, "),
+        ] {
+            let problem = BidsName::problem(name);
+            assert!(problem.starts_with(part), "{problem}");
+            assert_eq!(BidsName::parse(name), None);
         }
     }
 }

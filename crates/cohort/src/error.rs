@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::query::QueryError;
+use crate::{
+    query::QueryError,
+    recording::{Count, Excluded},
+};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,10 +53,10 @@ pub enum Error {
     Ambiguous { path: PathBuf, n: usize, choices: Vec<String> },
     #[error(transparent)]
     Query(#[from] QueryError),
-    #[error("{}: no recording is left: {}", path.display(), told(counts))]
-    NothingLeft { path: PathBuf, counts: Vec<(String, usize)>, unmet: Option<String> },
+    #[error("{}: no recording is left:\n  {}", path.display(), counted(excluded))]
+    NothingLeft { path: PathBuf, excluded: Vec<Excluded>, unmet: Option<String> },
     #[error("{}: holds no recording: {sought}", path.display())]
-    Nothing { path: PathBuf, sought: String },
+    Nothing { path: PathBuf, sought: String, cure: Option<String> },
 
     // splits
     #[error(
@@ -87,9 +90,9 @@ pub enum Error {
     MissingLabel { path: PathBuf, column: String, field: &'static str, n: usize },
 }
 
-fn told(counts: &[(String, usize)]) -> String {
-    let each: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} × {kind}")).collect();
-    each.join("; ")
+fn counted(excluded: &[Excluded]) -> String {
+    let lines: Vec<String> = Count::all(excluded).iter().flat_map(Count::lines).collect();
+    lines.join("\n  ")
 }
 
 fn in_rows(rows: Option<(usize, usize)>) -> String {
@@ -123,6 +126,7 @@ impl Error {
             }
             Self::SplitLeak { .. } => Some("give all rows of a subject the same split".to_owned()),
             Self::NothingLeft { unmet, .. } => unmet.clone(),
+            Self::Nothing { cure, .. } => cure.clone(),
             Self::SameRow { what: "one recording", .. } => {
                 Some("tell them apart by a column session_id, task or run".to_owned())
             }

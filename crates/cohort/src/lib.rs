@@ -10,9 +10,11 @@
 //! or a setting is an [`Error`]. No path leaves the cohort's folder, and no sentence names anybody.
 
 mod bids;
+mod censored;
 mod division;
 mod entity;
 mod error;
+mod folder;
 mod labels;
 mod manifest;
 mod quality;
@@ -21,10 +23,13 @@ mod reason;
 mod recording;
 mod root;
 mod select;
+mod sidecar;
 mod spelling;
 mod stack;
 #[cfg(test)]
 mod testing;
+mod timing;
+mod twice;
 mod value;
 
 pub use bids::{BidsConfig, confounds_beside};
@@ -35,7 +40,8 @@ pub use manifest::{ManifestColumns, ManifestConfig};
 pub use quality::QcThresholds;
 pub use query::{Query, QueryError};
 pub use reason::{Part, Reason, Way};
-pub use recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource};
+pub use recording::{Cohort, Count, Excluded, Recording, RepetitionTime, Source, TrSource};
 pub use select::Wanted;
 pub use stack::Hdf5Config;
+pub use timing::{Timing, Timings};
 pub use value::{Labels, Value};

@@ -1,7 +1,7 @@
 //! A cohort as a table: one row a recording, with the columns that the field uses.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -11,14 +11,15 @@ use tables::{Cell, Table};
 
 use crate::{
     division::SplitConfig,
-    entity::{Entities, Entity},
+    entity::{Entities, Entity, RECORDING},
     error::{Error, Result},
-    labels::{ENTITY_COLUMNS, column_of, label_of, read_labels},
+    labels::{ENTITY_COLUMNS, LabelTables, column_of, label_of},
     quality::QcThresholds,
     reason::{Part, Reason},
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
     root::Root,
     select::{Found, Selection, Wanted},
+    sidecar::Sidecars,
     spelling::{self, label_from},
     value::Value,
 };
@@ -155,19 +156,39 @@ impl ManifestConfig {
         let folder = self.root.as_ref().map_or(own, |root| place(root));
         let root = Root::new(&folder)?;
         let sought = "it has no row below its line of names, expected one a recording".to_owned();
-        let mut found = Found { path, sought, recordings: Vec::new(), excluded: Vec::new() };
+        let (recordings, excluded) = (Vec::new(), Vec::new());
+        let mut found = Found { path, sought, cure: None, recordings, excluded };
         let (mut rows, mut scans) = (HashMap::new(), HashMap::new());
+        let labels = labels_of(&table, &columns);
+        let mut sidecars = Sidecars::default();
         for row in 0..table.n_rows() {
             let number = row + 2;
-            let recording = match recording(&table, row, &columns, &root, &folder) {
-                Ok(recording) => recording,
+            let recording = recording(&table, row, &columns, &root, &folder).and_then(|it| {
+                let t_r = match it.t_r {
+                    // a sidecar says it where the table does not, as in a dataset
+                    None if self.t_r.is_none() => {
+                        let said = sidecars.of_scan(it.source.path(), Some(&root))?;
+                        said.t_r
+                            .map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar })
+                    }
+                    t_r => t_r,
+                };
+                Ok(Recording { t_r, ..it })
+            });
+            let recording = match recording {
+                Ok(recording) => {
+                    let known = |(name, values): &(&String, Vec<Option<Value>>)| {
+                        Some(((*name).clone(), values[row].clone()?))
+                    };
+                    Recording { labels: labels.iter().filter_map(known).collect(), ..recording }
+                }
                 Err(reason) => {
                     found.excluded.push(Excluded { name: format!("row {number}"), reason });
                     continue;
                 }
             };
             let twice = [
-                (rows.insert(recording.entities.clone(), number), "one recording"),
+                (rows.insert(recording.entities.key(&RECORDING), number), "one recording"),
                 (scans.insert(recording.source.clone(), number), "one scan"),
             ];
             if let Some((Some(first), what)) = twice.into_iter().find(|(it, _)| it.is_some()) {
@@ -175,7 +196,7 @@ impl ManifestConfig {
             }
             found.recordings.push(recording);
         }
-        found.select(self.asked(), &read_labels(&self.labels, place)?)
+        found.select(self.asked(), LabelTables::named(&self.labels, place)?)
     }
 
     fn columns_of<'a>(&'a self, path: &Path, table: &'a Table) -> Result<Columns<'a>> {
@@ -216,7 +237,18 @@ impl ManifestConfig {
     }
 }
 
-/// The recording of a row; who and which become letters and digits: session `2_0` is `20`.
+/// The values of every column that names neither a recording nor one of its files.
+fn labels_of<'a>(table: &'a Table, columns: &Columns) -> Vec<(&'a String, Vec<Option<Value>>)> {
+    let is_taken = |name: &str| {
+        columns.entities.iter().any(|(_, taken)| *taken == name)
+            || [Some(columns.scan), columns.mask, columns.confounds].contains(&Some(name))
+    };
+    let labels = table.columns().iter().filter(|(name, _)| !is_taken(name));
+    labels.map(|(name, column)| (name, Value::of_column(column))).collect()
+}
+
+/// The recording of a row, without labels; who and which become letters and digits: session `2_0` is
+/// `20`.
 fn recording(
     table: &Table,
     row: usize,
@@ -250,11 +282,6 @@ fn recording(
             Err(Reason::Row { column: name.to_owned(), expected: "a number above 0" })
         }
     };
-    let is_taken = |name: &str| {
-        columns.entities.iter().any(|(_, taken)| *taken == name)
-            || [Some(columns.scan), columns.mask, columns.confounds].contains(&Some(name))
-    };
-    let labels = table.columns().iter().filter(|(name, _)| !is_taken(name));
     Ok(Recording {
         entities,
         source: Source::File(scan),
@@ -263,9 +290,7 @@ fn recording(
         t_r: number(columns.t_r)?
             .map(|seconds| RepetitionTime { seconds, source: TrSource::Manifest }),
         n_frames: number(columns.n_frames)?.map(|n| n as usize),
-        labels: labels
-            .filter_map(|(name, column)| Some((name.clone(), Value::of(column.cell(row))?)))
-            .collect(),
+        labels: BTreeMap::new(),
         row: Some(row + 2),
     })
 }

@@ -47,14 +47,17 @@ pub enum Reason {
     },
     /// Its row names no scan.
     NoScan,
-    /// A label is missing, or more than letters and digits; in tables, `_` and `-` inside are none
-    /// of it.
+    /// A label is missing, or has characters other than letters, digits and `+`. In tables, `_` and `-`
+    /// are taken out first.
     Label {
         /// Which: `subject`, `session`, ….
         what: &'static str,
     },
-    /// Its file name is no BIDS name, or says another subject or session than its folder.
-    Name,
+    /// Its file name is not a BIDS name, or has another subject or session than its folder.
+    Name {
+        /// The part that is wrong; never the label of a person or a visit.
+        problem: String,
+    },
     /// One of its files lies outside of the cohort's folder; it was not opened.
     Outside {
         /// Which.
@@ -83,6 +86,25 @@ pub enum Reason {
     RepetitionTime {
         /// The sentence.
         problem: String,
+    },
+    /// Its run is there under another spelling of the same number.
+    SameRun {
+        /// The other spelling.
+        other: String,
+        /// Whether both files have the same bytes, so that one of them stays.
+        is_copy: bool,
+    },
+    /// It joins runs that are recordings of their own.
+    Joined {
+        /// How many.
+        n_runs: usize,
+    },
+    /// Censored frames were removed, so that its frames are not evenly spaced.
+    Censored {
+        /// Frames of its series.
+        found: usize,
+        /// Rows of its table of outliers.
+        expected: usize,
     },
     /// A cell of its row is not what the column should hold.
     Row {
@@ -127,6 +149,8 @@ impl Reason {
                 | Self::NoScan
                 | Self::Quality { .. }
                 | Self::Unmeasured { .. }
+                | Self::Joined { .. }
+                | Self::SameRun { is_copy: true, .. }
         )
     }
 
@@ -144,6 +168,13 @@ impl Reason {
             Self::Quality { threshold, limit, .. } => format!("beyond {threshold} {limit}"),
             Self::Unreadable { part, .. } => format!("{part} cannot be read"),
             Self::RepetitionTime { .. } => "repetition time unknown or contradictory".to_owned(),
+            Self::SameRun { is_copy: true, .. } => {
+                "a copy under another number of its run".to_owned()
+            }
+            Self::SameRun { is_copy: false, .. } => "run there in two spellings".to_owned(),
+            Self::Joined { .. } => "joins runs that are there too".to_owned(),
+            Self::Censored { .. } => "frames not evenly spaced, some were removed".to_owned(),
+            Self::Name { .. } => "file name is not a BIDS name of its folder".to_owned(),
             other => other.to_string(),
         }
     }
@@ -168,8 +199,8 @@ impl fmt::Display for Reason {
             Self::Query => write!(f, "`where` is not true"),
             Self::Unknown { column } => write!(f, "`where` asks for {column}, which is missing"),
             Self::NoScan => write!(f, "its row names no scan"),
-            Self::Label { what } => write!(f, "{what} is no label of letters and digits"),
-            Self::Name => write!(f, "file name is no BIDS name, or not that of its folder"),
+            Self::Label { what } => write!(f, "{what} is no label of letters, digits and +"),
+            Self::Name { problem } => write!(f, "file name is not a BIDS name: {problem}"),
             Self::Outside { part, way: Way::Parents } => {
                 write!(f, "{part} leaves the cohort's folder by `..`")
             }
@@ -182,7 +213,26 @@ impl fmt::Display for Reason {
             Self::Missing { part } => write!(f, "{part} is not there"),
             Self::NoFile { part } => write!(f, "{part} is no file"),
             Self::Unreadable { part, problem } => write!(f, "{part} cannot be read: {problem}"),
-            Self::RepetitionTime { problem } => write!(f, "repetition time: {problem}"),
+            Self::RepetitionTime { problem } => {
+                write!(f, "repetition time: {problem}; give `t_r` to settle it")
+            }
+            Self::SameRun { other, is_copy: true } => {
+                write!(f, "its run is there as run-{other} too, the same file")
+            }
+            Self::SameRun { other, is_copy: false } => write!(
+                f,
+                "its run is there as run-{other} too, with another content: rename one or leave it \
+                 out with `entities`"
+            ),
+            Self::Joined { n_runs } => {
+                write!(f, "holds the frames of {n_runs} of its runs, which are there too")
+            }
+            Self::Censored { found, expected } => write!(
+                f,
+                "has {found} frames and its table of outliers {expected}: censored frames were \
+                 removed, so that frames are not evenly spaced; take the interpolated series, which \
+                 XCP-D writes in its mode abcd"
+            ),
             Self::Row { column, expected } => write!(f, "column {column} is not {expected}"),
             Self::Quality { threshold, limit, found } => {
                 write!(f, "{threshold} is {found:.4}, the threshold is {limit}")

@@ -126,6 +126,8 @@ pub struct Cohort {
     pub recordings: Vec<Recording>,
     /// Sorted by name.
     pub excluded: Vec<Excluded>,
+    /// What is wrong with tables that nothing was asked of. No subject is named.
+    pub warnings: Vec<String>,
 }
 
 impl Excluded {
@@ -165,19 +167,44 @@ impl Cohort {
     }
 
     /// How many are left out for which reason, most first.
-    pub fn counts(&self) -> Vec<(String, usize)> {
-        counted(&self.excluded)
+    pub fn counts(&self) -> Vec<Count> {
+        Count::all(&self.excluded)
     }
 }
 
-pub(crate) fn counted(excluded: &[Excluded]) -> Vec<(String, usize)> {
-    let mut counts = BTreeMap::new();
-    for excluded in excluded {
-        *counts.entry(excluded.reason.kind()).or_insert(0_usize) += 1;
+/// How many recordings are left out for one reason. No subject is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// The reason without its numbers.
+    pub reason: String,
+    /// Recordings.
+    pub n: usize,
+    /// The whole sentence about the first of them, where it says more than `reason`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+}
+
+impl Count {
+    /// One for each reason, most first.
+    pub fn all(excluded: &[Excluded]) -> Vec<Self> {
+        let mut counts: BTreeMap<String, Self> = BTreeMap::new();
+        for excluded in excluded {
+            let (reason, sentence) = (excluded.reason.kind(), excluded.reason.to_string());
+            let first = (sentence != reason).then_some(sentence);
+            let count = counts.entry(reason.clone()).or_insert(Self { reason, n: 0, first });
+            count.n += 1;
+        }
+        let mut counts: Vec<Self> = counts.into_values().collect();
+        counts.sort_by_key(|count| std::cmp::Reverse(count.n));
+        counts
     }
-    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    counts
+
+    /// `3 × reason`, and below it the first recording's sentence.
+    pub fn lines(&self) -> Vec<String> {
+        let count = format!("{} × {}", self.n, self.reason);
+        let first = self.first.as_ref().map(|first| format!("    the first: {first}"));
+        [count].into_iter().chain(first).collect()
+    }
 }
 
 impl fmt::Display for Excluded {

@@ -2,21 +2,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use rayon::prelude::*;
 
 use crate::{
+    censored,
     division::SplitConfig,
     entity::{Entities, Entity},
     error::{Error, Result},
-    labels::{self, LabelTable},
+    labels::LabelTables,
     quality::QcThresholds,
     query::{Answer, Query},
-    reason::{Part, Reason},
-    recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource, counted},
+    reason::Reason,
+    recording::{Cohort, Excluded, Recording, Source},
     spelling::label_from,
+    timing::{Header, PLAUSIBLE_S, repetition_time},
+    twice,
 };
 
 /// Labels that are wanted of some entities.
@@ -33,17 +36,13 @@ pub(crate) struct Selection<'a> {
     pub(crate) split: Option<&'a SplitConfig>,
 }
 
-/// Faster and slower scans than these are not known; a value outside is a wrong unit.
-const PLAUSIBLE_S: std::ops::RangeInclusive<f64> = 0.05..=30.0;
-
-/// Two that say the same repetition time agree up to this share of it.
-const SAME_T_R: f64 = 1e-3;
-
 /// What a folder or a table holds, before anybody asked.
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
     /// What was found and expected where neither a recording nor a reason against one was found.
     pub(crate) sought: String,
+    /// What the user could do about that.
+    pub(crate) cure: Option<String>,
     pub(crate) recordings: Vec<Recording>,
     pub(crate) excluded: Vec<Excluded>,
 }
@@ -51,20 +50,18 @@ pub(crate) struct Found {
 impl Found {
     /// Labels joined, entities, query, headers, quality: in this order, each for what the one
     /// before it left.
-    pub(crate) fn select(mut self, asked: Selection, tables: &[LabelTable]) -> Result<Cohort> {
+    pub(crate) fn select(mut self, asked: Selection, tables: LabelTables) -> Result<Cohort> {
         let query = asked.check()?;
         if self.recordings.is_empty() && self.excluded.is_empty() {
-            return Err(Error::Nothing { path: self.path, sought: self.sought });
+            return Err(Error::Nothing { path: self.path, sought: self.sought, cure: self.cure });
         }
         let unmet = unmet(&self.recordings, asked.entities);
         self.keep(|recording| {
             if chosen(&recording.entities, asked.entities) { Ok(()) } else { Err(Reason::Entities) }
         });
-        let is_asked = |column: &str| {
-            query.as_ref().is_some_and(|query| query.asks(column))
-                || asked.split.is_some_and(|split| split.asks(column))
-        };
-        labels::join(tables, &mut self.recordings, &is_asked)?;
+        let of_query = query.iter().flat_map(Query::columns).map(str::to_owned);
+        let of_split = asked.split.iter().flat_map(|split| split.columns()).cloned();
+        let warnings = tables.join(&mut self.recordings, &of_query.chain(of_split).collect())?;
         if let Some(query) = &query {
             if !self.recordings.is_empty() {
                 query.check(&self.recordings)?;
@@ -75,6 +72,7 @@ impl Found {
                 Answer::Unknown(column) => Err(Reason::Unknown { column: column.to_owned() }),
             });
         }
+        twice::spelled_twice(&mut self.recordings, &mut self.excluded);
         let judged: Vec<Result<Recording, Excluded>> = std::mem::take(&mut self.recordings)
             .into_par_iter()
             .map(|mut recording| match examine(&mut recording, asked) {
@@ -88,14 +86,14 @@ impl Found {
                 Err(excluded) => self.excluded.push(excluded),
             }
         }
-        if self.recordings.is_empty() {
-            let counts = counted(&self.excluded);
-            return Err(Error::NothingLeft { path: self.path, counts, unmet });
-        }
+        twice::joined(&mut self.recordings, &mut self.excluded);
         let Self { path, mut recordings, mut excluded, .. } = self;
         recordings.sort_by_cached_key(Recording::name);
         excluded.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Cohort { path, recordings, excluded })
+        if recordings.is_empty() {
+            return Err(Error::NothingLeft { path, excluded, unmet });
+        }
+        Ok(Cohort { path, recordings, excluded, warnings })
     }
 
     /// Refuses two recordings that could not be told apart.
@@ -143,7 +141,7 @@ fn unmet(recordings: &[Recording], wanted: &Wanted) -> Option<String> {
     let mut asked = wanted.iter().filter(|(entity, _)| !private.contains(entity));
     asked.find_map(|(entity, labels)| {
         let there: BTreeSet<&str> =
-            recordings.iter().map(|it| it.entities.get(*entity).unwrap_or("none")).collect();
+            recordings.iter().map(|it| it.entities.get(*entity).unwrap_or(ABSENT)).collect();
         let is_met = there.iter().any(|label| wants(labels, label));
         (!is_met && !there.is_empty()).then(|| {
             let there: Vec<&str> = there.into_iter().take(5).collect();
@@ -153,9 +151,12 @@ fn unmet(recordings: &[Recording], wanted: &Wanted) -> Option<String> {
     })
 }
 
-/// Whether each entity that is asked for has one of its wanted labels.
+/// What stands for an entity that a name does not have, in `entities` and in sentences.
+pub(crate) const ABSENT: &str = "none";
+
+/// Whether each entity that is asked for has one of its wanted labels; `none` is for a name without it.
 pub(crate) fn chosen(entities: &Entities, wanted: &Wanted) -> bool {
-    wanted.iter().all(|(it, labels)| entities.get(*it).is_some_and(|label| wants(labels, label)))
+    wanted.iter().all(|(it, labels)| wants(labels, entities.get(*it).unwrap_or(ABSENT)))
 }
 
 /// Whether what has these entities, and perhaps more, could be asked for.
@@ -170,50 +171,13 @@ fn wants(labels: &[String], label: &str) -> bool {
 
 /// Header, repetition time and quality of one recording.
 fn examine(recording: &mut Recording, asked: Selection) -> Result<(), Reason> {
-    let mut header = Err("no file says it".to_owned());
+    let mut t_r = Err("no file says it".to_owned());
     if let Source::File(path) = &recording.source {
-        let glance =
-            glance(path).map_err(|problem| Reason::Unreadable { part: Part::Scan, problem })?;
-        recording.n_frames = glance.n_frames.or(recording.n_frames);
-        header = glance.t_r;
+        let header = Header::read(path)?;
+        recording.n_frames = header.n_frames.or(recording.n_frames);
+        t_r = header.t_r;
+        censored::evenly_spaced(path, recording.n_frames)?;
     }
-    recording.t_r = Some(repetition_time(recording.t_r, header, asked.t_r)?);
+    recording.t_r = Some(repetition_time(recording.t_r, t_r, asked.t_r)?);
     asked.qc_thresholds.and_then(|it| it.judge(recording)).map_or(Ok(()), Err)
-}
-
-/// The header; the problem is a sentence without the path.
-fn glance(path: &Path) -> Result<scan::Glance, String> {
-    let without_path = |text: String| text.replace(&format!("{}: ", path.display()), "");
-    let glance = scan::glance(path).map_err(|error| without_path(error.to_string()))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_called_image = [".nii", ".nii.gz"].iter().any(|ending| name.ends_with(ending));
-    if is_called_image && glance.n_frames.is_none() {
-        return Err("it is called an image and holds none".to_owned());
-    }
-    Ok(glance)
-}
-
-fn repetition_time(
-    said: Option<RepetitionTime>,
-    header: Result<f64, String>,
-    asked: Option<f64>,
-) -> Result<RepetitionTime, Reason> {
-    if let Some(seconds) = asked {
-        return Ok(RepetitionTime { seconds, source: TrSource::Pipeline });
-    }
-    let refuse = |problem: String| {
-        let problem = format!("{problem}; give `t_r` to settle it");
-        Err(Reason::RepetitionTime { problem })
-    };
-    match (said, header) {
-        (Some(RepetitionTime { seconds, .. }), _) if !PLAUSIBLE_S.contains(&seconds) => {
-            refuse(format!("it is given as {seconds} s, expected 0.05 to 30 s"))
-        }
-        (Some(said), Ok(header)) if (said.seconds - header).abs() > SAME_T_R * header => {
-            refuse(format!("{} s is given, the scan's header says {header} s", said.seconds))
-        }
-        (Some(said), _) => Ok(said),
-        (None, Ok(seconds)) => Ok(RepetitionTime { seconds, source: TrSource::Header }),
-        (None, Err(problem)) => refuse(problem),
-    }
 }

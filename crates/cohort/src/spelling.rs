@@ -10,7 +10,7 @@ use crate::{
     labels::label_of,
 };
 
-/// The label of letters and digits that a text becomes, as converters to BIDS make it: each `_`
+/// The label of letters, digits and + that a text becomes, as converters to BIDS make it: each `_`
 /// and `-` inside is taken out. None where anything else is in it.
 pub(crate) fn label_from(text: &str) -> Option<String> {
     let is_mark = |c: char| c == '_' || c == '-';
@@ -40,7 +40,12 @@ pub(crate) fn one_each(path: &Path, table: &Table, columns: &[(Entity, &str)]) -
 
 /// How a label is written, without what it says: `9` for each digit, `a` for each letter.
 pub(crate) fn form(label: &str) -> String {
-    label.chars().map(|c| if c.is_ascii_digit() { '9' } else { 'a' }).collect()
+    let form = |c: char| match c {
+        '0'..='9' => '9',
+        '+' => '+',
+        _ => 'a',
+    };
+    label.chars().map(form).collect()
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use scan::{Attribute, CohortFile, OpenOptions, SeriesAxes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tables::Column;
 
 use crate::{
     division::SplitConfig,
     entity::{Entities, Entity},
     error::Result,
-    labels::read_labels,
+    labels::LabelTables,
     quality::QcThresholds,
     reason::Reason,
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
@@ -87,20 +88,17 @@ impl Hdf5Config {
             let column = file.column(&name)?;
             columns.push((name, column));
         }
+        let named = columns.into_iter().map(|(name, column)| (name, values(column)));
+        let columns: Vec<(String, Vec<Option<Value>>)> = named.collect();
         let labels_of = |index: usize| -> Labels {
-            let value = |column: &Attribute| match column {
-                Attribute::Numbers(numbers) => {
-                    numbers.get(index).filter(|it| !it.is_nan()).map(|it| Value::Number(*it))
-                }
-                Attribute::Texts(texts) => {
-                    texts.get(index).filter(|it| !it.is_empty()).cloned().map(Value::Text)
-                }
-            };
-            let named = columns.iter().map(|(name, column)| Some((name.clone(), value(column)?)));
+            let named = columns
+                .iter()
+                .map(|(name, values)| Some((name.clone(), values.get(index)?.clone()?)));
             named.flatten().collect()
         };
         let sought = format!("/{} has no subject", file.dataset().trim_matches('/'));
-        let mut found = Found { path: path.clone(), sought, recordings: vec![], excluded: vec![] };
+        let (recordings, excluded) = (Vec::new(), Vec::new());
+        let mut found = Found { path: path.clone(), sought, cure: None, recordings, excluded };
         for (index, id) in file.subjects().iter().enumerate() {
             let mut entities = Entities::default();
             let id = id.trim();
@@ -123,7 +121,21 @@ impl Hdf5Config {
             });
         }
         found.same_names()?;
-        found.select(self.asked(&Wanted::new()), &read_labels(&self.labels, place)?)
+        found.select(self.asked(&Wanted::new()), LabelTables::named(&self.labels, place)?)
+    }
+}
+
+/// The labels of a dataset; no number and an empty text are missing.
+fn values(column: Attribute) -> Vec<Option<Value>> {
+    match column {
+        Attribute::Numbers(numbers) => {
+            let value = |number: f64| (!number.is_nan()).then_some(Value::Number(number));
+            numbers.into_iter().map(value).collect()
+        }
+        Attribute::Texts(texts) => {
+            let cells = texts.into_iter().map(|text| (!text.is_empty()).then_some(text));
+            Value::of_column(&Column::Text(cells.collect()))
+        }
     }
 }
 
@@ -191,7 +203,7 @@ mod tests {
             left_out,
             [
                 "sub-02: `where` is not true",
-                "subject 3 of the file: subject is no label of letters and digits",
+                "subject 3 of the file: subject is no label of letters, digits and +",
             ]
         );
         let last = &cohort.recordings[1];

@@ -27,7 +27,7 @@ pub(crate) fn recording(subject: &str) -> Recording {
 }
 
 pub(crate) fn cohort(recordings: Vec<Recording>) -> Cohort {
-    Cohort { path: "cohort".into(), recordings, excluded: Vec::new() }
+    Cohort { path: "cohort".into(), recordings, excluded: Vec::new(), warnings: Vec::new() }
 }
 
 /// Writes a text and the folders above it.

@@ -70,7 +70,7 @@ pub enum Error {
     // the cohort
     #[error("{}: split {split} has no rows, stage {stage} needs some", path.display())]
     EmptySplit { path: PathBuf, split: Split, stage: &'static str },
-    #[error("{}: {column} {found:?} cannot be part of a file name, expected letters and digits", path.display())]
+    #[error("{}: {column} {found:?} cannot be part of a file name, expected letters, digits and +", path.display())]
     Label { path: PathBuf, column: &'static str, found: String },
     #[error("{}: row {row}: the report does not state the scored slot {slot}: {report:?}", path.display())]
     UnscoredReport { path: PathBuf, row: usize, slot: String, report: String },
@@ -90,8 +90,14 @@ pub enum Error {
     Sides { path: PathBuf },
     #[error("{}: same bytes as {}, but one is in split {first_split} and one in split {split}", path.display(), first.display())]
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
+    #[error("{}: {problem}", path.display())]
+    Recording { path: PathBuf, problem: String },
     #[error("{source}")]
     Cohort { kind: &'static str, source: Box<cohort::Error> },
+    #[error(
+        "cohort.{kind}.qc_thresholds.{threshold} cannot be judged: no stage reads the scans, and the cohort has no column {column}"
+    )]
+    Threshold { kind: &'static str, threshold: &'static str, column: &'static str },
     #[error("{}: holds no text, expected texts separated by blank lines", path.display())]
     EmptyCorpus { path: PathBuf },
 
@@ -152,6 +158,8 @@ pub enum Error {
     Locked { path: PathBuf, holder: String, lock: PathBuf },
     #[error("{} is in use by another run, which took it over because this one gave no sign for minutes", path.display())]
     LockLost { path: PathBuf },
+    #[error("no recording is left after stage {stage}:\n  {reasons}")]
+    NoneGood { stage: &'static str, reasons: String, status: String },
     #[error("stopped after saving, run the same command again to go on")]
     Interrupted,
     #[error("{}", several(problems))]
@@ -218,6 +226,20 @@ impl Error {
         matches!(self, Self::Scan(scan::Error::OutOfMemory { .. } | scan::Error::Changed { .. }))
     }
 
+    /// The recordings that were left out, each with its reason, where none is left.
+    pub fn excluded(&self) -> &[cohort::Excluded] {
+        match self {
+            Self::Cohort { source, .. } => match source.as_ref() {
+                cohort::Error::NothingLeft { excluded, .. } => excluded,
+                _ => &[],
+            },
+            Self::Several { problems } => {
+                problems.iter().map(Self::excluded).find(|it| !it.is_empty()).unwrap_or(&[])
+            }
+            _ => &[],
+        }
+    }
+
     /// The key of the pipeline that is wrong, where it is one; a stage is named or counted from 0.
     pub(crate) fn key(&self) -> Option<String> {
         match self {
@@ -235,6 +257,9 @@ impl Error {
                 Some("cohort.pairs.prompt".to_owned())
             }
             Self::Size { key } | Self::TooManyOf { key, .. } => Some(key.clone()),
+            Self::Threshold { kind, threshold, .. } => {
+                Some(format!("cohort.{kind}.qc_thresholds.{threshold}"))
+            }
             Self::Cohort { kind, source } => match source.as_ref() {
                 cohort::Error::Query(_) => Some(format!("cohort.{kind}.where")),
                 cohort::Error::Setting { field, .. } => Some(format!("cohort.{kind}.{field}")),

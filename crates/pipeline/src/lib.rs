@@ -36,6 +36,7 @@ mod stage;
 mod state;
 mod summary;
 mod sweep;
+mod thresholds;
 mod units;
 mod whitening;
 mod yaml;
@@ -54,6 +55,7 @@ pub use plan::{
     RunPlan, ScanPlan, SourcePlan,
 };
 pub use prompts::{Prompt, read_lines};
+pub use record::write_left_out;
 pub use run::{Outcome, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use spec::{

@@ -1,6 +1,7 @@
 //! One scan to one report, with nothing but a package.
 use std::{path::Path, sync::atomic::AtomicBool};
 
+use cohort::{Part, Reason, Timings};
 use flamingo::{GenerateConfig, Model, Precision};
 use report::{
     generated::{Disclaimer, GeneratedReport},
@@ -8,7 +9,7 @@ use report::{
 };
 
 use crate::{
-    Result,
+    Error, Result,
     event::{Control, Silent},
     package::{Look, Reader, model_id},
     readout::{self, Query, Reading},
@@ -35,6 +36,24 @@ pub struct OneScan<'a> {
     pub confounds: Option<&'a Path>,
     /// Seconds between frames; absent: as the file says.
     pub t_r: Option<f64>,
+}
+
+impl OneScan<'_> {
+    /// The same scan with its repetition time, by the rule that cohorts follow, and the seconds from its
+    /// start to the time that its first frame stands for.
+    pub(crate) fn timed(self) -> Result<(Self, f64)> {
+        let refuse =
+            |problem: String| Err(Error::Recording { path: self.path.to_owned(), problem });
+        match Timings::default().of(self.path, self.t_r) {
+            Ok(timing) => Ok((Self { t_r: Some(timing.t_r.seconds), ..self }, timing.start_s)),
+            // reading it says what is wrong
+            Err(Reason::Unreadable { part: Part::Scan, .. }) => Ok((self, 0.0)),
+            Err(Reason::RepetitionTime { problem }) => {
+                refuse(format!("repetition time: {problem}; --t-r settles it"))
+            }
+            Err(reason) => refuse(reason.to_string()),
+        }
+    }
 }
 
 /// One scan as a model sees it.

@@ -2,17 +2,21 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    path::PathBuf,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use scan::Split;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    Error, Result,
     cache::Key,
     captions, files,
     plan::{RecordingsPlan, SourcePlan},
     reasons::{one_line, without_folders},
+    spec::Loaded,
     stage::coverage,
     state::State,
 };
@@ -61,6 +65,10 @@ struct UnitRecord {
     scan: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     n_windows: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<Split>,
     /// `SUCCESS`, `FAIL`, or `EXCLUDED` where it was not wanted.
     status: String,
     /// The last stage it went through, or the one it failed in.
@@ -83,6 +91,8 @@ fn units(state: &State<'_>) -> Vec<UnitRecord> {
             run: Some(scan.run.to_string()),
             scan: scan.name.clone(),
             n_windows: Some(cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count()),
+            fold: state.run.fold,
+            split: state.split_of(scan_idx),
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
             reason: failure.map(|(_, reason)| reason.named.clone()),
@@ -102,22 +112,48 @@ fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
             run: recording.run().map(str::to_owned),
             scan: recording.name(),
             n_windows: None,
-            status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
+            fold: state.run.fold,
+            split: state.split_of(idx),
+            status: match failure {
+                None => "SUCCESS",
+                Some(_) if state.unwanted.contains(&idx) => "EXCLUDED",
+                Some(_) => "FAIL",
+            }
+            .to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
             reason: failure.map(|(_, reason)| reason.named.clone()),
         }
     });
-    let left_out = plan.excluded().iter().map(|excluded| UnitRecord {
+    taken.chain(plan.excluded().iter().map(left_out)).collect()
+}
+
+/// A recording that was left out before anything was read.
+fn left_out(excluded: &cohort::Excluded) -> UnitRecord {
+    UnitRecord {
         subject: excluded.subject().unwrap_or("n/a").to_owned(),
         session: excluded.session().map(str::to_owned),
         run: excluded.run().map(str::to_owned),
         scan: excluded.name.clone(),
         n_windows: None,
+        fold: None,
+        split: None,
         status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),
         stage: excluded.reason.stage().unwrap_or("cohort").to_owned(),
         reason: Some(without_folders(&one_line(&excluded.reason.to_string()))),
-    });
-    taken.chain(left_out).collect()
+    }
+}
+
+/// Writes `status.tsv` of a run for which no recording is left, with the reasons; says where, and does
+/// nothing where `error` is about something else.
+pub fn write_left_out(loaded: &Loaded, error: &Error) -> Result<Option<PathBuf>> {
+    let units: Vec<UnitRecord> = error.excluded().iter().map(left_out).collect();
+    if units.is_empty() || !matches!(error, Error::Cohort { .. }) {
+        return Ok(None);
+    }
+    let name = &loaded.spec.name;
+    let path = loaded.resolve(&loaded.spec.outputs).join(name).join("status.tsv");
+    files::write_atomic(&path, table(name, &units).as_bytes())?;
+    Ok(Some(path))
 }
 
 /// The record; `files` are the digests of what else is in the run directory.
@@ -201,19 +237,27 @@ pub(crate) fn status(state: &State<'_>) -> String {
     if let SourcePlan::Pictures(_) = &state.plan.source {
         return captions::status(state);
     }
-    let mut table = "participant_id\tsession_id\trun\tscan\tpipeline_name\tpipeline_version\t\
+    table(&state.plan.spec().name, &units(state))
+}
+
+fn table(pipeline: &str, units: &[UnitRecord]) -> String {
+    let mut table =
+        "participant_id\tsession_id\trun\tscan\tfold\tsplit\tpipeline_name\tpipeline_version\t\
                      pipeline_step\tstatus\treason\n"
-        .to_owned();
-    for unit in units(state) {
+            .to_owned();
+    for unit in units {
         let reason = one_line(unit.reason.as_deref().unwrap_or("n/a"));
+        let or_none = |value: Option<String>| value.unwrap_or_else(|| "n/a".to_owned());
         let _ = writeln!(
             table,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}",
             unit.subject,
             unit.session.as_deref().unwrap_or("n/a"),
             unit.run.as_deref().unwrap_or("n/a"),
             one_line(&unit.scan),
-            state.plan.spec().name,
+            or_none(unit.fold.map(|fold| fold.to_string())),
+            or_none(unit.split.map(|split| split.to_string())),
+            pipeline,
             env!("CARGO_PKG_VERSION"),
             unit.stage,
             unit.status,

@@ -21,7 +21,7 @@ use crate::{
     record::{StageRecord, Started},
     stage::{Evaluation, Stage, work::read_failures},
     state::{Failure, State},
-    summary, sweep,
+    summary, sweep, thresholds,
 };
 
 /// What a finished run has to say.
@@ -77,13 +77,21 @@ pub(crate) fn hold(plan: &Plan, name: &str) -> Result<Lock> {
 
 fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Finished> {
     let started = Started::now();
-    let (state, records) = run_stages(plan, run, control)?;
+    let (state, records) = match run_stages(plan, run, control) {
+        // each recording has its reason, though nothing else is there to publish
+        Err(Error::NoneGood { stage, reasons, status }) => {
+            files::write_atomic(&plan.dir_of(run).join("status.tsv"), status.as_bytes())?;
+            return Err(Error::NoneGood { stage, reasons, status });
+        }
+        ran => ran?,
+    };
     publish::publish(&state, &started, records)?;
     if let Some(text) = state.parcels.as_ref().and_then(crate::stage::coverage::sentence) {
         control.tell(Event::Note { stage: "parcellate", text });
     }
     control.tell(Event::Published { run_dir: plan.dir_of(run) });
-    Ok(Finished { evaluation: state.evaluation, n_failed: state.failures.len() })
+    let n_failed = state.n_failed();
+    Ok(Finished { evaluation: state.evaluation, n_failed })
 }
 
 /// What the stages of one run give, each computed or taken from where it is kept. A stored file that
@@ -139,6 +147,7 @@ fn each_stage<'a>(
                 source => Error::Stage { stage: stage.name(), source: Box::new(source) },
             })?;
         let seconds = begun.elapsed().as_secs_f64();
+        thresholds::leave_out(&mut state, stage.name(), control)?;
         if !stored {
             control.tell(Event::StageFinished { stage: stage.name(), seconds });
         }

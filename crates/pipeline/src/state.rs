@@ -1,6 +1,6 @@
 //! What the stages of one run hand on.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -54,6 +54,8 @@ pub(crate) struct State<'a> {
     pub(crate) failures: BTreeMap<usize, (&'static str, Reason)>,
     /// Digests of stored files that were checked in this run, by path.
     pub(crate) checked: BTreeMap<PathBuf, String>,
+    /// Those of `failures` that are whole but not good enough.
+    pub(crate) unwanted: BTreeSet<usize>,
     scans: Vec<ScanView>,
     digests: Mutex<HashMap<PathBuf, String>>,
     /// Parcel series of scans, in files.
@@ -99,6 +101,7 @@ impl<'a> State<'a> {
             keep_dir: PathBuf::new(),
             failures: BTreeMap::new(),
             checked: BTreeMap::new(),
+            unwanted: BTreeSet::new(),
             scans,
             parcels: None,
             volumes: None,
@@ -121,6 +124,21 @@ impl<'a> State<'a> {
             lm_dir: None,
             lm_summary: None,
         }
+    }
+
+    /// Leaves out a scan that could be read and is not good enough.
+    pub(crate) fn exclude(&mut self, idx: usize, stage: &'static str, reason: Reason) {
+        self.failures.insert(idx, (stage, reason));
+        self.unwanted.insert(idx);
+        let units = self.parcels.iter_mut().map(|it| &mut it.units);
+        for units in units.chain(self.tokens.iter_mut().map(|it| &mut it.units)) {
+            units[idx] = None;
+        }
+    }
+
+    /// Scans that are left out because they failed.
+    pub(crate) fn n_failed(&self) -> usize {
+        self.failures.len() - self.unwanted.len()
     }
 
     /// Every scan of the cohort; failures and units have its indices.
@@ -195,6 +213,18 @@ impl<'a> State<'a> {
         scans.sort_unstable();
         scans.dedup();
         scans
+    }
+
+    /// The split of a scan; `None` where nothing is divided, or where its windows are in several.
+    pub(crate) fn split_of(&self, idx: usize) -> Option<Split> {
+        let splits = &self.run.splits;
+        let SourcePlan::Cohort(cohort) = &self.plan.source else {
+            return splits.get(idx).copied();
+        };
+        let rows = cohort.rows.iter().zip(splits).filter(|(row, _)| row.scan_idx == idx);
+        let mut splits = rows.map(|(_, split)| *split);
+        let first = splits.next()?;
+        splits.all(|split| split == first).then_some(first)
     }
 
     pub(crate) fn cohort(&self) -> &'a CohortPlan {

@@ -2,36 +2,51 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::{Context as _, Result};
-use pipeline::{Loaded, Outcome, Plan, counted};
+use pipeline::{Excluded, Loaded, Outcome, Plan, counted};
 use serde_json::json;
 
 use super::Done;
 use crate::{args::PipelineArgs, print, progress::Progress};
 
-fn plan(args: &PipelineArgs) -> Result<Plan> {
-    let plan = Plan::new(Loaded::read(&args.pipeline, &args.set)?)?;
+/// Subjects are named only where the user asks for more.
+fn name_excluded(excluded: &[Excluded], verbose: bool) {
+    excluded.iter().filter(|_| verbose).for_each(|excluded| print::note(&excluded.to_string()));
+}
+
+fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Result<Plan> {
+    let plan =
+        Plan::new(loaded.clone()).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
     Ok(match args.mem_mb {
         Some(mem_mb) => plan.with_mem_mb(mem_mb),
         None => plan,
     })
 }
 
-/// Subjects are named only where the user asks for more.
 pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
-    let plan = plan(args)?;
+    let plan = plan(args, &Loaded::read(&args.pipeline, &args.set)?, verbose)?;
     if args.json {
         print::json(&plan.to_json())?;
     } else {
         print::out(&plan.to_string())?;
     }
-    if verbose && let Some(recordings) = plan.recordings() {
-        recordings.excluded().iter().for_each(|excluded| print::note(&excluded.to_string()));
-    }
+    name_excluded(plan.recordings().map_or(&[], |it| it.excluded()), verbose);
     Ok(Done::All)
 }
 
 pub(super) fn run(args: &PipelineArgs, verbose: bool) -> Result<Done> {
-    let plan = plan(args)?;
+    let loaded = Loaded::read(&args.pipeline, &args.set)?;
+    let plan = match plan(args, &loaded, verbose) {
+        Ok(plan) => plan,
+        Err(error) => {
+            if let Some(ours) = error.downcast_ref()
+                && let Some(path) = pipeline::write_left_out(&loaded, ours)?
+            {
+                print::note(&format!("each recording has its reason in {}", path.display()));
+            }
+            return Err(error);
+        }
+    };
+    plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
     let outcome = pipeline::run(&plan, &mut progress, &stop);

@@ -8,9 +8,10 @@ use std::{
 use crate::{
     entity::{Entities, Entity},
     error::{Error, Result},
+    query::Query,
     reason::Reason,
     recording::Recording,
-    select::{Wanted, chosen},
+    select::{ABSENT, Wanted, chosen},
 };
 
 /// A file of a recording, by what its name says.
@@ -29,6 +30,7 @@ pub(super) fn one_form_each(
     dir: &Path,
     candidates: Candidates,
     wanted: &Wanted,
+    query: Option<&Query>,
 ) -> Result<Vec<Form>> {
     let mut each = Vec::new();
     let mut differing: BTreeMap<Entity, BTreeSet<String>> = BTreeMap::new();
@@ -36,6 +38,13 @@ pub(super) fn one_form_each(
     for mut forms in candidates.into_values() {
         if forms.iter().any(|form| chosen(&form.entities, wanted)) {
             forms.retain(|form| chosen(&form.entities, wanted));
+            // `echo is missing` chooses a form as `entities: { echo: [none] }` does
+            let holds = |form: &Form| query.is_none_or(|query| query.may_hold(&form.entities));
+            if forms.iter().any(holds) {
+                forms.retain(holds);
+            } else {
+                forms.truncate(1);
+            }
         } else {
             // one of them stands for all that are not wanted
             forms.truncate(1);
@@ -43,7 +52,7 @@ pub(super) fn one_form_each(
         if forms.len() > 1 {
             n += 1;
             for entity in forms.iter().flat_map(|form| form.entities.iter().map(|(it, _)| it)) {
-                let label = |form: &Form| form.entities.get(entity).unwrap_or("none").to_owned();
+                let label = |form: &Form| form.entities.get(entity).unwrap_or(ABSENT).to_owned();
                 let labels: BTreeSet<String> = forms.iter().map(label).collect();
                 if labels.len() > 1 {
                     differing.entry(entity).or_default().extend(labels);

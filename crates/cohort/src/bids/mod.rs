@@ -9,9 +9,8 @@
 //!   sub-01_task-rest_desc-confounds_timeseries.tsv
 //! ```
 
-mod folder;
 mod forms;
-mod sidecar;
+mod people;
 
 use std::{
     collections::BTreeMap,
@@ -25,16 +24,17 @@ use crate::{
     division::SplitConfig,
     entity::{BidsName, Entities, Entity, RECORDING, is_label},
     error::{Error, Result},
-    labels::{LabelTable, read_labels},
+    folder::Folder,
+    labels::LabelTables,
     quality::QcThresholds,
+    query::Query,
     reason::{Part, Reason, Way},
-    recording::{Cohort, Excluded, Recording, Source},
+    recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
     root::Root,
     select::{Found, Selection, Wanted, chosen, may_be_chosen},
+    sidecar::Sidecars,
 };
-use folder::Folder;
 use forms::{Candidates, Form, one_form_each};
-use sidecar::Sidecars;
 
 /// A BIDS dataset, or a folder of derivatives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,20 +107,25 @@ impl BidsConfig {
             sidecars: Sidecars::default(),
             candidates: BTreeMap::new(),
             excluded: Vec::new(),
+            others: BTreeMap::new(),
         };
         let n_subjects = walk.dataset(&dir)?;
         if n_subjects == 0 {
             let problem = "holds no folder sub-…, expected a BIDS dataset or derivatives of one";
             return Err(Error::Folder { path: dir, problem: problem.to_owned() });
         }
+        let others = walk.others.iter().next();
+        let there = others.map_or(String::new(), |(suffix, n)| format!("; {n} end in _{suffix}"));
         let sought = format!(
-            "{n_subjects} folders sub-…, none with a file func/sub-…_{} ending in one of {}",
+            "{n_subjects} folders sub-…, none with a file func/sub-…_{} ending in one of {}{there}",
             self.suffix,
             EXTENSIONS.join(", ")
         );
-        let excluded = walk.excluded;
-        let mut found = Found { path: dir.clone(), sought, recordings: vec![], excluded };
-        for form in one_form_each(&dir, walk.candidates, &self.entities)? {
+        let cure = others.map(|(suffix, _)| format!("read these with `suffix: {suffix}`"));
+        let (excluded, recordings) = (walk.excluded, Vec::new());
+        let mut found = Found { path: dir.clone(), sought, cure, recordings, excluded };
+        let query = self.query.as_deref().map(Query::parse).transpose()?;
+        for form in one_form_each(&dir, walk.candidates, &self.entities, query.as_ref())? {
             match form.found {
                 Ok(recording) => found.recordings.push(recording),
                 Err(reason) => {
@@ -129,15 +134,9 @@ impl BidsConfig {
                 }
             }
         }
-        let people = participants(&dir);
-        if let Some(path) = people.as_ref().filter(|it| it.starts_with(&dir) && !root.holds(it)) {
-            let problem = "leaves the cohort's folder by a link".to_owned();
-            return Err(Error::Folder { path: path.clone(), problem });
-        }
-        let people = people.map(|path| LabelTable::read(&path).map(LabelTable::unnamed));
-        let mut tables: Vec<LabelTable> = people.transpose()?.into_iter().collect();
-        tables.append(&mut read_labels(&self.labels, place)?);
-        found.select(self.asked(), &tables)
+        let mut tables = people::tables(&dir, &root, &found.recordings)?;
+        tables.all.append(&mut LabelTables::named(&self.labels, place)?.all);
+        found.select(self.asked(), tables)
     }
 }
 
@@ -154,24 +153,18 @@ pub fn confounds_beside(scan: &Path) -> Option<PathBuf> {
     Some(above.join(confounds(&folder, &name.entities)?))
 }
 
-/// `participants.tsv` of the dataset, or of the one above its `derivatives`.
-fn participants(dir: &Path) -> Option<PathBuf> {
-    let own = dir.join("participants.tsv");
-    let above = || {
-        let place = dir.canonicalize().ok()?;
-        let derivatives = place.parent().filter(|it| it.ends_with("derivatives"))?;
-        Some(derivatives.parent()?.join("participants.tsv"))
-    };
-    if own.is_file() { Some(own) } else { above().filter(|path| path.is_file()) }
-}
-
 struct Walk<'a> {
     asked: &'a BidsConfig,
     root: &'a Root,
     sidecars: Sidecars,
     candidates: Candidates,
     excluded: Vec<Excluded>,
+    /// Scans with another suffix than is asked for, by suffix.
+    others: BTreeMap<String, usize>,
 }
+
+/// What scans and series of scans are called.
+const SUFFIXES: [&str; 2] = ["bold", "timeseries"];
 
 impl Walk<'_> {
     /// Number of subjects' folders.
@@ -275,13 +268,21 @@ impl Walk<'_> {
         let levels: Vec<&Folder> = above.iter().copied().chain([&folder]).collect();
         for name in folder.names() {
             let ending = format!("_{}.", self.asked.suffix);
-            let Some((_, extension)) = name.rsplit_once(&ending) else { continue };
+            let Some((_, extension)) = name.rsplit_once(&ending) else {
+                self.count_other(name);
+                continue;
+            };
             if !EXTENSIONS.contains(&format!(".{extension}").as_str()) {
                 continue;
             }
-            let Some(parsed) = BidsName::parse(name).filter(|it| it.entities.includes(who)) else {
-                self.leave_out(who, format!("a file of {who}"), Reason::Name);
-                continue;
+            let parsed = match BidsName::parse(name) {
+                Some(parsed) if parsed.entities.includes(who) => parsed,
+                parsed => {
+                    let other = "it has another subject or session than its folder".to_owned();
+                    let problem = parsed.map_or_else(|| BidsName::problem(name), |_| other);
+                    self.leave_out(who, format!("a file of {who}"), Reason::Name { problem });
+                    continue;
+                }
             };
             if parsed.entities.get(Entity::Description) == Some("confounds") {
                 continue;
@@ -299,6 +300,17 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Counts a scan that another suffix would take.
+    fn count_other(&mut self, name: &str) {
+        let Some(parsed) = BidsName::parse(name) else { return };
+        let is_scan = SUFFIXES.contains(&parsed.suffix.as_str())
+            && EXTENSIONS.contains(&parsed.extension.as_str())
+            && parsed.entities.get(Entity::Description) != Some("confounds");
+        if is_scan {
+            *self.others.entry(parsed.suffix).or_default() += 1;
+        }
+    }
+
     fn recording(
         &mut self,
         levels: &[&Folder],
@@ -314,7 +326,12 @@ impl Walk<'_> {
         let optional = |name: Option<String>, part| name.map(|name| file(&name, part)).transpose();
         let (mask, confounds) =
             (optional(mask, Part::Mask)?, optional(confounds, Part::Confounds)?);
-        let t_r = self.sidecars.repetition_time(levels, parsed, self.root)?;
+        // the pipeline settles what sidecars leave open
+        let t_r = match self.asked.t_r {
+            Some(_) => None,
+            None => self.sidecars.of_levels(levels, parsed, self.root)?.t_r,
+        };
+        let t_r = t_r.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar });
         Ok(Recording { mask, confounds, t_r, ..bare(entities, scan) })
     }
 }

@@ -1,3 +1,4 @@
+mod derivatives;
 mod forms;
 
 use std::fs;
@@ -139,11 +140,8 @@ fn entities_labels_and_quality_choose() {
     assert_eq!(nobody.hint(), None, "nobody is named");
     let old = dataset.index(|it| it.query = Some("age >= 50 and site == \"A\"".into())).unwrap();
     assert_eq!(
-        old.counts(),
-        [
-            ("`where` is not true".to_owned(), 2),
-            ("`where` asks for age, which is missing".to_owned(), 1),
-        ]
+        old.counts().iter().map(|it| (it.reason.as_str(), it.n)).collect::<Vec<_>>(),
+        [("`where` is not true", 2), ("`where` asks for age, which is missing", 1)]
     );
     assert_eq!(old.failed().count(), 0);
     let limits = |mean, least| QcThresholds {
@@ -160,17 +158,24 @@ fn entities_labels_and_quality_choose() {
         still.excluded[0].reason,
         Reason::Quality { threshold: "motion_fd_mean", limit: 0.0055, found: 0.006 }
     );
-    assert_eq!(still.counts(), [("beyond motion_fd_mean 0.0055".to_owned(), 4)]);
+    assert_eq!(
+        still.counts()[0].lines(),
+        [
+            "4 × beyond motion_fd_mean 0.0055",
+            "    the first: motion_fd_mean is 0.0060, the threshold is 0.0055"
+        ]
+    );
     fs::remove_file(dataset.at("sub-03/func/sub-03_task-rest_desc-confounds_timeseries.tsv"))
         .unwrap();
     let error = dataset.said(|it| it.qc_thresholds = Some(limits(Some(0.0055), None)));
     assert_eq!(
         error,
-        "/data: no recording is left: 4 × beyond motion_fd_mean 0.0055; 1 × motion_fd_mean cannot be \
-         judged without a confounds table or a column of framewise displacement"
+        "/data: no recording is left:\n  4 × beyond motion_fd_mean 0.0055\n      the first: \
+         motion_fd_mean is 0.0060, the threshold is 0.0055\n  1 × motion_fd_mean cannot be judged \
+         without a confounds table or a column of framewise displacement"
     );
     let error = dataset.said(|it| it.entities = wanted(Entity::Task, "nback"));
-    assert_eq!(error, "/data: no recording is left: 5 × not among the entities asked for");
+    assert_eq!(error, "/data: no recording is left:\n  5 × not among the entities asked for");
     assert!(
         dataset
             .said(|it| it.query = Some("sit == 'A'".into()))
@@ -243,28 +248,34 @@ fn sidecars_are_inherited_and_must_agree_with_the_header() {
     let contradiction = reasons(&dataset.index(|it| it.t_r = Some(2.0)).unwrap());
     assert_eq!(contradiction, Vec::<String>::new(), "the pipeline settles it");
     let error = dataset.said(|_| {});
-    assert_eq!(error, "/data: no recording is left: 5 × repetition time unknown or contradictory");
+    assert_eq!(
+        error,
+        "/data: no recording is left:\n  5 × repetition time unknown or contradictory\n      the first: \
+         repetition time: the sidecar gives 0.8 s, the scan's header 2 s; give `t_r` to settle it"
+    );
     // the deepest goes first
     dataset.write("sub-01/ses-1/func/sub-01_ses-1_task-rest_bold.json", "{\"RepetitionTime\": 2}");
     let cohort = dataset.index(|_| {}).unwrap();
     assert_eq!(names(&cohort), ["sub-01_ses-1_task-rest"]);
     assert_eq!(
         reasons(&cohort)[0],
-        "sub-01_ses-2_task-rest: repetition time: 0.8 s is given, the scan's header says 2 s; give `t_r` to settle it"
+        "sub-01_ses-2_task-rest: repetition time: the sidecar gives 0.8 s, the scan's header 2 s; give `t_r` \
+         to settle it"
     );
     for (text, problem) in [
         (
             "{\"RepetitionTime\": \"2\"}",
-            "repetition time: RepetitionTime of the sidecar is no number",
+            "repetition time: RepetitionTime of the sidecar is no number; give `t_r` to settle it",
         ),
         (
             "{\"VolumeTiming\": [0, 2, 9]}",
-            "repetition time: the sidecar gives VolumeTiming: frames are not evenly spaced",
+            "repetition time: the sidecar gives VolumeTiming: frames are not evenly spaced; give `t_r` to \
+             settle it",
         ),
         ("{", "sidecar cannot be read: is no JSON at line 1"),
         (
             "{\"RepetitionTime\": -2}",
-            "repetition time: it is given as -2 s, expected 0.05 to 30 s; give `t_r` to settle it",
+            "repetition time: the sidecar gives -2 s, expected 0.05 to 30 s; give `t_r` to settle it",
         ),
     ] {
         dataset.write("sub-01/ses-2/func/sub-01_ses-2_task-rest_bold.json", text);
@@ -352,8 +363,9 @@ fn what_leads_outside_is_not_followed() {
     assert_eq!(
         reasons(&cohort),
         [
-            "a file of sub-02_ses-1: file name is no BIDS name, or not that of its folder",
-            "a folder sub-…: subject is no label of letters and digits",
+            "a file of sub-02_ses-1: file name is not a BIDS name: it has another subject or session than \
+             its folder",
+            "a folder sub-…: subject is no label of letters, digits and +",
             "sub-01_ses-1_task-rest: mask leaves the cohort's folder by a link",
             "sub-02_ses-2: folder leaves the cohort's folder by a link",
             "sub-03_task-rest: scan leaves the cohort's folder by a link",
@@ -368,30 +380,4 @@ fn what_leads_outside_is_not_followed() {
     // where the user says that links may lead there
     let wider = dataset.index(|it| it.root = Some(".".into())).unwrap();
     assert!(names(&wider).contains(&"sub-02_ses-2_task-rest".to_owned()), "{:?}", reasons(&wider));
-}
-
-#[test]
-fn what_is_no_dataset_is_refused() {
-    let dataset = Dataset::new();
-    let said = |dir: &str| dataset.said(|it| it.dir = dir.into());
-    assert_eq!(
-        said("data/sub-01"),
-        "/data/sub-01: holds no folder sub-…, expected a BIDS dataset or derivatives of one"
-    );
-    let none = dataset.said(|it| it.suffix = "cbv".to_owned());
-    assert!(
-        none.starts_with("/data: holds no recording: 3 folders sub-…, none with a file"),
-        "{none}"
-    );
-    assert!(said("nowhere").starts_with("/nowhere: cannot be read"));
-    assert_eq!(said("data/participants.tsv"), "/data/participants.tsv: is no folder");
-    dataset.write(
-        "sub-03/func/sub-03_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz",
-        "no scan",
-    );
-    let cohort = dataset.index(|_| {}).unwrap();
-    assert_eq!(
-        reasons(&cohort),
-        ["sub-03_task-rest: scan cannot be read: it is called an image and holds none"]
-    );
 }

@@ -27,7 +27,7 @@ pub(super) fn of(cohort: &Cohort, columns: &[String]) -> Result<Vec<usize>> {
             let word = match (value, &cuts) {
                 // who has no value is a class too
                 (None, _) => "n/a".to_owned(),
-                (Some(Value::Number(number)), Some(cuts)) => {
+                (Some(Value::Number(number) | Value::AtLeast(number)), Some(cuts)) => {
                     format!("quarter {}", cuts.iter().filter(|cut| number > cut).count())
                 }
                 (Some(value), _) => value.in_words(),
@@ -45,7 +45,7 @@ pub(super) fn of(cohort: &Cohort, columns: &[String]) -> Result<Vec<usize>> {
 /// Where a scale is cut; none where there are few values, or words.
 fn quartiles(values: &[Option<&Value>]) -> Option<[f64; 3]> {
     let number = |value: &&Value| match value {
-        Value::Number(number) => Some(*number),
+        Value::Number(number) | Value::AtLeast(number) => Some(*number),
         _ => None,
     };
     let mut numbers: Vec<f64> = values.iter().flatten().filter_map(number).collect();

@@ -104,14 +104,15 @@ impl SplitConfig {
         }
     }
 
-    /// Whether a column decides anything in it.
-    pub(crate) fn asks(&self, column: &str) -> bool {
-        let (group_by, stratify_by) = match self {
-            Self::Column(name) => return name == column,
-            Self::Fractions(config) => (&config.group_by, &config.stratify_by),
-            Self::StratifiedGroupKfold(config) => (&config.group_by, &config.stratify_by),
-        };
-        group_by.iter().chain(stratify_by).any(|name| name == column)
+    /// The columns that decide anything in it.
+    pub(crate) fn columns(&self) -> Vec<&String> {
+        match self {
+            Self::Column(name) => vec![name],
+            Self::Fractions(config) => config.group_by.iter().chain(&config.stratify_by).collect(),
+            Self::StratifiedGroupKfold(config) => {
+                config.group_by.iter().chain(&config.stratify_by).collect()
+            }
+        }
     }
 
     /// Divides the recordings of a cohort; each subject, and each group, is in one split only.

@@ -9,6 +9,12 @@ fn run(subject: &str, session: &str, run: &str) -> Recording {
     recording
 }
 
+/// Joins one table of which one column is asked; gives the warnings.
+fn join(table: LabelTable, recordings: &mut [Recording], asked: &str) -> Result<Vec<String>> {
+    let asked = asked.split_whitespace().map(str::to_owned).collect();
+    LabelTables { all: vec![table], problems: Vec::new() }.join(recordings, &asked)
+}
+
 struct Table(tempfile::TempDir);
 
 impl Table {
@@ -25,7 +31,7 @@ impl Table {
     /// What is said, without the folder; or the ages.
     fn joined(&self, recordings: &[Recording]) -> String {
         let mut recordings = recordings.to_vec();
-        let outcome = self.read().and_then(|it| join(&[it], &mut recordings, &|_| false));
+        let outcome = self.read().and_then(|it| join(it, &mut recordings, ""));
         if let Err(error) = outcome {
             return error.to_string().replace(&format!("{}/", self.0.path().display()), "");
         }
@@ -87,9 +93,9 @@ fn a_table_about_nobody_is_refused_and_nobody_is_named() {
 fn a_table_that_nobody_named_may_be_about_others() {
     let table = Table::new("eid,age\n7,50\n8,51\n").read().unwrap().unnamed();
     let mut recordings = [recording("01")];
-    assert!(join(&[table], &mut recordings, &|column| column == "sex").is_ok());
+    assert!(join(table, &mut recordings, "site").is_ok());
     let table = Table::new("eid,age\n7,50\n8,51\n").read().unwrap().unnamed();
-    assert!(join(&[table], &mut recordings, &|column| column == "age").is_err());
+    assert!(join(table, &mut recordings, "age").is_err());
 }
 
 #[test]
@@ -100,4 +106,44 @@ fn only_a_manifest_has_columns_to_name() {
         "rename the column that says the subject to participant_id"
     );
     assert_eq!(hint("eid,sub,age\n1,1,50\n").unwrap(), "call sub otherwise in the table");
+}
+
+#[test]
+fn rows_that_differ_in_an_echo_are_told_apart_or_agree() {
+    let text = "bids_name,tsnr,site\n\
+                sub-01_task-rest_echo-1_bold,40,A\n\
+                sub-01_task-rest_echo-2_bold,30,A\n";
+    let table = || Table::new(text).read().unwrap();
+    let mut one = recording("01");
+    one.entities.add(Entity::Echo, "2");
+    let mut recordings = [one];
+    assert_eq!(join(table(), &mut recordings, "tsnr").unwrap(), Vec::<String>::new());
+    assert_eq!(recordings[0].labels["tsnr"], Value::Number(30.0));
+    // of the combined echoes only what all rows agree in is known
+    let mut recordings = [recording("01")];
+    let warnings = join(table(), &mut recordings, "site").unwrap();
+    assert!(warnings[0].ends_with("one recording: left out of its columns: tsnr"), "{warnings:?}");
+    assert_eq!(recordings[0].labels.keys().collect::<Vec<_>>(), ["site"]);
+    let said = join(table(), &mut recordings, "tsnr").unwrap_err().to_string();
+    assert!(said.ends_with("rows 2 and 3 are both about one recording"), "{said}");
+    let columns = "participant_id,direction,tsnr\nsub-01,AP,40\nsub-01,PA,30\n";
+    let mut recordings = [recording("01")];
+    recordings[0].entities.add(Entity::Direction, "PA");
+    assert!(join(Table::new(columns).read().unwrap(), &mut recordings, "tsnr").unwrap().is_empty());
+    assert_eq!(recordings[0].labels["tsnr"], Value::Number(30.0));
+}
+
+#[test]
+fn a_documented_level_is_a_value_whatever_it_is_called() {
+    let table = Table::new("participant_id,drug,dose\nsub-01,None,NA\nsub-02,n/a,3\n");
+    let drug = |recordings: &[Recording]| {
+        recordings.iter().map(|it| it.labels.get("drug").map(Value::in_words)).collect::<Vec<_>>()
+    };
+    let mut recordings = [recording("01"), recording("02")];
+    join(table.read().unwrap(), &mut recordings, "drug").unwrap_or_default();
+    assert_eq!(drug(&recordings), [None, None]);
+    write(&table.0.path().join("t.json"), "{\"drug\": {\"Levels\": {\"None\": \"no drug\"}}}");
+    join(table.read().unwrap(), &mut recordings, "drug").unwrap();
+    assert_eq!(drug(&recordings), [Some("None".to_owned()), None]);
+    assert!(!recordings[0].labels.contains_key("dose"));
 }

@@ -111,9 +111,9 @@ fn labels_and_paths_that_lead_elsewhere_leave_out_their_row() {
     assert_eq!(
         reasons(&cohort),
         [
-            "row 10: subject is no label of letters and digits",
-            "row 3: subject is no label of letters and digits",
-            "row 4: subject is no label of letters and digits",
+            "row 10: subject is no label of letters, digits and +",
+            "row 3: subject is no label of letters, digits and +",
+            "row 4: subject is no label of letters, digits and +",
             "row 5: scan leaves the cohort's folder by `..`",
             "row 6: scan lies outside of the cohort's folder",
             "row 7: scan is not there",
@@ -199,7 +199,7 @@ fn what_is_wrong_with_the_table_is_a_sentence() {
     );
     assert_eq!(
         said("subject,scan\n1,gone.nii.gz\n2,gone.nii.gz\n"),
-        "/cohort/manifest.csv: no recording is left: 2 × scan is not there"
+        "/cohort/manifest.csv: no recording is left:\n  2 × scan is not there"
     );
     assert_eq!(
         said("\u{feff}subject,scan\r\n"),
@@ -208,6 +208,23 @@ fn what_is_wrong_with_the_table_is_a_sentence() {
     );
     assert_eq!(
         said("subject,scan,tr\n1,a.nii.gz,2.0\n"),
-        "/cohort/manifest.csv: no recording is left: 1 × repetition time unknown or contradictory"
+        "/cohort/manifest.csv: no recording is left:\n  1 × repetition time unknown or contradictory\n      \
+         the first: repetition time: the table gives 2 s, the scan's header 0.8 s; give `t_r` to settle it"
     );
+}
+
+#[test]
+fn a_sidecar_counts_where_the_table_gives_no_repetition_time() {
+    let folder = Folder::new("subject,run,scan\n1,1,a.nii.gz\n1,2,b.nii.gz\n");
+    write(&folder.at("a.json"), "{\"RepetitionTime\": 1.6}");
+    write(&folder.at("b.json"), "{\"RepetitionTime\": 0.8}");
+    let cohort = folder.index(|_| {}).unwrap();
+    assert_eq!(cohort.recordings[0].t_r.unwrap().source, TrSource::Sidecar);
+    let reason = "sub-1_run-1: repetition time: the sidecar gives 1.6 s, the scan's header 0.8 s; give \
+                  `t_r` to settle it";
+    assert_eq!(reasons(&cohort), [reason]);
+    assert_eq!(folder.index(|it| it.t_r = Some(0.8)).unwrap().recordings.len(), 2);
+    write(&folder.at("manifest.csv"), "subject,run,scan\n1,1,a.nii.gz\n1,01,b.nii.gz\n");
+    let said = folder.index(|_| {}).unwrap_err().to_string();
+    assert!(said.ends_with("rows 2 and 3 are both about one recording"), "{said}");
 }

@@ -21,7 +21,7 @@ mod parse;
 use std::{borrow::Cow, fmt};
 
 use crate::{
-    entity::Entity,
+    entity::{Entities, Entity},
     recording::Recording,
     spelling::label_from,
     value::{Labels, Value},
@@ -121,9 +121,16 @@ impl Query {
         check::check(self, recordings)
     }
 
-    /// Whether it asks for a column.
-    pub(crate) fn asks(&self, column: &str) -> bool {
-        self.root.asks(column)
+    /// The columns that it asks of tables: all that are not entities.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        let mut columns = self.root.columns();
+        columns.retain(|column| Entity::of_name(column).is_none());
+        columns
+    }
+
+    /// Whether it could be true of a recording with these entities, whatever tables say of it.
+    pub(crate) fn may_hold(&self, entities: &Entities) -> bool {
+        self.root.possible(entities).0
     }
 
     pub(crate) fn answer<'a>(&'a self, recording: &Recording) -> Answer<'a> {
@@ -140,13 +147,60 @@ fn error(text: &str, span: Span, problem: String) -> QueryError {
 }
 
 impl Node {
-    fn asks(&self, name: &str) -> bool {
+    /// Every column that it names.
+    fn columns(&self) -> Vec<&str> {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.asks(name)),
-            Self::Not(part) => part.asks(name),
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::columns).collect(),
+            Self::Not(part) => part.columns(),
             Self::Missing { column }
             | Self::Compare { column, .. }
-            | Self::Among { column, .. } => column.text == name,
+            | Self::Among { column, .. } => vec![&column.text],
+        }
+    }
+
+    /// Whether it could be true, and whether it could be false, by entities alone.
+    fn possible(&self, entities: &Entities) -> (bool, bool) {
+        match self {
+            Self::All(parts) => {
+                let parts = || parts.iter().map(|part| part.possible(entities));
+                (parts().all(|it| it.0), parts().any(|it| it.1))
+            }
+            Self::Any(parts) => {
+                let parts = || parts.iter().map(|part| part.possible(entities));
+                (parts().any(|it| it.0), parts().all(|it| it.1))
+            }
+            Self::Not(part) => {
+                let (may_be_true, may_be_false) = part.possible(entities);
+                (may_be_false, may_be_true)
+            }
+            Self::Missing { column }
+            | Self::Compare { column, .. }
+            | Self::Among { column, .. } => {
+                let Some(entity) = Entity::of_name(&column.text) else { return (true, true) };
+                let label = entities.get(entity).map(|it| Value::Text(it.to_owned()));
+                match self.holds(label.as_ref()) {
+                    Some(holds) => (holds, !holds),
+                    None => (false, false),
+                }
+            }
+        }
+    }
+
+    /// Whether a test of one column holds of its value; `None` where that is not known.
+    fn holds(&self, found: Option<&Value>) -> Option<bool> {
+        match self {
+            Self::Missing { .. } => Some(found.is_none()),
+            Self::Compare { column, sign, value } => sign.holds(found?, &meant(column, value)),
+            Self::Among { column, values } => {
+                let found = found?;
+                let each = values.iter().map(|it| Sign::Equal.holds(found, &meant(column, it)));
+                let each: Vec<Option<bool>> = each.collect();
+                if each.contains(&Some(true)) {
+                    return Some(true);
+                }
+                each.iter().all(Option::is_some).then_some(false)
+            }
+            Self::All(_) | Self::Any(_) | Self::Not(_) => None,
         }
     }
 
@@ -160,15 +214,12 @@ impl Node {
                 A::False => A::True,
                 unknown @ A::Unknown(_) => unknown,
             },
-            Self::Missing { column } => A::of(look_up(recording, &column.text).is_none()),
-            Self::Compare { column, sign, value } => match look_up(recording, &column.text) {
-                Some(found) => A::of(sign.holds(&found, &meant(column, value))),
-                None => A::Unknown(&column.text),
-            },
-            Self::Among { column, values } => match look_up(recording, &column.text) {
-                Some(found) => A::of(values.iter().any(|given| *meant(column, given) == found)),
-                None => A::Unknown(&column.text),
-            },
+            Self::Missing { column }
+            | Self::Compare { column, .. }
+            | Self::Among { column, .. } => {
+                let found = look_up(recording, &column.text);
+                self.holds(found.as_ref()).map_or(A::Unknown(&column.text), A::of)
+            }
         }
     }
 }
@@ -193,22 +244,32 @@ fn decided<'a>(answers: impl Iterator<Item = Answer<'a>>, decisive: Answer<'a>) 
 }
 
 impl Sign {
-    fn holds(self, found: &Value, given: &Value) -> bool {
+    /// Whether it holds; `None` where a value that is known from below only does not decide it.
+    fn holds(self, found: &Value, given: &Value) -> Option<bool> {
         let order = match (found, given) {
             (Value::Number(found), Value::Number(given)) => found.partial_cmp(given),
             (Value::Text(found), Value::Text(given)) => Some(found.cmp(given)),
             (Value::Flag(found), Value::Flag(given)) => Some(found.cmp(given)),
+            (Value::AtLeast(least), Value::Number(given)) => {
+                return match self {
+                    Self::AtLeast if least >= given => Some(true),
+                    Self::Greater | Self::Unequal if least > given => Some(true),
+                    Self::Less if least >= given => Some(false),
+                    Self::AtMost | Self::Equal if least > given => Some(false),
+                    _ => None,
+                };
+            }
             _ => None,
         };
-        let Some(order) = order else { return false };
-        match self {
+        let Some(order) = order else { return Some(false) };
+        Some(match self {
             Self::Equal => order.is_eq(),
             Self::Unequal => order.is_ne(),
             Self::Less => order.is_lt(),
             Self::AtMost => order.is_le(),
             Self::Greater => order.is_gt(),
             Self::AtLeast => order.is_ge(),
-        }
+        })
     }
 }
 

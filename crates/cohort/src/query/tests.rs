@@ -146,3 +146,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_age_that_is_known_from_below_decides_what_it_can() {
+    let mut cohort = cohort();
+    cohort[2].labels.insert("age".into(), Value::AtLeast(89.0));
+    let answer = |text: &str| {
+        let query = Query::parse(text).unwrap();
+        query.check(&cohort).unwrap();
+        query.answer(&cohort[2]) == Answer::True
+    };
+    let unknown = |text: &str| {
+        let query = Query::parse(text).unwrap();
+        query.answer(&cohort[2]) == Answer::Unknown("age")
+    };
+    for text in ["age >= 50", "age >= 89", "age > 88.9", "age != 70", "not (age < 89)"] {
+        assert!(answer(text), "{text}");
+    }
+    for text in ["age < 50", "age <= 88", "age == 70", "age in [70, 71]"] {
+        assert!(!answer(text) && !unknown(text), "{text}");
+    }
+    for text in ["age > 89", "age < 95", "age == 89", "age in [70, 90]"] {
+        assert!(unknown(text), "{text}");
+    }
+}
+
+#[test]
+fn entities_alone_may_rule_a_query_out() {
+    let entities = recording("01").entities;
+    let may_hold = |text: &str| Query::parse(text).unwrap().may_hold(&entities);
+    assert!(may_hold("echo is missing and age > 20"));
+    assert!(may_hold("not (age > 20) and task == 'rest'"));
+    assert!(!may_hold("echo is not missing"));
+    assert!(!may_hold("age > 20 and echo == '1'"), "a missing echo is neither 1 nor another");
+    assert!(!may_hold("not (echo == '1')"));
+    assert!(may_hold("echo == '1' or age > 20"));
+}

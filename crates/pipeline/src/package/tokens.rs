@@ -205,7 +205,8 @@ impl TokenReader {
     }
 
     pub(super) fn look(&self, one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Look> {
-        let onset_s = onset(one, known)?;
+        let (one, start_s) = &one.timed()?;
+        let onset_s = onset(one, known)?.map(|onset_s| onset_s - start_s);
         let scan = self.view(one)?;
         let shown = self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
         let PreparedScan { seen, quality, .. } = &shown.prepared;

@@ -128,12 +128,14 @@ impl WindowReader {
         let place = scan.place.ok_or_else(|| {
             refuse("this model reads one window of a scan, expected --window or --onset")
         })?;
-        let stretch_s = locate(&self.preprocessing, known, scan.path, place)?;
-        let (medium, prompt, seen) = self.window(scan, stretch_s.0)?;
+        let (scan, start_s) = &scan.timed()?;
+        let stretch_s = locate(&self.preprocessing, known, scan.path, place, *start_s)?;
+        let (medium, prompt, seen) = self.window(scan, stretch_s.0 - start_s)?;
         Ok(Look { medium, prompt, seen, stretch_s })
     }
 
-    /// What the model sees of the window at `onset_s`, the prompt before its report, and the frames in it.
+    /// What the model sees of the window at `onset_s` from its first frame, the prompt before its report,
+    /// and the frames in it.
     fn window(&self, one: &OneScan<'_>, onset_s: f64) -> Result<(Arc<Medium>, String, Seen)> {
         let Preprocessing { t_r_s, clean, window, prompt, .. } = &self.preprocessing;
         let refuse = |problem: String| Error::NoSuchWindow { path: one.path.to_owned(), problem };
@@ -168,6 +170,7 @@ fn locate(
     known: Option<&KnownScan>,
     scan: &Path,
     place: Place,
+    start_s: f64,
 ) -> Result<(f64, f64)> {
     let Preprocessing { window, t_r_s, .. } = preprocessing;
     let length_s = window.n_frames as f64 * t_r_s;
@@ -189,7 +192,7 @@ fn locate(
         }
         // the shift is taken off, so that window 1 begins with the first frame
         (Place::Window(number), None) => {
-            Ok(((number - 1) as f64 * length_s - window.shift_s, length_s))
+            Ok((start_s + (number - 1) as f64 * length_s - window.shift_s, length_s))
         }
     }
 }

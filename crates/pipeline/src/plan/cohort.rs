@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use report::slots::SlotSet;
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
-use super::{RunPlan, scans};
+use super::{RunPlan, pairs, scans};
 use crate::{
     Error, Result,
     spec::{CohortSpec, Loaded, PairsSpec, Spec},
@@ -47,11 +47,19 @@ pub struct ScanPlan {
     pub n_frames: Option<usize>,
     /// Repetition time in seconds, where the header says it.
     pub t_r_s: Option<f64>,
+    /// Seconds from the start of the scan to the time that its first frame stands for: `StartTime` of a
+    /// sidecar.
+    pub start_s: f64,
     /// The table of confounds beside it, where stages take some out.
     pub confounds: Option<PathBuf>,
 }
 
 impl ScanPlan {
+    /// Seconds from the time of the first frame to an onset, which is counted from the scan's start.
+    pub(crate) fn since_first_frame(&self, onset_s: f64) -> f64 {
+        onset_s - self.start_s
+    }
+
     /// `sub-1 ses-11 run-1`.
     pub fn unit(&self) -> String {
         format!("sub-{} ses-{} run-{}", self.subject, self.session, self.run)
@@ -85,7 +93,7 @@ pub(super) fn plan(
     window: Option<&WindowConfig>,
 ) -> Result<CohortPlan> {
     let path = loaded.resolve(&spec.table);
-    let table = scan::read_pairs(&path)?;
+    let table = pairs::read(&path)?;
     if loaded.spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
         table.check_splits(spec.split_unit)?;
     }
@@ -102,8 +110,10 @@ pub(super) fn plan(
     let facts = scans::check_headers(&mut scans, spec.t_r, alike, &mut problems);
     if let (Some(window), Some(facts)) = (window, &facts) {
         for row in &rows {
-            let Some(n_frames) = scans[row.scan_idx].n_frames else { continue };
-            if let Err(source) = window.frames(row.onset_s, facts.t_r_s, n_frames) {
+            let scan = &scans[row.scan_idx];
+            let Some(n_frames) = scan.n_frames else { continue };
+            let onset_s = scan.since_first_frame(row.onset_s);
+            if let Err(source) = window.frames(onset_s, facts.t_r_s, n_frames) {
                 let (path, row, source) = (path.clone(), row.row, Box::new(source));
                 problems.push(Error::Row { path, row, source });
             }
@@ -120,7 +130,7 @@ fn list(table: &PairsTable, slots: &SlotSet) -> Result<(Vec<ScanPlan>, Vec<RowPl
     let mut rows: Vec<RowPlan> = Vec::new();
     for pair in &table.pairs {
         for (column, label) in [("subject", &pair.subject), ("session", &pair.session)] {
-            if label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric()) {
+            if label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') {
                 let (path, found) = (table.path.clone(), label.clone());
                 return Err(Error::Label { path, column, found });
             }
@@ -157,6 +167,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         path,
         n_frames: None,
         t_r_s: None,
+        start_s: 0.0,
         confounds: None,
     })
 }

@@ -8,6 +8,7 @@ mod frames;
 mod lengths;
 mod lm;
 mod names;
+mod pairs;
 mod pictures;
 mod recordings;
 mod rows;
@@ -87,6 +88,8 @@ pub enum SourcePlan {
 pub struct RunPlan {
     /// Its folder inside the run directory; none where there is only one run.
     pub label: Option<String>,
+    /// Which fold is tested, from 1; none where there are no folds.
+    pub fold: Option<usize>,
     /// Every random number of the run follows from it.
     pub seed: u64,
     /// The split of each row of the table, or of each recording; empty where nothing is divided.
@@ -207,6 +210,11 @@ impl Plan {
             SourcePlan::Recordings(recordings) => Some(recordings),
             _ => None,
         }
+    }
+
+    /// What is wrong with tables that nothing was asked of; nobody is named.
+    pub fn warnings(&self) -> &[String] {
+        self.recordings().map_or(&[], |recordings| &recordings.cohort.warnings)
     }
 
     /// Whether there are several runs, each in a folder of its own.

@@ -8,6 +8,7 @@ use super::{RunPlan, folds, unfit};
 use crate::{
     Error, Result,
     spec::{CohortSpec, Loaded, Spec},
+    thresholds,
 };
 
 /// Recordings with their divisions.
@@ -30,6 +31,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
     };
     let cohort = cohort.map_err(|source| spec.error(source))?;
     let cohort = unfit::leave_out(&loaded.spec, cohort)?;
+    thresholds::can_be_judged(&loaded.spec, &cohort.recordings)?;
     let divisions = spec.split().map(|split| split.divide(&cohort)).transpose();
     let divisions = divisions.map_err(|source| spec.error(source))?.unwrap_or_default();
     Ok(RecordingsPlan { cohort, divisions })
@@ -51,6 +53,7 @@ pub(super) fn runs(spec: &Spec, plan: &RecordingsPlan) -> Result<Vec<RunPlan>> {
         for mut run in folds::of_seeds(spec, &division.splits)? {
             let fold = division.fold.map(|fold| format!("fold-{fold}"));
             let labels: Vec<String> = fold.into_iter().chain(run.label).collect();
+            run.fold = division.fold;
             run.label = (!labels.is_empty()).then(|| labels.join("_"));
             runs.push(run);
         }
@@ -84,9 +87,9 @@ impl RecordingsPlan {
         )
     }
 
-    /// `left out  3 × …`, one line a reason, most first; nobody is named.
+    /// `3 × reason`, most first, and under each the first recording's sentence; nobody is named.
     pub(super) fn left_out(&self) -> Vec<String> {
-        self.cohort.counts().into_iter().map(|(reason, n)| format!("{n} × {reason}")).collect()
+        self.cohort.counts().iter().flat_map(::cohort::Count::lines).collect()
     }
 }
 

@@ -1,7 +1,11 @@
 //! What the scans' headers say, without a voxel read.
+use std::path::{Path, PathBuf};
+
+use ::cohort::{Reason, Timings};
+use scan::Split;
+
 use super::{CohortPlan, ScanPlan};
 use crate::{Error, Result};
-use scan::Split;
 
 /// What all scans share.
 pub(super) struct Facts {
@@ -20,6 +24,7 @@ pub(super) fn check_headers(
     problems: &mut Vec<Error>,
 ) -> Option<Facts> {
     let mut first: Option<(usize, Facts)> = None;
+    let mut timings = Timings::default();
     for idx in 0..scans.len() {
         let path = scans[idx].path.clone();
         let header = match scan::inspect(&path) {
@@ -27,7 +32,7 @@ pub(super) fn check_headers(
             // only its voxels are bad: the run fails this scan and goes on with the others
             Err(scan::Error::Truncated { .. } | scan::Error::Gzip { .. }) => continue,
             _ if !alike => {
-                match other_form(&mut scans[idx], t_r) {
+                match other_form(&mut scans[idx], t_r, &mut timings) {
                     Ok(t_r_s) => {
                         let facts = Facts { t_r_s, affine: [[0.0; 4]; 4], grid: Vec::new() };
                         _ = first.get_or_insert((idx, facts));
@@ -47,11 +52,22 @@ pub(super) fn check_headers(
             problems.push(scan::Error::Dimensions { path, found, expected: 4 }.into());
             continue;
         };
-        let Some(t_r_s) = t_r.or(header.t_r) else {
-            let problem = header.t_r_source;
-            problems.push(scan::Error::RepetitionTime { path, problem }.into());
-            continue;
+        let timing = match timings.of(&path, t_r) {
+            Ok(timing) => timing,
+            Err(reason) => {
+                problems.push(untimed(&path, reason, |path, problem| match header.t_r {
+                    Some(_) => {
+                        let problem =
+                            format!("repetition time: {problem}; `t_r` of the pairs settles it");
+                        Error::Recording { path, problem }
+                    }
+                    None => scan::Error::RepetitionTime { path, problem }.into(),
+                }));
+                continue;
+            }
         };
+        let t_r_s = timing.t_r.seconds;
+        scans[idx].start_s = timing.start_s;
         (scans[idx].n_frames, scans[idx].t_r_s) = (Some(n_frames), Some(t_r_s));
         if header.sides_disagree {
             problems.push(Error::Sides { path: path.clone() });
@@ -83,16 +99,26 @@ pub(super) fn check_headers(
 }
 
 /// Series, tensors and what else is opened by its content: their headers say less, or nothing.
-fn other_form(scan: &mut ScanPlan, t_r: Option<f64>) -> Result<f64> {
+fn other_form(scan: &mut ScanPlan, t_r: Option<f64>, timings: &mut Timings) -> Result<f64> {
     let path = scan.path.clone();
-    let glance = scan::glance(&path)?;
-    let said = t_r.map_or(glance.t_r, Ok);
-    let t_r_s = said.map_err(|problem| {
+    scan::glance(&path)?;
+    let unknown = |path, problem| {
         let problem = format!("{problem}; `t_r` of the pairs says it of all scans");
-        scan::Error::RepetitionTime { path, problem }
-    })?;
-    (scan.n_frames, scan.t_r_s) = (glance.n_frames, Some(t_r_s));
-    Ok(t_r_s)
+        scan::Error::RepetitionTime { path, problem }.into()
+    };
+    let timing = timings.of(&path, t_r).map_err(|reason| untimed(&path, reason, unknown))?;
+    (scan.n_frames, scan.t_r_s) = (timing.n_frames, Some(timing.t_r.seconds));
+    scan.start_s = timing.start_s;
+    Ok(timing.t_r.seconds)
+}
+
+/// Why a scan has no timing; `unknown` makes an error of a repetition time that is not known.
+fn untimed(path: &Path, reason: Reason, unknown: impl FnOnce(PathBuf, String) -> Error) -> Error {
+    let path = path.to_path_buf();
+    match reason {
+        Reason::RepetitionTime { problem } => unknown(path, problem),
+        reason => Error::Recording { path, problem: reason.to_string() },
+    }
 }
 
 /// As near as the mask asks of scans of one grid.

@@ -31,9 +31,8 @@ impl Plan {
                 "cohort": files::shown(&recordings.cohort.path),
                 "n_recordings": recordings.recordings().len(),
                 "n_subjects": recordings.cohort.n_subjects(),
-                "left_out": recordings.cohort.counts().into_iter().map(|(reason, n)| json!({
-                    "reason": reason, "n": n,
-                })).collect::<Vec<_>>(),
+                "left_out": recordings.cohort.counts(),
+                "warnings": recordings.cohort.warnings,
             }),
             SourcePlan::Corpus { path, texts, .. } => {
                 json!({ "texts": files::shown(path), "n_texts": texts.len() })
@@ -122,6 +121,9 @@ impl fmt::Display for Plan {
                 writeln!(f, "          {}", recordings.in_words())?;
                 for (idx, line) in recordings.left_out().iter().enumerate() {
                     writeln!(f, "{} {line}", if idx == 0 { "left out " } else { "         " })?;
+                }
+                for warning in &recordings.cohort.warnings {
+                    writeln!(f, "warning   {warning}")?;
                 }
             }
             SourcePlan::Corpus { path, texts, .. } => {

@@ -73,6 +73,11 @@ impl<'a> Asked<'a> {
             let problem = format!("the confounds table has no column {FD}, which inverse_fd needs");
             return Some(("embed", problem));
         }
+        let has_values = table.column(FD).and_then(scan::mean_displacement).is_some();
+        if self.weighs_by_fd && !has_values {
+            let problem = format!("no frame has a value of {FD}, which inverse_fd needs");
+            return Some(("embed", problem));
+        }
         let (n_rows, n_frames) = (table.n_frames(), scan.n_frames?);
         let is_read = has_fd || self.denoise.is_some_and(DenoiseConfig::asks_for_confounds);
         (is_read && n_rows != n_frames).then(|| {

@@ -209,7 +209,8 @@ fn with_margin(state: &State<'_>, row: usize, reach: usize) -> Result<(Arc<Mediu
     let planned = &state.cohort().rows[row];
     let series = state.series[planned.scan_idx].as_ref().expect("its window is there");
     let config = state.plan.window().expect("a model is fitted to windows");
-    let frames = config.frames(planned.onset_s, series.t_r, series.n_frames())?;
+    let onset_s = state.cohort().scans[planned.scan_idx].since_first_frame(planned.onset_s);
+    let frames = config.frames(onset_s, series.t_r, series.n_frames())?;
     let margin = reach.min(frames.start).min(series.n_frames() - frames.end);
     if margin == 0 {
         return Ok((state.medium(row)?, 0));

@@ -11,13 +11,7 @@ use super::{
     work::{Work, each_scan, load_failures},
 };
 use crate::{
-    Error, Result, arrays,
-    event::Control,
-    files,
-    plan::ScanPlan,
-    reasons::Reason,
-    spec::{CohortSpec, PairsSpec},
-    state::State,
+    Error, Result, arrays, event::Control, files, plan::ScanPlan, reasons::Reason, state::State,
 };
 
 /// No voxel is a hundred times as bright as the mean of all.
@@ -43,13 +37,10 @@ impl Work for VoxelMaskConfig {
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {
-        let digests = state.cohort().scans.iter().map(|scan| &scan.sha256);
-        let mut decides =
-            json!({ "scans": digests.collect::<Vec<_>>(), "fit_on": state.trained_on() });
-        if let CohortSpec::Pairs(PairsSpec { t_r: Some(t_r), .. }) = &state.plan.spec().cohort {
-            decides["t_r"] = json!(t_r);
-        }
-        decides
+        let scans = &state.cohort().scans;
+        let digests: Vec<&String> = scans.iter().map(|scan| &scan.sha256).collect();
+        let times: Vec<Option<f64>> = scans.iter().map(|scan| scan.t_r_s).collect();
+        json!({ "scans": digests, "t_r_s": times, "fit_on": state.trained_on() })
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {

@@ -3,6 +3,7 @@ mod atlas;
 mod caption;
 mod chain;
 mod clean;
+mod cohort_columns;
 mod columns;
 pub(crate) mod coverage;
 mod denoise;

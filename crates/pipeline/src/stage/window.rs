@@ -10,7 +10,7 @@ use super::{
     settings::{FINITE, MOST_FRAMES, Settings},
     work::{Work, each_scan, load_failures},
 };
-use crate::{Result, arrays, event::Control, state::State};
+use crate::{Result, arrays, event::Control, plan::RowPlan, state::State};
 
 impl Work for WindowConfig {
     fn name(&self) -> &'static str {
@@ -33,7 +33,7 @@ impl Work for WindowConfig {
 
     fn inputs(&self, state: &State<'_>) -> Value {
         let rows = state.cohort().rows.iter();
-        json!(rows.map(|row| (row.scan_idx, row.onset_s)).collect::<Vec<_>>())
+        json!(rows.map(|row| (row.scan_idx, onset_s(state, row))).collect::<Vec<_>>())
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -42,7 +42,7 @@ impl Work for WindowConfig {
             let series = state.series[scan_idx].as_ref().expect("failed scans are passed over");
             let of_scan = rows.iter().enumerate().filter(|(_, row)| row.scan_idx == scan_idx);
             of_scan
-                .map(|(idx, row)| Ok((idx, self.cut(series, row.onset_s)?.values)))
+                .map(|(idx, row)| Ok((idx, self.cut(series, onset_s(state, row))?.values)))
                 .collect::<Result<Vec<_>>>()
         })?;
         let windows = of_scans.iter().flatten().flatten();
@@ -55,6 +55,11 @@ impl Work for WindowConfig {
         state.windows.clone_from(&state.cleaned);
         Ok(())
     }
+}
+
+/// Seconds from the time of the scan's first frame to the event.
+fn onset_s(state: &State<'_>, row: &RowPlan) -> f64 {
+    state.cohort().scans[row.scan_idx].since_first_frame(row.onset_s)
 }
 
 const WINDOWS: &str = "windows.safetensors";

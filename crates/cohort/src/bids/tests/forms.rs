@@ -102,3 +102,29 @@ fn a_column_of_a_table_about_others_is_not_said_to_be_missing() {
         "{said}"
     );
 }
+
+#[test]
+fn what_is_no_dataset_is_refused() {
+    let dataset = Dataset::new();
+    let said = |dir: &str| dataset.said(|it| it.dir = dir.into());
+    assert_eq!(
+        said("data/sub-01"),
+        "/data/sub-01: holds no folder sub-…, expected a BIDS dataset or derivatives of one"
+    );
+    let none = dataset.said(|it| it.suffix = "cbv".to_owned());
+    assert!(
+        none.starts_with("/data: holds no recording: 3 folders sub-…, none with a file"),
+        "{none}"
+    );
+    assert!(said("nowhere").starts_with("/nowhere: cannot be read"));
+    assert_eq!(said("data/participants.tsv"), "/data/participants.tsv: is no folder");
+    dataset.write(
+        "sub-03/func/sub-03_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz",
+        "no scan",
+    );
+    let cohort = dataset.index(|_| {}).unwrap();
+    assert_eq!(
+        reasons(&cohort),
+        ["sub-03_task-rest: scan cannot be read: it is called an image and holds none"]
+    );
+}

@@ -1,0 +1,74 @@
+//! Thresholds of quality that only a scan that was read can be held against.
+use ::cohort::{Count, Excluded, QcThresholds, Recording};
+
+use crate::{
+    Error, Result,
+    event::{Control, Event},
+    plan::SourcePlan,
+    reasons::Reason,
+    record,
+    spec::{CohortSpec, Spec},
+    stage::Stage,
+    state::State,
+};
+
+/// The thresholds of a cohort of recordings.
+fn of_cohort(cohort: &CohortSpec) -> Option<&QcThresholds> {
+    match cohort {
+        CohortSpec::Bids(bids) => bids.qc_thresholds.as_ref(),
+        CohortSpec::Manifest(manifest) => manifest.qc_thresholds.as_ref(),
+        CohortSpec::Hdf5(hdf5) => hdf5.qc_thresholds.as_ref(),
+        CohortSpec::Pairs(_) | CohortSpec::Pictures(_) | CohortSpec::Corpus(_) => None,
+    }
+}
+
+/// Refuses a threshold that neither tables nor headers nor any stage could judge.
+pub(crate) fn can_be_judged(spec: &Spec, recordings: &[Recording]) -> Result<()> {
+    let has = |is: fn(&Stage) -> bool| spec.stages().iter().any(is);
+    let reads_parcels = has(|stage| matches!(stage, Stage::Parcellate(_)));
+    let reads_volumes = has(|stage| matches!(stage, Stage::Volumes(_)))
+        && has(|stage| matches!(stage, Stage::Encode(_)));
+    let Some(thresholds) = of_cohort(&spec.cohort) else { return Ok(()) };
+    if reads_parcels || reads_volumes {
+        return Ok(());
+    }
+    let open = recordings.iter().flat_map(|it| thresholds.measured_when_read(it)).next();
+    open.map_or(Ok(()), |threshold| {
+        let column = if threshold == "min_tsnr" { "tsnr" } else { "n_timepoints" };
+        Err(Error::Threshold { kind: spec.cohort.name(), threshold, column })
+    })
+}
+
+/// Leaves out the recordings that a stage has read and that are beyond a threshold; an error where none
+/// is left then.
+pub(crate) fn leave_out(
+    state: &mut State<'_>,
+    stage: &'static str,
+    control: &mut Control<'_>,
+) -> Result<()> {
+    let plan = state.plan;
+    let (Some(thresholds), SourcePlan::Recordings(recordings)) =
+        (of_cohort(&plan.spec().cohort), &plan.source)
+    else {
+        return Ok(());
+    };
+    let mut excluded = Vec::new();
+    for (idx, recording) in recordings.recordings().iter().enumerate() {
+        let Some(Some(quality)) = state.quality.get(idx) else { continue };
+        if state.failures.contains_key(&idx) {
+            continue;
+        }
+        let found = thresholds.judge_read(recording, quality.n_frames, quality.median_tsnr);
+        if let Some(reason) = found {
+            let (unit, said) = (state.scans()[idx].name.clone(), Reason::plain(reason.to_string()));
+            control.tell(Event::unit_failed(stage, (idx, state.scans().len()), &unit, &said));
+            excluded.push(Excluded { name: unit, reason });
+            state.exclude(idx, stage, said);
+        }
+    }
+    if excluded.is_empty() || state.failures.len() < state.scans().len() {
+        return Ok(());
+    }
+    let lines: Vec<String> = Count::all(&excluded).iter().flat_map(Count::lines).collect();
+    Err(Error::NoneGood { stage, reasons: lines.join("\n  "), status: record::status(state) })
+}
