@@ -192,6 +192,9 @@ fn tensors_of_whole_runs_train_a_model_and_are_read_with_it() {
     assert!(!elsewhere.package().join("atlas").exists(), "volumes need no atlas");
     let scan = elsewhere.scan(elsewhere.first());
     let said = elsewhere.refuses(&scan, &[]);
-    says(&said, &["_bold.npy: ", "an array does not say it, so it must be given (`t_r`)"]);
+    says(
+        &said,
+        &["_bold.npy: ", "an array does not say it, so it must be given (`t_r`): use --t-r"],
+    );
     elsewhere.writes_the_same(1, &["--t-r", "0.735"]);
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    bids::EXTENSIONS,
     entity::BidsName,
     folder::Folder,
     reason::{Part, Reason},
@@ -69,10 +70,13 @@ impl Sidecars {
     }
 
     /// What the sidecars of one scan give: the file of the same name, then those of its folder and of the
-    /// folders `ses-…`, `sub-…` and the dataset above it. None outside of `root` is read.
+    /// folders `ses-…`, `sub-…` and the dataset above it. None outside of `root` is read. Arrays and tensors
+    /// have none: what is made of a scan may have another repetition time.
     pub(crate) fn of_scan(&mut self, scan: &Path, root: Option<&Root>) -> Result<Said, Reason> {
         let mut said = Said::default();
-        let Some(name) = scan.file_name().and_then(|name| name.to_str()) else { return Ok(said) };
+        let name = scan.file_name().and_then(|name| name.to_str());
+        let has_sidecars = |name: &&str| EXTENSIONS.iter().any(|ending| name.ends_with(ending));
+        let Some(name) = name.filter(has_sidecars) else { return Ok(said) };
         let above = scan.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let own = format!("{}.json", stem(name));
         if above.join(&own).is_file() {

@@ -48,6 +48,9 @@ impl OneScan<'_> {
             Ok(timing) => Ok((Self { t_r: Some(timing.t_r.seconds), ..self }, timing.start_s)),
             // reading it says what is wrong
             Err(Reason::Unreadable { part: Part::Scan, .. }) => Ok((self, 0.0)),
+            Err(Reason::RepetitionTime { problem }) if problem.ends_with("does not say it") => {
+                refuse(format!("{problem}, so it must be given (`t_r`): use --t-r"))
+            }
             Err(Reason::RepetitionTime { problem }) => {
                 refuse(format!("repetition time: {problem}; --t-r settles it"))
             }

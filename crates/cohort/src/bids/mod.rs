@@ -78,7 +78,8 @@ fn is_bold(suffix: &str) -> bool {
 }
 
 /// What a scan's name may end in.
-const EXTENSIONS: [&str; 6] = [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
+pub(crate) const EXTENSIONS: [&str; 6] =
+    [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
 
 impl BidsConfig {
     /// Refuses what is wrong whatever the files hold.

@@ -53,7 +53,8 @@ impl<'a> CohortColumns<'a> {
         for name in names {
             let value =
                 |group: &Vec<usize>| shared(group.iter().map(|&idx| self.labels[idx].get(name)));
-            let column = typed(groups.iter().map(value).collect());
+            let of_all: Vec<&Value> = self.labels.iter().filter_map(|it| it.get(name)).collect();
+            let column = typed(groups.iter().map(value).collect(), &of_all);
             let mut called = name.clone();
             while taken.contains(&called.as_str()) || columns.iter().any(|(it, _)| *it == called) {
                 called = format!("label_{called}");
@@ -70,10 +71,10 @@ fn shared<T: PartialEq>(mut values: impl Iterator<Item = Option<T>>) -> Option<T
     values.all(|value| value.as_ref() == Some(&first)).then_some(first)
 }
 
-/// The narrowest kind that holds every value.
-fn typed(values: Vec<Option<&Value>>) -> Column {
+/// A column of the narrowest kind that holds every value of the cohort.
+fn typed(values: Vec<Option<&Value>>, of_all: &[&Value]) -> Column {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let all = |fits: fn(&Value) -> bool| values.iter().flatten().all(|value| fits(value));
+    let all = |fits: fn(&Value) -> bool| of_all.iter().all(|value| fits(value));
     let number = |value: &Value| match value {
         Value::Number(number) => Some(*number),
         _ => None,

@@ -61,7 +61,11 @@ fn a_cohort_is_told_in_numbers_and_nobody_is_named() {
     let left_out = plan.left_out();
     assert_eq!(
         left_out,
-        ["2 × beyond motion_fd_mean 0.75", "1 × scan leaves the cohort's folder by `..`"]
+        [
+            "2 × beyond motion_fd_mean 0.75",
+            "    the first: motion_fd_mean is 0.8000, the threshold is 0.75",
+            "1 × scan leaves the cohort's folder by `..`"
+        ]
     );
     assert_eq!(
         plan.excluded()[1].to_string(),
