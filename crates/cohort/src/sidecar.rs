@@ -172,6 +172,9 @@ fn keys(path: &Path) -> Result<Keys, Reason> {
         return Err(unreadable(format!("has {n_bytes} bytes, the limit is {MAX_BYTES}")));
     }
     let bytes = scan::read_up_to(path, MAX_BYTES).map_err(|it| unreadable(it.to_string()))?;
+    if let Some(found) = scan::pointer(&bytes) {
+        return Err(unreadable(format!("is {found}")));
+    }
     // a value is never repeated in a sentence: sidecars hold dates and names
     let sidecar = scan::parse_sidecar(&bytes).map_err(unreadable)?;
     let number = |key: &str| {

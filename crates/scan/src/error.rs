@@ -19,6 +19,8 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
     #[error("{}: not a NIfTI file: {found}", path.display())]
     NotNifti { path: PathBuf, found: String },
+    #[error("{}: is {found}", path.display())]
+    Pointer { path: PathBuf, found: &'static str },
     #[error("{}: is {found}; expected {expected}", path.display())]
     Unsupported { path: PathBuf, found: String, expected: &'static str },
     #[error("{}: header field {field} is {found}, expected {expected}", path.display())]

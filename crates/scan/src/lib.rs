@@ -37,6 +37,7 @@ mod named;
 mod nii;
 mod open;
 mod pairs;
+mod pointer;
 mod prepare;
 mod quality;
 mod seconds;
@@ -76,7 +77,7 @@ pub use describe::{
 pub use digest::{files_of_scan, sha256_bytes, sha256_file, sha256_scan};
 pub use error::{Error, Result};
 pub use footprint::{Footprint, footprint};
-pub use formats::{MAX_SETTINGS, MAX_TABLE, read_text_up_to, read_up_to};
+pub use formats::{MAX_SETTINGS, MAX_TABLE, pointer, read_text_up_to, read_up_to};
 pub use frames::{BoldFile, Frame, Frames};
 pub use geometry::{
     Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,

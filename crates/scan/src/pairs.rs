@@ -58,6 +58,7 @@ pub struct PairsTable {
 /// Reads and checks a table: columns, every cell, scans that are there, no pair twice.
 pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
     let path = path.as_ref();
+    crate::pointer::refuse(path)?;
     let bytes = formats::read_up_to(path, formats::MAX_TABLE)
         .map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);

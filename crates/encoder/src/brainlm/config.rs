@@ -280,6 +280,9 @@ impl BrainLmNetwork {
     pub fn open(path: &Path) -> Result<Self> {
         let text = formats::read_text_up_to(path, formats::MAX_SETTINGS)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        if let Some(found) = formats::pointer(text.as_bytes()) {
+            return Err(Error::Pointer { path: path.to_owned(), found });
+        }
         let wrong = |problem: String| Error::Config { path: path.to_owned(), problem };
         let config = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         Self::published(&config).map_err(wrong)

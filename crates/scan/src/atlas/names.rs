@@ -214,6 +214,7 @@ fn from_xml(text: &str) -> std::result::Result<Vec<(i32, String)>, String> {
 
 /// A file that must be short and must be text.
 fn text(path: &Path) -> Result<String> {
+    crate::pointer::refuse(path)?;
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let found = std::fs::metadata(path).map_err(attach)?.len();
     if found > MAX_BYTES {

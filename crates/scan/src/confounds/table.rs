@@ -39,6 +39,7 @@ impl ConfoundTable {
     /// Reads a table, and the `.json` beside it where there is one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        crate::pointer::refuse(path)?;
         let attach = |source| Error::Read { path: path.to_path_buf(), source };
         let n_bytes = std::fs::metadata(path).map_err(attach)?.len();
         if n_bytes > MAX_BYTES {
@@ -137,6 +138,7 @@ impl ConfoundTable {
 
 /// The bytes of the first line.
 fn first_line(path: &Path) -> Result<Vec<u8>> {
+    crate::pointer::refuse(path)?;
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let file = BufReader::new(File::open(path).map_err(attach)?);
     let mut first = Vec::new();
@@ -145,6 +147,7 @@ fn first_line(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
+    crate::pointer::refuse(path)?;
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     match formats::read_up_to(path, formats::MAX_SETTINGS) {
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -67,6 +67,7 @@ fn is_row_numbers(values: &Array2<f64>) -> bool {
 
 /// The numbers of every line, and the names of the columns where the first line holds some.
 fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
+    crate::pointer::refuse(path)?;
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let found = std::fs::metadata(path).map_err(attach)?.len();
     if found > limit {
