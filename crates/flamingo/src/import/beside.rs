@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use encoder::ClipActivation;
+use encoder::{ClipActivation, ClipPreprocess};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -11,6 +11,10 @@ use crate::{Fault, Result};
 
 /// Hugging Face's config.
 const CONFIG: &str = "config.json";
+/// Hugging Face's config of the pictures.
+const PREPROCESSOR: &str = "preprocessor_config.json";
+/// Pillow's number of the bicubic filter.
+const BICUBIC: u8 = 3;
 /// The config of `open_clip`.
 const OPEN_CLIP: &str = "open_clip_config.json";
 
@@ -28,6 +32,26 @@ struct HuggingFace {
 #[derive(Deserialize)]
 struct OpenClip {
     model_cfg: ModelCfg,
+    #[serde(default)]
+    preprocess_cfg: PreprocessCfg,
+}
+
+/// How pictures are prepared; absent: as for OpenAI's models.
+#[derive(Default, Deserialize)]
+struct PreprocessCfg {
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
+    interpolation: Option<String>,
+    resize_mode: Option<String>,
+}
+
+/// The `preprocessor_config.json` of Hugging Face.
+#[derive(Deserialize)]
+struct Preprocessor {
+    image_mean: Option<[f32; 3]>,
+    image_std: Option<[f32; 3]>,
+    /// Pillow's number of the filter.
+    resample: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +76,9 @@ pub(super) struct Beside {
     pub(super) head_width: Option<usize>,
     /// The non-linearity, in Hugging Face's words.
     activation: Option<String>,
+    /// What is subtracted from each colour, and what the rest is divided by.
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
 }
 
 impl Beside {
@@ -64,17 +91,30 @@ impl Beside {
         let [config, open_clip] = [CONFIG, OPEN_CLIP].map(|name| vision.with_file_name(name));
         let name = vision.file_name().unwrap_or_default().to_string_lossy();
         if open_clip.is_file() && (name.starts_with("open_clip") || !config.is_file()) {
-            let OpenClip { model_cfg } = parsed(&open_clip)?;
+            let OpenClip { model_cfg, preprocess_cfg } = parsed(&open_clip)?;
+            for (field, found, expected) in [
+                ("interpolation", &preprocess_cfg.interpolation, "bicubic"),
+                ("resize_mode", &preprocess_cfg.resize_mode, "shortest"),
+            ] {
+                if let Some(found) = found.as_ref().filter(|found| *found != expected) {
+                    let reason = format!("`{field}` is `{found}`, expected `{expected}`");
+                    return Err(unfit(&open_clip, Fault::VisionConfig, reason));
+                }
+            }
             let VisionCfg { width: said, head_width } = model_cfg.vision_cfg;
             let activation = if model_cfg.quick_gelu { "quick_gelu" } else { "gelu" };
             return Ok(Self {
                 path: open_clip,
                 head_width: head_width.filter(|_| said.is_none_or(|said| said == width)),
                 activation: Some(activation.to_owned()),
+                mean: preprocess_cfg.mean,
+                std: preprocess_cfg.std,
             });
         }
+        let pictures = pictures(&vision.with_file_name(PREPROCESSOR))?;
+        let [mean, std] = pictures;
         if !config.is_file() {
-            return Ok(Self::default());
+            return Ok(Self { mean, std, ..Self::default() });
         }
         let said: HuggingFace = parsed(&config)?;
         let is_clip = said.model_type.as_ref().is_none_or(|kind| kind.contains("clip"));
@@ -90,7 +130,16 @@ impl Beside {
             path: config,
             head_width: own.zip(heads).and_then(|(width, heads)| width.checked_div(heads)),
             activation: tower.hidden_act,
+            mean,
+            std,
         })
+    }
+
+    /// The preparation of pictures: OpenAI's, but for what a config says.
+    pub(super) fn preprocess(&self, size: usize) -> ClipPreprocess {
+        let openai = ClipPreprocess::openai(size);
+        let (mean, std) = (self.mean.unwrap_or(openai.mean), self.std.unwrap_or(openai.std));
+        ClipPreprocess { mean, std, ..openai }
     }
 
     /// The non-linearity, where a config says one.
@@ -107,6 +156,21 @@ impl Beside {
                 Err(unfit(&self.path, Fault::VisionConfig, reason))
             }
         }
+    }
+}
+
+/// Mean and standard deviation of the colours, where Hugging Face's config of the pictures is there.
+fn pictures(path: &Path) -> Result<[Option<[f32; 3]>; 2]> {
+    if !path.is_file() {
+        return Ok([None; 2]);
+    }
+    let said: Preprocessor = parsed(path)?;
+    match said.resample.filter(|&filter| filter != BICUBIC) {
+        Some(filter) => {
+            let reason = format!("`resample` is {filter}, expected {BICUBIC}, the bicubic filter");
+            Err(unfit(path, Fault::VisionConfig, reason))
+        }
+        None => Ok([said.image_mean, said.image_std]),
     }
 }
 
@@ -161,6 +225,40 @@ mod tests {
         let both = [(OPEN_CLIP, exact.as_str()), (CONFIG, theirs)];
         assert_eq!(read(&both, weights, 8)?, (gelu, Some(2)));
         assert_eq!(read(&both, "model.safetensors", 8)?, (quick_gelu, Some(4)));
+        Ok(())
+    }
+
+    #[test]
+    fn colours_are_scaled_as_the_config_beside_the_weights_says() -> Result<()> {
+        let preprocess = |configs: &[(&str, &str)], weights: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in configs {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            Beside::read(&folder.path().join(weights), 8).map(|beside| beside.preprocess(224))
+        };
+        let half = ClipPreprocess { mean: [0.5; 3], std: [0.5; 3], ..ClipPreprocess::openai(224) };
+        let open_clip = |fields: &str| {
+            format!(r#"{{"model_cfg": {{"vision_cfg": {{}}}}, "preprocess_cfg": {{{fields}}}}}"#)
+        };
+        let said = open_clip(
+            r#""mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "shortest""#,
+        );
+        let weights = "open_clip_model.safetensors";
+        assert_eq!(preprocess(&[(OPEN_CLIP, &said)], weights)?, half);
+        let hugging_face =
+            r#"{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 3}"#;
+        assert_eq!(preprocess(&[(PREPROCESSOR, hugging_face)], "model.safetensors")?, half);
+        assert_eq!(preprocess(&[], weights)?, ClipPreprocess::openai(224));
+        let none = [(OPEN_CLIP, &*open_clip("")), (PREPROCESSOR, hugging_face)];
+        assert_eq!(preprocess(&none, weights)?, ClipPreprocess::openai(224));
+        for (name, text, expected) in [
+            (OPEN_CLIP, &*open_clip(r#""resize_mode": "squash""#), "`resize_mode` is `squash`"),
+            (PREPROCESSOR, r#"{"resample": 2}"#, "`resample` is 2, expected 3"),
+        ] {
+            let error = preprocess(&[(name, text)], weights).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(expected), "{error}");
+        }
         Ok(())
     }
 }

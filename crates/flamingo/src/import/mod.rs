@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
-use encoder::{ClipActivation, ClipPreprocess, EncoderConfig, InputShape, VisionFeature};
+use encoder::{ClipActivation, EncoderConfig, InputShape, VisionFeature};
 use lm::Described;
 use nn::weights::{Frozen, Outline};
 use serde::Serialize;
+
+use self::beside::Beside;
 
 pub(crate) use self::sort::inner;
 use crate::package::{self, NewPackage, all_finite, digest, replaceable, write_referencing};
@@ -142,7 +144,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
     let vision = visual(&vision_file)?;
     let is_alone = !vision.contains_key("proj") && is_vision_model(&vision_file)?;
     let clip = sizes::clip(import, &vision_file, &vision, is_alone)?;
-    let input = InputShape::Image { size: clip.image_size };
+    let (input, width) = (InputShape::Image { size: clip.image_size }, clip.width);
     let shapes = sizes::Shapes::of(import, &sorted.adapter);
     let config = FlamingoConfig {
         encoder: EncoderConfig::Clip(clip),
@@ -187,7 +189,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         vision: Count::of(vision.values()),
     };
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let preprocess = ClipPreprocess::openai(input.dims()[1]);
+    let preprocess = Beside::read(&vision_file, width)?.preprocess(input.dims()[1]);
     let package = NewPackage {
         name: import.name,
         seed: import.seed,
