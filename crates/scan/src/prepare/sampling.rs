@@ -16,14 +16,21 @@ use crate::{
 /// The filter lets this share of the new half sampling rate pass.
 const PASS: f64 = 0.8;
 
+/// Frames below which it is left out: it mirrors 27 at either end.
+const FEWEST: usize = 30;
+
 /// How frames between frames are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resampling {
     /// Straight lines between the middles of frames; fast changes fold into slow ones.
     Linear,
-    /// Fast changes are filtered out first where the new rate is lower; then a cubic spline.
+    /// Fast changes are filtered out first where the new rate is lower and there are 30 frames; then a
+    /// cubic spline. No frame lies behind the last one or behind the run's length.
     AntiAliased,
+    /// Frames are picked where the new rate is lower, straight lines are drawn where it is higher; a
+    /// part of a frame at the end is none. Brainmarks reads Brain-JEPA's series so.
+    NearestOrLinear,
     /// Frames are picked, none are mixed: the one that begins last before the new time. Brain-JEPA's
     /// loader picks every third or so.
     Picked,
@@ -53,16 +60,28 @@ pub fn resample_time(
         return Err(Error::TooFewFrames { task: "resampling in time", found, expected: 2 });
     }
     match how {
-        Resampling::Linear => Ok(linear(series, t_r / to_t_r)),
-        Resampling::AntiAliased => anti_aliased(series, to_t_r / t_r),
+        Resampling::Linear => {
+            // ties to even, as Python rounds
+            let n_new = (t_r * found as f64 / to_t_r).round_ties_even() as usize;
+            Ok(linear(series, n_new.max(1)))
+        }
+        Resampling::AntiAliased => anti_aliased(series, t_r, to_t_r),
+        Resampling::NearestOrLinear => {
+            let n_new = ((t_r * found as f64 / to_t_r) as usize).max(1);
+            Ok(if to_t_r > t_r { nearest(series, n_new) } else { linear(series, n_new) })
+        }
         Resampling::Picked => Ok(picked(series, to_t_r / t_r)),
     }
 }
 
-fn linear(series: &Array2<f64>, ratio: f64) -> Array2<f64> {
+/// The low pass that goes before a lower rate, section by section: b0, b1, b2, 1, a1, a2.
+pub fn anti_alias_sections(t_r: f64, to_t_r: f64) -> Vec<[f64; 6]> {
+    let filter = anti_alias(PASS * t_r / to_t_r);
+    filter.sections.iter().map(|&[b0, b1, b2, a1, a2]| [b0, b1, b2, 1.0, a1, a2]).collect()
+}
+
+fn linear(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
     let n = series.nrows();
-    // Ties to even, as Python rounds.
-    let n_new = ((n as f64 * ratio).round_ties_even() as usize).max(1);
     let step = n as f64 / n_new as f64;
     let mut seen = Array2::zeros((n_new, series.ncols()));
     for (frame, mut row) in seen.rows_mut().into_iter().enumerate() {
@@ -84,11 +103,24 @@ fn picked(series: &Array2<f64>, factor: f64) -> Array2<f64> {
     series.select(Axis(0), &frames)
 }
 
-fn anti_aliased(series: &Array2<f64>, factor: f64) -> Result<Array2<f64>> {
+/// As PyTorch picks them, in 32 bits.
+fn nearest(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
     let n = series.nrows();
-    // A last frame that rounding puts just behind the end still counts.
-    let n_new = ((n as f64 - 1.0) / factor + 1e-9).floor() as usize + 1;
-    let filter = (factor > 1.0).then(|| anti_alias(PASS / factor));
+    let step = n as f32 / n_new as f32;
+    let of = |frame: usize| ((frame as f32 * step).floor() as usize).min(n - 1);
+    series.select(Axis(0), &(0..n_new).map(of).collect::<Vec<_>>())
+}
+
+fn anti_aliased(series: &Array2<f64>, t_r: f64, to_t_r: f64) -> Result<Array2<f64>> {
+    let (n, factor) = (series.nrows(), to_t_r / t_r);
+    if t_r == to_t_r {
+        return Ok(series.clone());
+    }
+    // a frame that lies behind the last one would be made up
+    let last = t_r * (n as f64 - 1.0);
+    let whole = (t_r * n as f64 / to_t_r) as usize;
+    let n_new = (0..whole).take_while(|&frame| to_t_r * frame as f64 <= last).count().max(1);
+    let filter = (factor > 1.0 && n >= FEWEST).then(|| anti_alias(PASS / factor));
     let spline = Spline::new((0..n).map(|frame| frame as f64).collect());
     let mut seen = Array2::zeros((n_new, series.ncols()));
     for (column, mut to) in series.columns().into_iter().zip(seen.columns_mut()) {
@@ -127,7 +159,12 @@ mod tests {
     #[test]
     fn the_same_rate_is_the_identity() {
         let series = sine(0.05, 1.0, 80);
-        for how in [Resampling::Linear, Resampling::AntiAliased, Resampling::Picked] {
+        for how in [
+            Resampling::Linear,
+            Resampling::AntiAliased,
+            Resampling::Picked,
+            Resampling::NearestOrLinear,
+        ] {
             let seen = resample_time(&series, 1.0, 1.0, how).unwrap();
             assert!((&seen - &series).iter().all(|x| x.abs() < 1e-12), "{how:?}");
         }
@@ -165,7 +202,10 @@ mod tests {
         let series = sine(0.03, 1.0, 10);
         assert!(resample_time(&series, 0.0, 1.0, Resampling::Linear).is_err());
         assert!(resample_time(&series, 1.0, f64::NAN, Resampling::Linear).is_err());
-        let error = resample_time(&series, 1.0, 2.0, Resampling::AntiAliased).unwrap_err();
-        assert!(error.to_string().contains("frames, found 10"), "{error}");
+        let one = series.slice(ndarray::s![..1, ..]).to_owned();
+        let error = resample_time(&one, 1.0, 2.0, Resampling::AntiAliased).unwrap_err();
+        assert!(error.to_string().contains("frames, found 1"), "{error}");
+        // too short for the filter: the spline alone
+        assert_eq!(resample_time(&series, 1.0, 2.0, Resampling::AntiAliased).unwrap().nrows(), 5);
     }
 }
