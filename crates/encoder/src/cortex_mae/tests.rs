@@ -13,7 +13,15 @@ use crate::{
 };
 
 fn tiny() -> CortexMaeSize {
-    CortexMaeSize { dim: 6, depth: 2, n_heads: 3, n_parcels: 4, n_frames: 6, patch: 3 }
+    CortexMaeSize {
+        dim: 6,
+        depth: 2,
+        n_heads: 3,
+        n_parcels: 4,
+        n_frames: 6,
+        patch: 3,
+        ..CortexMaeSize::default()
+    }
 }
 
 const INPUT: InputShape = InputShape::Window { n_frames: 6, n_voxels: 4 };
@@ -57,7 +65,7 @@ fn tokens_are_those_worked_out_by_hand() -> Result<()> {
     let window = sample("window", (1, 6, 4))?;
     let rows: Rows = window.squeeze(0)?.to_vec2()?;
     let expected = by_hand(&Numbers::of(&variables)?, &tiny(), &rows);
-    assert_near(&network.encode(&window)?, &expected)
+    assert_near(&network.encode(&window, None, &mut |_, _| {})?, &expected)
 }
 
 // by hand: 12 blocks of 12 · 768² + 13 · 768, patches of 4, 400 places, 4 times, a class token, a norm
@@ -80,7 +88,7 @@ fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
     let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
     assert_eq!(vars.len(), 39);
     vars.push(("windows", &windows));
-    check(&vars, || (network.encode(&windows)? * &weights)?.sum_all())
+    check(&vars, || (network.encode(&windows, None, &mut |_, _| {})? * &weights)?.sum_all())
 }
 
 #[test]
@@ -123,7 +131,7 @@ fn a_published_file_encodes_scans() {
     assert_eq!(*unsaid.size().unwrap(), CortexMaeSize { n_heads: 1, ..tiny() });
     let encoder = FrozenEncoder::open(&EncoderConfig::CortexMae(config(weights)), INPUT).unwrap();
     let spec = encoder.spec();
-    assert!(spec.unverified && spec.licence.non_commercial && spec.layout.has_class);
+    assert!(spec.licence.non_commercial && spec.layout.has_class);
     let window: Vec<f32> = (0..24).map(|at| (at % 7) as f32 - 3.).collect();
     let tokens = encoder.encode(&window, None).unwrap();
     assert_eq!((tokens.n_tokens, tokens.dim), (9, 6));
@@ -133,7 +141,14 @@ fn a_published_file_encodes_scans() {
 #[test]
 fn a_pytorch_file_gives_pytorchs_tokens_and_one_of_flat_maps_is_refused() {
     let (windows, tokens) = recorded("cortex_mae");
-    let size = CortexMaeSize { dim: 8, depth: 2, n_heads: 2, n_parcels: 3, n_frames: 8, patch: 4 };
+    let size = CortexMaeSize {
+        dim: 8,
+        depth: 2,
+        n_heads: 2,
+        n_parcels: 3,
+        n_frames: 8,
+        ..CortexMaeSize::default()
+    };
     let input = InputShape::Window { n_frames: 8, n_voxels: 3 };
     let config = CortexMaeConfig {
         size: Some(size),
