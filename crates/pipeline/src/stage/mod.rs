@@ -15,7 +15,9 @@ mod lost;
 mod mask;
 mod mirror;
 mod normalise;
+pub(crate) mod order_parcels;
 mod parcellate;
+mod prepare;
 mod prepared;
 mod pretrain;
 mod render;
@@ -35,7 +37,7 @@ pub(crate) use caption::WrittenCaption;
 pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
-pub(crate) use encode::{AboutTokens, TokenSet, UNVERIFIED};
+pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
@@ -45,8 +47,10 @@ pub use mirror::MirrorCheck;
 pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
 pub use normalise::NormaliseConfig;
 pub(crate) use normalise::{FITTED, formula_name, normalised};
+pub use order_parcels::OrderParcelsConfig;
 pub use parcellate::ParcellateConfig;
 pub(crate) use parcellate::{Parcels, StoredSeries, places};
+pub use prepare::PrepareConfig;
 pub(crate) use prepared::{PreparedScan, technique};
 pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
@@ -79,12 +83,16 @@ pub enum Stage {
     Whiten(WhitenConfig),
     /// Take the series of an atlas's parcels out of every scan.
     Parcellate(ParcellateConfig),
+    /// Bring parcel series into the order of an encoder's atlas, by their labels.
+    OrderParcels(OrderParcelsConfig),
     /// Take trends, frequencies and confounds out of every parcel series.
     Denoise(DenoiseConfig),
     /// Bring parcel series to another repetition time.
     ResampleTime(ResampleTimeConfig),
     /// Bring parcel series to the scale that an encoder was trained on.
     Normalise(NormaliseConfig),
+    /// Prepare scans as the code around a published encoder does: scale, repetition time, windows.
+    Prepare(PrepareConfig),
     /// Say how scans become volumes, for encoders that read these.
     Volumes(VolumesConfig),
     /// Say which frames of a scan an encoder sees at once.
@@ -176,9 +184,11 @@ impl Stage {
             Self::Window(config) => config,
             Self::Whiten(config) => config,
             Self::Parcellate(config) => config,
+            Self::OrderParcels(config) => config,
             Self::Denoise(config) => config,
             Self::ResampleTime(config) => config,
             Self::Normalise(config) => config,
+            Self::Prepare(config) => config,
             Self::Volumes(config) => config,
             Self::Windows(config) => config,
             Self::Encode(config) => config,
@@ -196,6 +206,8 @@ impl Stage {
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         match self {
             Self::Parcellate(config) => config.paths(),
+            Self::Normalise(config) => config.stats.iter_mut().collect(),
+            Self::Prepare(config) => config.stats.iter_mut().collect(),
             _ => Vec::new(),
         }
     }
@@ -240,7 +252,16 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         }
         gives.ok_or(Error::Chain { at, stage, takes, have })
     })?;
-    Ok(())
+    let mut before = (false, false);
+    stages.iter().try_for_each(|stage| {
+        match stage {
+            Stage::Volumes(_) => before.0 = true,
+            Stage::Parcellate(_) => before.1 = true,
+            Stage::Prepare(config) => return config.finds(before.0, before.1),
+            _ => {}
+        }
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
 use ndarray::Array1;
 use report::prompt::Technique;
-use scan::{QualityFigures, WindowsConfig};
+use scan::{PadPolicy, QualityFigures, WindowsConfig};
 
 use super::{
     Likeness, VolumesConfig,
@@ -16,6 +16,8 @@ use crate::{Error, Result, plan::ScanView};
 pub(crate) struct PreparedScan {
     /// Each of the input's dimensions, row-major.
     windows: Vec<Vec<f32>>,
+    /// Of a window that is not full, where the encoder's mask hides the rest: its real frames.
+    masked: Vec<Option<usize>>,
     n_frames: usize,
     pub(crate) t_r_s: f64,
     fd_mm: Option<Vec<f64>>,
@@ -38,6 +40,7 @@ impl PreparedScan {
         let fd_mm = fd_mm.transpose()?.flatten();
         let windows = volumes::starts(&run, cut)?;
         Ok(Self {
+            masked: masked(&windows, cut),
             windows: volumes::cut(&run, cut, &windows),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
@@ -52,9 +55,11 @@ impl PreparedScan {
     pub(crate) fn of_series(series: StoredSeries, cut: &WindowsConfig) -> Result<Self> {
         let windows = cut.cut(series.values.view())?;
         let fd_mm = series.fd_mm.map(|fd_mm| of_windows(&fd_mm, &windows));
+        let masked = masked(&windows, cut);
         let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
         Ok(Self {
             windows: flat.collect(),
+            masked,
             n_frames: series.facts.n_frames,
             t_r_s: series.facts.t_r_s,
             fd_mm,
@@ -72,9 +77,36 @@ impl PreparedScan {
         coordinates: Option<&[[f64; 3]]>,
     ) -> Result<WindowTokens> {
         match encoder {
-            Some(encoder) => encoded(encoder, &self.windows, coordinates),
+            Some(encoder) => self.encoded(encoder, coordinates),
+            None if self.masked.iter().any(Option::is_some) => {
+                let problem = "the scan is shorter than a window, and an encoder under training reads \
+                               whole windows";
+                Err(Error::StageInput { stage: "encode", problem: problem.to_owned() })
+            }
             None => Ok(as_they_are(&self.windows, input)),
         }
+    }
+
+    fn encoded(
+        &self,
+        encoder: &FrozenEncoder,
+        coordinates: Option<&[[f64; 3]]>,
+    ) -> Result<WindowTokens> {
+        let mut all: Option<WindowTokens> = None;
+        for (window, masked) in self.windows.iter().zip(&self.masked) {
+            let tokens = match masked {
+                Some(n_real) => encoder.encode_short(window, coordinates, *n_real)?,
+                None => encoder.encode(window, coordinates)?,
+            };
+            match &mut all {
+                None => all = Some(tokens),
+                Some(all) => all.append(tokens),
+            }
+        }
+        all.ok_or_else(|| {
+            let problem = "the scan has no window".to_owned();
+            Error::StageInput { stage: "encode", problem }
+        })
     }
 
     pub(super) fn facts(&self, tokens: &WindowTokens) -> TokenFacts {
@@ -89,6 +121,14 @@ impl PreparedScan {
             quality: self.quality.clone(),
         }
     }
+}
+
+/// The real frames of windows that a mask completes.
+fn masked(windows: &[scan::Window], cut: &WindowsConfig) -> Vec<Option<usize>> {
+    let masks = cut.pad == PadPolicy::Masked;
+    let of =
+        |window: &scan::Window| (masks && window.n_real < cut.n_frames).then_some(window.n_real);
+    windows.iter().map(of).collect()
 }
 
 /// The mean of a value of each frame in each window.
@@ -115,25 +155,6 @@ pub(super) fn shape(tokens: &WindowTokens, input: InputShape) -> Vec<usize> {
     let WindowTokens { n_windows, n_tokens, dim, .. } = *tokens;
     let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
     [&[n_windows], item.as_slice()].concat()
-}
-
-fn encoded(
-    encoder: &FrozenEncoder,
-    windows: &[Vec<f32>],
-    coordinates: Option<&[[f64; 3]]>,
-) -> Result<WindowTokens> {
-    let mut all: Option<WindowTokens> = None;
-    for window in windows {
-        let tokens = encoder.encode(window, coordinates)?;
-        match &mut all {
-            None => all = Some(tokens),
-            Some(all) => all.append(tokens),
-        }
-    }
-    all.ok_or_else(|| {
-        let problem = "the scan has no window".to_owned();
-        Error::StageInput { stage: "encode", problem }
-    })
 }
 
 /// The windows themselves, for an encoder that is trained with the model; their mean frames stand

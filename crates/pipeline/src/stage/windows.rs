@@ -37,7 +37,10 @@ impl Work for WindowsConfig {
                 settings.at_least(1, &[("policy.tiled.stride", stride)])
             }
             WindowPolicy::Random { n, .. } => settings.at_least(1, &[("policy.random.n", n)]),
-            WindowPolicy::Centre => Ok(()),
+            WindowPolicy::Whole { at_most: Some(n) } => {
+                settings.at_least(1, &[("policy.whole.at_most", n)])
+            }
+            WindowPolicy::Centre | WindowPolicy::First | WindowPolicy::Whole { .. } => Ok(()),
         }
     }
 

@@ -1,0 +1,28 @@
+use super::*;
+
+#[test]
+fn an_atlas_keeps_the_endings_of_its_files() {
+    let name = |file: &str| inside("labels", Path::new(file)).display().to_string();
+    assert_eq!(name("/data/A424+2mm.v2.nii.gz"), "atlas/labels.nii.gz");
+    assert_eq!(name("a.hdr"), "atlas/labels.hdr");
+    assert_eq!(name("coordinates"), "atlas/labels");
+}
+
+#[test]
+fn a_whole_scan_has_one_window_and_a_known_one_those_of_its_table() {
+    let one = |place| OneScan { path: Path::new("s.nii"), place, confounds: None, t_r: None };
+    let windows = vec![super::super::KnownWindow { onset_s: 2.0, duration_s: 8.0 }];
+    let (sha256, subject, session) = (String::new(), String::new(), String::new());
+    let known = KnownScan { sha256, subject, session, run: 1, windows };
+    let found = |place, known| locate(&one(place), known, 30.0).map_err(|it| it.to_string());
+    assert_eq!(found(None, Some(&known)), Ok((0.0, 30.0)));
+    assert_eq!(found(Some(Place::Window(1)), Some(&known)), Ok((2.0, 8.0)));
+    assert_eq!(found(Some(Place::Onset(2.0)), Some(&known)), Ok((2.0, 8.0)));
+    assert_eq!(found(Some(Place::Window(1)), None), Ok((0.0, 30.0)));
+    let said = found(Some(Place::Window(2)), Some(&known)).unwrap_err();
+    assert_eq!(said, "s.nii: has 1 window in the model's cohort, found --window 2");
+    for place in [Place::Window(0), Place::Window(2), Place::Onset(3.5)] {
+        let said = found(Some(place), None).unwrap_err();
+        assert!(said.contains("expected neither --window nor --onset"), "{said}");
+    }
+}
