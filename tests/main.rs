@@ -12,6 +12,7 @@ mod cli;
 mod cohorts;
 mod encoder_check;
 mod encoder_packages;
+mod encoder_policies;
 mod encoders;
 mod language_models;
 mod one_scan;
