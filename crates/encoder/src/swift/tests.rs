@@ -2,11 +2,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
+use formats::Value;
 use nn::gradcheck::{check, sample};
-use nn::weights::{Outline, Variables, save};
+use nn::weights::{Frozen, Outline, Variables, save};
 
 use super::*;
 use crate::published::{Published, Unsaid};
+use crate::weights::Shapes;
 use crate::{EncoderConfig, FrozenEncoder, InputShape, TokenPolicy, Trainable, WeightsSource};
 
 fn tiny() -> SwiftSize {
@@ -125,6 +127,42 @@ fn a_file_without_hyper_parameters_is_refused_in_a_sentence() {
     let path = file(dir.path(), |_| {});
     let error = Published::open("swift", &path, Unsaid::default()).unwrap_err().to_string();
     assert!(error.contains("swift.safetensors: holds no `hyper_parameters`"), "{error}");
+}
+
+type Items = Vec<(String, Value)>;
+
+#[test]
+fn hyper_parameters_say_what_tensors_do_not() {
+    let size = tiny();
+    let drawn = Variables::default();
+    Swift::new(&size, drawn.builder(5, DType::F32)).unwrap();
+    let shapes = Shapes::of(&Frozen::from_tensors(Path::new("drawn"), drawn.tensors()));
+    let list = |all: &[usize]| Value::List(all.iter().map(|n| Value::Int(*n as i128)).collect());
+    let said = |change: &dyn Fn(&mut Items)| {
+        let mut items: Items = [
+            ("model", Value::Text("swin4d_ver7".to_owned())),
+            ("depths", list(&[2, 1])),
+            ("num_heads", list(&[2, 2])),
+            ("img_size", list(&[6, 4, 4, 3])),
+            ("patch_size", list(&[1, 2, 1, 1])),
+            ("first_window_size", list(&[2, 2, 3, 2])),
+            ("window_size", list(&[2, 2, 2, 2])),
+            ("last_layer_full_MSA", Value::Bool(true)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec();
+        change(&mut items);
+        super::weights::of(&Value::Map(items), &shapes)
+    };
+    assert_eq!(said(&|_| {}).unwrap(), size);
+    let without =
+        |key: &'static str| said(&move |items| items.retain(|(name, _)| name != key)).unwrap_err();
+    assert!(without("num_heads").contains("have no numbers `num_heads`"));
+    assert!(without("last_layer_full_MSA").contains("have no `last_layer_full_MSA`"));
+    let error = said(&|items| items[0].1 = Value::Text("neurostorm".to_owned())).unwrap_err();
+    assert!(error.contains("say model neurostorm, expected swin4d_ver7"), "{error}");
+    let error = said(&|items| items[6].1 = list(&[4, 4, 4])).unwrap_err();
+    assert!(error.contains("window_size [4, 4, 4], expected 4 numbers"), "{error}");
 }
 
 #[test]

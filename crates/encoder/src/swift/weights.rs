@@ -58,7 +58,8 @@ pub(super) fn size(path: &Path) -> Result<SwiftSize> {
     of(&said, &shapes).map_err(|problem| wrong(path, problem))
 }
 
-fn of(said: &Value, shapes: &Shapes) -> Result<SwiftSize, String> {
+/// As the checkpoint says and its tensors have them; a sentence where something is missing.
+pub(super) fn of(said: &Value, shapes: &Shapes) -> Result<SwiftSize, String> {
     if let Some(model) = said.get("model").and_then(Value::as_text)
         && model != "swin4d_ver7"
     {

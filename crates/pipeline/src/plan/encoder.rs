@@ -10,9 +10,7 @@ use super::{CohortPlan, EncoderPlan, ScanView};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec},
-    stage::{
-        PrepareConfig, Stage, WindowPooling, formula_name, given, order_parcels::names,
-    },
+    stage::{PrepareConfig, Stage, WindowPooling, formula_name, given, order_parcels::names},
 };
 
 /// What stages make of scans, read off their settings.

@@ -252,12 +252,16 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         }
         gives.ok_or(Error::Chain { at, stage, takes, have })
     })?;
-    let mut before = (false, false);
+    let (mut volumes, mut has_series) = (None::<&VolumesConfig>, false);
     stages.iter().try_for_each(|stage| {
         match stage {
-            Stage::Volumes(_) => before.0 = true,
-            Stage::Parcellate(_) => before.1 = true,
-            Stage::Prepare(config) => return config.finds(before.0, before.1),
+            Stage::Volumes(config) => volumes = Some(config),
+            Stage::Parcellate(_) => has_series = true,
+            Stage::Prepare(config) => {
+                config.finds(volumes.is_some(), has_series)?;
+                let volumes = volumes.filter(|_| config.policy.reads_volumes());
+                return volumes.map_or(Ok(()), |volumes| volumes.fits(config.policy));
+            }
             _ => {}
         }
         Ok(())

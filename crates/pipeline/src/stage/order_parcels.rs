@@ -77,6 +77,8 @@ pub(crate) fn ordered(parcels: &[Parcel], order: &[usize]) -> Vec<Parcel> {
 /// A series whose columns stand in another order.
 pub(crate) fn columns(mut series: StoredSeries, order: &[usize]) -> StoredSeries {
     series.values = series.values.select(Axis(1), order);
+    let coverage = series.facts.coverage.take();
+    series.facts.coverage = coverage.map(|it| order.iter().map(|&at| it[at]).collect());
     series
 }
 

@@ -272,6 +272,26 @@ mod tests {
         }
     }
 
+    // by hand: 150 volumes of 2.0 s are 300 s, which hold 408 frames of 0.735 s, 300 of 1 s and 375 of
+    // 0.8 s
+    #[test]
+    fn a_cohort_of_150_volumes_at_two_seconds_fills_these_windows() {
+        let cut = |policy: EncoderPolicy| {
+            let recording = Array2::from_shape_fn((150, 3), |(t, p)| ((t * t + 7 * p) % 13) as f64);
+            let fitted = policy.fit(std::slice::from_ref(&recording)).unwrap();
+            let found = policy.prepare(&recording, 2.0, &fitted, 0.0)?;
+            let windows = policy.windows(None).cut(found.values.view())?;
+            Ok::<_, Error>((windows.len(), windows[0].n_real, found.values.nrows()))
+        };
+        assert_eq!(cut(EncoderPolicy::BrainlmEvaluation).unwrap(), (2, 200, 408));
+        assert_eq!(cut(EncoderPolicy::BrainJepaEvaluation).unwrap(), (1, 150, 150));
+        assert_eq!(cut(EncoderPolicy::CortexMae).unwrap(), (18, 16, 300));
+        assert_eq!(cut(EncoderPolicy::BrainSemantoksEvaluation).unwrap(), (1, 100, 150));
+        assert_eq!(cut(EncoderPolicy::SwiftEvaluation).unwrap(), (8, 20, 375));
+        assert!(cut(EncoderPolicy::BrainJepaFinetuning).is_err());
+        assert!(cut(EncoderPolicy::BrainJepaPretraining).is_err());
+    }
+
     // by hand: 2.2 − 2.0 is above 0.2 in 64 bits, 2.0 − 1.8 is below it
     #[test]
     fn the_edge_of_a_rate_is_where_its_authors_comparison_puts_it() {

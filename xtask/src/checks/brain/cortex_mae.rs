@@ -89,6 +89,9 @@ impl Case {
         windows: &Tensor,
         mask: Option<&Tensor>,
     ) -> Result<Tensor> {
+        // one mask may stand for all parcels or windows
+        let mask = mask.map(|mask| mask.broadcast_as(windows.shape())?.contiguous()).transpose()?;
+        let mask = mask.as_ref();
         let visible = mask.map(|mask| Visible::of_mask(mask, size)).transpose()?;
         let seen = match mask {
             Some(mask) => windows.broadcast_mul(mask)?,
