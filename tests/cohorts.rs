@@ -150,9 +150,11 @@ fn tensors_that_are_standardised_already_give_what_their_scans_give() {
     // where a tensor lies is not known, and nothing is made up
     let space = format!(", tensors: {{ space: {{ affine: {rows} }} }}");
     tensors.edit_pipeline(&space, "");
-    let ran = tensors.run(&[]).exits_with(2);
-    let status = fs::read_to_string(tensors.result(ENCODE, "status.tsv")).unwrap();
-    assert_eq!(status.matches("space").count(), 3, "{status} {ran}");
+    let said = tensors.run(&[]).exits_with(2).one_error();
+    tests::says(
+        &said,
+        &["stages.volumes: sub-01: does not say where its voxels lie; give `space`"],
+    );
 }
 
 #[test]

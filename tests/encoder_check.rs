@@ -119,6 +119,47 @@ fn series_are_checked_without_a_pipeline() {
 }
 
 #[test]
+fn what_is_hidden_depends_on_no_name() {
+    let cohort = Synthetic::new(2, Stored::Hdf5, PIPELINE);
+    let coordinates = cohort.dir().join("atlas/synthetic424_coordinates.tsv").display().to_string();
+    let series = |at: usize| {
+        let path = cohort.scan(at).display().to_string();
+        path.replace("_desc-preproc_bold.nii.gz", "_timeseries.h5")
+    };
+    let (encoder, first) = (encoder(), series(0));
+    let of = |path: &str| {
+        let args = ["encoder", "check", "--encoder", &encoder, "--coordinates", &coordinates];
+        let args = [&args[..], &["--series", path, "--json", "--window", "20"]].concat();
+        json(&run(&args).exits_with(0))["all"].clone()
+    };
+    let before = of(&first);
+    let renamed = cohort.dir().join("another.h5");
+    fs::copy(&first, &renamed).unwrap();
+    assert_eq!(of(&renamed.display().to_string()), before);
+    assert_ne!(of(&series(1)), before);
+}
+
+#[test]
+fn values_that_are_no_numbers_are_told_of_the_series() {
+    let cohort = Synthetic::new(1, Stored::Mixed, PIPELINE);
+    let coordinates = cohort.dir().join("atlas/synthetic424_coordinates.tsv").display().to_string();
+    let mut rows = vec![vec!["1.5"; 424]; 40];
+    for row in &mut rows[3..] {
+        row[6] = "n/a";
+    }
+    let names: Vec<String> = (1..=424).map(|it| format!("parcel{it}")).collect();
+    let text: Vec<String> = rows.iter().map(|row| row.join("\t")).collect();
+    let path = cohort.dir().join("series.tsv");
+    fs::write(&path, format!("{}\n{}\n", names.join("\t"), text.join("\n"))).unwrap();
+    let (encoder, path) = (encoder(), path.display().to_string());
+    let args = ["encoder", "check", "--encoder", &encoder, "--coordinates", &coordinates];
+    let args = [&args[..], &["--series", &path, "--t-r", "0.735", "--window", "20"]].concat();
+    let said = run(&args).exits_with(2).one_error();
+    assert!(said.contains("series.tsv: 37 of 16960 values are no numbers"), "{said}");
+    assert!(said.contains("the first in frame 3, parcel 7") && !said.contains("decoder"), "{said}");
+}
+
+#[test]
 fn an_encoder_that_cannot_fill_in_is_refused() {
     let cohort = Synthetic::new(1, Stored::Mixed, PIPELINE);
     let pipeline = cohort.pipeline().display().to_string();

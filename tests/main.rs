@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module a subject.
 
+mod agreement;
 mod architecture;
 mod bad_encoders;
 mod bad_input;
@@ -10,6 +11,7 @@ mod bad_scans;
 mod captions;
 mod cli;
 mod cohorts;
+mod covering;
 mod encoder_check;
 mod encoder_packages;
 mod encoder_policies;
@@ -20,5 +22,6 @@ mod parity;
 mod pipelines;
 mod quickstart;
 mod robustness;
+mod seen;
 mod signal;
 mod tuning;

@@ -3,6 +3,7 @@
 pub mod captioner;
 pub mod checks;
 mod corpus;
+pub mod covering;
 pub mod encoders;
 mod fixtures;
 pub mod gguf;
@@ -107,6 +108,12 @@ enum Chore {
         #[arg(required = true)]
         folders: Vec<PathBuf>,
     },
+    /// Check and run every pair of choices of small pipelines; exit 1 where both disagree
+    Covering {
+        /// The program; absent: the one beside this, built before
+        #[arg(long)]
+        program: Option<PathBuf>,
+    },
     /// Compare our numbers with those of nibabel, nilearn, Pillow and the metrics packages
     Oracles {
         /// Folders of cases, at any depth
@@ -143,6 +150,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
             random_model::write(&root, shape, dtype, &folder)
         }
         Chore::Verdict { models, only, first_seed } => verdict::run(models, &only, first_seed),
+        Chore::Covering { program } => {
+            let beside =
+                || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("neuroflamingo"));
+            covering::run(&program.map_or_else(beside, Ok)?)
+        }
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
         Chore::Fixtures { check: true } => {
             synthetic::check(&root.join(synthetic::FOLDER))?;

@@ -106,8 +106,8 @@ impl Reconstruction {
         &self.identity
     }
 
-    /// Hides patches of a window `(n_frames, n_parcels)`, row-major, and fills them in; `seed` and the
-    /// window's `name` decide which. Coordinates are in mm.
+    /// Hides patches of a window `(n_frames, n_parcels)`, row-major, and fills them in; `seed` and
+    /// `name` decide which. Coordinates are in mm.
     ///
     /// # Errors
     /// Where the window holds values that are no numbers, or the network gives such, or coordinates
@@ -131,7 +131,12 @@ impl Reconstruction {
             .map_err(failed)?;
         let sums = filled.errors.iter().chain([&filled.spread]);
         if !sums.into_iter().all(|sum| sum.is_finite()) {
-            let reason = format!("what is filled in of {name} is not all finite numbers");
+            let found = if window.iter().all(|x| x.is_finite()) {
+                "what the decoder fills in is"
+            } else {
+                "the values of the window are"
+            };
+            let reason = format!("{found} not all finite numbers");
             return Err(Error::Setting { encoder: self.name, reason });
         }
         Ok(filled)

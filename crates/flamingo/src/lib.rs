@@ -12,6 +12,7 @@ pub mod foreign;
 mod gated;
 mod generate;
 mod import;
+mod language;
 mod language_model;
 mod likelihood;
 mod lora;
@@ -37,6 +38,7 @@ pub use generate::{
     Choice, Chosen, Decoding, Forced, GenerateConfig, Generated, Listener, Request, Sequence,
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
+pub use language::LanguageModel;
 pub use language_model::{LanguageModelFiles, check_language_model};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use lora::{Corrections, LoraAdapter, MergedLora, TiedNames, export_lora, merge_lora};

@@ -186,6 +186,8 @@ pub fn check_encoder_on_series(
             normalisation: formula.or_else(|| spec.normalisations.first().cloned()),
         };
         let named = |source| Error::Series { path: path.clone(), source: Box::new(source) };
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        are_numbers(&file, &values)?;
         spec.check(&given).map_err(Error::Encode).map_err(named)?;
         recordings.push(values);
     }
@@ -243,6 +245,19 @@ fn read_series(path: &Path, n_parcels: usize, t_r: Option<f64>) -> Result<(Array
             Err(Error::NoSuchWindow { path: path.to_owned(), problem })
         }
     }
+}
+
+/// Refuses series with values that are no numbers, as `n/a` in a table: what they are filled in as says
+/// nothing about the encoder.
+fn are_numbers(name: &str, series: &Array2<f64>) -> Result<()> {
+    let mut bad = series.indexed_iter().filter(|(_, x)| !x.is_finite());
+    let Some(((frame, parcel), _)) = bad.next() else { return Ok(()) };
+    let (n, of) = (1 + bad.count(), series.len());
+    let problem = format!(
+        "{n} of {of} values are no numbers, the first in frame {frame}, parcel {}",
+        parcel + 1
+    );
+    Err(Error::NoSuchWindow { path: name.into(), problem })
 }
 
 struct Opened {
@@ -311,14 +326,20 @@ impl Opened {
         windows: &WindowsConfig,
         places: &[[f64; 3]],
     ) -> Result<(CheckedScan, Filled)> {
+        are_numbers(name, series)?;
         let whole = |it: &scan::Window| it.n_real == windows.n_frames;
         let cut: Vec<scan::Window> =
             windows.cut(series.view())?.into_iter().filter(whole).collect();
         let mut filled = Filled::default();
         for window in &cut {
             let values: Vec<f32> = window.values.iter().map(|&x| x as f32).collect();
-            let place = format!("{name} from frame {}", window.first_frame);
-            filled = filled.with(&self.network.fill(&values, places, self.seed, &place)?);
+            // the same patches are hidden in every scan, whatever it is called and wherever it stands
+            let place = format!("frame {}", window.first_frame);
+            let one = self.network.fill(&values, places, self.seed, &place).map_err(|error| {
+                let problem = format!("from frame {}: {error}", window.first_frame);
+                Error::NoSuchWindow { path: name.into(), problem }
+            })?;
+            filled = filled.with(&one);
         }
         let Some(fit) = filled.fit() else {
             let problem = format!(

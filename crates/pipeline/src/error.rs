@@ -35,15 +35,26 @@ pub enum Error {
     Override { set: String, problem: String },
     #[error("name {name:?} cannot be a folder name, expected letters, digits, - and _")]
     Name { name: String },
+    #[error("name has {found} letters, expected at most {most}: it becomes the name of a folder")]
+    LongName { found: usize, most: usize },
 
     #[error("{}: line {line}: {problem}", path.display())]
     Prompt { path: PathBuf, line: usize, problem: String },
 
+    #[error(
+        "cohort.pairs.prompt holds the token `{token}`, which is put where it belongs: leave it out"
+    )]
+    PromptToken { token: &'static str },
+    #[error(
+        "cohort.pairs.prompt has up to {found} tokens with its scan and the words after it, the language model reads {limit}"
+    )]
+    LongPrompt { found: usize, limit: usize },
+
     // the chain of stages
     #[error("there are no stages, expected at least one")]
     NoStages,
-    #[error("stage {stage} needs {takes}, but what comes before it gives {have}")]
-    Chain { at: usize, stage: &'static str, takes: Artifact, have: Artifact },
+    #[error("stage {stage} needs {takes}, but what comes before it gives {have}{between}")]
+    Chain { at: usize, stage: &'static str, takes: Artifact, have: Artifact, between: &'static str },
     #[error("stage {stage} is listed twice")]
     StageTwice { at: usize, stage: &'static str },
     #[error("stage {stage} needs the section {section}, which is missing")]
@@ -67,6 +78,10 @@ pub enum Error {
     UnscoredReport { path: PathBuf, row: usize, slot: String, report: String },
     #[error("{}: row {row}: {source}", path.display())]
     Row { path: PathBuf, row: usize, source: Box<scan::Error> },
+    #[error("{}: row {row}: {problem}", path.display())]
+    RowProblem { path: PathBuf, row: usize, problem: String },
+    #[error("{}: split {split}: {problem}", path.display())]
+    SplitProblem { path: PathBuf, split: Split, problem: String },
     #[error("{}: every test report states {value}, a comparison needs two different values", path.display())]
     OneValue { path: PathBuf, value: String },
     #[error("{}: TR is {found} s, but {} has {expected} s", path.display(), first.display())]
@@ -101,6 +116,8 @@ pub enum Error {
     EncoderTime { file: String, n: usize, of: usize, error: Box<encoder::Error> },
     #[error("{key} is 0, expected at least 1")]
     Size { key: String },
+    #[error("{key} is {found}, expected at most {most}")]
+    TooManyOf { key: String, found: usize, most: usize },
     #[error("{}: package was not written by a pipeline: {problem}", path.display())]
     Package { path: PathBuf, problem: String },
     #[error("{}: reads tokens that another program wrote ({encoder}), so nothing makes them of a scan; add scan and tokens to its pipeline's cohort and run that", path.display())]
@@ -211,7 +228,7 @@ impl Error {
     /// The key of the pipeline that is wrong, where it is one; a stage is named or counted from 0.
     pub(crate) fn key(&self) -> Option<String> {
         match self {
-            Self::Name { .. } => Some("name".to_owned()),
+            Self::Name { .. } | Self::LongName { .. } => Some("name".to_owned()),
             Self::NoStages => Some("stages".to_owned()),
             Self::Chain { at, .. } | Self::StageTwice { at, .. } => Some(format!("stages.{at}")),
             Self::MissingSection { stage, .. } | Self::StageInput { stage, .. } => {
@@ -221,7 +238,10 @@ impl Error {
             Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
-            Self::Size { key } => Some(key.clone()),
+            Self::PromptToken { .. } | Self::LongPrompt { .. } => {
+                Some("cohort.pairs.prompt".to_owned())
+            }
+            Self::Size { key } | Self::TooManyOf { key, .. } => Some(key.clone()),
             Self::Cohort { kind, source } => match source.as_ref() {
                 cohort::Error::Query(_) => Some(format!("cohort.{kind}.where")),
                 cohort::Error::Setting { field, .. } => Some(format!("cohort.{kind}.{field}")),

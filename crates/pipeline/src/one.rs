@@ -3,7 +3,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 
 use flamingo::{GenerateConfig, Model, Precision};
 use report::{
-    generated::{Disclaimer, GeneratedReport, Window},
+    generated::{Disclaimer, GeneratedReport},
     slots::SlotSet,
 };
 
@@ -19,7 +19,8 @@ use crate::{
 pub enum Place {
     /// From 1: the table's windows of a scan the model knows, else consecutive ones.
     Window(usize),
-    /// What began at this second.
+    /// What began at this second: where the model's windows belong to events, one of them; else one
+    /// window as long as those that its encoder reads.
     Onset(f64),
 }
 
@@ -52,8 +53,8 @@ pub(crate) fn look(dir: &Path, model: &Model, scan: &OneScan<'_>) -> Result<Seen
     let look = reader.look(scan, known)?;
     tracing::info!(
         is_known = known.is_some(),
-        onset_s = look.onset_s,
-        duration_s = look.duration_s,
+        onset_s = look.stretch_s.0,
+        duration_s = look.stretch_s.1,
         "window"
     );
     let subject = known.map(|known| (known.subject.clone(), known.session.clone()));
@@ -94,11 +95,7 @@ pub fn generate(
         disclaimer: Disclaimer,
         subject: subject.unwrap_or_else(|| "unknown".to_owned()),
         session,
-        window: Window::new(
-            &scan.path.display().to_string(),
-            seen.look.onset_s,
-            seen.look.duration_s,
-        ),
+        window: seen.look.seen.window(&scan.path.display().to_string(), seen.look.stretch_s),
         prompt: seen.look.prompt,
         text: answer.text,
         slots: answer.slots,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use flamingo::{MANIFEST, Manifest};
-use report::generated::{Disclaimer, GeneratedReport, Window, report_file_name};
+use report::generated::{Disclaimer, GeneratedReport, report_file_name};
 use serde_json::Value;
 
 use crate::{
@@ -170,22 +170,29 @@ pub(crate) fn generated(state: &State<'_>) -> Result<Vec<GeneratedReport>> {
     };
     let model = flamingo::Model::open(model_dir)?;
     let report = |written: &WrittenReport| of_window(state, written, model.manifest());
-    Ok(state.reports.iter().map(report).collect())
+    state.reports.iter().map(report).collect()
 }
 
-fn of_window(state: &State<'_>, written: &WrittenReport, manifest: &Manifest) -> GeneratedReport {
+fn of_window(
+    state: &State<'_>,
+    written: &WrittenReport,
+    manifest: &Manifest,
+) -> Result<GeneratedReport> {
     let row = &state.cohort().rows[written.row];
     let scan = &state.cohort().scans[row.scan_idx];
-    GeneratedReport {
+    // where nothing says what was seen, the table's words stand
+    let (seen, stretch_s) = state.seen(written.row)?;
+    let stretch_s = stretch_s.unwrap_or((row.onset_s, row.duration_s));
+    Ok(GeneratedReport {
         disclaimer: Disclaimer,
         subject: scan.subject.clone(),
         session: Some(scan.session.clone()),
-        window: Window::new(&scan.name, row.onset_s, row.duration_s),
+        window: seen.window(&scan.name, stretch_s),
         prompt: written.prompt.clone(),
         text: written.answer.text.clone(),
         slots: written.answer.slots.clone(),
         model_id: model_id(manifest),
         data_digest: scan.sha256.clone(),
         seed: state.run.seed,
-    }
+    })
 }

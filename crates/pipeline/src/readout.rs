@@ -5,7 +5,11 @@ use std::{
 };
 
 use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored};
-use report::{generated::GeneratedSlot, metrics::softmax, slots::SlotSet};
+use report::{
+    generated::GeneratedSlot,
+    metrics::softmax,
+    slots::{Alternatives, SlotSet},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -145,7 +149,13 @@ pub(crate) fn slot_likelihoods(
 ) -> Result<Vec<Vec<f64>>> {
     let mut items = Vec::new();
     for (query, text) in queries {
-        let alternatives = slots.alternatives(text, slot).expect("asked for slots of the set only");
+        let of =
+            |text: &str| slots.alternatives(text, slot).expect("asked for slots of the set only");
+        let mut alternatives = of(text);
+        // odd bytes are read again as more tokens than were written: the slot's own words remain
+        if !fits(model, query, &alternatives) {
+            alternatives = of("");
+        }
         // a blank belongs to the word after it, as in every training text
         let prefix = alternatives.prefix.trim_end();
         let blank = &alternatives.prefix[prefix.len()..];
@@ -161,6 +171,15 @@ pub(crate) fn slot_likelihoods(
     let n_values = items.len() / queries.len().max(1);
     let sums: Vec<f64> = found.iter().map(|it| it.sum).collect();
     Ok(sums.chunks(n_values.max(1)).map(<[f64]>::to_vec).collect())
+}
+
+/// Whether the model can read a text up to a slot, and the longest value after it; a token has a byte at
+/// least.
+fn fits(model: &Model, query: &Query, alternatives: &Alternatives) -> bool {
+    let longest = alternatives.choices.iter().map(|it| it.surface.len()).max().unwrap_or(0);
+    let prompt = query.prompt() + &alternatives.prefix;
+    let request = Request { prompt, media: query.media(), stream: None };
+    model.check(&request, longest + 1).is_ok()
 }
 
 /// Texts with the probability of every value of every slot.

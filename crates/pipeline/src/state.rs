@@ -21,8 +21,8 @@ use crate::{
     reasons::Reason,
     spec::CohortSpec,
     stage::{
-        Embeddings, Evaluation, Fit, Likeness, Parcels, TokenSet, VolumesConfig, WrittenCaption,
-        WrittenReport, technique,
+        Embeddings, Evaluation, Fit, Likeness, Parcels, Seen, TokenSet, VolumesConfig,
+        WrittenCaption, WrittenReport, technique,
     },
     units::Unit,
     whitening::Whitening,
@@ -243,6 +243,21 @@ impl<'a> State<'a> {
             Some(_) => Ok(Arc::new(TokenSet::medium(self.tokens_of(row))?)),
             None => Ok(Arc::new(self.window(row).as_ref().clone().into_dyn())),
         }
+    }
+
+    /// The frames of the scan that the model is shown for a row, and the stretch of seconds that stands
+    /// for them: of an event its own, which the table has.
+    pub(crate) fn seen(&self, row: usize) -> Result<(Seen, Option<(f64, f64)>)> {
+        if self.tokens.is_some() {
+            let seen = TokenSet::facts(self.tokens_of(row))?.seen;
+            let stretch_s = seen.stretch_s();
+            return Ok((seen, stretch_s));
+        }
+        let planned = &self.cohort().rows[row];
+        let series = self.series[planned.scan_idx].as_ref().expect("its window is there");
+        let config = self.plan.window().expect("a model is fitted to windows");
+        let frames = config.frames(planned.onset_s, series.t_r, series.n_frames())?;
+        Ok((Seen::range(&frames, series.t_r), None))
     }
 
     fn tokens_of(&self, row: usize) -> &Unit {

@@ -1,7 +1,7 @@
 //! A written report with everything needed to judge it: where it comes from, what it states, how sure
 //! that is, and what it must not be used for.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use indexmap::IndexMap;
 use scan::seconds;
@@ -70,13 +70,51 @@ pub struct Window {
     pub onset_s: f64,
     /// Length, in seconds.
     pub duration_s: f64,
+    /// The frames of the file that the model was shown; empty where another program made its tokens, and
+    /// did not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<FrameRange>,
+}
+
+/// Consecutive frames of a scan, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameRange {
+    /// The first of them.
+    pub first: usize,
+    /// The last of them.
+    pub last: usize,
 }
 
 impl Window {
     /// Keeps only the file name of `scan`.
     pub fn new(scan: &str, onset_s: f64, duration_s: f64) -> Self {
         let name = scan.rsplit(['/', '\\']).next().unwrap_or(scan);
-        Self { scan: name.to_owned(), onset_s, duration_s }
+        Self { scan: name.to_owned(), onset_s, duration_s, frames: Vec::new() }
+    }
+
+    /// The same, with the frames that were shown.
+    #[must_use]
+    pub fn of_frames(self, frames: Vec<FrameRange>) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// `15 s to 37.5 s (frames 8 to 16)`: where it lies, for people.
+    pub fn stretch(&self) -> String {
+        let (start, end) = (seconds(self.onset_s), seconds(self.onset_s + self.duration_s));
+        let ranges: Vec<String> = self.frames.iter().map(FrameRange::to_string).collect();
+        let frames = match ranges.split_last() {
+            None => String::new(),
+            Some((last, [])) => format!(" (frames {last})"),
+            Some((last, before)) => format!(" (frames {} and {last})", before.join(", ")),
+        };
+        format!("{start} s to {end} s{frames}")
+    }
+}
+
+impl fmt::Display for FrameRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.first, self.last)
     }
 }
 
@@ -132,13 +170,12 @@ impl GeneratedReport {
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n\n", self.text.trim_end());
         let session = self.session.as_ref().map(|ses| format!(", session {ses}"));
-        let Window { scan, onset_s, duration_s } = &self.window;
+        let (scan, stretch) = (&self.window.scan, self.window.stretch());
         let mut line = |line: std::fmt::Arguments<'_>| {
             writeln!(text, "{line}").expect("a String takes every line");
         };
         line(format_args!("Subject: {}{}", self.subject, session.unwrap_or_default()));
-        let (from, to) = (seconds(*onset_s), seconds(onset_s + duration_s));
-        line(format_args!("Window: {scan}, {from} s to {to} s"));
+        line(format_args!("Window: {scan}, {stretch}"));
         for slot in &self.slots {
             line(format_args!("Slot {}: {}", slot.name, slot.sentence()));
         }
@@ -221,6 +258,21 @@ mod tests {
         (report.window.onset_s, report.window.duration_s) = (252.742, 12.0);
         assert!((252.742_f64 + 12.0).to_string().len() > 8, "a sum that is no short number");
         assert!(report.to_text().contains("Window: bold_1slice.nii.gz, 252.742 s to 264.742 s"));
+    }
+
+    #[test]
+    fn frames_that_were_shown_are_named() {
+        let range = |first, last| FrameRange { first, last };
+        let window = |frames| Window::new("a/bold.nii.gz", 15.0, 264.742).of_frames(frames);
+        assert_eq!(window(vec![]).stretch(), "15 s to 279.742 s");
+        assert_eq!(window(vec![range(8, 16)]).stretch(), "15 s to 279.742 s (frames 8 to 16)");
+        let gaps = window(vec![range(0, 3), range(8, 9), range(12, 12)]);
+        assert!(gaps.stretch().ends_with(" (frames 0 to 3, 8 to 9 and 12 to 12)"));
+        let json = serde_json::to_string(&gaps).unwrap();
+        assert_eq!(serde_json::from_str::<Window>(&json).unwrap(), gaps);
+        let plain = r#"{"scan": "bold.nii.gz", "onset_s": 15.0, "duration_s": 22.5}"#;
+        assert!(serde_json::from_str::<Window>(plain).unwrap().frames.is_empty());
+        assert!(!serde_json::to_string(&window(vec![])).unwrap().contains("frames"));
     }
 
     #[test]

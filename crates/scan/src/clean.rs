@@ -65,6 +65,18 @@ impl Detrend {
     }
 }
 
+impl CleanConfig {
+    /// Fewest frames of a run that can be cleaned: one more than a trend can fit, or the rest is
+    /// rounding.
+    pub fn least_frames(&self) -> usize {
+        let n_polynomials = self.detrend.n_polynomials();
+        match self.standardize {
+            Standardize::None if n_polynomials == 0 => 0,
+            _ => n_polynomials.max(1) + 1,
+        }
+    }
+}
+
 /// Detrends and standardises every voxel on its own; the input stays.
 ///
 /// ```
@@ -82,12 +94,7 @@ pub fn clean(series: &VoxelSeries, config: &CleanConfig) -> Result<VoxelSeries> 
     if found > 0 {
         return Err(Error::NonFiniteSeries { found, total: series.values.len() });
     }
-    let n_polynomials = config.detrend.n_polynomials();
-    // One frame more than a trend can fit, or the rest is rounding.
-    let expected = match config.standardize {
-        Standardize::None if n_polynomials == 0 => 0,
-        _ => n_polynomials.max(1) + 1,
-    };
+    let (n_polynomials, expected) = (config.detrend.n_polynomials(), config.least_frames());
     if series.n_frames() < expected {
         return Err(Error::TooFewFrames { task: "cleaning", found: series.n_frames(), expected });
     }

@@ -41,6 +41,7 @@ mod prepare;
 mod quality;
 mod seconds;
 mod series;
+mod shape;
 mod signal;
 mod split;
 mod tables;
@@ -101,6 +102,7 @@ pub use prepare::{
 pub use quality::{QualityFigures, QualityLimits, dvars};
 pub use seconds::seconds;
 pub use series::{ParcelSeries, VoxelSeries};
+pub use shape::{Shape, shape};
 pub use signal::{DegreesOfFreedom, Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};
 pub use tables::{SeriesAxes, read_series};

@@ -212,11 +212,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
             Opened { scan, t_r_source: "given".to_owned() }
         }
         Kind::Text => {
-            let n_parcels = match options.axes {
-                Some(SeriesAxes::ByParcels(n)) => Some(n),
-                _ => None,
-            };
-            let Text { values, head } = text::read(path, MAX_TEXT_BYTES, n_parcels)?;
+            let Text { values, head } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
             let axes = options.needed_axes(path, head != Head::None)?;
             let t_r = options.needed_t_r(path, "a table")?;
             let is_turned = turned(path, values.dim().into(), axes)?;
@@ -250,8 +246,16 @@ impl OpenOptions {
         self.given_t_r()?.ok_or(Error::RepetitionTime { path, problem })
     }
 
+    /// The number of parcels, where it is what tells the axes apart.
+    pub(crate) fn n_parcels(&self) -> Option<usize> {
+        match self.axes {
+            Some(SeriesAxes::ByParcels(n)) => Some(n),
+            _ => None,
+        }
+    }
+
     /// Names over the columns say that columns are parcels.
-    fn needed_axes(&self, path: &Path, has_head: bool) -> Result<SeriesAxes> {
+    pub(crate) fn needed_axes(&self, path: &Path, has_head: bool) -> Result<SeriesAxes> {
         let named = has_head.then_some(SeriesAxes::TimeParcels);
         self.axes.or(named).ok_or_else(|| Error::Axes {
             path: path.to_path_buf(),

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Example;
 
-/// How a training window is varied each time it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// How a training window is varied each time it is shown; absent: not at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct AugmentConfig {
     /// Share of voxels set to zero, the same ones in all frames of the window; the rest is scaled up
     /// to keep the mean.

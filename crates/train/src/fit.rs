@@ -17,9 +17,10 @@ use crate::schedule::learning_rate;
 use crate::trainee::{ENCODER, Trainee};
 use crate::{AugmentConfig, Error, Example, Fitted, Observer, Progress, Result, checkpoint};
 
-/// How to fine-tune. Nothing here takes part when a report is written.
+/// How to fine-tune. Nothing here takes part when a report is written. What is absent has the value of
+/// [`FitConfig::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct FitConfig {
     /// Optimizer steps.
     pub steps: usize,
@@ -38,12 +39,12 @@ pub struct FitConfig {
     /// The gates learn this many times faster: at zero they see little gradient.
     pub gates_lr_scale: f64,
     /// What moves of the encoder learns this many times faster; below 1 for one that has learned.
-    #[serde(default = "as_fast", skip_serializing_if = "is_as_fast")]
+    #[serde(skip_serializing_if = "is_as_fast")]
     pub encoder_lr_scale: f64,
     /// Weight of the tokens that state a slot's value; all others weigh 1.
     pub slot_weight: f64,
     /// A further loss on the latents, in training only; absent: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub auxiliary: Option<AuxiliaryConfig>,
     /// How training windows are varied.
     pub augment: AugmentConfig,
@@ -55,13 +56,34 @@ pub struct FitConfig {
     pub checkpoint_every: usize,
 }
 
-fn as_fast() -> f64 {
-    1.
+impl Default for FitConfig {
+    /// A cautious start for a few hundred reports: the recipe of the Haxby windows without what belongs to
+    /// that data (the auxiliary loss, dropped voxels, moved and mixed windows), and with a batch, and looks
+    /// at the validation, that a small cohort can afford.
+    fn default() -> Self {
+        Self {
+            steps: 200,
+            batch_size: 8,
+            learning_rate: 3e-3,
+            warmup_steps: 20,
+            final_lr: 0.02,
+            weight_decay: 0.05,
+            clip_norm: 1.,
+            gates_lr_scale: 10.,
+            encoder_lr_scale: 1.,
+            slot_weight: 10.,
+            auxiliary: None,
+            augment: AugmentConfig::default(),
+            averaging: 0.98,
+            validate_every: 20,
+            checkpoint_every: 20,
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_as_fast(scale: &f64) -> bool {
-    *scale == as_fast()
+    *scale == 1.
 }
 
 /// Cross-entropy of a linear map of the mean latent against the scored slot's value. The map is

@@ -69,6 +69,23 @@ pub struct PretrainSummary {
 #[derive(Default, Serialize, Deserialize)]
 struct Taken(Vec<f64>);
 
+/// Tokens of the longest text of a corpus with its end, or a bound of them that is at most
+/// `n_positions`; a tokenizer is trained in `scratch` where a text could be longer.
+///
+/// # Errors
+/// As [`pretrain`] where a tokenizer cannot be trained or written.
+pub fn longest_text(config: &PretrainConfig, corpus: &[String], scratch: &Path) -> Result<usize> {
+    // a token has a byte at least
+    let bound = 1 + corpus.iter().map(String::len).max().unwrap_or(0);
+    if bound <= config.n_positions {
+        return Ok(bound);
+    }
+    let learned = &corpus[..corpus.len().saturating_sub(config.held_out)];
+    let tokenizer = lm::train_bpe(learned, config.vocab_size, &scratch.join("tokenizer.json"))?;
+    let lengths = corpus.iter().map(|text| Ok(1 + tokenizer.encode(text)?.ids.len()));
+    Ok(lengths.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0))
+}
+
 /// Trains a tokenizer and a model on `corpus` and writes them into `folder` as Hugging Face does,
 /// or goes on from the state saved in `state` before.
 ///
@@ -284,6 +301,25 @@ mod tests {
         let straight = go("straight", None)?;
         assert!(matches!(go("resumed", Some(7)), Err(Error::Interrupted { step: 7 })));
         assert_eq!(go("resumed", None)?, straight);
+        Ok(())
+    }
+
+    #[test]
+    fn the_longest_text_is_known_before_a_training() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus();
+        let longest = corpus.iter().map(String::len).max().unwrap();
+        assert_eq!(longest_text(&config(), &corpus, folder.path())?, longest + 1);
+        let short = |n_positions| PretrainConfig { n_positions, ..config() };
+        let found = longest_text(&short(8), &corpus, folder.path())?;
+        assert!(found > 8 && found <= longest, "{found}");
+        let mut watch = |_: &Progress| ControlFlow::Break(());
+        for (n_positions, fits) in [(found - 1, false), (found, true)] {
+            let state = folder.path().join(n_positions.to_string());
+            let config = short(n_positions);
+            let ran = pretrain(&config, &corpus, 1, folder.path(), &state, &mut watch);
+            assert_eq!(matches!(ran, Err(Error::Interrupted { .. })), fits, "{n_positions}");
+        }
         Ok(())
     }
 

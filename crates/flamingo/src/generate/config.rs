@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{Choice, Decoding};
 use crate::{Compat, Error, Result, Vocabulary};
 
+/// Longest text that may be asked for.
+const MOST_NEW_TOKENS: usize = 1 << 20;
+/// Most texts written side by side: prompts times beams, or times texts of each.
+const MOST_ROWS: usize = 4096;
+/// Most beams, or texts, of one prompt.
+const MOST_BEAMS: usize = 1000;
+
 /// How to write: the likeliest token each time, unless other settings say more.
 ///
 /// `temperature`, `top_k` or `top_p` draw tokens at random; `num_beams` searches the likeliest text.
@@ -120,19 +127,34 @@ impl GenerateConfig {
     }
 
     fn check_numbers(&self) -> Result<()> {
-        let counts = [
-            ("max_new_tokens", Some(self.max_new_tokens)),
-            ("batch_size", Some(self.batch_size)),
-            ("top_k", self.top_k),
-            ("no_repeat_ngram_size", self.no_repeat_ngram_size),
-            ("num_beams", self.num_beams),
-            ("num_return_sequences", self.num_return_sequences),
-        ];
         let setting = |field, found: String, expected: &str| {
             Err(Error::Setting { field, found, expected: expected.to_owned() })
         };
-        if let Some((field, _)) = counts.into_iter().find(|(_, found)| *found == Some(0)) {
-            return setting(field, "0".to_owned(), "at least 1");
+        // name, value, most: limits beyond which the number is a slip, or takes all memory
+        let counts = [
+            ("max_new_tokens", Some(self.max_new_tokens), MOST_NEW_TOKENS),
+            ("batch_size", Some(self.batch_size), MOST_ROWS),
+            ("top_k", self.top_k, usize::MAX),
+            ("no_repeat_ngram_size", self.no_repeat_ngram_size, usize::MAX),
+            ("num_beams", self.num_beams, MOST_BEAMS),
+            ("num_return_sequences", self.num_return_sequences, MOST_BEAMS),
+        ];
+        for (field, found, most) in counts {
+            match found {
+                Some(0) => return setting(field, "0".to_owned(), "at least 1"),
+                Some(found) if found > most => {
+                    return setting(field, found.to_string(), &format!("at most {most}"));
+                }
+                _ => {}
+            }
+        }
+        let texts = self.beams().max(self.n_texts());
+        if texts.saturating_mul(self.batch_size) > MOST_ROWS {
+            let expected = format!(
+                "at most {}: {MOST_ROWS} texts are written side by side, {texts} of each prompt",
+                MOST_ROWS / texts
+            );
+            return setting("batch_size", self.batch_size.to_string(), &expected);
         }
         let scales =
             [("temperature", self.temperature), ("repetition_penalty", self.repetition_penalty)];
@@ -141,11 +163,16 @@ impl GenerateConfig {
                 return setting(field, found.to_string(), "a number above 0");
             }
         }
+        // scores are kept in 32 bits
+        let penalty = self.repetition_penalty.filter(|it| !(1e-3..=1e3).contains(it));
+        if let Some(found) = penalty {
+            return setting("repetition_penalty", found.to_string(), "0.001 to 1000");
+        }
         if let Some(found) = self.top_p.filter(|it| !(*it > 0. && *it <= 1.)) {
             return setting("top_p", found.to_string(), "above 0 and at most 1");
         }
-        match self.length_penalty.filter(|it| !it.is_finite()) {
-            Some(found) => setting("length_penalty", found.to_string(), "a finite number"),
+        match self.length_penalty.filter(|it| !(-20. ..=20.).contains(it)) {
+            Some(found) => setting("length_penalty", found.to_string(), "-20 to 20"),
             None => Ok(()),
         }
     }

@@ -136,7 +136,7 @@ pub fn check_prompt(folder: &Path, prompt: &str, n_media: usize, n_new: usize) -
     let parts = Parts::open(folder, &Manifest::read(folder)?)?;
     let ids = parts.vocabulary()?.prompt(prompt, n_media)?;
     let limit = parts.lm.outline(&Outline::default())?.shape().n_positions;
-    let found = ids.len() + n_new;
+    let found = ids.len().saturating_add(n_new);
     if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
 }
 

@@ -26,7 +26,7 @@ use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, re
 use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
-pub(crate) use parts::{Parts, fits};
+pub(crate) use parts::{Outlines, Parts, fits};
 
 /// The files of a language model's folder that a package keeps.
 pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];

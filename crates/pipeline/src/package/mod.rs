@@ -14,7 +14,7 @@ use report::slots::SlotSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, OneScan, Result, plan::CohortPlan, state::State};
+use crate::{Error, OneScan, Result, plan::CohortPlan, stage::Seen, state::State};
 use tokens::TokenReader;
 use windows::{Preprocessing, WindowReader};
 
@@ -86,8 +86,10 @@ pub(crate) struct Look {
     pub(crate) medium: Arc<Medium>,
     /// The words before its report.
     pub(crate) prompt: String,
-    pub(crate) onset_s: f64,
-    pub(crate) duration_s: f64,
+    /// The frames that are in it.
+    pub(crate) seen: Seen,
+    /// Onset and duration, in seconds, of what it shows.
+    pub(crate) stretch_s: (f64, f64),
 }
 
 /// A package ready to be given scans.

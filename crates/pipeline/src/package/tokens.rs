@@ -221,14 +221,13 @@ impl TokenReader {
     }
 
     pub(super) fn look(&self, one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Look> {
+        let onset_s = onset(one, known)?;
         let scan = self.view(one)?;
-        let seen = self.seen(&scan).map_err(|error| naming(one.path, error))?;
-        let quality = &seen.prepared.quality;
-        // headers hold 32 bits: to the millisecond
-        let whole_s = (1e3 * quality.n_frames as f64 * quality.t_r).round() / 1e3;
-        let (onset_s, duration_s) = locate(one, known, whole_s)?;
+        let shown = self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
+        let PreparedScan { seen, quality, .. } = &shown.prepared;
         let prompt = self.section.prompt.fill(&technique(quality));
-        Ok(Look { medium: Arc::new(seen.medium), prompt, onset_s, duration_s })
+        let stretch_s = seen.stretch_s().expect("a scan that was read has frames");
+        Ok(Look { medium: Arc::new(shown.medium), prompt, seen: seen.clone(), stretch_s })
     }
 
     /// The scan as stages see one of the cohort.
@@ -267,8 +266,9 @@ impl TokenReader {
         })
     }
 
-    /// The stages, one after the other, as the cohort's scans went through them.
-    fn seen(&self, scan: &ScanView) -> Result<Seen> {
+    /// The stages, one after the other, as the cohort's scans went through them; where an onset is given,
+    /// one window from there on instead of those of the stages.
+    fn shown(&self, scan: &ScanView, onset_s: Option<f64>) -> Result<Shown> {
         let (mut series, mut coordinates, mut volumes, mut cut) = (None, None, None, None);
         let mut parcels = Vec::new();
         for stage in &self.section.stages {
@@ -318,16 +318,16 @@ impl TokenReader {
                     let prepared = match (&volumes, series) {
                         (Some(volumes), _) => {
                             let cohort = self.volume_likeness.as_ref();
-                            PreparedScan::of_volumes(volumes, scan, &cut, cohort)?
+                            PreparedScan::of_volumes(volumes, scan, &cut, cohort, onset_s)?
                         }
-                        (None, Some(series)) => PreparedScan::of_series(series, &cut)?,
+                        (None, Some(series)) => PreparedScan::of_series(series, &cut, onset_s)?,
                         (None, None) => break,
                     };
                     self.check_time(&scan.path, prepared.t_r_s)?;
                     let input = self.section.windows;
                     let tokens =
                         prepared.tokens(self.frozen.as_ref(), input, coordinates.as_deref())?;
-                    return Ok(Seen { medium: config.medium(tokens, input), prepared });
+                    return Ok(Shown { medium: config.medium(tokens, input), prepared });
                 }
                 _ => {}
             }
@@ -354,7 +354,7 @@ impl TokenReader {
 const SAME: f64 = 1e-3;
 
 /// A scan's tokens, and what they were made of.
-struct Seen {
+struct Shown {
     medium: flamingo::Medium,
     prepared: PreparedScan,
 }
@@ -367,30 +367,24 @@ fn naming(path: &Path, error: Error) -> Error {
     Error::Series { path: path.to_owned(), source: Box::new(error) }
 }
 
-/// What a report is about: the table's window where the model knows the scan, else all of it.
-fn locate(one: &OneScan<'_>, known: Option<&KnownScan>, whole_s: f64) -> Result<(f64, f64)> {
+/// The second that a window is asked for from; none where the scan is seen as the cohort's were.
+fn onset(one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Option<f64>> {
     let refuse = |problem: String| Error::NoSuchWindow { path: one.path.to_owned(), problem };
-    let Some(place) = one.place else { return Ok((0.0, whole_s)) };
-    let windows = known.map_or(&[] as &[_], |known| &known.windows);
-    let found = match place {
-        Place::Window(number) => number.checked_sub(1).and_then(|at| windows.get(at)),
-        Place::Onset(onset_s) => windows.iter().find(|it| (it.onset_s - onset_s).abs() < 1e-9),
+    let number = match one.place {
+        None => return Ok(None),
+        Some(Place::Onset(onset_s)) => return Ok(Some(onset_s)),
+        Some(Place::Window(number)) => number,
     };
-    let is_whole = known.is_none() && matches!(place, Place::Window(1) | Place::Onset(0.0));
-    match (found, known) {
-        (Some(window), _) => Ok((window.onset_s, window.duration_s)),
-        (None, _) if is_whole => Ok((0.0, whole_s)),
-        (None, Some(known)) => {
+    match known {
+        _ if number == 1 => Ok(None),
+        Some(known) if (1..=known.windows.len()).contains(&number) => Ok(None),
+        Some(known) => {
             let n = counted(known.windows.len(), "window");
-            let asked = match place {
-                Place::Window(number) => format!("--window {number}"),
-                Place::Onset(onset_s) => format!("--onset {onset_s}"),
-            };
-            Err(refuse(format!("has {n} in the model's cohort, found {asked}")))
+            Err(refuse(format!("has {n} in the model's cohort, found --window {number}")))
         }
-        (None, None) => Err(refuse(
+        None => Err(refuse(
             "the model sees a scan as a whole and writes one report of it, expected neither --window nor \
-             --onset"
+             --onset; --onset shows it one window from there on"
                 .to_owned(),
         )),
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{KnownScan, Look, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result, arrays, files,
-    stage::{Stage, WHITENING},
+    stage::{Seen, Stage, WHITENING},
     state::State,
     whitening::Whitening,
 };
@@ -128,13 +128,13 @@ impl WindowReader {
         let place = scan.place.ok_or_else(|| {
             refuse("this model reads one window of a scan, expected --window or --onset")
         })?;
-        let (onset_s, duration_s) = locate(&self.preprocessing, known, scan.path, place)?;
-        let (medium, prompt) = self.window(scan, onset_s)?;
-        Ok(Look { medium, prompt, onset_s, duration_s })
+        let stretch_s = locate(&self.preprocessing, known, scan.path, place)?;
+        let (medium, prompt, seen) = self.window(scan, stretch_s.0)?;
+        Ok(Look { medium, prompt, seen, stretch_s })
     }
 
-    /// What the model sees of the window at `onset_s`, and the prompt before its report.
-    fn window(&self, one: &OneScan<'_>, onset_s: f64) -> Result<(Arc<Medium>, String)> {
+    /// What the model sees of the window at `onset_s`, the prompt before its report, and the frames in it.
+    fn window(&self, one: &OneScan<'_>, onset_s: f64) -> Result<(Arc<Medium>, String, Seen)> {
         let Preprocessing { t_r_s, clean, window, prompt, .. } = &self.preprocessing;
         let refuse = |problem: String| Error::NoSuchWindow { path: one.path.to_owned(), problem };
         let bold = scan::read_bold_with(one.path, &ReadOptions { t_r: one.t_r })?;
@@ -145,7 +145,9 @@ impl WindowReader {
         let raw = self.mask.apply(&bold)?;
         let quality = QualityFigures::measure(&raw)?;
         let series = clean.as_ref().map_or(Ok(raw.clone()), |config| scan::clean(&raw, config))?;
-        let cut = window.cut(&series, onset_s).map_err(|error| refuse(error.to_string()))?.values;
+        let outside = |error: scan::Error| refuse(error.to_string());
+        let frames = window.frames(onset_s, series.t_r, series.n_frames()).map_err(outside)?;
+        let cut = window.cut(&series, onset_s).map_err(outside)?.values;
         let seen = match &self.whitening {
             Some(whitening) => whitening.apply(cut.view())?,
             None => cut,
@@ -156,7 +158,8 @@ impl WindowReader {
             n_voxels: seen.ncols(),
             median_tsnr: quality.median_tsnr,
         };
-        Ok((Arc::new(seen.into_dyn()), prompt.fill(&technique)))
+        let shown = Seen::range(&frames, series.t_r);
+        Ok((Arc::new(seen.into_dyn()), prompt.fill(&technique), shown))
     }
 }
 

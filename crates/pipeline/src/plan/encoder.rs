@@ -3,19 +3,18 @@ use encoder::{
     EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, ParcelOrder, Preparation,
     WeightsSource, parcel_order,
 };
-
 use scan::PadPolicy;
 
-use super::{CohortPlan, EncoderPlan, ScanView};
+use super::{CohortPlan, EncoderPlan, ScanView, beside};
 use crate::{
     Error, Result,
-    spec::{Loaded, Spec},
+    spec::{Loaded, Spec, stack},
     stage::{PrepareConfig, Stage, WindowPooling, formula_name, given, order_parcels::names},
 };
 
 /// What stages make of scans, read off their settings.
 #[derive(Default)]
-struct Made {
+pub(super) struct Made {
     parcels: Option<InputSpace>,
     volumes: Option<InputSpace>,
     /// Absent: each scan has its own.
@@ -29,6 +28,9 @@ struct Made {
     /// What the parcels are called, in their order.
     labels: Vec<String>,
 }
+
+/// Numbers of a token; published encoders have some thousands.
+const WIDEST: usize = 1 << 17;
 
 /// The name of what `volumes` does.
 const GLOBAL_Z: &str = "global_z";
@@ -50,10 +52,13 @@ pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
     first.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Refuses an encoder that cannot read what stages give, and an atlas that lies mirrored or divides no
-/// scan; what an encoder of windows over whole scans needs and gives, and what becomes of it.
-pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<EncoderPlan>> {
-    let made = Made::by(loaded, scans)?;
+/// Refuses an encoder that cannot read what stages give; what an encoder of windows over whole scans
+/// needs and gives, and what becomes of it.
+pub(super) fn fits(
+    loaded: &Loaded,
+    scans: &[ScanView],
+    made: &Made,
+) -> Result<Option<EncoderPlan>> {
     if let Some(package) = loaded.encoder_package() {
         flamingo::check_encoder_weights(&package)?;
         loaded.check_encoder_package()?;
@@ -61,7 +66,15 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
     let Some(n_frames) = made.n_frames else { return Ok(None) };
+    let volumes = loaded.spec.stages().iter().find_map(|stage| match stage {
+        Stage::Volumes(config) => Some(config),
+        _ => None,
+    });
     if let Some(source) = given::stored(config) {
+        // the scan is measured, by its parcels if there are any
+        if let (Some(volumes), None) = (volumes, &made.parcels) {
+            beside::volumes(volumes, scans)?;
+        }
         let (_, tokens) = given::first_stored(source)?;
         given::names_fit(source, scans)?;
         let plan = EncoderPlan::of(config, tokens)?;
@@ -77,6 +90,7 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
     let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
+    is_of_a_size(&encoder)?;
     let mut plan = EncoderPlan::of(config, input)?;
     plan.policy = made.policy.as_ref().map(PrepareConfig::in_words);
     is_trained(config, &loaded.spec, encoder.name, reads_volumes)?;
@@ -112,11 +126,24 @@ pub(super) fn fits(loaded: &Loaded, scans: &[ScanView]) -> Result<Option<Encoder
         }
         (None, None) => {}
     }
+    if let Some(volumes) = volumes.filter(|_| reads_volumes) {
+        beside::volumes(volumes, scans)?;
+    }
     // keys, shapes and digests of published weights
     if let Some(WeightsSource::File(_)) = config.weights() {
         FrozenEncoder::open(config, input).map_err(Error::Encoder)?;
     }
     Ok(Some(plan))
+}
+
+/// Refuses tokens so wide that their weights take all memory.
+fn is_of_a_size(spec: &EncoderSpec) -> Result<()> {
+    if spec.vis_dim <= WIDEST {
+        return Ok(());
+    }
+    let (encoder, found) = (spec.name, spec.vis_dim);
+    let reason = format!("its tokens have {found} numbers, expected at most {WIDEST}");
+    Err(Error::Encoder(encoder::Error::Setting { encoder, reason }))
 }
 
 /// Refuses weights that ought to move where no stage moves them, or where one takes them for frozen.
@@ -183,6 +210,9 @@ pub(super) fn fits_voxels(
     };
     let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
     let config: &EncoderConfig = model.encoder.get();
+    if let Ok(spec) = config.spec(input) {
+        is_of_a_size(&spec)?;
+    }
     let fitting = config.spec(input).and_then(|spec| spec.check(&given));
     // the grid's voxels are no series of so many parcels
     fitting.map_err(|error| match error {
@@ -195,13 +225,16 @@ pub(super) fn fits_voxels(
 }
 
 impl Made {
-    fn by(loaded: &Loaded, scans: &[ScanView]) -> Result<Self> {
+    /// Refuses an atlas that lies mirrored or divides no scan.
+    pub(super) fn by(loaded: &Loaded, scans: &[ScanView]) -> Result<Self> {
+        let stack = stack(&loaded.spec);
         let mut made = Self::default();
         for stage in loaded.spec.stages() {
             match stage {
                 Stage::Parcellate(config) => {
                     let atlas = config.read_atlas(&|path| loaded.resolve(path))?;
                     config.reads_some(&atlas, scans)?;
+                    config.some_have_the_parcels(&atlas, scans, stack)?;
                     let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
                     made.labels = names(atlas.parcels());
                     made.parcels = Some(InputSpace::Parcels {
@@ -278,6 +311,11 @@ impl Made {
         }
         self.policy = Some(config.clone());
         Ok(())
+    }
+
+    /// Parcels of a series; none where there are none.
+    pub(super) fn n_parcels(&self) -> Option<usize> {
+        self.parcels.as_ref().map(count)
     }
 
     /// The repetition time that the encoder would meet of each scan that says one.

@@ -30,6 +30,15 @@ pub(super) fn plan(spec: &Spec, cohort: &CohortPlan) -> Result<Vec<RunPlan>> {
     }
 }
 
+/// Refuses folds where nothing is divided by them.
+pub(super) fn are_absent(spec: &Spec, expected: &str) -> Result<()> {
+    if spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
+        return Ok(());
+    }
+    let (found, expected) = ("given".to_owned(), expected.to_owned());
+    Err(Error::Repeat { field: "folds", found, expected })
+}
+
 /// The same splits with every seed.
 pub(super) fn of_seeds(spec: &Spec, splits: &[Split]) -> Result<Vec<RunPlan>> {
     let run = |label, seed| RunPlan { label, seed, splits: splits.to_vec() };
@@ -71,7 +80,7 @@ fn divide(unit_of_row: &[String], folds: &FoldsSpec) -> Result<Vec<Vec<Split>>> 
         let expected = format!("a divisor of the {} of the table", counted(n, "unit"));
         return refuse("folds.size", folds.size, expected);
     }
-    if folds.choose == 0 || folds.size + folds.choose >= n {
+    if folds.choose == 0 || folds.size.saturating_add(folds.choose) >= n {
         let expected =
             format!("at least 1, with something left of {} to train on", counted(n, "unit"));
         return refuse("folds.choose", folds.choose, expected);
@@ -135,5 +144,7 @@ mod tests {
         );
         assert!(divide(&units(4), &folds(2, 2)).is_err());
         assert!(divide(&units(4), &folds(2, 0)).is_err());
+        assert!(divide(&units(4), &folds(2, usize::MAX)).is_err());
+        assert!(divide(&units(4), &folds(usize::MAX, 1)).is_err());
     }
 }

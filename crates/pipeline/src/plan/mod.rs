@@ -1,12 +1,19 @@
 //! Everything resolved and checked before a scan is opened.
+mod beside;
+mod classes;
 mod cohort;
 mod encoder;
 mod folds;
+mod frames;
+mod lengths;
 mod lm;
+mod names;
 mod pictures;
 mod recordings;
+mod rows;
 mod scans;
 mod show;
+mod texts;
 mod trained;
 mod unfit;
 mod view;
@@ -24,6 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use frames::Frames;
 use report::counted;
 use scan::Split;
 
@@ -111,7 +119,38 @@ impl Plan {
         if matches!(source, Some(SourcePlan::Cohort(_))) {
             keep(unfit::refuse_if_all(spec, &scans));
         }
-        let encoder = encoder::fits(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
+        let made = encoder::Made::by(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
+        let n_parcels = made.as_ref().and_then(encoder::Made::n_parcels);
+        let encoder = made.and_then(|made| {
+            encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
+        });
+        let encoder = encoder.flatten();
+        if let (Some(source), Some(runs)) = (&source, &runs) {
+            let frames = Frames::new(spec, &scans, n_parcels);
+            let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
+            keep(lengths::check(spec, source, runs, &frames, reads_volumes));
+            keep(lengths::places_suffice(spec, scans.len(), &frames));
+            keep(beside::stored_windows(&loaded, &scans, &frames));
+            if let SourcePlan::Cohort(cohort) = source {
+                keep(names::fit(cohort));
+                keep(rows::name_what_is_seen(spec, cohort, &frames));
+                let (loaded, scans, lm) = (&loaded, &scans, lm.as_ref());
+                let (encoder, frames) = (encoder.as_ref(), &frames);
+                keep(lm.map_or(Ok(()), |lm| {
+                    let given = texts::Given {
+                        loaded,
+                        cohort,
+                        scans,
+                        runs,
+                        lm,
+                        encoder,
+                        frames,
+                        n_parcels,
+                    };
+                    texts::check(&given)
+                }));
+            }
+        }
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
@@ -123,7 +162,6 @@ impl Plan {
         let n_workers = n_workers.unwrap_or(NonZeroUsize::MIN);
         let budget = scan::Budget { n_workers, ..scan::Budget::of_machine() };
         let cache_dir = outputs.join("cache");
-        let encoder = encoder.flatten();
         Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }
 
@@ -225,25 +263,40 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
         SourcePlan::Cohort(cohort) => cohort,
         SourcePlan::Recordings(recordings) => return recordings::runs(spec, recordings),
         SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
+            folds::are_absent(spec, "nothing, pictures and texts are not divided")?;
             return folds::of_seeds(spec, &[]);
         }
     };
     let runs = folds::plan(spec, cohort)?;
     for run in &runs {
         cohort::check_splits(spec, cohort, run)?;
+        classes::suffice(spec, cohort, run)?;
     }
     Ok(runs)
 }
 
-/// A corpus has texts beside those that are held out.
+/// A corpus has texts beside those that are held out, and none is longer than the model reads.
 fn something_is_learned(spec: &Spec, source: &SourcePlan) -> Result<()> {
-    if let SourcePlan::Corpus { texts, .. } = source
-        && let [Stage::Pretrain(config)] = spec.stages()
-        && config.held_out >= texts.len()
-    {
+    let (SourcePlan::Corpus { texts, .. }, [Stage::Pretrain(config)]) = (source, spec.stages())
+    else {
+        return Ok(());
+    };
+    let refuse = |field, found: usize, expected| {
+        let (stage, found) = ("pretrain", found.to_string());
+        Err(Error::Setting { stage, field, found, expected })
+    };
+    if config.held_out >= texts.len() {
         let expected = format!("less than the {} of the corpus", counted(texts.len(), "text"));
-        let found = config.held_out.to_string();
-        return Err(Error::Setting { stage: "pretrain", field: "held_out", found, expected });
+        return refuse("held_out", config.held_out, expected);
+    }
+    let scratch = tempfile::tempdir().map_err(|source| {
+        let (action, path) = ("make a folder in", std::env::temp_dir());
+        Error::Io { action, path, source }
+    })?;
+    let longest = train::longest_text(config, texts, scratch.path())?;
+    if longest > config.n_positions {
+        let expected = format!("at least {longest}, the tokens of the longest text of the corpus");
+        return refuse("n_positions", config.n_positions, expected);
     }
     Ok(())
 }

@@ -13,6 +13,9 @@ pub struct EncoderPlan {
     /// What it needs and gives.
     #[serde(flatten)]
     pub spec: EncoderSpec,
+    /// What one window of its input is.
+    #[serde(skip)]
+    pub(crate) input: InputShape,
     /// Which of its weights move.
     pub trainable: Trainable,
     /// How many that are.
@@ -26,6 +29,11 @@ pub struct EncoderPlan {
 }
 
 impl EncoderPlan {
+    /// Whether it reads whole volumes.
+    pub(super) fn reads_volumes(&self) -> bool {
+        matches!(self.input, InputShape::Volume { .. })
+    }
+
     pub(super) fn of(config: &EncoderConfig, input: InputShape) -> Result<Self> {
         let spec = config.spec(input).map_err(Error::Encoder)?;
         let parameters = config.parameters(input).map_err(Error::Encoder)?;
@@ -37,7 +45,7 @@ impl EncoderPlan {
                 "{licence} forbids to hand on changed weights: the trained model is for you alone"
             )
         });
-        Ok(Self { spec, trainable, parameters, policy: None, warning })
+        Ok(Self { spec, input, trainable, parameters, policy: None, warning })
     }
 }
 

@@ -85,6 +85,14 @@ impl CohortSpec {
     }
 }
 
+/// How recordings lie in a file of many, where the cohort is one.
+pub(crate) fn stack(spec: &super::Spec) -> Option<&Hdf5Config> {
+    match &spec.cohort {
+        CohortSpec::Hdf5(config) => Some(config),
+        _ => None,
+    }
+}
+
 /// A table of windows and reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

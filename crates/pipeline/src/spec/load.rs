@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{CohortSpec, Spec, source::Source};
 use crate::{Error, Result, files, plan::RunPlan, stage::Stage, yaml};
 
+/// Letters of a name; it stands in paths, in the names of packages and on pages.
+const LONGEST_NAME: usize = 100;
+
 /// A pipeline file as read, components written out.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -23,6 +26,10 @@ impl Loaded {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if spec.name.is_empty() || !spec.name.chars().all(fits) {
             return Err(source.place(Error::Name { name: spec.name }));
+        }
+        if spec.name.len() > LONGEST_NAME {
+            let (found, most) = (spec.name.len(), LONGEST_NAME);
+            return Err(source.place(Error::LongName { found, most }));
         }
         Ok(Self { spec, source })
     }

@@ -5,6 +5,7 @@ mod model;
 mod repeat;
 mod source;
 
+pub(crate) use cohort::stack;
 pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
 pub use load::Loaded;
 pub use model::{LmSpec, ModelSpec};

@@ -64,23 +64,28 @@ impl ModelSpec {
         }
     }
 
-    /// Refuses sizes of nothing.
+    /// Refuses sizes of nothing, and those of no model.
     pub(crate) fn check(&self) -> Result<()> {
         let (resampler, gates) = (self.resampler.get(), self.gates.get());
         let sizes = [
-            ("resampler.n_latents", resampler.n_latents),
-            ("resampler.depth", resampler.depth),
-            ("resampler.n_heads", resampler.n_heads),
-            ("resampler.head_dim", resampler.head_dim),
-            ("resampler.ff_mult", resampler.ff_mult),
-            ("gates.every", gates.every),
-            ("gates.n_heads", gates.n_heads),
-            ("gates.head_dim", gates.head_dim),
-            ("gates.ff_mult", gates.ff_mult),
+            ("resampler.n_latents", resampler.n_latents, 4096),
+            ("resampler.depth", resampler.depth, 100),
+            ("resampler.n_heads", resampler.n_heads, 256),
+            ("resampler.head_dim", resampler.head_dim, 1024),
+            ("resampler.ff_mult", resampler.ff_mult, 64),
+            ("resampler.max_num_media", resampler.max_num_media.unwrap_or(1), 1 << 20),
+            ("resampler.max_num_frames", resampler.max_num_frames.unwrap_or(1), 1 << 20),
+            // compared with the language model's blocks where that is read
+            ("gates.every", gates.every, usize::MAX),
+            ("gates.n_heads", gates.n_heads, 256),
+            ("gates.head_dim", gates.head_dim, 1024),
+            ("gates.ff_mult", gates.ff_mult, 64),
         ];
-        match sizes.into_iter().find(|(_, size)| *size == 0) {
+        let key = |key: &str| format!("model.{key}");
+        match sizes.into_iter().find(|(_, size, most)| !(1..=*most).contains(size)) {
             None => Ok(()),
-            Some((key, _)) => Err(Error::Size { key: format!("model.{key}") }),
+            Some((name, 0, _)) => Err(Error::Size { key: key(name) }),
+            Some((name, found, most)) => Err(Error::TooManyOf { key: key(name), found, most }),
         }
     }
 

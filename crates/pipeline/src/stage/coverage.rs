@@ -132,8 +132,15 @@ mod tests {
             median_dvars_percent: None,
         };
         let lost = lost.to_vec();
-        let facts =
-            SeriesFacts { t_r_s: 2.0, n_frames: 9, lost, coverage, quality, fd_mean_mm: None };
+        let facts = SeriesFacts {
+            t_r_s: 2.0,
+            n_frames: 9,
+            lost,
+            coverage,
+            quality,
+            fd_mean_mm: None,
+            kept: None,
+        };
         let facts = serde_json::to_value(facts).unwrap();
         Unit { key: String::new(), path: PathBuf::new(), facts }
     }

@@ -124,6 +124,7 @@ impl DenoiseConfig {
             series.fd_mm = series.fd_mm.map(|fd_mm| fd_mm.select(Axis(0), kept));
         }
         series.facts.n_frames = series.values.nrows();
+        series.facts.kept = kept.map(<[usize]>::to_vec);
         Ok(series)
     }
 

@@ -13,6 +13,7 @@ use super::{
     Artifact, Stage, VolumesConfig, given,
     parcellate::StoredSeries,
     prepared::{PreparedScan, shape},
+    seen::Seen,
     work::{Work, load_failures},
 };
 use crate::{
@@ -87,6 +88,9 @@ impl AboutTokens {
 /// What is asked of a scan's tokens without reading them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TokenFacts {
+    /// The frames of the scan that its windows hold; not known of tokens that were made elsewhere.
+    #[serde(default)]
+    pub(crate) seen: Seen,
     pub(crate) n_windows: usize,
     pub(crate) n_frames: usize,
     pub(crate) t_r_s: f64,
@@ -128,7 +132,7 @@ impl Work for EncodeConfig {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -158,11 +162,14 @@ impl Work for EncodeConfig {
         let size: usize = input.dims().iter().product();
         let work = |idx: usize, key: &str| {
             let prepared = prepared(state, idx, reads_volumes, cut)?;
-            let tokens = match given::stored(config) {
-                Some(source) => given::read_stored(source, &state.scans()[idx].name, input)?,
-                None => prepared.tokens(frozen.as_ref(), input, coordinates.as_deref())?,
+            let (tokens, seen) = if let Some(source) = given::stored(config) {
+                let name = &state.scans()[idx].name;
+                (given::read_stored(source, name, input)?, Seen::default())
+            } else {
+                let tokens = prepared.tokens(frozen.as_ref(), input, coordinates.as_deref())?;
+                (tokens, prepared.seen.clone())
             };
-            Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens), &tokens))
+            Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens, seen), &tokens))
         };
         let key = |idx: usize| {
             Ok(units::key(&json!({
@@ -233,11 +240,11 @@ fn prepared(
     let volumes = volumes || state.parcels.is_none();
     if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
         // mirrored ones are left out already
-        return PreparedScan::of_volumes(config, &state.scans()[idx], cut, None);
+        return PreparedScan::of_volumes(config, &state.scans()[idx], cut, None, None);
     }
     let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
     let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
-    PreparedScan::of_series(StoredSeries::read(unit)?, cut)
+    PreparedScan::of_series(StoredSeries::read(unit)?, cut, None)
 }
 
 impl EncodeConfig {

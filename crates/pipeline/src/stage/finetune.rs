@@ -16,7 +16,9 @@ use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 
 use super::{
     Artifact, Parcels,
-    settings::{BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings},
+    settings::{
+        BELOW_ONE, FACTOR, MOST_IN_BATCH, MOST_STEPS, NOT_NEGATIVE, POSITIVE, RATE, SHARE, Settings,
+    },
     work::Work,
 };
 use crate::{
@@ -68,26 +70,23 @@ impl Work for FitConfig {
 
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
-        settings.at_least(
-            1,
-            &[
-                ("steps", self.steps),
-                ("batch_size", self.batch_size),
-                ("validate_every", self.validate_every),
-                ("checkpoint_every", self.checkpoint_every),
-            ],
-        )?;
+        settings.at_most(&[
+            ("steps", self.steps, MOST_STEPS),
+            ("batch_size", self.batch_size, MOST_IN_BATCH),
+            ("validate_every", self.validate_every, usize::MAX),
+            ("checkpoint_every", self.checkpoint_every, usize::MAX),
+        ])?;
         let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
         settings.numbers(POSITIVE, &positive)?;
-        settings.numbers(
-            NOT_NEGATIVE,
-            &[
-                ("weight_decay", self.weight_decay),
-                ("gates_lr_scale", self.gates_lr_scale),
-                ("encoder_lr_scale", self.encoder_lr_scale),
-                ("slot_weight", self.slot_weight),
-            ],
-        )?;
+        settings.numbers(RATE, &positive[..1])?;
+        let factors = [
+            ("weight_decay", self.weight_decay),
+            ("gates_lr_scale", self.gates_lr_scale),
+            ("encoder_lr_scale", self.encoder_lr_scale),
+            ("slot_weight", self.slot_weight),
+        ];
+        settings.numbers(NOT_NEGATIVE, &factors)?;
+        settings.numbers(FACTOR, &factors)?;
         let shares = [
             ("final_lr", self.final_lr),
             ("augment.class_averaging", self.augment.class_averaging),
@@ -97,8 +96,9 @@ impl Work for FitConfig {
             [("augment.voxel_dropout", self.augment.voxel_dropout), ("averaging", self.averaging)];
         settings.numbers(BELOW_ONE, &below_one)?;
         self.auxiliary.as_ref().map_or(Ok(()), |auxiliary| {
-            settings.at_least(1, &[("auxiliary.batch_size", auxiliary.batch_size)])?;
-            settings.numbers(NOT_NEGATIVE, &[("auxiliary.weight", auxiliary.weight)])
+            settings.at_most(&[("auxiliary.batch_size", auxiliary.batch_size, MOST_IN_BATCH)])?;
+            settings.numbers(NOT_NEGATIVE, &[("auxiliary.weight", auxiliary.weight)])?;
+            settings.numbers(FACTOR, &[("auxiliary.weight", auxiliary.weight)])
         })
     }
 

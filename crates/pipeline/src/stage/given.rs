@@ -69,7 +69,7 @@ pub(crate) fn stored(config: &EncoderConfig) -> Option<&StoredTokens> {
 }
 
 /// An encoder that hands on tokens which are there, and what one window of them is.
-pub(super) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
+pub(crate) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
     let (n_tokens, dim) = (spec.n_tokens(), spec.vis_dim);
     (EncoderConfig::Stored(StoredConfig::of_width(dim)), InputShape::Tokens { n_tokens, dim })
 }
@@ -131,6 +131,16 @@ pub(crate) fn names_fit(source: &StoredTokens, scans: &[ScanView]) -> Result<()>
     let problem =
         format!("holds tokens of none of the scans, of which the first is {}", first.name);
     Err(Error::Tokens { path: source.path().to_owned(), problem })
+}
+
+/// Windows of the tokens of a scan; none where it has no tokens.
+pub(crate) fn n_stored_windows(source: &StoredTokens, scan: &str) -> Option<usize> {
+    let tokens = match source {
+        StoredTokens::File(path) => scan::read_array(path, Some(scan)),
+        StoredTokens::Folder(dir) => scan::read_array(stored_file(dir, scan).ok()?, None),
+    };
+    let shape = tokens.ok()?.shape().to_vec();
+    Some(if shape.len() == 3 { shape[0] } else { 1 })
 }
 
 fn no_tokens(path: &Path) -> Error {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
-    settings::{NOT_NEGATIVE, Settings},
+    settings::{NOT_NEGATIVE, Rule, Settings},
     work::{Work, each_scan, load_failures},
 };
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
     spec::{CohortSpec, PairsSpec},
     state::State,
 };
+
+/// No voxel is a hundred times as bright as the mean of all.
+const ABOVE_MEAN: Rule = ("0 to 100", |x| (0.0..=100.0).contains(&x));
 
 impl Work for VoxelMaskConfig {
     fn name(&self) -> &'static str {
@@ -34,7 +37,9 @@ impl Work for VoxelMaskConfig {
     }
 
     fn check(&self) -> Result<()> {
-        Settings(self.name()).numbers(NOT_NEGATIVE, &[("above_mean", self.above_mean)])
+        let settings = Settings(self.name());
+        settings.numbers(NOT_NEGATIVE, &[("above_mean", self.above_mean)])?;
+        settings.numbers(ABOVE_MEAN, &[("above_mean", self.above_mean)])
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

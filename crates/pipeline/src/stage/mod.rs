@@ -1,6 +1,7 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
 mod atlas;
 mod caption;
+mod chain;
 mod clean;
 mod columns;
 pub(crate) mod coverage;
@@ -16,12 +17,14 @@ mod mask;
 mod mirror;
 mod normalise;
 pub(crate) mod order_parcels;
+mod parcel_count;
 mod parcellate;
 mod prepare;
 mod prepared;
 mod pretrain;
 mod render;
 mod resample_time;
+mod seen;
 mod series;
 mod settings;
 mod stored_series;
@@ -34,6 +37,7 @@ pub(crate) mod work;
 pub use atlas::AtlasFiles;
 pub use caption::CaptionConfig;
 pub(crate) use caption::WrittenCaption;
+pub(crate) use chain::check_chain;
 pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
@@ -54,6 +58,7 @@ pub use prepare::PrepareConfig;
 pub(crate) use prepared::{PreparedScan, technique};
 pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
+pub(crate) use seen::Seen;
 pub use volumes::{TensorVolumes, VolumesConfig};
 pub(crate) use whiten::WHITENING;
 
@@ -66,7 +71,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::{FitConfig, PretrainConfig};
 
-use crate::{Error, Result, spec::CohortSpec};
 use work::Work;
 
 /// One step of a pipeline.
@@ -216,8 +220,18 @@ impl Stage {
     pub(crate) fn asks_for_confounds(&self) -> bool {
         match self {
             Self::Denoise(config) => config.asks_for_confounds(),
+            // windows are weighed by displacement
             Self::Embed(config) => config.run == RunPooling::InverseFd,
             _ => false,
+        }
+    }
+
+    /// Where it cuts windows out of whole scans.
+    pub(crate) fn cut(&self) -> Option<WindowsConfig> {
+        match self {
+            Self::Windows(config) => Some(config.clone()),
+            Self::Prepare(config) => Some(config.windows()),
+            _ => None,
         }
     }
 
@@ -230,81 +244,4 @@ impl Stage {
 /// The settings of a stage as they go into keys and digests.
 fn said(config: &impl Serialize) -> String {
     serde_json::to_string(config).expect("settings are plain values")
-}
-
-/// Checks that each stage gets what it needs, and appears once.
-pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
-    if stages.is_empty() {
-        return Err(Error::NoStages);
-    }
-    let start = match cohort {
-        CohortSpec::Pairs(_) => Artifact::Scans,
-        CohortSpec::Pictures(_) => Artifact::Pictures,
-        CohortSpec::Corpus(_) => Artifact::Texts,
-        CohortSpec::Bids(_) | CohortSpec::Manifest(_) | CohortSpec::Hdf5(_) => Artifact::Recordings,
-    };
-    let names: Vec<&str> = stages.iter().map(Stage::name).collect();
-    stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
-        let (gives, (takes, _)) = (stage.work().gives(have), stage.work().signature());
-        let (at, stage) = (idx, stage.name());
-        if names[..idx].contains(&stage) {
-            return Err(Error::StageTwice { at, stage });
-        }
-        gives.ok_or(Error::Chain { at, stage, takes, have })
-    })?;
-    let (mut volumes, mut has_series) = (None::<&VolumesConfig>, false);
-    stages.iter().try_for_each(|stage| {
-        match stage {
-            Stage::Volumes(config) => volumes = Some(config),
-            Stage::Parcellate(_) => has_series = true,
-            Stage::Prepare(config) => {
-                config.finds(volumes.is_some(), has_series)?;
-                let volumes = volumes.filter(|_| config.policy.reads_volumes());
-                return volumes.map_or(Ok(()), |volumes| volumes.fits(config.policy));
-            }
-            _ => {}
-        }
-        Ok(())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::yaml;
-
-    fn chain(stages: &str) -> Result<()> {
-        let stages: Vec<Stage> = yaml::parse(Path::new("s.yaml"), stages).unwrap();
-        let cohort = "pairs: { table: t.csv, split_unit: scan, slots: { file: s.yaml }, prompt: '{technique}' }";
-        check_chain(&stages, &yaml::parse(Path::new("c.yaml"), cohort).unwrap())
-    }
-
-    const MASK: &str = "- mask: { above_mean: 0.6 }\n";
-    const WINDOW: &str = "- window: { shift_s: 5.0, n_frames: 9 }\n";
-    const WHITEN: &str = "- whiten: { shrinkage: ledoit_wolf }\n";
-
-    #[test]
-    fn each_stage_gets_what_it_takes() {
-        assert!(chain(&format!("{MASK}{WINDOW}{WHITEN}")).is_ok());
-        assert_eq!(
-            chain(&format!("{MASK}{WHITEN}")).unwrap_err().to_string(),
-            "stage whiten needs windows, but what comes before it gives voxel series"
-        );
-        assert_eq!(
-            chain(WINDOW).unwrap_err().to_string(),
-            "stage window needs voxel series, but what comes before it gives scans"
-        );
-    }
-
-    #[test]
-    fn a_stage_comes_once_and_a_chain_is_not_empty() {
-        let twice = chain(&format!("{MASK}{WINDOW}{WHITEN}{WHITEN}")).unwrap_err();
-        assert_eq!(twice.to_string(), "stage whiten is listed twice");
-        assert_eq!(
-            chain("[]").unwrap_err().to_string(),
-            "there are no stages, expected at least one"
-        );
-    }
 }

@@ -26,7 +26,7 @@ use crate::{
     event::Control,
     files,
     plan::ScanView,
-    spec::CohortSpec,
+    spec::stack,
     state::State,
     units::{self, Job, Unit},
 };
@@ -133,7 +133,7 @@ impl Work for ParcellateConfig {
             &dir.join("atlas.json"),
             &self.atlas.recorded(&|path| state.place(path)),
         )?;
-        let stack = stack(state);
+        let stack = stack(state.plan.spec());
         let cost = |idx: usize| self.cost(&atlas, &state.scans()[idx], stack);
         let work = |idx: usize, key: &str| {
             Ok(self.series(&atlas, &state.scans()[idx], stack)?.to_bytes(key))
@@ -213,7 +213,7 @@ impl ParcellateConfig {
     pub(crate) fn reads_some(&self, atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
         let mut first = None;
         for scan in scans {
-            match Self::divided(atlas, scan, &self.options(atlas, scan, None)) {
+            match Self::divided(atlas, scan, &self.options(atlas.n_parcels(), scan, None)) {
                 Ok(()) => return Ok(()),
                 Err(error) => _ = first.get_or_insert(error),
             }
@@ -231,14 +231,14 @@ impl ParcellateConfig {
         LossLimits { min_coverage: self.min_coverage, max_lost_parcels: self.max_lost_parcels }
     }
 
-    /// How a scan is opened; `stack` says how a file of many is read.
-    fn options(
+    /// How a scan is opened for an atlas of `n_parcels`; `stack` says how a file of many is read.
+    pub(crate) fn options(
         &self,
-        atlas: &ReadAtlas,
+        n_parcels: usize,
         scan: &ScanView,
         stack: Option<&Hdf5Config>,
     ) -> OpenOptions {
-        let by_parcels = SeriesAxes::ByParcels(atlas.n_parcels());
+        let by_parcels = SeriesAxes::ByParcels(n_parcels);
         let axes = Some(self.axes.unwrap_or(by_parcels));
         let options = OpenOptions {
             t_r: scan.t_r_s,
@@ -260,7 +260,7 @@ impl ParcellateConfig {
 
     /// The most bytes that work on a scan takes; none for one that the work will fail to read.
     fn cost(&self, atlas: &ReadAtlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> u64 {
-        let options = self.options(atlas, scan, stack);
+        let options = self.options(atlas.n_parcels(), scan, stack);
         if Self::divided(atlas, scan, &options).is_err() {
             return 0;
         }
@@ -280,7 +280,7 @@ impl ParcellateConfig {
         scan: &ScanView,
         stack: Option<&Hdf5Config>,
     ) -> Result<StoredSeries> {
-        let options = self.options(atlas, scan, stack);
+        let options = self.options(atlas.n_parcels(), scan, stack);
         let series = if let Some((_, index)) = &scan.stacked {
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
@@ -293,14 +293,6 @@ impl ParcellateConfig {
         };
         let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
         stored(series, atlas.parcels(), &self.limits(), fd_mm.transpose()?.flatten())
-    }
-}
-
-/// How recordings lie in a file of many.
-fn stack<'a>(state: &State<'a>) -> Option<&'a Hdf5Config> {
-    match &state.plan.spec().cohort {
-        CohortSpec::Hdf5(config) => Some(config),
-        _ => None,
     }
 }
 
@@ -328,6 +320,7 @@ fn stored(
         coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
         quality: QualityFigures::measure(&raw)?,
         fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| fd_mm.mean()),
+        kept: None,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })
 }

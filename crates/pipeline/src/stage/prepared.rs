@@ -1,13 +1,16 @@
 //! One scan between its preparation and its tokens: what an encoder is shown, and what it makes of it.
+use std::ops::Range;
+
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
-use ndarray::Array1;
+use ndarray::{Array1, Array2, ArrayView2, s};
 use report::prompt::Technique;
-use scan::{PadPolicy, QualityFigures, WindowsConfig};
+use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig};
 
 use super::{
     Likeness, VolumesConfig,
     encode::TokenFacts,
     parcellate::{StoredSeries, displacement},
+    seen::{Frames, Seen},
     volumes,
 };
 use crate::{Error, Result, plan::ScanView};
@@ -18,6 +21,8 @@ pub(crate) struct PreparedScan {
     windows: Vec<Vec<f32>>,
     /// Of a window that is not full, where the encoder's mask hides the rest: its real frames.
     masked: Vec<Option<usize>>,
+    /// The frames of the file in them.
+    pub(crate) seen: Seen,
     n_frames: usize,
     pub(crate) t_r_s: f64,
     fd_mm: Option<Vec<f64>>,
@@ -29,19 +34,26 @@ pub(crate) struct PreparedScan {
 
 impl PreparedScan {
     /// Windows of volumes; a scan that is more like those of `cohort` when it is mirrored is refused.
+    /// Where an onset is given, one window from there on.
     pub(crate) fn of_volumes(
         config: &VolumesConfig,
         scan: &ScanView,
         cut: &WindowsConfig,
         cohort: Option<&Likeness>,
+        onset_s: Option<f64>,
     ) -> Result<Self> {
         let (run, quality) = config.prepare(scan, cohort)?;
         let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, run.n_frames()));
         let fd_mm = fd_mm.transpose()?.flatten();
-        let windows = volumes::starts(&run, cut)?;
+        let (n, t_r_s) = (run.n_frames(), run.t_r());
+        let frames = Frames { n, t_r_s, kept: None, of_windows_s: t_r_s };
+        // volumes are cut where the windows of their frames' numbers lie
+        let numbers = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
+        let windows = windows(numbers.view(), cut, &frames, onset_s)?;
         Ok(Self {
             masked: masked(&windows, cut),
             windows: volumes::cut(&run, cut, &windows),
+            seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
             fd_mm: fd_mm.as_ref().map(|fd_mm| of_windows(fd_mm, &windows)),
@@ -51,15 +63,26 @@ impl PreparedScan {
         })
     }
 
-    /// Windows of parcel series.
-    pub(crate) fn of_series(series: StoredSeries, cut: &WindowsConfig) -> Result<Self> {
-        let windows = cut.cut(series.values.view())?;
+    /// Windows of parcel series; where an onset is given, one window from there on.
+    pub(crate) fn of_series(
+        series: StoredSeries,
+        cut: &WindowsConfig,
+        onset_s: Option<f64>,
+    ) -> Result<Self> {
+        let frames = Frames {
+            n: series.facts.quality.n_frames,
+            t_r_s: series.facts.quality.t_r,
+            kept: series.facts.kept.as_deref(),
+            of_windows_s: series.facts.t_r_s,
+        };
+        let windows = windows(series.values.view(), cut, &frames, onset_s)?;
         let fd_mm = series.fd_mm.map(|fd_mm| of_windows(&fd_mm, &windows));
         let masked = masked(&windows, cut);
         let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
         Ok(Self {
             windows: flat.collect(),
             masked,
+            seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: series.facts.n_frames,
             t_r_s: series.facts.t_r_s,
             fd_mm,
@@ -109,9 +132,11 @@ impl PreparedScan {
         })
     }
 
-    pub(super) fn facts(&self, tokens: &WindowTokens) -> TokenFacts {
+    /// `seen`: what the tokens were made of, where this program made them.
+    pub(super) fn facts(&self, tokens: &WindowTokens, seen: Seen) -> TokenFacts {
         let n_windows = tokens.n_windows;
         TokenFacts {
+            seen,
             n_windows,
             n_frames: self.n_frames,
             t_r_s: self.t_r_s,
@@ -129,6 +154,27 @@ fn masked(windows: &[scan::Window], cut: &WindowsConfig) -> Vec<Option<usize>> {
     let of =
         |window: &scan::Window| (masks && window.n_real < cut.n_frames).then_some(window.n_real);
     windows.iter().map(of).collect()
+}
+
+/// The windows of a series as `cut` places them, or one from the frame nearest to an onset on.
+fn windows(
+    series: ArrayView2<'_, f64>,
+    cut: &WindowsConfig,
+    of: &Frames<'_>,
+    onset_s: Option<f64>,
+) -> Result<Vec<scan::Window>> {
+    let Some(onset_s) = onset_s else { return Ok(cut.cut(series)?) };
+    let one = WindowConfig { shift_s: 0.0, n_frames: cut.n_frames };
+    let frames = one.frames(of.without_gaps_s(onset_s), of.of_windows_s, series.nrows())?;
+    let whole = WindowsConfig { policy: WindowPolicy::Centre, ..cut.clone() };
+    let mut windows = whole.cut(series.slice(s![frames.clone(), ..]))?;
+    windows.iter_mut().for_each(|window| window.first_frame = frames.start);
+    Ok(windows)
+}
+
+/// The frames of each window without those that fill it up.
+fn real_frames(windows: &[scan::Window]) -> Vec<Range<usize>> {
+    windows.iter().map(|it| it.first_frame..it.first_frame + it.n_real).collect()
 }
 
 /// The mean of a value of each frame in each window.

@@ -6,7 +6,10 @@ use train::PretrainConfig;
 
 use super::{
     Artifact,
-    settings::{NOT_NEGATIVE, POSITIVE, SHARE, Settings},
+    settings::{
+        FACTOR, MOST_FRAMES, MOST_IN_BATCH, MOST_STEPS, NOT_NEGATIVE, POSITIVE, RATE, SHARE,
+        Settings,
+    },
     work::Work,
 };
 use crate::{
@@ -18,6 +21,11 @@ use crate::{
 };
 
 const LM: &str = "lm";
+
+// A model beyond these is not trained from nothing on one machine.
+const MOST_IDS: usize = 1 << 20;
+const MOST_WIDE: usize = 16_384;
+const MOST_LAYERS: usize = 200;
 
 impl Work for PretrainConfig {
     fn name(&self) -> &'static str {
@@ -34,24 +42,27 @@ impl Work for PretrainConfig {
 
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
-        settings.at_least(
-            1,
-            &[
-                ("vocab_size", self.vocab_size),
-                ("dim", self.dim),
-                ("n_layers", self.n_layers),
-                ("n_heads", self.n_heads),
-                ("hidden_dim", self.hidden_dim),
-                ("n_positions", self.n_positions),
-                ("steps", self.steps),
-                ("batch_size", self.batch_size),
-                ("held_out", self.held_out),
-                ("validate_every", self.validate_every),
-            ],
-        )?;
+        settings.at_most(&[
+            ("vocab_size", self.vocab_size, MOST_IDS),
+            ("dim", self.dim, MOST_WIDE),
+            ("n_layers", self.n_layers, MOST_LAYERS),
+            ("n_heads", self.n_heads, MOST_WIDE),
+            ("hidden_dim", self.hidden_dim, MOST_WIDE),
+            ("n_positions", self.n_positions, MOST_FRAMES),
+            ("steps", self.steps, MOST_STEPS),
+            ("batch_size", self.batch_size, MOST_IN_BATCH),
+            ("held_out", self.held_out, usize::MAX),
+            ("validate_every", self.validate_every, usize::MAX),
+        ])?;
+        if !self.dim.is_multiple_of(2 * self.n_heads) {
+            let expected = format!("a divisor of half of dim, which is {}", self.dim);
+            return settings.refuse("n_heads", &self.n_heads, &expected);
+        }
         let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
         settings.numbers(POSITIVE, &positive)?;
+        settings.numbers(RATE, &positive[..1])?;
         settings.numbers(NOT_NEGATIVE, &[("weight_decay", self.weight_decay)])?;
+        settings.numbers(FACTOR, &[("weight_decay", self.weight_decay)])?;
         settings.numbers(SHARE, &[("final_lr", self.final_lr)])
     }
 

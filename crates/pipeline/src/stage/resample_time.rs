@@ -11,7 +11,7 @@ use super::{
     Artifact,
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
-    settings::{NOT_NEGATIVE, POSITIVE, Settings},
+    settings::{NOT_NEGATIVE, POSITIVE, Rule, Settings},
     work::Work,
 };
 use crate::{Result, event::Control, state::State};
@@ -27,6 +27,9 @@ pub struct ResampleTimeConfig {
     /// How frames between frames are made.
     pub how: Resampling,
 }
+
+/// No scanner is faster, and no slower one has a series to speak of.
+const SECONDS: Rule = ("0.01 to 1000", |x| (0.01..=1000.0).contains(&x));
 
 impl Work for ResampleTimeConfig {
     fn name(&self) -> &'static str {
@@ -44,6 +47,7 @@ impl Work for ResampleTimeConfig {
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
         settings.numbers(POSITIVE, &[("t_r_s", self.t_r_s)])?;
+        settings.numbers(SECONDS, &[("t_r_s", self.t_r_s)])?;
         settings.numbers(NOT_NEGATIVE, &[("tolerance_s", self.tolerance_s)])
     }
 
@@ -67,10 +71,15 @@ impl Work for ResampleTimeConfig {
 }
 
 impl ResampleTimeConfig {
+    /// Whether a scan of this repetition time stays as it is.
+    pub(crate) fn keeps(&self, t_r_s: f64) -> bool {
+        (t_r_s - self.t_r_s).abs() <= self.tolerance_s
+    }
+
     /// A series at that repetition time.
     pub(crate) fn resampled(&self, mut series: StoredSeries) -> Result<StoredSeries> {
         let t_r_s = series.facts.t_r_s;
-        if (t_r_s - self.t_r_s).abs() <= self.tolerance_s {
+        if self.keeps(t_r_s) {
             return Ok(series);
         }
         series.values = resample_time(&series.values, t_r_s, self.t_r_s, self.how)?;

@@ -36,6 +36,9 @@ pub(crate) struct SeriesFacts {
     pub(crate) quality: QualityFigures,
     /// Mean framewise displacement in mm, of all frames.
     pub(crate) fd_mean_mm: Option<f64>,
+    /// Frames of the file that are still there, where some were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Vec<usize>>,
 }
 
 impl SeriesFacts {

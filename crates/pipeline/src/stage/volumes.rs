@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Artifact, given,
     mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
+    settings::Settings,
     work::{Work, load_failures, write_failures},
 };
 use crate::{
@@ -29,6 +30,9 @@ use crate::{
         file::{self, Header, Numbers},
     },
 };
+
+/// Most voxels along an axis.
+const MOST_VOXELS: usize = 1024;
 
 /// On which grid, in which order, on which scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +112,10 @@ impl Work for VolumesConfig {
             margins.grid(self.shape)?;
         }
         self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))?;
+        if !self.shape.iter().all(|n| (1..=MOST_VOXELS).contains(n)) {
+            let expected = format!("1 to {MOST_VOXELS} voxels along each axis");
+            return Settings(self.name()).refuse("shape", &format!("{:?}", self.shape), &expected);
+        }
         let Some(rows) = self.affine else { return Ok(()) };
         let affine = Affine::new(rows)?;
         if affine.axcodes() != self.axes.to_string() {
@@ -225,7 +233,7 @@ impl VolumesConfig {
     }
 
     /// How a scan is opened.
-    fn options(&self, scan: &ScanView) -> OpenOptions {
+    pub(crate) fn options(&self, scan: &ScanView) -> OpenOptions {
         OpenOptions {
             t_r: scan.t_r_s,
             volume_axes: self.tensors.as_ref().map_or_else(VolumeAxes::default, |it| it.axes),
@@ -347,12 +355,6 @@ fn look_to_bytes(key: &str, look: &[f64]) -> Vec<u8> {
         facts: Value::Null,
     };
     file::to_bytes(&header, &[("look", &[look.len()], Numbers::F64(look))])
-}
-
-/// Where the windows of a run lie.
-pub(super) fn starts(run: &Bold, windows: &WindowsConfig) -> Result<Vec<Window>> {
-    let frames = Array2::from_shape_fn((run.n_frames(), 1), |(frame, _)| frame as f64);
-    Ok(windows.cut(frames.view())?)
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact,
-    settings::Settings,
+    settings::{FINITE, MOST_FRAMES, Settings},
     work::{Work, each_scan, load_failures},
 };
 use crate::{Result, arrays, event::Control, state::State};
@@ -26,7 +26,9 @@ impl Work for WindowConfig {
     }
 
     fn check(&self) -> Result<()> {
-        Settings(self.name()).at_least(1, &[("n_frames", self.n_frames)])
+        let settings = Settings(self.name());
+        settings.at_most(&[("n_frames", self.n_frames, MOST_FRAMES)])?;
+        settings.numbers(FINITE, &[("shift_s", self.shift_s)])
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {

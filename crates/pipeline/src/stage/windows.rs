@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use super::{
     Artifact,
     parcellate::SeriesFacts,
-    settings::Settings,
+    settings::{MOST_FRAMES, Settings},
     work::{Work, each_scan, load_failures},
 };
 use crate::{Result, event::Control, files, state::State};
+
+/// Most windows drawn out of a scan.
+const MOST_WINDOWS: usize = 10_000;
 
 impl Work for WindowsConfig {
     fn name(&self) -> &'static str {
@@ -31,12 +34,14 @@ impl Work for WindowsConfig {
 
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
-        settings.at_least(1, &[("n_frames", self.n_frames)])?;
+        settings.at_most(&[("n_frames", self.n_frames, MOST_FRAMES)])?;
         match self.policy {
             WindowPolicy::Tiled { stride } => {
                 settings.at_least(1, &[("policy.tiled.stride", stride)])
             }
-            WindowPolicy::Random { n, .. } => settings.at_least(1, &[("policy.random.n", n)]),
+            WindowPolicy::Random { n, .. } => {
+                settings.at_most(&[("policy.random.n", n, MOST_WINDOWS)])
+            }
             WindowPolicy::Whole { at_most: Some(n) } => {
                 settings.at_least(1, &[("policy.whole.at_most", n)])
             }

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use scan::seconds;
-
 use super::{
     SummaryTable, WindowMap, controls,
     html::escape,
@@ -223,14 +221,13 @@ impl PageReport {
             .and_then(|slot| slot.confidence)
             .map_or(String::new(), |confidence| format!(" with probability {confidence:.2}"));
         format!(
-            "<article class=\"{class}\">{}<h3>Subject {}{}, {} s to {} s{stamp}</h3>\
+            "<article class=\"{class}\">{}<h3>Subject {}{}, {}{stamp}</h3>\
              <pre>{}</pre><p class=\"soft\">{mark}: true value {}, stated {}{confidence}. {}. \
              {DISCLAIMER}</p></article>\n",
             self.map.as_ref().map_or(String::new(), WindowMap::html),
             escape(subject),
             escape(&session),
-            seconds(window.onset_s),
-            seconds(window.onset_s + window.duration_s),
+            window.stretch(),
             escape(text.trim()),
             escape(&self.truth),
             escape(stated.unwrap_or("nothing")),

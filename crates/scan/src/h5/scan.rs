@@ -13,7 +13,8 @@ use crate::{
     footprint::Footprint,
     nii::MAX_BYTES,
     open::{OpenOptions, Opened, Scan, placed, plausible},
-    tables::{Facts, SeriesAxes, series_of},
+    shape::{self, Shape},
+    tables::{Facts, SeriesAxes, series_of, turned},
 };
 
 /// The dataset that is read where none is named, if the file has it.
@@ -65,6 +66,37 @@ pub(crate) fn footprint(path: &Path, options: &OpenOptions) -> Result<Footprint>
     Ok(Footprint { n_voxels, n_values, n_bytes: held.saturating_add(library) })
 }
 
+/// The shape of what [`open_scan`] would read.
+pub(crate) fn shape(path: &Path, options: &OpenOptions) -> Result<Shape> {
+    let file = Hdf5File::open(path)?;
+    let name = dataset_name(&file, options)?;
+    let dataset = file.dataset(&name)?;
+    match *dataset.shape() {
+        [a, b, c, d] => shape::run(path, [a, b, c, d], own_affine(&dataset)?, options),
+        [rows, columns] => {
+            let facts = facts(&dataset, f64::NAN)?;
+            let axes = series_axes(&dataset, options, facts.names.as_deref())?;
+            Ok(shape::series([rows, columns], turned(path, [rows, columns], axes)?))
+        }
+        [_, _, _] => {
+            drop(dataset);
+            let cohort = CohortFile::of(file, &name, options)?;
+            let (n_frames, n_parcels) = (cohort.max_frames(), cohort.n_parcels());
+            Ok(Shape::Cohort { n_frames, n_parcels })
+        }
+        _ => Err(no_scan(&dataset)),
+    }
+}
+
+/// What is said of a dataset that has other axes than a scan's.
+fn no_scan(dataset: &Dataset) -> Error {
+    let found = format!(
+        "has shape {:?}, expected (frames, parcels), (subjects, frames, parcels) or four axes of a run",
+        dataset.shape()
+    );
+    dataset.refuse(&found)
+}
+
 /// Opens the dataset that the options name, or the only one that could be meant: two axes are a
 /// series, three a cohort, four a run.
 pub(crate) fn open_scan(file: Hdf5File, options: &OpenOptions) -> Result<Opened> {
@@ -86,14 +118,7 @@ pub(crate) fn open_scan(file: Hdf5File, options: &OpenOptions) -> Result<Opened>
             Scan::Series(series_of(file.path(), values, axes, facts)?)
         }
         4 => Scan::Bold(bold(&dataset, options, t_r)?),
-        _ => {
-            let found = format!(
-                "has shape {:?}, expected (frames, parcels), (subjects, frames, parcels) or four \
-                 axes of a run",
-                dataset.shape()
-            );
-            return Err(dataset.refuse(&found));
-        }
+        _ => return Err(no_scan(&dataset)),
     };
     Ok(Opened { scan, t_r_source })
 }
@@ -314,15 +339,20 @@ impl Dataset<'_> {
     }
 }
 
-/// Four axes as a run in memory, read along the first axis so that 64 bits are never held for all.
-fn bold(dataset: &Dataset, options: &OpenOptions, t_r: f64) -> Result<Bold> {
-    let path = dataset.file.path();
+/// The rows from voxels to mm that an attribute of a dataset holds.
+fn own_affine(dataset: &Dataset) -> Result<Option<[[f64; 4]; 4]>> {
     let attributes = dataset.attributes()?;
-    let own = attributes.iter().find(|(name, _)| name == "affine").and_then(|(_, value)| {
+    Ok(attributes.iter().find(|(name, _)| name == "affine").and_then(|(_, value)| {
         let Attribute::Numbers(numbers) = value else { return None };
         let rows: [[f64; 4]; 4] = numbers.as_chunks::<4>().0.try_into().ok()?;
         (numbers.len() == 16).then_some(rows)
-    });
+    }))
+}
+
+/// Four axes as a run in memory, read along the first axis so that 64 bits are never held for all.
+fn bold(dataset: &Dataset, options: &OpenOptions, t_r: f64) -> Result<Bold> {
+    let path = dataset.file.path();
+    let own = own_affine(dataset)?;
     let shape: [usize; 4] = dataset.shape().try_into().expect("four axes");
     let affine = placed(path, own, options)?;
     let found = shape.iter().fold(4_u128, |n, &size| n.saturating_mul(size as u128));

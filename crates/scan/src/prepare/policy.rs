@@ -132,11 +132,7 @@ impl EncoderPolicy {
         if !rate.changes(t_r_s) {
             return n_frames;
         }
-        let exact = t_r_s * n_frames as f64 / rate.t_r_s;
-        match rate.how {
-            Resampling::Linear => (exact.round_ties_even() as usize).max(1),
-            _ => exact as usize,
-        }
+        rate.how.n_frames(n_frames, t_r_s, rate.t_r_s)
     }
 
     /// Its windows, with what its authors do with a shorter run or what is asked for instead.

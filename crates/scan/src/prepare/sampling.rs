@@ -59,19 +59,40 @@ pub fn resample_time(
     if found < 2 {
         return Err(Error::TooFewFrames { task: "resampling in time", found, expected: 2 });
     }
+    let n_new = how.n_frames(found, t_r, to_t_r);
     match how {
-        Resampling::Linear => {
-            // ties to even, as Python rounds
-            let n_new = (t_r * found as f64 / to_t_r).round_ties_even() as usize;
-            Ok(linear(series, n_new.max(1)))
-        }
-        Resampling::AntiAliased => anti_aliased(series, t_r, to_t_r),
-        Resampling::NearestOrLinear => {
-            let n_new = ((t_r * found as f64 / to_t_r) as usize).max(1);
-            Ok(if to_t_r > t_r { nearest(series, n_new) } else { linear(series, n_new) })
-        }
+        Resampling::Linear => Ok(linear(series, n_new)),
+        Resampling::AntiAliased => anti_aliased(series, n_new, to_t_r / t_r),
+        Resampling::NearestOrLinear if to_t_r > t_r => Ok(nearest(series, n_new)),
+        Resampling::NearestOrLinear => Ok(linear(series, n_new)),
         Resampling::Picked => Ok(picked(series, to_t_r / t_r)),
     }
+}
+
+impl Resampling {
+    /// Frames of a run of `n` frames every `t_r` seconds that is brought to one every `to_t_r`.
+    pub fn n_frames(self, n: usize, t_r: f64, to_t_r: f64) -> usize {
+        let exact = t_r * n as f64 / to_t_r;
+        match self {
+            // ties to even, as Python rounds
+            Self::Linear => (exact.round_ties_even() as usize).max(1),
+            Self::AntiAliased if t_r == to_t_r => n,
+            Self::AntiAliased => {
+                // a frame that lies behind the last one would be made up
+                let last = t_r * (n as f64 - 1.0);
+                let whole = 0..exact as usize;
+                whole.take_while(|&frame| to_t_r * frame as f64 <= last).count().max(1)
+            }
+            Self::NearestOrLinear => (exact as usize).max(1),
+            Self::Picked => picks(n, to_t_r / t_r).count(),
+        }
+    }
+}
+
+/// The frames of `n` that are picked. Rounding must not move a frame that begins just then.
+fn picks(n: usize, factor: f64) -> impl Iterator<Item = usize> {
+    let frames = (0_usize..).map(move |frame| (frame as f64 * factor + 1e-9) as usize);
+    frames.take_while(move |&frame| frame < n)
 }
 
 /// The low pass that goes before a lower rate, section by section: b0, b1, b2, 1, a1, a2.
@@ -97,10 +118,7 @@ fn linear(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
 }
 
 fn picked(series: &Array2<f64>, factor: f64) -> Array2<f64> {
-    // Rounding must not move a frame that begins just then.
-    let frames = (0..).map(|frame| (f64::from(frame) * factor + 1e-9) as usize);
-    let frames: Vec<usize> = frames.take_while(|&frame| frame < series.nrows()).collect();
-    series.select(Axis(0), &frames)
+    series.select(Axis(0), &picks(series.nrows(), factor).collect::<Vec<_>>())
 }
 
 /// As PyTorch picks them, in 32 bits.
@@ -111,15 +129,11 @@ fn nearest(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
     series.select(Axis(0), &(0..n_new).map(of).collect::<Vec<_>>())
 }
 
-fn anti_aliased(series: &Array2<f64>, t_r: f64, to_t_r: f64) -> Result<Array2<f64>> {
-    let (n, factor) = (series.nrows(), to_t_r / t_r);
-    if t_r == to_t_r {
+fn anti_aliased(series: &Array2<f64>, n_new: usize, factor: f64) -> Result<Array2<f64>> {
+    let n = series.nrows();
+    if factor == 1.0 {
         return Ok(series.clone());
     }
-    // a frame that lies behind the last one would be made up
-    let last = t_r * (n as f64 - 1.0);
-    let whole = (t_r * n as f64 / to_t_r) as usize;
-    let n_new = (0..whole).take_while(|&frame| to_t_r * frame as f64 <= last).count().max(1);
     let filter = (factor > 1.0 && n >= FEWEST).then(|| anti_alias(PASS / factor));
     let spline = Spline::new((0..n).map(|frame| frame as f64).collect());
     let mut seen = Array2::zeros((n_new, series.ncols()));
@@ -139,6 +153,23 @@ fn anti_aliased(series: &Array2<f64>, t_r: f64, to_t_r: f64) -> Result<Array2<f6
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_are_known_beforehand() {
+        use Resampling as R;
+        for (how, t_r, to_t_r) in
+            [(R::Linear, 2.0, 0.735), (R::AntiAliased, 0.735, 2.0), (R::Picked, 0.72, 2.2)]
+        {
+            let least = 2;
+            for n in [least, least + 1, 100] {
+                let series = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
+                let seen = resample_time(&series, t_r, to_t_r, how).unwrap();
+                assert_eq!(seen.nrows(), how.n_frames(n, t_r, to_t_r), "{how:?} {n}");
+            }
+            let short = Array2::zeros((least - 1, 1));
+            assert!(resample_time(&short, t_r, to_t_r, how).is_err(), "{how:?} {least}");
+        }
+    }
 
     fn sine(hz: f64, t_r: f64, n: usize) -> Array2<f64> {
         Array2::from_shape_fn((n, 1), |(t, _)| (std::f64::consts::TAU * hz * t as f64 * t_r).sin())

@@ -31,7 +31,7 @@ pub(super) struct ZerosPolesGain {
 pub(crate) struct Cascade {
     pub(crate) sections: Vec<Section>,
     /// Values added at either end before filtering.
-    pub(super) n_padded: usize,
+    pub(crate) n_padded: usize,
     padding: Padding,
 }
 

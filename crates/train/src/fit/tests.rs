@@ -147,6 +147,30 @@ fn the_report_comes_to_depend_on_the_scan() -> Result<()> {
 }
 
 #[test]
+fn what_a_file_leaves_out_has_tested_defaults() -> Result<()> {
+    // the fifteen numbers of a training whose file says none
+    let absent: FitConfig = serde_json::from_str("{}").unwrap();
+    assert_eq!(absent, FitConfig::default());
+    let said = serde_json::to_value(&absent).unwrap();
+    let expected = serde_json::json!({
+        "steps": 200, "batch_size": 8, "learning_rate": 0.003, "warmup_steps": 20,
+        "final_lr": 0.02, "weight_decay": 0.05, "clip_norm": 1.0, "gates_lr_scale": 10.0,
+        "slot_weight": 10.0,
+        "augment": { "voxel_dropout": 0.0, "class_averaging": 0.0, "jitter_frames": 0 },
+        "averaging": 0.98, "validate_every": 20, "checkpoint_every": 20,
+    });
+    assert_eq!(said, expected);
+    let some: FitConfig =
+        serde_json::from_str(r#"{"steps": 9, "augment": {"jitter_frames": 2}}"#).unwrap();
+    assert_eq!((some.steps, some.augment.jitter_frames, some.batch_size), (9, 2, 8));
+    // and they learn what can be learned
+    let fitted = Run { fit: FitConfig::default(), ..Run::new(1) }.go("state", None)?;
+    let (first, best) = (fitted.curve[0].nll, fitted.curve.last().unwrap().nll);
+    assert!(first > 0.3 && best < 0.1, "{:?}", fitted.curve);
+    Ok(())
+}
+
+#[test]
 fn a_stopped_training_goes_on_to_the_same_weights() -> Result<()> {
     let run = Run::new(24);
     let straight = run.go("straight", None)?;

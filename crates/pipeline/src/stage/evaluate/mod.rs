@@ -16,10 +16,13 @@ use serde_json::Value;
 use super::{
     Artifact,
     finetune::Fit,
-    settings::{POSITIVE, Settings},
+    settings::{MOST_DRAWS, MOST_IN_BATCH, POSITIVE, Rule, Settings},
     work::Work,
 };
 use crate::{Result, event::Control, files, state::State};
+
+/// Beyond these a ridge is all there is, or none.
+const STRENGTH: Rule = ("0.000001 to 1000000", |x| (1e-6..=1e6).contains(&x));
 
 /// How much is drawn and compared, and the linear baselines' strength.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -140,9 +143,15 @@ impl Work for EvaluateConfig {
         settings.at_least(bootstrap(), &[("bootstrap", self.bootstrap)])?;
         let permutations = [("permutations", self.permutations)];
         settings.at_least(EvidenceConfig::MIN_PERMUTATIONS, &permutations)?;
-        settings.at_least(1, &[("shuffles", self.shuffles), ("batch_size", self.batch_size)])?;
+        settings.at_most(&[
+            ("bootstrap", self.bootstrap, MOST_DRAWS),
+            ("permutations", self.permutations, MOST_DRAWS),
+            ("shuffles", self.shuffles, MOST_DRAWS),
+            ("batch_size", self.batch_size, MOST_IN_BATCH),
+        ])?;
         settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
-        settings.numbers(POSITIVE, &[("logistic_c", self.logistic_c)])
+        settings.numbers(POSITIVE, &[("logistic_c", self.logistic_c)])?;
+        settings.numbers(STRENGTH, &[("logistic_c", self.logistic_c)])
     }
 
     fn inputs(&self, _: &State<'_>) -> Value {

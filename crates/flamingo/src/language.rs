@@ -1,0 +1,88 @@
+//! What a language model can read, without its weights: enough to refuse texts and settings before a
+//! training begins.
+
+use std::path::Path;
+
+use encoder::InputShape;
+use lm::{Described, LmShape};
+use nn::weights::Outline;
+
+use crate::package::Outlines;
+use crate::{Error, FlamingoConfig, Result, Vocabulary};
+
+/// A language model whose weights are described and not read.
+pub struct LanguageModel {
+    described: Described,
+    vocabulary: Vocabulary,
+    shape: LmShape,
+}
+
+impl LanguageModel {
+    /// Reads config and tokenizer, and the names and shapes of the weights.
+    ///
+    /// # Errors
+    /// As [`lm::open`]; and where a tensor is missing, unexpected or of another shape.
+    pub fn describe(path: &Path) -> Result<Self> {
+        let described = Described::open(path)?;
+        let outline = Outline::default();
+        let shape = described.outline(&outline)?.shape().clone();
+        if let Some(reason) = outline.compare(&described.weights.list()).sentence() {
+            return Err(lm::Error::Config { path: path.to_owned(), reason }.into());
+        }
+        let vocabulary = Vocabulary::new(described.tokenizer.clone(), shape.vocab_size)?;
+        Ok(Self { described, vocabulary, shape })
+    }
+
+    /// Transformer blocks.
+    pub fn n_blocks(&self) -> usize {
+        self.shape.n_blocks
+    }
+
+    /// Longest text, in tokens.
+    pub fn n_positions(&self) -> usize {
+        self.shape.n_positions
+    }
+
+    /// Ids of the vocabulary, the special tokens included.
+    pub fn n_ids(&self) -> usize {
+        self.vocabulary.special.end
+    }
+
+    /// Tokens of a prompt with one `<image>` a scan.
+    ///
+    /// # Errors
+    /// Where its `<image>` do not count `n_media`.
+    pub fn prompt_length(&self, prompt: &str, n_media: usize) -> Result<usize> {
+        Ok(self.vocabulary.prompt(prompt, n_media)?.len())
+    }
+
+    /// Tokens of a text that follows a prompt.
+    ///
+    /// # Errors
+    /// Where it has none, or holds an `<image>`.
+    pub fn rest_length(&self, text: &str) -> Result<usize> {
+        let ids = self.vocabulary.tokenizer.encode_rest(text)?.ids;
+        let refuse = |found| {
+            let continuation = text.to_owned();
+            Err(Error::Continuation { continuation, found })
+        };
+        if ids.is_empty() {
+            return refuse("no tokens");
+        }
+        if ids.contains(&self.vocabulary.image) {
+            return refuse("an `<image>`");
+        }
+        Ok(ids.len())
+    }
+
+    /// Parameters that a training of this architecture moves: the adapter, and an encoder that is
+    /// trained with it.
+    ///
+    /// # Errors
+    /// Where the parts do not fit together.
+    pub fn n_trained(&self, config: &FlamingoConfig, input: InputShape) -> Result<usize> {
+        let special = self.vocabulary.special.clone();
+        let outlines = Outlines::new(config, input, &self.described.config, special)?;
+        Ok(outlines.adapter.n_parameters() + outlines.encoder.n_parameters())
+    }
+}

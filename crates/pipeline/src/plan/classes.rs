@@ -1,0 +1,56 @@
+//! Whether the reports of each split state what stages learn and measure.
+use scan::Split;
+
+use super::{CohortPlan, RunPlan, slots};
+use crate::{Error, Result, spec::Spec, stage::Stage};
+
+/// Refuses splits whose reports say too little about the scored slot.
+pub(super) fn suffice(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result<()> {
+    let has = |is: fn(&Stage) -> bool| spec.stages().iter().any(is);
+    let slot = &slots(spec).scored().name;
+    let stated = |split: Split| {
+        let rows = cohort.rows.iter().zip(&run.splits).filter(move |(_, it)| **it == split);
+        rows.filter_map(|(row, _)| row.truth.as_deref())
+    };
+    let refuse = |split, problem: String| {
+        Err(Error::SplitProblem { path: cohort.table.clone(), split, problem })
+    };
+    if has(|stage| matches!(stage, Stage::Finetune(_))) && stated(Split::Choose).count() == 0 {
+        let problem = format!(
+            "no report states the slot {slot}, of which finetune fits the temperature of its \
+             probabilities"
+        );
+        return refuse(Split::Choose, problem);
+    }
+    if has(|stage| matches!(stage, Stage::Whiten(_))) && stated(Split::Train).count() == 0 {
+        let problem =
+            format!("no report states the slot {slot}, within which whiten looks for noise");
+        return refuse(Split::Train, problem);
+    }
+    if !has(|stage| matches!(stage, Stage::Evaluate(_))) {
+        return Ok(());
+    }
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for value in stated(Split::Train) {
+        match counts.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((value, 1)),
+        }
+    }
+    let needed =
+        "the linear models of evaluate need two values, two reports of each and three of one";
+    if let [(value, _)] = counts[..] {
+        return refuse(Split::Train, format!("every report states {value}: {needed}"));
+    }
+    if let Some((value, _)) = counts.iter().find(|(_, n)| *n < 2) {
+        return refuse(Split::Train, format!("only one report states {value}: {needed}"));
+    }
+    // of two samples of every class nothing is known about how uncertain their covariance is
+    if counts.iter().all(|(_, n)| *n < 3) {
+        return refuse(
+            Split::Train,
+            format!("no value is stated by more than two reports: {needed}"),
+        );
+    }
+    Ok(())
+}

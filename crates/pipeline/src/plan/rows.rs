@@ -1,0 +1,141 @@
+//! What rows of a table name of their scans, against what the model is shown of them.
+//!
+//! Behind `windows` and `encode` every row of a scan gets the tokens of the whole scan. A row that names
+//! a part of it would be learned from, and reported on, as something that nobody looked at.
+use scan::WindowsConfig;
+
+use super::{CohortPlan, RowPlan, frames::Frames};
+use crate::{Error, Result, spec::Spec, stage::Stage};
+
+/// What would do instead.
+const CURE: &str =
+    "give the whole scan, or cut windows at their onsets with the stages mask and window";
+
+/// Refuses rows of parts of scans where the model sees scans as a whole.
+pub(super) fn name_what_is_seen(
+    spec: &Spec,
+    cohort: &CohortPlan,
+    frames: &Frames<'_>,
+) -> Result<()> {
+    let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
+    let windows = spec.stages().iter().find_map(Stage::cut);
+    let (Some(windows), true) = (windows, learns) else { return Ok(()) };
+    let mut first: Vec<Option<&RowPlan>> = vec![None; cohort.scans.len()];
+    let mut problems = Vec::new();
+    for row in &cohort.rows {
+        let idx = row.scan_idx;
+        let earlier = *first[idx].get_or_insert(row);
+        let length = Length::of(idx, &windows, frames);
+        let problem = differs(earlier, row).or_else(|| length.problem(row));
+        if let Some(problem) = problem {
+            let (path, row) = (cohort.table.clone(), row.row);
+            problems.push(Error::RowProblem { path, row, problem });
+        }
+    }
+    Error::collect(problems)
+}
+
+/// Why two rows of one scan cannot be told apart.
+fn differs(earlier: &RowPlan, row: &RowPlan) -> Option<String> {
+    let named = |row: &RowPlan| [row.onset_s, row.duration_s];
+    (named(earlier) != named(row)).then(|| {
+        format!(
+            "names {} of the scan of which row {} names {}, but the model sees both as the same whole \
+             scan: {CURE}",
+            stretch(named(row)),
+            earlier.row,
+            stretch(named(earlier)),
+        )
+    })
+}
+
+/// What is known of how long a scan is, in seconds.
+struct Length {
+    whole_s: Option<f64>,
+    /// Start and end of what its windows hold.
+    seen_s: Option<[f64; 2]>,
+    /// Stretches this near to each other are the same: a frame.
+    near_s: f64,
+}
+
+impl Length {
+    fn of(idx: usize, windows: &WindowsConfig, frames: &Frames<'_>) -> Self {
+        let near_s = frames.t_r_s(idx).unwrap_or(0.0);
+        let whole_s = frames.in_file(idx).map(|n| n as f64 * near_s);
+        let seen_s = frames.of_series(idx).and_then(|(n, t_r_s)| {
+            let starts = windows.first_frames(n).ok()?;
+            let (first, last) = (starts.iter().min()?, starts.iter().max()?);
+            Some([*first as f64 * t_r_s, (last + windows.n_frames) as f64 * t_r_s])
+        });
+        Self { whole_s, seen_s, near_s }
+    }
+
+    /// Why a row names neither the whole scan nor what is seen of it.
+    fn problem(&self, row: &RowPlan) -> Option<String> {
+        let (start, end) = (row.onset_s, row.onset_s + row.duration_s);
+        let near = |[a, b]: [f64; 2]| {
+            (start - a).abs() <= self.near_s * 1.001 && (end - b).abs() <= self.near_s * 1.001
+        };
+        let fits = match (self.whole_s, self.seen_s) {
+            // how long the scan is shows when it is read
+            (None, _) => start.abs() <= self.near_s && row.duration_s > 0.0,
+            (Some(whole_s), seen_s) => near([0.0, whole_s]) || seen_s.is_some_and(near),
+        };
+        (!fits).then(|| {
+            let whole = self.whole_s.map_or_else(
+                || "which begins at 0 s".to_owned(),
+                |whole_s| stretch([0.0, whole_s]),
+            );
+            format!(
+                "names {} of its scan, but the model sees the scan as a whole, {whole}: {CURE}",
+                stretch([row.onset_s, row.duration_s])
+            )
+        })
+    }
+}
+
+/// `0 s to 29.4 s`, of an onset and a duration.
+fn stretch([onset_s, duration_s]: [f64; 2]) -> String {
+    format!("{} s to {} s", scan::seconds(onset_s), scan::seconds(onset_s + duration_s))
+}
+
+#[cfg(test)]
+mod tests {
+    use scan::Split;
+
+    use super::*;
+
+    fn row(number: usize, onset_s: f64, duration_s: f64) -> RowPlan {
+        let (report, truth, split) = (String::new(), None, Split::Train);
+        RowPlan { row: number, scan_idx: 0, window: 1, onset_s, duration_s, report, truth, split }
+    }
+
+    #[test]
+    fn a_row_names_its_whole_scan_or_what_its_windows_hold() {
+        // 40 frames of 0.735 s, of which a window of 16 in the middle is seen
+        let seen_s = Some([12.0 * 0.735, 28.0 * 0.735]);
+        let known = Length { whole_s: Some(29.4), seen_s, near_s: 0.735 };
+        for (onset_s, duration_s) in [(0.0, 29.4), (0.0, 30.0), (8.82, 11.76)] {
+            assert_eq!(known.problem(&row(2, onset_s, duration_s)), None, "{onset_s}");
+        }
+        let said = known.problem(&row(2, 46.5, 12.5)).unwrap();
+        let expected = "names 46.5 s to 59 s of its scan, but the model sees the scan as a whole, 0 s \
+                        to 29.4 s: give the whole scan";
+        assert!(said.starts_with(expected), "{said}");
+        for (onset_s, duration_s) in [(0.0, 12.0), (836.0, 12.5), (0.0, f64::NAN), (1.5, 27.9)] {
+            assert!(known.problem(&row(2, onset_s, duration_s)).is_some(), "{onset_s}");
+        }
+        let unknown = Length { whole_s: None, seen_s: None, near_s: 0.735 };
+        assert_eq!(unknown.problem(&row(2, 0.0, 12.0)), None);
+        assert!(unknown.problem(&row(2, 46.5, 12.5)).is_some());
+    }
+
+    #[test]
+    fn rows_of_one_scan_name_the_same() {
+        assert_eq!(differs(&row(2, 0.0, 29.4), &row(3, 0.0, 29.4)), None);
+        let said = differs(&row(2, 0.0, 29.4), &row(3, 12.0, 5.0)).unwrap();
+        assert!(
+            said.starts_with("names 12 s to 17 s of the scan of which row 2 names 0 s to 29.4 s")
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Prompts and reports against the language model that reads them, before a scan is opened.
+use encoder::InputShape;
+use flamingo::{END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
+use report::{prompt::Technique, slots::SlotSet};
+use scan::Split;
+
+use super::{CohortPlan, EncoderPlan, LmPlan, RunPlan, ScanView, frames::Frames};
+use crate::{
+    Error, Result,
+    spec::{CohortSpec, Loaded, PairsSpec},
+    stage::{Stage, given},
+};
+
+/// Most numbers that a training moves: each takes twenty bytes and more.
+const MOST_TRAINED: usize = 4_000_000_000;
+
+/// What a plan knows when texts are looked at.
+pub(super) struct Given<'a> {
+    pub(super) loaded: &'a Loaded,
+    pub(super) cohort: &'a CohortPlan,
+    pub(super) scans: &'a [ScanView],
+    pub(super) runs: &'a [RunPlan],
+    pub(super) lm: &'a LmPlan,
+    pub(super) encoder: Option<&'a EncoderPlan>,
+    pub(super) frames: &'a Frames<'a>,
+    pub(super) n_parcels: Option<usize>,
+}
+
+/// Refuses a language model that is not whole or that gates do not fit, and texts that are too long for
+/// it; nothing is asked where nothing is fitted.
+pub(super) fn check(given: &Given<'_>) -> Result<()> {
+    let spec = &given.loaded.spec;
+    let CohortSpec::Pairs(pairs) = &spec.cohort else { return Ok(()) };
+    if !spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_))) {
+        return Ok(());
+    }
+    holds_no_token(given.cohort, pairs)?;
+    let lm = LanguageModel::describe(&given.lm.dir)?;
+    fits_around(given, &lm)?;
+    let prompt = longest_prompt(given, &lm, pairs)?;
+    reports_fit(given, &lm, prompt)?;
+    let generate = spec.stages().iter().find_map(|stage| match stage {
+        Stage::Generate(config) => Some(config),
+        _ => None,
+    });
+    generate.map_or(Ok(()), |config| writing_fits(config, &lm, prompt, pairs.slots.get()))
+}
+
+/// The tokens that say where a scan is looked at and where a report ends are put where they belong;
+/// others would be read as further scans, and as the end.
+fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
+    let tokens = [IMAGE, END_OF_CHUNK];
+    let template: String = pairs.prompt.clone().into();
+    if let Some(token) = tokens.into_iter().find(|token| template.contains(token)) {
+        return Err(Error::PromptToken { token });
+    }
+    for row in &cohort.rows {
+        if let Some(token) = tokens.into_iter().find(|token| row.report.contains(token)) {
+            let problem = format!("the report holds the token `{token}`, which has its own place");
+            let (path, row) = (cohort.table.clone(), row.row);
+            return Err(Error::RowProblem { path, row, problem });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses gates and a resampler that do not fit between the encoder and the language model.
+fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
+    let model = given.loaded.spec.model.as_ref().expect("the language model stands in it");
+    let (every, most) = (model.gates.get().every, lm.n_blocks());
+    if every > most {
+        return Err(Error::TooManyOf { key: "model.gates.every".to_owned(), found: every, most });
+    }
+    let config = model.flamingo();
+    let (config, input) = match given.encoder {
+        Some(plan) if plan.trainable.moves() => {
+            let own = given.loaded.encoder().unwrap_or(config.encoder);
+            (FlamingoConfig { encoder: own, ..config }, plan.input)
+        }
+        Some(plan) => {
+            let (tokens, input) = given::handed_on(&plan.spec);
+            (FlamingoConfig { encoder: tokens, ..config }, input)
+        }
+        None => {
+            let Some(window) = super::window(&given.loaded.spec) else { return Ok(()) };
+            let n_voxels = given.cohort.grid.iter().product();
+            (config, InputShape::Window { n_frames: window.n_frames, n_voxels })
+        }
+    };
+    let n_trained = lm.n_trained(&config, input)?;
+    if n_trained > MOST_TRAINED {
+        let problem = format!(
+            "would train {n_trained} numbers, expected at most {MOST_TRAINED}: make the resampler, the \
+             gates or the encoder smaller"
+        );
+        return Err(Error::StageInput { stage: "finetune", problem });
+    }
+    Ok(())
+}
+
+/// Tokens of the longest prompt that a row may get, with its `<image>`.
+fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> Result<usize> {
+    let of_volumes = given.loaded.spec.stages().iter().map(|stage| match stage {
+        Stage::Volumes(config) => config.shape.iter().product(),
+        _ => 0,
+    });
+    let of_grid = given.cohort.grid.iter().product();
+    let known = [given.n_parcels.unwrap_or(0), of_grid].into_iter().chain(of_volumes);
+    let n_voxels: usize = known.max().unwrap_or(0);
+    let window = super::window(&given.loaded.spec);
+    let mut facts: Vec<(f64, usize)> = Vec::new();
+    for (idx, scan) in given.scans.iter().enumerate() {
+        let n_frames = window.map(|it| it.n_frames).or_else(|| given.frames.in_file(idx));
+        let of_scan = (scan.t_r_s.unwrap_or(given.cohort.t_r_s), n_frames.unwrap_or(9999));
+        if !facts.contains(&of_scan) {
+            facts.push(of_scan);
+        }
+    }
+    let mut longest = 0;
+    for (t_r_s, n_volumes) in facts {
+        // the voxels of the mask and the quality are measured later: as many digits, in several guises
+        for digits in ["99999999", "11111111", "83517264"] {
+            let n_digits = n_voxels.to_string().len().min(digits.len());
+            let n_voxels = digits[..n_digits].parse().expect("digits");
+            let median_tsnr = Some(digits[..5].parse().expect("digits"));
+            let technique = Technique { t_r_s, n_volumes, n_voxels, median_tsnr };
+            let prompt = format!("{IMAGE}{}", pairs.prompt.fill(&technique));
+            longest = longest.max(lm.prompt_length(&prompt, 1)?);
+        }
+    }
+    if longest >= lm.n_positions() {
+        let limit = lm.n_positions();
+        return Err(Error::LongPrompt { found: longest, limit });
+    }
+    Ok(longest)
+}
+
+/// Refuses reports that do not fit behind the longest prompt, of the rows that some stage reads.
+fn reports_fit(given: &Given<'_>, lm: &LanguageModel, prompt: usize) -> Result<()> {
+    let evaluates =
+        given.loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Evaluate(_)));
+    let limit = lm.n_positions();
+    for (idx, row) in given.cohort.rows.iter().enumerate() {
+        let is_read = |run: &RunPlan| evaluates || run.splits[idx] != Split::Test;
+        if !given.runs.iter().any(is_read) {
+            continue;
+        }
+        let n_tokens = lm.rest_length(&row.report)?;
+        if prompt + n_tokens > limit {
+            let problem = format!(
+                "the report has {n_tokens} tokens, expected at most {}: the language model reads \
+                 {limit}, of which the prompt takes up to {prompt}",
+                limit - prompt
+            );
+            let (path, row) = (given.cohort.table.clone(), row.row);
+            return Err(Error::RowProblem { path, row, problem });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to write more than fits behind the longest prompt.
+fn writing_fits(
+    config: &GenerateConfig,
+    lm: &LanguageModel,
+    prompt: usize,
+    slots: &SlotSet,
+) -> Result<()> {
+    let limit = lm.n_positions();
+    let refuse = |field, found: usize, expected: String| {
+        Err(Error::Setting { stage: "generate", field, found: found.to_string(), expected })
+    };
+    if prompt + config.max_new_tokens > limit {
+        let expected = format!(
+            "at most {}: the language model reads {limit} tokens, of which the prompt takes up to \
+             {prompt}",
+            limit - prompt
+        );
+        return refuse("max_new_tokens", config.max_new_tokens, expected);
+    }
+    if config.no_repeat_ngram_size == Some(1) && prompt + config.max_new_tokens >= lm.n_ids() {
+        let expected = format!(
+            "at least 2: the language model has {} tokens, and no text of so many can be without \
+             repetition",
+            lm.n_ids()
+        );
+        return refuse("no_repeat_ngram_size", 1, expected);
+    }
+    // the values of a slot are compared where a text states it, or after its canonical words
+    for slot in slots.slots() {
+        let alternatives = slots.alternatives("", &slot.name).expect("a slot of the set");
+        for choice in &alternatives.choices {
+            let text = format!("{}{}", alternatives.prefix, choice.surface);
+            let n_tokens = lm.rest_length(&text)?;
+            if prompt + n_tokens > limit {
+                return Err(Error::LongPrompt { found: prompt + n_tokens, limit });
+            }
+        }
+    }
+    Ok(())
+}

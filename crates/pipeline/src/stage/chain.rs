@@ -1,0 +1,191 @@
+//! Whether each stage can use what the stages before it give.
+use super::{Artifact, Stage, VolumesConfig};
+use crate::{Error, Result, spec::CohortSpec};
+
+/// Checks that each stage appears once, gets what it needs, and has a cohort that it can work on.
+pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
+    if stages.is_empty() {
+        return Err(Error::NoStages);
+    }
+    let start = match cohort {
+        CohortSpec::Pairs(_) => Artifact::Scans,
+        CohortSpec::Pictures(_) => Artifact::Pictures,
+        CohortSpec::Corpus(_) => Artifact::Texts,
+        CohortSpec::Bids(_) | CohortSpec::Manifest(_) | CohortSpec::Hdf5(_) => Artifact::Recordings,
+    };
+    let names: Vec<&str> = stages.iter().map(Stage::name).collect();
+    stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
+        let (gives, (takes, _)) = (stage.work().gives(have), stage.work().signature());
+        let (at, stage) = (idx, stage.name());
+        if names[..idx].contains(&stage) {
+            return Err(Error::StageTwice { at, stage });
+        }
+        let between = between(have, stage);
+        gives.ok_or(Error::Chain { at, stage, takes, have, between })
+    })?;
+    has_reports(stages, cohort)?;
+    has_a_mask(stages)?;
+    policies_find_their_input(stages)
+}
+
+/// Refuses a policy whose volumes or series no stage before it makes, or makes otherwise.
+fn policies_find_their_input(stages: &[Stage]) -> Result<()> {
+    let (mut volumes, mut has_series) = (None::<&VolumesConfig>, false);
+    for stage in stages {
+        match stage {
+            Stage::Volumes(config) => volumes = Some(config),
+            Stage::Parcellate(_) => has_series = true,
+            Stage::Prepare(config) => {
+                config.finds(volumes.is_some(), has_series)?;
+                if let Some(volumes) = volumes.filter(|_| config.policy.reads_volumes()) {
+                    volumes.fits(config.policy)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The stages that lead from `have` to `stage`, as words of a sentence; empty where there is no
+/// single way.
+fn between(have: Artifact, stage: &str) -> &'static str {
+    let reads_tokens = ["finetune", "embed"].contains(&stage);
+    match have {
+        Artifact::ScanWindows if reads_tokens => ": put `encode` between",
+        Artifact::ParcelSeries | Artifact::Volumes if reads_tokens => {
+            ": put `windows` and `encode` between"
+        }
+        Artifact::ParcelSeries | Artifact::Volumes if stage == "encode" => {
+            ": put `windows` between"
+        }
+        Artifact::Series if stage == "finetune" => ": put `window` between",
+        _ => "",
+    }
+}
+
+/// Refuses to learn from recordings that have no reports.
+fn has_reports(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
+    let learns = stages.iter().any(|stage| matches!(stage, Stage::Finetune(_)));
+    if !learns || matches!(cohort, CohortSpec::Pairs(_)) {
+        return Ok(());
+    }
+    let problem = format!(
+        "learns from reports, and the recordings of cohort.{} have none: list scans and their reports \
+         in a table under cohort.pairs",
+        cohort.name()
+    );
+    Err(Error::StageInput { stage: "finetune", problem })
+}
+
+/// Refuses maps of voxels where no stage `mask` says where the voxels are.
+fn has_a_mask(stages: &[Stage]) -> Result<()> {
+    let draws = stages.iter().any(|it| matches!(it, Stage::Render(config) if config.window_maps));
+    if !draws || stages.iter().any(|it| matches!(it, Stage::Mask(_))) {
+        return Ok(());
+    }
+    let expected =
+        "false, because maps are drawn of the voxels of a stage `mask`, and there is none";
+    Err(Error::Setting {
+        stage: "render",
+        field: "window_maps",
+        found: "true".to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::yaml;
+
+    const PAIRS: &str =
+        "pairs: { table: t.csv, split_unit: scan, slots: { file: s.yaml }, prompt: '{technique}' }";
+    const MASK: &str = "- mask: { above_mean: 0.6 }\n";
+    const WINDOW: &str = "- window: { shift_s: 5.0, n_frames: 9 }\n";
+    const WHITEN: &str = "- whiten: { shrinkage: ledoit_wolf }\n";
+    const PARCELLATE: &str = "- parcellate: { atlas: { id: a, labels: a.nii } }\n";
+    const WINDOWS: &str = "- windows: { n_frames: 9, policy: centre, pad: refuse }\n";
+    const ENCODE: &str = "- encode: { precision: f32 }\n";
+    const FINETUNE: &str = "- finetune: {}\n";
+    const REST: &str = "- generate: { max_new_tokens: 9, batch_size: 1 }\n- evaluate: \
+                        { bootstrap: 2000, permutations: 999, shuffles: 9, logistic_c: 1.0, batch_size: 1 }\n";
+
+    fn of_cohort(cohort: &str, stages: &[&str]) -> Result<()> {
+        let stages: Vec<Stage> = yaml::parse(Path::new("s.yaml"), &stages.concat()).unwrap();
+        check_chain(&stages, &yaml::parse(Path::new("c.yaml"), cohort).unwrap())
+    }
+
+    fn refused(cohort: &str, stages: &[&str]) -> String {
+        of_cohort(cohort, stages).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_stage_gets_what_it_takes() {
+        assert!(of_cohort(PAIRS, &[MASK, WINDOW, WHITEN]).is_ok());
+        assert_eq!(
+            refused(PAIRS, &[MASK, WHITEN]),
+            "stage whiten needs windows, but what comes before it gives voxel series"
+        );
+        assert_eq!(
+            refused(PAIRS, &[WINDOW]),
+            "stage window needs voxel series, but what comes before it gives scans"
+        );
+    }
+
+    #[test]
+    fn stages_that_are_missing_between_two_are_named() {
+        assert_eq!(
+            refused(PAIRS, &[PARCELLATE, WINDOWS, FINETUNE]),
+            "stage finetune needs windows, but what comes before it gives windows of whole scans: \
+             put `encode` between"
+        );
+        let said = refused(PAIRS, &[PARCELLATE, FINETUNE]);
+        assert!(
+            said.ends_with("gives parcel series: put `windows` and `encode` between"),
+            "{said}"
+        );
+        let said = refused(PAIRS, &[PARCELLATE, ENCODE]);
+        assert!(said.ends_with("gives parcel series: put `windows` between"), "{said}");
+        let said = refused(PAIRS, &[MASK, FINETUNE]);
+        assert!(said.ends_with("gives voxel series: put `window` between"), "{said}");
+    }
+
+    #[test]
+    fn a_stage_comes_once_and_a_chain_is_not_empty() {
+        let twice = refused(PAIRS, &[MASK, WINDOW, WHITEN, WHITEN]);
+        assert_eq!(twice, "stage whiten is listed twice");
+        assert_eq!(refused(PAIRS, &["[]"]), "there are no stages, expected at least one");
+    }
+
+    #[test]
+    fn recordings_without_reports_cannot_be_learned_from() {
+        let stages = [PARCELLATE, WINDOWS, ENCODE, FINETUNE];
+        assert!(of_cohort(PAIRS, &stages).is_ok());
+        for (kind, cohort) in [
+            ("bids", "bids: { dir: d }"),
+            ("manifest", "manifest: { table: t.csv }"),
+            ("hdf5", "hdf5: { file: f.h5 }"),
+        ] {
+            assert!(of_cohort(cohort, &stages[..3]).is_ok(), "{kind}");
+            let said = refused(cohort, &stages);
+            let expected = format!(
+                "stages.finetune: learns from reports, and the recordings of cohort.{kind} have none"
+            );
+            assert!(said.starts_with(&expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn maps_are_drawn_of_masked_voxels_only() {
+        let render = |maps: bool| format!("- render: {{ window_maps: {maps} }}\n");
+        let parcels = [PARCELLATE, WINDOWS, ENCODE, FINETUNE, REST].concat();
+        let voxels = [MASK, WINDOW, FINETUNE, REST].concat();
+        assert!(of_cohort(PAIRS, &[&parcels, &render(false)]).is_ok());
+        assert!(of_cohort(PAIRS, &[&voxels, &render(true)]).is_ok());
+        let said = refused(PAIRS, &[&parcels, &render(true)]);
+        assert!(said.starts_with("stages.render.window_maps is true, expected false"), "{said}");
+    }
+}

@@ -1,0 +1,129 @@
+//! Which frames of a scan's file a model is shown, and the seconds that they take.
+use std::ops::Range;
+
+use report::generated::{FrameRange, Window};
+use serde::{Deserialize, Serialize};
+
+/// The frames of a file that windows were made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seen {
+    /// Consecutive frames, ascending; empty where it is not known.
+    frames: Vec<FrameRange>,
+    /// Seconds between two frames of the file.
+    t_r_s: f64,
+}
+
+/// The frames of a file, and how those that windows are cut of follow from them.
+pub(crate) struct Frames<'a> {
+    /// Frames in the file.
+    pub(crate) n: usize,
+    /// Seconds between two of them.
+    pub(crate) t_r_s: f64,
+    /// Those that were kept; absent: all.
+    pub(crate) kept: Option<&'a [usize]>,
+    /// Seconds between two frames of the windows, where frames were made between frames.
+    pub(crate) of_windows_s: f64,
+}
+
+impl Frames<'_> {
+    /// The second of an onset in series from which frames were left out.
+    pub(crate) fn without_gaps_s(&self, onset_s: f64) -> f64 {
+        let Some(kept) = self.kept else { return onset_s };
+        // the frame nearest to the onset, or the first that is there after it
+        let before = kept.partition_point(|&frame| (frame as f64 + 0.5) * self.t_r_s <= onset_s);
+        before as f64 * self.t_r_s
+    }
+}
+
+impl Seen {
+    /// Consecutive frames of a file as they are.
+    pub(crate) fn range(frames: &Range<usize>, t_r_s: f64) -> Self {
+        let last = frames.end.saturating_sub(1);
+        Self { frames: vec![FrameRange { first: frames.start, last }], t_r_s }
+    }
+
+    /// What windows of frames were made of.
+    pub(crate) fn of(windows: &[Range<usize>], of: &Frames<'_>) -> Self {
+        let n_kept = of.kept.map_or(of.n, <[usize]>::len);
+        let mut is_seen = vec![false; of.n];
+        // rounding moves no border of a frame
+        let ratio = of.of_windows_s / of.t_r_s;
+        for window in windows {
+            let start = (window.start as f64 * ratio + 1e-6).floor() as usize;
+            let end = (window.end as f64 * ratio - 1e-6).ceil() as usize;
+            for frame in start..end.min(n_kept) {
+                let in_file = of.kept.map_or(frame, |kept| kept[frame]);
+                if let Some(seen) = is_seen.get_mut(in_file) {
+                    *seen = true;
+                }
+            }
+        }
+        let mut frames: Vec<FrameRange> = Vec::new();
+        for frame in (0..of.n).filter(|&frame| is_seen[frame]) {
+            match frames.last_mut() {
+                Some(range) if range.last + 1 == frame => range.last = frame,
+                _ => frames.push(FrameRange { first: frame, last: frame }),
+            }
+        }
+        Self { frames, t_r_s: of.t_r_s }
+    }
+
+    /// From the first to the end of the last of them, in seconds; none where they are not known.
+    pub(crate) fn stretch_s(&self) -> Option<(f64, f64)> {
+        let (first, last) = (self.frames.first()?, self.frames.last()?);
+        // headers hold 32 bits: to the millisecond
+        let seconds = |n: usize| (1e3 * n as f64 * self.t_r_s).round() / 1e3;
+        let onset_s = seconds(first.first);
+        Some((onset_s, seconds(last.last + 1 - first.first)))
+    }
+
+    /// A report's window: these frames, and of the scan the stretch that they take.
+    pub(crate) fn window(&self, scan: &str, (onset_s, duration_s): (f64, f64)) -> Window {
+        Window::new(scan, onset_s, duration_s).of_frames(self.frames.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(seen: &Seen) -> Vec<[usize; 2]> {
+        seen.frames.iter().map(|it| [it.first, it.last]).collect()
+    }
+
+    #[test]
+    fn windows_name_the_frames_that_they_hold() {
+        let plain = Frames { n: 40, t_r_s: 0.735, kept: None, of_windows_s: 0.735 };
+        let tiled = Seen::of(&[0..16, 16..32, 24..40], &plain);
+        assert_eq!(ranges(&tiled), [[0, 39]]);
+        assert_eq!(tiled.stretch_s(), Some((0.0, 29.4)));
+        let centre = Seen::of(std::slice::from_ref(&(12..28)), &plain);
+        assert_eq!((ranges(&centre), centre.stretch_s()), (vec![[12, 27]], Some((8.82, 11.76))));
+        let apart = Seen::of(&[30..34, 2..6], &plain);
+        assert_eq!(ranges(&apart), [[2, 5], [30, 33]]);
+        assert_eq!(apart.stretch_s(), Some((1.47, 23.52)));
+        assert_eq!(Seen::default().stretch_s(), None);
+    }
+
+    #[test]
+    fn frames_of_another_rate_are_those_of_the_file() {
+        // 40 frames of 0.735 s as 33 of 0.9 s; 10 to 20 of these lie at 9 s to 18 s
+        let slower = Frames { n: 40, t_r_s: 0.735, kept: None, of_windows_s: 0.9 };
+        let seen = Seen::of(std::slice::from_ref(&(10..20)), &slower);
+        assert_eq!(ranges(&seen), [[12, 24]]);
+        assert_eq!(ranges(&Seen::of(std::slice::from_ref(&(0..33)), &slower)), [[0, 39]]);
+    }
+
+    #[test]
+    fn frames_that_were_left_out_were_not_seen() {
+        let kept: Vec<usize> = (0..10).filter(|it| ![3, 4].contains(it)).collect();
+        let scrubbed = Frames { n: 10, t_r_s: 2.0, kept: Some(&kept), of_windows_s: 2.0 };
+        let seen = Seen::of(std::slice::from_ref(&(0..5)), &scrubbed);
+        assert_eq!((ranges(&seen), seen.stretch_s()), (vec![[0, 2], [5, 6]], Some((0.0, 14.0))));
+        // frame 5 is the fourth that is there
+        for (onset_s, expected) in [(0.0, 0.0), (4.0, 4.0), (8.0, 6.0), (10.0, 6.0), (12.0, 8.0)] {
+            assert_eq!(scrubbed.without_gaps_s(onset_s), expected, "{onset_s}");
+        }
+    }
+}
