@@ -115,8 +115,8 @@ impl Tally {
         let likely = found.verdict.answer == Answer::Yes
             || found.verdict.reason == Some(Reason::LikelihoodOnly);
         self.n_likelihood_yes += usize::from(likely);
-        // an interval from 0 to 1 says that it is unknown
-        if found.two_afc.width() < 1.0 {
+        // where some unit cannot be left out, neither interval is known
+        if found.likelihood_gain.width().is_finite() {
             self.two_afc.push(found.two_afc);
         }
         self.written.extend(found.written.filter(|it| it.width().is_finite()));

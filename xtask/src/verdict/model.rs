@@ -127,7 +127,11 @@ pub(super) fn simulate(design: &Design, seed: u64) -> EvidenceInput {
                             - effect(value == labels[j], design.own)
                     })
                     .collect();
-                let best = (0..design.values).min_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+                // zeros of either sign are equal, so that a model without noise always writes the same
+                let order = |a: &usize, b: &usize| {
+                    scores[*a].partial_cmp(&scores[*b]).unwrap_or(std::cmp::Ordering::Equal)
+                };
+                let best = (0..design.values).min_by(order);
                 best.map(name)
             }
         })

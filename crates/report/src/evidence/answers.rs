@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{EvidenceConfig, EvidenceInput, units::Units};
 use crate::{
     Result,
-    metrics::{Interval, mean, share_interval},
+    metrics::{Interval, mean, mean_share_interval},
 };
 
 /// Accuracy when the scans are dealt to the prompts at random.
@@ -52,7 +52,8 @@ impl Shuffled {
                 (right, units.resampled()[window])
             })
             .unzip();
-        let Interval { low, high, .. } = share_interval(&expected, &cluster)?;
+        let n_seen = input.value.iter().map(Vec::len).sum();
+        let Interval { low, high, .. } = mean_share_interval(&expected, &cluster, n_seen)?;
         Ok(Self {
             mean: estimate,
             interval: Interval { estimate, low: low.min(estimate), high: high.max(estimate) },

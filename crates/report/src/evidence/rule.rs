@@ -15,6 +15,11 @@ const SIGNIFICANT: f64 = 0.05;
 /// An interval must clear chance by more than rounding.
 pub(super) const ROUNDING: f64 = 1e-9;
 
+/// Whether an interval of 2AFC holds chance and little above it.
+pub(super) fn is_nearly_chance(two_afc: Interval) -> bool {
+    two_afc.contains(CHANCE) && two_afc.high < NEARLY_CHANCE
+}
+
 /// What the rule looks at.
 #[derive(Clone, Debug)]
 pub(super) struct Findings {
@@ -51,7 +56,7 @@ impl Findings {
         let (above, likelihood) = self.likelihood();
         let written = self.written.is_some_and(|it| it.low > ROUNDING);
         let unwritten = self.written.is_none_or(|it| it.contains(0.0));
-        let absent = self.pairs.contains(CHANCE) && self.pairs.high < NEARLY_CHANCE;
+        let absent = is_nearly_chance(self.pairs);
         match (likelihood, written) {
             (true, true) => (Answer::Yes, None),
             (true, false) => undecided(Reason::LikelihoodOnly),

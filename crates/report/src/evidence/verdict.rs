@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Level, UnitCounts,
-    rule::{CHANCE, Findings, ROUNDING},
+    rule::{CHANCE, Findings, ROUNDING, is_nearly_chance},
 };
 use crate::{counted, metrics::Interval};
 
@@ -57,7 +57,7 @@ pub enum Kind {
     Value,
     /// The text depends on the very scan: it does better than another with the same value.
     Individual,
-    /// No two windows have the same value.
+    /// These windows cannot tell, or no two have the same value.
     Unknown,
 }
 
@@ -112,9 +112,9 @@ impl Verdict {
         let (answer, reason) = findings.decide();
         let Findings { pairs, rows, written, same_value, baseline, .. } = findings;
         let kind = match same_value {
-            None => Kind::Unknown,
             Some(same) if same.low > CHANCE + ROUNDING => Kind::Individual,
-            Some(_) => Kind::Value,
+            Some(same) if is_nearly_chance(same) => Kind::Value,
+            None | Some(_) => Kind::Unknown,
         };
         Self {
             answer,
@@ -169,6 +169,9 @@ impl Verdict {
             }
             (Kind::Value, Some(same)) => {
                 format!("value: a scan with the same label does as well (2AFC {same})")
+            }
+            (Kind::Unknown, Some(same)) => {
+                format!("value at least: a scan with the same label may do as well (2AFC {same})")
             }
             _ => "value or individual: no two windows share a label".to_owned(),
         }
@@ -233,6 +236,8 @@ mod tests {
              (2AFC 0.70 [0.60, 0.80]); beats its best baseline, LDA (difference 0.20 [0.10, 0.30])"
         );
         assert_eq!(individual, expected);
+        let open = line(|it| it.same_value = Some(interval(0.1, 0.9)));
+        assert!(open.contains("; value at least: a scan with the same label may do as well (2AFC"));
         let unknown = line(|it| (it.same_value, it.baseline) = (None, None));
         assert!(unknown.ends_with("; value or individual: no two windows share a label"));
     }

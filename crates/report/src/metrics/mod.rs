@@ -14,8 +14,8 @@ pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use interval::Interval;
 pub(crate) use jackknife::{Jackknife, RowMeans, effective};
 pub use rouge_l::rouge_l;
-pub(crate) use share::agreeing;
 pub use share::share_interval;
+pub(crate) use share::{agreeing, mean_share_interval};
 pub use slot_scores::{Confusion, SlotScores, n_distinct, slot_scores};
 pub use temperature::{Temperature, fit_temperature, softmax};
 

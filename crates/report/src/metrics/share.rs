@@ -18,6 +18,15 @@ use crate::{Error, Result};
 /// assert_eq!(interval.to_string(), "0.75 [0.27, 0.95]");
 /// ```
 pub fn share_interval(values: &[f64], cluster: &[usize]) -> Result<Interval> {
+    mean_share_interval(values, cluster, values.len())
+}
+
+/// The same for values that are themselves shares: of `n_seen` answers, all together.
+pub(crate) fn mean_share_interval(
+    values: &[f64],
+    cluster: &[usize],
+    n_seen: usize,
+) -> Result<Interval> {
     same_length("clusters", cluster.len(), values.len())?;
     at_least("values", values.len(), 1)?;
     if let Some((idx, &found)) = values.iter().enumerate().find(|(_, v)| !v.is_finite()) {
@@ -44,7 +53,8 @@ pub fn share_interval(values: &[f64], cluster: &[usize]) -> Result<Interval> {
         });
     }
     let error = (n_units / (n_units - 1.0) * squares).sqrt() / n;
-    let inside = (estimate * n + 0.5) / (n + 1.0);
+    let n_seen = n_seen as f64;
+    let inside = (estimate * n_seen + 0.5) / (n_seen + 1.0);
     let center = (inside / (1.0 - inside)).ln();
     let half_width = t_975(n_units - 1.0) * error / (inside * (1.0 - inside));
     let back = |at: f64| 1.0 / (1.0 + (-at).exp());

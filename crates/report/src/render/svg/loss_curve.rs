@@ -11,7 +11,7 @@ pub struct CurvePoint {
     pub step: usize,
     /// On the training windows.
     pub train: Option<f64>,
-    /// On the windows that choose when to stop.
+    /// On the validation windows, which choose the step.
     pub choose: Option<f64>,
 }
 
@@ -35,7 +35,7 @@ pub fn loss_curve(points: &[CurvePoint]) -> String {
     let best = choose.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let title = match best {
         Some((step, loss)) => {
-            format!("Loss over {last} steps, best on choosing windows {loss:.3} at step {step}")
+            format!("Loss over {last} steps, best on validation windows {loss:.3} at step {step}")
         }
         None => format!("Training loss over {last} steps"),
     };
@@ -45,7 +45,7 @@ pub fn loss_curve(points: &[CurvePoint]) -> String {
     axes.draw(&mut canvas, "step", "nats a token");
     let ends: Vec<f64> = label_heights(&axes, &train, &choose);
     for (idx, (losses, class, ink, name)) in
-        [(&train, "line", "blue", "training"), (&choose, "mark dash", "orange", "choosing")]
+        [(&train, "line", "blue", "training"), (&choose, "mark dash", "orange", "validation")]
             .into_iter()
             .enumerate()
     {
@@ -88,9 +88,9 @@ mod tests {
             point(20, Some(0.5), Some(1.25)),
             point(30, Some(f64::NAN), Some(1.4)),
         ]);
-        assert!(svg.contains("best on choosing windows 1.250 at step 20"));
+        assert!(svg.contains("best on validation windows 1.250 at step 20"));
         assert_eq!(svg.matches("<polyline").count(), 2);
-        assert!(svg.contains(">training<") && svg.contains(">choosing<") && !svg.contains("NaN"));
+        assert!(svg.contains(">training<") && svg.contains(">validation<") && !svg.contains("NaN"));
     }
 
     #[test]
