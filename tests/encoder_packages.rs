@@ -118,7 +118,10 @@ fn a_neighbours_encoder_is_copied_with_a_warning() {
     let weights = root().join("fixtures/neighbours/cortex_mae.pth");
     let ran = files.import("cortex_mae", &weights.display().to_string(), &[]).exits_with(0);
     assert_eq!(ran.stderr, "warning: CC BY-NC 4.0: for research only\n");
-    says(&ran.stdout, &["CortexMAE of parcels, unverified", "cortex_mae_parcel_v1"]);
+    says(
+        &ran.stdout,
+        &["CortexMAE of 3 parcels, encoder without a decoder", "cortex_mae_parcel_v1"],
+    );
     assert!(files.package().join("encoder.safetensors").is_file());
     let _ = files.package_command("verify").exits_with(0);
 }
@@ -162,7 +165,7 @@ fn a_table_beside_the_weights_is_a_part_of_the_package() {
         ran.stderr.starts_with("warning: none stated, so all rights are the authors'"),
         "{ran}"
     );
-    says(&ran.stdout, &["Brain-JEPA, unverified", "referenced", "gradients_sha256"]);
+    says(&ran.stdout, &["Brain-JEPA", "referenced", "gradients_sha256"]);
     let held: Vec<_> = files_below(&files.package());
     assert_eq!(held.len(), 3, "no copy of weights or table: {held:?}");
     let inspected = files.package_command("inspect").exits_with(0);

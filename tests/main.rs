@@ -15,6 +15,7 @@ mod cohorts;
 mod covering;
 mod encoder_check;
 mod encoder_packages;
+mod encoder_policies;
 mod encoders;
 mod language_models;
 mod one_scan;

@@ -9,7 +9,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{ArgAction, Args as Group, Parser, Subcommand};
 use pipeline::Precision;
 
-pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand};
+pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand, EncoderStatsArgs};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
 pub(crate) use lora::{ExportArgs, LoraCommand, MergeArgs};
 pub(crate) use writing::{PromptArgs, WritingArgs};

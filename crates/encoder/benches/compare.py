@@ -35,7 +35,13 @@ def main():
     print(f"{occasion(given.rounds)}\n")
     print("| window | GFLOP | ours | PyTorch | PyTorch : ours | GFLOP/s, ours | GFLOP/s, PyTorch | peak, ours | peak, PyTorch |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    windows = {"brainlm-image": 200, "brainlm-region": 200, "brainmt": given.frames}
+    windows = {
+        "brainlm-image": 200,
+        "brainlm-region": 200,
+        "brainmt": given.frames,
+        "brain-semantoks": 100,
+        "swift": 20,
+    }
     for name, n_frames in windows.items():
         rest = [name, str(n_frames), str(given.repeats)]
         peer = [given.peer, str(HERE / "torch_peer.py")]

@@ -1,6 +1,6 @@
 """The shapes of the encoders in plain PyTorch, random weights, one window.
 
-    python torch_peer.py brainlm-image|brainlm-region|brainmt N_FRAMES REPEATS [flops]
+    python torch_peer.py brainlm-image|brainlm-region|brainmt|brain-semantoks|swift N_FRAMES REPEATS [flops]
 
 Prints fastest and median seconds and the peak in kB; with `flops` the operations of one window in
 products and convolutions, as PyTorch counts them. Attention is scaled_dot_product_attention; the
@@ -154,10 +154,118 @@ class BrainMt(nn.Module):
         return xs
 
 
+class Tokenizer(nn.Module):
+    """A dense and a long kernel over the frames of a network's parcels, their mean, a norm."""
+
+    def __init__(self, n_rois, width=384, length=16):
+        super().__init__()
+        heads = -(-width // n_rois)
+        self.dense = nn.Conv1d(n_rois, width, 3, padding=1)
+        self.long = nn.Conv1d(n_rois, n_rois * heads, length, groups=n_rois, bias=False)
+        self.skip, self.project = nn.Parameter(torch.randn(n_rois, heads)), nn.Linear(n_rois * heads, width)
+        self.norm, self.pad = nn.LayerNorm(2 * width), ((length - 1) // 2, length // 2)
+
+    def forward(self, xs):
+        long = self.long(F.pad(xs, self.pad)) + (xs[:, :, None] * self.skip[..., None]).flatten(1, 2)
+        long = self.project(long.transpose(1, 2)).transpose(1, 2)
+        return self.norm(F.gelu(torch.cat([self.dense(xs), long], 1)).mean(2))
+
+
+class Semantoks(nn.Module):
+    """457 parcels in 9 networks, 100 frames in 5 tokens a network, 8 layers of 768."""
+
+    ROIS = [61, 77, 46, 47, 26, 52, 91, 50, 7]
+
+    def __init__(self, n_frames):
+        super().__init__()
+        self.tokenizers = nn.ModuleList(Tokenizer(n) for n in self.ROIS)
+        self.layers = nn.Sequential(*(PreNorm(768, 3072, 12) for _ in range(8)), nn.LayerNorm(768))
+        self.input = torch.randn(n_frames // 20, sum(self.ROIS), 20)
+
+    def forward(self):
+        parts = self.input.split(self.ROIS, 1)
+        tokens = torch.cat([tokenize(part) for tokenize, part in zip(self.tokenizers, parts)])[None]
+        return self.layers(torch.cat([tokens[:, :1], tokens], 1))
+
+
+class Windowed(nn.Module):
+    """A block of attention inside of windows of a grid `(x, y, z, t)`, shifted or not."""
+
+    def __init__(self, dim, n_heads, grid, window, shifted):
+        super().__init__()
+        self.qkv, self.out, self.n_heads = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim), n_heads
+        self.n1, self.n2, self.m = nn.LayerNorm(dim), nn.LayerNorm(dim), mlp(dim, 4 * dim)
+        self.window = [min(n, w) for n, w in zip(grid, window)]
+        self.shift = [w // 2 if shifted and n > w else 0 for n, w in zip(grid, window)]
+        self.grid, self.mask = grid, None
+        if any(self.shift):
+            region = torch.zeros(1, *grid, 1)
+            for axis, (w, s) in enumerate(zip(self.window, self.shift)):
+                for part in (slice(-w, -s), slice(-s, None)) if s else ():
+                    at = [slice(None)] * 6
+                    at[axis + 1] = part
+                    region[tuple(at)] = 3 * region[tuple(at)] + (1 if part.stop else 2)
+            region = self.divide(region)[..., 0]
+            self.mask = torch.where(region[:, :, None] == region[:, None], 0.0, -100.0)[:, None]
+
+    def divide(self, xs):
+        b, c = xs.shape[0], xs.shape[-1]
+        sides = [side for n, w in zip(self.grid, self.window) for side in (n // w, w)]
+        return xs.view(b, *sides, c).permute(0, 1, 3, 5, 7, 2, 4, 6, 8, 9).reshape(-1, torch.Size(self.window).numel(), c)
+
+    def join(self, xs):
+        counts = [n // w for n, w in zip(self.grid, self.window)]
+        xs = xs.view(1, *counts, *self.window, -1).permute(0, 1, 5, 2, 6, 3, 7, 4, 8, 9)
+        return xs.reshape(1, *self.grid, xs.shape[-1])
+
+    def forward(self, xs):
+        axes = (1, 2, 3, 4)
+        windows = self.divide(torch.roll(self.n1(xs), [-s for s in self.shift], axes))
+        n, size, dim = windows.shape
+        q, k, v = self.qkv(windows).view(n, size, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v, self.mask)
+        seen = self.join(self.out(seen.transpose(1, 2).reshape(n, size, dim)))
+        xs = xs + torch.roll(seen, self.shift, axes)
+        return xs + self.m(self.n2(xs))
+
+
+class Swift(nn.Module):
+    """Volumes of 96 a side in patches of 6, four stages of windows of 4, the last over the whole grid."""
+
+    def __init__(self, n_frames):
+        super().__init__()
+        self.patches = nn.Linear(216, 36)
+        self.stages, self.merges, side, dim = nn.ModuleList(), nn.ModuleList(), 16, 36
+        for depth, n_heads in zip([2, 2, 6, 2], [3, 6, 12, 24]):
+            grid, last = [side, side, side, n_frames], side == 2
+            blocks = (Windowed(dim, n_heads, grid, [4] * 4, at % 2 and not last) for at in range(depth))
+            self.stages.append(nn.Sequential(*blocks))
+            if not last:
+                self.merges.append(nn.Sequential(nn.LayerNorm(8 * dim), nn.Linear(8 * dim, 2 * dim, bias=False)))
+            side, dim = side // 2, 2 * dim
+        self.input = torch.randn(16, 6, 16, 6, 16, 6, n_frames)
+
+    def forward(self):
+        xs = self.patches(self.input.permute(0, 2, 4, 6, 1, 3, 5).reshape(1, 16, 16, 16, -1, 216))
+        for at, stage in enumerate(self.stages):
+            xs = stage(xs)
+            if at < 3:
+                corners = [(i, j, k) for i in range(2) for j in range(2) for k in range(2)]
+                xs = self.merges[at](torch.cat([xs[:, i::2, j::2, k::2] for i, j, k in corners], -1))
+        return xs
+
+
 def main():
     name, n_frames, repeats, *rest = sys.argv[1:]
     torch.manual_seed(1)
-    made = {"brainlm-image": Picture, "brainlm-region": RegionTime, "brainmt": BrainMt}[name](int(n_frames)).eval()
+    networks = {
+        "brainlm-image": Picture,
+        "brainlm-region": RegionTime,
+        "brainmt": BrainMt,
+        "brain-semantoks": Semantoks,
+        "swift": Swift,
+    }
+    made = networks[name](int(n_frames)).eval()
     seconds = []
     with torch.inference_mode():
         for _ in range(int(repeats)):

@@ -52,7 +52,8 @@ impl ConnectivityConfig {
             layout,
             tokens: self.tokens,
             licence: Licence::named("Apache-2.0"),
-            unverified: false,
+            short_scans: Vec::new(),
+            drops_masked: false,
         })
     }
 }

@@ -96,7 +96,8 @@ mod tests {
             layout: TokenLayout::grid(Places::Parcels, 1, 3, TokenOrder::PlaceMajor),
             tokens,
             licence: Licence::named("none"),
-            unverified: false,
+            short_scans: Vec::new(),
+            drops_masked: false,
         })
     }
 

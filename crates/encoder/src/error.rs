@@ -35,7 +35,7 @@ pub enum Error {
     /// An encoder that cannot fill in what is hidden from it.
     #[error(
         "encoder `{encoder}` has no decoder that fills in what is hidden, so there is nothing to \
-         check; `brainlm` has one"
+         check; `brainlm` and `cortex_mae` have one"
     )]
     NoDecoder {
         /// The encoder's name in the YAML.

@@ -80,6 +80,29 @@ impl FrozenEncoder {
         windows: &[f32],
         coordinates: Option<&[[f64; 3]]>,
     ) -> Result<WindowTokens> {
+        self.encoded(windows, coordinates, None)
+    }
+
+    /// As [`Self::encode`], of one window whose first `n_real` frames are of the scan; the others are
+    /// zeros that the encoder's mask hides.
+    ///
+    /// # Errors
+    /// Where the encoder has no mask, or the policy would take fewer tokens than of whole windows.
+    pub fn encode_short(
+        &self,
+        window: &[f32],
+        coordinates: Option<&[[f64; 3]]>,
+        n_real: usize,
+    ) -> Result<WindowTokens> {
+        self.encoded(window, coordinates, Some(n_real))
+    }
+
+    fn encoded(
+        &self,
+        windows: &[f32],
+        coordinates: Option<&[[f64; 3]]>,
+        n_real: Option<usize>,
+    ) -> Result<WindowTokens> {
         let spec = self.spec();
         let dims = self.input.dims();
         let size: usize = dims.iter().product();
@@ -92,19 +115,25 @@ impl FrozenEncoder {
             means: Vec::new(),
             classes: spec.layout.has_class.then(Vec::new),
         };
-        let run = |window: &[f32]| -> candle_core::Result<[Option<Vec<f32>>; 3]> {
+        let run = |window: &[f32]| -> candle_core::Result<([Option<Vec<f32>>; 3], bool)> {
             let shape = [&[1], dims.as_slice()].concat();
             let window = Tensor::from_slice(window, shape, &Device::Cpu)?;
             let places = coordinates.map(places).transpose()?;
-            let all = self.encoder.windows(&window, places.as_ref())?;
-            let numbers = |policy| {
-                spec.layout.pick(policy, &all)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+            let (all, layout) = match n_real {
+                Some(n_real) => self.encoder.short_window(&window, places.as_ref(), n_real)?,
+                None => (self.encoder.windows(&window, places.as_ref())?, spec.layout.clone()),
             };
+            let numbers =
+                |policy| layout.pick(policy, &all)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
             let class = spec.layout.has_class.then(|| numbers(TokenPolicy::Cls)).transpose()?;
-            Ok([Some(numbers(spec.tokens)?), Some(numbers(TokenPolicy::Mean)?), class])
+            let numbers = [Some(numbers(spec.tokens)?), Some(numbers(TokenPolicy::Mean)?), class];
+            Ok((numbers, layout == spec.layout))
         };
         for (at, window) in windows.chunks_exact(size).enumerate() {
-            let [values, mean, class] = run(window).map_err(Error::inside(spec.name))?;
+            let ([values, mean, class], whole) = run(window).map_err(Error::inside(spec.name))?;
+            if !whole && !spec.tokens.fits_short_windows() {
+                return Err(spec.too_few_tokens(n_real.unwrap_or_default()));
+            }
             let (values, mean) = (values.unwrap_or_default(), mean.unwrap_or_default());
             let finite = |numbers: &[f32]| numbers.iter().all(|x| x.is_finite());
             if !finite(&values) || !finite(&mean) || !class.as_deref().is_none_or(finite) {

@@ -5,6 +5,7 @@
 //! one file in `configs/`, one parity case.
 
 pub mod brain_jepa;
+pub mod brain_semantoks;
 pub mod brainlm;
 pub mod brainmt;
 #[cfg(test)]
@@ -15,13 +16,18 @@ pub mod cortex_mae;
 mod embedding;
 mod encode;
 mod error;
+mod filled;
 mod frozen;
 mod image;
 mod media;
+mod parcel_order;
 mod published;
+mod reconstruct;
 mod registry;
+mod shape;
 mod spec;
 mod stored;
+pub mod swift;
 mod tokens;
 mod tuning;
 mod untrained;
@@ -32,22 +38,32 @@ mod weights;
 use candle_core::{Device, Result as CandleResult, Tensor};
 
 pub use brain_jepa::{BrainJepaConfig, BrainJepaEncoder, BrainJepaSize};
-pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork, Filled, Fit, Reconstruction};
+pub use brain_semantoks::{
+    BrainSemantoksConfig, BrainSemantoksEncoder, BrainSemantoksSize, SemantoksBranch,
+    SemantoksPooling,
+};
+pub use brainlm::{BrainLm, BrainLmConfig, BrainLmNetwork};
 pub use brainmt::{BrainMtConfig, BrainMtEncoder, BrainMtSize};
 pub use clip::{ClipActivation, ClipConfig, ClipVision, VisionFeature};
 pub use connectivity::{Connectivity, ConnectivityConfig};
-pub use cortex_mae::{CortexMaeConfig, CortexMaeEncoder, CortexMaeSize};
+pub use cortex_mae::{
+    CortexMaeConfig, CortexMaeDecoderSize, CortexMaeDecoding, CortexMaeEncoder, CortexMaePositions,
+    CortexMaeSize,
+};
 pub use embedding::{RunPooling, weighted_mean};
 pub use error::{Error, Result};
+pub use filled::{Filled, Fit};
 pub use frozen::{FrozenEncoder, WindowTokens};
 pub use image::{ClipPreprocess, Order, Photo};
 pub use media::MediaEncoder;
+pub use parcel_order::{OtherParcels, ParcelOrder, canonical_atlas, parcel_order};
 pub use published::{PUBLISHED, Published, Unsaid};
+pub use reconstruct::Reconstruction;
 pub use registry::EncoderConfig;
-pub use spec::{
-    EncoderSpec, InputShape, InputSpace, Licence, Preparation, RepetitionTime, WindowLength,
-};
+pub use shape::{InputShape, InputSpace};
+pub use spec::{EncoderSpec, Licence, Preparation, RepetitionTime, WindowLength};
 pub use stored::{Stored, StoredConfig, StoredTokens};
+pub use swift::{SwiftConfig, SwiftEncoder, SwiftSize};
 pub use tokens::{Places, TokenLayout, TokenOrder, TokenPolicy};
 pub use tuning::{EncoderParameters, LoraConfig, Trainable};
 pub use untrained::Untrained;
@@ -112,6 +128,22 @@ pub trait BrainEncoder: Send + Sync {
     /// [`InputShape::dims`] and, where the encoder asks for them, the parcels' coordinates
     /// `(n_parcels, 3)` in mm, to `(n, n_all, vis_dim)`.
     fn windows(&self, windows: &Tensor, coordinates: Option<&Tensor>) -> CandleResult<Tensor>;
+
+    /// As [`Self::windows`], of one window whose first `n_real` frames are of the scan; the others are
+    /// zeros that must not count. With the tokens goes how they lie: places and moments that saw
+    /// nothing may be missing from its data.
+    ///
+    /// # Errors
+    /// Where the encoder has no mask.
+    fn short_window(
+        &self,
+        window: &Tensor,
+        coordinates: Option<&Tensor>,
+        n_real: usize,
+    ) -> CandleResult<(Tensor, TokenLayout)> {
+        let (_, name) = ((window, coordinates, n_real), self.spec().name);
+        candle_core::bail!("encoder `{name}` has no mask for frames that are not there")
+    }
 
     /// Scans to the tokens that the encoder's policy takes; windows that are not real are not run.
     fn encode(&self, input: &EncoderInput) -> CandleResult<Tokens> {

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use nn::weights::Frozen;
 
 use crate::{
-    BrainJepaConfig, BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, CortexMaeConfig,
-    EncoderConfig, Error, Licence, Result, TokenPolicy, Trainable, WeightsSource, brain_jepa,
-    brainlm, brainmt, cortex_mae,
+    BrainJepaConfig, BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize,
+    BrainSemantoksConfig, CortexMaeConfig, EncoderConfig, Error, Licence, Result, SwiftConfig,
+    TokenPolicy, Trainable, WeightsSource, brain_jepa, brain_semantoks, brainlm, brainmt,
+    cortex_mae, swift,
 };
 
 /// Encoders whose weight files are read, by their names in a pipeline file.
-pub const PUBLISHED: [&str; 4] = ["brainlm", "brainmt", "brain_jepa", "cortex_mae"];
+pub const PUBLISHED: [&str; 6] =
+    ["brainlm", "brainmt", brain_jepa::NAME, cortex_mae::NAME, brain_semantoks::NAME, swift::NAME];
 
 /// A weight file that is whole: every tensor is one of its network's, and none is missing.
 #[derive(Clone, Debug)]
@@ -58,7 +60,9 @@ impl Published {
             "brainlm" => of_brainlm(&path, unsaid)?,
             "brainmt" => of_brainmt(&path, unsaid)?,
             brain_jepa::NAME => of_brain_jepa(&path, unsaid)?,
-            "cortex_mae" => of_cortex_mae(&path)?,
+            cortex_mae::NAME => of_cortex_mae(&path, unsaid)?,
+            brain_semantoks::NAME => of_brain_semantoks(&path, unsaid)?,
+            swift::NAME => of_swift(&path)?,
             _ => {
                 let problem = format!(
                     "no weights of an encoder `{name}` are read, expected one of {}",
@@ -161,24 +165,61 @@ fn of_brain_jepa(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
     size.n_heads = unsaid.n_heads.unwrap_or(size.n_heads);
     sound(path, size.problem())?;
     config.size = Some(size);
-    let assumed = unsaid.n_heads.is_none();
-    let assumed = assumed.then_some("no number of heads was given: taken to be 64 wide each");
-    let what = "Brain-JEPA, unverified".to_owned();
+    let assumed = unsaid.n_heads.is_none().then_some(NO_HEADS);
+    let what = "Brain-JEPA".to_owned();
     Ok((EncoderConfig::BrainJepa(config), brain_jepa::ID.to_owned(), what, assumed))
 }
 
-fn of_cortex_mae(path: &Path) -> Result<Told> {
+const NO_HEADS: &str = "no number of heads was given: taken to be 64 wide each";
+
+fn of_cortex_mae(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
     let mut config = CortexMaeConfig {
         weights: WeightsSource::File(path.to_owned()),
         size: None,
         trainable: Trainable::None,
         tokens: TokenPolicy::DataOnly,
     };
+    let mut size = config.size()?.into_owned();
+    size.n_heads = unsaid.n_heads.unwrap_or(size.n_heads);
+    sound(path, size.problem())?;
+    let parts = match &size.decoder {
+        Some(_) => "encoder and decoder",
+        None => "encoder without a decoder",
+    };
+    let what = format!("CortexMAE of {} parcels, {parts}", size.n_parcels);
+    config.size = Some(size);
+    // 64 wide in every published size
+    Ok((EncoderConfig::CortexMae(config), cortex_mae::ID.to_owned(), what, None))
+}
+
+fn of_brain_semantoks(path: &Path, unsaid: Unsaid<'_>) -> Result<Told> {
+    let mut config = BrainSemantoksConfig {
+        weights: WeightsSource::File(path.to_owned()),
+        size: None,
+        trainable: Trainable::None,
+        tokens: TokenPolicy::All,
+    };
+    let mut size = config.size()?.into_owned();
+    size.n_heads = unsaid.n_heads.unwrap_or(size.n_heads);
+    sound(path, size.problem())?;
+    let what = format!("Brain-Semantoks of {} ROIs, teacher", size.n_rois());
+    config.size = Some(size);
+    let assumed = unsaid.n_heads.is_none().then_some(NO_HEADS);
+    Ok((EncoderConfig::BrainSemantoks(config), brain_semantoks::ID.to_owned(), what, assumed))
+}
+
+fn of_swift(path: &Path) -> Result<Told> {
+    let mut config = SwiftConfig {
+        weights: WeightsSource::File(path.to_owned()),
+        size: None,
+        trainable: Trainable::None,
+        tokens: TokenPolicy::All,
+    };
     let size = config.size()?.into_owned();
     sound(path, size.problem())?;
+    let what = format!("SwiFT, {} stages", size.n_stages());
     config.size = Some(size);
-    let what = "CortexMAE of parcels, unverified".to_owned();
-    Ok((EncoderConfig::CortexMae(config), cortex_mae::ID.to_owned(), what, None))
+    Ok((EncoderConfig::Swift(config), swift::ID.to_owned(), what, None))
 }
 
 #[cfg(test)]
@@ -236,7 +277,9 @@ mod tests {
         assert!(error.contains("weights.safetensors: its tensors are of no BrainLM"), "{error}");
         let error = said("clip", &path);
         assert!(
-            error.ends_with("expected one of brainlm, brainmt, brain_jepa, cortex_mae"),
+            error.ends_with(
+                "expected one of brainlm, brainmt, brain_jepa, cortex_mae, brain_semantoks, swift"
+            ),
             "{error}"
         );
         let error = said("brainlm", dir.path());

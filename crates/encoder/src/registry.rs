@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::tuning::Blocks;
 use crate::{
     BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
-    ClipConfig, ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
-    EncoderSpec, Error, InputShape, Licence, MediaEncoder, Result, Stored, StoredConfig, Trainable,
-    VoxelFrames, VoxelFramesConfig, WeightsSource,
+    BrainSemantoksConfig, BrainSemantoksEncoder, ClipConfig, ClipVision, Connectivity,
+    ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder, EncoderSpec, Error, InputShape, Licence,
+    MediaEncoder, Result, Stored, StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames,
+    VoxelFramesConfig, WeightsSource,
 };
 
 /// An encoder and its settings, as a pipeline file states them.
@@ -31,10 +32,14 @@ pub enum EncoderConfig {
     /// BrainMT, of whole volumes.
     #[serde(rename = "brainmt")]
     BrainMt(BrainMtConfig),
-    /// Brain-JEPA, of 450 parcels; unverified.
+    /// Brain-JEPA, of 450 parcels.
     BrainJepa(BrainJepaConfig),
-    /// CortexMAE of parcels; unverified.
+    /// CortexMAE of parcels.
     CortexMae(CortexMaeConfig),
+    /// Brain-Semantoks, of 457 parcels in 9 networks.
+    BrainSemantoks(BrainSemantoksConfig),
+    /// SwiFT, of whole volumes.
+    Swift(SwiftConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
 }
@@ -53,6 +58,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => config.spec(input),
             Self::BrainJepa(config) => config.spec(input),
             Self::CortexMae(config) => config.spec(input),
+            Self::BrainSemantoks(config) => config.spec(input),
+            Self::Swift(config) => config.spec(input),
             Self::Stored(config) => config.spec(input),
         }
     }
@@ -75,6 +82,10 @@ impl EncoderConfig {
             Self::BrainMt(config) => brain(Box::new(BrainMtEncoder::new(config, input, vb)?)),
             Self::BrainJepa(config) => brain(Box::new(BrainJepaEncoder::new(config, input, vb)?)),
             Self::CortexMae(config) => brain(Box::new(CortexMaeEncoder::new(config, input, vb)?)),
+            Self::BrainSemantoks(config) => {
+                brain(Box::new(BrainSemantoksEncoder::new(config, input, vb)?))
+            }
+            Self::Swift(config) => brain(Box::new(SwiftEncoder::new(config, input, vb)?)),
             Self::Stored(config) => {
                 brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
             }
@@ -89,6 +100,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => &config.trainable,
             Self::BrainJepa(config) => &config.trainable,
             Self::CortexMae(config) => &config.trainable,
+            Self::BrainSemantoks(config) => &config.trainable,
+            Self::Swift(config) => &config.trainable,
             Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => &Trainable::None,
         }
     }
@@ -100,6 +113,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => Some(config.blocks()?),
             Self::BrainJepa(config) => Some(config.blocks()?),
             Self::CortexMae(config) => Some(config.blocks()?),
+            Self::BrainSemantoks(config) => Some(config.blocks()?),
+            Self::Swift(config) => Some(config.blocks()?),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         })
     }
@@ -112,6 +127,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => Some(&config.weights),
             Self::BrainJepa(config) => Some(&config.weights),
             Self::CortexMae(config) => Some(&config.weights),
+            Self::BrainSemantoks(config) => Some(&config.weights),
+            Self::Swift(config) => Some(&config.weights),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
     }
@@ -126,6 +143,8 @@ impl EncoderConfig {
             Self::BrainMt(_) => "brainmt",
             Self::BrainJepa(_) => "brain_jepa",
             Self::CortexMae(_) => "cortex_mae",
+            Self::BrainSemantoks(_) => "brain_semantoks",
+            Self::Swift(_) => "swift",
             Self::Stored(_) => "stored",
         }
     }
@@ -137,6 +156,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => Some(config.licence()),
             Self::BrainJepa(config) => Some(config.licence()),
             Self::CortexMae(config) => Some(config.licence()),
+            Self::BrainSemantoks(config) => Some(config.licence()),
+            Self::Swift(config) => Some(config.licence()),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
         }
     }
@@ -148,6 +169,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => config.weights = weights,
             Self::BrainJepa(config) => config.weights = weights,
             Self::CortexMae(config) => config.weights = weights,
+            Self::BrainSemantoks(config) => config.weights = weights,
+            Self::Swift(config) => config.weights = weights,
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => {}
         }
     }
@@ -175,6 +198,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => config.relocate(place),
             Self::BrainJepa(config) => config.relocate(place),
             Self::CortexMae(config) => config.relocate(place),
+            Self::BrainSemantoks(config) => config.relocate(place),
+            Self::Swift(config) => config.relocate(place),
             Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
         }
     }
@@ -209,6 +234,8 @@ impl EncoderConfig {
             Self::BrainMt(config) => config.open_weights(path),
             Self::BrainJepa(config) => config.open_weights(path),
             Self::CortexMae(config) => config.open_weights(path),
+            Self::BrainSemantoks(config) => config.open_weights(path),
+            Self::Swift(config) => config.open_weights(path),
             _ => Ok(Frozen::open(path)?),
         }
     }

@@ -2,126 +2,10 @@
 
 use std::fmt;
 
+use scan::PadPolicy;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, TokenLayout, TokenPolicy};
-
-/// The kind of data that an encoder reads, or that preprocessing gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputSpace {
-    /// Parcel time series of one atlas.
-    Parcels {
-        /// Name and version of the atlas; absent: any.
-        atlas: Option<String>,
-        /// Parcels, in the atlas's order.
-        n: usize,
-        /// Whether the parcels' coordinates are read too, or there to be read.
-        coordinates: bool,
-    },
-    /// A volume on a fixed grid.
-    Volume {
-        /// Voxels along each axis.
-        shape: [usize; 3],
-        /// Where the axes point, such as `LAS`.
-        axes: String,
-    },
-    /// Square pictures.
-    Image {
-        /// Pixels along a side.
-        size: usize,
-    },
-    /// Tokens of another model.
-    Tokens {
-        /// Tokens for one item.
-        n: usize,
-        /// Width of a token.
-        dim: usize,
-    },
-    /// The voxels of a mask.
-    Voxels {
-        /// Voxels in the mask; of a plan, at most.
-        n: usize,
-    },
-}
-
-impl fmt::Display for InputSpace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Parcels { atlas, n, coordinates } => {
-                let atlas = atlas.as_deref().unwrap_or("any atlas");
-                write!(f, "series of the {n} parcels of {atlas}")?;
-                f.write_str(if *coordinates { " with coordinates" } else { "" })
-            }
-            Self::Volume { shape: [x, y, z], axes } => {
-                write!(f, "volumes of {x}×{y}×{z} voxels in {axes} order")
-            }
-            Self::Image { size } => write!(f, "pictures of {size} × {size} pixels"),
-            Self::Tokens { n, dim } => write!(f, "{n} tokens of {dim} numbers"),
-            Self::Voxels { .. } => f.write_str("series of the voxels of a mask"),
-        }
-    }
-}
-
-/// The size of one preprocessed item: what stands for one window of one `<image>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum InputShape {
-    /// A window of voxel or parcel series.
-    Window {
-        /// Frames in a window.
-        n_frames: usize,
-        /// Values in a frame: voxels or parcels.
-        n_voxels: usize,
-    },
-    /// A window of whole volumes.
-    Volume {
-        /// Frames in a window.
-        n_frames: usize,
-        /// Voxels along each axis.
-        grid: [usize; 3],
-    },
-    /// A square picture in red, green and blue.
-    Image {
-        /// Pixels along a side.
-        size: usize,
-    },
-    /// Tokens of another model.
-    Tokens {
-        /// Tokens for one item.
-        n_tokens: usize,
-        /// Width of a token.
-        dim: usize,
-    },
-}
-
-impl InputShape {
-    /// The array's dimensions: `(n_frames, n_voxels)`, `(n_frames, x, y, z)`, `(3, size, size)` or
-    /// `(n_tokens, dim)`.
-    pub fn dims(&self) -> Vec<usize> {
-        match *self {
-            Self::Window { n_frames, n_voxels } => vec![n_frames, n_voxels],
-            Self::Volume { n_frames, grid: [x, y, z] } => vec![n_frames, x, y, z],
-            Self::Image { size } => vec![3, size, size],
-            Self::Tokens { n_tokens, dim } => vec![n_tokens, dim],
-        }
-    }
-}
-
-impl fmt::Display for InputShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Window { n_frames, n_voxels } => {
-                write!(f, "a window of {n_frames} frames and {n_voxels} voxels")
-            }
-            Self::Volume { n_frames, grid: [x, y, z] } => {
-                write!(f, "a window of {n_frames} volumes of {x}×{y}×{z} voxels")
-            }
-            Self::Image { size } => write!(f, "a picture of {size} × {size} pixels"),
-            Self::Tokens { n_tokens, dim } => write!(f, "{n_tokens} tokens of {dim} numbers"),
-        }
-    }
-}
+use crate::{Error, InputSpace, Result, TokenLayout, TokenPolicy, canonical_atlas};
 
 /// How many frames a window may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -235,8 +119,11 @@ pub struct EncoderSpec {
     pub tokens: TokenPolicy,
     /// Licence of the weights.
     pub licence: Licence,
-    /// No recorded numbers of the original were at hand to check ours against.
-    pub unverified: bool,
+    /// How the authors' code fills up a scan that is shorter than a window; empty: not at all.
+    pub short_scans: Vec<PadPolicy>,
+    /// Whether tokens of moments that its mask hides are left out, not made of a mask's token.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drops_masked: bool,
 }
 
 /// What the stages before the encoder give, as far as it is known before a scan is opened.
@@ -262,6 +149,36 @@ impl EncoderSpec {
     pub fn check_window(&self, n_frames: usize) -> Result<()> {
         let found = || format!("windows of {n_frames}");
         self.require(self.window.fits(n_frames), || (self.window.to_string(), found()))
+    }
+
+    /// Refuses to fill up short scans in a way that learned weights have not seen, or with a mask that
+    /// the encoder does not have.
+    pub fn check_short_scans(&self, pad: PadPolicy, learned: bool) -> Result<()> {
+        let known = pad == PadPolicy::Refuse || self.short_scans.contains(&pad);
+        if known || (!learned && pad != PadPolicy::Masked) {
+            return Ok(());
+        }
+        let word = |pad: &PadPolicy| {
+            serde_json::to_value(pad).ok().and_then(|it| it.as_str().map(str::to_owned))
+        };
+        let all = [&PadPolicy::Refuse].into_iter().chain(&self.short_scans);
+        let expected: Vec<String> = all.filter_map(word).collect();
+        let found = word(&pad).unwrap_or_default();
+        let reason = format!(
+            "short scans are filled up with `{found}`, which its authors' code does not do, expected {}",
+            expected.join(" or ")
+        );
+        Err(Error::Setting { encoder: self.name, reason })
+    }
+
+    /// Why the policy takes too few tokens of a window of which `n_real` frames are of the scan.
+    pub fn too_few_tokens(&self, n_real: usize) -> Error {
+        let reason = format!(
+            "tokens is `{}`, which takes fewer tokens of a window with {n_real} real frames than of a \
+             whole one, expected cls, mean or time_mean where scans are shorter than a window",
+            self.tokens
+        );
+        Error::Setting { encoder: self.name, reason }
     }
 
     /// Refuses series of another number of parcels.
@@ -308,7 +225,12 @@ fn reads(needed: &InputSpace, given: &InputSpace) -> bool {
         (
             S::Parcels { atlas, n, coordinates },
             S::Parcels { atlas: found, n: n_found, coordinates: there },
-        ) => (atlas.is_none() || atlas == found) && n == n_found && (*there || !coordinates),
+        ) => {
+            let same = |atlas: &String| {
+                found.as_deref().map(canonical_atlas) == Some(canonical_atlas(atlas))
+            };
+            atlas.as_ref().is_none_or(same) && n == n_found && (*there || !coordinates)
+        }
         (S::Voxels { .. }, S::Voxels { .. }) => true,
         // an encoder of any values does not ask what they are
         (S::Voxels { n }, S::Parcels { n: found, .. }) => n == found,
@@ -332,7 +254,8 @@ mod tests {
             layout: TokenLayout::plain(4),
             tokens: TokenPolicy::All,
             licence: Licence::named("none"),
-            unverified: true,
+            short_scans: Vec::new(),
+            drops_masked: false,
         }
     }
 

@@ -85,7 +85,8 @@ impl StoredConfig {
             layout: TokenLayout::plain(n_tokens),
             tokens: TokenPolicy::All,
             licence: Licence::named("the tokens' own"),
-            unverified: false,
+            short_scans: Vec::new(),
+            drops_masked: false,
         })
     }
 }

@@ -32,6 +32,13 @@ pub enum TokenPolicy {
     TimeWindow(usize),
 }
 
+impl TokenPolicy {
+    /// Whether it takes as many tokens where a window's last moments are missing.
+    pub fn fits_short_windows(self) -> bool {
+        matches!(self, Self::Cls | Self::Mean | Self::TimeMean)
+    }
+}
+
 impl fmt::Display for TokenPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,6 +66,11 @@ pub enum Places {
     Unnamed,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 /// In which order places and moments follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,6 +86,9 @@ pub enum TokenOrder {
 pub struct TokenLayout {
     /// Whether the first token is a class token.
     pub has_class: bool,
+    /// Register tokens after it, which stand for no place or moment.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub n_registers: usize,
     /// What a place is.
     pub places: Places,
     /// Places of the window.
@@ -97,12 +112,18 @@ impl TokenLayout {
     /// Places by moments, all of data, without a class token.
     pub fn grid(places: Places, n_places: usize, n_times: usize, order: TokenOrder) -> Self {
         let (data_places, data_times) = (0..n_places, 0..n_times);
-        Self { has_class: false, places, n_places, n_times, order, data_places, data_times }
+        let (has_class, n_registers) = (false, 0);
+        Self { has_class, n_registers, places, n_places, n_times, order, data_places, data_times }
     }
 
     /// With a class token before them.
     pub fn with_class(self) -> Self {
         Self { has_class: true, ..self }
+    }
+
+    /// With so many register tokens after the class token.
+    pub fn with_registers(self, n_registers: usize) -> Self {
+        Self { n_registers, ..self }
     }
 
     /// Where only some of the places and moments saw data.
@@ -112,7 +133,12 @@ impl TokenLayout {
 
     /// All tokens that the encoder gives.
     pub fn n_all(&self) -> usize {
-        usize::from(self.has_class) + self.n_places * self.n_times
+        self.n_prefix() + self.n_places * self.n_times
+    }
+
+    /// Tokens before those of places and moments.
+    fn n_prefix(&self) -> usize {
+        usize::from(self.has_class) + self.n_registers
     }
 
     /// Tokens that a policy takes.
@@ -183,7 +209,7 @@ impl TokenLayout {
     fn data(&self, tokens: &Tensor) -> CandleResult<Tensor> {
         let (n, _, dim) = tokens.dims3()?;
         let (n_places, n_times) = (self.n_places, self.n_times);
-        let grid = tokens.narrow(1, usize::from(self.has_class), n_places * n_times)?;
+        let grid = tokens.narrow(1, self.n_prefix(), n_places * n_times)?;
         let grid = match self.order {
             TokenOrder::PlaceMajor => grid.reshape((n, n_places, n_times, dim))?,
             TokenOrder::TimeMajor => grid.reshape((n, n_times, n_places, dim))?.transpose(1, 2)?,

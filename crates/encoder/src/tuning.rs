@@ -77,12 +77,15 @@ pub(crate) struct Blocks {
     parts: Vec<(String, usize)>,
     n: usize,
     still: Vec<&'static str>,
+    /// Last parts of names.
+    still_endings: Vec<&'static str>,
 }
 
 impl Blocks {
     /// Those of the encoder of this name in the YAML: none yet.
     pub(crate) fn of(encoder: &'static str) -> Self {
-        Self { encoder, parts: Vec::new(), n: 0, still: Vec::new() }
+        let (parts, still, still_endings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { encoder, parts, n: 0, still, still_endings }
     }
 
     /// `n` further blocks, below `stack.0`, `stack.1`, …
@@ -104,8 +107,15 @@ impl Blocks {
         self
     }
 
+    /// The same of tensors by the last part of their names.
+    pub(crate) fn still_ending(mut self, ending: &'static str) -> Self {
+        self.still_endings.push(ending);
+        self
+    }
+
     fn is_still(&self, name: &str) -> bool {
-        self.still.iter().any(|part| is_below(name, part))
+        let last = name.rsplit('.').next().unwrap_or(name);
+        self.still_endings.contains(&last) || self.still.iter().any(|part| is_below(name, part))
     }
 
     fn is_among_last(&self, n: usize, name: &str) -> bool {

@@ -1,7 +1,8 @@
 //! The pre-norm block of vision transformers (Dosovitskiy et al. 2021), as published encoders of
 //! scans use it, and the sines of their position tables.
 
-use candle_core::{D, DType, Device, Module, Result, Tensor};
+use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
+use candle_nn::Init;
 use nn::{Builder, LayerNorm, Linear, attention, gelu, merge_heads, split_heads};
 
 /// The sizes of a stack of blocks.
@@ -28,6 +29,14 @@ pub(crate) enum BlockNames {
     Timm,
     /// timm's, with `attn.q`, `attn.k` and `attn.v` instead of `attn.qkv`.
     TimmApart,
+    /// The same, where keys and values are made of a context of this width.
+    Cross(usize),
+    /// Brain-Semantoks': `attn.qkv` without a bias, `mlp.0` and `mlp.3`, and perhaps `ls1.gamma` and
+    /// `ls2.gamma`, by which what a branch adds is multiplied.
+    Semantoks {
+        /// Whether the multipliers are there.
+        layer_scale: bool,
+    },
 }
 
 impl BlockNames {
@@ -41,8 +50,20 @@ impl BlockNames {
                 "intermediate.dense",
                 "output.dense",
             ],
-            Self::Timm | Self::TimmApart => ["norm1", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"],
+            Self::Timm | Self::TimmApart | Self::Cross(_) => {
+                ["norm1", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"]
+            }
+            Self::Semantoks { .. } => ["norm1", "attn.proj", "norm2", "mlp.0", "mlp.3"],
         }
+    }
+
+    /// The multipliers of both branches, where there are any.
+    fn layer_scales(self, dim: usize, vb: &Builder) -> Result<[Option<Tensor>; 2]> {
+        if self != (Self::Semantoks { layer_scale: true }) {
+            return Ok([None, None]);
+        }
+        let gamma = |name| vb.pp(name).get(dim, "gamma", Init::Const(0.1)).map(Some);
+        Ok([gamma("ls1")?, gamma("ls2")?])
     }
 
     fn projections(self, dim: usize, vb: &Builder) -> Result<Projections> {
@@ -50,6 +71,10 @@ impl BlockNames {
             Self::HuggingFace => Projections::new(dim, vb.pp("attention.attention")),
             Self::Timm => Projections::packed(dim, vb.pp("attn.qkv")),
             Self::TimmApart => Projections::named(dim, ["q", "k", "v"], &vb.pp("attn")),
+            Self::Cross(context) => Projections::cross(dim, context, &vb.pp("attn")),
+            Self::Semantoks { .. } => {
+                Ok(Projections::Packed(Linear::new(dim, 3 * dim, vb.pp("attn.qkv"))?))
+            }
         }
     }
 }
@@ -62,6 +87,7 @@ pub(crate) struct Block {
     out: Linear,
     norm_2: LayerNorm,
     mlp: Mlp,
+    layer_scales: [Option<Tensor>; 2],
     n_heads: usize,
 }
 
@@ -75,6 +101,7 @@ impl Block {
             out: Linear::with_bias(dim, dim, out)?,
             norm_2: LayerNorm::new(dim, eps, norm_2)?,
             mlp: Mlp::new(dim, hidden, widen, narrow)?,
+            layer_scales: names.layer_scales(dim, vb)?,
             n_heads,
         })
     }
@@ -90,14 +117,27 @@ impl Block {
     }
 }
 
+impl Block {
+    /// `(batch, n_tokens, dim)` to the same shape; keys and values are made of `context`
+    /// `(batch, n_keys, …)` where there is one, which is not normalised.
+    pub(crate) fn attending(&self, xs: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
+        let [q, k, v] = self.projections.heads(&xs.apply(&self.norm_1)?, context, self.n_heads)?;
+        let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
+        let attended = merge_heads(&attention(&q, &k, &v, scale, None)?)?.apply(&self.out)?;
+        let [scale_1, scale_2] = &self.layer_scales;
+        let xs = (xs + scaled(attended, scale_1.as_ref())?)?;
+        &xs + scaled(xs.apply(&self.norm_2)?.apply(&self.mlp)?, scale_2.as_ref())?
+    }
+}
+
+fn scaled(xs: Tensor, gamma: Option<&Tensor>) -> Result<Tensor> {
+    gamma.map_or_else(|| Ok(xs.clone()), |gamma| xs.broadcast_mul(gamma))
+}
+
 impl Module for Block {
     /// `(batch, n_tokens, dim)` to the same shape.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let [q, k, v] = self.projections.heads(&xs.apply(&self.norm_1)?, self.n_heads)?;
-        let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        let attended = merge_heads(&attention(&q, &k, &v, scale, None)?)?;
-        let xs = (xs + attended.apply(&self.out)?)?;
-        &xs + xs.apply(&self.norm_2)?.apply(&self.mlp)?
+        self.attending(xs, None)
     }
 }
 
@@ -120,17 +160,32 @@ impl Projections {
         Ok(Self::Apart([linear(q)?, linear(k)?, linear(v)?]))
     }
 
+    fn cross(dim: usize, context: usize, vb: &Builder) -> Result<Self> {
+        let linear = |width, name| Linear::with_bias(width, dim, vb.pp(name));
+        Ok(Self::Apart([linear(dim, "q")?, linear(context, "k")?, linear(context, "v")?]))
+    }
+
     /// Reads `weight` `(3 · dim, dim)` and `bias`.
     pub(crate) fn packed(dim: usize, vb: Builder) -> Result<Self> {
         Ok(Self::Packed(Linear::with_bias(dim, 3 * dim, vb)?))
     }
 
-    /// `(batch, n_tokens, dim)` to three `(batch, n_heads, n_tokens, head_dim)`.
-    pub(crate) fn heads(&self, xs: &Tensor, n_heads: usize) -> Result<[Tensor; 3]> {
+    /// `(batch, n_tokens, dim)` to three `(batch, n_heads, n_tokens, head_dim)`; keys and values of
+    /// `context` where there is one.
+    pub(crate) fn heads(
+        &self,
+        xs: &Tensor,
+        context: Option<&Tensor>,
+        n_heads: usize,
+    ) -> Result<[Tensor; 3]> {
         match self {
             Self::Apart([q, k, v]) => {
-                let heads = |linear: &Linear| split_heads(&xs.apply(linear)?, n_heads);
-                Ok([heads(q)?, heads(k)?, heads(v)?])
+                let heads = |xs: &Tensor, linear: &Linear| split_heads(&xs.apply(linear)?, n_heads);
+                let context = context.unwrap_or(xs);
+                Ok([heads(xs, q)?, heads(context, k)?, heads(context, v)?])
+            }
+            Self::Packed(_) if context.is_some() => {
+                bail!("packed projections attend to their own tokens alone")
             }
             Self::Packed(qkv) => {
                 let (all, dim) = (xs.apply(qkv)?, xs.dim(D::Minus1)?);

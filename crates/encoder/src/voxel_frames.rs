@@ -58,7 +58,8 @@ impl VoxelFramesConfig {
             layout: TokenLayout::plain(n_groups),
             tokens: TokenPolicy::All,
             licence: Licence::named("Apache-2.0"),
-            unverified: false,
+            short_scans: Vec::new(),
+            drops_masked: false,
         })
     }
 }

@@ -90,6 +90,12 @@ impl Shapes {
         self.0.iter().find(|info| info.name == name).map(|info| info.shape.as_slice())
     }
 
+    /// The part of a name that follows `start`, up to the next dot, of the first tensor below it.
+    pub(crate) fn first_below(&self, start: &str) -> Option<String> {
+        let mut rest = self.0.iter().filter_map(|info| info.name.strip_prefix(start));
+        rest.next()?.split('.').next().map(str::to_owned)
+    }
+
     /// How many blocks `stack.0`, `stack.1`, … have this tensor.
     pub(crate) fn count(&self, stack: &str, tensor: &str) -> usize {
         let has = |idx: &usize| self.get(&format!("{stack}.{idx}.{tensor}")).is_some();

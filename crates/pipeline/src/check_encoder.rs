@@ -4,9 +4,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use encoder::{
-    BrainLmNetwork, EncoderConfig, Filled, Fit, InputShape, InputSpace, Preparation, Reconstruction,
-};
+use encoder::{EncoderConfig, Filled, Fit, InputShape, InputSpace, Preparation, Reconstruction};
 use ndarray::Array2;
 use scan::{
     FittedNormalisation, Normalisation, OpenOptions, PadPolicy, Scan, SeriesAxes, WindowPolicy,
@@ -42,8 +40,8 @@ pub struct EncoderCheck {
 pub struct SeriesFiles<'a> {
     /// One recording a file.
     pub files: &'a [PathBuf],
-    /// Where the parcels are.
-    pub coordinates: &'a Path,
+    /// Where the parcels are; absent for encoders that do not ask.
+    pub coordinates: Option<&'a Path>,
     /// Seconds between frames; absent: as each file says.
     pub t_r: Option<f64>,
     /// Formula that brings them to scale; absent: they are.
@@ -110,26 +108,32 @@ pub fn check_encoder(
     let mut loaded = Loaded::read(pipeline, &sets)?;
     loaded.spec.repeat = None;
     let stages = &mut loaded.spec.stages.get_mut().0;
-    let last = stages.iter().position(|stage| matches!(stage, Stage::Windows(_)));
+    let cuts = |stage: &Stage| matches!(stage, Stage::Windows(_) | Stage::Prepare(_));
+    let last = stages.iter().position(cuts);
     let has_series = stages.iter().any(|stage| matches!(stage, Stage::Parcellate(_)));
     let (Some(last), true) = (last, has_series) else {
         let problem = "an encoder is checked on windows of parcel series, expected the stages \
-                       parcellate and windows";
+                       parcellate, and windows or prepare";
         return Err(Error::StageInput { stage: "windows", problem: problem.to_owned() });
     };
     stages.truncate(last + 1);
-    let Some(Stage::Windows(windows)) = stages.last().cloned() else { unreachable!("just found") };
+    let windows = match stages.last() {
+        Some(Stage::Windows(windows)) => windows.clone(),
+        Some(Stage::Prepare(config)) => config.windows(),
+        _ => unreachable!("just found"),
+    };
     let missing = Error::MissingSection { stage: "encoder check", section: "model" };
     let config = loaded.encoder().ok_or(missing)?;
     let plan = Plan::new(loaded)?;
-    let n_voxels = decoding(&config)?.n_parcels();
+    let (n_voxels, _) = config.decoded().map_err(Error::Encode)?;
     let input = InputShape::Window { n_frames: windows.n_frames, n_voxels };
     let opened = Opened::new(&config, input, how)?;
     let lock = hold(&plan, &format!("{}-check-{}", plan.spec().name, std::process::id()))?;
     let mut control = Control::new(observer, stop).holding(lock.lost());
     let (state, _) = run_stages(&plan, &plan.runs[0], &mut control)?;
     let parcels = state.parcels.as_ref().expect("the chain of stages was checked");
-    let places = parcels.coordinates().expect("the plan asks for them");
+    // the plan asks for them where the encoder does
+    let places = parcels.coordinates().unwrap_or_default();
     let units = parcels.units.iter().zip(state.scans());
     let units = units.filter_map(|(unit, scan)| Some((unit.as_ref()?, scan)));
     let scans: Vec<_> = units.collect();
@@ -154,12 +158,16 @@ pub fn check_encoder_on_series(
 ) -> Result<CheckedEncoder> {
     let config = read_component(encoder)?;
     let mut recordings = Vec::with_capacity(series.files.len());
-    let network = decoding(&config)?;
-    let (n_parcels, usual) = (network.n_parcels(), network.n_frames());
+    let (n_parcels, usual) = config.decoded().map_err(Error::Encode)?;
     let n_frames = series.window.unwrap_or(usual);
     let input = InputShape::Window { n_frames, n_voxels: n_parcels };
     let spec = config.spec(input)?;
-    let places = scan::read_places(series.coordinates, n_parcels)?;
+    let places = series.coordinates.map(|path| scan::read_places(path, n_parcels)).transpose()?;
+    let asks = matches!(spec.input, InputSpace::Parcels { coordinates: true, .. });
+    let places = match places {
+        None if asks => return Err(Error::NoCoordinates { encoder: spec.name }),
+        places => places.unwrap_or_default(),
+    };
     for path in series.files {
         let (values, t_r_s) = read_series(path, n_parcels, series.t_r)?;
         let InputSpace::Parcels { atlas, .. } = &spec.input else {
@@ -202,14 +210,6 @@ pub fn check_encoder_on_series(
     let mut control = Control::new(observer, stop);
     let opened = Opened::new(&config, input, how)?;
     opened.check(named.collect(), &windows, &places, &mut control)
-}
-
-/// The network, of encoders that fill in what is hidden.
-fn decoding(config: &EncoderConfig) -> Result<&BrainLmNetwork> {
-    match config {
-        EncoderConfig::BrainLm(config) => Ok(&config.network),
-        other => Err(Error::Encode(encoder::Error::NoDecoder { encoder: other.name() })),
-    }
 }
 
 fn component(path: &Path) -> PathBuf {

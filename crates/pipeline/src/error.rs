@@ -21,6 +21,8 @@ pub enum Error {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{}: is not the JSON it should be: {source}", path.display())]
     Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: {problem}", path.display())]
+    Stats { path: PathBuf, problem: String },
     #[error("{}: is damaged: {problem}", path.display())]
     Arrays { path: PathBuf, problem: String },
     #[error("{}: the stored result is damaged: {problem}", path.display())]
@@ -146,6 +148,11 @@ pub enum Error {
     Tables(#[from] tables::Error),
     #[error(transparent)]
     Encode(#[from] encoder::Error),
+    #[error(
+        "encoder `{encoder}` reads where the parcels are: name the table of their coordinates \
+         (--coordinates)"
+    )]
+    NoCoordinates { encoder: &'static str },
 
     // the run
     #[error("stage {stage}: {source}")]

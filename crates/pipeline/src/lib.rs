@@ -34,6 +34,7 @@ mod score;
 mod spec;
 mod stage;
 mod state;
+mod stats;
 mod summary;
 mod sweep;
 mod thresholds;
@@ -64,9 +65,11 @@ pub use spec::{
 };
 pub use stage::{
     Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig,
-    MirrorCheck, NormaliseConfig, Nuisance, ParcellateConfig, RenderConfig, ResampleTimeConfig,
-    Stage, TensorVolumes, TokenPrecision, VolumesConfig, WindowPooling,
+    MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig, ParcellateConfig, PrepareConfig,
+    RenderConfig, ResampleTimeConfig, Stage, TensorVolumes, TokenPrecision, VolumesConfig,
+    WindowPooling,
 };
+pub use stats::{FoundStats, StatsSummary, find_stats};
 pub use yaml::YamlError;
 
 pub use cohort::Excluded;

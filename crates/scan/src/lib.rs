@@ -97,8 +97,9 @@ pub use nii::{
 pub use open::{OpenOptions, Opened, Scan, Space, VolumeAxes, open};
 pub use pairs::{Pair, PairsTable, read_pairs};
 pub use prepare::{
-    Background, FittedNormalisation, GlobalZ, Normalisation, PadPolicy, Resampling, Window,
-    WindowPolicy, WindowsConfig, resample_time,
+    Background, EncoderPolicy, FittedNormalisation, GlobalZ, Margins, Normalisation, PadPolicy,
+    PolicyRate, PreparedSeries, Resampling, Window, WindowPolicy, WindowsConfig,
+    anti_alias_sections, half_parcel_z, picked_frames, resample_run, resample_time,
 };
 pub use quality::{QualityFigures, QualityLimits, dvars};
 pub use seconds::seconds;

@@ -6,14 +6,14 @@ use pipeline::Normalisation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EncoderCommand {
-    /// Whether preprocessing fits a masked autoencoder: how well BrainLM fills in what it is not shown.
+    /// Whether preprocessing fits a masked autoencoder: how well it fills in what it is not shown.
     #[command(after_help = "\
 Examples:
   neuroflamingo encoder check pipelines/encode-cohort.yaml --encoder models/brainlm-111m
   neuroflamingo encoder check --encoder models/brainlm-111m --series sub-01.dat --t-r 0.735 \\
       --coordinates A424_Coordinates.dat --normalise robust_paper
 
-BrainLM was trained to fill in patches of a recording that were hidden from it. Here the same is done
+BrainLM and CortexMAE were trained to fill in patches that were hidden from them. Here the same is done
 with your scans: patches are hidden at random, the decoder fills them in, and R² says which share of
 the hidden values' variance was found: 1 is all, 0 is what their mean would do. Beside it stand two
 predictors that have learned nothing: the parcel's own mean over what is shown of the window, and the
@@ -26,11 +26,34 @@ token is computed. Repetitions are not made, and of several folds the first one 
 normalisation. With --series they are parcel series that are clean already; --normalise brings
 them to the scale of a formula, fitted on all of them together. The same seed hides the same patches.")]
     Check(EncoderCheckArgs),
+    /// What a normalisation was fitted to: shows it, and writes it as a table for another pipeline.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo encoder stats runs/swap-encoders/model
+  neuroflamingo encoder stats runs/swap-encoders/model --export brainlm_stats.csv
+
+SOURCE is the file normalisation.json, a model package or the folder of a run. The table has a row a
+parcel: its number, shift (median or smallest value) and scale (interquartile range or span). The stages
+normalise and prepare take such a table, or the .npz of medians and iqrs that Brain-JEPA's pre-training
+writes, as `stats: FILE`, and fit nothing.")]
+    Stats(EncoderStatsArgs),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct EncoderStatsArgs {
+    /// normalisation.json, a model package, or the folder of a run.
+    pub(crate) source: PathBuf,
+    /// Write the numbers to this file: .csv, .tsv or .json.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct EncoderCheckArgs {
-    /// A pipeline file with the stages parcellate, normalise and windows.
+    /// A pipeline file with the stages parcellate, and normalise and windows, or prepare.
     #[arg(required_unless_present = "series", conflicts_with = "series")]
     pub(crate) pipeline: Option<PathBuf>,
     /// Change one value of the pipeline: KEY.KEY=VALUE. May be repeated.
@@ -40,9 +63,9 @@ pub(crate) struct EncoderCheckArgs {
     #[arg(long, value_name = "PATH", required_unless_present = "pipeline")]
     pub(crate) encoder: Option<PathBuf>,
     /// A file of one recording's parcel series (table, .dat, .npy, .pt, HDF5, CIFTI). May be repeated.
-    #[arg(long, value_name = "FILE", requires_all = ["encoder", "coordinates"])]
+    #[arg(long, value_name = "FILE", requires = "encoder")]
     pub(crate) series: Vec<PathBuf>,
-    /// Where the parcels are: label, x, y, z in mm, a line each, in the order of the series.
+    /// Where the parcels are, for encoders that read it: label, x, y, z in mm, a line each.
     #[arg(long, value_name = "FILE", requires = "series")]
     pub(crate) coordinates: Option<PathBuf>,
     /// Seconds between two frames, where the series do not say it.

@@ -104,12 +104,17 @@ pub(crate) enum EncoderName {
     Brainlm,
     /// Kannan et al. 2025: one way, or both ways.
     Brainmt,
-    /// Dong et al. 2024, unverified; needs --gradients.
+    /// Dong et al. 2024; needs --gradients.
     #[value(name = "brain_jepa")]
     BrainJepa,
-    /// CortexMAE of parcels, unverified.
+    /// CortexMAE of parcels.
     #[value(name = "cortex_mae")]
     CortexMae,
+    /// Gijsen et al. 2025: 457 parcels in 9 networks.
+    #[value(name = "brain_semantoks")]
+    BrainSemantoks,
+    /// Kim et al. 2023: whole volumes; a Lightning checkpoint.
+    Swift,
 }
 
 impl EncoderName {
@@ -120,6 +125,8 @@ impl EncoderName {
             Self::Brainmt => "brainmt",
             Self::BrainJepa => "brain_jepa",
             Self::CortexMae => "cortex_mae",
+            Self::BrainSemantoks => "brain_semantoks",
+            Self::Swift => "swift",
         }
     }
 }

@@ -1,9 +1,14 @@
-//! `encoder check`.
-use anyhow::Result;
-use pipeline::{CheckedEncoder, EncoderCheck, SeriesFiles};
+//! `encoder check` and `encoder stats`.
+use anyhow::{Result, bail};
+use pipeline::{CheckedEncoder, EncoderCheck, FoundStats, SeriesFiles};
+use serde_json::{Value, json};
 
 use super::{Done, pipeline::stop_on_signals};
-use crate::{args::EncoderCheckArgs, print, progress::Progress};
+use crate::{
+    args::{EncoderCheckArgs, EncoderStatsArgs},
+    print,
+    progress::Progress,
+};
 
 pub(super) fn check(args: &EncoderCheckArgs, verbose: bool) -> Result<Done> {
     let how = EncoderCheck { mask_ratio: args.mask_ratio, seed: args.seed };
@@ -16,7 +21,7 @@ pub(super) fn check(args: &EncoderCheckArgs, verbose: bool) -> Result<Done> {
         let asked = "clap asks for it";
         let series = SeriesFiles {
             files: &args.series,
-            coordinates: args.coordinates.as_deref().expect(asked),
+            coordinates: args.coordinates.as_deref(),
             t_r: args.t_r,
             normalise: args.normalise,
             window: args.window,
@@ -33,6 +38,59 @@ pub(super) fn check(args: &EncoderCheckArgs, verbose: bool) -> Result<Done> {
         print::note(verdict(&checked));
     }
     Ok(if checked.n_failed > 0 { Done::Some } else { Done::All })
+}
+
+/// `encoder stats`.
+pub(super) fn stats(args: &EncoderStatsArgs) -> Result<Done> {
+    let found = pipeline::find_stats(&args.source)?;
+    if let Some(to) = &args.export {
+        let [one] = found.as_slice() else {
+            let paths: Vec<String> =
+                found.iter().map(|found| found.path.display().to_string()).collect();
+            bail!(
+                "{}: holds {} normalisations, expected one to export: name one of {}",
+                args.source.display(),
+                found.len(),
+                paths.join(", ")
+            )
+        };
+        one.export(to)?;
+    }
+    if args.json {
+        let all = found.iter().map(
+            |found| json!({ "path": found.path, "stats": found.summary(), "fitted": found.fitted }),
+        );
+        print::json(&Value::Array(all.collect()))?;
+        return Ok(Done::All);
+    }
+    for found in &found {
+        print::out(&summary(found)?)?;
+    }
+    Ok(Done::All)
+}
+
+/// A normalisation in words.
+fn summary(found: &FoundStats) -> Result<String> {
+    let stats = found.summary();
+    let formula = serde_json::to_value(stats.formula)?;
+    let mut lines =
+        vec![format!("{}: {}", found.path.display(), formula.as_str().unwrap_or_default())];
+    let fitted = match (stats.n_parcels, stats.n_recordings) {
+        (0, _) => "nothing fitted: each recording is brought to scale by itself".to_owned(),
+        (n, 0) => format!("{n} parcels, taken from a file"),
+        (n, of) => format!("{n} parcels, fitted to {of} recordings"),
+    };
+    lines.push(format!("  {fitted}"));
+    for (name, range) in [("shift", stats.shift), ("scale", stats.scale)] {
+        if let Some([least, middle, most]) = range {
+            lines.push(format!("  {name}  {least:.6} to {most:.6}, middle {middle:.6}"));
+        }
+    }
+    if !stats.unfitted.is_empty() {
+        let parcels: Vec<String> = stats.unfitted.iter().map(usize::to_string).collect();
+        lines.push(format!("  no spread, so series become 0: parcels {}", parcels.join(", ")));
+    }
+    Ok(lines.join("\n"))
 }
 
 /// One line a scan, and one for all.

@@ -61,5 +61,6 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Encoder(EncoderCommand::Check(args)) => encoder::check(&args, verbose),
         Command::Lora(LoraCommand::Merge(args)) => lora::merge(&args),
         Command::Lora(LoraCommand::Export(args)) => lora::export(&args),
+        Command::Encoder(EncoderCommand::Stats(args)) => encoder::stats(&args),
     }
 }

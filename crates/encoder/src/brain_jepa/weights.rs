@@ -87,6 +87,15 @@ fn read_gradients(path: &Path, n_tokens: usize, columns: Option<usize>) -> Resul
 /// Names the file, and the tensor that differs.
 pub(super) fn open(path: &Path, gradients: Option<&Path>, size: &BrainJepaSize) -> Result<Frozen> {
     let (weights, _) = read(path, gradients)?;
+    checked(path, &weights, size)
+}
+
+/// The tensors of a Brain-JEPA of these sizes, the gradients among them, without the table, which must
+/// be the sines that are computed here.
+///
+/// # Errors
+/// Names the tensor that is missing, unexpected, of another shape or of other numbers.
+pub fn checked(path: &Path, weights: &Frozen, size: &BrainJepaSize) -> Result<Frozen> {
     let stored = weights.stored(TABLE)?.to_tensor(DType::F64)?;
     let (n_parcels, n_times, half) = (size.n_parcels, size.n_times(), size.dim / 2);
     if stored.dims() != [n_parcels * n_times, half] {

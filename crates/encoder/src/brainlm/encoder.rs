@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Result as CandleResult, Tensor, bail};
 use nn::Builder;
+use scan::PadPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +95,8 @@ impl BrainLmConfig {
             layout,
             tokens: self.tokens,
             licence: self.licence(),
-            unverified: false,
+            short_scans: vec![PadPolicy::MeanFrame, PadPolicy::Repeat],
+            drops_masked: false,
         };
         spec.check_parcels(n_voxels)?;
         spec.check_window(n_frames)?;
@@ -237,7 +239,7 @@ impl BrainEncoder for BrainLm {
 }
 
 /// [`row_order`] of coordinates `(n_parcels, 3)`, as a tensor.
-pub(super) fn rows(coordinates: &Tensor) -> CandleResult<Tensor> {
+pub(crate) fn rows(coordinates: &Tensor) -> CandleResult<Tensor> {
     let wide = coordinates.to_dtype(candle_core::DType::F64)?.to_vec2::<f64>()?;
     let places: Option<Vec<[f64; 3]>> =
         wide.iter().map(|at| at.as_slice().try_into().ok()).collect();

@@ -8,7 +8,6 @@ mod encoder;
 mod image;
 mod image_decoder;
 mod masking;
-mod reconstruct;
 mod region;
 mod region_decoder;
 mod square;
@@ -19,15 +18,15 @@ mod weights;
 use candle_core::{DType, Result, Tensor};
 
 pub use config::{BrainLmNetwork, ImageConfig, RegionTimeConfig};
+pub(crate) use encoder::rows;
 pub use encoder::{BrainLm, BrainLmConfig, Features};
 pub use image::{ImageMae, position_table as image_positions};
 pub use image_decoder::ImageDecoder;
 pub use masking::Masking;
-pub use reconstruct::{Filled, Fit, Reconstruction};
 pub use region::{RegionTime, position_table as region_positions};
 pub use region_decoder::RegionTimeDecoder;
 pub use square::{SCALE, row_order, square};
-pub(crate) use weights::DECODES;
+pub(crate) use weights::{DECODES, has_decoder};
 
 /// How far a reconstruction is from the truth, over what was hidden.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -154,7 +154,7 @@ impl Layer {
 impl Module for Layer {
     /// `(batch, n_tokens, dim)` to the same shape.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let [q, k, v] = self.projections.heads(xs, self.n_heads)?;
+        let [q, k, v] = self.projections.heads(xs, None, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
         let context = attention(&q, &k, &v, scale, None)? + token_convolution(&v, &self.taps)?;
         let ys = (merge_heads(&context?)?.apply(&self.out)? + xs)?.apply(&self.norm_1)?;

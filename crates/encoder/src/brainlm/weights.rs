@@ -110,7 +110,7 @@ fn which(frozen: &Frozen, path: &Path) -> Result<&'static str> {
 /// A tensor that only files with a decoder have.
 pub(crate) const DECODES: &str = "decoder.mask_token";
 
-pub(super) fn has_decoder(frozen: &Frozen) -> bool {
+pub(crate) fn has_decoder(frozen: &Frozen) -> bool {
     frozen.contains(DECODES)
 }
 

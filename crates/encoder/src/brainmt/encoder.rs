@@ -82,7 +82,8 @@ impl BrainMtConfig {
             layout: layout.with_class(),
             tokens: self.tokens,
             licence: self.licence(),
-            unverified: false,
+            short_scans: Vec::new(),
+            drops_masked: false,
         };
         spec.check_window(n_frames)?;
         spec.layout.check(self.tokens).map_err(setting)?;

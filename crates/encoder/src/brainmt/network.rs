@@ -163,7 +163,7 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let [q, k, v] = self.qkv.heads(xs, self.n_heads)?;
+        let [q, k, v] = self.qkv.heads(xs, None, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
         merge_heads(&attention(&q, &k, &v, scale, None)?)?.apply(&self.proj)
     }

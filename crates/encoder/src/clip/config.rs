@@ -84,7 +84,8 @@ impl ClipConfig {
             layout: TokenLayout::plain(self.n_tokens()),
             tokens: TokenPolicy::All,
             licence: Licence::named("the weights' own"),
-            unverified: false,
+            short_scans: Vec::new(),
+            drops_masked: false,
         })
     }
 

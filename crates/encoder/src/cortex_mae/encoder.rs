@@ -5,26 +5,22 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Result as CandleResult, Tensor};
 use nn::{Builder, weights::Frozen};
+use scan::PadPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CortexMae, CortexMaeSize, weights};
+use super::args::SPACES;
+use super::{CortexMae, CortexMaePositions, CortexMaeSize, Visible, weights};
 use crate::tuning::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
 };
 
-const NAME: &str = "cortex_mae";
+pub(crate) const NAME: &str = "cortex_mae";
 
 /// Name and version of the architecture.
 pub(crate) const ID: &str = "cortex_mae_parcel_v1";
-
-/// The atlases of the published weights, told apart by how many parcels they have: Schaefer's in the
-/// order of 17 networks, BrainLM's, and Schaefer's with Tian's scale III as the file of that name has
-/// them.
-const ATLASES: [(usize, &str); 3] =
-    [(400, "schaefer400_17networks"), (424, "A424"), (450, "schaefer400_17networks_tian50")];
 
 /// Seconds between two frames; its authors resample what is further from it.
 const T_R: RepetitionTime = RepetitionTime { t_r_s: 1.0, tolerance_s: 0.1 };
@@ -79,13 +75,14 @@ impl CortexMaeConfig {
         let size = self.size()?;
         size.problem().map_or(Ok(()), |problem| Err(setting(problem)))?;
         let (n, learned) = (size.n_parcels, !matches!(self.weights, WeightsSource::Seed(_)));
-        let atlas = ATLASES.iter().find(|(n_parcels, _)| *n_parcels == n);
+        let atlas = SPACES.iter().find(|(_, n_parcels, _)| *n_parcels == n);
         let layout = TokenLayout::grid(Places::Parcels, n, size.n_times(), TokenOrder::TimeMajor);
+        let layout = if size.class_token { layout.with_class() } else { layout };
         let spec = EncoderSpec {
             name: NAME,
             id: ID.to_owned(),
             input: InputSpace::Parcels {
-                atlas: atlas.map(|(_, id)| (*id).to_owned()),
+                atlas: atlas.map(|(.., id)| (*id).to_owned()),
                 n,
                 coordinates: false,
             },
@@ -94,10 +91,11 @@ impl CortexMaeConfig {
             t_r: learned.then_some(T_R),
             normalisations: if learned { vec![NORMALISATION.to_owned()] } else { vec![] },
             vis_dim: size.dim,
-            layout: layout.with_class(),
+            layout: layout.with_registers(size.n_registers),
             tokens: self.tokens,
             licence: self.licence(),
-            unverified: true,
+            short_scans: vec![PadPolicy::Masked],
+            drops_masked: true,
         };
         spec.check_parcels(n_voxels)?;
         spec.check_window(n_frames)?;
@@ -105,9 +103,17 @@ impl CortexMaeConfig {
         Ok(spec)
     }
 
+    /// Opens a weight file of these sizes.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing, unexpected or of another shape.
+    pub fn opened(path: &Path, size: &CortexMaeSize) -> Result<Frozen> {
+        weights::open(path, size)
+    }
+
     /// Opens a weight file, whose tensors must be exactly the network's.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        weights::open(path, &*self.size()?)
+        Self::opened(path, &*self.size()?)
     }
 
     /// Changes where the weight file lies.
@@ -115,9 +121,13 @@ impl CortexMaeConfig {
         self.weights.relocate(place);
     }
 
-    /// The blocks between the embedding, which moves with `all` alone, and the tokens.
+    /// The blocks between the embedding, which moves with `all` alone, and the tokens; stored sines and
+    /// the decoder stay.
     pub(crate) fn blocks(&self) -> Result<Blocks> {
-        Ok(Blocks::of(NAME).stack("blocks", self.size()?.depth).then("norm"))
+        let size = self.size()?;
+        let blocks = Blocks::of(NAME).stack("blocks", size.depth).then("norm").still("decoder");
+        let sines = size.positions == CortexMaePositions::Sines;
+        Ok(if sines { blocks.still("pos_embed") } else { blocks })
     }
 }
 
@@ -125,6 +135,7 @@ impl CortexMaeConfig {
 #[derive(Clone, Debug)]
 pub struct CortexMaeEncoder {
     network: CortexMae,
+    size: CortexMaeSize,
     spec: EncoderSpec,
 }
 
@@ -133,7 +144,7 @@ impl CortexMaeEncoder {
     pub fn new(config: &CortexMaeConfig, input: InputShape, vb: Builder) -> CandleResult<Self> {
         let spec = config.spec(input).map_err(candle_core::Error::wrap)?;
         let size = config.size().map_err(candle_core::Error::wrap)?;
-        Ok(Self { network: CortexMae::new(&size, vb)?, spec })
+        Ok(Self { network: CortexMae::new(&size, vb)?, size: size.into_owned(), spec })
     }
 }
 
@@ -143,6 +154,23 @@ impl BrainEncoder for CortexMaeEncoder {
     }
 
     fn windows(&self, windows: &Tensor, _: Option<&Tensor>) -> CandleResult<Tensor> {
-        self.network.encode(windows)
+        self.network.encode(windows, None, &mut |_, _| {})
+    }
+
+    /// Patches without a real frame are left out; their tokens are zeros.
+    fn short_window(
+        &self,
+        window: &Tensor,
+        _: Option<&Tensor>,
+        n_real: usize,
+    ) -> CandleResult<(Tensor, TokenLayout)> {
+        let visible = Visible::first(n_real, &self.size);
+        let tokens = self.network.encode(window, Some(&visible), &mut |_, _| {})?;
+        let (n, dim) = (self.size.n_parcels, self.spec.vis_dim);
+        let n_times = visible.ids()[0].len() / n;
+        let missing = self.spec.layout.n_all() - tokens.dim(1)?;
+        let nothing = Tensor::zeros((1, missing, dim), tokens.dtype(), tokens.device())?;
+        let layout = self.spec.layout.clone().with_data(0..n, 0..n_times);
+        Ok((Tensor::cat(&[&tokens, &nothing], 1)?, layout))
     }
 }

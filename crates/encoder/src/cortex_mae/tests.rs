@@ -2,18 +2,29 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
+use formats::Value;
 use nn::gradcheck::{check, sample};
 use nn::weights::{Frozen, Outline, Variables, save};
 
+use super::args::Args;
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
+use crate::weights::Shapes;
 use crate::{
     BrainEncoder, EncoderConfig, EncoderInput, FrozenEncoder, InputShape, InputSpace, Preparation,
     TokenPolicy, Trainable, WeightsSource,
 };
 
 fn tiny() -> CortexMaeSize {
-    CortexMaeSize { dim: 6, depth: 2, n_heads: 3, n_parcels: 4, n_frames: 6, patch: 3 }
+    CortexMaeSize {
+        dim: 6,
+        depth: 2,
+        n_heads: 3,
+        n_parcels: 4,
+        n_frames: 6,
+        patch: 3,
+        ..CortexMaeSize::default()
+    }
 }
 
 const INPUT: InputShape = InputShape::Window { n_frames: 6, n_voxels: 4 };
@@ -57,7 +68,7 @@ fn tokens_are_those_worked_out_by_hand() -> Result<()> {
     let window = sample("window", (1, 6, 4))?;
     let rows: Rows = window.squeeze(0)?.to_vec2()?;
     let expected = by_hand(&Numbers::of(&variables)?, &tiny(), &rows);
-    assert_near(&network.encode(&window)?, &expected)
+    assert_near(&network.encode(&window, None, &mut |_, _| {})?, &expected)
 }
 
 // by hand: 12 blocks of 12 · 768² + 13 · 768, patches of 4, 400 places, 4 times, a class token, a norm
@@ -80,7 +91,7 @@ fn gradients_of_the_whole_network_match_finite_differences() -> Result<()> {
     let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
     assert_eq!(vars.len(), 39);
     vars.push(("windows", &windows));
-    check(&vars, || (network.encode(&windows)? * &weights)?.sum_all())
+    check(&vars, || (network.encode(&windows, None, &mut |_, _| {})? * &weights)?.sum_all())
 }
 
 #[test]
@@ -123,7 +134,7 @@ fn a_published_file_encodes_scans() {
     assert_eq!(*unsaid.size().unwrap(), CortexMaeSize { n_heads: 1, ..tiny() });
     let encoder = FrozenEncoder::open(&EncoderConfig::CortexMae(config(weights)), INPUT).unwrap();
     let spec = encoder.spec();
-    assert!(spec.unverified && spec.licence.non_commercial && spec.layout.has_class);
+    assert!(spec.licence.non_commercial && spec.layout.has_class);
     let window: Vec<f32> = (0..24).map(|at| (at % 7) as f32 - 3.).collect();
     let tokens = encoder.encode(&window, None).unwrap();
     assert_eq!((tokens.n_tokens, tokens.dim), (9, 6));
@@ -133,7 +144,14 @@ fn a_published_file_encodes_scans() {
 #[test]
 fn a_pytorch_file_gives_pytorchs_tokens_and_one_of_flat_maps_is_refused() {
     let (windows, tokens) = recorded("cortex_mae");
-    let size = CortexMaeSize { dim: 8, depth: 2, n_heads: 2, n_parcels: 3, n_frames: 8, patch: 4 };
+    let size = CortexMaeSize {
+        dim: 8,
+        depth: 2,
+        n_heads: 2,
+        n_parcels: 3,
+        n_frames: 8,
+        ..CortexMaeSize::default()
+    };
     let input = InputShape::Window { n_frames: 8, n_voxels: 3 };
     let config = CortexMaeConfig {
         size: Some(size),
@@ -208,4 +226,147 @@ fn learned_weights_ask_for_the_rate_and_scale_they_know() {
     assert!(error.contains("frame_z") && error.ends_with("give global_z"), "{error}");
     let drawn = config(WeightsSource::Seed(1)).spec(INPUT).unwrap();
     drawn.check(&given(0.735, "robust_paper")).unwrap();
+}
+
+/// A map of plain values, as a checkpoint holds them.
+fn map<const N: usize>(items: [(&str, Value); N]) -> Value {
+    Value::Map(items.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn args(kwargs: Value) -> Value {
+    let sides = Value::List(vec![Value::Int(4), Value::Int(1)]);
+    let args = map([
+        ("input_space", Value::Text("schaefer400".to_owned())),
+        ("img_size", sides),
+        ("in_chans", Value::Int(1)),
+        ("patch_size", Value::Int(1)),
+        ("num_frames", Value::Int(6)),
+        ("t_patch_size", Value::Int(3)),
+        ("mask_ratio", Value::Float(0.75)),
+        ("model_kwargs", kwargs),
+    ]);
+    map([("args", args)])
+}
+
+#[test]
+fn the_args_of_a_checkpoint_say_what_its_tensors_do_not() {
+    let text = |word: &str| Value::Text(word.to_owned());
+    let read = |kwargs: Value| Args::of(&args(kwargs));
+    let usual = read(Value::None).unwrap();
+    assert_eq!((usual.n_parcels, usual.n_frames, usual.patch), (Some(4), Some(6), Some(3)));
+    // the program's default where nothing is said
+    assert_eq!((usual.positions, usual.decode_positions), (None, Some(true)));
+    let published = read(map([
+        ("pos_embed", text("sep")),
+        ("no_decode_pos", Value::Bool(true)),
+        ("reg_tokens", Value::Int(0)),
+    ]));
+    let published = published.unwrap();
+    assert_eq!(published.positions, Some(CortexMaePositions::Separable));
+    assert_eq!((published.decode_positions, published.mask_ratio), (Some(false), Some(0.75)));
+    let crossing =
+        read(map([("decoding", text("crossreg")), ("pos_embed", text("sincos"))])).unwrap();
+    assert_eq!(crossing.decoding, Some(CortexMaeDecoding::CrossReg));
+    assert_eq!(crossing.positions, Some(CortexMaePositions::Sines));
+    let refused = |key: &str, value: Value| read(map([(key, value)])).unwrap_err();
+    assert!(refused("qkv_bias", Value::Bool(false)).contains("qkv_bias false, expected true"));
+    assert!(refused("mlp_ratio", Value::Float(2.)).contains("mlp_ratio 2, expected 4"));
+    assert!(refused("patch_size", Value::Int(16)).contains("expected 1 for parcels"));
+    assert!(refused("pos_embed", text("rope")).contains("pos_embed rope, which is not known"));
+}
+
+#[test]
+fn sizes_come_from_tensors_and_args_together() -> Result<()> {
+    let decoder = CortexMaeDecoderSize {
+        dim: 32,
+        depth: 1,
+        n_heads: 1,
+        decoding: CortexMaeDecoding::CrossReg,
+        visible_positions: true,
+        stride: 3,
+        mask_ratio: 0.75,
+    };
+    let size = CortexMaeSize {
+        dim: 64,
+        n_heads: 1,
+        n_registers: 2,
+        prefix_positions: true,
+        positions: CortexMaePositions::Absolute,
+        decoder: Some(decoder.clone()),
+        ..tiny()
+    };
+    let drawn = Variables::default();
+    CortexMae::new(&size, drawn.builder(1, DType::F32))?;
+    CortexMaeDecoder::new(&size, &decoder, drawn.builder(1, DType::F32).pp("decoder"))?;
+    let shapes = Shapes::of(&Frozen::from_tensors(Path::new("drawn"), drawn.tensors()));
+    let said = map([("decoding", Value::Text("crossreg".to_owned()))]);
+    let told = Args::of(&args(said)).unwrap();
+    assert_eq!(CortexMaeSize::of(&shapes, &told).unwrap(), size);
+    // a table of all patches does not say how many are of one moment
+    let error = CortexMaeSize::of(&shapes, &Args::default()).unwrap_err();
+    assert!(error.contains("share one table"), "{error}");
+    let other = Args { n_parcels: Some(400), ..told };
+    let error = CortexMaeSize::of(&shapes, &other).unwrap_err();
+    assert!(error.contains("`args` say img_size 400, its tensors say 4"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn gradients_of_registers_and_of_a_crossing_decoder_match_finite_differences() -> Result<()> {
+    let decoder = CortexMaeDecoderSize {
+        dim: 4,
+        depth: 1,
+        n_heads: 2,
+        decoding: CortexMaeDecoding::Cross,
+        stride: 3,
+        ..CortexMaeDecoderSize::default()
+    };
+    let size = CortexMaeSize {
+        depth: 1,
+        n_registers: 2,
+        prefix_positions: true,
+        positions: CortexMaePositions::Absolute,
+        decoder: Some(decoder.clone()),
+        ..tiny()
+    };
+    let variables = Variables::default();
+    let vb = variables.builder(1, DType::F64);
+    let network = CortexMae::new(&size, vb.clone())?;
+    let decoder = CortexMaeDecoder::new(&size, &decoder, vb.pp("decoder"))?;
+    let windows = sample("windows", (1, 6, 4))?;
+    let mut mask = vec![1f64; 24];
+    (0..6).for_each(|frame| mask[4 * frame + 2] = 0.);
+    let mask = Tensor::from_vec(mask, (1, 6, 4), &Device::Cpu)?;
+    let visible = Visible::of_mask(&mask, &size)?;
+    let hidden = Visible::hidden(&mask, &size, 3)?;
+    assert_eq!((visible.ids()[0].len(), hidden.ids()[0].as_slice()), (6, &[2, 6][..]));
+    let named = variables.all();
+    let mut vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+    vars.push(("windows", &windows));
+    check(&vars, || {
+        let seen = (windows.as_tensor() * &mask)?;
+        let encoded = network.encode(&seen, Some(&visible), &mut |_, _| {})?;
+        decoder.decode(&encoded, &visible, &hidden, &mut |_, _| {})?.sqr()?.sum_all()
+    })
+}
+
+#[test]
+fn a_short_window_leaves_out_the_patches_that_saw_nothing() {
+    let encoder = EncoderConfig::CortexMae(CortexMaeConfig {
+        tokens: TokenPolicy::TimeMean,
+        ..config(WeightsSource::Seed(3))
+    });
+    let encoder = FrozenEncoder::open(&encoder, INPUT).unwrap();
+    let mut window: Vec<f32> = (0..24).map(|at| (at % 7) as f32 - 3.).collect();
+    window[12..].fill(0.);
+    let short = encoder.encode_short(&window, None, 3).unwrap();
+    let whole = encoder.encode(&window, None).unwrap();
+    assert_eq!(short.values.len(), whole.values.len());
+    assert_ne!(short.values, whole.values);
+    // one frame of the second patch makes it count
+    assert_eq!(encoder.encode_short(&window, None, 4).unwrap().values, whole.values);
+    let all = EncoderConfig::CortexMae(config(WeightsSource::Seed(3)));
+    let all = FrozenEncoder::open(&all, INPUT).unwrap();
+    let error = all.encode_short(&window, None, 3).unwrap_err().to_string();
+    assert!(error.contains("tokens is `all`, which takes fewer tokens"), "{error}");
 }

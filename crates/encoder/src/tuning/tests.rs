@@ -82,7 +82,15 @@ fn brain_jepa(trainable: Trainable) -> EncoderConfig {
 
 /// Two blocks, two patches by four parcels.
 fn cortex_mae(trainable: Trainable) -> EncoderConfig {
-    let size = CortexMaeSize { dim: 6, depth: 2, n_heads: 3, n_parcels: 4, n_frames: 6, patch: 3 };
+    let size = CortexMaeSize {
+        dim: 6,
+        depth: 2,
+        n_heads: 3,
+        n_parcels: 4,
+        n_frames: 6,
+        patch: 3,
+        ..CortexMaeSize::default()
+    };
     let (size, tokens) = (Some(size), TokenPolicy::All);
     EncoderConfig::CortexMae(CortexMaeConfig { weights: SEED, size, trainable, tokens })
 }

@@ -8,7 +8,7 @@ use std::{
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::{Model, PackageFile};
 use report::{counted, prompt::PromptTemplate, slots::SlotSet};
-use scan::FittedNormalisation;
+use scan::{FittedNormalisation, WindowsConfig};
 use serde::{Deserialize, Serialize};
 
 use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
@@ -16,8 +16,10 @@ use crate::{
     Error, OneScan, Place, Result, files,
     plan::ScanView,
     stage::{
-        AboutTokens, FITTED, LIKENESS, Likeness, PreparedScan, Sides, Stage, TokenSet,
-        VOLUME_LIKENESS, given, look, normalised, places, technique,
+        AboutTokens, FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, PreparedScan,
+        Sides, Stage, TokenSet, VOLUME_LIKENESS, given, look, normalised,
+        order_parcels::{columns, names, ordered},
+        places, technique,
     },
     state::State,
 };
@@ -82,9 +84,12 @@ fn is_needed(stage: &Stage, windows: InputShape) -> bool {
     let reads_volumes = matches!(windows, InputShape::Volume { .. });
     match stage {
         Stage::Parcellate(config) => !reads_volumes || config.mirror_check.is_some(),
-        Stage::Denoise(_) | Stage::ResampleTime(_) | Stage::Normalise(_) => !reads_volumes,
+        Stage::OrderParcels(_)
+        | Stage::Denoise(_)
+        | Stage::ResampleTime(_)
+        | Stage::Normalise(_) => !reads_volumes,
         Stage::Volumes(_) => reads_volumes,
-        Stage::Windows(_) | Stage::Encode(_) => true,
+        Stage::Prepare(_) | Stage::Windows(_) | Stage::Encode(_) => true,
         _ => false,
     }
 }
@@ -96,7 +101,14 @@ fn take_in(stage: &mut Stage, state: &State<'_>) -> Result<Vec<PackageFile>> {
         vec![PackageFile { name: name.to_owned(), bytes: text.into_bytes(), licence: None }]
     };
     match stage {
-        Stage::Normalise(_) => {
+        Stage::Prepare(config) if config.policy.reads_volumes() => Ok(Vec::new()),
+        Stage::Normalise(_) | Stage::Prepare(_) => {
+            // the package holds what was taken
+            if let Stage::Normalise(NormaliseConfig { stats, .. })
+            | Stage::Prepare(PrepareConfig { stats, .. }) = stage
+            {
+                *stats = None;
+            }
             let normalisation = parcels.and_then(|it| it.normalisation.as_ref());
             Ok(fitted(FITTED, files::to_json(normalisation.expect("it was fitted"))))
         }
@@ -178,7 +190,11 @@ impl TokenReader {
             return Err(Error::Package { path, problem: problem.to_owned() });
         }
         let any = |asks: fn(&Stage) -> bool| section.stages.iter().any(asks);
-        let normalises = any(|it| matches!(it, Stage::Normalise(_)));
+        let normalises = any(|it| match it {
+            Stage::Normalise(_) => true,
+            Stage::Prepare(config) => !config.policy.reads_volumes(),
+            _ => false,
+        });
         let compares =
             any(|it| matches!(it, Stage::Parcellate(config) if config.mirror_check.is_some()));
         let compares_volumes =
@@ -255,6 +271,7 @@ impl TokenReader {
     /// one window from there on instead of those of the stages.
     fn shown(&self, scan: &ScanView, onset_s: Option<f64>) -> Result<Shown> {
         let (mut series, mut coordinates, mut volumes, mut cut) = (None, None, None, None);
+        let mut parcels = Vec::new();
         for stage in &self.section.stages {
             match stage {
                 Stage::Parcellate(config) => {
@@ -265,7 +282,14 @@ impl TokenReader {
                         check.one(likeness, &sides, &look(&extracted))?;
                     }
                     coordinates = places(atlas.parcels());
+                    parcels = atlas.parcels().to_vec();
                     series = Some(extracted);
+                }
+                Stage::OrderParcels(config) => {
+                    let order = config.order(&names(&parcels))?;
+                    parcels = ordered(&parcels, &order);
+                    coordinates = places(&parcels);
+                    series = series.map(|it| columns(it, &order));
                 }
                 Stage::Denoise(config) => {
                     series = series.map(|it| config.clean(scan, it)).transpose()?;
@@ -277,16 +301,27 @@ impl TokenReader {
                     let fitted = self.normalisation.as_ref().expect("it was opened");
                     series = series.map(|it| normalised(fitted, it)).transpose()?;
                 }
-                Stage::Volumes(config) => volumes = Some(config),
-                Stage::Windows(config) => cut = Some(config),
+                Stage::Volumes(config) => volumes = Some(config.clone()),
+                Stage::Windows(config) => cut = Some(config.clone()),
+                Stage::Prepare(config) => {
+                    cut = Some(config.windows());
+                    if let Some(volumes) =
+                        volumes.as_mut().filter(|_| config.policy.reads_volumes())
+                    {
+                        volumes.policy = Some(config.policy);
+                    } else {
+                        let fitted = self.normalisation.as_ref().expect("it was opened");
+                        series = series.map(|it| config.prepared(fitted, it)).transpose()?;
+                    }
+                }
                 Stage::Encode(config) => {
-                    let cut = cut.expect("the chain of stages was checked");
-                    let prepared = match (volumes, series) {
+                    let cut: WindowsConfig = cut.expect("the chain of stages was checked");
+                    let prepared = match (&volumes, series) {
                         (Some(volumes), _) => {
                             let cohort = self.volume_likeness.as_ref();
-                            PreparedScan::of_volumes(volumes, scan, cut, cohort, onset_s)?
+                            PreparedScan::of_volumes(volumes, scan, &cut, cohort, onset_s)?
                         }
-                        (None, Some(series)) => PreparedScan::of_series(series, cut, onset_s)?,
+                        (None, Some(series)) => PreparedScan::of_series(series, &cut, onset_s)?,
                         (None, None) => break,
                     };
                     self.check_time(&scan.path, prepared.t_r_s)?;
@@ -357,34 +392,4 @@ fn onset(one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Option<f64>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_atlas_keeps_the_endings_of_its_files() {
-        let name = |file: &str| inside("labels", Path::new(file)).display().to_string();
-        assert_eq!(name("/data/A424+2mm.v2.nii.gz"), "atlas/labels.nii.gz");
-        assert_eq!(name("a.hdr"), "atlas/labels.hdr");
-        assert_eq!(name("coordinates"), "atlas/labels");
-    }
-
-    #[test]
-    fn a_whole_scan_is_one_window_and_an_onset_begins_another() {
-        let one = |place| OneScan { path: Path::new("s.nii"), place, confounds: None, t_r: None };
-        let windows = vec![super::super::KnownWindow { onset_s: 0.0, duration_s: 30.0 }];
-        let (sha256, subject, session) = (String::new(), String::new(), String::new());
-        let known = KnownScan { sha256, subject, session, run: 1, windows };
-        let found = |place, known| onset(&one(place), known).map_err(|it| it.to_string());
-        for known in [None, Some(&known)] {
-            assert_eq!(found(None, known), Ok(None));
-            assert_eq!(found(Some(Place::Window(1)), known), Ok(None));
-            assert_eq!(found(Some(Place::Onset(2.0)), known), Ok(Some(2.0)));
-        }
-        let said = found(Some(Place::Window(2)), Some(&known)).unwrap_err();
-        assert_eq!(said, "s.nii: has 1 window in the model's cohort, found --window 2");
-        for number in [0, 2] {
-            let said = found(Some(Place::Window(number)), None).unwrap_err();
-            assert!(said.contains("expected neither --window nor --onset"), "{said}");
-        }
-    }
-}
+mod tests;

@@ -18,10 +18,7 @@ pub(super) fn stored_windows(
 ) -> Result<()> {
     let weighs =
         |it: &Stage| matches!(it, Stage::Embed(config) if config.run == RunPooling::InverseFd);
-    let windows = loaded.spec.stages().iter().find_map(|stage| match stage {
-        Stage::Windows(config) => Some(config),
-        _ => None,
-    });
+    let windows = loaded.spec.stages().iter().find_map(Stage::cut);
     let Some(config) = loaded.encoder() else { return Ok(()) };
     let (Some(source), Some(windows), true) =
         (given::stored(&config), windows, loaded.spec.stages().iter().any(weighs))

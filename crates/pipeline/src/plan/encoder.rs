@@ -1,13 +1,15 @@
 //! The encoder against the stages before it, before a scan is opened.
 use encoder::{
-    EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, Preparation, WeightsSource,
+    EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, ParcelOrder, Preparation,
+    WeightsSource, parcel_order,
 };
+use scan::PadPolicy;
 
 use super::{CohortPlan, EncoderPlan, ScanView, beside};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec, stack},
-    stage::{Stage, WindowPooling, formula_name, given},
+    stage::{PrepareConfig, Stage, WindowPooling, formula_name, given, order_parcels::names},
 };
 
 /// What stages make of scans, read off their settings.
@@ -20,6 +22,11 @@ pub(super) struct Made {
     normalisation: Option<String>,
     /// Frames of a window over whole scans.
     n_frames: Option<usize>,
+    /// What becomes of scans that are shorter.
+    pad: Option<PadPolicy>,
+    policy: Option<PrepareConfig>,
+    /// What the parcels are called, in their order.
+    labels: Vec<String>,
 }
 
 /// Numbers of a token; published encoders have some thousands.
@@ -84,7 +91,8 @@ pub(super) fn fits(
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
     is_of_a_size(&encoder)?;
-    let plan = EncoderPlan::of(config, input)?;
+    let mut plan = EncoderPlan::of(config, input)?;
+    plan.policy = made.policy.as_ref().map(PrepareConfig::in_words);
     is_trained(config, &loaded.spec, encoder.name, reads_volumes)?;
     has_what_is_embedded(&plan, &loaded.spec)?;
     let (space, normalisation) = if reads_volumes {
@@ -97,6 +105,9 @@ pub(super) fn fits(
         let (space, normalisation) = (space.clone(), normalisation.clone());
         Preparation { space, n_frames, t_r_s, normalisation }
     };
+    if !reads_volumes {
+        made.stands_as(&encoder)?;
+    }
     // whatever is wrong without a repetition time is of no scan
     encoder.check(&given(None)).map_err(Error::Encoder)?;
     let mut unfit = made.times(scans, reads_volumes).filter_map(|(scan, t_r_s)| {
@@ -106,6 +117,14 @@ pub(super) fn fits(
     if let Some((scan, error)) = unfit.next() {
         let (n, error) = (1 + unfit.count(), Box::new(error));
         return Err(Error::EncoderTime { file: scan.file.clone(), n, of: scans.len(), error });
+    }
+    let learned = matches!(config.weights(), Some(WeightsSource::File(_)));
+    match (&made.policy, made.pad) {
+        (Some(policy), _) => policy.fits(&encoder, learned, scans)?,
+        (None, Some(pad)) => {
+            encoder.check_short_scans(pad, learned).map_err(Error::Encoder)?;
+        }
+        (None, None) => {}
     }
     if let Some(volumes) = volumes.filter(|_| reads_volumes) {
         beside::volumes(volumes, scans)?;
@@ -217,11 +236,19 @@ impl Made {
                     config.reads_some(&atlas, scans)?;
                     config.some_have_the_parcels(&atlas, scans, stack)?;
                     let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
+                    made.labels = names(atlas.parcels());
                     made.parcels = Some(InputSpace::Parcels {
                         atlas: Some(config.atlas.id.clone()),
                         n: atlas.n_parcels(),
                         coordinates,
                     });
+                }
+                Stage::OrderParcels(config) => {
+                    let order = config.order(&made.labels)?;
+                    made.labels = order.iter().map(|&at| made.labels[at].clone()).collect();
+                    if let Some(InputSpace::Parcels { atlas, .. }) = &mut made.parcels {
+                        *atlas = Some(config.atlas.clone());
+                    }
                 }
                 Stage::ResampleTime(config) => {
                     made.t_r = Some((config.t_r_s, config.tolerance_s));
@@ -230,14 +257,60 @@ impl Made {
                     made.normalisation = Some(formula_name(config.formula));
                 }
                 Stage::Volumes(config) => {
-                    let (shape, axes) = (config.shape, config.axes.to_string());
+                    let (shape, axes) = (config.grid(), config.axes.to_string());
                     made.volumes = Some(InputSpace::Volume { shape, axes });
                 }
-                Stage::Windows(config) => made.n_frames = Some(config.n_frames),
+                Stage::Windows(config) => {
+                    (made.n_frames, made.pad) = (Some(config.n_frames), Some(config.pad));
+                }
+                Stage::Prepare(config) => made.prepare(config)?,
                 _ => {}
             }
         }
         Ok(made)
+    }
+
+    /// Refuses parcels that stand in another order than the encoder's, or are others, by their labels.
+    fn stands_as(&self, spec: &EncoderSpec) -> Result<()> {
+        let InputSpace::Parcels { atlas: Some(atlas), n, .. } = &spec.input else { return Ok(()) };
+        if self.labels.len() != *n {
+            return Ok(());
+        }
+        let refuse = |reason: String| {
+            Err(Error::Encoder(encoder::Error::Setting { encoder: spec.name, reason }))
+        };
+        match parcel_order(atlas, &self.labels) {
+            Ok(ParcelOrder::Same | ParcelOrder::Unknown) => Ok(()),
+            Ok(ParcelOrder::Permuted(order)) => {
+                let first = (0..order.len()).find(|&at| order[at] != at).unwrap_or_default();
+                refuse(format!(
+                    "reads the parcels of {atlas}, and those of the atlas are the same in another order: \
+                     label {} is `{}`, expected `{}`; the stage `order_parcels: {{ atlas: {atlas} }}` \
+                     brings them into it",
+                    first + 1,
+                    self.labels[first],
+                    self.labels[order[first]],
+                ))
+            }
+            Err(other) => refuse(format!("reads the parcels of {atlas}: {other}")),
+        }
+    }
+
+    /// What a policy makes of what is there.
+    fn prepare(&mut self, config: &PrepareConfig) -> Result<()> {
+        let windows = config.windows();
+        (self.n_frames, self.pad) = (Some(windows.n_frames), Some(windows.pad));
+        if config.policy.reads_volumes() {
+            if let (Some(InputSpace::Volume { shape, .. }), Some(margins)) =
+                (&mut self.volumes, config.policy.margins())
+            {
+                *shape = margins.grid(*shape)?;
+            }
+        } else {
+            self.normalisation = Some(formula_name(config.policy.normalisation()));
+        }
+        self.policy = Some(config.clone());
+        Ok(())
     }
 
     /// Parcels of a series; none where there are none.
@@ -252,10 +325,14 @@ impl Made {
         volumes: bool,
     ) -> impl Iterator<Item = (&'a ScanView, f64)> {
         let resampled = self.t_r.filter(|_| !volumes);
-        let kept = move |t_r_s: f64| match resampled {
-            Some((to, tolerance)) if (t_r_s - to).abs() > tolerance => to,
+        let policy = self.policy.as_ref().map(|it| it.policy);
+        let kept = move |t_r_s: f64| match (policy, resampled) {
+            (Some(policy), _) => policy.t_r_s(t_r_s),
+            (None, Some((to, tolerance))) if (t_r_s - to).abs() > tolerance => to,
             _ => t_r_s,
         };
+        // its authors' code takes scans that are near to its rate as they are
+        let scans = if policy.is_some_and(|it| it.rate().is_some()) { &[] } else { scans };
         scans.iter().filter_map(move |scan| Some((scan, kept(scan.t_r_s?))))
     }
 }

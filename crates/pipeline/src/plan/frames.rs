@@ -6,7 +6,7 @@ use scan::{OpenOptions, VolumeAxes};
 use super::ScanView;
 use crate::{
     spec::{Spec, stack},
-    stage::{ParcellateConfig, ResampleTimeConfig, Stage, VolumesConfig},
+    stage::{ParcellateConfig, PrepareConfig, ResampleTimeConfig, Stage, VolumesConfig},
 };
 
 /// Frames of the scans of a cohort. A scan whose table says no number is looked at when it is asked for,
@@ -18,6 +18,7 @@ pub(super) struct Frames<'a> {
     parcellated: Option<&'a ParcellateConfig>,
     volumes: Option<&'a VolumesConfig>,
     resampled: Option<&'a ResampleTimeConfig>,
+    prepared: Option<&'a PrepareConfig>,
     /// What was found in the scans that were looked at.
     found: RefCell<BTreeMap<usize, Option<usize>>>,
 }
@@ -38,8 +39,12 @@ impl<'a> Frames<'a> {
             Stage::ResampleTime(config) => Some(config),
             _ => None,
         });
+        let prepared = stages.clone().find_map(|stage| match stage {
+            Stage::Prepare(config) => Some(config),
+            _ => None,
+        });
         let found = RefCell::default();
-        Self { spec, scans, n_parcels, parcellated, volumes, resampled, found }
+        Self { spec, scans, n_parcels, parcellated, volumes, resampled, prepared, found }
     }
 
     /// Frames in the file; none where they are not known.
@@ -63,9 +68,13 @@ impl<'a> Frames<'a> {
     /// drop frames. None where they are not known.
     pub(super) fn of_series(&self, idx: usize) -> Option<(usize, f64)> {
         let (n, t_r_s) = (self.in_file(idx)?, self.t_r_s(idx)?);
-        Some(match self.resampled {
+        let (n, t_r_s) = match self.resampled {
             Some(to) if !to.keeps(t_r_s) => (to.how.n_frames(n, t_r_s, to.t_r_s), to.t_r_s),
             _ => (n, t_r_s),
+        };
+        Some(match self.prepared {
+            Some(PrepareConfig { policy, .. }) => (policy.n_frames(n, t_r_s), policy.t_r_s(t_r_s)),
+            None => (n, t_r_s),
         })
     }
 

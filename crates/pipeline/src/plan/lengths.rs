@@ -61,10 +61,7 @@ pub(super) fn check(
 
 /// Refuses a resampler that was given places for fewer windows than a scan has.
 pub(super) fn places_suffice(spec: &Spec, n_scans: usize, frames: &Frames<'_>) -> Result<()> {
-    let windows = spec.stages().iter().find_map(|stage| match stage {
-        Stage::Windows(config) => Some(config),
-        _ => None,
-    });
+    let windows = spec.stages().iter().find_map(Stage::cut);
     let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
     let places = spec.model.as_ref().and_then(|model| model.resampler.get().max_num_frames);
     let (Some(windows), Some(places), true) = (windows, places, learns) else { return Ok(()) };

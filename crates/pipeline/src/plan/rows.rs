@@ -18,17 +18,14 @@ pub(super) fn name_what_is_seen(
     frames: &Frames<'_>,
 ) -> Result<()> {
     let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
-    let windows = spec.stages().iter().find_map(|stage| match stage {
-        Stage::Windows(config) => Some(config),
-        _ => None,
-    });
+    let windows = spec.stages().iter().find_map(Stage::cut);
     let (Some(windows), true) = (windows, learns) else { return Ok(()) };
     let mut first: Vec<Option<&RowPlan>> = vec![None; cohort.scans.len()];
     let mut problems = Vec::new();
     for row in &cohort.rows {
         let idx = row.scan_idx;
         let earlier = *first[idx].get_or_insert(row);
-        let length = Length::of(idx, windows, frames);
+        let length = Length::of(idx, &windows, frames);
         let problem = differs(earlier, row).or_else(|| length.problem(row));
         if let Some(problem) = problem {
             let (path, row) = (cohort.table.clone(), row.row);

@@ -6,7 +6,7 @@ use scan::Split;
 use serde_json::{Value, json};
 
 use super::{CohortPlan, Plan, RunPlan, SourcePlan};
-use crate::{files, stage::UNVERIFIED};
+use crate::files;
 
 impl Plan {
     /// A plan for programs.
@@ -141,8 +141,8 @@ impl fmt::Display for Plan {
             if spec.licence.non_commercial {
                 writeln!(f, "          weights for research only: {}", spec.licence.name)?;
             }
-            if spec.unverified {
-                writeln!(f, "          unverified: {UNVERIFIED}")?;
+            if let Some(policy) = &encoder.policy {
+                writeln!(f, "          prepared as {policy}")?;
             }
             writeln!(f, "          {encoder}")?;
             if let Some(warning) = &encoder.warning {

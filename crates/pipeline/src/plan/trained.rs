@@ -20,6 +20,9 @@ pub struct EncoderPlan {
     pub trainable: Trainable,
     /// How many that are.
     pub parameters: EncoderParameters,
+    /// The policy by which scans are prepared, in words; absent: stages of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// What to know of weights that move; absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
@@ -42,7 +45,7 @@ impl EncoderPlan {
                 "{licence} forbids to hand on changed weights: the trained model is for you alone"
             )
         });
-        Ok(Self { spec, input, trainable, parameters, warning })
+        Ok(Self { spec, input, trainable, parameters, policy: None, warning })
     }
 }
 

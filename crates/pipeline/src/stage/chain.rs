@@ -1,5 +1,5 @@
 //! Whether each stage can use what the stages before it give.
-use super::{Artifact, Stage};
+use super::{Artifact, Stage, VolumesConfig};
 use crate::{Error, Result, spec::CohortSpec};
 
 /// Checks that each stage appears once, gets what it needs, and has a cohort that it can work on.
@@ -24,7 +24,27 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         gives.ok_or(Error::Chain { at, stage, takes, have, between })
     })?;
     has_reports(stages, cohort)?;
-    has_a_mask(stages)
+    has_a_mask(stages)?;
+    policies_find_their_input(stages)
+}
+
+/// Refuses a policy whose volumes or series no stage before it makes, or makes otherwise.
+fn policies_find_their_input(stages: &[Stage]) -> Result<()> {
+    let (mut volumes, mut has_series) = (None::<&VolumesConfig>, false);
+    for stage in stages {
+        match stage {
+            Stage::Volumes(config) => volumes = Some(config),
+            Stage::Parcellate(_) => has_series = true,
+            Stage::Prepare(config) => {
+                config.finds(volumes.is_some(), has_series)?;
+                if let Some(volumes) = volumes.filter(|_| config.policy.reads_volumes()) {
+                    volumes.fits(config.policy)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The stages that lead from `have` to `stage`, as words of a sentence; empty where there is no

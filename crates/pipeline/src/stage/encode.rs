@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Artifact, VolumesConfig, given,
+    Artifact, Stage, VolumesConfig, given,
     parcellate::StoredSeries,
     prepared::{PreparedScan, shape},
     seen::Seen,
@@ -69,20 +69,17 @@ pub(crate) struct AboutTokens {
     /// Licence of its weights.
     #[serde(default)]
     licence: String,
-    /// No numbers of the original are kept to check it by.
-    #[serde(default)]
-    unverified: bool,
+    /// The policy by which scans were prepared, in words; absent: stages of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
 }
-
-/// What is said of an encoder of which no recorded numbers were at hand.
-pub(crate) const UNVERIFIED: &str = "no numbers of the original are kept to check it by";
 
 impl AboutTokens {
     /// The encoder, for the card of a model.
     pub(crate) fn card(&self) -> Value {
         let mut card = json!({ "id": self.encoder_id, "licence": self.licence });
-        if self.unverified {
-            card["unverified"] = json!(UNVERIFIED);
+        if let Some(policy) = &self.policy {
+            card["policy"] = json!(policy);
         }
         card
     }
@@ -212,7 +209,7 @@ impl Work for EncodeConfig {
             encoder,
             encoder_id: spec.id,
             licence: spec.licence.name,
-            unverified: spec.unverified,
+            policy: policy(state),
             identity,
             preparation: preparation(state, reads_volumes),
         };
@@ -303,6 +300,14 @@ fn windows<'a>(state: &'a State<'_>) -> &'a WindowsConfig {
 
 fn trained(config: &EncoderConfig) -> bool {
     config.trainable().moves()
+}
+
+/// The policy of the stage `prepare`, if there is one, in words.
+fn policy(state: &State<'_>) -> Option<String> {
+    state.plan.spec().stages().iter().find_map(|stage| match stage {
+        Stage::Prepare(config) => Some(config.in_words()),
+        _ => None,
+    })
 }
 
 /// Everything that decides the windows of a scan.

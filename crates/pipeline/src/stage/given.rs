@@ -22,7 +22,7 @@ pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputSh
         .parcels
         .as_ref()
         .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.parcels.len() });
-    let volumes = state.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.shape });
+    let volumes = state.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.grid() });
     readable(config, &[parcels, volumes]).map_err(Error::Encoder)
 }
 
@@ -36,6 +36,7 @@ pub(super) fn reads_volumes(state: &State<'_>, grid: [usize; 3]) -> bool {
     }
     let n_frames = state.plan.spec().stages().iter().find_map(|stage| match stage {
         Stage::Windows(cut) => Some(cut.n_frames),
+        Stage::Prepare(config) => Some(config.windows().n_frames),
         _ => None,
     });
     let Some(n_frames) = n_frames else { return false };

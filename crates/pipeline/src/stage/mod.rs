@@ -17,8 +17,10 @@ mod lost;
 mod mask;
 mod mirror;
 mod normalise;
+pub(crate) mod order_parcels;
 mod parcel_count;
 mod parcellate;
+mod prepare;
 mod prepared;
 mod pretrain;
 mod render;
@@ -40,7 +42,7 @@ pub(crate) use chain::check_chain;
 pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
-pub(crate) use encode::{AboutTokens, TokenSet, UNVERIFIED};
+pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
@@ -50,8 +52,10 @@ pub use mirror::MirrorCheck;
 pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
 pub use normalise::NormaliseConfig;
 pub(crate) use normalise::{FITTED, formula_name, normalised};
+pub use order_parcels::OrderParcelsConfig;
 pub use parcellate::ParcellateConfig;
 pub(crate) use parcellate::{Parcels, StoredSeries, places};
+pub use prepare::PrepareConfig;
 pub(crate) use prepared::{PreparedScan, technique};
 pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
@@ -84,12 +88,16 @@ pub enum Stage {
     Whiten(WhitenConfig),
     /// Take the series of an atlas's parcels out of every scan.
     Parcellate(ParcellateConfig),
+    /// Bring parcel series into the order of an encoder's atlas, by their labels.
+    OrderParcels(OrderParcelsConfig),
     /// Take trends, frequencies and confounds out of every parcel series.
     Denoise(DenoiseConfig),
     /// Bring parcel series to another repetition time.
     ResampleTime(ResampleTimeConfig),
     /// Bring parcel series to the scale that an encoder was trained on.
     Normalise(NormaliseConfig),
+    /// Prepare scans as the code around a published encoder does: scale, repetition time, windows.
+    Prepare(PrepareConfig),
     /// Say how scans become volumes, for encoders that read these.
     Volumes(VolumesConfig),
     /// Say which frames of a scan an encoder sees at once.
@@ -181,9 +189,11 @@ impl Stage {
             Self::Window(config) => config,
             Self::Whiten(config) => config,
             Self::Parcellate(config) => config,
+            Self::OrderParcels(config) => config,
             Self::Denoise(config) => config,
             Self::ResampleTime(config) => config,
             Self::Normalise(config) => config,
+            Self::Prepare(config) => config,
             Self::Volumes(config) => config,
             Self::Windows(config) => config,
             Self::Encode(config) => config,
@@ -201,6 +211,8 @@ impl Stage {
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         match self {
             Self::Parcellate(config) => config.paths(),
+            Self::Normalise(config) => config.stats.iter_mut().collect(),
+            Self::Prepare(config) => config.stats.iter_mut().collect(),
             _ => Vec::new(),
         }
     }
@@ -212,6 +224,15 @@ impl Stage {
             // windows are weighed by displacement
             Self::Embed(config) => config.run == RunPooling::InverseFd,
             _ => false,
+        }
+    }
+
+    /// Where it cuts windows out of whole scans.
+    pub(crate) fn cut(&self) -> Option<WindowsConfig> {
+        match self {
+            Self::Windows(config) => Some(config.clone()),
+            Self::Prepare(config) => Some(config.windows()),
+            _ => None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! `normalise`: parcel series on the scale that an encoder was trained on, fitted on the training
 //! scans only.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use scan::{FittedNormalisation, Normalisation, Split};
+use scan::{FittedNormalisation, Normalisation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{
     settings::Settings,
     work::Work,
 };
-use crate::{Error, Result, event::Control, files, state::State, units::Unit};
+use crate::{Result, event::Control, files, state::State, stats::read_stats};
 
 /// Which formula, and how much of each scan it looks at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,10 @@ pub struct NormaliseConfig {
     pub formula: Normalisation,
     /// Frames of the start of each scan that the robust formulas look at; BrainLM's are 200.
     pub pool_frames: usize,
+    /// Numbers that were fitted before (`encoder stats --export`), taken instead of a fit; relative to the
+    /// file that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<PathBuf>,
 }
 
 /// The formula's name in the file.
@@ -52,7 +56,8 @@ impl Work for NormaliseConfig {
     }
 
     fn inputs(&self, state: &State<'_>) -> Value {
-        series::keys(self, &super::said(self), &json!(state.trained_on()), state)
+        let more = fitted_on(self.stats.as_deref(), state);
+        series::keys(self, &super::said(self), &more, state)
     }
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
@@ -77,6 +82,14 @@ impl Work for NormaliseConfig {
     }
 }
 
+/// What a fit depends on: the training scans, or the file of numbers that are taken.
+pub(super) fn fitted_on(stats: Option<&Path>, state: &State<'_>) -> Value {
+    match stats {
+        Some(path) => json!(scan::sha256_file(state.place(path)).ok()),
+        None => json!(state.trained_on()),
+    }
+}
+
 /// A series on the scale that was fitted.
 pub(crate) fn normalised(
     fitted: &FittedNormalisation,
@@ -87,29 +100,10 @@ pub(crate) fn normalised(
 }
 
 impl NormaliseConfig {
-    /// Reads the training scans one at a time, again for other parcels where memory asks for it.
     fn fit(&self, state: &State<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
-        use Normalisation as N;
-        let alone = matches!(self.formula, N::PerRecording | N::MinMaxRecording | N::Demean);
-        let units = &series::parcels(state).units;
-        let mut trained: Vec<&Unit> =
-            state.trained_on().into_iter().filter_map(|idx| units[idx].as_ref()).collect();
-        if trained.is_empty() {
-            let first = state.failures.values().next();
-            let reason = first.map_or_else(String::new, |(_, reason)| reason.anonymous.clone());
-            return Err(Error::NothingLeft { split: Split::Train, reason });
+        if let Some(path) = &self.stats {
+            return read_stats(&state.place(path), self.formula);
         }
-        if alone {
-            // nothing is fitted: each recording is its own measure
-            trained.truncate(1);
-        }
-        let damaged = |unit: &&Unit| Error::damaged(&unit.path, "it does not say its frames");
-        let n_frames = |unit: &&Unit| Ok(SeriesFacts::of(unit).ok_or(damaged(unit))?.n_frames);
-        let n_frames: Vec<usize> = trained.iter().map(n_frames).collect::<Result<_>>()?;
-        let n_bytes = state.plan.budget.n_bytes;
-        FittedNormalisation::fit_from(self.formula, &n_frames, self.pool_frames, n_bytes, |idx| {
-            control.checkpoint()?;
-            Ok(StoredSeries::read(trained[idx])?.values)
-        })
+        series::fitted(state, control, self.formula, self.pool_frames)
     }
 }

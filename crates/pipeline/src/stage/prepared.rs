@@ -4,7 +4,7 @@ use std::ops::Range;
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
 use ndarray::{Array1, Array2, ArrayView2, s};
 use report::prompt::Technique;
-use scan::{QualityFigures, WindowConfig, WindowPolicy, WindowsConfig};
+use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig};
 
 use super::{
     Likeness, VolumesConfig,
@@ -19,6 +19,8 @@ use crate::{Error, Result, plan::ScanView};
 pub(crate) struct PreparedScan {
     /// Each of the input's dimensions, row-major.
     windows: Vec<Vec<f32>>,
+    /// Of a window that is not full, where the encoder's mask hides the rest: its real frames.
+    masked: Vec<Option<usize>>,
     /// The frames of the file in them.
     pub(crate) seen: Seen,
     n_frames: usize,
@@ -50,6 +52,7 @@ impl PreparedScan {
         let numbers = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
         let windows = windows(numbers.view(), cut, &frames, onset_s)?;
         Ok(Self {
+            masked: masked(&windows, cut),
             windows: volumes::cut(&run, cut, &windows),
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
@@ -75,9 +78,11 @@ impl PreparedScan {
         };
         let windows = windows(series.values.view(), cut, &frames, onset_s)?;
         let fd_mm = series.fd_mm.and_then(|fd_mm| of_windows(&fd_mm, &windows));
+        let masked = masked(&windows, cut);
         let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
         Ok(Self {
             windows: flat.collect(),
+            masked,
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: series.facts.n_frames,
             t_r_s: series.facts.t_r_s,
@@ -96,9 +101,36 @@ impl PreparedScan {
         coordinates: Option<&[[f64; 3]]>,
     ) -> Result<WindowTokens> {
         match encoder {
-            Some(encoder) => encoded(encoder, &self.windows, coordinates),
+            Some(encoder) => self.encoded(encoder, coordinates),
+            None if self.masked.iter().any(Option::is_some) => {
+                let problem = "the scan is shorter than a window, and an encoder under training reads \
+                               whole windows";
+                Err(Error::StageInput { stage: "encode", problem: problem.to_owned() })
+            }
             None => Ok(as_they_are(&self.windows, input)),
         }
+    }
+
+    fn encoded(
+        &self,
+        encoder: &FrozenEncoder,
+        coordinates: Option<&[[f64; 3]]>,
+    ) -> Result<WindowTokens> {
+        let mut all: Option<WindowTokens> = None;
+        for (window, masked) in self.windows.iter().zip(&self.masked) {
+            let tokens = match masked {
+                Some(n_real) => encoder.encode_short(window, coordinates, *n_real)?,
+                None => encoder.encode(window, coordinates)?,
+            };
+            match &mut all {
+                None => all = Some(tokens),
+                Some(all) => all.append(tokens),
+            }
+        }
+        all.ok_or_else(|| {
+            let problem = "the scan has no window".to_owned();
+            Error::StageInput { stage: "encode", problem }
+        })
     }
 
     /// `seen`: what the tokens were made of, where this program made them.
@@ -115,6 +147,14 @@ impl PreparedScan {
             quality: self.quality.clone(),
         }
     }
+}
+
+/// The real frames of windows that a mask completes.
+fn masked(windows: &[scan::Window], cut: &WindowsConfig) -> Vec<Option<usize>> {
+    let masks = cut.pad == PadPolicy::Masked;
+    let of =
+        |window: &scan::Window| (masks && window.n_real < cut.n_frames).then_some(window.n_real);
+    windows.iter().map(of).collect()
 }
 
 /// The windows of a series as `cut` places them, or one from the frame nearest to an onset on.
@@ -162,25 +202,6 @@ pub(super) fn shape(tokens: &WindowTokens, input: InputShape) -> Vec<usize> {
     let WindowTokens { n_windows, n_tokens, dim, .. } = *tokens;
     let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
     [&[n_windows], item.as_slice()].concat()
-}
-
-fn encoded(
-    encoder: &FrozenEncoder,
-    windows: &[Vec<f32>],
-    coordinates: Option<&[[f64; 3]]>,
-) -> Result<WindowTokens> {
-    let mut all: Option<WindowTokens> = None;
-    for window in windows {
-        let tokens = encoder.encode(window, coordinates)?;
-        match &mut all {
-            None => all = Some(tokens),
-            Some(all) => all.append(tokens),
-        }
-    }
-    all.ok_or_else(|| {
-        let problem = "the scan has no window".to_owned();
-        Error::StageInput { stage: "encode", problem }
-    })
 }
 
 /// The windows themselves, for an encoder that is trained with the model; their mean frames stand

@@ -1,6 +1,7 @@
 //! What the stages between parcel series and parcel series have in common.
 use std::path::Path;
 
+use scan::{FittedNormalisation, Normalisation, Split};
 use serde_json::{Value, json};
 
 use super::{
@@ -8,10 +9,10 @@ use super::{
     work::{Work, load_failures},
 };
 use crate::{
-    Result,
+    Error, Result,
     event::Control,
     state::State,
-    units::{self, Job},
+    units::{self, Job, Unit},
 };
 
 /// Everything that decides the series of each scan after `stage`; `more` beside its settings.
@@ -77,6 +78,36 @@ pub(super) fn load(
     parcels.units = units;
     parcels.preparation.push(said);
     Ok(())
+}
+
+/// Fits a formula to the training scans, which are read one at a time, again for other parcels where
+/// memory asks for it.
+pub(super) fn fitted(
+    state: &State<'_>,
+    control: &Control<'_>,
+    formula: Normalisation,
+    pool_frames: usize,
+) -> Result<FittedNormalisation> {
+    let units = &parcels(state).units;
+    let mut trained: Vec<&Unit> =
+        state.trained_on().into_iter().filter_map(|idx| units[idx].as_ref()).collect();
+    if trained.is_empty() {
+        let first = state.failures.values().next();
+        let reason = first.map_or_else(String::new, |(_, reason)| reason.anonymous.clone());
+        return Err(Error::NothingLeft { split: Split::Train, reason });
+    }
+    if formula.asks_each_alone() {
+        // nothing is fitted: each recording is its own measure
+        trained.truncate(1);
+    }
+    let damaged = |unit: &&Unit| Error::damaged(&unit.path, "it does not say its frames");
+    let n_frames = |unit: &&Unit| Ok(SeriesFacts::of(unit).ok_or(damaged(unit))?.n_frames);
+    let n_frames: Vec<usize> = trained.iter().map(n_frames).collect::<Result<_>>()?;
+    let n_bytes = state.plan.budget.n_bytes;
+    FittedNormalisation::fit_from(formula, &n_frames, pool_frames, n_bytes, |idx| {
+        control.checkpoint()?;
+        Ok(StoredSeries::read(trained[idx])?.values)
+    })
 }
 
 pub(super) fn parcels<'a>(state: &'a State<'_>) -> &'a super::Parcels {

@@ -5,9 +5,9 @@ use std::path::Path;
 use half::f16;
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 use scan::{
-    Affine, Background, Bold, GlobalZ, Grid, Interpolation, OpenOptions, Orientation,
-    QualityFigures, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes, VoxelSeries, Window,
-    WindowsConfig,
+    Affine, Background, Bold, EncoderPolicy, GlobalZ, Grid, Interpolation, Margins, OpenOptions,
+    Orientation, QualityFigures, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes,
+    VoxelSeries, Window, WindowsConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,14 @@ pub struct VolumesConfig {
     /// What voxels that are exactly 0 become, after all others were standardised by one mean and one
     /// deviation.
     pub background: Background,
+    /// Voxels added around the volumes, or cut off where a number is negative, with the value of the first
+    /// voxel, as SwiFT's data sets do; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margins: Option<Margins>,
+    /// The policy by whose rate, scale and margins volumes are made instead of `background` alone; the
+    /// stage `prepare` sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<EncoderPolicy>,
     /// Whether values are rounded to 16 bits, as the tensors of BrainMT are.
     pub half: bool,
     /// How tensors lie (`.pt`, `.npy`, HDF5), which do not say it; absent: scans are NIfTI.
@@ -97,6 +105,12 @@ impl Work for VolumesConfig {
     }
 
     fn check(&self) -> Result<()> {
+        if let Some(policy) = self.policy {
+            self.fits(policy)?;
+        }
+        if let Some(margins) = self.margins {
+            margins.grid(self.shape)?;
+        }
         self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))?;
         if !self.shape.iter().all(|n| (1..=MOST_VOXELS).contains(n)) {
             let expected = format!("1 to {MOST_VOXELS} voxels along each axis");
@@ -149,6 +163,35 @@ impl Work for VolumesConfig {
 }
 
 impl VolumesConfig {
+    /// The grid of the volumes that an encoder reads.
+    pub(crate) fn grid(&self) -> [usize; 3] {
+        let margins = self.margins.or_else(|| self.policy.and_then(EncoderPolicy::margins));
+        margins.and_then(|margins| margins.grid(self.shape).ok()).unwrap_or(self.shape)
+    }
+
+    /// Refuses settings that a policy does not allow.
+    pub(crate) fn fits(&self, policy: EncoderPolicy) -> Result<()> {
+        let setting = |field, found: String, expected: &str| {
+            let (stage, expected) = (self.name(), expected.to_owned());
+            Err(Error::Setting { stage, field, found, expected })
+        };
+        if !policy.reads_volumes() {
+            return setting("policy", files::to_json(&policy), "a policy that reads volumes");
+        }
+        if self.margins.is_some() {
+            let expected = "none, because the policy has its own";
+            return setting("margins", files::to_json(&self.margins), expected);
+        }
+        if self.standardised {
+            let expected = "false, because the policy brings volumes to scale";
+            return setting("standardised", "true".to_owned(), expected);
+        }
+        if self.background != Background::Minimum {
+            return setting("background", "zero".to_owned(), "minimum, as in the policy");
+        }
+        policy.margins().map_or(Ok(()), |margins| Ok(margins.grid(self.shape).map(drop)?))
+    }
+
     /// What decides the volumes of a scan beside the scan.
     pub(crate) fn said(&self) -> Value {
         // who is left out changes nothing in the others
@@ -176,6 +219,13 @@ impl VolumesConfig {
         let Ok(read) = scan::footprint(&scan.path, &self.options(scan)) else { return 0 };
         let n_voxels = self.shape.iter().product::<usize>() as u64;
         let n_frames = read.n_frames().unwrap_or(0);
+        let n_voxels = n_voxels.max(self.grid().iter().product::<usize>() as u64);
+        let n_frames = match (self.policy, scan.t_r_s) {
+            (Some(policy), Some(t_r_s)) => {
+                n_frames.max(policy.n_frames(n_frames as usize, t_r_s) as u64)
+            }
+            _ => n_frames,
+        };
         let n_values = read.n_values.max(n_voxels.saturating_mul(n_frames));
         // four runs in 32 bits, a few images in 64
         let images = if self.affine.is_some() { 80 * n_voxels.max(read.n_voxels) } else { 0 };
@@ -240,10 +290,19 @@ impl VolumesConfig {
     }
 
     fn scaled(&self, run: Bold) -> Result<Bold> {
-        let prepared = if self.standardised {
+        let prepared = if let Some(policy) = self.policy {
+            policy.volumes(run)?
+        } else if self.standardised {
             run
         } else {
             GlobalZ::measure(&run)?.apply(&run, self.background)?
+        };
+        let prepared = match self.margins {
+            Some(margins) => {
+                let filler = prepared.data().first().copied().unwrap_or(0.0);
+                margins.apply(&prepared, filler)?
+            }
+            None => prepared,
         };
         if !self.half {
             return Ok(prepared);
@@ -316,11 +375,16 @@ pub(super) fn cut(run: &Bold, windows: &WindowsConfig, starts: &[Window]) -> Vec
                     });
                 }
                 scan::PadPolicy::MeanFrame => {
-                    let mean = of_run.mean_axis(Axis(3)).expect("a run has frames");
-                    let mean: Vec<f32> = mean.iter().copied().collect();
+                    // in 64 bits, so that a constant background stays what it is
+                    let n = window.n_real as f64;
+                    let mean = of_run
+                        .lanes(Axis(3))
+                        .into_iter()
+                        .map(|lane| (lane.iter().map(|x| f64::from(*x)).sum::<f64>() / n) as f32);
+                    let mean: Vec<f32> = mean.collect();
                     (0..missing).for_each(|_| flat.extend(&mean));
                 }
-                scan::PadPolicy::Zeros | scan::PadPolicy::Refuse => {
+                scan::PadPolicy::Zeros | scan::PadPolicy::Masked | scan::PadPolicy::Refuse => {
                     flat.resize(flat.len() + missing * size, 0.0);
                 }
             }

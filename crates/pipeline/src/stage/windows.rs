@@ -42,7 +42,10 @@ impl Work for WindowsConfig {
             WindowPolicy::Random { n, .. } => {
                 settings.at_most(&[("policy.random.n", n, MOST_WINDOWS)])
             }
-            WindowPolicy::Centre => Ok(()),
+            WindowPolicy::Whole { at_most: Some(n) } => {
+                settings.at_least(1, &[("policy.whole.at_most", n)])
+            }
+            WindowPolicy::Centre | WindowPolicy::First | WindowPolicy::Whole { .. } => Ok(()),
         }
     }
 

@@ -49,9 +49,7 @@ impl FittedNormalisation {
         let n_recordings = n_frames.len();
         let mut source = Source { n_frames, n_bytes, n_parcels: None, read };
         let (shift, scale) = match kind {
-            N::PerRecording | N::MinMaxRecording | N::Demean | N::GlobalZ | N::FrameZ => {
-                (Array1::zeros(0), Array1::zeros(0))
-            }
+            alone if alone.asks_each_alone() => (Array1::zeros(0), Array1::zeros(0)),
             N::RobustPaper | N::RobustToolkitBug => {
                 if pool_frames == 0 || n_frames.iter().all(|&n| n < pool_frames) {
                     return Err(Error::NoRecordings { expected: pool_frames }.into());
@@ -69,7 +67,7 @@ impl FittedNormalisation {
                 let means = ndarray::stack(Axis(0), &rows).expect("equal numbers of parcels");
                 quartiles_of(&[means], false)
             }
-            N::MinMaxCohort => {
+            _ => {
                 let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
                 source.each(|recording| {
                     let (least, most) = extremes(recording.iter());
@@ -178,7 +176,7 @@ mod tests {
         })
     }
 
-    const ALL: [Normalisation; 10] = [
+    const ALL: [Normalisation; 11] = [
         Normalisation::RobustPaper,
         Normalisation::RobustToolkitBug,
         Normalisation::PerRecording,
@@ -189,6 +187,7 @@ mod tests {
         Normalisation::GlobalZ,
         Normalisation::RobustMeans,
         Normalisation::FrameZ,
+        Normalisation::ParcelZ,
     ];
 
     #[test]

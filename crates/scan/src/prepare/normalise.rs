@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2, Axis, Zip};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::z::{frame_z, half_parcel_z, parcel_z};
 use crate::{
     clean::column_means,
     error::{Error, Result},
@@ -19,9 +20,6 @@ const VERSION: u32 = 1;
 
 /// Keeps a scale of 0 from dividing.
 pub(super) const EPSILON: f64 = 1e-6;
-
-/// Where CortexMAE cuts values off, in standard deviations.
-const MOST: f64 = 3.0;
 
 /// A formula, by the name it has in a pipeline file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,9 +46,23 @@ pub enum Normalisation {
     /// (x − median) / interquartile range, both per parcel over the means of the training
     /// recordings, as Brain-JEPA was pretrained.
     RobustMeans,
-    /// Each parcel to mean 0 and spread 1 over the recording, then each frame over the parcels, cut
-    /// off at ±3, as CortexMAE reads.
+    /// Each parcel to mean 0 and spread 1 over the recording in 16 bits, then each frame over the
+    /// parcels, cut off at ±3, as CortexMAE reads. A run of another rate is resampled between the two:
+    /// see the policy `cortex_mae` of `prepare`.
     FrameZ,
+    /// Each parcel to mean 0 and spread 1 over the recording, as Brain-Semantoks reads.
+    ParcelZ,
+}
+
+impl Normalisation {
+    /// Whether each recording is brought to scale by itself, so that nothing is fitted.
+    pub fn asks_each_alone(self) -> bool {
+        use Normalisation as N;
+        matches!(
+            self,
+            N::PerRecording | N::MinMaxRecording | N::Demean | N::GlobalZ | N::FrameZ | N::ParcelZ
+        )
+    }
 }
 
 /// A formula with the numbers it needs. Serialises, so that a model takes it along.
@@ -76,6 +88,27 @@ struct Saved {
 }
 
 impl FittedNormalisation {
+    /// From numbers that were fitted elsewhere: medians or minima, and ranges, a parcel each; ranges that
+    /// are no number are of parcels without spread.
+    ///
+    /// # Errors
+    /// Where they do not belong together.
+    pub fn of_parts(kind: Normalisation, shift: &[f64], scale: &[f64]) -> Result<Self> {
+        let scale = scale.iter().map(|scale| scale.is_finite().then_some(*scale)).collect();
+        Self::try_from(Saved {
+            version: VERSION,
+            kind,
+            n_recordings: 0,
+            shift: shift.to_vec(),
+            scale,
+        })
+    }
+
+    /// Recordings that it was fitted to; 0 where that is not known.
+    pub fn n_recordings(&self) -> usize {
+        self.n_recordings
+    }
+
     /// The formula.
     pub fn kind(&self) -> Normalisation {
         self.kind
@@ -113,7 +146,8 @@ impl FittedNormalisation {
                 let (mean, spread) = (recording.mean().unwrap_or(0.0), recording.std(1.0));
                 recording.mapv(|x| if is_scale(spread) { (x - mean) / spread } else { 0.0 })
             }
-            N::FrameZ => framed(recording),
+            N::FrameZ => frame_z(&half_parcel_z(recording)),
+            N::ParcelZ => parcel_z(recording),
             N::RobustToolkitBug => {
                 let mut values = demeaned(recording);
                 Zip::from(values.columns_mut()).and(&self.shift).and(&self.scale).for_each(
@@ -154,18 +188,6 @@ fn scaled(mut values: Array2<f64>, shift: &Array1<f64>, scale: &Array1<f64>) -> 
         let factor = if is_scale(scale) { 1.0 / scale } else { 0.0 };
         column.mapv_inplace(|x| (x - shift) * factor);
     });
-    values
-}
-
-/// CortexMAE's two scales: parcels over time (n) and, of what that leaves, frames over parcels (n − 1).
-fn framed(recording: &Array2<f64>) -> Array2<f64> {
-    let spread = recording.std_axis(Axis(0), 0.0);
-    let varies = |spread: f64| if spread > EPSILON { spread } else { f64::NAN };
-    let mut values = scaled(recording.clone(), &column_means(recording), &spread.mapv(varies));
-    for mut frame in values.rows_mut() {
-        let (mean, spread) = (frame.mean().unwrap_or(0.0), frame.std(1.0));
-        frame.mapv_inplace(|x| ((x - mean) / (spread + EPSILON)).clamp(-MOST, MOST));
-    }
     values
 }
 

@@ -16,14 +16,21 @@ use crate::{
 /// The filter lets this share of the new half sampling rate pass.
 const PASS: f64 = 0.8;
 
+/// Frames below which it is left out: it mirrors 27 at either end.
+const FEWEST: usize = 30;
+
 /// How frames between frames are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resampling {
     /// Straight lines between the middles of frames; fast changes fold into slow ones.
     Linear,
-    /// Fast changes are filtered out first where the new rate is lower; then a cubic spline.
+    /// Fast changes are filtered out first where the new rate is lower and there are 30 frames; then a
+    /// cubic spline. No frame lies behind the last one or behind the run's length.
     AntiAliased,
+    /// Frames are picked where the new rate is lower, straight lines are drawn where it is higher; a
+    /// part of a frame at the end is none. Brainmarks reads Brain-JEPA's series so.
+    NearestOrLinear,
     /// Frames are picked, none are mixed: the one that begins last before the new time. Brain-JEPA's
     /// loader picks every third or so.
     Picked,
@@ -56,27 +63,27 @@ pub fn resample_time(
     match how {
         Resampling::Linear => Ok(linear(series, n_new)),
         Resampling::AntiAliased => anti_aliased(series, n_new, to_t_r / t_r),
+        Resampling::NearestOrLinear if to_t_r > t_r => Ok(nearest(series, n_new)),
+        Resampling::NearestOrLinear => Ok(linear(series, n_new)),
         Resampling::Picked => Ok(picked(series, to_t_r / t_r)),
     }
 }
 
 impl Resampling {
-    /// Fewest frames of a run that can be brought from `t_r` to `to_t_r`.
-    pub fn least_frames(self, t_r: f64, to_t_r: f64) -> usize {
-        let factor = to_t_r / t_r;
-        match self {
-            Self::AntiAliased if factor > 1.0 => anti_alias(PASS / factor).n_padded + 1,
-            _ => 2,
-        }
-    }
-
     /// Frames of a run of `n` frames every `t_r` seconds that is brought to one every `to_t_r`.
     pub fn n_frames(self, n: usize, t_r: f64, to_t_r: f64) -> usize {
+        let exact = t_r * n as f64 / to_t_r;
         match self {
-            // Ties to even, as Python rounds.
-            Self::Linear => ((n as f64 * (t_r / to_t_r)).round_ties_even() as usize).max(1),
-            // A last frame that rounding puts just behind the end still counts.
-            Self::AntiAliased => ((n as f64 - 1.0) / (to_t_r / t_r) + 1e-9).floor() as usize + 1,
+            // ties to even, as Python rounds
+            Self::Linear => (exact.round_ties_even() as usize).max(1),
+            Self::AntiAliased if t_r == to_t_r => n,
+            Self::AntiAliased => {
+                // a frame that lies behind the last one would be made up
+                let last = t_r * (n as f64 - 1.0);
+                let whole = 0..exact as usize;
+                whole.take_while(|&frame| to_t_r * frame as f64 <= last).count().max(1)
+            }
+            Self::NearestOrLinear => (exact as usize).max(1),
             Self::Picked => picks(n, to_t_r / t_r).count(),
         }
     }
@@ -86,6 +93,12 @@ impl Resampling {
 fn picks(n: usize, factor: f64) -> impl Iterator<Item = usize> {
     let frames = (0_usize..).map(move |frame| (frame as f64 * factor + 1e-9) as usize);
     frames.take_while(move |&frame| frame < n)
+}
+
+/// The low pass that goes before a lower rate, section by section: b0, b1, b2, 1, a1, a2.
+pub fn anti_alias_sections(t_r: f64, to_t_r: f64) -> Vec<[f64; 6]> {
+    let filter = anti_alias(PASS * t_r / to_t_r);
+    filter.sections.iter().map(|&[b0, b1, b2, a1, a2]| [b0, b1, b2, 1.0, a1, a2]).collect()
 }
 
 fn linear(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
@@ -108,9 +121,20 @@ fn picked(series: &Array2<f64>, factor: f64) -> Array2<f64> {
     series.select(Axis(0), &picks(series.nrows(), factor).collect::<Vec<_>>())
 }
 
+/// As PyTorch picks them, in 32 bits.
+fn nearest(series: &Array2<f64>, n_new: usize) -> Array2<f64> {
+    let n = series.nrows();
+    let step = n as f32 / n_new as f32;
+    let of = |frame: usize| ((frame as f32 * step).floor() as usize).min(n - 1);
+    series.select(Axis(0), &(0..n_new).map(of).collect::<Vec<_>>())
+}
+
 fn anti_aliased(series: &Array2<f64>, n_new: usize, factor: f64) -> Result<Array2<f64>> {
     let n = series.nrows();
-    let filter = (factor > 1.0).then(|| anti_alias(PASS / factor));
+    if factor == 1.0 {
+        return Ok(series.clone());
+    }
+    let filter = (factor > 1.0 && n >= FEWEST).then(|| anti_alias(PASS / factor));
     let spline = Spline::new((0..n).map(|frame| frame as f64).collect());
     let mut seen = Array2::zeros((n_new, series.ncols()));
     for (column, mut to) in series.columns().into_iter().zip(seen.columns_mut()) {
@@ -136,7 +160,7 @@ mod tests {
         for (how, t_r, to_t_r) in
             [(R::Linear, 2.0, 0.735), (R::AntiAliased, 0.735, 2.0), (R::Picked, 0.72, 2.2)]
         {
-            let least = how.least_frames(t_r, to_t_r);
+            let least = 2;
             for n in [least, least + 1, 100] {
                 let series = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
                 let seen = resample_time(&series, t_r, to_t_r, how).unwrap();
@@ -166,7 +190,12 @@ mod tests {
     #[test]
     fn the_same_rate_is_the_identity() {
         let series = sine(0.05, 1.0, 80);
-        for how in [Resampling::Linear, Resampling::AntiAliased, Resampling::Picked] {
+        for how in [
+            Resampling::Linear,
+            Resampling::AntiAliased,
+            Resampling::Picked,
+            Resampling::NearestOrLinear,
+        ] {
             let seen = resample_time(&series, 1.0, 1.0, how).unwrap();
             assert!((&seen - &series).iter().all(|x| x.abs() < 1e-12), "{how:?}");
         }
@@ -204,7 +233,10 @@ mod tests {
         let series = sine(0.03, 1.0, 10);
         assert!(resample_time(&series, 0.0, 1.0, Resampling::Linear).is_err());
         assert!(resample_time(&series, 1.0, f64::NAN, Resampling::Linear).is_err());
-        let error = resample_time(&series, 1.0, 2.0, Resampling::AntiAliased).unwrap_err();
-        assert!(error.to_string().contains("frames, found 10"), "{error}");
+        let one = series.slice(ndarray::s![..1, ..]).to_owned();
+        let error = resample_time(&one, 1.0, 2.0, Resampling::AntiAliased).unwrap_err();
+        assert!(error.to_string().contains("frames, found 1"), "{error}");
+        // too short for the filter: the spline alone
+        assert_eq!(resample_time(&series, 1.0, 2.0, Resampling::AntiAliased).unwrap().nrows(), 5);
     }
 }

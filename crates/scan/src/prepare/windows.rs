@@ -19,6 +19,14 @@ pub enum WindowPolicy {
         /// Frames from the start of one window to that of the next.
         stride: usize,
     },
+    /// One, at the start of the run.
+    First,
+    /// One after the other from the start; frames that do not fill a window are dropped.
+    Whole {
+        /// The most windows; absent: all there are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<usize>,
+    },
     /// At random places that depend on the seed only.
     Random {
         /// How many.
@@ -40,6 +48,8 @@ pub enum PadPolicy {
     Repeat,
     /// Zeros.
     Zeros,
+    /// Zeros that the encoder's mask hides.
+    Masked,
 }
 
 /// Windows of a run.
@@ -87,6 +97,11 @@ impl WindowsConfig {
         };
         Ok(match self.policy {
             WindowPolicy::Centre => vec![last / 2],
+            WindowPolicy::First => vec![0],
+            WindowPolicy::Whole { at_most } => {
+                let n = (n_run_frames / size).min(at_most.unwrap_or(usize::MAX)).max(1);
+                (0..n).map(|window| window * size).collect()
+            }
             WindowPolicy::Tiled { stride: 0 } => {
                 let expected = "at least 1";
                 return Err(Error::Setting { field: "stride", found: 0.0, expected });
@@ -127,7 +142,7 @@ impl WindowsConfig {
         let (n, width) = series.dim();
         let shape = (self.n_frames - n, width);
         let fill = match self.pad {
-            PadPolicy::Zeros | PadPolicy::Refuse => Array2::zeros(shape),
+            PadPolicy::Zeros | PadPolicy::Masked | PadPolicy::Refuse => Array2::zeros(shape),
             PadPolicy::Repeat => Array2::from_shape_fn(shape, |(t, v)| series[[t % n, v]]),
             PadPolicy::MeanFrame => {
                 let mean = series.sum_axis(Axis(0)) / n as f64;
@@ -152,6 +167,9 @@ mod tests {
         assert_eq!(at(WindowPolicy::Centre), [3]);
         assert_eq!(at(WindowPolicy::Tiled { stride: 4 }), [0, 4, 7]);
         assert_eq!(at(WindowPolicy::Tiled { stride: 7 }), [0, 7]);
+        assert_eq!(at(WindowPolicy::First), [0]);
+        assert_eq!(at(WindowPolicy::Whole { at_most: None }), [0, 4]);
+        assert_eq!(at(WindowPolicy::Whole { at_most: Some(1) }), [0]);
         let random = |seed| at(WindowPolicy::Random { n: 20, seed });
         assert_eq!(random(1), random(1));
         assert_ne!(random(1), random(2));

@@ -29,7 +29,7 @@ pub(super) struct ZerosPolesGain {
 /// A designed filter.
 #[derive(Clone, Debug)]
 pub(crate) struct Cascade {
-    pub(super) sections: Vec<Section>,
+    pub(crate) sections: Vec<Section>,
     /// Values added at either end before filtering.
     pub(crate) n_padded: usize,
     padding: Padding,

@@ -1,5 +1,6 @@
 //! What the recorded cases of brain encoders have in common: facts, tensors, tolerances.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +17,7 @@ pub(super) struct Case {
     /// What went in and what came out.
     pub(super) io: Frozen,
     pub(super) worst: Worst,
+    compared: BTreeSet<String>,
 }
 
 /// Every so many positions of a long sequence are kept under a name with this ending.
@@ -30,12 +32,31 @@ impl Case {
         for name in listed(&facts) {
             ensure!(io.contains(name), "io.safetensors lacks {name}, which case.json lists");
         }
-        Ok(Self { facts, io, worst: Worst::new() })
+        Ok(Self { facts, io, worst: Worst::new(), compared: BTreeSet::new() })
     }
 
     pub(super) fn number(&self, key: &str) -> Result<usize> {
         let found = self.facts["config"][key].as_u64();
         Ok(found.with_context(|| format!("case.json has no config.{key}"))? as usize)
+    }
+
+    /// Compares two things that must be equal.
+    pub(super) fn equal<T: PartialEq + std::fmt::Debug + ?Sized>(
+        &mut self,
+        name: &str,
+        found: &T,
+        expected: &T,
+    ) {
+        self.compared.insert(name.to_owned());
+        self.worst.equal(name, found, expected);
+    }
+
+    /// What was compared; a recorded result that nothing was compared with is a miss.
+    pub(super) fn all_compared(self) -> Result<Worst> {
+        for name in listed(&self.facts).filter(|name| !name.starts_with("input.")) {
+            ensure!(self.compared.contains(name), "nothing was compared with {name}");
+        }
+        Ok(self.worst)
     }
 
     pub(super) fn get(&self, name: &str) -> Result<Tensor> {
@@ -57,6 +78,7 @@ impl Case {
 
     fn compare_whole(&mut self, name: &str, found: &Tensor) -> Result<()> {
         let expected = self.get(name)?;
+        self.compared.insert(name.to_owned());
         ensure!(
             found.dims() == expected.dims(),
             "{name}: shape {:?}, recorded {:?}",

@@ -1,8 +1,13 @@
 //! Cases recorded from the original classes of brain encoders.
 
+mod brain_jepa;
+mod brain_semantoks;
 mod brainlm;
 mod brainmt;
 mod case;
+mod cortex_mae;
+mod prepared;
+mod swift;
 
 use std::path::Path;
 
@@ -13,6 +18,11 @@ pub(super) fn outcome(folder: &Path, name: &str, kind: &str) -> Option<Outcome> 
     let compared = match kind {
         kind if brainlm::KINDS.contains(&kind) => brainlm::run(folder, kind),
         kind if brainmt::KINDS.contains(&kind) => brainmt::run(folder, kind),
+        kind if cortex_mae::KINDS.contains(&kind) => cortex_mae::run(folder, kind),
+        brain_jepa::KIND => brain_jepa::run(folder),
+        brain_semantoks::KIND => brain_semantoks::run(folder),
+        swift::KIND => swift::run(folder),
+        kind if prepared::KINDS.contains(&kind) => prepared::run(folder, kind),
         _ => return None,
     };
     Some(match compared {

@@ -6,8 +6,8 @@ use candle_core::Var;
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
 use nn::weights::{Frozen, Variables, save};
 
-use super::super::{BrainLmConfig, Features, Loss, RegionTimeConfig};
 use super::*;
+use crate::brainlm::{BrainLmConfig, Features, Loss, RegionTimeConfig};
 use crate::{TokenPolicy, Trainable, WeightsSource};
 
 fn config(network: BrainLmNetwork, weights: WeightsSource) -> EncoderConfig {

@@ -1,24 +1,25 @@
-//! How well a BrainLM fills in what it is not shown: the test that preprocessing fits its weights.
+//! How well a masked autoencoder fills in what it is not shown: the test that preprocessing fits its
+//! weights.
 //!
 //! Patches of a window are hidden as in the training, the decoder fills them in, and R² says which share
 //! of the hidden values' variance was found. Two predictors that have learned nothing stand beside it.
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::Init;
 use nn::{Builder, Precision, seeded};
-use serde::Serialize;
 
-use super::encoder::rows;
-use super::weights::has_decoder;
-use super::{
-    BrainLmNetwork, ImageDecoder, ImageMae, Masking, RegionTime, RegionTimeDecoder, square,
+use crate::brainlm::{
+    BrainLmNetwork, ImageDecoder, ImageMae, Masking, RegionTime, RegionTimeDecoder, has_decoder,
+    rows, square,
 };
-use crate::{EncoderConfig, Error, InputShape, Result};
+use crate::cortex_mae::{CortexMae, CortexMaeDecoder, Visible};
+use crate::{CortexMaeSize, EncoderConfig, Error, Filled, InputShape, Result};
 
-const NAME: &str = "brainlm";
-
-/// A BrainLM with its decoder.
+/// An encoder with its decoder.
 pub struct Reconstruction {
+    name: &'static str,
     network: Network,
     n_tokens: usize,
     n_frames: usize,
@@ -30,93 +31,7 @@ pub struct Reconstruction {
 enum Network {
     RegionTime(RegionTime, RegionTimeDecoder),
     Image(ImageMae, ImageDecoder),
-}
-
-/// What was filled in of one or more windows, in the unit of the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Filled {
-    n_hidden: usize,
-    mean: f64,
-    /// Squared deviations of the hidden values from their mean, summed.
-    spread: f64,
-    /// Squared errors, summed: of the model, and of the two that have learned nothing.
-    errors: [f64; 3],
-}
-
-/// [`Filled`] as numbers to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Fit {
-    /// Hidden values.
-    pub n_hidden: usize,
-    /// 1 − squared error over the hidden values' variance, of the model.
-    pub r2: f64,
-    /// The same of the parcel's mean over what is shown of the window.
-    pub r2_parcel_mean: f64,
-    /// The same of the mean of the parcels that are shown at the same frame.
-    pub r2_frame_mean: f64,
-    /// Mean squared error of the model.
-    pub mse: f64,
-}
-
-impl Filled {
-    /// With the windows of another.
-    #[must_use]
-    pub fn with(&self, other: &Self) -> Self {
-        let n_hidden = self.n_hidden + other.n_hidden;
-        if n_hidden == 0 {
-            return *self;
-        }
-        let (n, m, all) = (self.n_hidden as f64, other.n_hidden as f64, n_hidden as f64);
-        let gap = other.mean - self.mean;
-        Self {
-            n_hidden,
-            mean: self.mean + gap * m / all,
-            spread: self.spread + other.spread + gap * gap * n * m / all,
-            errors: [0, 1, 2].map(|of| self.errors[of] + other.errors[of]),
-        }
-    }
-
-    /// As numbers to be read; none where all hidden values are the same.
-    pub fn fit(&self) -> Option<Fit> {
-        (self.spread > 0.).then(|| {
-            let [r2, r2_parcel_mean, r2_frame_mean] = self.errors.map(|sum| 1. - sum / self.spread);
-            let mse = self.errors[0] / self.n_hidden as f64;
-            Fit { n_hidden: self.n_hidden, r2, r2_parcel_mean, r2_frame_mean, mse }
-        })
-    }
-
-    /// Of windows `(n_parcels, n_frames)`; `hidden` is 1 where a value was not shown.
-    fn measured(predicted: &[Vec<f64>], truth: &[Vec<f64>], hidden: &[Vec<f64>]) -> Self {
-        let shown = |sums: &mut dyn Iterator<Item = (f64, f64)>| {
-            let (sum, n) = sums
-                .filter(|(_, hidden)| *hidden == 0.)
-                .fold((0., 0.), |(sum, n), it| (sum + it.0, n + 1.));
-            (n > 0.).then(|| sum / n)
-        };
-        let all = truth.iter().flatten().copied().zip(hidden.iter().flatten().copied());
-        let overall = shown(&mut all.clone()).unwrap_or(0.);
-        let n_frames = truth.first().map_or(0, Vec::len);
-        let frames: Vec<f64> = (0..n_frames)
-            .map(|at| {
-                let column = truth.iter().zip(hidden).map(|(row, hidden)| (row[at], hidden[at]));
-                shown(&mut column.into_iter()).unwrap_or(overall)
-            })
-            .collect();
-        let (mut filled, mut values) = (Self::default(), Vec::new());
-        for ((predicted, truth), hidden) in predicted.iter().zip(truth).zip(hidden) {
-            let row = truth.iter().copied().zip(hidden.iter().copied());
-            let of_parcel = shown(&mut row.into_iter()).unwrap_or(overall);
-            for at in (0..n_frames).filter(|&at| hidden[at] != 0.) {
-                let gaps = [predicted[at], of_parcel, frames[at]].map(|it| it - truth[at]);
-                filled.errors.iter_mut().zip(gaps).for_each(|(sum, gap)| *sum += gap * gap);
-                values.push(truth[at]);
-            }
-        }
-        filled.n_hidden = values.len();
-        filled.mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        filled.spread = values.iter().map(|x| (x - filled.mean).powi(2)).sum();
-        filled
-    }
+    Parcels(CortexMae, CortexMaeDecoder, CortexMaeSize),
 }
 
 impl Reconstruction {
@@ -130,29 +45,44 @@ impl Reconstruction {
         input: InputShape,
         mask_ratio: Option<f64>,
     ) -> Result<Self> {
-        let EncoderConfig::BrainLm(brainlm) = config else {
-            return Err(Error::NoDecoder { encoder: config.name() });
-        };
+        let name = config.name();
         config.spec(input)?;
         let InputShape::Window { n_frames, n_voxels: n_parcels } = input else {
-            unreachable!("BrainLM's spec reads windows")
+            return Err(Error::NoDecoder { encoder: name });
         };
-        let network = &brainlm.network;
-        if let Some(path) = brainlm.weights.file(NAME)?
-            && !has_decoder(&network.open_weights(path)?)
-        {
-            let problem = "its weights have no decoder, so what is hidden cannot be filled in";
-            let (path, problem) = (path.to_owned(), problem.to_owned());
-            return Err(Error::Checkpoint { path, problem });
-        }
         let vb = Builder::new(config.base(Precision::default())?, DType::F32);
-        let failed = Error::inside(NAME);
-        let opened = Network::new(network, vb).map_err(failed)?;
-        let (n_tokens, usual) = match network {
-            BrainLmNetwork::RegionTime(config) => {
-                (n_parcels * (n_frames / config.timepoint_patching_size), config.mask_ratio)
+        let failed = Error::inside(name);
+        let (opened, n_tokens, usual) = match config {
+            EncoderConfig::BrainLm(brainlm) => {
+                let network = &brainlm.network;
+                if let Some(path) = brainlm.weights.file(name)?
+                    && !has_decoder(&network.open_weights(path)?)
+                {
+                    return Err(without_decoder(path));
+                }
+                let opened = Network::new(network, vb).map_err(failed)?;
+                let (n_tokens, usual) = match network {
+                    BrainLmNetwork::RegionTime(config) => {
+                        let n_patches = n_frames / config.timepoint_patching_size;
+                        (n_parcels * n_patches, config.mask_ratio)
+                    }
+                    BrainLmNetwork::Image(config) => (config.n_tokens(), config.mask_ratio),
+                };
+                (opened, n_tokens, usual)
             }
-            BrainLmNetwork::Image(config) => (config.n_tokens(), config.mask_ratio),
+            EncoderConfig::CortexMae(mae) => {
+                let size = mae.size()?.into_owned();
+                let Some(decoder) = size.decoder.clone() else {
+                    let file = mae.weights.file(name)?;
+                    return Err(file.map_or(Error::NoDecoder { encoder: name }, without_decoder));
+                };
+                let encoder = CortexMae::new(&size, vb.clone()).map_err(failed)?;
+                let opened = CortexMaeDecoder::new(&size, &decoder, vb.pp("decoder"));
+                let opened = opened.map_err(failed)?;
+                // whole parcels are hidden, as in its training
+                (Network::Parcels(encoder, opened, size), n_parcels, decoder.mask_ratio)
+            }
+            _ => return Err(Error::NoDecoder { encoder: name }),
         };
         let mask_ratio = mask_ratio.unwrap_or(usual);
         let n_shown = (n_tokens as f64 * (1. - mask_ratio)) as usize;
@@ -160,10 +90,10 @@ impl Reconstruction {
             let reason = format!(
                 "a share of {mask_ratio} of {n_tokens} patches is hidden, expected some and not all"
             );
-            return Err(Error::Setting { encoder: NAME, reason });
+            return Err(Error::Setting { encoder: name, reason });
         }
         let identity = config.identity()?;
-        Ok(Self { network: opened, n_tokens, n_frames, n_parcels, mask_ratio, identity })
+        Ok(Self { name, network: opened, n_tokens, n_frames, n_parcels, mask_ratio, identity })
     }
 
     /// The share of patches that is hidden.
@@ -180,7 +110,8 @@ impl Reconstruction {
     /// `name` decide which. Coordinates are in mm.
     ///
     /// # Errors
-    /// Where the window holds values that are no numbers, or the network gives such.
+    /// Where the window holds values that are no numbers, or the network gives such, or coordinates
+    /// are missing that it asks for.
     pub fn fill(
         &self,
         window: &[f32],
@@ -188,7 +119,7 @@ impl Reconstruction {
         seed: u64,
         name: &str,
     ) -> Result<Filled> {
-        let failed = Error::inside(NAME);
+        let failed = Error::inside(self.name);
         let init = Init::Uniform { lo: 0., up: 1. };
         let noise = seeded::initial(seed, name, self.n_tokens, init).map_err(failed)?;
         let shape = (self.n_frames, self.n_parcels);
@@ -206,7 +137,7 @@ impl Reconstruction {
                 "the values of the window are"
             };
             let reason = format!("{found} not all finite numbers");
-            return Err(Error::Setting { encoder: NAME, reason });
+            return Err(Error::Setting { encoder: self.name, reason });
         }
         Ok(filled)
     }
@@ -238,11 +169,46 @@ impl Reconstruction {
                 let truth = picture.narrow(1, top, n_parcels)?.narrow(2, left, n_frames)?;
                 (predicted, truth, decoder.hidden(&order, n_parcels, n_frames)?)
             }
+            Network::Parcels(encoder, decoder, size) => {
+                let windows = signals.transpose(1, 2)?.contiguous()?;
+                let shown = order.hidden()?.affine(-1., 1.)?.reshape((1, 1, n_parcels))?;
+                let mask = shown.broadcast_as((1, n_frames, n_parcels))?.contiguous()?;
+                let (visible, hidden) = (
+                    Visible::of_mask(&mask, size)?,
+                    Visible::hidden(&mask, size, decoder.stride())?,
+                );
+                let seen = (&windows * &mask)?;
+                let encoded = encoder.encode(&seen, Some(&visible), quiet)?;
+                let predicted = decoder.decode(&encoded, &visible, &hidden, quiet)?;
+                let predicted = decoder.pictured(&predicted, &hidden)?;
+                // frames between those that are predicted are neither shown nor asked for
+                let flags = hidden_frames(&mask, decoder.stride())?;
+                let turned = |xs: Tensor| xs.transpose(1, 2)?.contiguous();
+                (turned(predicted)?, signals.clone(), turned(flags)?)
+            }
         };
         let numbers = |xs: &Tensor| {
             xs.contiguous()?.reshape((n_parcels, n_frames))?.to_dtype(DType::F64)?.to_vec2::<f64>()
         };
         Ok(Filled::measured(&numbers(&predicted)?, &numbers(&truth)?, &numbers(&hidden)?))
+    }
+}
+
+impl EncoderConfig {
+    /// Parcels, and frames of a window of the training, of an encoder whose decoder fills in what is
+    /// hidden.
+    ///
+    /// # Errors
+    /// Where it has no such decoder.
+    pub fn decoded(&self) -> Result<(usize, usize)> {
+        match self {
+            Self::BrainLm(config) => Ok((config.network.n_parcels(), config.network.n_frames())),
+            Self::CortexMae(config) => {
+                let size = config.size()?;
+                Ok((size.n_parcels, size.n_frames))
+            }
+            _ => Err(Error::NoDecoder { encoder: self.name() }),
+        }
     }
 }
 
@@ -258,6 +224,22 @@ impl Network {
             }
         })
     }
+}
+
+/// 0 where `mask` `(batch, n_frames, n_parcels)` shows a value, 1 where it hides one of the first of
+/// every `stride` frames, −1 where it hides another.
+fn hidden_frames(mask: &Tensor, stride: usize) -> CandleResult<Tensor> {
+    let n_frames = mask.dim(1)?;
+    let asked: Vec<f32> =
+        (0..n_frames).map(|frame| if frame.is_multiple_of(stride) { 1. } else { -1. }).collect();
+    let asked = Tensor::from_vec(asked, (1, n_frames, 1), mask.device())?;
+    mask.affine(-1., 1.)?.broadcast_mul(&asked)
+}
+
+fn without_decoder(path: &Path) -> Error {
+    let problem = "its weights have no decoder, so what is hidden cannot be filled in";
+    let (path, problem) = (path.to_owned(), problem.to_owned());
+    Error::Checkpoint { path, problem }
 }
 
 #[cfg(test)]

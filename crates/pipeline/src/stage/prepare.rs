@@ -1,0 +1,265 @@
+//! `prepare`: scans as the code around a published encoder prepares them, by the name of its policy:
+//! scale, repetition time, windows, and what becomes of short scans.
+use std::path::{Path, PathBuf};
+
+use encoder::EncoderSpec;
+use ndarray::Array1;
+use scan::{EncoderPolicy, FittedNormalisation, PadPolicy, WindowsConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Artifact, FITTED,
+    normalise::fitted_on,
+    parcellate::{SeriesFacts, StoredSeries},
+    series::{self, Change},
+    work::{Work, write_failures},
+};
+use crate::{
+    Error, Result, event::Control, files, plan::ScanView, state::State, stats::read_stats,
+};
+
+/// Which policy, and what may be chosen within it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareConfig {
+    /// The policy: scale, repetition time and windows.
+    pub policy: EncoderPolicy,
+    /// What becomes of a scan that is shorter than a window; absent: what the policy's authors do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_scans: Option<PadPolicy>,
+    /// Where the frames that Brain-JEPA's data sets pick begin; they draw it from 0 to 10. Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_frame: Option<f64>,
+    /// Numbers that were fitted before (`encoder stats --export`), taken instead of a fit; relative to the
+    /// file that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<PathBuf>,
+}
+
+impl Work for PrepareConfig {
+    fn name(&self) -> &'static str {
+        "prepare"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        let takes =
+            if self.policy.reads_volumes() { Artifact::Volumes } else { Artifact::ParcelSeries };
+        (takes, Artifact::ScanWindows)
+    }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        // series of parcels may stand before the volumes of a policy that reads these
+        let takes = match have {
+            Artifact::Volumes => self.policy.reads_volumes(),
+            Artifact::ParcelSeries => true,
+            _ => false,
+        };
+        takes.then_some(Artifact::ScanWindows)
+    }
+
+    fn check(&self) -> Result<()> {
+        let setting = |field, found: String, expected: &str| {
+            let (stage, expected) = (self.name(), expected.to_owned());
+            Err(Error::Setting { stage, field, found, expected })
+        };
+        match self.first_frame {
+            Some(first) if !self.policy.picks() => {
+                let expected = "no such setting: this policy picks no frames";
+                setting("first_frame", first.to_string(), expected)
+            }
+            Some(first) if !(0.0..=10.0).contains(&first) => {
+                setting("first_frame", first.to_string(), "0 to 10, as the authors draw it")
+            }
+            _ if self.policy.picks()
+                && self.short_scans.is_some_and(|it| it != PadPolicy::Refuse) =>
+            {
+                let found = files::to_json(&self.short_scans);
+                setting("short_scans", found, "refuse: there is nothing to pick from")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn inputs(&self, state: &State<'_>) -> Value {
+        if self.policy.reads_volumes() {
+            return json!(super::said(self));
+        }
+        let more = fitted_on(self.stats.as_deref(), state);
+        series::keys(self, &super::said(self), &more, state)
+    }
+
+    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        if self.policy.reads_volumes() {
+            return write_failures(dir, &[]);
+        }
+        let fitted = self.fit(state, control)?;
+        let path = dir.join(FITTED);
+        files::write_json(&path, &fitted)?;
+        let digest = scan::sha256_file(&path)?;
+        let more = |_: usize| Ok(json!(digest));
+        let cost =
+            |_: usize, facts: &SeriesFacts| (self.policy.n_frames(facts.n_frames, facts.t_r_s), 0);
+        let work = |_: usize, series: StoredSeries| self.prepared(&fitted, series);
+        let change = Change { cost: &cost, work: &work };
+        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+    }
+
+    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+        if self.policy.reads_volumes() {
+            super::work::load_failures(state, self.name(), dir)?;
+            let volumes = state.volumes.as_mut().ok_or_else(|| self.no_volumes())?;
+            volumes.policy = Some(self.policy);
+        } else {
+            let path = dir.join(FITTED);
+            let fitted: FittedNormalisation = files::read_json(&path)?;
+            let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
+            series::load(self, said, state, dir)?;
+            state.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
+        }
+        state.cut = Some(self.windows());
+        Ok(())
+    }
+}
+
+impl PrepareConfig {
+    /// The windows of a scan.
+    pub(crate) fn windows(&self) -> WindowsConfig {
+        self.policy.windows(self.short_scans)
+    }
+
+    fn no_volumes(&self) -> Error {
+        let problem = "its policy reads volumes, expected the stage volumes before it".to_owned();
+        Error::StageInput { stage: self.name(), problem }
+    }
+
+    /// Refuses a policy of volumes where no stage makes them.
+    pub(crate) fn finds(&self, has_volumes: bool, has_series: bool) -> Result<()> {
+        match (self.policy.reads_volumes(), has_volumes, has_series) {
+            (true, false, _) => Err(self.no_volumes()),
+            (false, _, false) => {
+                let problem =
+                    "its policy reads series of parcels, expected the stage parcellate before \
+                               it"
+                    .to_owned();
+                Err(Error::StageInput { stage: self.name(), problem })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A series on the scale and at the rate; one that is too short where that is refused fails.
+    pub(crate) fn prepared(
+        &self,
+        fitted: &FittedNormalisation,
+        mut series: StoredSeries,
+    ) -> Result<StoredSeries> {
+        let t_r_s = series.facts.t_r_s;
+        let first = self.first_frame.unwrap_or(0.0);
+        let found = self.policy.prepare(&series.values, t_r_s, fitted, first)?;
+        let windows = self.windows();
+        if windows.pad == PadPolicy::Refuse {
+            windows.first_frames(found.values.nrows())?;
+        }
+        // displacement is a fact of the frames that were: no curve goes through it
+        series.fd_mm = series.fd_mm.map(|fd_mm| {
+            found
+                .frames
+                .iter()
+                .map(|&frame| fd_mm[frame.min(fd_mm.len() - 1)])
+                .collect::<Array1<_>>()
+        });
+        series.values = found.values;
+        series.facts.t_r_s = found.t_r_s;
+        series.facts.n_frames = series.values.nrows();
+        Ok(series)
+    }
+
+    /// Policies that ask each recording alone read one.
+    fn fit(&self, state: &State<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
+        if let Some(path) = &self.stats {
+            return read_stats(&state.place(path), self.policy.normalisation());
+        }
+        series::fitted(state, control, self.policy.normalisation(), 1)
+    }
+
+    /// Refuses what the encoder's authors' code does not do with a short scan, and the tokens that a
+    /// masked one of the cohort would lack.
+    pub(crate) fn fits(
+        &self,
+        encoder: &EncoderSpec,
+        learned: bool,
+        scans: &[ScanView],
+    ) -> Result<()> {
+        let windows = self.windows();
+        encoder.check_short_scans(windows.pad, learned).map_err(Error::Encoder)?;
+        if windows.pad == PadPolicy::Refuse {
+            return self.some_long_enough(&windows, scans);
+        }
+        if windows.pad != PadPolicy::Masked || !encoder.drops_masked {
+            return Ok(());
+        }
+        let short = scans.iter().find_map(|scan| {
+            let n_frames = self.frames_of(scan)?;
+            (n_frames < windows.n_frames).then_some(n_frames)
+        });
+        match short {
+            Some(n_real) if !encoder.tokens.fits_short_windows() => {
+                Err(Error::Encoder(encoder.too_few_tokens(n_real)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Frames of a scan afterwards, as far as its header says.
+    fn frames_of(&self, scan: &ScanView) -> Option<usize> {
+        Some(self.policy.n_frames(scan.n_frames?, scan.t_r_s?))
+    }
+
+    /// Refuses a cohort of which no scan is long enough.
+    fn some_long_enough(&self, windows: &WindowsConfig, scans: &[ScanView]) -> Result<()> {
+        let needed = if self.policy.picks() { 480 } else { windows.n_frames };
+        let mut longest = 0;
+        for scan in scans {
+            let found = if self.policy.picks() { scan.n_frames } else { self.frames_of(scan) };
+            match found {
+                Some(n_frames) if n_frames < needed => longest = longest.max(n_frames),
+                // one is long enough, or its header does not say
+                _ => return Ok(()),
+            }
+        }
+        let problem = format!(
+            "no scan has the {needed} frames that it needs, the longest has {longest}: another policy, or \
+             `short_scans`, fills scans up"
+        );
+        if scans.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::StageInput { stage: self.name(), problem })
+        }
+    }
+
+    /// The policy in words, for a plan and a card.
+    pub(crate) fn in_words(&self) -> String {
+        let name = serde_json::to_value(self.policy).expect("a plain word");
+        let name = name.as_str().unwrap_or_default().to_owned();
+        let windows = self.windows();
+        let rate = match self.policy.rate() {
+            Some(rate) => format!("to {} s", rate.t_r_s),
+            None => "frames picked".to_owned(),
+        };
+        let short = match windows.pad {
+            PadPolicy::Refuse => "left out",
+            PadPolicy::MeanFrame => "filled up with their mean frame",
+            PadPolicy::Repeat => "filled up by repetition",
+            PadPolicy::Zeros => "filled up with zeros",
+            PadPolicy::Masked => "masked",
+        };
+        format!("{name}, {rate}, windows of {} frames, short scans {short}", windows.n_frames)
+    }
+}

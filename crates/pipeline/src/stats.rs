@@ -1,0 +1,178 @@
+//! Fitted normalisations as files of their own: shown, exported, and taken by a pipeline instead of a fit.
+use std::path::{Path, PathBuf};
+
+use ndarray::Array1;
+use scan::{FittedNormalisation, Normalisation};
+use serde::Serialize;
+
+use crate::{Error, Result, files, stage::FITTED};
+
+/// A normalisation that was found, and where.
+#[derive(Clone, Debug)]
+pub struct FoundStats {
+    /// Its file.
+    pub path: PathBuf,
+    /// What was fitted.
+    pub fitted: FittedNormalisation,
+}
+
+/// What is shown of one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatsSummary {
+    /// Its formula.
+    pub formula: Normalisation,
+    /// Recordings that it was fitted to.
+    pub n_recordings: usize,
+    /// Parcels; 0 where each recording is asked by itself.
+    pub n_parcels: usize,
+    /// Smallest, middle and largest median or minimum.
+    pub shift: Option<[f64; 3]>,
+    /// The same of interquartile ranges or spans, of parcels that have one.
+    pub scale: Option<[f64; 3]>,
+    /// Parcels, from 1, that had no spread to fit: their series become 0.
+    pub unfitted: Vec<usize>,
+}
+
+/// How deep below a folder normalisations are looked for.
+const DEPTH: usize = 4;
+
+/// The normalisations in a file, a package or the folder of a run.
+///
+/// # Errors
+/// Where nothing is there, or a file is damaged.
+pub fn find_stats(source: &Path) -> Result<Vec<FoundStats>> {
+    let mut paths = Vec::new();
+    if source.is_dir() {
+        below(source, DEPTH, &mut paths)?;
+        paths.sort();
+    } else {
+        paths.push(source.to_owned());
+    }
+    if paths.is_empty() {
+        let problem = format!("holds no {FITTED}, which the stages normalise and prepare write");
+        return Err(Error::Stats { path: source.to_owned(), problem });
+    }
+    let read = |path: PathBuf| Ok(FoundStats { fitted: files::read_json(&path)?, path });
+    paths.into_iter().map(read).collect()
+}
+
+fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    let read = |source| Error::Io { action: "read", path: dir.to_owned(), source };
+    for entry in std::fs::read_dir(dir).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.is_dir() && depth > 0 {
+            below(&path, depth - 1, found)?;
+        } else if path.file_name().is_some_and(|name| name == FITTED) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+impl FoundStats {
+    /// What is shown of it.
+    pub fn summary(&self) -> StatsSummary {
+        let fitted = &self.fitted;
+        StatsSummary {
+            formula: fitted.kind(),
+            n_recordings: fitted.n_recordings(),
+            n_parcels: fitted.shift().len(),
+            shift: three(fitted.shift()),
+            scale: three(fitted.scale()),
+            unfitted: fitted.unfitted().into_iter().map(|at| at + 1).collect(),
+        }
+    }
+
+    /// Writes it as a table (`.csv`, `.tsv`: parcel, shift, scale) or as the program's JSON.
+    ///
+    /// # Errors
+    /// Where nothing was fitted that a table could hold, or the file cannot be written.
+    pub fn export(&self, to: &Path) -> Result<()> {
+        let to = &std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+        let separator = match ending(to).as_str() {
+            "json" => return files::write_json(to, &self.fitted),
+            "csv" => ',',
+            "tsv" => '\t',
+            _ => {
+                let problem = "is no .json, .csv or .tsv file".to_owned();
+                return Err(Error::Stats { path: to.to_owned(), problem });
+            }
+        };
+        if self.fitted.shift().is_empty() {
+            let path = self.path.clone();
+            let problem =
+                "each recording is brought to scale by itself: there are no numbers to export"
+                    .to_owned();
+            return Err(Error::Stats { path, problem });
+        }
+        let mut text = ["parcel", "shift", "scale"].join(&separator.to_string());
+        let rows = self.fitted.shift().iter().zip(self.fitted.scale());
+        for (at, (shift, scale)) in rows.enumerate() {
+            let scale = if scale.is_finite() { scale.to_string() } else { "n/a".to_owned() };
+            let number = (at + 1).to_string();
+            let cells = [number.as_str(), &shift.to_string(), &scale];
+            text.push('\n');
+            text += &cells.join(&separator.to_string());
+        }
+        text.push('\n');
+        files::write_atomic(to, text.as_bytes())
+    }
+}
+
+/// Smallest, middle and largest of the numbers that are some.
+fn three(values: &Array1<f64>) -> Option<[f64; 3]> {
+    let mut known: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
+    known.sort_by(f64::total_cmp);
+    Some([*known.first()?, known[known.len() / 2], *known.last()?])
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// Reads a normalisation of this formula: the program's JSON, a table with `shift` and `scale`, or
+/// `.npz` with `medians` and `iqrs`, as Brain-JEPA's pre-training keeps them.
+///
+/// # Errors
+/// Names the file where it is of another formula or no such table.
+pub(crate) fn read_stats(path: &Path, formula: Normalisation) -> Result<FittedNormalisation> {
+    let refuse = |problem: String| Error::Stats { path: path.to_owned(), problem };
+    if formula.asks_each_alone() {
+        let problem = "names statistics of a formula that asks each recording by itself".to_owned();
+        return Err(refuse(problem));
+    }
+    let fitted = match ending(path).as_str() {
+        "json" => files::read_json::<FittedNormalisation>(path)?,
+        "npz" => {
+            let read = |name: &str| -> Result<Vec<f64>> {
+                Ok(scan::read_array(path, Some(name))?.into_iter().collect())
+            };
+            FittedNormalisation::of_parts(formula, &read("medians")?, &read("iqrs")?)?
+        }
+        _ => {
+            let table = tables::read(path)?;
+            let column = |name: &str| -> Result<Vec<f64>> {
+                let column = table.column(name);
+                let column = column.ok_or_else(|| refuse(format!("has no column `{name}`")))?;
+                let cell = |row: usize| match column.cell(row) {
+                    tables::Cell::Number(x) => Ok(x),
+                    tables::Cell::Integer(n) => Ok(n as f64),
+                    tables::Cell::Missing | tables::Cell::Text("n/a") if name == "scale" => {
+                        Ok(f64::NAN)
+                    }
+                    tables::Cell::Text(text) if text.trim().parse::<f64>().is_ok() => {
+                        Ok(text.trim().parse().unwrap_or(f64::NAN))
+                    }
+                    _ => Err(refuse(format!("row {}: `{name}` is no number", row + 1))),
+                };
+                (0..table.n_rows()).map(cell).collect()
+            };
+            FittedNormalisation::of_parts(formula, &column("shift")?, &column("scale")?)?
+        }
+    };
+    if fitted.kind() != formula {
+        let (found, expected) = (files::to_json(&fitted.kind()), files::to_json(&formula));
+        return Err(refuse(format!("is of the formula {found}, expected {expected}")));
+    }
+    Ok(fitted)
+}
