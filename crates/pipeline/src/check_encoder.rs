@@ -108,20 +108,15 @@ pub fn check_encoder(
     let mut loaded = Loaded::read(pipeline, &sets)?;
     loaded.spec.repeat = None;
     let stages = &mut loaded.spec.stages.get_mut().0;
-    let cuts = |stage: &Stage| matches!(stage, Stage::Windows(_) | Stage::Prepare(_));
-    let last = stages.iter().position(cuts);
+    let cut = |(at, stage): (usize, &Stage)| Some((at, stage.cut()?));
+    let cut = stages.iter().enumerate().find_map(cut);
     let has_series = stages.iter().any(|stage| matches!(stage, Stage::Parcellate(_)));
-    let (Some(last), true) = (last, has_series) else {
+    let (Some((last, windows)), true) = (cut, has_series) else {
         let problem = "an encoder is checked on windows of parcel series, expected the stages \
                        parcellate, and windows or prepare";
         return Err(Error::StageInput { stage: "windows", problem: problem.to_owned() });
     };
     stages.truncate(last + 1);
-    let windows = match stages.last() {
-        Some(Stage::Windows(windows)) => windows.clone(),
-        Some(Stage::Prepare(config)) => config.windows(),
-        _ => unreachable!("just found"),
-    };
     let missing = Error::MissingSection { stage: "encoder check", section: "model" };
     let config = loaded.encoder().ok_or(missing)?;
     let plan = Plan::new(loaded)?;

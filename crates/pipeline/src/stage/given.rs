@@ -6,6 +6,7 @@ use std::{
 
 use encoder::{EncoderConfig, EncoderSpec, InputShape, StoredConfig, StoredTokens, WindowTokens};
 use ndarray::{ArrayD, Axis};
+use scan::WindowsConfig;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -34,12 +35,8 @@ pub(super) fn reads_volumes(state: &State<'_>, grid: [usize; 3]) -> bool {
     if stored(&config).is_some() {
         return false;
     }
-    let n_frames = state.plan.spec().stages().iter().find_map(|stage| match stage {
-        Stage::Windows(cut) => Some(cut.n_frames),
-        Stage::Prepare(config) => Some(config.windows().n_frames),
-        _ => None,
-    });
-    let Some(n_frames) = n_frames else { return false };
+    let cut = state.plan.spec().stages().iter().find_map(Stage::cut);
+    let Some(WindowsConfig { n_frames, .. }) = cut else { return false };
     let n_voxels = parcels.parcels.len();
     let window = InputShape::Window { n_frames, n_voxels };
     let volume = InputShape::Volume { n_frames, grid };
