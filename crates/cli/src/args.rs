@@ -71,12 +71,12 @@ Examples:
   neuroflamingo generate --model openflamingo-3b --prompt 'An fMRI scan measures'
 
 --window counts from 1: the cohort table's windows where the model knows the scan by its digest,
-else consecutive windows from the first frame. --onset is when something was shown; the model's
-own haemodynamic shift is added. A model behind a stage `encode` sees a scan as a whole: --scan is
-enough, and the package holds the stages, the atlas and what was fitted; with --onset it sees one
-window of its length that begins there. The report names the frames that were shown. A text alone is
-written as it comes where stdout is a terminal;
-several texts are written one a line, line breaks as \\n.")]
+else consecutive windows from the first frame. --onset is when the event began, in seconds from the
+first frame; the model's own haemodynamic shift is added. A model behind a stage `encode` sees a
+scan as a whole: --scan is enough, and the package holds the stages, the atlas and what was fitted;
+with --onset it sees one window of its length that begins there. The report names the frames that
+were shown. A text alone is written as it comes where stdout is a terminal; several texts are
+written one a line, line breaks as \\n.")]
     Generate(GenerateArgs),
     /// Rank texts by how likely the model finds them after a prompt.
     #[command(after_help = "\

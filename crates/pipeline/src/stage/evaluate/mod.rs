@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     Artifact,
     finetune::Fit,
-    settings::{MOST_DRAWS, MOST_IN_BATCH, POSITIVE, Rule, Settings},
+    settings::{MOST_DRAWS, MOST_IN_BATCH, Rule, Settings},
     work::Work,
 };
 use crate::{Result, event::Control, files, state::State};
@@ -150,7 +150,6 @@ impl Work for EvaluateConfig {
             ("batch_size", self.batch_size, MOST_IN_BATCH),
         ])?;
         settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
-        settings.numbers(POSITIVE, &[("logistic_c", self.logistic_c)])?;
         settings.numbers(STRENGTH, &[("logistic_c", self.logistic_c)])
     }
 
