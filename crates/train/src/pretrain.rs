@@ -311,8 +311,8 @@ mod tests {
         let longest = corpus.iter().map(String::len).max().unwrap();
         assert_eq!(longest_text(&config(), &corpus, folder.path())?, longest + 1);
         let short = |n_positions| PretrainConfig { n_positions, ..config() };
-        let found = longest_text(&short(8), &corpus, folder.path())?;
-        assert!(found > 8 && found <= longest, "{found}");
+        let found = longest_text(&short(4), &corpus, folder.path())?;
+        assert!(found > 4 && found <= longest, "{found}");
         let mut watch = |_: &Progress| ControlFlow::Break(());
         for (n_positions, fits) in [(found - 1, false), (found, true)] {
             let state = folder.path().join(n_positions.to_string());
