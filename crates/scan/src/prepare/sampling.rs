@@ -61,10 +61,9 @@ pub fn resample_time(
     }
     let n_new = how.n_frames(found, t_r, to_t_r);
     match how {
-        Resampling::Linear => Ok(linear(series, n_new)),
         Resampling::AntiAliased => anti_aliased(series, n_new, to_t_r / t_r),
         Resampling::NearestOrLinear if to_t_r > t_r => Ok(nearest(series, n_new)),
-        Resampling::NearestOrLinear => Ok(linear(series, n_new)),
+        Resampling::Linear | Resampling::NearestOrLinear => Ok(linear(series, n_new)),
         Resampling::Picked => Ok(picked(series, to_t_r / t_r)),
     }
 }
