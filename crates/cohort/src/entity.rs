@@ -185,6 +185,13 @@ impl Entities {
         Self(kept.map(|(entity, label)| (*entity, label.clone())).collect())
     }
 
+    /// All but one.
+    pub(crate) fn without(&self, entity: Entity) -> Self {
+        let mut rest = self.clone();
+        rest.0.remove(&entity);
+        rest
+    }
+
     /// Those of `wanted`, to be found by: an index is a number, `run-01` is `run-1`.
     pub(crate) fn key(&self, wanted: &[Entity]) -> Self {
         let mut key = self.only(wanted);

@@ -13,6 +13,7 @@ use crate::{
     kind::Kind,
     nii::{self, dtype_name},
     open::OpenOptions,
+    surface::{self, SurfaceDescription},
     tables::{
         MAX_TEXT_BYTES,
         text::{self, Head, Text},
@@ -24,10 +25,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Description {
-    /// Volumes with geometry.
+    /// Volumes with geometry, or `FreeSurfer`'s image of one voxel a vertex.
     Nifti(Box<Inspection>),
     /// A matrix with described axes.
     Cifti(CiftiDescription),
+    /// Values or labels of the vertices of the cortex.
+    Surface(SurfaceDescription),
     /// Groups and datasets.
     Hdf5(Hdf5Description),
     /// One array, or a table of numbers.
@@ -124,7 +127,7 @@ pub struct ValueFacts {
 }
 
 impl ValueFacts {
-    fn add(&mut self, values: impl IntoIterator<Item = f64>) {
+    pub(crate) fn add(&mut self, values: impl IntoIterator<Item = f64>) {
         for value in values {
             if value.is_finite() {
                 let [low, high] = self.value_range.unwrap_or([value, value]);
@@ -142,6 +145,8 @@ pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
     Ok(match Kind::of(path)? {
         Kind::Nifti => Description::Nifti(Box::new(inspect(path)?)),
         Kind::Cifti => Description::Cifti(cifti(path)?),
+        Kind::Surface if surface::is_mgh(path)? => Description::Nifti(Box::new(inspect(path)?)),
+        Kind::Surface | Kind::Annotation => Description::Surface(surface::describe(path)?),
         Kind::Hdf5 => Description::Hdf5(hdf5(path)?),
         Kind::Tensor => Description::Array(tensor(path)?),
         Kind::Text => Description::Array(table(path)?),
@@ -274,7 +279,7 @@ fn table(path: &Path) -> Result<ArrayDescription> {
     })
 }
 
-fn size_of_file(path: &Path) -> Result<u64> {
+pub(crate) fn size_of_file(path: &Path) -> Result<u64> {
     let metadata = std::fs::metadata(path);
     metadata
         .map(|metadata| metadata.len())

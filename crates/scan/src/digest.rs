@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    nii,
+    nii, surface,
 };
 
 /// Digest of a file's bytes, read as a stream.
@@ -28,16 +28,22 @@ pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
     }
 }
 
-/// The files that a scan or a labels image is read from: its file, or header and image of a pair.
+/// The files that a scan or an atlas is read from: its file, header and image of a pair, or the files of
+/// both hemispheres.
 pub fn files_of_scan(path: impl AsRef<Path>) -> Vec<PathBuf> {
     let path = path.as_ref();
-    nii::pair_of(path).map_or_else(|| vec![path.to_path_buf()], Vec::from)
+    pair_of(path).map_or_else(|| vec![path.to_path_buf()], Vec::from)
 }
 
-/// Digest of all that a scan is read from: its file, or header and image of a pair.
+fn pair_of(path: &Path) -> Option<[PathBuf; 2]> {
+    nii::pair_of(path).or_else(|| surface::pair_of(path))
+}
+
+/// Digest of all that a scan or an atlas is read from: its file, header and image of a pair, or the files
+/// of both hemispheres.
 pub fn sha256_scan(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    let Some([header, image]) = nii::pair_of(path) else { return sha256_file(path) };
+    let Some([header, image]) = pair_of(path) else { return sha256_file(path) };
     Ok(sha256_bytes(format!("{} {}", sha256_file(header)?, sha256_file(image)?).as_bytes()))
 }
 

@@ -52,6 +52,10 @@ pub enum Error {
 
     #[error("{}: cannot be read as CIFTI-2: {problem}", path.display())]
     Cifti { path: PathBuf, problem: String },
+    #[error("{}: cannot be read as GIFTI: {problem}", path.display())]
+    Gifti { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
+    Surface { path: PathBuf, problem: String },
 
     #[error("{}: {problem}", path.display())]
     Hdf5 { path: PathBuf, problem: String },

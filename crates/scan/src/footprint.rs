@@ -7,9 +7,10 @@ use crate::{
     error::Result,
     frames::BoldFile,
     h5,
-    kind::Kind,
+    kind::{Kind, annotation_is_no_scan},
     nii::{self, ReadOptions},
     open::OpenOptions,
+    surface::SurfaceFile,
     tables::text,
     tensor::TensorFile,
 };
@@ -49,6 +50,12 @@ pub fn footprint(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Footpr
             // the matrix and the series made of it; the XML, its text and what it describes
             Footprint { n_voxels: 0, n_values, n_bytes: 16 * n_values + 8 * header.offset }
         }
+        Kind::Surface => {
+            let file = SurfaceFile::open(path, options.axes)?;
+            let n_values = file.n_frames() as u64 * file.n_vertices() as u64;
+            Footprint { n_voxels: 0, n_values, n_bytes: file.n_bytes() }
+        }
+        Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::footprint(path, options)?,
         Kind::Tensor => {
             let file = TensorFile::open(path)?;

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 /// Beginnings of files that turn up in place of scans.
-const BEGINNINGS: [(&[u8], &str); 18] = [
+const BEGINNINGS: [(&[u8], &str); 17] = [
     (b"PAR1", "a Parquet file"),
     (b"ARROW1", "an Arrow file"),
     (b"\xff\xff\xff\xff", "an Arrow stream, as Hugging Face datasets keep it"),
-    (b"<?xml", "XML, perhaps GIFTI"),
+    (b"<?xml", "XML that is no GIFTI"),
     (b"MATLAB 5.0", "a MATLAB file from before 7.3 (version 5; save it anew with `-v7.3`)"),
     (b"CDF\x01", "NetCDF 3 or MINC 1"),
     (b"CDF\x02", "NetCDF 3 or MINC 1"),
@@ -19,12 +19,10 @@ const BEGINNINGS: [(&[u8], &str); 18] = [
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
     (b"\x00\x00\x00\x01Bud1", "a macOS folder setting"),
     (b"/annex/objects/", "a git-annex pointer, not the file itself (run `git annex get`)"),
-    (b"\x00\x00\x00\x01", MGH),
     (b"\xff\xff\xfe", "a FreeSurfer surface"),
     (b"%PDF", "a PDF"),
 ];
 
-const MGH: &str = "a FreeSurfer file (.mgh, .mgz; convert it to NIfTI with `mri_convert`)";
 const AFNI: &str = "part of an AFNI dataset (.HEAD, .BRIK; convert it with `3dAFNItoNIFTI`)";
 const PHILIPS: &str = "part of a Philips scan (.PAR, .REC; convert it with `dcm2niix`)";
 
@@ -33,9 +31,6 @@ const PHILIPS: &str = "part of a Philips scan (.PAR, .REC; convert it with `dcm2
 pub(crate) fn format(path: &Path, start: &[u8]) -> Option<&'static str> {
     if start.get(128..132) == Some(b"DICM") {
         return Some("a DICOM file (convert the series to NIfTI with `dcm2niix`)");
-    }
-    if start.starts_with(b"<") && contains(start, b"<GIFTI") {
-        return Some("a GIFTI surface file");
     }
     if let Some((_, found)) = BEGINNINGS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Some(found);
@@ -56,7 +51,6 @@ pub(crate) fn format(path: &Path, start: &[u8]) -> Option<&'static str> {
     match () {
         () if ends_in(".brik") => Some(AFNI),
         () if ends_in(".rec") => Some(PHILIPS),
-        () if ends_in(".annot") => Some("a FreeSurfer annotation (.annot)"),
         () => None,
     }
 }
@@ -67,14 +61,19 @@ pub(crate) fn in_gzip(path: &Path, start: &[u8]) -> &'static str {
     let is_text =
         || std::str::from_utf8(start).map_or_else(|error| error.error_len().is_none(), |_| true);
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    match start {
-        [0, 0, 0, 1, ..] => MGH,
-        _ if name.ends_with(".brik.gz") => AFNI,
-        _ if !start.contains(&0) && is_text() => {
+    match () {
+        () if name.ends_with(".brik.gz") => AFNI,
+        () if !start.contains(&0) && is_text() => {
             "a gzip-compressed table of text (unpack it with `gunzip`)"
         }
-        _ => "gzip-compressed data that is no NIfTI",
+        () => "gzip-compressed data that is no NIfTI",
     }
+}
+
+/// Whether a text is GIFTI: its root or its document type says so.
+pub(crate) fn is_gifti(start: &[u8]) -> bool {
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    text.starts_with(b"<") && (contains(text, b"<GIFTI") || contains(text, b"<!DOCTYPE GIFTI"))
 }
 
 fn contains(start: &[u8], words: &[u8]) -> bool {
@@ -125,7 +124,6 @@ mod tests {
 
     #[test]
     fn formats_that_are_not_read_are_called_by_name() {
-        let mgh = [&[0, 0, 0, 1][..], &[0, 0, 0, 64].repeat(20)].concat();
         let dicom = [&[0; 128][..], b"DICM", &[2, 0, 0, 0]].concat();
         let matlab_4: Vec<u8> = [0_i32, 40, 8, 0, 3]
             .iter()
@@ -135,9 +133,7 @@ mod tests {
             .collect();
         let head = b"\ntype = string-attribute\nname = TYPESTRING\ncount = 15\n'3DIM_HEAD_ANAT~\n";
         let par = b"# === DATA DESCRIPTION FILE =====\n#\n# CAUTION\n 1 1 1 1 2\n";
-        let cases: [(&str, Vec<u8>, &str); 12] = [
-            ("a.mgh", mgh.clone(), "a FreeSurfer file (.mgh, .mgz"),
-            ("a.mgz", gzipped(&mgh), "a FreeSurfer file (.mgh, .mgz"),
+        let cases: [(&str, Vec<u8>, &str); 9] = [
             ("a+orig.HEAD", head.to_vec(), "part of an AFNI dataset (.HEAD"),
             ("a+orig.BRIK", vec![0, 3, 0, 4], "part of an AFNI dataset (.HEAD"),
             ("a.PAR", par.to_vec(), "part of a Philips scan (.PAR"),
@@ -146,12 +142,7 @@ mod tests {
             ("b.mat", b"MATLAB 5.0 MAT-file".to_vec(), "a MATLAB file from before 7.3 (version 5"),
             ("a.arrow", b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), "an Arrow stream"),
             ("a.tsv.gz", gzipped(b"a\tb\n1\t2\n"), "a gzip-compressed table of text"),
-            (
-                "a.gii",
-                b"<?xml version=\"1.0\"?>\n<GIFTI Version=\"1.0\">".to_vec(),
-                "a GIFTI surface",
-            ),
-            ("lh.annot", vec![0, 0, 0x28, 2, 0, 0], "a FreeSurfer annotation"),
+            ("a.xml", b"<?xml version=\"1.0\"?>\n<a/>".to_vec(), "XML that is no GIFTI"),
         ];
         for (name, bytes, expected) in cases {
             let said = refused(name, &bytes);

@@ -18,7 +18,7 @@ use crate::{
     geometry::Grid,
     nii::{
         Decoder, Header, ReadOptions, Source, Stretch, add_up, checked_affine, open,
-        repetition_time, sized,
+        repetition_time, sized, t_r_field,
     },
 };
 
@@ -162,7 +162,7 @@ impl BoldFile {
     /// Where the header has the repetition time.
     pub(crate) fn t_r_source(&self) -> String {
         let unit = repetition_time(&self.header).map_or("no unit", |(_, unit)| unit);
-        format!("pixdim[4] in {unit}")
+        format!("{} in {unit}", t_r_field(&self.header))
     }
 }
 

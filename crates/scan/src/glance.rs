@@ -7,8 +7,10 @@ use crate::{
     describe::{Description, describe},
     error::{Error, Result},
     frames::{BoldFile, Frames as _},
-    kind::Kind,
+    kind::{Kind, annotation_is_no_scan},
     nii::ReadOptions,
+    surface::SurfaceFile,
+    tables::SeriesAxes,
 };
 
 /// Frames and repetition time, as far as they are known without reading the whole file.
@@ -35,6 +37,17 @@ pub fn glance(path: impl AsRef<Path>) -> Result<Glance> {
             let file = CiftiFile::open(path)?;
             Glance { n_frames: Some(file.shape()[0]), t_r: said(file.t_r()) }
         }
+        Kind::Surface => {
+            let (file, is_open) = match SurfaceFile::open(path, None) {
+                // either axis will do to learn the repetition time
+                Err(Error::Axes { .. }) => {
+                    (SurfaceFile::open(path, Some(SeriesAxes::ParcelsTime))?, true)
+                }
+                file => (file?, false),
+            };
+            Glance { n_frames: (!is_open).then(|| file.n_frames()), t_r: said(file.t_r()) }
+        }
+        Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => {
             let Description::Hdf5(file) = describe(path)? else {
                 unreachable!("one kind, one description")

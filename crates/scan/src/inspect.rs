@@ -11,7 +11,7 @@ use crate::{
     kind::Kind,
     nii::{
         AffineSource, Format, Scaling, affine_rows, dtype_name, each_chunk, open, repetition_time,
-        sides_disagree, space_unit, time_unit,
+        sides_disagree, space_unit, t_r_field, time_unit,
     },
 };
 
@@ -84,7 +84,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let (affine, affine_source) = affine_rows(&header);
     let (t_r, t_r_source) = match repetition_time(&header) {
         _ if header.dims.len() < 4 => (None, "no time axis".to_owned()),
-        Ok((t_r, unit)) => (Some(t_r), format!("pixdim[4] in {unit}")),
+        Ok((t_r, unit)) => (Some(t_r), format!("{} in {unit}", t_r_field(&header))),
         Err(problem) => (None, problem),
     };
     Ok(Inspection {
@@ -125,7 +125,7 @@ pub fn check_placed(path: impl AsRef<Path>) -> Result<()> {
     }
     let (_, header) = open(path)?;
     match affine_rows(&header).1 {
-        AffineSource::Sform | AffineSource::Qform => Ok(()),
         AffineSource::Zooms => Err(Error::Unplaced { path: path.to_path_buf() }),
+        _ => Ok(()),
     }
 }

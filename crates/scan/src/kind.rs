@@ -5,11 +5,12 @@ use std::{fs::File, path::Path};
 use crate::{
     cifti::CIFTI_EXTENSION,
     error::{Error, Result},
-    foreign, h5, nii,
+    foreign, h5, nii, surface,
 };
 
 /// What all readers together read.
-const EXPECTED: &str = "NIfTI, CIFTI, HDF5, .npy, a PyTorch tensor or a table of numbers";
+const EXPECTED: &str =
+    "NIfTI, MGH, CIFTI, GIFTI, HDF5, .npy, a PyTorch tensor or a table of numbers";
 
 /// Codes of CIFTI-2 among the intents of NIfTI-2.
 const CIFTI_INTENTS: std::ops::Range<i32> = 3000..3100;
@@ -20,8 +21,13 @@ const START: usize = 560;
 /// A way of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Images: NIfTI, and `FreeSurfer`'s.
     Nifti,
     Cifti,
+    /// Values of the vertices of the cortex.
+    Surface,
+    /// A colour for each vertex of the cortex, and what the colours are: an atlas.
+    Annotation,
     Hdf5,
     /// numpy and PyTorch.
     Tensor,
@@ -44,7 +50,8 @@ impl Kind {
         };
         match start {
             [] => return refuse("empty"),
-            [0x5c, 1, 0, 0, ..] | [0, 0, 1, 0x5c, ..] => return Ok(Self::Nifti),
+            [0, 0, 0, 1, ..] if nii::is_surface_mgh(start) => return Ok(Self::Surface),
+            [0x5c, 1, 0, 0, ..] | [0, 0, 1, 0x5c, ..] | [0, 0, 0, 1, ..] => return Ok(Self::Nifti),
             [0x1c, 2, 0, 0, ..] | [0, 0, 2, 0x1c, ..] => {
                 let intent = start.get(504..508).map(|b| [b[0], b[1], b[2], b[3]]);
                 let intent = intent.unwrap_or_default();
@@ -57,6 +64,8 @@ impl Kind {
                 let is_cifti = CIFTI_INTENTS.contains(&number) || has_cifti_extension(start);
                 return Ok(if is_cifti { Self::Cifti } else { Self::Nifti });
             }
+            _ if foreign::is_gifti(start) => return Ok(Self::Surface),
+            _ if surface::begins_annotation(path, start) => return Ok(Self::Annotation),
             _ if is_gzip => return refuse(foreign::in_gzip(path, start)),
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] | [b'P', b'K', 3, 4, ..] => {
                 return Ok(Self::Tensor);
@@ -73,6 +82,15 @@ impl Kind {
             return refuse(found);
         }
         if start.contains(&0) { refuse("of no form that is known") } else { Ok(Self::Text) }
+    }
+}
+
+/// An error about an annotation in place of a scan.
+pub(crate) fn annotation_is_no_scan(path: &Path) -> Error {
+    Error::Unsupported {
+        path: path.to_path_buf(),
+        found: "a FreeSurfer annotation, which is an atlas".to_owned(),
+        expected: "a scan",
     }
 }
 

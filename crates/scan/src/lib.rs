@@ -20,6 +20,7 @@ mod clean;
 mod confounds;
 mod connectivity;
 mod covariance;
+mod dense;
 mod describe;
 mod digest;
 mod error;
@@ -46,11 +47,13 @@ mod shape;
 mod sidecar;
 mod signal;
 mod split;
+mod surface;
 mod tables;
 mod tensor;
 mod whiten;
 mod whole_file;
 mod window;
+mod xml;
 
 pub use affine::Affine;
 pub use atlas::{
@@ -59,8 +62,8 @@ pub use atlas::{
 pub use bold::{Bold, Volume};
 pub use budget::Budget;
 pub use cifti::{
-    BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, GrayordinateAtlas,
-    LabelMap, Place, Places, SeriesAxis,
+    BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, LabelMap, Place,
+    Places, SeriesAxis,
 };
 pub use clean::{CleanConfig, Detrend, Standardize, clean};
 pub use confounds::{
@@ -71,6 +74,7 @@ pub use connectivity::{
     ConnectivityKind, CovarianceEstimator, connectivity, fisher_z, lower_triangle,
 };
 pub use covariance::ledoit_wolf;
+pub use dense::{DenseSeries, GrayordinateAtlas};
 pub use describe::{
     ArrayDescription, CiftiDescription, Description, Hdf5Description, ValueFacts, describe,
 };
@@ -108,6 +112,7 @@ pub use shape::{Shape, shape};
 pub use sidecar::parse_sidecar;
 pub use signal::{DegreesOfFreedom, Filter, SignalConfig, clean_signals};
 pub use split::{Split, SplitUnit};
+pub use surface::{SurfaceDescription, SurfaceFile, hemisphere_of_name};
 pub use tables::{SeriesAxes, read_series};
 pub use tensor::{read_npy, write_npy};
 pub use whiten::{NoiseWhitening, Shrinkage, WhitenConfig, residuals_by_group};

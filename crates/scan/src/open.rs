@@ -5,7 +5,7 @@
 //! .pt, .npy, HDF5 of four axes ──────── Bold            in memory
 //! .dat, .tsv, .csv, .npy, .pt, HDF5,
 //! .ptseries.nii ─────────────────────── Series          (n_frames, n_parcels)
-//! .dtseries.nii ─────────────────────── Grayordinates   read column by column
+//! .dtseries.nii, GIFTI ──────────────── Grayordinates   read place by place or frame by frame
 //! HDF5 of three axes ────────────────── Cohort          read subject by subject
 //! ```
 
@@ -19,12 +19,14 @@ use crate::{
     affine::Affine,
     bold::Bold,
     cifti::{CiftiAxis, CiftiFile},
+    dense::DenseSeries,
     error::{Error, Result},
     frames::{BoldFile, Frames},
     h5::{self, CohortFile, Hdf5File},
-    kind::Kind,
+    kind::{Kind, annotation_is_no_scan},
     nii::{PLAUSIBLE_S, ReadOptions},
     series::ParcelSeries,
+    surface::SurfaceFile,
     tables::{
         Facts, MAX_TEXT_BYTES, SeriesAxes, series_of,
         text::{self, Head, Text},
@@ -40,7 +42,7 @@ pub struct OpenOptions {
     /// Repetition time in seconds, used instead of what the file says.
     pub t_r: Option<f64>,
     /// Which axis of a series is time. Needed where neither the file nor the names of the parcels
-    /// say it.
+    /// say it, nor the counts of a GIFTI array of two axes.
     pub axes: Option<SeriesAxes>,
     /// Path of the dataset in an HDF5 file. Without it: `/parcel_ts`, or the only dataset that
     /// could be a scan.
@@ -109,7 +111,7 @@ pub enum Scan {
     /// Series of parcels.
     Series(ParcelSeries),
     /// Series of surface vertices and voxels, for a [`GrayordinateAtlas`](crate::GrayordinateAtlas).
-    Grayordinates(CiftiFile),
+    Grayordinates(DenseSeries),
     /// Series of many subjects, read one by one.
     Cohort(CohortFile),
 }
@@ -181,10 +183,21 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
             let scan = if is_parcels {
                 Scan::Series(file.parcel_series()?)
             } else {
-                Scan::Grayordinates(file)
+                Scan::Grayordinates(DenseSeries::Cifti(file))
             };
             Opened { scan, t_r_source: source("series step of the CIFTI axes".to_owned()) }
         }
+        Kind::Surface => {
+            let file = SurfaceFile::open(path, options.axes)?;
+            let mut dense = DenseSeries::Surface(file);
+            let t_r_source = source(dense.t_r_source());
+            if let Some(t_r) = given {
+                dense.set_t_r(t_r);
+            }
+            dense.t_r()?;
+            Opened { scan: Scan::Grayordinates(dense), t_r_source }
+        }
+        Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::open_scan(Hdf5File::open(path)?, options)?,
         Kind::Tensor => {
             let file = TensorFile::open(path)?;

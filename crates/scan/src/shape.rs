@@ -7,9 +7,10 @@ use crate::{
     error::Result,
     frames::{BoldFile, Frames as _},
     h5,
-    kind::Kind,
+    kind::{Kind, annotation_is_no_scan},
     nii::ReadOptions,
     open::{OpenOptions, placed},
+    surface::SurfaceFile,
     tables::{
         MAX_TEXT_BYTES,
         text::{self, Head, Text},
@@ -83,6 +84,11 @@ pub fn shape(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Shape> {
                 _ => Shape::Grayordinates { n_frames },
             }
         }
+        Kind::Surface => {
+            let n_frames = SurfaceFile::open(path, options.axes)?.n_frames();
+            Shape::Grayordinates { n_frames }
+        }
+        Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::shape(path, options)?,
         Kind::Tensor => {
             let file = TensorFile::open(path)?;

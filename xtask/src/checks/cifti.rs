@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use scan::{CiftiAxis, CiftiFile, GrayordinateAtlas, Place, Places};
+use scan::{CiftiAxis, CiftiFile, DenseSeries, GrayordinateAtlas, Place, Places};
 use serde_json::{Value, json};
 
 use super::{
@@ -137,8 +137,8 @@ fn compare_axis(axis: &CiftiAxis, expected: &Value, worst: &mut Worst) {
 fn label_means(folder: &Path, recorded: &Recorded) -> Result<Worst> {
     let case = &recorded.facts["cifti_label_means"];
     let file = |key: &str| folder.join(case[key].as_str().unwrap_or_default());
-    let series =
-        GrayordinateAtlas::read(file("dlabel"))?.extract(&CiftiFile::open(file("dtseries"))?)?;
+    let series = GrayordinateAtlas::read(file("dlabel"))?
+        .extract(&DenseSeries::Cifti(CiftiFile::open(file("dtseries"))?))?;
     let mut worst = Worst::new();
     let labels: Vec<f64> = series.parcels.iter().map(|parcel| parcel.label.into()).collect();
     worst.equal("labels", &labels, &numbers(&case["labels"]));

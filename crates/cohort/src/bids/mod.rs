@@ -10,6 +10,7 @@
 //! ```
 
 mod forms;
+mod hemispheres;
 mod people;
 
 use std::{
@@ -35,6 +36,7 @@ use crate::{
     sidecar::Sidecars,
 };
 use forms::{Candidates, Form, one_form_each};
+use hemispheres::Half;
 
 /// A BIDS dataset, or a folder of derivatives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,8 +80,8 @@ fn is_bold(suffix: &str) -> bool {
 }
 
 /// What a scan's name may end in.
-pub(crate) const EXTENSIONS: [&str; 6] =
-    [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".tsv", ".h5"];
+pub(crate) const EXTENSIONS: [&str; 8] =
+    [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".func.gii", ".gii", ".tsv", ".h5"];
 
 impl BidsConfig {
     /// Refuses what is wrong whatever the files hold.
@@ -288,14 +290,18 @@ impl Walk<'_> {
             if parsed.entities.get(Entity::Description) == Some("confounds") {
                 continue;
             }
-            let key = parsed.entities.only(&RECORDING);
-            let found = if chosen(&parsed.entities, &self.asked.entities) {
-                self.recording(&levels, &folder, name, &parsed)
+            let Half::Whole(entities, other) = Half::of(&folder, name, &parsed) else { continue };
+            let key = entities.only(&RECORDING);
+            let found = if chosen(&entities, &self.asked.entities) {
+                let other =
+                    other.map(|it| self.root.file(folder.path(), Path::new(&it), Part::Scan));
+                other.transpose().and_then(|_| self.recording(&levels, &folder, name, &parsed))
             } else {
                 // what is not asked for is not looked up
-                Ok(bare(&parsed.entities, folder.path().join(name)))
+                Ok(bare(&entities, folder.path().join(name)))
             };
-            let form = Form { entities: parsed.entities, found };
+            let found = found.map(|it| Recording { entities: entities.clone(), ..it });
+            let form = Form { entities, found };
             self.candidates.entry(key).or_default().push(form);
         }
         Ok(())

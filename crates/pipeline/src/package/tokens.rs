@@ -143,13 +143,15 @@ fn take_in(stage: &mut Stage, state: &State<'_>) -> Result<Vec<PackageFile>> {
     }
 }
 
-/// Where a file of the atlas lies in a package: called by what it is, with its own ending.
+/// Where a file of the atlas lies in a package: called by what it is, with its own ending, and by its
+/// hemisphere, as which it is found again beside the other.
 fn inside(name: &str, file: &Path) -> PathBuf {
     let ending = |path: &Path| path.extension().map(|it| format!(".{}", it.to_string_lossy()));
     let last = ending(file).unwrap_or_default();
     let before =
         if last == ".gz" { ending(Path::new(file.file_stem().unwrap_or_default())) } else { None };
-    Path::new(ATLAS).join(format!("{name}{}{last}", before.unwrap_or_default()))
+    let side = scan::hemisphere_of_name(file).map_or_else(String::new, |side| format!("{side}."));
+    Path::new(ATLAS).join(format!("{side}{name}{}{last}", before.unwrap_or_default()))
 }
 
 /// The shortest and the longest repetition time.

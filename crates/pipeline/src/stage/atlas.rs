@@ -1,9 +1,9 @@
-//! The files of an atlas, and what they divide: runs of volumes, or dense CIFTI series.
+//! The files of an atlas, and what they divide: runs of volumes, or series of vertices and voxels.
 use std::path::{Path, PathBuf};
 
 use scan::{
-    Atlas, ExtractConfig, Footprint, GrayordinateAtlas, MapName, OpenOptions, Parcel, ParcelSeries,
-    Reduction, Scan, WorkingGrid,
+    Atlas, DenseSeries, ExtractConfig, Footprint, GrayordinateAtlas, MapName, OpenOptions, Parcel,
+    ParcelSeries, Reduction, Scan, WorkingGrid,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,14 +21,15 @@ const STAGE: &str = "parcellate";
 pub struct AtlasFiles {
     /// Its name: `A424`, `schaefer400_tian50`.
     pub id: String,
-    /// The image of labels, or a `.dlabel.nii` for dense CIFTI series. Absent: every scan is a series
-    /// of the parcels that `names` or `coordinates` list.
+    /// The image of labels; for dense CIFTI series a `.dlabel.nii`; for series of the cortex a `.label.gii`
+    /// or `.annot` of one hemisphere, beside which that of the other is found. Absent: every scan is a
+    /// series of the parcels that `names` or `coordinates` list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
     /// The map of `labels` that is meant, by its name or its number from 1, where it holds several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<MapName>,
-    /// Where each parcel is, in mm; absent: the means of its voxels, or of a `.dlabel.nii` nowhere.
+    /// Where each parcel is, in mm; absent: the means of its voxels, or of vertices nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<PathBuf>,
     /// What each parcel is called.
@@ -41,7 +42,7 @@ impl AtlasFiles {
     pub(super) fn recorded(&self, place: &dyn Fn(&Path) -> PathBuf) -> Value {
         let file = |path: &Path| {
             let path = place(path);
-            json!({ "path": files::shown(&path), "sha256": scan::sha256_file(&path).ok() })
+            json!({ "path": files::shown(&path), "sha256": scan::sha256_scan(&path).ok() })
         };
         json!({
             "id": self.id,
@@ -52,8 +53,8 @@ impl AtlasFiles {
         })
     }
 
-    /// Reads them. The place of each parcel is checked against its voxels; a `.dlabel.nii` has
-    /// vertices, whose places it does not say.
+    /// Reads them. The place of each parcel is checked against its voxels; vertices do not
+    /// say theirs.
     pub(super) fn read(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
         let [names, coordinates] =
             [&self.names, &self.coordinates].map(|path| path.as_deref().map(place));
@@ -61,7 +62,7 @@ impl AtlasFiles {
             return self.listed(names.as_deref(), coordinates.as_deref());
         };
         let map = self.map.as_ref();
-        if GrayordinateAtlas::is_cifti(&labels)? {
+        if GrayordinateAtlas::is_one(&labels)? {
             let mut atlas = GrayordinateAtlas::read_map(&labels, map)?;
             if let Some(names) = names {
                 atlas = atlas.with_names(names)?;
@@ -143,7 +144,7 @@ impl ReadAtlas {
         let found = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
         let what = match self {
             Self::Listed(_) => "has no image of labels",
-            _ => "is a `.dlabel.nii`",
+            _ => "has labels of vertices",
         };
         let expected = format!("{only}, because the atlas {what}");
         Err(Error::Setting { stage: STAGE, field, found, expected })
@@ -152,20 +153,24 @@ impl ReadAtlas {
     /// Refuses a scan of the other kind, by its header. Parcel series are of neither, and what
     /// cannot be read is told where it is read.
     pub(super) fn divides(&self, scan: &Path, options: &OpenOptions) -> Result<()> {
-        let dense = GrayordinateAtlas::dense(scan).ok().flatten();
+        let dense = match DenseSeries::of(scan, options.axes) {
+            // counts that leave open which axis is time are known before a value is read
+            Err(error @ scan::Error::Axes { .. }) => return Err(error.into()),
+            dense => dense.ok().flatten(),
+        };
         let problem = match (self, dense) {
             (Self::Grayordinates(atlas), Some(dense)) => return Ok(atlas.check(&dense)?),
             (Self::Image(_), Some(_)) => {
                 "the scan is a series of grayordinates, but the atlas is an image of labels, which \
-                 divides runs of volumes: give a `.dlabel.nii`"
+                 divides runs of volumes: give a `.dlabel.nii`, `.label.gii` or `.annot`"
             }
             (Self::Grayordinates(_), None) if scan::footprint(scan, options).is_ok_and(is_run) => {
-                "the scan is a run of volumes, but the atlas is a `.dlabel.nii`, which divides series \
-                 of grayordinates: give an image of labels"
+                "the scan is a run of volumes, but the atlas has labels of vertices, which divide \
+                 series of grayordinates: give an image of labels"
             }
             (Self::Listed(_), Some(_)) => {
                 "the scan is a series of grayordinates, but the atlas only lists parcels: give a \
-                 `.dlabel.nii` as atlas.labels"
+                 `.dlabel.nii`, `.label.gii` or `.annot` as atlas.labels"
             }
             (Self::Listed(_), None) if scan::footprint(scan, options).is_ok_and(is_run) => {
                 "the scan is a run of volumes, but the atlas only lists parcels: give an image of \
@@ -195,11 +200,15 @@ impl ReadAtlas {
         &self,
         path: &Path,
         scan: &Footprint,
+        options: &OpenOptions,
         config: &ExtractConfig,
     ) -> u64 {
         match self {
             Self::Image(atlas) => atlas.extract_bytes(scan, config),
-            Self::Grayordinates(atlas) => atlas.extract_bytes(path, scan).unwrap_or(0),
+            Self::Grayordinates(atlas) => {
+                let dense = DenseSeries::of(path, options.axes).ok().flatten();
+                atlas.extract_bytes(dense.as_ref(), scan).unwrap_or(0)
+            }
             Self::Listed(_) => scan.n_bytes + 6 * 8 * scan.n_values,
         }
     }

@@ -37,7 +37,7 @@ use crate::{
 pub struct ParcellateConfig {
     /// The atlas; the user's files.
     pub atlas: AtlasFiles,
-    /// On which grid voxels and labels meet, and what is made of them; a `.dlabel.nii` makes means.
+    /// On which grid voxels and labels meet, and what is made of them; labels of vertices make means.
     #[serde(default)]
     pub extract: ExtractConfig,
     /// The smallest share of a parcel, from 0 to 1, that a scan must have data of: voxels or vertices
@@ -269,7 +269,7 @@ impl ParcellateConfig {
         let n_frames = n_frames.unwrap_or(footprint.n_values as usize / atlas.n_parcels().max(1));
         let confounds = scan.confounds.as_deref();
         let confounds = confounds.and_then(|it| ConfoundTable::footprint(it, n_frames).ok());
-        let n_bytes = atlas.extract_bytes(&scan.path, &footprint, &self.extract);
+        let n_bytes = atlas.extract_bytes(&scan.path, &footprint, &options, &self.extract);
         n_bytes + confounds.map_or(0, |(_, n_bytes)| n_bytes)
     }
 

@@ -4,7 +4,7 @@
 //! what rows and columns are. Source: CIFTI-2 specification, 1 March 2014.
 
 mod axes;
-mod means;
+mod labels;
 mod xml;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub use axes::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiParcel, CiftiVolume, LabelMap, Place, Places,
     SeriesAxis,
 };
-pub use means::GrayordinateAtlas;
+pub(crate) use labels::read_labels;
 
 use crate::{
     atlas::Parcel,

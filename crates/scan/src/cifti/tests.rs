@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nii::testing::{Scratch, oracle};
+use crate::{DenseSeries, GrayordinateAtlas};
 
 fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(oracle(name)).unwrap()
@@ -96,7 +97,8 @@ fn labels_have_names_and_need_a_series_to_average() {
     let atlas = GrayordinateAtlas::read(&path).unwrap();
     let names: Vec<&str> = atlas.parcels().iter().map(|parcel| parcel.name.as_str()).collect();
     assert_eq!(names, ["V1", "V2", "MT+ & é"]);
-    let error = atlas.extract(&CiftiFile::open(&path).unwrap()).unwrap_err().to_string();
+    let dense = DenseSeries::Cifti(CiftiFile::open(&path).unwrap());
+    let error = atlas.extract(&dense).unwrap_err().to_string();
     assert!(error.ends_with("its rows are no series"), "{error}");
     let error = GrayordinateAtlas::read(oracle("msec.ptseries.nii")).unwrap_err().to_string();
     assert!(error.contains("its rows are no labels"), "{error}");

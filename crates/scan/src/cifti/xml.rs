@@ -2,46 +2,25 @@
 //!
 //! Source: CIFTI-2 specification, 1 March 2014, sections on `MatrixIndicesMap` and below.
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 
 use super::axes::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiParcel, CiftiVolume, LabelMap, Places, SeriesAxis,
 };
-use crate::error::brief;
-
-/// What is wrong, in words; the caller knows the file.
-pub(super) type Parsed<T> = Result<T, String>;
-
-/// Elements and attributes of the largest files number a few hundred thousand.
-const MAX_NODES: u32 = 4_000_000;
-
-/// The standard nests six elements; private ones may lie deeper.
-const MAX_DEPTH: usize = 64;
+use crate::{
+    error::brief,
+    xml::{self, Parsed, attribute, child, children, number},
+};
 
 /// Axes of the largest files take some tens of megabytes.
 const MAX_BYTES: usize = 512 << 20;
 
-/// The axes of both dimensions; a text that the reader could not be trusted with is refused.
+/// The axes of both dimensions.
 pub(super) fn axes(text: &str) -> Parsed<[CiftiAxis; 2]> {
-    if text.len() > MAX_BYTES {
-        return Err(format!("its XML has {} bytes, the limit is {MAX_BYTES}", text.len()));
-    }
-    let depth = formats::xml_depth(text);
-    if depth > MAX_DEPTH {
-        return Err(format!("its XML is nested {depth} deep, the limit is {MAX_DEPTH}"));
-    }
-    let panicked = |_: formats::Panicked| "its XML is damaged".to_owned();
-    formats::guarded(|| parsed(text)).map_err(panicked)?
+    xml::read(text, MAX_BYTES, "CIFTI", parsed)
 }
 
-fn parsed(text: &str) -> Parsed<[CiftiAxis; 2]> {
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..Default::default() };
-    let document =
-        Document::parse_with_options(text, options).map_err(|error| brief(&error.to_string()))?;
-    let root = document.root_element();
-    if root.tag_name().name() != "CIFTI" {
-        return Err(format!("its root is <{}>, expected <CIFTI>", root.tag_name().name()));
-    }
+fn parsed(root: Node) -> Parsed<[CiftiAxis; 2]> {
     let version = attribute(root, "Version")?;
     if !(version == "2" || version.starts_with("2.")) {
         return Err(format!("it is CIFTI version {version}, expected 2"));
@@ -145,11 +124,8 @@ fn parcel(node: Node) -> Parsed<CiftiParcel> {
 }
 
 fn label_map(node: Node) -> Parsed<LabelMap> {
-    let labels = children(child(node, "LabelTable")?, "Label").map(|label| {
-        let name = label.text().unwrap_or_default().trim().to_owned();
-        Ok((number(label, "Key")?, name))
-    });
-    Ok(LabelMap { name: map_name(node), labels: labels.collect::<Parsed<_>>()? })
+    let labels = xml::label_table(child(node, "LabelTable")?)?;
+    Ok(LabelMap { name: map_name(node), labels })
 }
 
 fn map_name(node: Node) -> String {
@@ -192,40 +168,4 @@ fn whole_numbers(list: Node) -> Parsed<Vec<usize>> {
         number.parse().map_err(|_| format!("{:?} stands in a list of whole numbers", brief(number)))
     };
     list.text().unwrap_or_default().split_ascii_whitespace().map(parse).collect()
-}
-
-fn children<'a, 'input>(
-    node: Node<'a, 'input>,
-    name: &'static str,
-) -> impl Iterator<Item = Node<'a, 'input>> {
-    node.children().filter(move |child| child.has_tag_name(name))
-}
-
-fn child<'a, 'input>(node: Node<'a, 'input>, name: &'static str) -> Parsed<Node<'a, 'input>> {
-    let parent = node.tag_name().name();
-    children(node, name).next().ok_or_else(|| format!("<{parent}> has no <{name}>"))
-}
-
-fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Parsed<&'a str> {
-    let tag = node.tag_name().name();
-    node.attribute(name).ok_or_else(|| format!("<{tag}> has no {name}"))
-}
-
-fn number<T: std::str::FromStr>(node: Node, name: &str) -> Parsed<T> {
-    let text = attribute(node, name)?.trim();
-    text.parse().map_err(|_| format!("{name} is {:?}, expected a number", brief(text)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_nested_beyond_the_limit_is_refused_before_it_is_read() {
-        let nested = |n: usize| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n));
-        let said = axes(&nested(MAX_DEPTH + 1)).unwrap_err();
-        assert_eq!(said, "its XML is nested 65 deep, the limit is 64");
-        let said = axes(&nested(MAX_DEPTH)).unwrap_err();
-        assert_eq!(said, "its root is <a>, expected <CIFTI>");
-    }
 }

@@ -5,7 +5,7 @@
 use nalgebra::{Quaternion, UnitQuaternion};
 use serde::Serialize;
 
-use super::header::Header;
+use super::{header::Header, raw::Format};
 
 /// The header fields an affine was taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -15,6 +15,10 @@ pub enum AffineSource {
     Sform,
     /// The quaternion and its offset.
     Qform,
+    /// Direction cosines, zooms and centre of an MGH header.
+    MghCosines,
+    /// An MGH header without them: `FreeSurfer` takes voxels of 1 mm, coronal, centred at the origin.
+    MghDefault,
     /// Neither is set: voxel sizes, grid centre at the origin, first axis to the left.
     Zooms,
 }
@@ -22,7 +26,12 @@ pub enum AffineSource {
 /// The affine and its origin; not yet checked to be finite and invertible.
 pub(crate) fn affine_rows(header: &Header) -> ([[f64; 4]; 4], AffineSource) {
     let last = [0.0, 0.0, 0.0, 1.0];
-    if header.sform_code > 0 {
+    if header.format == Format::Mgh {
+        let [x, y, z] = header.srow;
+        let is_good = header.sform_code > 0;
+        let source = if is_good { AffineSource::MghCosines } else { AffineSource::MghDefault };
+        ([x, y, z, last], source)
+    } else if header.sform_code > 0 {
         let [x, y, z] = header.srow;
         ([x, y, z, last], AffineSource::Sform)
     } else if header.qform_code > 0 {

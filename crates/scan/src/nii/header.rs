@@ -6,7 +6,7 @@ use nifti::{Endianness, NiftiType};
 use serde::Serialize;
 
 use super::{
-    MAX_BYTES,
+    MAX_BYTES, mgh,
     raw::{BYTES_2, Format, Raw, check_n_axes, identify},
     source::Source,
 };
@@ -134,7 +134,11 @@ impl Header {
         let path = source.path().to_path_buf();
         let mut bytes = [0; BYTES_2];
         // The size field alone first: what is no header may be short.
-        let mut n = source.fill(&mut bytes[..348])?;
+        let mut n = source.fill(&mut bytes[..4])?;
+        if n == 4 && bytes[..4] == mgh::MAGIC {
+            return mgh::read(source, mgh::MAGIC);
+        }
+        n += source.fill(&mut bytes[n..348])?;
         if bytes[..4] == 540_i32.to_le_bytes() || bytes[..4] == 540_i32.to_be_bytes() {
             n += source.fill(&mut bytes[n..])?;
         }

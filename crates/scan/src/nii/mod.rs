@@ -1,4 +1,4 @@
-//! NIfTI files: `.nii`, `.nii.gz`, `.hdr` with `.img`, both versions and byte orders, read as a
+//! NIfTI files, and `FreeSurfer`'s images beside them: `.nii`, `.nii.gz`, `.hdr` with `.img`, both versions and byte orders, read as a
 //! stream and checked before anything is allocated.
 //!
 //! The `nifti` crate decodes NIfTI-1 headers; voxels and NIfTI-2 are decoded here. What a file may claim, where it lies in the world
@@ -6,6 +6,7 @@
 
 mod geometry;
 mod header;
+mod mgh;
 mod raw;
 mod read;
 mod source;
@@ -24,12 +25,13 @@ pub(crate) use geometry::{affine_rows, sides_disagree};
 pub(crate) use header::{
     Header, dtype_name, is_image_of_pair, open, open_with_extensions, pair_of,
 };
+pub(crate) use mgh::{MAGIC as MGH_MAGIC, is_surface as is_surface_mgh};
 pub(crate) use read::{
     StoredImage, checked_affine, each_chunk, read_values_with_grid, sized, sized_grid,
 };
 pub(crate) use source::Source;
 pub(crate) use sums::{Stretch, add_up};
-pub(crate) use timing::{PLAUSIBLE_S, repetition_time, space_unit, time_unit};
+pub(crate) use timing::{PLAUSIBLE_S, repetition_time, space_unit, t_r_field, time_unit};
 pub(crate) use voxels::Decoder;
 
 /// The most bytes of voxels a header may claim, on disk or in memory: 8 GiB.
@@ -40,6 +42,9 @@ pub(crate) mod testing;
 
 #[cfg(test)]
 mod every_kind;
+
+#[cfg(test)]
+mod mgh_tests;
 
 #[cfg(test)]
 mod online;

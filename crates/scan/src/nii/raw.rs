@@ -9,6 +9,7 @@ use std::path::Path;
 use nifti::{Endianness, NiftiHeader};
 use serde::Serialize;
 
+use super::mgh::HEADER_BYTES;
 use crate::error::{Error, Result};
 
 /// Bytes of a NIfTI-1 header.
@@ -28,6 +29,8 @@ pub enum Format {
     Nifti2,
     /// NIfTI-2, header and voxels in two files.
     Nifti2Pair,
+    /// `FreeSurfer`'s `.mgh` or `.mgz`.
+    Mgh,
 }
 
 impl Format {
@@ -39,12 +42,17 @@ impl Format {
         match self {
             Self::Nifti1 | Self::Nifti1Pair => BYTES_1,
             Self::Nifti2 | Self::Nifti2Pair => BYTES_2,
+            Self::Mgh => HEADER_BYTES,
         }
     }
 
     /// Header and the four bytes that announce extensions.
     pub(crate) fn first_voxel_offset(self) -> u64 {
-        if self.is_pair() { 0 } else { self.header_bytes() as u64 + 4 }
+        match self {
+            Self::Mgh => HEADER_BYTES as u64,
+            _ if self.is_pair() => 0,
+            _ => self.header_bytes() as u64 + 4,
+        }
     }
 }
 

@@ -111,6 +111,16 @@ impl Source {
         Ok(bytes)
     }
 
+    /// All of the content, to its end; none where it is more than `limit` bytes.
+    pub(crate) fn up_to(&mut self, limit: usize) -> Result<Option<Vec<u8>>> {
+        let known = if self.is_gzip { 0 } else { self.n_bytes };
+        let mut bytes = Vec::with_capacity((known as usize).min(limit));
+        let read = self.reader.by_ref().take(limit as u64 + 1).read_to_end(&mut bytes);
+        read.map_err(|source| self.attach(source))?;
+        self.position += bytes.len() as u64;
+        Ok((bytes.len() <= limit).then_some(bytes))
+    }
+
     /// Moves forward to `offset` of the content.
     pub(crate) fn skip_to(&mut self, offset: u64, promised: u128) -> Result<()> {
         let mut buffer = [0; 4096];

@@ -17,6 +17,11 @@ pub(crate) fn oracle(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/scan").join(name)
 }
 
+/// A file of `fixtures/surface`.
+pub(crate) fn surface(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/surface").join(name)
+}
+
 /// A run of 2 × 3 × 1 voxels and 2 frames, values 0 to 11 in row-major order.
 pub(crate) fn small_bold() -> Bold {
     let affine = Affine::new([

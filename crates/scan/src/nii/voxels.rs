@@ -21,6 +21,11 @@ impl Decoder {
         Self { dtype: header.dtype, is_big, scaling: header.scaling }
     }
 
+    /// Of numbers that nothing scales.
+    pub(crate) fn plain(dtype: NiftiType, is_big: bool) -> Self {
+        Self { dtype, is_big, scaling: None }
+    }
+
     /// Brings the bytes of whole values, just read, into the order of this machine's numbers.
     pub(crate) fn reorder(&self, bytes: &mut [u8]) {
         if self.is_big {

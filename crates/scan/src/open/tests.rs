@@ -130,7 +130,7 @@ fn files_of_other_kinds_are_called_what_they_are() {
     let cases: [(&[u8], &str); 8] = [
         (b"", "is empty"),
         (b"PAR1....", "is a Parquet file"),
-        (b"<?xml version=\"1.0\"?><GIFTI>", "is a GIFTI surface file"),
+        (b"<?xml version=\"1.0\"?><GIFTI>", "cannot be read as GIFTI"),
         (b"MATLAB 5.0 MAT-file", "is a MATLAB file from before 7.3"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),

@@ -199,7 +199,7 @@ fn series_that_are_parcelled_need_tables_alone() {
 fn a_scan_of_the_other_kind_is_told_before_it_is_read_and_as_it_is_read() {
     let folder = Folder::new();
     let cases = [
-        ("a.dlabel.nii", "run.nii", "a run of volumes, but the atlas is a `.dlabel.nii`"),
+        ("a.dlabel.nii", "run.nii", "a run of volumes, but the atlas has labels of vertices"),
         ("labels.nii", "s.dtseries.nii", "a series of grayordinates, but the atlas is an image"),
     ];
     for (labels, scan, expected) in cases {
@@ -276,4 +276,51 @@ fn settings_about_voxels_are_refused_for_vertices() {
         assert!(said.to_string().contains(expected), "{said}");
         folder.config("labels.nii", &more).read_atlas(&whole).unwrap();
     }
+}
+
+#[test]
+fn surface_series_become_the_means_of_labels_and_annotations() {
+    let surface = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/surface").join(name)
+    };
+    let folder = Folder::new();
+    let scan = ScanView {
+        path: surface("sub-01_task-rest_hemi-R_space-fsaverage_bold.func.gii"),
+        ..folder.scan("run")
+    };
+    // numpy's, of files that nibabel wrote
+    let facts: Value =
+        serde_json::from_slice(&fs::read(surface("expected.json")).unwrap()).unwrap();
+    for (labels, key) in
+        [("atlas_hemi-L.label.gii", "label_means"), ("lh.test.annot", "annot_means")]
+    {
+        let config = json!({ "atlas": { "id": "small", "labels": surface(labels) } });
+        let config: ParcellateConfig = serde_json::from_value(config).unwrap();
+        let atlas = config.read_atlas(&whole).unwrap();
+        config.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap();
+        let series = config.series(&atlas, &scan, None).unwrap();
+        assert_eq!((series.facts.t_r_s, series.facts.n_frames), (2.0, 5));
+        let expected: Vec<Vec<f64>> = serde_json::from_value(facts[key].clone()).unwrap();
+        assert_eq!(series.values.ncols(), expected.len());
+        for (column, expected) in series.values.columns().into_iter().zip(&expected) {
+            for (found, expected) in column.iter().zip(expected) {
+                assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} {expected}");
+            }
+        }
+    }
+    let config = folder.config("labels.nii", &json!({}));
+    let atlas = config.read_atlas(&whole).unwrap();
+    let said = config.series(&atlas, &scan, None).unwrap_err().to_string();
+    assert!(said.contains("the atlas is an image of labels"), "{said}");
+    // one array of two axes that nothing tells apart is refused by its header
+    let text = fs::read(surface("one_hemi-L.gii")).unwrap();
+    fs::write(folder.at("lh.gii"), text).unwrap();
+    let alone = json!({ "atlas": { "id": "small", "labels": surface("lh.old.annot") } });
+    let alone: ParcellateConfig = serde_json::from_value(alone).unwrap();
+    let atlas = alone.read_atlas(&whole).unwrap();
+    let scan = ScanView { t_r_s: Some(2.0), ..folder.scan("lh.gii") };
+    let said = alone.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err().to_string();
+    assert!(said.contains("12 × 5, and either axis may be time"), "{said}");
+    let turned = ParcellateConfig { axes: Some(scan::SeriesAxes::ParcelsTime), ..alone };
+    assert_eq!(turned.series(&atlas, &scan, None).unwrap().values.dim(), (5, 2));
 }

@@ -1,4 +1,4 @@
-//! Means of a dense series over the labels of a `.dlabel.nii`.
+//! Means of a dense series over the labels of an atlas of the same places.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,22 +7,35 @@ use std::{
 
 use ndarray::Array2;
 
-use super::{BrainModelsAxis, CiftiAxis, CiftiFile, Place};
+use super::{DenseSeries, Part};
 use crate::{
-    atlas::{MapName, Parcel, maps, take_coordinates, take_names},
-    digest::sha256_file,
+    atlas::{MapName, Parcel, take_coordinates, take_names},
+    cifti::{self, BrainModelsAxis, Place},
+    digest::sha256_scan,
     error::{Error, Result, brief},
     footprint::{BYTES_OF_SERIES, Footprint},
     kind::Kind,
     nii::open,
     series::ParcelSeries,
+    surface,
 };
+
+/// What a file says of labels: a number for each place, and what the numbers mean.
+#[derive(Clone, Debug)]
+pub(crate) struct Labelled {
+    pub(crate) places: BrainModelsAxis,
+    pub(crate) keys: Vec<i32>,
+    pub(crate) table: BTreeMap<i32, String>,
+    /// Keys of no region, and 0 where that is none.
+    pub(crate) background: Vec<i32>,
+}
 
 /// Which vertex and which voxel belongs to which region.
 ///
 /// As in Connectome Workbench the background is the key named `???`, whatever its number, and keys
 /// that the table of labels does not have belong to no region. A table without `???` may call its key
-/// 0 otherwise (`Unknown`, `Background`); under another name it is a region.
+/// 0 otherwise (`Unknown`, `Background`); under another name it is a region. Of GIFTI and of `FreeSurfer`'s
+/// annotations the regions are those that a vertex has; see `docs/inputs.md`.
 #[derive(Clone, Debug)]
 pub struct GrayordinateAtlas {
     labels: HashMap<(String, Place), i32>,
@@ -38,9 +51,10 @@ pub struct GrayordinateAtlas {
 const UNASSIGNED: &str = "???";
 
 /// What other programs call their key 0.
-const NO_REGION: [&str; 9] = [
+const NO_REGION: [&str; 10] = [
     "",
     "background",
+    "background+freesurfer defined medial wall",
     "unknown",
     "unassigned",
     "unclassified",
@@ -51,7 +65,7 @@ const NO_REGION: [&str; 9] = [
 ];
 
 /// The keys of a table that name no region.
-fn background(table: &BTreeMap<i32, String>) -> Vec<i32> {
+pub(crate) fn background(table: &BTreeMap<i32, String>) -> Vec<i32> {
     let mut keys: Vec<i32> =
         table.iter().filter(|(_, name)| *name == UNASSIGNED).map(|(key, _)| *key).collect();
     let zero = table.get(&0).map(|name| name.to_lowercase().replace('_', " "));
@@ -63,65 +77,39 @@ fn background(table: &BTreeMap<i32, String>) -> Vec<i32> {
 }
 
 impl GrayordinateAtlas {
-    /// Whether the content of a file is CIFTI, which holds no image of labels; only its beginning is
-    /// read.
-    pub fn is_cifti(path: impl AsRef<Path>) -> Result<bool> {
-        Ok(Kind::of(path.as_ref())? == Kind::Cifti)
+    /// Whether the content of a file is CIFTI, GIFTI or an annotation, which hold no image of labels; only
+    /// its beginning is read.
+    pub fn is_one(path: impl AsRef<Path>) -> Result<bool> {
+        Ok(matches!(Kind::of(path.as_ref())?, Kind::Cifti | Kind::Surface | Kind::Annotation))
     }
 
-    /// The dense series in a file; none where it holds something else. Only its header is read.
-    pub fn dense(path: impl AsRef<Path>) -> Result<Option<CiftiFile>> {
-        let path = path.as_ref();
-        if !Self::is_cifti(path)? {
-            return Ok(None);
-        }
-        let file = CiftiFile::open(path)?;
-        let is_dense = matches!(file.axes(), [CiftiAxis::Series(_), CiftiAxis::BrainModels(_)]);
-        Ok(is_dense.then_some(file))
-    }
-
-    /// Reads a `.dlabel.nii` of one map.
+    /// Reads a `.dlabel.nii`, a `.label.gii` or an `.annot` of one map.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_map(path, None)
     }
 
     /// As [`read`](Self::read), one map of several.
     pub fn read_map(path: impl AsRef<Path>, map: Option<&MapName>) -> Result<Self> {
-        let file = CiftiFile::open(path)?;
-        let refuse = |problem: &str| Error::Cifti {
-            path: file.path().to_path_buf(),
-            problem: problem.to_owned(),
+        let path = path.as_ref();
+        let labelled = match Kind::of(path)? {
+            Kind::Surface | Kind::Annotation => surface::read_labels(path, map)?,
+            _ => cifti::read_labels(path, map)?,
         };
-        let (CiftiAxis::Labels(maps), CiftiAxis::BrainModels(places)) =
-            (&file.axes()[0], &file.axes()[1])
-        else {
-            return Err(refuse("its rows are no labels, or its columns no places of the brain"));
-        };
-        let names: Vec<String> = maps.iter().map(|map| map.name.clone()).collect();
-        let at = maps::chosen(&names, map)
-            .map_err(|problem| Error::Axes { path: file.path().to_path_buf(), problem })?;
-        let table = &maps[at].labels;
-        let background = background(table);
-        let mut values = vec![0.0; file.shape()[1]];
-        file.each_column(&mut |index, column| values[index] = column[at])?;
-        if let Some(&found) = values.iter().find(|x| x.fract() != 0.0 || x.abs() > 2_f64.powi(31)) {
-            return Err(Error::Label { path: file.path().to_path_buf(), found });
-        }
+        let Labelled { places, keys, table, background } = labelled;
         let is_region = |label: &i32| table.contains_key(label) && !background.contains(label);
-        let labels = places.places().zip(values.iter().map(|&x| x as i32));
-        let labels = labels.filter(|(_, label)| is_region(label));
+        let labels = places.places().zip(keys).filter(|(_, label)| is_region(label));
         let labels =
             labels.map(|((structure, place), label)| ((structure.to_owned(), place), label));
+        let labels: HashMap<_, i32> = labels.collect();
         let parcels = table.iter().filter(|(label, _)| is_region(label));
         let parcels: Vec<Parcel> = parcels
             .map(|(&label, name)| Parcel { label, name: name.clone(), centre_mm: None })
             .collect();
-        let labels: HashMap<_, i32> = labels.collect();
         if parcels.is_empty() || labels.is_empty() {
-            return Err(Error::NoLabels { path: file.path().to_path_buf() });
+            return Err(Error::NoLabels { path: path.to_path_buf() });
         }
-        let sha256 = sha256_file(file.path())?;
-        Ok(Self { labels, places: places.clone(), parcels, background, sha256 })
+        let sha256 = sha256_scan(path)?;
+        Ok(Self { labels, places, parcels, background, sha256 })
     }
 
     /// Takes other names from a table, as [`Atlas::with_names`](crate::Atlas::with_names) does.
@@ -147,27 +135,32 @@ impl GrayordinateAtlas {
         self.parcels.len()
     }
 
-    /// Digest of the file.
+    /// Digest of the file, or of those of both hemispheres.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
     /// Refuses a dense series on another mesh or another grid of voxels, where vertices and voxels of
-    /// one number are different places.
-    pub fn check(&self, dense: &CiftiFile) -> Result<()> {
-        let refuse =
-            |problem: String| Err(Error::Cifti { path: dense.path().to_path_buf(), problem });
-        let CiftiAxis::BrainModels(places) = &dense.axes()[1] else {
-            return refuse("its columns are no places of the brain".to_owned());
-        };
+    /// one number are different places, and one that lacks a hemisphere which has a file of its own.
+    pub fn check(&self, dense: &DenseSeries) -> Result<()> {
+        let refuse = |problem: String| Err(dense.refuse(problem));
+        let places = dense.places()?;
         for (structure, expected) in self.places.meshes() {
-            let other =
-                places.meshes().find(|(name, found)| *name == structure && *found != expected);
-            if let Some((_, found)) = other {
-                let structure = brief(structure);
-                return refuse(format!(
-                    "its {structure} has a mesh of {found} vertices, the atlas one of {expected}"
-                ));
+            let found = places.meshes().find(|(name, _)| *name == structure).map(|(_, n)| n);
+            let structure = brief(structure);
+            match (found, dense) {
+                (Some(found), _) if found != expected => {
+                    return refuse(format!(
+                        "its {structure} has a mesh of {found} vertices, the atlas one of {expected}"
+                    ));
+                }
+                (None, DenseSeries::Surface(_)) => {
+                    return refuse(format!(
+                        "has no {structure}, of which the atlas has regions; expected the files of both \
+                         hemispheres beside each other, or an atlas of one"
+                    ));
+                }
+                _ => {}
             }
         }
         if let (Some(found), Some(expected)) = (&places.volume, &self.places.volume)
@@ -185,36 +178,51 @@ impl GrayordinateAtlas {
         Ok(())
     }
 
-    /// Series of all regions of a `.dtseries.nii`, `(n_frames, n_parcels)`, in one pass.
+    /// Series of all regions of a dense series, `(n_frames, n_parcels)`, in one pass.
     ///
     /// Places are matched by structure and vertex or voxel. Values that are not finite count as 0;
     /// a region without a place that has data is a column of zeros and is reported, and so is the
     /// share of each region's places that have data.
-    pub fn extract(&self, dense: &CiftiFile) -> Result<ParcelSeries> {
+    pub fn extract(&self, dense: &DenseSeries) -> Result<ParcelSeries> {
         self.check(dense)?;
-        let CiftiAxis::BrainModels(places) = &dense.axes()[1] else {
-            unreachable!("refused by the check")
-        };
         let t_r = dense.t_r()?;
         let position =
             |label: &i32| self.parcels.binary_search_by_key(label, |parcel| parcel.label).ok();
-        let columns: Vec<Option<usize>> = places
+        let columns: Vec<Option<usize>> = dense
+            .places()?
             .places()
             .map(|(structure, place)| position(self.labels.get(&(structure.to_owned(), place))?))
             .collect();
         let mut sizes = vec![0_usize; self.parcels.len()];
         self.labels.values().filter_map(position).for_each(|column| sizes[column] += 1);
-        let mut values = Array2::<f64>::zeros((dense.shape()[0], self.parcels.len()));
-        let mut counts = vec![[0_usize; 2]; self.parcels.len()];
-        dense.each_column(&mut |index, series| {
-            let Some(column) = columns[index] else { return };
-            let has_data = series.iter().any(|x| x.is_finite() && *x != 0.0);
-            counts[column][0] += 1;
-            counts[column][1] += usize::from(has_data);
-            for (sum, x) in values.column_mut(column).iter_mut().zip(series) {
-                *sum += if x.is_finite() { *x } else { 0.0 };
+        let mut values = Array2::<f64>::zeros((dense.n_frames(), self.parcels.len()));
+        let mut seen = vec![false; columns.len()];
+        let has_data = |x: &f64| x.is_finite() && *x != 0.0;
+        let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
+        dense.each(&mut |part| match part {
+            Part::Place { place, values: series } => {
+                let Some(column) = columns[place] else { return };
+                seen[place] = series.iter().any(has_data);
+                for (sum, x) in values.column_mut(column).iter_mut().zip(series) {
+                    *sum += finite(*x);
+                }
+            }
+            Part::Frame { frame, first, values: places } => {
+                let mut row = values.row_mut(frame);
+                for (place, x) in (first..).zip(places) {
+                    let Some(column) = columns[place] else { continue };
+                    seen[place] |= has_data(x);
+                    row[column] += finite(*x);
+                }
             }
         })?;
+        let mut counts = vec![[0_usize; 2]; self.parcels.len()];
+        for (column, is_seen) in columns.iter().zip(&seen) {
+            if let Some(column) = *column {
+                counts[column][0] += 1;
+                counts[column][1] += usize::from(*is_seen);
+            }
+        }
         if counts.iter().all(|[n, _]| *n == 0) {
             return Err(Error::NoParcel { scan: dense.path().display().to_string() });
         }
@@ -238,14 +246,19 @@ impl GrayordinateAtlas {
 
     /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take
     /// beside the atlas; a scan that is a parcel series is only kept.
-    pub fn extract_bytes(&self, path: &Path, scan: &Footprint) -> Result<u64> {
-        let Some(dense) = Self::dense(path)? else {
+    pub fn extract_bytes(&self, dense: Option<&DenseSeries>, scan: &Footprint) -> Result<u64> {
+        let Some(dense) = dense else {
             return Ok(scan.n_bytes + BYTES_OF_SERIES * scan.n_values);
         };
-        let [n_frames, n_places] = dense.shape().map(|n| n as u64);
-        let (_, header) = open(path)?;
-        // the XML, its text and what it describes; where each place goes; one column and its bytes
-        let read = 8 * header.offset + 16 * (n_places + n_frames);
+        let n_frames = dense.n_frames() as u64;
+        let read = match dense {
+            // the XML, its text and what it describes; where each place goes; one column and its bytes
+            DenseSeries::Cifti(file) => {
+                let (_, header) = open(file.path())?;
+                8 * header.offset + 16 * (file.shape()[1] as u64 + n_frames)
+            }
+            DenseSeries::Surface(file) => file.n_bytes() + 32 * file.n_vertices() as u64,
+        };
         Ok(read + BYTES_OF_SERIES * n_frames * self.parcels.len() as u64)
     }
 }
