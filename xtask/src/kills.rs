@@ -185,7 +185,7 @@ impl Run {
 }
 
 /// Every file below `dir`, relative to it, sorted.
-fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn below(dir: &Path) -> Result<Vec<PathBuf>> {
     let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(dir.join(&folder))? {

@@ -2,6 +2,7 @@
 
 pub mod captioner;
 pub mod checks;
+mod compare;
 mod corpus;
 pub mod covering;
 pub mod encoders;
@@ -82,6 +83,18 @@ enum Chore {
         /// The package's folder
         folder: PathBuf,
     },
+    /// Run pipelines by two programs, and print in what their outputs differ; exit 1 where they do
+    Compare {
+        /// The program that is trusted
+        old: PathBuf,
+        /// The program that is looked at
+        new: PathBuf,
+        /// Names of pipelines; absent: encode-cohort, swap-encoders, caption and quickstart-short
+        names: Vec<String>,
+        /// Threads of both
+        #[arg(long, default_value = "1")]
+        threads: usize,
+    },
     /// Kill, stop and damage runs of a small pipeline at random moments, and compare what they publish
     Kills {
         /// Rounds, each of several kills and resumes
@@ -142,6 +155,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
+        Chore::Compare { old, new, names, threads } => {
+            compare::run(&root, &old, &new, &names, threads)
+        }
         Chore::Precision { model, text, n_tokens } => {
             let text = text.unwrap_or_else(|| root.join("LICENSE"));
             precision::run(&model, &text, n_tokens)
