@@ -8,16 +8,17 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("formats", &[]),
     ("kernels", &[]),
+    ("files", &["formats"]),
     ("tables", &["formats"]),
-    ("scan", &["formats"]),
-    ("cohort", &["scan", "tables"]),
+    ("scan", &["files", "formats"]),
+    ("cohort", &["files", "scan", "tables"]),
     ("nn", &["formats", "kernels"]),
-    ("encoder", &["formats", "nn", "scan"]),
+    ("encoder", &["files", "formats", "nn", "scan"]),
     ("lm", &["formats", "nn"]),
-    ("flamingo", &["encoder", "formats", "lm", "nn"]),
-    ("train", &["encoder", "flamingo", "kernels", "lm", "nn"]),
+    ("flamingo", &["encoder", "files", "formats", "lm", "nn"]),
+    ("train", &["encoder", "files", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
-    ("pipeline", &["cohort", "encoder", "flamingo", "report", "scan", "tables", "train"]),
+    ("pipeline", &["cohort", "encoder", "files", "flamingo", "report", "scan", "tables", "train"]),
     ("cli", &["pipeline"]),
 ];
 
@@ -35,6 +36,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("nifti", &["scan"]),
     ("png", &["encoder"]),
     ("polars", &["tables"]),
+    ("sha2", &["files"]),
     // the pipeline files, and the manifest of a model package
     ("serde-saphyr", &["flamingo", "pipeline"]),
 ];

@@ -69,7 +69,7 @@ fn a_named_strategy_is_never_redefined() {
         let file = root().join(format!("configs/strategy/{name}.yaml"));
         let text = std::fs::read_to_string(&file).expect("a strategy is text");
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        let said = scan::sha256_bytes(lines.collect::<Vec<_>>().join("\n").as_bytes());
+        let said = files::sha256_bytes(lines.collect::<Vec<_>>().join("\n").as_bytes());
         assert_eq!(said, digest, "{name} says something else now: that is a new version");
     }
 }

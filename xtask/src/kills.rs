@@ -92,7 +92,7 @@ fn program() -> Result<PathBuf> {
 fn is_leftover(path: &Path) -> bool {
     let is = |part: &std::ffi::OsStr| {
         let part = part.to_string_lossy();
-        part.starts_with(".partial-") || part.starts_with(".package-") || part.ends_with(".lock")
+        part.starts_with(".partial-") || part.ends_with(".lock")
     };
     path.iter().any(is)
 }

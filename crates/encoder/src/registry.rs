@@ -256,6 +256,6 @@ impl EncoderConfig {
             weights = format!("{weights} {}", scan::sha256_file(path)?);
         }
         let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");
-        Ok(scan::sha256_bytes(said.as_bytes()))
+        Ok(files::sha256_bytes(said.as_bytes()))
     }
 }

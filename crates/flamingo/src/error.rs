@@ -196,6 +196,13 @@ impl From<candle_core::Error> for Error {
     }
 }
 
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        let (path, source) = error.into_parts();
+        Self::Io { path, source }
+    }
+}
+
 impl Error {
     /// What the user could do, where there is a cure that the sentence does not say.
     pub fn cure(&self) -> Option<&'static str> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 use ndarray::{Array2, ArrayView2};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// The file's bytes.
 pub(crate) fn to_bytes<'a>(
@@ -29,7 +29,7 @@ pub(crate) fn write<'a>(
     path: &Path,
     arrays: impl IntoIterator<Item = (String, ArrayView2<'a, f32>)>,
 ) -> Result<()> {
-    files::write_atomic(path, &to_bytes(arrays))
+    Ok(files::write_atomic(path, &to_bytes(arrays))?)
 }
 
 /// Everything in the file.

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::{
     Error, Result, digests,
     event::{Control, Event},
-    files,
     lock::Lock,
     stage::Stage,
 };
@@ -27,7 +26,7 @@ impl Key {
             "inputs": inputs,
             "upstream": upstream.map(|key| &key.0),
         });
-        Self(scan::sha256_bytes(decides.to_string().as_bytes()))
+        Self(files::sha256_bytes(decides.to_string().as_bytes()))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -71,14 +70,11 @@ impl Cache {
         if result.is_dir() {
             return Ok(());
         }
-        let aside = tempfile::Builder::new()
-            .prefix(files::PARTIAL)
-            .tempdir_in(&dir)
-            .map_err(files::at("create a folder in", &dir))?;
+        let aside = files::FolderAside::new(&result)?;
         compute(aside.path(), control)?;
         digests::write(aside.path())?;
-        files::publish_dir(&aside.keep(), &result)?;
-        files::remove_dir(&self.state_dir(stage, key))
+        aside.publish()?;
+        Ok(files::remove_dir(&self.state_dir(stage, key))?)
     }
 
     /// The lock on a result that is not there yet.
@@ -143,12 +139,11 @@ mod tests {
         });
         assert!(failed.is_err());
         assert!(files::list(&root.path().join("mask")).unwrap().is_empty());
-        cache
-            .make("mask", &key, &mut control, |dir, _| files::write_atomic(&dir.join("a"), b"x"))
-            .unwrap();
+        let made = |dir: &Path, _: &mut Control<'_>| Ok(files::write_atomic(&dir.join("a"), b"x")?);
+        cache.make("mask", &key, &mut control, made).unwrap();
         let dir = cache.dir("mask", &key);
         assert_eq!(files::list(&dir).unwrap(), ["a", "digests.json"]);
-        assert_eq!(digests::check(&dir).unwrap()[&dir.join("a")], scan::sha256_bytes(b"x"));
+        assert_eq!(digests::check(&dir).unwrap()[&dir.join("a")], files::sha256_bytes(b"x"));
         assert!(files::list(&root.path().join("locks")).unwrap().is_empty());
     }
 }

@@ -5,7 +5,7 @@ use report::generated::DISCLAIMER;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{files, reasons::one_line, state::State};
+use crate::state::State;
 
 /// How it went with one picture.
 #[derive(Debug, Serialize)]
@@ -40,7 +40,7 @@ pub(crate) fn status(state: &State<'_>) -> String {
         "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\n".to_owned();
     let (name, version) = (&state.plan.spec().name, env!("CARGO_PKG_VERSION"));
     for PictureRecord { image, status, stage, reason } in units(state) {
-        let (image, reason) = (one_line(image), one_line(reason.unwrap_or("n/a")));
+        let (image, reason) = (files::one_line(image), files::one_line(reason.unwrap_or("n/a")));
         let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}");
     }
     table

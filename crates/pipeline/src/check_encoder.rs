@@ -15,7 +15,6 @@ use serde::Serialize;
 use crate::{
     Component, Error, Result,
     event::{Control, Event, Observer},
-    files,
     plan::Plan,
     reasons::Reason,
     run::{hold, run_stages},

@@ -12,7 +12,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::{Result, files, yaml};
+use crate::{Result, yaml};
 
 /// `T` itself, or `{ file: PATH }` with the path relative to the file that says so.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 const DIGESTS: &str = "digests.json";
 
@@ -15,7 +15,7 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
         let digest = scan::sha256_file(dir.join(&path))?;
         digests.insert(path.to_string_lossy().into_owned(), digest);
     }
-    files::write_json(&dir.join(DIGESTS), &digests)
+    Ok(files::write_json(&dir.join(DIGESTS), &digests)?)
 }
 
 /// The digests of all files below `dir`, by their path.
@@ -32,7 +32,7 @@ pub(crate) fn check(dir: &Path) -> Result<BTreeMap<PathBuf, String>> {
         let digest = scan::sha256_file(&path)?;
         match expected.get(&name) {
             Some(known) if *known == digest => found.insert(path, digest),
-            Some(_) => return Err(Error::damaged(&path, files::CHANGED)),
+            Some(_) => return Err(Error::damaged(&path, Error::CHANGED)),
             None => return Err(Error::damaged(&path, "it is no part of the result")),
         };
     }
@@ -57,7 +57,7 @@ mod tests {
         };
         let whole = made();
         let found = check(whole.path()).unwrap();
-        assert_eq!(found[&whole.path().join("a.json")], scan::sha256_bytes(b"{}"));
+        assert_eq!(found[&whole.path().join("a.json")], files::sha256_bytes(b"{}"));
         assert_eq!(found.len(), 2);
         let problem = |change: &dyn Fn(&Path)| {
             let dir = made();

@@ -17,10 +17,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[allow(missing_docs, reason = "the sentence beside each variant says what its fields hold")]
 pub enum Error {
     // files
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("{}: is not the JSON it should be: {source}", path.display())]
-    Json { path: PathBuf, source: serde_json::Error },
+    #[error(transparent)]
+    Files(#[from] files::Error),
     #[error("{}: {problem}", path.display())]
     Stats { path: PathBuf, problem: String },
     #[error("{}: is damaged: {problem}", path.display())]
@@ -197,6 +195,9 @@ impl Error {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
+    /// The problem of a stored file whose digest is another one.
+    pub(crate) const CHANGED: &str = "its content is not what was written";
+
     /// The stored result that is not what was written, where this is the reason.
     pub(crate) fn damaged_file(&self) -> Option<&Path> {
         match self {
@@ -209,7 +210,7 @@ impl Error {
     /// Whether the run has to stop, whichever scan was worked on: the disk is full, a stored result
     /// is damaged, a signal came.
     pub(crate) fn stops_the_run(&self) -> bool {
-        let of_the_disk = matches!(self, Self::Io { action, .. } if *action != "read");
+        let of_the_disk = matches!(self, Self::Files(error) if error.is_of_writing());
         let stops = matches!(self, Self::Damaged { .. } | Self::LockLost { .. });
         of_the_disk || stops || self.is_interrupted()
     }
@@ -313,7 +314,7 @@ impl Error {
                 "nothing of this is kept: run the same command again when the files can be read"
                     .to_owned(),
             ),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Self::Files(error) if error.is_of_absence() => {
                 Some("paths in a pipeline are relative to the file that names them".to_owned())
             }
             _ => None,
@@ -358,7 +359,7 @@ mod tests {
         let of_the_system: [Error; 5] = [
             scan::Error::Read { path: path(), source: gone() }.into(),
             scan::Error::Gzip { path: path(), source: io::Error::from_raw_os_error(5) }.into(),
-            Error::Io { action: "read", path: path(), source: gone() },
+            files::Error::Io { action: "read", path: path(), source: gone() }.into(),
             Error::Row {
                 path: path(),
                 row: 2,
@@ -375,7 +376,7 @@ mod tests {
         let of_contents: [Error; 3] = [
             scan::Error::Gzip { path: path(), source: cut() }.into(),
             scan::Error::NoRuns.into(),
-            Error::Io { action: "read", path: path(), source: cut() },
+            files::Error::Io { action: "read", path: path(), source: cut() }.into(),
         ];
         for error in of_contents {
             assert!(!error.is_of_the_system(), "{error}");

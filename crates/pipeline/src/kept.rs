@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Result, files};
+use crate::Result;
 
 /// Numbered parts of one piece of work.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl Kept {
     /// A part that was kept; `None` where there is none or it is damaged.
     pub(crate) fn get<T: DeserializeOwned>(&self, number: usize) -> Option<T> {
         let sealed: Sealed = files::read_json(&self.path(number)).ok()?;
-        if scan::sha256_bytes(sealed.part.to_string().as_bytes()) != sealed.sha256 {
+        if files::sha256_bytes(sealed.part.to_string().as_bytes()) != sealed.sha256 {
             return None;
         }
         serde_json::from_value(sealed.part).ok()
@@ -42,8 +42,8 @@ impl Kept {
     /// Keeps a part.
     pub(crate) fn put(&self, number: usize, part: &impl Serialize) -> Result<()> {
         let part = serde_json::to_value(part).expect("our own types have string keys");
-        let sha256 = scan::sha256_bytes(part.to_string().as_bytes());
-        files::write_json(&self.path(number), &Sealed { sha256, part })
+        let sha256 = files::sha256_bytes(part.to_string().as_bytes());
+        Ok(files::write_json(&self.path(number), &Sealed { sha256, part })?)
     }
 }
 

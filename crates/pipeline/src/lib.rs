@@ -17,7 +17,6 @@ mod component;
 mod digests;
 mod error;
 mod event;
-mod files;
 mod kept;
 mod lock;
 mod one;

@@ -18,7 +18,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, files, record::utc};
+use crate::{Error, Result, record::utc};
 
 /// How often the holder writes its file again.
 const SIGN: Duration = Duration::from_secs(30);
@@ -180,7 +180,7 @@ fn place(dir: &Path, path: &Path, text: &str) -> Result<bool> {
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(files::at("create", path)(error)),
+        Err(error) => Err(files::at("create", path)(error).into()),
     }
 }
 
@@ -215,7 +215,7 @@ impl Seen {
         let written = match fs::metadata(path).and_then(|it| it.modified()) {
             Ok(written) => written,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(files::at("read", path)(error)),
+            Err(error) => return Err(files::at("read", path)(error).into()),
         };
         let dir = path.parent().unwrap_or(Path::new("."));
         // a new file has the time of the file server
@@ -248,7 +248,7 @@ impl Seen {
         if holder_of(&aside) != self.holder {
             let _ = fs::hard_link(&aside, path);
         }
-        files::remove_file(&aside)
+        Ok(files::remove_file(&aside)?)
     }
 
     fn refusal(&self, path: &Path, what: &Path) -> Error {
@@ -280,7 +280,7 @@ impl Holder {
             machine,
             process: process(pid),
             since: since.as_secs(),
-            token: scan::sha256_bytes(token.as_bytes())[..16].to_owned(),
+            token: files::sha256_bytes(token.as_bytes())[..16].to_owned(),
             host,
             pid,
         }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, files, yaml};
+use crate::{Error, Result, yaml};
 
 /// One `KEY.KEY=VALUE`; a key of a list is an index, or the name of a stage.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use std::{
 use flamingo::{IMAGE, Medium, Model, Request};
 use serde::Deserialize;
 
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// A text with its pictures.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

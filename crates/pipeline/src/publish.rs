@@ -9,7 +9,7 @@ use report::generated::{Disclaimer, GeneratedReport, report_file_name};
 use serde_json::Value;
 
 use crate::{
-    Error, Result, captions, files,
+    Error, Result, captions,
     package::model_id,
     record::{self, StageRecord, Started},
     stage::{WrittenReport, coverage},
@@ -34,7 +34,7 @@ impl Publisher {
 
     /// Writes a file that this run computed or checked, unless it is there with these bytes.
     pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        let (target, digest) = (self.dir.join(path), scan::sha256_bytes(bytes));
+        let (target, digest) = (self.dir.join(path), files::sha256_bytes(bytes));
         if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
             files::write_atomic(&target, bytes)?;
         }
@@ -60,7 +60,10 @@ impl Publisher {
         let known = self.checked.get(source).cloned();
         let digest = known.ok_or_else(|| Error::damaged(source, "it is no part of the result"))?;
         if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
-            files::copy_checked(source, &target, &digest)?;
+            let same = files::copy_checked(source, &target, &digest)?;
+            if !same {
+                return Err(Error::damaged(source, Error::CHANGED));
+            }
         }
         self.files.insert(path.to_owned(), digest);
         Ok(())
@@ -95,7 +98,7 @@ impl Publisher {
                 files::remove_inside(&self.dir, stale)?;
             }
         }
-        files::write_json(&path, &record(&self.files))
+        Ok(files::write_json(&path, &record(&self.files))?)
     }
 }
 

@@ -166,7 +166,7 @@ pub(crate) fn slot_likelihoods(
         }));
     }
     // a name of the user's may be no name of a file
-    let name = format!("slot-{}", &scan::sha256_bytes(slot.as_bytes())[..16]);
+    let name = format!("slot-{}", &files::sha256_bytes(slot.as_bytes())[..16]);
     let found = likelihoods(model, (&name, &items), SCORING_BATCH, reading, control)?;
     let n_values = items.len() / queries.len().max(1);
     let sums: Vec<f64> = found.iter().map(|it| it.sum).collect();

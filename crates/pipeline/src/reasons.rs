@@ -1,7 +1,8 @@
 //! Why a scan is left out: in the words of tables, which name it, and in those of a terminal, which
 //! name nobody.
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use files::{one_line, without_folders};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, plan::ScanView};
@@ -66,43 +67,6 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| one_line(&name.to_string_lossy()))
 }
 
-/// The text on one line, without control characters.
-pub(crate) fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
-}
-
-/// The text with every absolute path cut to its last part.
-pub(crate) fn without_folders(text: &str) -> String {
-    let mut text = text.to_owned();
-    let here = std::env::current_dir().ok();
-    let known: [Option<PathBuf>; 3] = [std::env::home_dir(), here, Some(std::env::temp_dir())];
-    // folders with blanks in their names could not be told from the words around them
-    for folder in known.into_iter().flatten().filter(|folder| folder.components().count() > 1) {
-        text = text.replace(&format!("{}/", folder.display()), "…/");
-    }
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find('/') {
-        let (before, path) = rest.split_at(at);
-        kept.push_str(before);
-        let starts = before.chars().next_back().or_else(|| kept.chars().next_back());
-        let starts = starts.is_none_or(|c| c.is_whitespace() || "\"'`([{=:,".contains(c));
-        let end = path.find(|c: char| c.is_whitespace() || "\"'`)]},;".contains(c));
-        let (path, after) = path.split_at(end.unwrap_or(path.len()));
-        let tail = path.trim_end_matches(':');
-        match tail.rsplit_once('/') {
-            Some((folder, name)) if starts && !folder.is_empty() && !name.is_empty() => {
-                kept.push_str(name);
-                kept.push_str(&path[tail.len()..]);
-            }
-            _ => kept.push_str(path),
-        }
-        rest = after;
-    }
-    kept.push_str(rest);
-    kept
-}
-
 /// `word` replaced where it stands alone; a short number may be any number and stays.
 fn without_word(text: &str, word: &str, by: &str) -> String {
     if word.len() < 3 || !text.contains(word) {
@@ -161,18 +125,5 @@ mod tests {
         let both = reason(&confounds, "has 3 rows");
         assert_eq!(both.named, "c_confounds.tsv: is damaged: has 3 rows");
         assert_eq!(both.anonymous, "its confounds: is damaged: has 3 rows");
-    }
-
-    #[test]
-    fn no_folder_of_the_machine_stays_in_a_sentence() {
-        let temporary = std::env::temp_dir().join("x y/z.tsv");
-        for (text, expected) in [
-            ("/data/study/a.tsv: cannot be read", "a.tsv: cannot be read"),
-            ("found \"/a/b/c.nii\", expected 1/2 or a/b", "found \"c.nii\", expected 1/2 or a/b"),
-            ("nothing / here", "nothing / here"),
-            (&format!("{}: gone", temporary.display()), "…/x y/z.tsv: gone"),
-        ] {
-            assert_eq!(without_folders(text), expected);
-        }
     }
 }

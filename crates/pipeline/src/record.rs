@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     Error, Result,
     cache::Key,
-    captions, files,
+    captions,
     plan::{RecordingsPlan, SourcePlan},
-    reasons::{one_line, without_folders},
     spec::Loaded,
     stage::coverage,
     state::State,
@@ -139,7 +138,7 @@ fn left_out(excluded: &cohort::Excluded) -> UnitRecord {
         split: None,
         status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),
         stage: excluded.reason.stage().unwrap_or("cohort").to_owned(),
-        reason: Some(without_folders(&one_line(&excluded.reason.to_string()))),
+        reason: Some(files::without_folders(&files::one_line(&excluded.reason.to_string()))),
     }
 }
 
@@ -246,7 +245,7 @@ fn table(pipeline: &str, units: &[UnitRecord]) -> String {
                      pipeline_step\tstatus\treason\n"
             .to_owned();
     for unit in units {
-        let reason = one_line(unit.reason.as_deref().unwrap_or("n/a"));
+        let reason = files::one_line(unit.reason.as_deref().unwrap_or("n/a"));
         let or_none = |value: Option<String>| value.unwrap_or_else(|| "n/a".to_owned());
         let _ = writeln!(
             table,
@@ -254,7 +253,7 @@ fn table(pipeline: &str, units: &[UnitRecord]) -> String {
             unit.subject,
             unit.session.as_deref().unwrap_or("n/a"),
             unit.run.as_deref().unwrap_or("n/a"),
-            one_line(&unit.scan),
+            files::one_line(&unit.scan),
             or_none(unit.fold.map(|fold| fold.to_string())),
             or_none(unit.split.map(|split| split.to_string())),
             pipeline,

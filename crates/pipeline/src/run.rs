@@ -13,11 +13,9 @@ use crate::{
     cache::{Cache, Key},
     digests,
     event::{Control, Event, Observer},
-    files,
     lock::Lock,
     plan::{Plan, RunPlan},
     publish,
-    reasons::{one_line, without_folders},
     record::{StageRecord, Started},
     stage::{Evaluation, Stage, work::read_failures},
     state::{Failure, State},
@@ -178,7 +176,7 @@ fn run_stage(
             Ok(false) => {}
             Err(error) if error.is_of_the_system() => return Err(error),
             Err(error) => {
-                let problem = one_line(&without_folders(&error.to_string()));
+                let problem = files::one_line(&files::without_folders(&error.to_string()));
                 control.tell(Event::Damaged { file: files::shown(&dir), problem });
             }
         }

@@ -5,7 +5,7 @@ use ndarray::Array1;
 use scan::{FittedNormalisation, Normalisation};
 use serde::Serialize;
 
-use crate::{Error, Result, files, stage::FITTED};
+use crate::{Error, Result, stage::FITTED};
 
 /// A normalisation that was found, and where.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub fn find_stats(source: &Path) -> Result<Vec<FoundStats>> {
 }
 
 fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    let read = |source| Error::Io { action: "read", path: dir.to_owned(), source };
+    let read = |source| files::at("read", dir)(source);
     for entry in std::fs::read_dir(dir).map_err(read)? {
         let path = entry.map_err(read)?.path();
         if path.is_dir() && depth > 0 {
@@ -90,7 +90,7 @@ impl FoundStats {
     pub fn export(&self, to: &Path) -> Result<()> {
         let to = &std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
         let separator = match ending(to).as_str() {
-            "json" => return files::write_json(to, &self.fitted),
+            "json" => return Ok(files::write_json(to, &self.fitted)?),
             "csv" => ',',
             "tsv" => '\t',
             _ => {
@@ -115,7 +115,7 @@ impl FoundStats {
             text += &cells.join(&separator.to_string());
         }
         text.push('\n');
-        files::write_atomic(to, text.as_bytes())
+        Ok(files::write_atomic(to, text.as_bytes())?)
     }
 }
 

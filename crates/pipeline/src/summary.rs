@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::{
     Result,
     event::{Control, Event},
-    files,
     plan::{Plan, SourcePlan},
     publish::Publisher,
     run::{Finished, Outcome},

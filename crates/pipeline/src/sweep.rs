@@ -1,10 +1,7 @@
 //! What killed runs left behind.
 use std::{fs, path::Path, time::SystemTime};
 
-use crate::{Result, files};
-
-/// Folders that a package is written in before it has its name.
-const PACKAGE: &str = ".package-";
+use crate::Result;
 
 /// Removes every unfinished file and folder below `root` that is older than `before`.
 pub(crate) fn leftovers(root: &Path, before: SystemTime) -> Result<()> {
@@ -15,7 +12,7 @@ pub(crate) fn leftovers(root: &Path, before: SystemTime) -> Result<()> {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
             let Ok(kind) = entry.file_type() else { continue };
-            if !name.starts_with(files::PARTIAL) && !name.starts_with(PACKAGE) {
+            if !name.starts_with(files::PARTIAL) {
                 if kind.is_dir() {
                     folders.push(path);
                 }
@@ -44,7 +41,7 @@ mod tests {
     fn old_unfinished_files_are_removed_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str| files::write_atomic(&dir.path().join(name), b"x").unwrap();
-        for name in ["a/b.json", "a/.partial-1", "a/.partial-2/model/c", ".package-3/d", "e"] {
+        for name in ["a/b.json", "a/.partial-1", "a/.partial-2/model/c", ".partial-3/d", "e"] {
             put(name);
         }
         let later = SystemTime::now() + Duration::from_mins(1);

@@ -140,7 +140,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
         let fitted = fitted();
-        crate::files::write_atomic(&path, &fitted.to_bytes()).unwrap();
+        files::write_atomic(&path, &fitted.to_bytes()).unwrap();
         let arrays = arrays::read(&path).unwrap();
         assert_eq!(Whitening::from_arrays(arrays, 0.3).unwrap(), Some(fitted));
     }

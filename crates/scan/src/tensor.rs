@@ -9,7 +9,6 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use crate::{
     error::{Error, Result},
     nii::MAX_BYTES,
-    whole_file::Aside,
 };
 
 /// A file of one array.
@@ -125,11 +124,11 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
 
 /// Writes an array of 64-bit numbers; the file appears under its name only when it is whole.
 pub fn write_npy(path: impl AsRef<Path>, array: &ArrayViewD<f64>) -> Result<()> {
-    let aside = Aside::new(path.as_ref());
+    let path = path.as_ref();
+    let failed = |source| Error::Write { path: path.to_path_buf(), source };
+    let aside = files::Aside::new(path).map_err(failed)?;
     let bytes: Vec<u8> = array.iter().flat_map(|x| x.to_le_bytes()).collect();
-    formats::write_npy(aside.path(), Dtype::F64, array.shape(), &bytes).map_err(|error| {
-        let (path, source) = (path.as_ref().to_path_buf(), std::io::Error::other(error));
-        Error::Write { path, source }
-    })?;
-    aside.keep()
+    formats::write_npy(aside.path(), Dtype::F64, array.shape(), &bytes)
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    aside.keep().map_err(failed)
 }

@@ -6,14 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use nn::weights::save as save_tensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
 use crate::{Error, Progress, Result};
 
@@ -62,17 +60,11 @@ pub(crate) fn save(
     write_json(&staged.join(FACTS), facts)?;
     let mut digests = BTreeMap::new();
     for name in [TENSORS, FACTS] {
-        digests.insert(name, digest(&staged.join(name)).map_err(io(&staged.join(name)))?);
+        digests
+            .insert(name, files::sha256_file(staged.join(name)).map_err(io(&staged.join(name)))?);
     }
     write_json(&staged.join(DIGESTS), &digests)?;
-    for name in [TENSORS, FACTS, DIGESTS] {
-        let path = staged.join(name);
-        fs::File::open(&path).and_then(|file| file.sync_all()).map_err(io(&path))?;
-    }
-    let path = folder.join(format!("step-{step:06}"));
-    if !path.exists() {
-        fs::rename(&staged, &path).map_err(io(&path))?;
-    }
+    files::publish_dir(&staged, &folder.join(format!("step-{step:06}")))?;
     let states = states(folder)?;
     for old in &states[..states.len().saturating_sub(KEPT)] {
         fs::remove_dir_all(old).map_err(io(old))?;
@@ -127,7 +119,7 @@ fn read<F: DeserializeOwned>(path: &Path) -> Result<State<F>> {
         return Ok(Err(format!("{DIGESTS} is damaged")));
     };
     for name in [TENSORS, FACTS] {
-        match digest(&path.join(name)) {
+        match files::sha256_file(path.join(name)) {
             Ok(found) if expected.get(name) == Some(&found) => {}
             Ok(_) => return Ok(Err(format!("{name} is not what was written"))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -143,21 +135,6 @@ fn read<F: DeserializeOwned>(path: &Path) -> Result<State<F>> {
         (Err(error), _) => Err(format!("{TENSORS}: {error}")),
         (_, Err(error)) => Err(format!("{FACTS}: {error}")),
     })
-}
-
-/// SHA-256 in hexadecimal.
-fn digest(path: &Path) -> std::io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            n => hasher.update(&piece[..n]),
-        }
-    }
-    let digits = b"0123456789abcdef";
-    let nibbles = hasher.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(nibbles.map(|nibble| digits[usize::from(nibble)] as char).collect())
 }
 
 #[cfg(test)]

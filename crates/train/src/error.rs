@@ -63,3 +63,10 @@ impl From<encoder::Error> for Error {
 
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        let (path, source) = error.into_parts();
+        Self::Io { path, source }
+    }
+}

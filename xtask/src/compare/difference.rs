@@ -211,17 +211,19 @@ mod tests {
     #[test]
     fn bytes_count_but_for_times_keys_and_what_means_the_same() {
         assert_eq!(differ("a.txt", b"x\ny\n", b"x\nz\n"), ["line 2 was \"y\", is \"z\""]);
-        assert_eq!(differ("a.bin", &[255, 1, 2], &[255, 1]), [
-            "3 bytes became 2, which differ from byte 2 on"
-        ]);
-        assert_eq!(differ("m.json", b"{\"a\": [1, 2]}", b"{\"a\": [1, 3], \"b\": 0}"), [
-            "a.1 was 2, is 3",
-            "b is new"
-        ]);
+        assert_eq!(
+            differ("a.bin", &[255, 1, 2], &[255, 1]),
+            ["3 bytes became 2, which differ from byte 2 on"]
+        );
+        assert_eq!(
+            differ("m.json", b"{\"a\": [1, 2]}", b"{\"a\": [1, 3], \"b\": 0}"),
+            ["a.1 was 2, is 3", "b is new"]
+        );
         // the same values, written otherwise
         assert_eq!(differ("m.json", b"{\"a\":1}", b"{\"a\": 1}").len(), 1);
         let record = |seconds: f64, key: &str, n: usize| {
-            let stages = json!([{ "stage": "mask", "key": key, "seconds": seconds, "stored": false }]);
+            let stages =
+                json!([{ "stage": "mask", "key": key, "seconds": seconds, "stored": false }]);
             let record = json!({ "seconds": seconds, "stages": stages, "n": n,
                                  "files": { CONFIG: key, "status.tsv": "aa" } });
             record.to_string().into_bytes()

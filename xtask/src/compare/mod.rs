@@ -30,9 +30,7 @@ const CASES: &[Case] = &[
             "stages.finetune.checkpoint_every=4",
             "stages.generate.max_new_tokens=24",
         ],
-        scan: Some(
-            "sub-05/func/sub-05_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz",
-        ),
+        scan: Some("sub-05/func/sub-05_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz"),
     },
     Case { name: "caption", sets: &[], scan: None },
     Case {

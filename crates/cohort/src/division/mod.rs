@@ -204,7 +204,7 @@ impl Parts<'_> {
         // A group's place in the queue depends on the seed and on its first subject alone.
         let lot = |group: &usize| {
             let name = names[*group].expect("every group has a recording");
-            scan::sha256_bytes(format!("{seed} {name}").as_bytes())
+            files::sha256_bytes(format!("{seed} {name}").as_bytes())
         };
         let mut queue: Vec<usize> = (0..n_groups).collect();
         queue.sort_by_cached_key(lot);

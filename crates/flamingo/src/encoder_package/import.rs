@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{ENCODER_COMPONENT as COMPONENT, EncoderManifest, GRADIENTS};
 use crate::manifest::{ENCODER, FORMAT, MANIFEST};
-use crate::package::{all_finite, digest, in_place, io, part, reference, replaceable, sync};
+use crate::package::{all_finite, digest, in_place, io, part, reference, replaceable};
 use crate::{Count, Error, Result};
 
 /// What to import, and what the file does not say.
@@ -120,11 +120,7 @@ pub fn import_encoder(folder: &Path, import: &EncoderImport) -> Result<ImportedE
             parts,
         };
         let path = staged.join(MANIFEST);
-        fs::write(&path, yaml(&manifest)?).map_err(io(&path))?;
-        let own = manifest.parts.iter().filter(|part| part.path.is_none());
-        own.map(|part| part.file.as_str())
-            .chain([MANIFEST])
-            .try_for_each(|it| sync(&staged.join(it)))
+        fs::write(&path, yaml(&manifest)?).map_err(io(&path))
     })?;
     let infos = published.weights.list();
     Ok(ImportedEncoder {

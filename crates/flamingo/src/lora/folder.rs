@@ -64,11 +64,9 @@ pub fn merge_lora(base: &Path, adapter: &Path, to: &Path) -> Result<MergedLora> 
         })?;
         return Ok(MergedLora { tensors, changed, weights: to.join(WEIGHTS[0]) });
     }
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let staged = tempfile::NamedTempFile::new_in(parent).map_err(io(parent))?;
+    let staged = files::Aside::new(to).map_err(io(to))?;
     save(staged.path(), &merged)?;
-    staged.persist(to).map_err(|error| io(to)(error.error))?;
+    staged.keep().map_err(io(to))?;
     Ok(MergedLora { tensors, changed, weights: to.to_owned() })
 }
 

@@ -14,13 +14,11 @@ mod parts;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use encoder::{EncoderConfig, InputShape, Licence, Trainable, WeightsSource};
 use nn::weights::{Frozen, save};
-use sha2::{Digest, Sha256};
 
 use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
 use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
@@ -92,19 +90,10 @@ pub(crate) fn write_referencing(
 
 /// Lets `fill` write a package into a folder beside `folder`, and renames it there when it is whole.
 pub(crate) fn in_place(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
     replaceable(folder)?;
-    fs::create_dir_all(parent).map_err(io(parent))?;
-    let staged =
-        tempfile::Builder::new().prefix(".package-").tempdir_in(parent).map_err(io(parent))?;
+    let staged = files::FolderAside::new(folder)?;
     fill(staged.path())?;
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(io(folder))?;
-    }
-    let staged = staged.keep();
-    fs::rename(&staged, folder).map_err(io(folder))?;
-    sync(parent)
+    Ok(staged.replace()?)
 }
 
 /// Fails where something else than a package lies: it is not ours to remove.
@@ -207,11 +196,7 @@ fn fill(
         preprocessing: package.preprocessing.clone(),
         trained_on: package.trained_on.clone(),
     };
-    manifest.write(folder)?;
-    for part in manifest.parts.iter().filter(|part| part.path.is_none()) {
-        sync(&folder.join(&part.file))?;
-    }
-    sync(&folder.join(MANIFEST))
+    manifest.write(folder)
 }
 
 /// Whether CLIP is the encoder: frozen, and under a licence of its own.
@@ -284,22 +269,9 @@ pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::Io { path, source }
 }
 
-pub(crate) fn sync(path: &Path) -> Result<()> {
-    fs::File::open(path).and_then(|file| file.sync_all()).map_err(io(path))
-}
-
 /// The digest of a file, in hexadecimal.
 pub(crate) fn digest(path: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    let mut file = fs::File::open(path).map_err(io(path))?;
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut piece).map_err(io(path))?;
-        if n == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&piece[..n]);
-    }
+    files::sha256_file(path).map_err(io(path))
 }
 
 pub(crate) fn part(folder: &Path, name: &str, licence: &str) -> Result<Part> {
@@ -315,12 +287,6 @@ fn described(path: &Path, licence: &str) -> Result<Part> {
         sha256: digest(path)?,
         licence: licence.to_owned(),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = b"0123456789abcdef";
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles.map(|nibble| digits[nibble as usize] as char).collect()
 }
 
 /// Fails on the first part that is missing or not the one in the manifest.

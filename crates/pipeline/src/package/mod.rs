@@ -78,7 +78,7 @@ impl KnownScan {
 /// Names a package by what is in it.
 pub(crate) fn model_id(manifest: &Manifest) -> String {
     let parts: String = manifest.parts.iter().map(|part| part.sha256.as_str()).collect();
-    format!("{}-{}", manifest.name, &scan::sha256_bytes(parts.as_bytes())[..12])
+    format!("{}-{}", manifest.name, &files::sha256_bytes(parts.as_bytes())[..12])
 }
 
 /// What a model sees of a scan.

@@ -9,11 +9,11 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::{Model, PackageFile};
 use report::{counted, prompt::PromptTemplate, slots::SlotSet};
 use scan::{FittedNormalisation, WindowsConfig};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
 use crate::{
-    Error, OneScan, Place, Result, files,
+    Error, OneScan, Place, Result,
     plan::ScanView,
     stage::{
         AboutTokens, FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, PreparedScan,
@@ -175,6 +175,11 @@ pub(crate) struct TokenReader {
     frozen: Option<FrozenEncoder>,
 }
 
+/// What was fitted in the training, from the part `name`.
+fn fitted<T: DeserializeOwned>(part: &dyn Fn(&Path) -> Result<PathBuf>, name: &str) -> Result<T> {
+    Ok(files::read_json(&part(Path::new(name))?)?)
+}
+
 impl TokenReader {
     pub(super) fn open(dir: &Path, model: &Model) -> Result<Self> {
         let section: FromTokens = section(dir, model, FORMAT)?;
@@ -209,12 +214,11 @@ impl TokenReader {
                 given.into_iter().try_for_each(|it| part(it).map(drop))?;
             }
         }
-        let fitted = |name: &str| part(Path::new(name));
         Ok(Self {
-            normalisation: normalises.then(|| files::read_json(&fitted(FITTED)?)).transpose()?,
-            likeness: compares.then(|| files::read_json(&fitted(LIKENESS)?)).transpose()?,
+            normalisation: normalises.then(|| fitted(&part, FITTED)).transpose()?,
+            likeness: compares.then(|| fitted(&part, LIKENESS)).transpose()?,
             volume_likeness: compares_volumes
-                .then(|| files::read_json(&fitted(VOLUME_LIKENESS)?))
+                .then(|| fitted(&part, VOLUME_LIKENESS))
                 .transpose()?,
             dir: path,
             section,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KnownScan, Look, Packed, part, section};
 use crate::{
-    Error, OneScan, Place, Result, arrays, files,
+    Error, OneScan, Place, Result, arrays,
     stage::{Seen, Stage, WHITENING},
     state::State,
     whitening::Whitening,

@@ -37,7 +37,7 @@ use report::counted;
 use scan::Split;
 
 use crate::{
-    Error, Result, files,
+    Error, Result,
     spec::{CohortSpec, Loaded, ModelSpec, Spec},
     stage::{self, Stage},
 };
@@ -258,7 +258,7 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             if texts.is_empty() {
                 return Err(Error::EmptyCorpus { path });
             }
-            Ok(SourcePlan::Corpus { path, sha256: scan::sha256_bytes(text.as_bytes()), texts })
+            Ok(SourcePlan::Corpus { path, sha256: files::sha256_bytes(text.as_bytes()), texts })
         }
         CohortSpec::Bids(_) | CohortSpec::Manifest(_) | CohortSpec::Hdf5(_) => {
             Ok(SourcePlan::Recordings(recordings::plan(loaded)?))
@@ -297,10 +297,8 @@ fn something_is_learned(spec: &Spec, source: &SourcePlan) -> Result<()> {
         let expected = format!("less than the {} of the corpus", counted(texts.len(), "text"));
         return refuse("held_out", config.held_out, expected);
     }
-    let scratch = tempfile::tempdir().map_err(|source| {
-        let (action, path) = ("make a folder in", std::env::temp_dir());
-        Error::Io { action, path, source }
-    })?;
+    let scratch = tempfile::tempdir();
+    let scratch = scratch.map_err(files::at("make a folder in", &std::env::temp_dir()))?;
     let longest = train::longest_text(config, texts, scratch.path())?;
     if longest > config.n_positions {
         let expected = format!("at least {longest}, the tokens of the longest text of the corpus");
@@ -313,9 +311,5 @@ fn something_is_learned(spec: &Spec, source: &SourcePlan) -> Result<()> {
 fn writable(outputs: &Path) -> Result<()> {
     let existing = outputs.ancestors().find(|dir| dir.exists());
     let dir = existing.unwrap_or(Path::new("."));
-    tempfile::tempfile_in(dir).map(drop).map_err(|source| Error::Io {
-        action: "write into",
-        path: dir.to_owned(),
-        source,
-    })
+    Ok(tempfile::tempfile_in(dir).map(drop).map_err(files::at("write into", dir))?)
 }

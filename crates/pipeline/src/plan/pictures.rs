@@ -9,7 +9,7 @@ use flamingo::IMAGE;
 use serde::Deserialize;
 
 use crate::{
-    Error, Result, files,
+    Error, Result,
     package::model_id,
     spec::{Loaded, PicturesSpec},
     stage::Stage,

@@ -6,7 +6,6 @@ use scan::Split;
 use serde_json::{Value, json};
 
 use super::{CohortPlan, Plan, RunPlan, SourcePlan};
-use crate::files;
 
 impl Plan {
     /// A plan for programs.

@@ -5,7 +5,7 @@ use encoder::{EncoderConfig, WeightsSource};
 use serde_json::Value;
 
 use super::{CohortSpec, Spec, source::Source};
-use crate::{Error, Result, files, plan::RunPlan, stage::Stage, yaml};
+use crate::{Error, Result, plan::RunPlan, stage::Stage, yaml};
 
 /// Letters of a name; it stands in paths, in the names of packages and on pages.
 const LONGEST_NAME: usize = 100;

@@ -57,5 +57,5 @@ impl Spec {
 
 /// The JSON Schema of a pipeline file, for editors.
 pub fn schema() -> String {
-    crate::files::to_json(&schemars::schema_for!(Spec)) + "\n"
+    files::to_json(&schemars::schema_for!(Spec)) + "\n"
 }

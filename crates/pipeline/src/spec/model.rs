@@ -6,7 +6,7 @@ use flamingo::{Compat, FlamingoConfig, GatesConfig, Precision, ResamplerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, component::Component, files};
+use crate::{Error, Result, component::Component};
 
 /// Encoder, resampler and gates are trained; the language model stays as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

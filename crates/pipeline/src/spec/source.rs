@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Error, Result, files,
+    Error, Result,
     overrides::Override,
     yaml::{Outline, YamlError},
 };

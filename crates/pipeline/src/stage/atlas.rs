@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::mirror;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// The stage that reads an atlas.
 const STAGE: &str = "parcellate";

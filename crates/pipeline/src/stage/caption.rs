@@ -14,7 +14,6 @@ use super::{
 use crate::{
     Error, Result,
     event::{Control, Event},
-    files,
     kept::Kept,
     reasons::Reason,
     state::{Failure, State},
@@ -153,7 +152,7 @@ impl Work for CaptionConfig {
             return Err(Error::NoPicture { reason: first.reason.anonymous.clone() });
         }
         files::write_json(&dir.join(FAILURES), &whole.failures)?;
-        files::write_json(&dir.join(CAPTIONS), &whole.captions)
+        Ok(files::write_json(&dir.join(CAPTIONS), &whole.captions)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

@@ -14,7 +14,7 @@ use super::{
     encode::{TokenFacts, TokenSet},
     work::{Work, each_scan, load_failures},
 };
-use crate::{Error, Result, event::Control, files, state::State};
+use crate::{Error, Result, event::Control, state::State};
 
 /// Window to run to subject. Runs of a subject count alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -117,7 +117,7 @@ impl Work for EmbedConfig {
         files::write_atomic(&dir.join(SUBJECTS), &subjects)?;
         let each: Vec<(&str, Vec<&Run>)> =
             runs.iter().map(|run| (run.subject.as_str(), vec![run])).collect();
-        files::write_atomic(&dir.join(RUNS), &self.table(state, &each, true)?)
+        Ok(files::write_atomic(&dir.join(RUNS), &self.table(state, &each, true)?)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

@@ -17,9 +17,8 @@ use super::{
     work::{Work, load_failures},
 };
 use crate::{
-    Error, Result,
+    Result,
     event::Control,
-    files,
     state::State,
     units::{
         self, Job, Unit,
@@ -122,7 +121,7 @@ impl TokenSet {
 
     pub(crate) fn facts(unit: &Unit) -> Result<TokenFacts> {
         serde_json::from_value(unit.facts.clone())
-            .map_err(|source| Error::Json { path: unit.path.clone(), source })
+            .map_err(|source| files::Error::Json { path: unit.path.clone(), source }.into())
     }
 }
 
@@ -213,7 +212,7 @@ impl Work for EncodeConfig {
             identity,
             preparation: preparation(state, reads_volumes),
         };
-        files::write_json(&dir.join("tokens.json"), &about)
+        Ok(files::write_json(&dir.join("tokens.json"), &about)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

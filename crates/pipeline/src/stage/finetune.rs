@@ -24,7 +24,6 @@ use super::{
 use crate::{
     Result,
     event::{Control, Event},
-    files,
     package::Packed,
     plan::LmPlan,
     readout::{self, Query, Reading},
@@ -285,5 +284,5 @@ fn write_fit(
         n_choose,
         temperature,
     };
-    files::write_json(&dir.join("fit.json"), &fit)
+    Ok(files::write_json(&dir.join("fit.json"), &fit)?)
 }

@@ -10,7 +10,6 @@ use super::{Artifact, settings::Settings, work::Work};
 use crate::{
     Result,
     event::Control,
-    files,
     readout::{self, Answer, Query, Reading},
     state::State,
 };
@@ -72,7 +71,7 @@ impl Work for GenerateConfig {
             .zip(answers)
             .map(|((row, query), answer)| WrittenReport { row, prompt: query.prompt, answer })
             .collect();
-        files::write_json(&dir.join("reports.json"), &reports)
+        Ok(files::write_json(&dir.join("reports.json"), &reports)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

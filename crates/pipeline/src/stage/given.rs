@@ -84,7 +84,7 @@ pub(super) fn stored_digest(source: &StoredTokens, state: &State<'_>, idx: usize
 /// The file of a folder that is called as the scan.
 fn stored_file(dir: &Path, scan: &str) -> Result<PathBuf> {
     let of_scan = |name: &String| name.rsplit_once('.').is_some_and(|(stem, _)| stem == scan);
-    let name = crate::files::list(dir)?.into_iter().find(of_scan);
+    let name = files::list(dir)?.into_iter().find(of_scan);
     name.map(|name| dir.join(name)).ok_or_else(|| {
         let problem = format!("holds no file of the tokens of {scan}");
         Error::Arrays { path: dir.to_owned(), problem }
@@ -101,7 +101,7 @@ pub(crate) fn first_stored(source: &StoredTokens) -> Result<(String, InputShape)
             (name, tokens)
         }
         StoredTokens::Folder(dir) => {
-            let name = crate::files::list(dir)?.into_iter().next().ok_or_else(|| no_tokens(dir))?;
+            let name = files::list(dir)?.into_iter().next().ok_or_else(|| no_tokens(dir))?;
             let tokens = scan::read_array(dir.join(&name), None)?;
             (name, tokens)
         }
@@ -117,7 +117,7 @@ pub(crate) fn names_fit(source: &StoredTokens, scans: &[ScanView]) -> Result<()>
         StoredTokens::File(path) => scan::array_names(path)?,
         StoredTokens::Folder(dir) => {
             let stem = |name: String| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
-            crate::files::list(dir)?.into_iter().filter_map(stem).collect()
+            files::list(dir)?.into_iter().filter_map(stem).collect()
         }
     };
     let names: BTreeSet<String> = names.into_iter().collect();

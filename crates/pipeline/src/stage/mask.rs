@@ -10,9 +10,7 @@ use super::{
     settings::{NOT_NEGATIVE, Rule, Settings},
     work::{Work, each_scan, load_failures},
 };
-use crate::{
-    Error, Result, arrays, event::Control, files, plan::ScanPlan, reasons::Reason, state::State,
-};
+use crate::{Error, Result, arrays, event::Control, plan::ScanPlan, reasons::Reason, state::State};
 
 /// No voxel is a hundred times as bright as the mean of all.
 const ABOVE_MEAN: Rule = ("0 to 100", |x| (0.0..=100.0).contains(&x));

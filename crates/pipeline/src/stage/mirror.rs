@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     event::{Control, Event},
-    files,
     reasons::Reason,
     stage::{
         parcellate::StoredSeries,

@@ -14,7 +14,7 @@ use super::{
     settings::Settings,
     work::Work,
 };
-use crate::{Result, event::Control, files, state::State, stats::read_stats};
+use crate::{Result, event::Control, state::State, stats::read_stats};
 
 /// Which formula, and how much of each scan it looks at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

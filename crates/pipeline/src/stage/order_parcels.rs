@@ -14,7 +14,7 @@ use super::{
     series::{self, Change},
     work::Work,
 };
-use crate::{Error, Result, event::Control, files, state::State};
+use crate::{Error, Result, event::Control, state::State};
 
 /// Into which order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -24,7 +24,6 @@ use super::{
 use crate::{
     Error, Result,
     event::Control,
-    files,
     plan::ScanView,
     spec::stack,
     state::State,

@@ -16,9 +16,7 @@ use super::{
     series::{self, Change},
     work::{Work, write_failures},
 };
-use crate::{
-    Error, Result, event::Control, files, plan::ScanView, state::State, stats::read_stats,
-};
+use crate::{Error, Result, event::Control, plan::ScanView, state::State, stats::read_stats};
 
 /// Which policy, and what may be chosen within it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     Result,
     event::{Control, Event},
-    files,
     plan::SourcePlan,
     state::State,
 };
@@ -88,7 +87,7 @@ impl Work for PretrainConfig {
                 if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             },
         )?;
-        files::write_json(&dir.join("summary.json"), &summary)
+        Ok(files::write_json(&dir.join("summary.json"), &summary)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Artifact, Evaluation, coverage, work::Work};
-use crate::{Result, event::Control, files, publish, state::State};
+use crate::{Result, event::Control, publish, state::State};
 
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +48,7 @@ impl Work for RenderConfig {
             files::write_atomic(&dir.join("figures").join(name), figure.as_bytes())?;
         }
         let page = page(self, state, evaluation)?;
-        files::write_atomic(&dir.join("index.html"), page.html().as_bytes())
+        Ok(files::write_atomic(&dir.join("index.html"), page.html().as_bytes())?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

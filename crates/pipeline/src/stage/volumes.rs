@@ -22,7 +22,6 @@ use super::{
 use crate::{
     Error, Result,
     event::Control,
-    files,
     plan::ScanView,
     state::State,
     units::{

@@ -10,7 +10,7 @@ use super::{
     window::{read_windows, write_windows},
     work::Work,
 };
-use crate::{Error, Result, arrays, event::Control, files, state::State, whitening::Whitening};
+use crate::{Error, Result, arrays, event::Control, state::State, whitening::Whitening};
 
 /// The fitted matrices, in a stage result and in a package.
 pub(crate) const WHITENING: &str = "whitening.safetensors";

@@ -10,7 +10,7 @@ use super::{
     settings::{MOST_FRAMES, Settings},
     work::{Work, each_scan, load_failures},
 };
-use crate::{Result, event::Control, files, state::State};
+use crate::{Result, event::Control, state::State};
 
 /// Most windows drawn out of a scan.
 const MOST_WINDOWS: usize = 10_000;
@@ -64,7 +64,7 @@ impl Work for WindowsConfig {
                 None => Ok(None),
             }
         })?;
-        files::write_json(&dir.join("first_frames.json"), &starts)
+        Ok(files::write_json(&dir.join("first_frames.json"), &starts)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {

@@ -7,7 +7,6 @@ use super::Artifact;
 use crate::{
     Error, Result,
     event::{Control, Event},
-    files,
     reasons::Reason,
     state::{Failure, State},
 };
@@ -100,12 +99,12 @@ pub(crate) fn none_in_reach(failures: &[Failure], n_done: usize) -> Result<()> {
 
 /// Writes which scans a stage left out, and why.
 pub(crate) fn write_failures(dir: &Path, failures: &[Failure]) -> Result<()> {
-    files::write_json(&dir.join(FAILURES), &failures)
+    Ok(files::write_json(&dir.join(FAILURES), &failures)?)
 }
 
 /// Which scans a stage left out, and why.
 pub(crate) fn read_failures(dir: &Path) -> Result<Vec<Failure>> {
-    files::read_json(&dir.join(FAILURES))
+    Ok(files::read_json(&dir.join(FAILURES))?)
 }
 
 /// Remembers the scans a stage left out.

@@ -13,7 +13,7 @@ use safetensors::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 const ENTRY: &str = "neuroflamingo";
 
@@ -90,9 +90,9 @@ pub(crate) fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]
         safetensors::serialize(views, Some(metadata)).expect("shapes and lengths agree");
     let start: [u8; 8] = bytes[..8].try_into().expect("a file begins with eight bytes");
     let (head, arrays) = bytes.split_at_mut(8 + u64::from_le_bytes(start) as usize);
-    let arrays = scan::sha256_bytes(arrays);
+    let arrays = files::sha256_bytes(arrays);
     replace(head, &NO_ARRAYS, arrays.as_bytes());
-    let digest = scan::sha256_bytes(head);
+    let digest = files::sha256_bytes(head);
     replace(head, &NO_HEADER, digest.as_bytes());
     bytes
 }
@@ -131,8 +131,8 @@ fn sealed(path: &Path, key: &str) -> Result<Sealed, String> {
     let sealed = sealed.ok_or_else(|| "it does not say what it is of".to_owned())?;
     let is_digest = sealed.header_sha256.len() == NO_HEADER.len();
     let is_there = is_digest && replace(&mut start, sealed.header_sha256.as_bytes(), &NO_HEADER);
-    if !is_there || scan::sha256_bytes(&start) != sealed.header_sha256 {
-        return Err(files::CHANGED.to_owned());
+    if !is_there || files::sha256_bytes(&start) != sealed.header_sha256 {
+        return Err(Error::CHANGED.to_owned());
     }
     if sealed.header.key != key {
         return Err(format!(
@@ -149,8 +149,8 @@ pub(crate) fn read(path: &Path, key: &str) -> Result<(Header, Arrays)> {
     let Sealed { arrays_sha256, header, .. } = sealed(path, key).map_err(damaged)?;
     let bytes = files::read_bytes(path)?;
     let (n_header, _) = SafeTensors::read_metadata(&bytes).map_err(|it| damaged(it.to_string()))?;
-    if bytes.get(8 + n_header..).map(scan::sha256_bytes) != Some(arrays_sha256) {
-        return Err(damaged(files::CHANGED.to_owned()));
+    if bytes.get(8 + n_header..).map(files::sha256_bytes) != Some(arrays_sha256) {
+        return Err(damaged(Error::CHANGED.to_owned()));
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let arrays = tensors.iter().map(|(name, view)| {

@@ -16,7 +16,6 @@ use serde_json::Value;
 use crate::{
     Error, Result,
     event::{Control, Event},
-    files,
     reasons::Reason,
     stage::work::{none_in_reach, write_failures},
     state::{Failure, State},
@@ -45,7 +44,7 @@ pub(crate) struct Job<'a> {
 
 /// A key from everything that decides a result.
 pub(crate) fn key(decides: &Value) -> String {
-    scan::sha256_bytes(decides.to_string().as_bytes())
+    files::sha256_bytes(decides.to_string().as_bytes())
 }
 
 fn path_of(root: &Path, stage: &str, key: &str) -> PathBuf {
@@ -150,7 +149,7 @@ impl<'a> Round<'a> {
         control.checkpoint()?;
         let (cost, of_scan) = (self.job.cost, self.job.work);
         let work = |_: usize, (idx, key): &(usize, String)| {
-            files::write_atomic(&path_of(root, stage, key), &of_scan(*idx, key)?)
+            Ok(files::write_atomic(&path_of(root, stage, key), &of_scan(*idx, key)?)?)
         };
         state.plan.budget.each(
             &pending,

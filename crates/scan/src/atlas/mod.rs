@@ -21,7 +21,7 @@ pub use regions::Reduction;
 
 use crate::{
     bold::Volume,
-    digest::{sha256_bytes, sha256_file},
+    digest::sha256_file,
     error::{Error, Result},
     geometry::Grid,
     nii::{StoredImage, read_values_with_grid, sized_grid},
@@ -102,7 +102,7 @@ impl Atlas {
     pub fn from_volume(labels: &Volume) -> Result<Self> {
         let values: Vec<i32> = labels.x_fastest().iter().map(|x| x.round() as i32).collect();
         let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-        Self::new(labels.grid().clone(), values, sha256_bytes(&bytes))
+        Self::new(labels.grid().clone(), values, files::sha256_bytes(&bytes))
             .ok_or_else(|| Error::NoLabels { path: "an image in memory".into() })
     }
 

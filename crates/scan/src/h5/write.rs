@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use files::Aside;
 use hdf5::{Dataset, File, Group, Selection, types::VarLenUnicode};
 use ndarray::{Array2, ArrayView2, s};
 
@@ -9,7 +10,6 @@ use super::{file::words, scan::DEFAULT_DATASET};
 use crate::{
     error::{Error, Result},
     series::ParcelSeries,
-    whole_file::Aside,
 };
 
 /// Deflate level: beyond it files hardly become smaller.
@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The file appears under its name only when it is whole.
 pub fn write_hdf5(path: impl AsRef<Path>, series: &ParcelSeries) -> Result<()> {
     let path = path.as_ref();
-    let aside = Aside::new(path);
+    let aside = Aside::new(path).map_err(|source| unwritten(path, source))?;
     let write = || {
         let file = File::create(aside.path())?;
         let (n_frames, n_parcels) = series.values.dim();
@@ -42,7 +42,7 @@ pub fn write_hdf5(path: impl AsRef<Path>, series: &ParcelSeries) -> Result<()> {
         file.close()
     };
     write().map_err(|error| failed(path, &error))?;
-    aside.keep()
+    aside.keep().map_err(|source| unwritten(path, source))
 }
 
 /// Writes a cohort file subject by subject: `/parcel_ts` (subject, time, parcel) and
@@ -66,11 +66,11 @@ impl CohortWriter {
     /// repetition time of `like`.
     pub fn create(path: impl AsRef<Path>, n_frames: usize, like: &ParcelSeries) -> Result<Self> {
         let path = path.as_ref();
-        let aside = Aside::new(path);
         let n_parcels = like.n_parcels();
         if n_frames == 0 || n_parcels == 0 {
             return Err(Error::EmptyArray { found: vec![n_frames, n_parcels] });
         }
+        let aside = Aside::new(path).map_err(|source| unwritten(path, source))?;
         let create = || {
             let file = File::create(aside.path())?;
             let builder = file.new_dataset::<f64>().obj_track_times(false);
@@ -138,7 +138,7 @@ impl CohortWriter {
             file.close()
         };
         finish().map_err(|error| failed(&path, &error))?;
-        aside.keep()
+        aside.keep().map_err(|source| unwritten(&path, source))
     }
 }
 
@@ -180,6 +180,9 @@ fn unicode(text: &str) -> hdf5::Result<VarLenUnicode> {
 }
 
 fn failed(path: &Path, error: &hdf5::Error) -> Error {
-    let source = std::io::Error::other(words(error));
+    unwritten(path, std::io::Error::other(words(error)))
+}
+
+fn unwritten(path: &Path, source: std::io::Error) -> Error {
     Error::Write { path: path.to_path_buf(), source }
 }

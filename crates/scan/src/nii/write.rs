@@ -1,10 +1,12 @@
 //! Runs and images to NIfTI-1 files with a fresh header: nothing of a source file's text survives.
 
 use std::{
+    fs::File,
     io::{self, BufWriter, Write},
     path::Path,
 };
 
+use files::Aside;
 use flate2::{Compression, write::GzEncoder};
 use ndarray::{ArrayView4, Axis};
 
@@ -12,7 +14,6 @@ use crate::{
     bold::{Bold, Volume},
     error::{Error, Result},
     geometry::Grid,
-    whole_file,
 };
 
 const FLOAT32: i16 = 16;
@@ -56,8 +57,9 @@ fn write(path: &Path, image: &Image) -> Result<()> {
         let found = image.data.shape().to_vec();
         return Err(Error::TooWide { path: path.to_path_buf(), found });
     }
-    whole_file::write(path, |file| {
-        let mut file = BufWriter::new(file);
+    let attempt = || {
+        let aside = Aside::new(path)?;
+        let mut file = BufWriter::new(File::create(aside.path())?);
         if compressed {
             let mut encoder = GzEncoder::new(&mut file, Compression::default());
             write_all(&mut encoder, image)?;
@@ -65,8 +67,10 @@ fn write(path: &Path, image: &Image) -> Result<()> {
         } else {
             write_all(&mut file, image)?;
         }
-        file.flush()
-    })
+        file.flush()?;
+        aside.keep()
+    };
+    attempt().map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
 fn write_all(out: &mut impl Write, image: &Image) -> io::Result<()> {

@@ -283,7 +283,7 @@ fn unit(state: &State<'_>, row: usize) -> Result<Unit> {
 fn digest(medium: &Medium) -> String {
     let shape = medium.shape().iter().flat_map(|n| (*n as u64).to_le_bytes());
     let bytes: Vec<u8> = shape.chain(medium.iter().flat_map(|it| it.to_le_bytes())).collect();
-    scan::sha256_bytes(&bytes)
+    files::sha256_bytes(&bytes)
 }
 
 fn truth(state: &State<'_>, row: usize) -> String {

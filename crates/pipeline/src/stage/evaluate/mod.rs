@@ -19,7 +19,7 @@ use super::{
     settings::{MOST_DRAWS, MOST_IN_BATCH, Rule, Settings},
     work::Work,
 };
-use crate::{Result, event::Control, files, state::State};
+use crate::{Result, event::Control, state::State};
 
 /// Beyond these a ridge is all there is, or none.
 const STRENGTH: Rule = ("0.000001 to 1000000", |x| (1e-6..=1e6).contains(&x));
@@ -159,7 +159,7 @@ impl Work for EvaluateConfig {
 
     fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let evaluation = measure::evaluate(self, state, control)?;
-        files::write_json(&dir.join("metrics.json"), &evaluation)
+        Ok(files::write_json(&dir.join("metrics.json"), &evaluation)?)
     }
 
     fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
