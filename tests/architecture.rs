@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("formats", &[]),
     ("kernels", &[]),
     ("files", &["formats"]),
+    ("config", &["files"]),
     ("tables", &["formats"]),
     ("scan", &["files", "formats"]),
     ("cohort", &["files", "scan", "tables"]),
@@ -18,7 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flamingo", &["encoder", "files", "formats", "lm", "nn"]),
     ("train", &["encoder", "files", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
-    ("pipeline", &["cohort", "encoder", "files", "flamingo", "report", "scan", "tables", "train"]),
+    (
+        "pipeline",
+        &["cohort", "config", "encoder", "files", "flamingo", "report", "scan", "tables", "train"],
+    ),
     ("cli", &["pipeline"]),
 ];
 
@@ -38,7 +42,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("polars", &["tables"]),
     ("sha2", &["files"]),
     // the pipeline files, and the manifest of a model package
-    ("serde-saphyr", &["flamingo", "pipeline"]),
+    ("serde-saphyr", &["config", "flamingo"]),
 ];
 
 /// Name, directory and normal dependencies of each workspace member.

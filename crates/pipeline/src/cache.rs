@@ -110,7 +110,7 @@ mod tests {
     use crate::event::Silent;
 
     fn stage(yaml: &str) -> Stage {
-        crate::yaml::parse(Path::new("s.yaml"), yaml).unwrap()
+        config::parse(Path::new("s.yaml"), yaml).unwrap()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 
 use scan::Split;
 
-use crate::{stage::Artifact, yaml::YamlError};
+use crate::stage::Artifact;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,9 +28,7 @@ pub enum Error {
 
     // what the user wrote
     #[error(transparent)]
-    Yaml(#[from] YamlError),
-    #[error("--set {set}: {problem}")]
-    Override { set: String, problem: String },
+    Config(config::Error),
     #[error("name {name:?} cannot be a folder name, expected letters, digits, - and _")]
     Name { name: String },
     #[error("name has {found} letters, expected at most {most}: it becomes the name of a folder")]
@@ -171,6 +169,15 @@ pub enum Error {
     Several { problems: Vec<Error> },
 }
 
+impl From<config::Error> for Error {
+    fn from(error: config::Error) -> Self {
+        match error {
+            config::Error::Files(error) => Self::Files(error),
+            other => Self::Config(other),
+        }
+    }
+}
+
 impl From<train::Error> for Error {
     fn from(error: train::Error) -> Self {
         match error {
@@ -280,7 +287,7 @@ impl Error {
     /// What the user could do, where there is a cure.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Yaml(error) => error.hint(),
+            Self::Config(error) => error.hint(),
             Self::Cohort { source, .. } => source.hint(),
             Self::Stage { source, .. } => source.hint(),
             Self::Several { problems } => problems.iter().find_map(Self::hint),

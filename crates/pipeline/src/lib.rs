@@ -13,14 +13,12 @@ mod cache;
 mod caption;
 mod captions;
 mod check_encoder;
-mod component;
 mod digests;
 mod error;
 mod event;
 mod kept;
 mod lock;
 mod one;
-mod overrides;
 mod package;
 mod plan;
 mod prompts;
@@ -39,17 +37,14 @@ mod sweep;
 mod thresholds;
 mod units;
 mod whitening;
-mod yaml;
 
 pub use caption::{Caption, caption};
 pub use check_encoder::{
     CheckedEncoder, CheckedScan, EncoderCheck, SeriesFiles, check_encoder, check_encoder_on_series,
 };
-pub use component::Component;
 pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
 pub use one::{OneScan, Place, generate};
-pub use overrides::Override;
 pub use plan::{
     CohortPlan, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan,
     RunPlan, ScanPlan, SourcePlan,
@@ -69,9 +64,9 @@ pub use stage::{
     WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
-pub use yaml::YamlError;
 
 pub use cohort::Excluded;
+pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
 pub use flamingo::{

@@ -2,12 +2,13 @@
 use std::path::PathBuf;
 
 use ::cohort::{BidsConfig, Hdf5Config, ManifestConfig, SplitConfig};
+use config::Component;
 use report::{prompt::PromptTemplate, slots::SlotSet};
 use scan::SplitUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, component::Component};
+use crate::{Error, Result};
 
 /// What a pipeline reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

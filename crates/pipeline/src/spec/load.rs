@@ -1,11 +1,11 @@
 //! From a file and `--set`s to a [`Spec`] with every component written out.
 use std::path::{Path, PathBuf};
 
+use config::{Source, YamlError};
 use encoder::{EncoderConfig, WeightsSource};
-use serde_json::Value;
 
-use super::{CohortSpec, Spec, source::Source};
-use crate::{Error, Result, plan::RunPlan, stage::Stage, yaml};
+use super::{CohortSpec, Spec};
+use crate::{Error, Result, plan::RunPlan, stage::Stage};
 
 /// Letters of a name; it stands in paths, in the names of packages and on pages.
 const LONGEST_NAME: usize = 100;
@@ -22,21 +22,21 @@ impl Loaded {
     /// Reads `path` and applies `sets`, each `KEY.KEY=VALUE`.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
         let source = Source::read(path, sets)?;
-        let spec = typed(&source)?;
+        let spec: Spec = source.typed(inline)?;
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if spec.name.is_empty() || !spec.name.chars().all(fits) {
-            return Err(source.place(Error::Name { name: spec.name }));
+            return Err(place(&source, Error::Name { name: spec.name }));
         }
         if spec.name.len() > LONGEST_NAME {
             let (found, most) = (spec.name.len(), LONGEST_NAME);
-            return Err(source.place(Error::LongName { found, most }));
+            return Err(place(&source, Error::LongName { found, most }));
         }
         Ok(Self { spec, source })
     }
 
     /// `error` where the key it is about was written.
     pub(crate) fn place(&self, error: Error) -> Error {
-        self.source.place(error)
+        place(&self.source, error)
     }
 
     /// The encoder, with its files as seen from here.
@@ -66,7 +66,7 @@ impl Loaded {
 
     /// A path of the file, as seen from here.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        files::join(self.source.dir(), path)
+        self.source.resolve(path)
     }
 
     /// One run of the spec as YAML that says the same from inside `run_dir`.
@@ -92,7 +92,7 @@ impl Loaded {
         let stages = spec.stages.get_mut().0.iter_mut();
         stages.flat_map(Stage::paths).for_each(moved);
         spec.package.iter_mut().for_each(moved);
-        let yaml = serde_yaml::to_string(&spec).expect("a spec that was read can be written");
+        let yaml = config::write(&spec);
         let which = run.label.as_ref().map(|label| format!("# Repetition {label}.\n"));
         let which = which.unwrap_or_default();
         format!(
@@ -102,33 +102,29 @@ impl Loaded {
     }
 }
 
-/// The file's own mistakes are shown in the file; those of a `--set` name the `--set`.
-fn typed(source: &Source) -> Result<Spec> {
-    let Source { path, text, sets } = source;
-    let as_written = || inline(yaml::parse(path, text)?, source.dir());
-    if sets.is_empty() {
-        return as_written();
+/// `error` where its key was written: the `--set`, or file, line and column.
+fn place(source: &Source, error: Error) -> Error {
+    let Some(key) = error.key() else { return error };
+    let keys: Vec<&str> = key.split('.').collect();
+    match source.place(&keys, error.to_string()) {
+        Some(config::Error::Yaml(pointed)) => config::Error::Yaml(exactly(pointed, &error)).into(),
+        Some(placed) => placed.into(),
+        None => error,
     }
-    let mut tree: Value = yaml::parse(path, text)?;
-    let mut applied = Vec::new();
-    for set in sets {
-        set.apply(&mut tree, source.dir())?;
-        applied.push(typed_tree(&tree));
-    }
-    if let Some(Ok(spec)) = applied.last() {
-        return inline(spec.clone(), source.dir());
-    }
-    as_written()?;
-    let first_wrong = applied.into_iter().zip(sets).find_map(|(result, set)| {
-        let problem = result.err()?.message;
-        Some(Error::Override { set: set.text().to_owned(), problem })
-    });
-    Err(first_wrong.expect("the last of them was wrong"))
 }
 
-fn typed_tree(tree: &Value) -> Result<Spec, yaml::YamlError> {
-    let text = serde_yaml::to_string(tree).expect("what was parsed can be written");
-    yaml::parse(Path::new("--set"), &text)
+/// A mistake inside a query, at its place, where the query stands in one line.
+fn exactly(pointed: YamlError, error: &Error) -> YamlError {
+    let Error::Cohort { source, .. } = error else { return pointed };
+    let ::cohort::Error::Query(query) = source.as_ref() else { return pointed };
+    match pointed.source_line.find(&query.text) {
+        Some(start) => {
+            let column = pointed.source_line[..start].chars().count() + query.at + 1;
+            let (message, len) = (query.problem.clone(), Some(query.len));
+            YamlError { column, len, message, ..pointed }
+        }
+        None => pointed,
+    }
 }
 
 fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
@@ -165,7 +161,7 @@ mod tests {
 
     fn place_of(from: &str, to: &str, underlined: &str) -> String {
         let (_dir, loaded) = changed(from, to);
-        let Err(Error::Yaml(error)) = loaded else { panic!("{loaded:?}") };
+        let Err(Error::Config(config::Error::Yaml(error))) = loaded else { panic!("{loaded:?}") };
         let rest: String = error.source_line.chars().skip(error.column - 1).collect();
         assert!(rest.starts_with(underlined), "{error}");
         error.message
@@ -214,7 +210,7 @@ mod tests {
         std::fs::write(&file, "n_latents: 8\ndept: 1\n").unwrap();
         let to = format!("{{ file: {} }}", file.display());
         let (_dir, loaded) = changed("{ file: ../configs/resampler/tiny_v1.yaml }", &to);
-        let Err(Error::Yaml(error)) = loaded else { panic!("{loaded:?}") };
+        let Err(Error::Config(config::Error::Yaml(error))) = loaded else { panic!("{loaded:?}") };
         assert_eq!((error.path, error.line, error.column), (file, 2, 1));
     }
 
@@ -236,11 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_no_key_stays_as_it_is() {
+        let loaded = Loaded::read(&repository("pipelines/quickstart.yaml"), &[]).unwrap();
+        assert_eq!(loaded.place(Error::Interrupted).to_string(), Error::Interrupted.to_string());
+        let placed = loaded.place(Error::NoStages).to_string();
+        assert!(placed.contains("quickstart.yaml:") && placed.contains(": there are no stages"));
+    }
+
+    #[test]
     fn what_was_used_can_be_used_again() {
         let loaded = Loaded::read(&repository("pipelines/quickstart.yaml"), &[]).unwrap();
         let run_dir = repository("runs/quickstart");
         let run = RunPlan { label: None, fold: None, seed: 3, splits: Vec::new() };
-        let used: Spec = yaml::parse(Path::new("used"), &loaded.as_used(&run_dir, &run)).unwrap();
+        let used: Spec = config::parse(Path::new("used"), &loaded.as_used(&run_dir, &run)).unwrap();
         assert_eq!(used.seed, 3);
         let CohortSpec::Pairs(pairs) = &used.cohort else { panic!("{used:?}") };
         assert_eq!(pairs.table, Path::new("../../fixtures/haxby2001/pairs.csv"));

@@ -3,7 +3,6 @@ mod cohort;
 mod load;
 mod model;
 mod repeat;
-mod source;
 
 pub(crate) use cohort::stack;
 pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
@@ -13,10 +12,11 @@ pub use repeat::{FoldsSpec, RepeatSpec};
 
 use std::path::PathBuf;
 
+use config::Component;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{component::Component, stage::Stage};
+use crate::stage::Stage;
 
 /// A pipeline: a cohort, a model, and what is done with them. Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,5 +57,5 @@ impl Spec {
 
 /// The JSON Schema of a pipeline file, for editors.
 pub fn schema() -> String {
-    files::to_json(&schemars::schema_for!(Spec)) + "\n"
+    config::schema::<Spec>()
 }

@@ -1,12 +1,13 @@
 //! What is trained and used.
 use std::path::{Path, PathBuf};
 
+use config::Component;
 use encoder::EncoderConfig;
 use flamingo::{Compat, FlamingoConfig, GatesConfig, Precision, ResamplerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, component::Component};
+use crate::{Error, Result};
 
 /// Encoder, resampler and gates are trained; the language model stays as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

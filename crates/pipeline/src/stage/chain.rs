@@ -99,7 +99,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::yaml;
 
     const PAIRS: &str =
         "pairs: { table: t.csv, split_unit: scan, slots: { file: s.yaml }, prompt: '{technique}' }";
@@ -114,8 +113,8 @@ mod tests {
                         { bootstrap: 2000, permutations: 999, shuffles: 9, logistic_c: 1.0, batch_size: 1 }\n";
 
     fn of_cohort(cohort: &str, stages: &[&str]) -> Result<()> {
-        let stages: Vec<Stage> = yaml::parse(Path::new("s.yaml"), &stages.concat()).unwrap();
-        check_chain(&stages, &yaml::parse(Path::new("c.yaml"), cohort).unwrap())
+        let stages: Vec<Stage> = config::parse(Path::new("s.yaml"), &stages.concat()).unwrap();
+        check_chain(&stages, &config::parse(Path::new("c.yaml"), cohort).unwrap())
     }
 
     fn refused(cohort: &str, stages: &[&str]) -> String {

@@ -156,6 +156,6 @@ fn what_was_used_leads_to_the_same_files() {
     for path in ["table: ../../cohort.csv", "- ../../more.csv", "root: ../.."] {
         assert!(used.contains(path), "{used}");
     }
-    let used: Spec = crate::yaml::parse(Path::new("used"), &used).unwrap();
+    let used: Spec = config::parse(Path::new("used"), &used).unwrap();
     assert_eq!(used.cohort.name(), "manifest");
 }

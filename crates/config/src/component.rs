@@ -49,7 +49,7 @@ impl<T: DeserializeOwned> Component<T> {
 
 impl<T> Component<T> {
     /// As [`Self::get`], to be changed.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
+    pub fn get_mut(&mut self) -> &mut T {
         match self {
             Self::Inline(value) => value,
             Self::File { .. } => unreachable!("components are inlined when a pipeline is loaded"),

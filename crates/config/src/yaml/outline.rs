@@ -10,9 +10,11 @@ use serde_yaml::{Location, Spanned};
 
 /// A line and a column in characters, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct Place {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
 }
 
 impl Place {
@@ -24,7 +26,7 @@ impl Place {
 
 /// A value of a YAML file, with the places of the keys and values inside.
 #[derive(Debug)]
-pub(crate) struct Outline {
+pub struct Outline {
     place: Place,
     inside: Inside,
 }
@@ -57,14 +59,14 @@ pub(super) struct Block<'a> {
 
 impl Outline {
     /// `None` where `text` is no YAML at all.
-    pub(crate) fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &str) -> Option<Self> {
         serde_yaml::from_str(text).ok()
     }
 
     /// The place of the first of `keys` that is there, of the next inside it, and so on: the last of
     /// these places, what it holds, and the keys that are not there. In a list a key is an index from
     /// 0, or the only key of an item.
-    pub(crate) fn descend<'k>(&self, keys: &'k [&'k str]) -> (Place, &Self, &'k [&'k str]) {
+    pub fn descend<'k>(&self, keys: &'k [&'k str]) -> (Place, &Self, &'k [&'k str]) {
         let (mut place, mut here, mut rest) = (self.start(), self, keys);
         while let [key, after @ ..] = rest
             && let Some((found, inside)) = here.child(key)
@@ -75,7 +77,7 @@ impl Outline {
     }
 
     /// The file that a component is kept in.
-    pub(crate) fn file(&self) -> Option<&str> {
+    pub fn file(&self) -> Option<&str> {
         match &self.inside {
             Inside::Block(entries) => match entries.as_slice() {
                 [Entry { key, value: Self { inside: Inside::Text(file), .. }, .. }]

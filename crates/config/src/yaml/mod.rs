@@ -2,14 +2,14 @@
 mod outline;
 mod words;
 
-pub(crate) use outline::{Outline, Place};
+pub use outline::{Outline, Place};
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use words::{edit_distance, in_our_words};
 
 /// A place in a YAML file and what is wrong with it.
@@ -47,7 +47,7 @@ impl fmt::Display for YamlError {
 
 impl YamlError {
     /// `message` about a place of `text`, which came from `path`.
-    pub(crate) fn at(path: &Path, text: &str, place: Place, message: String) -> Self {
+    pub fn at(path: &Path, text: &str, place: Place, message: String) -> Self {
         let Place { line, column } = place;
         let source_line = text.lines().nth(line - 1).unwrap_or_default().to_owned();
         Self { path: path.to_owned(), line, column, len: None, message, source_line }
@@ -69,13 +69,18 @@ impl YamlError {
 }
 
 /// Reads `text`, which came from `path`.
-pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, YamlError> {
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, YamlError> {
     // no setting is NaN: where one stands, the parser says it of values without a type
     if text.to_ascii_lowercase().contains(".nan") {
         let untyped: Result<serde_json::Value, _> = serde_yaml::from_str(text);
         untyped.map_err(|error| locate(path, text, &error))?;
     }
     serde_yaml::from_str(text).map_err(|error| locate(path, text, &error))
+}
+
+/// A value that was read, as YAML that reads the same.
+pub fn write(value: &impl Serialize) -> String {
+    serde_yaml::to_string(value).expect("what was read can be written")
 }
 
 fn locate(path: &Path, text: &str, error: &serde_yaml::Error) -> YamlError {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result, yaml};
 
-/// One `KEY.KEY=VALUE`; a key of a list is an index, or the name of a stage.
+/// One `KEY.KEY=VALUE`; a key of a list is an index, or the name of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
     text: String,
@@ -39,7 +39,7 @@ impl Override {
     }
 
     /// Whether it wrote the value of `keys`, by itself or together with what is around it.
-    pub(crate) fn decides(&self, keys: &[&str]) -> bool {
+    pub fn decides(&self, keys: &[&str]) -> bool {
         let mut wanted = keys.iter().copied();
         let mut next = wanted.next();
         self.keys.iter().enumerate().all(|(idx, key)| {
