@@ -1,32 +1,13 @@
 //! In which order an encoder's parcels stand, told by their labels: as many parcels in another order are
 //! other parcels.
-//!
-//! Sources: the label files of Schaefer et al. 2018, with the networks of Yeo et al. 2011 in their order,
-//! and of Tian et al. 2020.
 
+mod a424;
+mod label;
+
+use std::collections::HashMap;
 use std::fmt;
 
-/// Networks of Schaefer's parcels, as their label files have them, hemisphere by hemisphere.
-const SEVEN: [&str; 7] = ["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default"];
-const SEVENTEEN: [&str; 17] = [
-    "VisCent",
-    "VisPeri",
-    "SomMotA",
-    "SomMotB",
-    "DorsAttnA",
-    "DorsAttnB",
-    "SalVentAttnA",
-    "SalVentAttnB",
-    "LimbicB",
-    "LimbicA",
-    "ContA",
-    "ContB",
-    "ContC",
-    "DefaultA",
-    "DefaultB",
-    "DefaultC",
-    "TempPar",
-];
+use self::label::{Label, cerebellar};
 
 /// Parts of an atlas, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +16,8 @@ enum Part {
     Schaefer(usize, usize),
     /// So many of Tian's: right hemisphere, then left.
     Tian(usize),
-    /// So many others.
-    Others(usize),
+    /// So many of the cerebellum, as Buckner's files number them.
+    Cerebellum(usize),
 }
 
 /// Atlases whose order is known, by their ids.
@@ -48,9 +29,12 @@ const KNOWN: [(&str, &[Part]); 6] = [
     ("tian50_schaefer400_17networks", &[Part::Tian(50), Part::Schaefer(400, 17)]),
     (
         "schaefer400_7networks_tian50_buckner7",
-        &[Part::Schaefer(400, 7), Part::Tian(50), Part::Others(7)],
+        &[Part::Schaefer(400, 7), Part::Tian(50), Part::Cerebellum(7)],
     ),
 ];
+
+/// The atlas whose parcels each have a name of their own.
+const A424: &str = "A424";
 
 /// One id for the names under which an atlas goes: `schaefer400_17networks_tian50` has Tian's parcels
 /// first, as the joined file of that name.
@@ -59,16 +43,6 @@ pub fn canonical_atlas(id: &str) -> &str {
         "schaefer400_17networks_tian50" => "tian50_schaefer400_17networks",
         id => id,
     }
-}
-
-/// What a label says of where its parcel stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Label {
-    /// Networks of the scheme, hemisphere (0 left), network.
-    Schaefer(usize, usize, usize),
-    /// Hemisphere, 0 right.
-    Tian(usize),
-    Other,
 }
 
 /// Whether parcels stand as an encoder reads them.
@@ -98,6 +72,9 @@ impl fmt::Display for OtherParcels {
 /// One sentence where the labels are of other parcels, such as of another scheme of networks.
 pub fn parcel_order(encoder_atlas: &str, labels: &[String]) -> Result<ParcelOrder, OtherParcels> {
     let id = canonical_atlas(encoder_atlas);
+    if id == A424 {
+        return by_name(id, &a424::labels(), labels);
+    }
     let Some((_, parts)) = KNOWN.iter().find(|(known, _)| *known == id) else {
         return Ok(ParcelOrder::Unknown);
     };
@@ -136,16 +113,9 @@ pub fn parcel_order(encoder_atlas: &str, labels: &[String]) -> Result<ParcelOrde
                     ));
                 }
             },
-            Label::Other => match part(&|it| matches!(it, Part::Others(_))) {
+            Label::Other => match part(&|it| matches!(it, Part::Cerebellum(_))) {
                 Some(at_part) => (at_part, 0, 0),
-                None => {
-                    return other(format!(
-                        "label {} `{}` is none of the labels of `{id}`: its table is of another atlas \
-                         or of an older release",
-                        at + 1,
-                        labels[at]
-                    ));
-                }
+                None => return Err(stranger(id, at, &labels[at])),
             },
         };
         places.push(place);
@@ -154,71 +124,78 @@ pub fn parcel_order(encoder_atlas: &str, labels: &[String]) -> Result<ParcelOrde
         let (expected, what) = match part {
             Part::Schaefer(n, of) => (*n, format!("Schaefer's parcels of {of} networks")),
             Part::Tian(n) => (*n, "Tian's parcels".to_owned()),
-            Part::Others(n) => (*n, "other parcels".to_owned()),
+            Part::Cerebellum(n) => (*n, "Buckner's parcels of the cerebellum".to_owned()),
         };
         let found = places.iter().filter(|place| place.0 == at_part).count();
         if found != expected {
             return other(format!("its labels name {found} of {what}, expected {expected}"));
         }
     }
-    let mut order: Vec<usize> = (0..places.len()).collect();
-    // within a network of a hemisphere parcels keep the order of their table
-    order.sort_by_key(|&at| places[at]);
-    let same = order.iter().enumerate().all(|(to, from)| to == *from);
-    Ok(if same { ParcelOrder::Same } else { ParcelOrder::Permuted(order) })
+    number_the_cerebellum(parts, labels, &mut places);
+    Ok(sorted(&places))
 }
 
-impl Label {
-    fn of(label: &str) -> Self {
-        Self::schaefer(label).or_else(|| Self::tian(label)).unwrap_or(Self::Other)
-    }
+/// Where each place comes in their order.
+fn sorted<T: Ord>(places: &[T]) -> ParcelOrder {
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    // within a network of a hemisphere parcels keep the order of their table
+    order.sort_by_key(|&at| &places[at]);
+    let same = order.iter().enumerate().all(|(to, from)| to == *from);
+    if same { ParcelOrder::Same } else { ParcelOrder::Permuted(order) }
+}
 
-    /// `17Networks_LH_VisCent_ExStr_1`, with or without the scheme before the hemisphere.
-    fn schaefer(label: &str) -> Option<Self> {
-        let (scheme, rest) = match label.split_once("etworks_") {
-            Some((scheme, rest)) => (Some(scheme), rest),
-            None => (None, label),
-        };
-        let mut words = rest.split('_');
-        let side = match words.next()? {
-            "LH" => 0,
-            "RH" => 1,
-            _ => return None,
-        };
-        let network = words.next()?;
-        let place = |names: &[&str]| names.iter().position(|name| *name == network);
-        let said = scheme.map(|scheme| scheme.trim_end_matches(['n', 'N']));
-        match said.and_then(|said| said.rsplit(|c: char| !c.is_ascii_digit()).next()) {
-            Some("7") => Some(Self::Schaefer(7, side, place(&SEVEN)?)),
-            Some("17") => Some(Self::Schaefer(17, side, place(&SEVENTEEN)?)),
-            Some(_) => None,
-            // no network has the same name in both schemes
-            None => place(&SEVENTEEN)
-                .map(|network| Self::Schaefer(17, side, network))
-                .or_else(|| place(&SEVEN).map(|network| Self::Schaefer(7, side, network))),
+/// Puts cerebellar parcels in the order of their networks, where the labels tell it of all: their files
+/// differ in what they call them, and without a number or a known name they stay as they stand.
+fn number_the_cerebellum(parts: &[Part], labels: &[String], places: &mut [(usize, usize, usize)]) {
+    let Some(part) = parts.iter().position(|it| matches!(it, Part::Cerebellum(_))) else { return };
+    let of_part: Vec<usize> = (0..places.len()).filter(|&at| places[at].0 == part).collect();
+    let numbers: Option<Vec<usize>> = of_part.iter().map(|&at| cerebellar(&labels[at])).collect();
+    let Some(numbers) = numbers else { return };
+    if (0..of_part.len()).all(|network| numbers.contains(&network)) {
+        for (at, network) in of_part.into_iter().zip(numbers) {
+            places[at].1 = network;
         }
     }
+}
 
-    /// `HIP-head-m1-rh`.
-    fn tian(label: &str) -> Option<Self> {
-        const STRUCTURES: [&str; 8] = ["HIP", "THA", "PUT", "CAU", "AMY", "GP", "NAc", "NAC"];
-        let (structure, side) = label.rsplit_once('-')?;
-        let side = match side {
-            "rh" => 0,
-            "lh" => 1,
-            _ => return None,
-        };
-        // `aGP`, `lAMY` and `pTHA-DP` have a letter before the structure
-        let first = structure.split('-').next()?;
-        let named = STRUCTURES
-            .iter()
-            .any(|name| first.strip_suffix(name).is_some_and(|letter| letter.chars().count() <= 3));
-        named.then_some(Self::Tian(side))
+/// Compares labels with an atlas whose parcels each have a name.
+fn by_name(id: &str, names: &[String], labels: &[String]) -> Result<ParcelOrder, OtherParcels> {
+    let known: HashMap<&str, usize> =
+        names.iter().enumerate().map(|(at, name)| (a424::plain(name), at)).collect();
+    let found: Vec<Option<usize>> =
+        labels.iter().map(|label| known.get(a424::plain(label)).copied()).collect();
+    if found.iter().all(Option::is_none) {
+        return Ok(ParcelOrder::Unknown);
     }
+    let mut places = Vec::with_capacity(found.len());
+    let mut first = HashMap::new();
+    for (at, (place, label)) in found.into_iter().zip(labels).enumerate() {
+        let Some(place) = place else { return Err(stranger(id, at, label)) };
+        if let Some(before) = first.insert(place, at) {
+            let (before, at) = (before + 1, at + 1);
+            return Err(OtherParcels(format!("labels {before} and {at} are both `{label}`")));
+        }
+        places.push(place);
+    }
+    if let Some(missing) = (0..names.len()).find(|place| !first.contains_key(place)) {
+        let name = &names[missing];
+        return Err(OtherParcels(format!("no label is `{name}`, parcel {} of {id}", missing + 1)));
+    }
+    Ok(sorted(&places))
+}
+
+/// A label that is none of an atlas's.
+fn stranger(id: &str, at: usize, label: &str) -> OtherParcels {
+    OtherParcels(format!(
+        "label {} `{label}` is none of the labels of `{id}`: its table is of another atlas or of an \
+         older release",
+        at + 1
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::label::{SEVEN, SEVENTEEN};
     use super::*;
 
     /// Labels as their file has them: so many of each network of each hemisphere.
@@ -264,6 +241,7 @@ mod tests {
         let numbers: Vec<String> = (1..=400).map(|n| format!("label {n}")).collect();
         assert_eq!(order("schaefer400_17networks", &numbers), ParcelOrder::Unknown);
         assert_eq!(order("A424", &seventeen), ParcelOrder::Unknown);
+        assert_eq!(order("own_atlas", &seventeen), ParcelOrder::Unknown);
     }
 
     #[test]
@@ -283,6 +261,51 @@ mod tests {
         };
         let found = parcel_order("schaefer400_17networks", &right_first).unwrap();
         assert_eq!(found, ParcelOrder::Permuted((200..400).chain(0..200).collect()));
+    }
+
+    #[test]
+    fn parcels_of_the_cerebellum_stand_in_the_order_of_their_networks() {
+        let with = |cerebellum: Vec<String>| {
+            let all = [schaefer(7, 400), tian(), cerebellum].concat();
+            parcel_order("schaefer400_7networks_tian50_buckner7", &all).unwrap()
+        };
+        let numbered = |numbers: [usize; 7]| {
+            with(numbers.iter().map(|n| format!("Network{n}")).collect::<Vec<_>>())
+        };
+        assert_eq!(numbered([1, 2, 3, 4, 5, 6, 7]), ParcelOrder::Same);
+        let turned = numbered([2, 1, 3, 4, 5, 6, 7]);
+        let expected: Vec<usize> = (0..450).chain([451, 450]).chain(452..457).collect();
+        assert_eq!(turned, ParcelOrder::Permuted(expected));
+        assert_eq!(
+            with(SEVEN.map(|name| format!("Cerebellum_{name}")).to_vec()),
+            ParcelOrder::Same
+        );
+        // what nobody knows by name stays as it stands
+        let unknown = ["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned).to_vec();
+        assert_eq!(with(unknown), ParcelOrder::Same);
+    }
+
+    #[test]
+    fn parcels_of_a424_are_compared_by_their_names() {
+        let names = a424::labels();
+        let order = |labels: &[String]| parcel_order("A424", labels);
+        assert_eq!(order(&names), Ok(ParcelOrder::Same));
+        let short: Vec<String> = names.iter().map(|it| a424::plain(it).to_owned()).collect();
+        assert_eq!(order(&short), Ok(ParcelOrder::Same));
+        let left_first = [&names[180..360], &names[..180], &names[360..]].concat();
+        let expected: Vec<usize> = (180..360).chain(0..180).chain(360..424).collect();
+        assert_eq!(order(&left_first), Ok(ParcelOrder::Permuted(expected)));
+        let numbers: Vec<String> = (1..=424).map(|n| format!("label {n}")).collect();
+        assert_eq!(order(&numbers), Ok(ParcelOrder::Unknown));
+        let said = |labels: &[String]| order(labels).unwrap_err().to_string();
+        let with = |at: usize, label: &str| {
+            let mut labels = names.clone();
+            labels[at] = label.to_owned();
+            said(&labels)
+        };
+        assert!(with(2, "R_V6x_ROI").starts_with("label 3 `R_V6x_ROI` is none of the labels of"));
+        assert_eq!(with(2, "R_V1_ROI"), "labels 1 and 3 are both `R_V1_ROI`");
+        assert_eq!(said(&names[..423]), "no label is `Right_X`, parcel 424 of A424");
     }
 
     #[test]
