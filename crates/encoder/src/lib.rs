@@ -21,6 +21,7 @@ mod frozen;
 mod image;
 mod media;
 mod parcel_order;
+mod pretrained;
 mod published;
 mod reconstruct;
 mod registry;

@@ -7,6 +7,7 @@ use nn::{Builder, weights::Frozen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
 use crate::{
     BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
@@ -92,45 +93,49 @@ impl EncoderConfig {
         }
     }
 
+    /// Its settings, where it has weights that others publish.
+    fn pretrained(&self) -> Option<&dyn Pretrained> {
+        match self {
+            Self::BrainLm(config) => Some(config),
+            Self::BrainMt(config) => Some(config),
+            Self::BrainJepa(config) => Some(config),
+            Self::CortexMae(config) => Some(config),
+            Self::BrainSemantoks(config) => Some(config),
+            Self::Swift(config) => Some(config),
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    fn pretrained_mut(&mut self) -> Option<&mut dyn Pretrained> {
+        match self {
+            Self::BrainLm(config) => Some(config),
+            Self::BrainMt(config) => Some(config),
+            Self::BrainJepa(config) => Some(config),
+            Self::CortexMae(config) => Some(config),
+            Self::BrainSemantoks(config) => Some(config),
+            Self::Swift(config) => Some(config),
+            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+        }
+    }
+
     /// Which of its weights a training moves; frozen encoders are run once, before it.
     pub fn trainable(&self) -> &Trainable {
         match self {
             Self::VoxelFrames(_) => &Trainable::All,
-            Self::BrainLm(config) => &config.trainable,
-            Self::BrainMt(config) => &config.trainable,
-            Self::BrainJepa(config) => &config.trainable,
-            Self::CortexMae(config) => &config.trainable,
-            Self::BrainSemantoks(config) => &config.trainable,
-            Self::Swift(config) => &config.trainable,
-            Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => &Trainable::None,
+            _ => self.pretrained().map_or(&Trainable::None, Pretrained::trainable),
         }
     }
 
     /// Its blocks, for encoders of which some weights may move and others stay.
     pub(crate) fn blocks(&self) -> Result<Option<Blocks>> {
-        Ok(match self {
-            Self::BrainLm(config) => Some(config.blocks()),
-            Self::BrainMt(config) => Some(config.blocks()?),
-            Self::BrainJepa(config) => Some(config.blocks()?),
-            Self::CortexMae(config) => Some(config.blocks()?),
-            Self::BrainSemantoks(config) => Some(config.blocks()?),
-            Self::Swift(config) => Some(config.blocks()?),
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
-        })
+        self.pretrained().map(Pretrained::blocks).transpose()
     }
 
     /// Where its weights come from; none for encoders without weights, and for those that begin
     /// from the seed of the run.
     pub fn weights(&self) -> Option<&WeightsSource> {
-        match self {
-            Self::BrainLm(config) => Some(&config.weights),
-            Self::BrainMt(config) => Some(&config.weights),
-            Self::BrainJepa(config) => Some(&config.weights),
-            Self::CortexMae(config) => Some(&config.weights),
-            Self::BrainSemantoks(config) => Some(&config.weights),
-            Self::Swift(config) => Some(&config.weights),
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
-        }
+        self.pretrained().map(Pretrained::weights)
     }
 
     /// Its name in a pipeline file.
@@ -151,27 +156,13 @@ impl EncoderConfig {
 
     /// Licence of its weights.
     pub fn licence(&self) -> Option<Licence> {
-        match self {
-            Self::BrainLm(config) => Some(config.licence()),
-            Self::BrainMt(config) => Some(config.licence()),
-            Self::BrainJepa(config) => Some(config.licence()),
-            Self::CortexMae(config) => Some(config.licence()),
-            Self::BrainSemantoks(config) => Some(config.licence()),
-            Self::Swift(config) => Some(config.licence()),
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
-        }
+        self.pretrained().map(Pretrained::licence)
     }
 
     /// The same encoder with numbers from elsewhere; one without weights stays as it is.
     pub fn set_weights(&mut self, weights: WeightsSource) {
-        match self {
-            Self::BrainLm(config) => config.weights = weights,
-            Self::BrainMt(config) => config.weights = weights,
-            Self::BrainJepa(config) => config.weights = weights,
-            Self::CortexMae(config) => config.weights = weights,
-            Self::BrainSemantoks(config) => config.weights = weights,
-            Self::Swift(config) => config.weights = weights,
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => {}
+        if let Some(config) = self.pretrained_mut() {
+            *config.weights_mut() = weights;
         }
     }
 
@@ -192,15 +183,13 @@ impl EncoderConfig {
 
     /// Changes where files lie that it names.
     pub fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
+        if let Some(config) = self.pretrained_mut() {
+            config.weights_mut().relocate(place);
+        }
         match self {
             Self::Stored(config) => config.relocate(place),
-            Self::BrainLm(config) => config.relocate(place),
-            Self::BrainMt(config) => config.relocate(place),
-            Self::BrainJepa(config) => config.relocate(place),
-            Self::CortexMae(config) => config.relocate(place),
-            Self::BrainSemantoks(config) => config.relocate(place),
-            Self::Swift(config) => config.relocate(place),
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) => {}
+            Self::BrainJepa(BrainJepaConfig { gradients: Some(path), .. }) => *path = place(path),
+            _ => {}
         }
     }
 
@@ -229,15 +218,15 @@ impl EncoderConfig {
 
     /// Opens a published weight file under the names that [`Self::build`] asks for.
     pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        match self {
-            Self::BrainLm(config) => config.network.open_weights(path),
-            Self::BrainMt(config) => config.open_weights(path),
-            Self::BrainJepa(config) => config.open_weights(path),
-            Self::CortexMae(config) => config.open_weights(path),
-            Self::BrainSemantoks(config) => config.open_weights(path),
-            Self::Swift(config) => config.open_weights(path),
-            _ => Ok(Frozen::open(path)?),
+        match self.pretrained() {
+            Some(config) => config.open_weights(path),
+            None => Ok(Frozen::open(path)?),
         }
+    }
+
+    /// What the file of its authors calls a tensor of this name, so that others find it there.
+    pub fn published_name(&self, name: &str) -> String {
+        self.pretrained().map_or_else(|| name.to_owned(), |config| config.published_name(name))
     }
 
     /// Names the encoder by everything that decides its tokens, wherever its files lie.

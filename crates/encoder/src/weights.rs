@@ -1,5 +1,6 @@
 //! Where the numbers of a published encoder come from.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
@@ -54,6 +55,20 @@ impl WeightsSource {
             Self::Seed(_) => Licence::named("none: drawn from a seed"),
         }
     }
+}
+
+/// The sizes of a network: as its settings say, as its weight file has them, or the published ones.
+pub(crate) fn sizes<'a, S: Clone + Default>(
+    said: Option<&'a S>,
+    weights: &WeightsSource,
+    encoder: &'static str,
+    read: impl FnOnce(&Path) -> Result<S>,
+) -> Result<Cow<'a, S>> {
+    if let Some(size) = said {
+        return Ok(Cow::Borrowed(size));
+    }
+    let read = weights.file(encoder)?.map(read).transpose()?;
+    Ok(Cow::Owned(read.unwrap_or_default()))
 }
 
 /// The tensors of a published file: those below the first of `sections` that it has, without what

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::size::GRADIENTS;
 use super::{BrainJepa, BrainJepaSize, weights};
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
+use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -56,18 +58,8 @@ pub struct BrainJepaConfig {
 impl BrainJepaConfig {
     /// The network's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, BrainJepaSize>> {
-        if let Some(size) = &self.size {
-            return Ok(Cow::Borrowed(size));
-        }
-        Ok(Cow::Owned(match self.weights.file(NAME)? {
-            Some(path) => weights::read(path, self.gradients.as_deref())?.1,
-            None => BrainJepaSize::default(),
-        }))
-    }
-
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
+        let read = |path: &Path| Ok(weights::read(path, self.gradients.as_deref())?.1);
+        sizes(self.size.as_ref(), &self.weights, NAME, read)
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
@@ -113,24 +105,33 @@ impl BrainJepaConfig {
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
+}
 
-    /// Opens a weight file, whose tensors must be exactly the network's, and the gradients.
-    pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        weights::open(path, self.gradients.as_deref(), &*self.size()?)
+impl Pretrained for BrainJepaConfig {
+    fn weights(&self) -> &WeightsSource {
+        &self.weights
     }
 
-    /// Changes where weight file and gradients lie.
-    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        self.weights.relocate(place);
-        if let Some(path) = &mut self.gradients {
-            *path = place(path);
-        }
+    fn weights_mut(&mut self) -> &mut WeightsSource {
+        &mut self.weights
+    }
+
+    fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    fn licence(&self) -> Licence {
+        self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
     }
 
     /// The blocks between the embedding, which moves with `all` alone, and the tokens; the parcels stay
     /// where they are.
-    pub(crate) fn blocks(&self) -> Result<Blocks> {
+    fn blocks(&self) -> Result<Blocks> {
         Ok(Blocks::of(NAME).stack("blocks", self.size()?.depth).then("norm").still(GRADIENTS))
+    }
+
+    fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        weights::open(path, self.gradients.as_deref(), &*self.size()?)
     }
 }
 

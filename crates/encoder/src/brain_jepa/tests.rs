@@ -7,6 +7,7 @@ use nn::weights::{Frozen, Outline, Variables, save};
 
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
+use crate::pretrained::Pretrained;
 use crate::{
     BrainEncoder, EncoderConfig, EncoderInput, FrozenEncoder, InputShape, InputSpace, Preparation,
     TokenPolicy, Trainable, WeightsSource,

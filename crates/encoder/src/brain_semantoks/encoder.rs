@@ -1,7 +1,7 @@
 //! Brain-Semantoks as a brain encoder: what it must be fed, and windows to tokens.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Result as CandleResult, Tensor};
 use nn::{Builder, weights::Frozen};
@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BrainSemantoks, BrainSemantoksSize, weights};
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
+use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -51,19 +53,8 @@ pub struct BrainSemantoksConfig {
 impl BrainSemantoksConfig {
     /// The network's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, BrainSemantoksSize>> {
-        if let Some(size) = &self.size {
-            return Ok(Cow::Borrowed(size));
-        }
-        let usual = BrainSemantoksSize::default();
-        Ok(Cow::Owned(match self.weights.file(NAME)? {
-            Some(path) => weights::size(path, &usual.networks)?,
-            None => usual,
-        }))
-    }
-
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
+        let read = |path: &Path| weights::size(path, &BrainSemantoksSize::default().networks);
+        sizes(self.size.as_ref(), &self.weights, NAME, read)
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
@@ -101,27 +92,27 @@ impl BrainSemantoksConfig {
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
+}
 
-    /// Opens a weight file of these sizes.
-    ///
-    /// # Errors
-    /// Names the tensor that is missing, unexpected or of another shape.
-    pub fn opened(path: &Path, size: &BrainSemantoksSize) -> Result<Frozen> {
-        weights::open(path, size)
+impl Pretrained for BrainSemantoksConfig {
+    fn weights(&self) -> &WeightsSource {
+        &self.weights
     }
 
-    /// Opens a weight file, whose tensors must be exactly the network's.
-    pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        Self::opened(path, &*self.size()?)
+    fn weights_mut(&mut self) -> &mut WeightsSource {
+        &mut self.weights
     }
 
-    /// Changes where the weight file lies.
-    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        self.weights.relocate(place);
+    fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    fn licence(&self) -> Licence {
+        self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
     }
 
     /// The blocks between the tokenizers, which move with `all` alone, and the tokens.
-    pub(crate) fn blocks(&self) -> Result<Blocks> {
+    fn blocks(&self) -> Result<Blocks> {
         let stack = "inter_network_transformer.transformer_blocks";
         let mut blocks = Blocks::of(NAME).stack(stack, self.size()?.depth).then("norm");
         // constants of the structured convolutions
@@ -129,6 +120,15 @@ impl BrainSemantoksConfig {
             blocks = blocks.still_ending(ending);
         }
         Ok(blocks)
+    }
+
+    fn published_name(&self, name: &str) -> String {
+        let atlas = self.size().map_or_else(|_| String::new(), |size| size.atlas.clone());
+        weights::published_name(name, &atlas)
+    }
+
+    fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        weights::open(path, &*self.size()?)
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::{check, sample};
-use nn::weights::{Outline, Variables, save};
+use nn::weights::{Frozen, Outline, Variables, save};
 
 use super::*;
 use crate::published::{Published, Unsaid};
@@ -157,6 +157,18 @@ fn a_norm_that_is_not_stored_yet_is_that_of_the_present_kernel() {
         + 2. * squares(&numbers("kernel_list.2"), 1.);
     let found = numbers("kernel_norm")[0];
     assert!((found - sum.sqrt()).abs() < 1e-5, "{found} {sum}");
+}
+
+#[test]
+fn tensors_go_back_to_the_names_of_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(dir.path(), |_| {});
+    let stored = Frozen::open(&path).unwrap();
+    for info in super::weights::open(&path, &tiny()).unwrap().list() {
+        let name = super::weights::published_name(&info.name, "schaefer400");
+        let ends = |it: &str| it == name || it.ends_with(&format!(".{name}"));
+        assert!(stored.list().iter().any(|it| ends(&it.name)), "{name}");
+    }
 }
 
 #[test]

@@ -52,6 +52,14 @@ pub(super) fn size(path: &Path, networks: &[[usize; 2]]) -> Result<BrainSemantok
     sibling::size(&shapes, container.metadata(), networks).map_err(|problem| wrong(path, problem))
 }
 
+/// The file's name of a tensor of the network: its tokenizers are those of the first atlas.
+pub(super) fn published_name(name: &str, atlas: &str) -> String {
+    match name.strip_prefix("tokenizers.") {
+        Some(rest) => format!("{TOKENIZERS}{atlas}.{rest}"),
+        None => name.to_owned(),
+    }
+}
+
 /// Opens a weight file of a Brain-Semantoks of these sizes; none of its encoder's tensors may be
 /// missing, unexpected or of another shape. Of the tokenizers, which are stored once for every atlas,
 /// those of the first are taken.

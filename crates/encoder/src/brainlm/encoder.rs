@@ -1,9 +1,9 @@
 //! Both networks as brain encoders: what they must be fed, and windows to tokens.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Result as CandleResult, Tensor, bail};
-use nn::Builder;
+use nn::{Builder, weights::Frozen};
 use scan::PadPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::square::margins;
 use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
@@ -108,14 +109,27 @@ impl BrainLmConfig {
     pub(crate) fn id(&self) -> String {
         format!("brainlm_{}_v1", self.network.name())
     }
+}
 
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
+impl Pretrained for BrainLmConfig {
+    fn weights(&self) -> &WeightsSource {
+        &self.weights
+    }
+
+    fn weights_mut(&mut self) -> &mut WeightsSource {
+        &mut self.weights
+    }
+
+    fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    fn licence(&self) -> Licence {
         self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
     }
 
     /// The layers between the embedding, which moves with `all` alone, and the tokens.
-    pub(crate) fn blocks(&self) -> Blocks {
+    fn blocks(&self) -> Result<Blocks> {
         let blocks = Blocks::of(NAME);
         let blocks = match &self.network {
             BrainLmNetwork::RegionTime(config) => blocks.stack(LAYERS, config.num_hidden_layers),
@@ -124,15 +138,14 @@ impl BrainLmConfig {
                 .stack(LAYERS, config.num_hidden_layers)
                 .still("vit.embeddings.position_embeddings"),
         };
-        match self.features {
+        Ok(match self.features {
             Features::AfterNorm => blocks.then(NORM),
             Features::BeforeNorm => blocks.still(NORM),
-        }
+        })
     }
 
-    /// Changes where the weight file lies.
-    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        self.weights.relocate(place);
+    fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        self.network.open_weights(path)
     }
 }
 

@@ -1,7 +1,7 @@
 //! BrainMT as a brain encoder: what it must be fed, and windows to tokens.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Result as CandleResult, Tensor};
 use nn::{Builder, weights::Frozen};
@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::weights::{self, NAME};
 use super::{BrainMt, BrainMtSize, cells};
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
+use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,
     TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -47,13 +49,8 @@ fn time_mean() -> TokenPolicy {
 impl BrainMtConfig {
     /// The network's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, BrainMtSize>> {
-        if let Some(size) = &self.size {
-            return Ok(Cow::Borrowed(size));
-        }
-        Ok(Cow::Owned(match self.weights.file(NAME)? {
-            Some(path) => weights::read(path, BrainMtSize::default().n_heads)?.1,
-            None => BrainMtSize::default(),
-        }))
+        let read = |path: &Path| Ok(weights::read(path, BrainMtSize::default().n_heads)?.1);
+        sizes(self.size.as_ref(), &self.weights, NAME, read)
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
@@ -89,28 +86,35 @@ impl BrainMtConfig {
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
+}
 
-    /// Opens a weight file, whose tensors must be exactly the network's.
-    pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        weights::open(path, &*self.size()?)
+impl Pretrained for BrainMtConfig {
+    fn weights(&self) -> &WeightsSource {
+        &self.weights
     }
 
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
+    fn weights_mut(&mut self) -> &mut WeightsSource {
+        &mut self.weights
+    }
+
+    fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    fn licence(&self) -> Licence {
         self.weights.licence(Licence::named("of the weights' owner: none are published"))
     }
 
     /// The layers of the scan, then the blocks of attention, which share a norm and an MLP. The head
     /// says nothing about tokens.
-    pub(crate) fn blocks(&self) -> Result<Blocks> {
+    fn blocks(&self) -> Result<Blocks> {
         let [n_layers, n_blocks] = self.size()?.depth;
         let blocks = Blocks::of(NAME).stack("layers", n_layers).then("norm_f");
         Ok(blocks.stack("blocks", n_blocks).then("norm").then("mlp").still("head"))
     }
 
-    /// Changes where the weight file lies.
-    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        self.weights.relocate(place);
+    fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        weights::open(path, &*self.size()?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! CortexMAE as a brain encoder: what it must be fed, and windows to tokens.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Result as CandleResult, Tensor};
 use nn::{Builder, weights::Frozen};
@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::args::SPACES;
 use super::{CortexMae, CortexMaePositions, CortexMaeSize, Visible, weights};
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
+use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -52,18 +54,8 @@ fn data_only() -> TokenPolicy {
 impl CortexMaeConfig {
     /// The encoder's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, CortexMaeSize>> {
-        if let Some(size) = &self.size {
-            return Ok(Cow::Borrowed(size));
-        }
-        Ok(Cow::Owned(match self.weights.file(NAME)? {
-            Some(path) => weights::read(path)?.1,
-            None => CortexMaeSize::default(),
-        }))
-    }
-
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::non_commercial("CC BY-NC 4.0"))
+        let read = |path: &Path| Ok(weights::read(path)?.1);
+        sizes(self.size.as_ref(), &self.weights, NAME, read)
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
@@ -102,32 +94,36 @@ impl CortexMaeConfig {
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
+}
 
-    /// Opens a weight file of these sizes.
-    ///
-    /// # Errors
-    /// Names the tensor that is missing, unexpected or of another shape.
-    pub fn opened(path: &Path, size: &CortexMaeSize) -> Result<Frozen> {
-        weights::open(path, size)
+impl Pretrained for CortexMaeConfig {
+    fn weights(&self) -> &WeightsSource {
+        &self.weights
     }
 
-    /// Opens a weight file, whose tensors must be exactly the network's.
-    pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        Self::opened(path, &*self.size()?)
+    fn weights_mut(&mut self) -> &mut WeightsSource {
+        &mut self.weights
     }
 
-    /// Changes where the weight file lies.
-    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        self.weights.relocate(place);
+    fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    fn licence(&self) -> Licence {
+        self.weights.licence(Licence::non_commercial("CC BY-NC 4.0"))
     }
 
     /// The blocks between the embedding, which moves with `all` alone, and the tokens; stored sines and
     /// the decoder stay.
-    pub(crate) fn blocks(&self) -> Result<Blocks> {
+    fn blocks(&self) -> Result<Blocks> {
         let size = self.size()?;
         let blocks = Blocks::of(NAME).stack("blocks", size.depth).then("norm").still("decoder");
         let sines = size.positions == CortexMaePositions::Sines;
         Ok(if sines { blocks.still("pos_embed") } else { blocks })
+    }
+
+    fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        weights::open(path, &*self.size()?)
     }
 }
 

@@ -9,6 +9,7 @@ use nn::weights::{Frozen, Outline, Variables, save};
 use super::args::Args;
 use super::*;
 use crate::by_hand::{Numbers, Rows, assert_near, assert_same, fixture, recorded, stir, sum};
+use crate::pretrained::Pretrained;
 use crate::weights::Shapes;
 use crate::{
     BrainEncoder, EncoderConfig, EncoderInput, FrozenEncoder, InputShape, InputSpace, Preparation,

@@ -1,7 +1,7 @@
 //! SwiFT as a brain encoder: what it must be fed, and windows to tokens.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Result as CandleResult, Tensor};
 use nn::{Builder, weights::Frozen};
@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Swift, SwiftSize, weights};
+use crate::pretrained::Pretrained;
 use crate::tuning::Blocks;
+use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -48,18 +50,7 @@ pub struct SwiftConfig {
 impl SwiftConfig {
     /// The network's sizes, from the settings or from the weight file.
     pub fn size(&self) -> Result<Cow<'_, SwiftSize>> {
-        if let Some(size) = &self.size {
-            return Ok(Cow::Borrowed(size));
-        }
-        Ok(Cow::Owned(match self.weights.file(NAME)? {
-            Some(path) => weights::size(path)?,
-            None => SwiftSize::default(),
-        }))
-    }
-
-    /// Licence of the weights.
-    pub(crate) fn licence(&self) -> Licence {
-        self.weights.licence(Licence::named("Apache-2.0"))
+        sizes(self.size.as_ref(), &self.weights, NAME, weights::size)
     }
 
     pub(crate) fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
@@ -97,27 +88,27 @@ impl SwiftConfig {
         spec.layout.check(self.tokens).map_err(setting)?;
         Ok(spec)
     }
+}
 
-    /// Opens a weight file of these sizes.
-    ///
-    /// # Errors
-    /// Names the tensor that is missing, unexpected or of another shape.
-    pub fn opened(path: &Path, size: &SwiftSize) -> Result<Frozen> {
-        weights::open(path, size)
+impl Pretrained for SwiftConfig {
+    fn weights(&self) -> &WeightsSource {
+        &self.weights
     }
 
-    /// Opens a weight file, whose tensors must be exactly the network's.
-    pub(crate) fn open_weights(&self, path: &Path) -> Result<Frozen> {
-        Self::opened(path, &*self.size()?)
+    fn weights_mut(&mut self) -> &mut WeightsSource {
+        &mut self.weights
     }
 
-    /// Changes where the weight file lies.
-    pub(crate) fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
-        self.weights.relocate(place);
+    fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    fn licence(&self) -> Licence {
+        self.weights.licence(Licence::named("Apache-2.0"))
     }
 
     /// The blocks between the embedding, which moves with `all` alone, and the tokens.
-    pub(crate) fn blocks(&self) -> Result<Blocks> {
+    fn blocks(&self) -> Result<Blocks> {
         let size = self.size()?;
         Ok(size.depths.iter().enumerate().fold(Blocks::of(NAME), |blocks, (stage, depth)| {
             let blocks = blocks.stack(&format!("layers.{stage}.blocks"), *depth);
@@ -125,6 +116,10 @@ impl SwiftConfig {
             // positions of a stage come after the blocks of the one before
             blocks.then(&format!("pos_embeds.{}", stage + 1))
         }))
+    }
+
+    fn open_weights(&self, path: &Path) -> Result<Frozen> {
+        weights::open(path, &*self.size()?)
     }
 }
 

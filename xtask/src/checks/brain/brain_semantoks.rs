@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{D, DType, Tensor};
 use encoder::brain_semantoks::{BrainSemantoks, DenseBranch, SemantoksPlace, StructuredBranch};
-use encoder::{BrainSemantoksConfig, BrainSemantoksSize, SemantoksBranch, SemantoksPooling};
+use encoder::{BrainSemantoksSize, SemantoksBranch, SemantoksPooling};
 use serde_json::Value;
 
 use super::case::Case;
@@ -18,7 +18,7 @@ pub(in crate::checks) const KIND: &str = "brain_semantoks";
 pub(in crate::checks) fn run(folder: &Path) -> Result<Worst> {
     let mut case = Case::open(folder)?;
     let size = size(&case)?;
-    let weights = BrainSemantoksConfig::opened(&folder.join("weights.safetensors"), &size)?;
+    let weights = Case::weights(folder, KIND, &size)?;
     let network = BrainSemantoks::new(&size, weights.builder(DType::F32))?;
     let signals = case.get("input.signal")?;
     let hidden = case.io.contains("input.mask").then(|| case.get("input.mask")).transpose()?;

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
+use encoder::EncoderConfig;
 use nn::weights::Frozen;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::checks::{Worst, recorded::listed};
 
@@ -49,6 +51,14 @@ impl Case {
     ) {
         self.compared.insert(name.to_owned());
         self.worst.equal(name, found, expected);
+    }
+
+    /// The recorded weights of an encoder of these sizes, each of which must be one of its network's.
+    pub(super) fn weights(folder: &Path, encoder: &str, size: &impl Serialize) -> Result<Frozen> {
+        let weights = json!({ "file": folder.join("weights.safetensors") });
+        let config = json!({ encoder: { "weights": weights, "size": size } });
+        let config: EncoderConfig = serde_json::from_value(config)?;
+        Ok(config.published_weights()?)
     }
 
     /// What was compared; a recorded result that nothing was compared with is a miss.

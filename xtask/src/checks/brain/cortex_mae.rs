@@ -5,9 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use encoder::cortex_mae::{CortexMae, CortexMaeDecoder, Visible};
-use encoder::{
-    CortexMaeConfig, CortexMaeDecoderSize, CortexMaeDecoding, CortexMaePositions, CortexMaeSize,
-};
+use encoder::{CortexMaeDecoderSize, CortexMaeDecoding, CortexMaePositions, CortexMaeSize};
 use nn::weights::Frozen;
 
 use super::case::Case;
@@ -20,7 +18,7 @@ pub(in crate::checks) const KINDS: [&str; 2] = ["cortex_mae", "cortex_mae_recons
 pub(in crate::checks) fn run(folder: &Path, kind: &str) -> Result<Worst> {
     let mut case = Case::open(folder)?;
     let size = size(&case)?;
-    let weights = CortexMaeConfig::opened(&folder.join("weights.safetensors"), &size)?;
+    let weights = Case::weights(folder, KINDS[0], &size)?;
     let network = CortexMae::new(&size, weights.builder(DType::F32))?;
     let windows = case.get("input.windows")?;
     if kind == "cortex_mae" {

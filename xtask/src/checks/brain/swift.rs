@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
+use encoder::SwiftSize;
 use encoder::swift::{Swift, SwiftPlace};
-use encoder::{SwiftConfig, SwiftSize};
 
 use super::case::Case;
 use crate::checks::Worst;
@@ -17,7 +17,7 @@ pub(in crate::checks) const KIND: &str = "swift";
 pub(in crate::checks) fn run(folder: &Path) -> Result<Worst> {
     let mut case = Case::open(folder)?;
     let size = size(&case)?;
-    let weights = SwiftConfig::opened(&folder.join("weights.safetensors"), &size)?;
+    let weights = Case::weights(folder, KIND, &size)?;
     let network = Swift::new(&size, weights.builder(DType::F32))?;
     // (batch, channel, x, y, z, t)
     let windows = case.get("input.volumes")?.squeeze(1)?.permute((0, 4, 1, 2, 3))?.contiguous()?;
