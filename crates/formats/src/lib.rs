@@ -45,6 +45,7 @@ pub use crate::{
     names::unwrapped,
     npy::write_npy,
     pointer::{dangling, pointer, read, read_text},
+    safetensors::safetensors_metadata,
     value::Value,
 };
 

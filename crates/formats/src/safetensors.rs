@@ -6,7 +6,11 @@
 //!
 //! As strict as the format's own reader: every byte after the header belongs to exactly one tensor.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use serde::{
     Deserialize,
@@ -23,6 +27,26 @@ use crate::{
 
 /// The format's own limit on its header.
 const MAX_HEADER: u64 = 100_000_000;
+
+/// Where the metadata of another form stands, as JSON: safetensors knows texts alone.
+const TREE: &str = "neuroflamingo.metadata";
+
+/// The `__metadata__` of a file that keeps these values; nothing where there are none.
+pub fn safetensors_metadata(values: &Value) -> Option<HashMap<String, String>> {
+    let Value::Map(items) = values else { return None };
+    let texts: Option<HashMap<String, String>> =
+        items.iter().map(|(key, it)| Some((key.clone(), it.as_text()?.to_owned()))).collect();
+    match texts {
+        Some(texts) => (!texts.is_empty()).then_some(texts),
+        None => Some(HashMap::from([(TREE.to_owned(), values.to_json()?.to_string())])),
+    }
+}
+
+/// The values that [`safetensors_metadata`] wrote.
+fn tree(text: &str) -> serde_json::Result<Value> {
+    // serde_json refuses what is nested deeper than it can read
+    Ok(Value::of_json(serde_json::from_str(text)?))
+}
 
 /// Whether these first bytes can be a safetensors file: a length that is no text, then a JSON object.
 pub(crate) fn begins(head: &[u8]) -> bool {
@@ -74,8 +98,14 @@ pub(crate) fn open(source: Arc<Source>) -> Result<Container> {
             source.len
         )));
     }
-    let metadata = header.metadata.into_iter().map(|(key, text)| (key, Value::Text(text)));
-    let metadata = Value::Map(metadata.collect());
+    let metadata = if let Some(text) = header.metadata.get(TREE) {
+        tree(text).map_err(|problem| {
+            source.damaged(format!("`{TREE}` of its metadata is no JSON: {problem}"))
+        })?
+    } else {
+        let texts = header.metadata.into_iter().map(|(key, text)| (key, Value::Text(text)));
+        Value::Map(texts.collect())
+    };
     Container::new(source, Format::Safetensors, entries, metadata)
 }
 
@@ -202,6 +232,38 @@ mod tests {
         assert_eq!((b.dtype, b.shape.as_slice()), (Dtype::BF16, [2, 1].as_slice()));
         assert_eq!(container.read(b).unwrap(), [4, 5, 6, 7]);
         assert_eq!(container.location(b), Some(8 + header.len() as u64 + 4..file_len(&container)));
+    }
+
+    #[test]
+    fn metadata_of_another_form_is_kept_as_json() {
+        let list = |all: &[i128]| Value::List(all.iter().map(|n| Value::Int(*n)).collect());
+        let args = Value::Map(vec![
+            ("depths".to_owned(), list(&[2, 6])),
+            ("lr".to_owned(), Value::Float(0.5)),
+            ("name".to_owned(), Value::Text("swin4d".to_owned())),
+        ]);
+        let values = Value::Map(vec![("args".to_owned(), args), ("none".to_owned(), Value::None)]);
+        let texts = safetensors_metadata(&values).unwrap();
+        let tensor = serde_json::json!({ "dtype": "U8", "shape": [0], "data_offsets": [0, 0] });
+        let header = serde_json::json!({ "__metadata__": texts, "a": tensor }).to_string();
+        let whole = file(&bytes(&header, 0));
+        assert_eq!(crate::open(whole.path()).unwrap().metadata(), &values);
+        // what has no word in JSON is left out
+        let odd = Value::Map(vec![
+            ("nan".to_owned(), Value::Float(f64::NAN)),
+            ("odd".to_owned(), Value::Opaque("os.PathLike".to_owned())),
+            ("epoch".to_owned(), Value::Int(3)),
+        ]);
+        let texts = safetensors_metadata(&odd).unwrap();
+        assert_eq!(texts[TREE], r#"{"epoch":3}"#);
+        // texts stay texts, as other programs write and ask for them
+        let plain = Value::Map(vec![("format".to_owned(), Value::Text("pt".to_owned()))]);
+        assert_eq!(safetensors_metadata(&plain).unwrap()["format"], "pt");
+        assert_eq!(safetensors_metadata(&Value::Map(Vec::new())), None);
+        let deep = format!("{}{}", "[".repeat(9000), "]".repeat(9000));
+        let header = serde_json::json!({ "__metadata__": { TREE: deep }, "a": tensor }).to_string();
+        let error = crate::open(file(&bytes(&header, 0)).path()).unwrap_err().to_string();
+        assert!(error.contains("of its metadata is no JSON"), "{error}");
     }
 
     fn file_len(container: &Container) -> u64 {

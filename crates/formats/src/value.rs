@@ -59,4 +59,41 @@ impl Value {
     pub fn as_list(&self) -> Option<&[Self]> {
         if let Self::List(values) = self { Some(values) } else { None }
     }
+
+    /// As JSON; nothing where JSON has no word for it: objects of unknown classes, numbers that are none.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::{Number, Value as Json};
+        Some(match self {
+            Self::None => Json::Null,
+            Self::Bool(flag) => Json::Bool(*flag),
+            Self::Int(n) => Json::Number(Number::from_i128(*n)?),
+            Self::Float(x) => Json::Number(Number::from_f64(*x)?),
+            Self::Text(text) => Json::String(text.clone()),
+            // places in a list count
+            Self::List(all) => {
+                Json::Array(all.iter().map(|it| it.to_json().unwrap_or(Json::Null)).collect())
+            }
+            Self::Map(items) => Json::Object(
+                items.iter().filter_map(|(key, it)| Some((key.clone(), it.to_json()?))).collect(),
+            ),
+            Self::Opaque(_) => return None,
+        })
+    }
+
+    pub(crate) fn of_json(json: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::None,
+            Json::Bool(flag) => Self::Bool(flag),
+            Json::Number(number) => match number.as_i128() {
+                Some(n) => Self::Int(n),
+                None => number.as_f64().map_or(Self::None, Self::Float),
+            },
+            Json::String(text) => Self::Text(text),
+            Json::Array(all) => Self::List(all.into_iter().map(Self::of_json).collect()),
+            Json::Object(items) => {
+                Self::Map(items.into_iter().map(|(key, it)| (key, Self::of_json(it))).collect())
+            }
+        }
+    }
 }

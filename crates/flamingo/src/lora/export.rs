@@ -37,6 +37,7 @@ pub fn export_lora(package: &Path, to: &Path) -> Result<MergedLora> {
     let mut tensors = HashMap::new();
     let mut modules = BTreeSet::new();
     for (name, tensor) in own {
+        let name = manifest.config.encoder.published_name(&name);
         if let Some(module) = name.strip_suffix(".lora_A.weight") {
             modules.insert(module.to_owned());
         }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use nn::weights::{Frozen, save};
+use formats::Value;
+use nn::weights::{Frozen, save_with};
 use serde::Serialize;
 
 use super::{Corrections, LoraAdapter, TiedNames, wrong};
@@ -43,7 +44,7 @@ pub fn merge_lora(base: &Path, adapter: &Path, to: &Path) -> Result<MergedLora> 
         return Err(Error::Import { path: to.to_owned(), reason, fault: Fault::Target });
     }
     let adapter = LoraAdapter::open(adapter)?;
-    let (file, from) = weights(base)?;
+    let Base { file, folder: from, metadata } = weights(base)?;
     let tied = from.as_deref().and_then(tied);
     let names = tied.as_ref().map(|[embedding, head]| TiedNames { embedding, head });
     let own = file.tensors()?;
@@ -60,12 +61,12 @@ pub fn merge_lora(base: &Path, adapter: &Path, to: &Path) -> Result<MergedLora> 
     if let Some(folder) = from {
         in_place(to, |staged| {
             copy_beside(&folder, staged)?;
-            Ok(save(&staged.join(WEIGHTS[0]), &merged)?)
+            Ok(save_with(&staged.join(WEIGHTS[0]), &merged, &metadata)?)
         })?;
         return Ok(MergedLora { tensors, changed, weights: to.join(WEIGHTS[0]) });
     }
     let staged = files::Aside::new(to).map_err(io(to))?;
-    save(staged.path(), &merged)?;
+    save_with(staged.path(), &merged, &metadata)?;
     staged.keep().map_err(io(to))?;
     Ok(MergedLora { tensors, changed, weights: to.to_owned() })
 }
@@ -78,16 +79,29 @@ fn finite(name: &str, tensor: &Tensor, path: &Path) -> Result<()> {
     Err(Error::NotFinite { path: path.to_owned(), name: name.to_owned() })
 }
 
-/// The weights of a file or folder, under the names that they have there; and the folder.
-fn weights(base: &Path) -> Result<(Frozen, Option<PathBuf>)> {
+/// What is corrected.
+struct Base {
+    /// Its tensors, under the names that they have there.
+    file: Frozen,
+    /// The folder that they are in, where configs lie beside them.
+    folder: Option<PathBuf>,
+    /// What the file holds beside them, such as the `args` of a checkpoint.
+    metadata: Value,
+}
+
+/// The weights of a file or folder.
+fn weights(base: &Path) -> Result<Base> {
     if !base.is_dir() {
-        let container = crate::import::inner(formats::open(base)?)?;
+        let whole = formats::open(base)?;
+        let metadata = whole.metadata().clone();
+        let container = crate::import::inner(whole)?;
         if container.format() == formats::Format::Gguf {
             let reason =
                 "is GGUF, whose blocks cannot take corrections; expected the model's folder";
             return Err(wrong(base, reason.to_owned()));
         }
-        return Ok((Frozen::from_container(container).unwrapped()?, None));
+        let file = Frozen::from_container(container).unwrapped()?;
+        return Ok(Base { file, folder: None, metadata });
     }
     let is_there = |name: &&&str| base.join(name).is_file();
     let Some(name) = WEIGHTS.iter().find(is_there) else {
@@ -96,12 +110,14 @@ fn weights(base: &Path) -> Result<(Frozen, Option<PathBuf>)> {
             format!("found no weights, expected one of {}", WEIGHTS.join(", ")),
         ));
     };
-    let file = if name.contains(".index.") {
-        lm::folder_weights(base)?
+    let (file, metadata) = if name.contains(".index.") {
+        (lm::folder_weights(base)?, Value::None)
     } else {
-        Frozen::open(&base.join(name))?
+        let container = formats::open(&base.join(name))?;
+        let metadata = container.metadata().clone();
+        (Frozen::from_container(container), metadata)
     };
-    Ok((file.unwrapped()?, Some(base.to_owned())))
+    Ok(Base { file: file.unwrapped()?, folder: Some(base.to_owned()), metadata })
 }
 
 /// Embedding and head of a language model that ties them; nothing for any other model.

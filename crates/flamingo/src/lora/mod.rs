@@ -253,15 +253,19 @@ impl LoraAdapter {
         if let Some(tied) = tied.filter(|tied| is_same(tied.head, name)) {
             return self.target(all, tied.embedding, None);
         }
-        let mut found = all.keys().filter(|own| is_same(own, name));
-        match (found.next(), found.next()) {
-            (Some(only), None) => Ok(only.clone()),
-            (None, _) => {
+        let mut found: Vec<&String> = all.keys().filter(|own| is_same(own, name)).collect();
+        if found.len() > 1 && found.iter().any(|own| is_taught(own)) {
+            found.retain(|own| is_taught(own));
+        }
+        match found[..] {
+            [only] => Ok(only.clone()),
+            [] => {
                 let module = name.strip_suffix(".weight").unwrap_or(name);
                 Err(self
                     .wrong(format!("it changes `{module}`, which the base model does not have")))
             }
-            (Some(a), Some(b)) => {
+            [a, b, ..] => {
+                let (a, b) = (a.min(b), a.max(b));
                 Err(self.wrong(format!("`{name}` may be `{a}` or `{b}` of the base model")))
             }
         }
@@ -270,6 +274,12 @@ impl LoraAdapter {
     fn wrong(&self, reason: String) -> Error {
         wrong(&self.path, reason)
     }
+}
+
+/// Whether a tensor is of the part of a checkpoint that is read where it holds its network twice: Brain-JEPA's
+/// `target_encoder` beside `encoder`, Brain-Semantoks' `teacher_encoder` beside `student_encoder`.
+fn is_taught(name: &str) -> bool {
+    ["target_encoder.", "teacher_encoder."].iter().any(|part| name.starts_with(part))
 }
 
 /// Whether two names are of one tensor, where one class puts something before the other's.

@@ -198,3 +198,68 @@ fn a_folder_is_merged_whole_or_not_at_all() -> Result<()> {
     assert!(merge_lora(&from, folder.path(), &none).is_err() && !none.exists());
     Ok(())
 }
+
+/// Files as the encoders' authors store them, of a few parcels.
+fn neighbour(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/neighbours").join(name)
+}
+
+/// An adapter of ones on one module of a base, by the name that the network has for it.
+fn of_ones(base: &Path, module: &str) -> TempDir {
+    let list = Frozen::open(base).unwrap().list();
+    let weight = list.iter().find(|it| it.name.ends_with(&format!("{module}.weight"))).unwrap();
+    let ones = |shape: (usize, usize)| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+    let (a, b) = (format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight"));
+    let tensors = [(&*a, ones((1, weight.shape[1]))), (&*b, ones((weight.shape[0], 1)))];
+    adapter("", &tensors).0
+}
+
+#[test]
+fn what_a_checkpoint_says_beside_its_tensors_is_kept() -> Result<()> {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, to) = (neighbour("cortex_mae.pth"), dir.path().join("merged.safetensors"));
+    merge_lora(&base, of_ones(&base, "blocks.1.attn.q").path(), &to)?;
+    let args = |path: &Path| formats::open(path).unwrap().metadata().get("args").cloned();
+    assert!(args(&base).is_some_and(|it| it.keys().next().is_some()));
+    // a map of JSON has its keys in order
+    let sorted = |path: &Path| args(path).and_then(|it| it.to_json());
+    assert_eq!(sorted(&to), sorted(&base));
+    let published = |path: &Path| {
+        let mut found = encoder::Published::open("cortex_mae", path, encoder::Unsaid::default())?;
+        found.config.relocate(&|_| PathBuf::new());
+        Ok::<_, encoder::Error>(found.config)
+    };
+    assert_eq!(published(&to).unwrap(), published(&base).unwrap());
+    // what other programs ask a file of a language model for
+    let plain = dir.path().join("model.safetensors");
+    let format = formats::Value::Text("pt".to_owned());
+    let format = formats::Value::Map(vec![("format".to_owned(), format)]);
+    nn::weights::save_with(&plain, &self::base(), &format)?;
+    let linear = [
+        ("model.layers.0.q_proj.lora_A.weight", tensor(&[&[1., 2.]])),
+        ("model.layers.0.q_proj.lora_B.weight", tensor(&[&[3.], &[4.]])),
+    ];
+    let merged = dir.path().join("folder");
+    fs::create_dir(dir.path().join("base")).unwrap();
+    fs::rename(&plain, dir.path().join("base/model.safetensors")).unwrap();
+    merge_lora(&dir.path().join("base"), adapter("", &linear).0.path(), &merged)?;
+    let written = formats::open(&merged.join("model.safetensors"))?;
+    assert_eq!(written.metadata(), &format);
+    Ok(())
+}
+
+#[test]
+fn of_a_network_that_a_checkpoint_holds_twice_the_one_that_is_read_is_changed() -> Result<()> {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, to) = (neighbour("brain_jepa.pth.tar"), dir.path().join("merged.safetensors"));
+    let merged = merge_lora(&base, of_ones(&base, "blocks.0.mlp.fc1").path(), &to)?;
+    assert_eq!(merged.changed, ["target_encoder.module.blocks.0.mlp.fc1.weight"]);
+    let gradients = neighbour("brain_jepa_gradients.csv");
+    let unsaid = encoder::Unsaid {
+        gradients: Some(&gradients),
+        n_heads: Some(2),
+        ..encoder::Unsaid::default()
+    };
+    encoder::Published::open("brain_jepa", &to, unsaid).unwrap();
+    Ok(())
+}

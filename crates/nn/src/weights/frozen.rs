@@ -30,7 +30,16 @@ pub fn list_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
 
 /// Writes tensors as a safetensors file, the same bytes for the same tensors.
 pub fn save(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<()> {
-    let bytes = safetensors::serialize(tensors, None)
+    save_with(path, tensors, &formats::Value::None)
+}
+
+/// The same with what a file held beside its tensors, so that it is found in this one too.
+pub fn save_with(
+    path: &Path,
+    tensors: &HashMap<String, Tensor>,
+    metadata: &formats::Value,
+) -> Result<()> {
+    let bytes = safetensors::serialize(tensors, formats::safetensors_metadata(metadata))
         .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })?;
     std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
 }

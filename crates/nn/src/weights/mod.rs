@@ -16,7 +16,7 @@ mod variables;
 pub use adapted::Adapted;
 pub use builder::{Builder, Source};
 pub use drawn::Drawn;
-pub use frozen::{Frozen, TensorInfo, list_tensors, save};
+pub use frozen::{Frozen, TensorInfo, list_tensors, save, save_with};
 pub use outline::{Misfit, Outline};
 pub use random::Random;
 pub use stored::Stored;
