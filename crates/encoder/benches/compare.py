@@ -1,6 +1,6 @@
 """Measures the encoders beside PyTorch, and prints the README's table.
 
-    python3 crates/encoder/benches/compare.py --peer PYTHON [--rounds 3] [--repeats 3] [--frames 20]
+    python3 crates/encoder/benches/compare.py --peer PYTHON [--rounds 3] [--repeats 3] [--frames 20] [--only NAME,NAME]
 
 PYTHON has torch. Every round runs both in turn, so that other work on the machine meets both alike;
 the fastest window of each is told, and the ratio of a round.
@@ -30,6 +30,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--frames", type=int, default=20, help="of BrainMT")
+    parser.add_argument("--only", type=lambda names: names.split(","), help="windows to measure, by their names")
     given = parser.parse_args()
     ours, n_threads = compiled("encoder", "windows"), os.cpu_count()
     print(f"{occasion(given.rounds)}\n")
@@ -39,10 +40,13 @@ def main():
         "brainlm-image": 200,
         "brainlm-region": 200,
         "brainmt": given.frames,
+        "cortex-mae": 16,
+        "brain-jepa": 160,
         "brain-semantoks": 100,
         "swift": 20,
     }
-    for name, n_frames in windows.items():
+    for name in given.only or windows:
+        n_frames = windows[name]
         rest = [name, str(n_frames), str(given.repeats)]
         peer = [given.peer, str(HERE / "torch_peer.py")]
         gflop = said([*peer, name, str(n_frames), "1", "flops"], n_threads)[3] / 1e9

@@ -1,6 +1,6 @@
 """The shapes of the encoders in plain PyTorch, random weights, one window.
 
-    python torch_peer.py brainlm-image|brainlm-region|brainmt|brain-semantoks|swift N_FRAMES REPEATS [flops]
+    python torch_peer.py brainlm-image|brainlm-region|brainmt|cortex-mae|brain-jepa|brain-semantoks|swift N_FRAMES REPEATS [flops]
 
 Prints fastest and median seconds and the peak in kB; with `flops` the operations of one window in
 products and convolutions, as PyTorch counts them. Attention is scaled_dot_product_attention; the
@@ -154,6 +154,42 @@ class BrainMt(nn.Module):
         return xs
 
 
+class CortexMae(nn.Module):
+    """400 parcels × 4 frames a token, time by time, 12 layers of 768."""
+
+    def __init__(self, n_frames):
+        super().__init__()
+        times = n_frames // 4
+        self.patches = nn.Linear(4, 768)
+        self.time, self.place = nn.Parameter(torch.randn(times, 1, 768)), nn.Parameter(torch.randn(1, 400, 768))
+        self.layers = nn.Sequential(*(PreNorm(768, 3072, 12) for _ in range(12)), nn.LayerNorm(768))
+        self.input = torch.randn(times, 4, 400)
+
+    def forward(self):
+        tokens = self.patches(self.input.transpose(1, 2)) + self.time + self.place
+        tokens = tokens.reshape(1, -1, 768)
+        return self.layers(torch.cat([tokens[:, :1], tokens], 1))
+
+
+class BrainJepa(nn.Module):
+    """450 parcels × 16 frames a token, parcel by parcel, places along 30 gradients, 12 layers of 768."""
+
+    def __init__(self, n_frames):
+        super().__init__()
+        times = n_frames // 16
+        self.patches, self.place = nn.Linear(16, 768), nn.Linear(30, 384)
+        self.time, self.gradients = torch.randn(1, times, 384), torch.randn(450, 30)
+        self.layers = nn.Sequential(*(PreNorm(768, 3072, 12) for _ in range(12)), nn.LayerNorm(768))
+        self.input = torch.randn(450, times, 16)
+
+    def forward(self):
+        places = self.place(self.gradients)
+        places = (places - places.min()) / (places.max() - places.min()) * 2 - 1
+        shape = (450, self.time.shape[1], 384)
+        where = torch.cat([self.time.expand(shape), places[:, None].expand(shape)], 2)
+        return self.layers((self.patches(self.input) + where).reshape(1, -1, 768))
+
+
 class Tokenizer(nn.Module):
     """A dense and a long kernel over the frames of a network's parcels, their mean, a norm."""
 
@@ -262,6 +298,8 @@ def main():
         "brainlm-image": Picture,
         "brainlm-region": RegionTime,
         "brainmt": BrainMt,
+        "cortex-mae": CortexMae,
+        "brain-jepa": BrainJepa,
         "brain-semantoks": Semantoks,
         "swift": Swift,
     }

@@ -7,9 +7,9 @@
 use std::{error::Error, time::Instant};
 
 use encoder::{
-    BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, BrainSemantoksConfig,
-    BrainSemantoksSize, EncoderConfig, FrozenEncoder, InputShape, SwiftConfig, SwiftSize,
-    TokenPolicy, Trainable, WeightsSource,
+    BrainJepaConfig, BrainJepaSize, BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize,
+    BrainSemantoksConfig, BrainSemantoksSize, CortexMaeConfig, CortexMaeSize, EncoderConfig,
+    FrozenEncoder, InputShape, SwiftConfig, SwiftSize, TokenPolicy, Trainable, WeightsSource,
     brainlm::{Features, ImageConfig, RegionTimeConfig},
 };
 
@@ -72,6 +72,29 @@ fn sized(name: &str, n_frames: usize) -> Result<(EncoderConfig, InputShape)> {
                 tokens: TokenPolicy::TimeMean,
             };
             (EncoderConfig::BrainMt(config), InputShape::Volume { n_frames, grid: GRID })
+        }
+        "cortex-mae" => {
+            let size = CortexMaeSize { n_frames, ..CortexMaeSize::default() };
+            let input = InputShape::Window { n_frames, n_voxels: size.n_parcels };
+            let config = CortexMaeConfig {
+                weights: WeightsSource::Seed(1),
+                size: Some(size),
+                trainable: Trainable::None,
+                tokens: TokenPolicy::All,
+            };
+            (EncoderConfig::CortexMae(config), input)
+        }
+        "brain-jepa" => {
+            let size = BrainJepaSize { n_frames, ..BrainJepaSize::default() };
+            let input = InputShape::Window { n_frames, n_voxels: size.n_parcels };
+            let config = BrainJepaConfig {
+                weights: WeightsSource::Seed(1),
+                gradients: None,
+                size: Some(size),
+                trainable: Trainable::None,
+                tokens: TokenPolicy::All,
+            };
+            (EncoderConfig::BrainJepa(config), input)
         }
         "brain-semantoks" => {
             let size = BrainSemantoksSize::default();
