@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
+use tests::labels::{schaefer, tian};
 use tests::{Elsewhere, Ran, Stored, Synthetic, run, says};
 
 const SWAP: &str = "swap-encoders";
@@ -151,29 +152,6 @@ fn a_fitted_normalisation_goes_to_another_pipeline() {
     let nothing = cohort.dir().join("bids").display().to_string();
     let said = run(&["encoder", "stats", &nothing]).exits_with(2).stderr;
     says(&said, &["holds no normalisation.json"]);
-}
-
-/// Labels in the order of their file: so many of each network of each hemisphere.
-fn schaefer(scheme: usize, n: usize) -> Vec<String> {
-    let names: &[&str] = if scheme == 7 {
-        &["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default"]
-    } else {
-        &["VisCent", "SomMotA", "DorsAttnB", "LimbicB", "ContC", "DefaultA", "TempPar"]
-    };
-    let of = |side: &'static str| {
-        let label = move |at: usize| {
-            format!("{scheme}Networks_{side}_{}_Part_{at}", names[at * names.len() / (n / 2)])
-        };
-        (0..n / 2).map(label).collect::<Vec<_>>()
-    };
-    [of("LH"), of("RH")].concat()
-}
-
-fn tian() -> Vec<String> {
-    ["rh", "lh"]
-        .iter()
-        .flat_map(|side| (0..25).map(move |n| format!("HIP-part{n}-{side}")))
-        .collect()
 }
 
 #[test]

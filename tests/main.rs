@@ -24,5 +24,6 @@ mod pipelines;
 mod quickstart;
 mod robustness;
 mod seen;
+mod short_scans;
 mod signal;
 mod tuning;

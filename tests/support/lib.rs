@@ -3,8 +3,10 @@
 mod cohort;
 mod elsewhere;
 mod foreign;
+pub mod labels;
 mod program;
 mod pytorch;
+mod short;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +16,15 @@ pub use elsewhere::Elsewhere;
 pub use foreign::{Foreign, gguf, stored_zip};
 pub use program::{Ran, program, run, run_until, says};
 pub use pytorch::pytorch;
+pub use short::{N_PEOPLE, ShortScans};
 pub use synthetic::{Stored, Synthetic};
+
+/// Parts of a page that are fenced as this language, in their order.
+pub fn fenced(page: &str, language: &str) -> Vec<String> {
+    let start = format!("```{language}\n");
+    let parts = page.split(&start).skip(1);
+    parts.map(|part| part.split("```").next().unwrap_or_default().to_owned()).collect()
+}
 
 /// The workspace's root.
 pub fn root() -> PathBuf {

@@ -285,4 +285,53 @@ mod tests {
         let error = said("brainlm", dir.path());
         assert!(error.contains("expected model.safetensors or pytorch_model.bin"), "{error}");
     }
+
+    /// The words that a choice in YAML may be, by the schema.
+    fn words(schema: &schemars::Schema) -> Vec<String> {
+        let schema = serde_json::to_value(schema).unwrap();
+        let all = schema["oneOf"].as_array().unwrap();
+        let word =
+            |it: &serde_json::Value| match (it["const"].as_str(), it["properties"].as_object()) {
+                (Some(word), _) => word.to_owned(),
+                (None, Some(one)) => one.keys().next().unwrap().clone(),
+                (None, None) => panic!("{it}"),
+            };
+        all.iter().map(word).collect()
+    }
+
+    #[test]
+    fn the_page_on_encoders_has_a_row_for_each_with_its_policies_and_licence() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/encoders.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (encoders, policies) = page.split_once("## What a policy does").unwrap();
+        let of = |part: &str, name: &str| -> Vec<String> {
+            let start = format!("| `{name}`");
+            part.lines().filter(|line| line.starts_with(&start)).map(str::to_owned).collect()
+        };
+        let rows = |name: &str| of(encoders, name);
+        for name in words(&schemars::schema_for!(EncoderConfig)) {
+            assert!(!rows(&name).is_empty(), "no row for {name}");
+        }
+        for policy in words(&schemars::schema_for!(scan::EncoderPolicy)) {
+            assert_eq!(of(policies, &policy).len(), 1, "{policy} has no row of what it does");
+            let quoted = format!("`{policy}`");
+            let named = PUBLISHED.iter().flat_map(|name| rows(name));
+            assert_eq!(named.filter(|row| row.contains(&quoted)).count(), 1, "{policy}");
+        }
+        for name in PUBLISHED {
+            let mut settings = serde_json::json!({ "weights": { "file": "weights.pth" } });
+            if name == "brainlm" {
+                let network = BrainLmNetwork::Image(brainlm::ImageConfig::vitmae_111m());
+                settings["network"] = serde_json::to_value(network).unwrap();
+            }
+            let config = serde_json::json!({ name: settings });
+            let config: EncoderConfig = serde_json::from_value(config).unwrap();
+            let licence = config.licence().unwrap();
+            let row = &rows(name)[0];
+            let said = licence.name.split(':').next().unwrap();
+            assert!(row.contains(said), "{name}: {said}");
+            let forbids = row.contains("no copies handed on");
+            assert_eq!(forbids, licence.no_derivatives, "{name}");
+        }
+    }
 }

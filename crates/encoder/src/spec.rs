@@ -197,6 +197,7 @@ impl EncoderSpec {
             let near = (found - t_r_s).abs() <= tolerance_s;
             self.require(near, || {
                 let expected = format!("a TR of {t_r_s} s, give or take {tolerance_s} s");
+                let found = scan::seconds(found);
                 (expected, format!("{found} s (a stage `resample_time` would change it)"))
             })?;
         }

@@ -93,6 +93,7 @@ pub(super) fn fits(
     is_of_a_size(&encoder)?;
     let mut plan = EncoderPlan::of(config, input)?;
     plan.policy = made.policy.as_ref().map(PrepareConfig::in_words);
+    plan.prepared = made.policy.as_ref().and_then(|policy| policy.of_cohort(scans));
     is_trained(config, &loaded.spec, encoder.name, reads_volumes)?;
     has_what_is_embedded(&plan, &loaded.spec)?;
     let (space, normalisation) = if reads_volumes {
@@ -110,14 +111,7 @@ pub(super) fn fits(
     }
     // whatever is wrong without a repetition time is of no scan
     encoder.check(&given(None)).map_err(Error::Encoder)?;
-    let mut unfit = made.times(scans, reads_volumes).filter_map(|(scan, t_r_s)| {
-        let error = encoder.check(&given(Some(t_r_s))).err()?;
-        Some((scan, error))
-    });
-    if let Some((scan, error)) = unfit.next() {
-        let (n, error) = (1 + unfit.count(), Box::new(error));
-        return Err(Error::EncoderTime { file: scan.file.clone(), n, of: scans.len(), error });
-    }
+    // before the rate: what is too short has none worth naming
     let learned = matches!(config.weights(), Some(WeightsSource::File(_)));
     match (&made.policy, made.pad) {
         (Some(policy), _) => policy.fits(&encoder, learned, scans)?,
@@ -125,6 +119,14 @@ pub(super) fn fits(
             encoder.check_short_scans(pad, learned).map_err(Error::Encoder)?;
         }
         (None, None) => {}
+    }
+    let mut unfit = made.times(scans, reads_volumes).filter_map(|(scan, t_r_s)| {
+        let error = encoder.check(&given(Some(t_r_s))).err()?;
+        Some((scan, error))
+    });
+    if let Some((scan, error)) = unfit.next() {
+        let (n, error) = (1 + unfit.count(), Box::new(error));
+        return Err(Error::EncoderTime { file: scan.file.clone(), n, of: scans.len(), error });
     }
     if let Some(volumes) = volumes.filter(|_| reads_volumes) {
         beside::volumes(volumes, scans)?;

@@ -143,6 +143,9 @@ impl fmt::Display for Plan {
             if let Some(policy) = &encoder.policy {
                 writeln!(f, "          prepared as {policy}")?;
             }
+            if let Some(prepared) = &encoder.prepared {
+                writeln!(f, "          {prepared}")?;
+            }
             writeln!(f, "          {encoder}")?;
             if let Some(warning) = &encoder.warning {
                 writeln!(f, "          {warning}")?;

@@ -23,6 +23,9 @@ pub struct EncoderPlan {
     /// The policy by which scans are prepared, in words; absent: stages of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// What the policy makes of the cohort's scans, in words; absent: no policy, or no header says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<String>,
     /// What to know of weights that move; absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
@@ -45,7 +48,7 @@ impl EncoderPlan {
                 "{licence} forbids to hand on changed weights: the trained model is for you alone"
             )
         });
-        Ok(Self { spec, input, trainable, parameters, policy: None, warning })
+        Ok(Self { spec, input, trainable, parameters, policy: None, prepared: None, warning })
     }
 }
 

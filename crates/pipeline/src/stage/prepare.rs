@@ -231,15 +231,45 @@ impl PrepareConfig {
                 _ => return Ok(()),
             }
         }
+        let other = if self.policy.picks() {
+            "another policy"
+        } else {
+            "another policy, or `short_scans`,"
+        };
         let problem = format!(
-            "no scan has the {needed} frames that it needs, the longest has {longest}: another policy, or \
-             `short_scans`, fills scans up"
+            "no scan has the {needed} frames that it needs, the longest has {longest}: {other} fills scans up"
         );
         if scans.is_empty() {
             Ok(())
         } else {
             Err(Error::StageInput { stage: self.name(), problem })
         }
+    }
+
+    /// What becomes of a cohort's scans, as far as their headers say; nothing where none says.
+    pub(crate) fn of_cohort(&self, scans: &[ScanView]) -> Option<String> {
+        let windows = self.windows();
+        let before: Vec<(usize, f64)> =
+            scans.iter().filter_map(|scan| Some((scan.n_frames?, scan.t_r_s?))).collect();
+        let after: Vec<usize> =
+            before.iter().map(|&(n, t_r_s)| self.policy.n_frames(n, t_r_s)).collect();
+        let n_windows = after.iter().map(|&n| match windows.first_frames(n) {
+            Ok(starts) => starts.len(),
+            Err(_) => usize::from(windows.pad != PadPolicy::Refuse),
+        });
+        let (n_windows, most) = (spread(n_windows.clone())?, n_windows.max());
+        let short = match after.iter().filter(|n| **n < windows.n_frames).count() {
+            0 => String::new(),
+            n => format!("; shorter than a window: {n} of {}", after.len()),
+        };
+        Some(format!(
+            "{} frames of {} s become {} of {} s: {n_windows} {} a scan{short}",
+            spread(before.iter().map(|it| it.0))?,
+            spread(before.iter().map(|it| Seconds(it.1)))?,
+            spread(after.iter().copied())?,
+            spread(before.iter().map(|it| Seconds(self.policy.t_r_s(it.1))))?,
+            if most == Some(1) { "window" } else { "windows" },
+        ))
     }
 
     /// The policy in words, for a plan and a card.
@@ -259,5 +289,31 @@ impl PrepareConfig {
             PadPolicy::Masked => "masked",
         };
         format!("{name}, {rate}, windows of {} frames, short scans {short}", windows.n_frames)
+    }
+}
+
+/// The least and the most of these; nothing where there are none.
+fn spread<T: PartialOrd + Clone + ToString>(all: impl Iterator<Item = T>) -> Option<String> {
+    let mut ends: Option<(T, T)> = None;
+    for it in all {
+        ends = Some(match ends {
+            None => (it.clone(), it),
+            Some((least, most)) if it < least => (it, most),
+            Some((least, most)) if it > most => (least, it),
+            Some(ends) => ends,
+        });
+    }
+    let (least, most) = ends?;
+    let (least, most) = (least.to_string(), most.to_string());
+    Some(if least == most { least } else { format!("{least} to {most}") })
+}
+
+/// Seconds that are compared as numbers and shown as everywhere.
+#[derive(Clone, PartialEq, PartialOrd)]
+struct Seconds(f64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&scan::seconds(self.0))
     }
 }
