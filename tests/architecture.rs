@@ -104,7 +104,7 @@ fn no_source_file_is_longer_than_a_sitting() {
                 walk(&path, long);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let lines = std::fs::read_to_string(&path).expect("a source file").lines().count();
-                if lines > 400 {
+                if lines > 800 {
                     long.push(format!("{}: {lines} lines", path.display()));
                 }
             }

@@ -5,7 +5,10 @@ use report::generated::DISCLAIMER;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::state::State;
+use crate::{
+    phases::Captions,
+    plan::{PicturePlan, Plan},
+};
 
 /// How it went with one picture.
 #[derive(Debug, Serialize)]
@@ -19,44 +22,40 @@ pub(crate) struct PictureRecord<'a> {
 }
 
 /// One a picture, in the order of the table.
-pub(crate) fn units<'a>(state: &'a State<'_>) -> Vec<PictureRecord<'a>> {
-    let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
-    let pictures = state.pictures().pictures.iter().enumerate();
-    let record = |(idx, picture): (usize, &'a crate::plan::PicturePlan)| {
-        let failure = state.failures.get(&idx);
+pub(crate) fn units<'a>(plan: &'a Plan, captions: Option<&'a Captions>) -> Vec<PictureRecord<'a>> {
+    // captions are the only stage of a run over pictures
+    let stage = plan.spec().stages().last().map_or("", |stage| stage.name());
+    let record = |(idx, picture): (usize, &'a PicturePlan)| {
+        let failure = captions.and_then(|it| it.failures.get(&idx));
         PictureRecord {
             image: &picture.name,
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" },
-            stage: failure.map_or(last, |(stage, _)| stage),
-            reason: failure.map(|(_, reason)| reason.named.as_str()),
+            stage,
+            reason: failure.map(|reason| reason.named.as_str()),
         }
     };
-    pictures.map(record).collect()
+    plan.pictures().pictures.iter().enumerate().map(record).collect()
 }
 
 /// One line a picture.
-pub(crate) fn status(state: &State<'_>) -> String {
+pub(crate) fn status(plan: &Plan, captions: Option<&Captions>) -> String {
     let mut table =
         "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\n".to_owned();
-    let (name, version) = (&state.plan.spec().name, env!("CARGO_PKG_VERSION"));
-    for PictureRecord { image, status, stage, reason } in units(state) {
+    let (name, version) = (&plan.spec().name, env!("CARGO_PKG_VERSION"));
+    for PictureRecord { image, status, stage, reason } in units(plan, captions) {
         let (image, reason) = (files::one_line(image), files::one_line(reason.unwrap_or("n/a")));
         let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}");
     }
     table
 }
 
-/// `captions.csv` for people and spreadsheets, `captions.json` with everything; none of a run
-/// without captions.
-pub(crate) fn files(state: &State<'_>) -> Vec<(&'static str, String)> {
-    if state.captions.is_empty() {
-        return Vec::new();
-    }
-    let plan = state.pictures();
+/// `captions.csv` for people and spreadsheets, `captions.json` with everything.
+pub(crate) fn files(plan: &Plan, seed: u64, captions: &Captions) -> [(&'static str, String); 2] {
+    let plan = plan.pictures();
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut all = Vec::new();
     csv.write_record(["image", "caption", "reference"]).expect("memory takes everything");
-    for written in &state.captions {
+    for written in &captions.written {
         let picture = &plan.pictures[written.picture];
         let reference = picture.references.first().map_or("", String::as_str);
         let row = [picture.name.as_str(), written.generated.text.trim(), reference];
@@ -76,9 +75,9 @@ pub(crate) fn files(state: &State<'_>) -> Vec<(&'static str, String)> {
         "disclaimer": DISCLAIMER,
         "model_id": plan.model_id,
         "prompt": plan.prompt,
-        "seed": state.run.seed,
+        "seed": seed,
         "captions": all,
     });
     let csv = String::from_utf8(csv).expect("texts are UTF-8");
-    vec![("captions.csv", csv), ("captions.json", files::to_json(&json) + "\n")]
+    [("captions.csv", csv), ("captions.json", files::to_json(&json) + "\n")]
 }

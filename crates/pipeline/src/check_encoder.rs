@@ -124,11 +124,11 @@ pub fn check_encoder(
     let opened = Opened::new(&config, input, how)?;
     let lock = hold(&plan, &format!("{}-check-{}", plan.spec().name, std::process::id()))?;
     let mut control = Control::new(observer, stop).holding(lock.lost());
-    let (state, _) = run_stages(&plan, &plan.runs[0], &mut control)?;
-    let parcels = state.parcels.as_ref().expect("the chain of stages was checked");
+    let media = run_stages(&plan, &plan.runs[0], &mut control)?.media;
+    let parcels = media.parcels.as_ref().expect("the chain of stages was checked");
     // the plan asks for them where the encoder does
     let places = parcels.coordinates().unwrap_or_default();
-    let units = parcels.units.iter().zip(state.scans());
+    let units = parcels.units.iter().zip(media.scans());
     let units = units.filter_map(|(unit, scan)| Some((unit.as_ref()?, scan)));
     let scans: Vec<_> = units.collect();
     let named = scans.iter().map(|(unit, scan)| {
@@ -136,7 +136,7 @@ pub fn check_encoder(
         (scan.name.clone(), series)
     });
     let checked = opened.check(named.collect(), &windows, &places, &mut control)?;
-    Ok(CheckedEncoder { n_failed: checked.n_failed + state.failures.len(), ..checked })
+    Ok(CheckedEncoder { n_failed: checked.n_failed + media.failures.len(), ..checked })
 }
 
 /// Checks the encoder in `encoder`, a package or a YAML file, on parcel series.

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! [`Spec`] is what the file says. [`Plan`] has everything resolved and checked before a scan is
-//! opened. [`run()`] computes each stage once, keeps the result by key, and tells an [`Observer`].
+//! opened. [`run()`] computes each stage once, keeps the result by key, and tells an [`Observer`]. A run
+//! is five results, each an argument of the next: media, a trained model, reports, their evaluation,
+//! pages (`phases`).
 
 mod arrays;
 mod cache;
@@ -18,8 +20,10 @@ mod error;
 mod event;
 mod kept;
 mod lock;
+mod media;
 mod one;
 mod package;
+mod phases;
 mod plan;
 mod prompts;
 mod publish;
@@ -27,10 +31,10 @@ mod readout;
 mod reasons;
 mod record;
 mod run;
+mod runner;
 mod score;
 mod spec;
 mod stage;
-mod state;
 mod stats;
 mod summary;
 mod sweep;
@@ -45,6 +49,7 @@ pub use check_encoder::{
 pub use error::{Error, Result};
 pub use event::{Control, Event, Observer, Silent};
 pub use one::{OneScan, Place, generate};
+pub use phases::{CaptionConfig, EvaluateConfig, RenderConfig};
 pub use plan::{
     CohortPlan, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan,
     RunPlan, ScanPlan, SourcePlan,
@@ -58,10 +63,9 @@ pub use spec::{
     RepeatSpec, Spec, Strategy, schema,
 };
 pub use stage::{
-    Artifact, AtlasFiles, CaptionConfig, DenoiseConfig, EmbedConfig, EncodeConfig, EvaluateConfig,
-    MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig, ParcellateConfig, PrepareConfig,
-    RenderConfig, ResampleTimeConfig, Stage, TensorVolumes, TokenPrecision, VolumesConfig,
-    WindowPooling,
+    Artifact, AtlasFiles, DenoiseConfig, EmbedConfig, EncodeConfig, MirrorCheck, NormaliseConfig,
+    Nuisance, OrderParcelsConfig, ParcellateConfig, PrepareConfig, ResampleTimeConfig, Stage,
+    TensorVolumes, TokenPrecision, VolumesConfig, WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 

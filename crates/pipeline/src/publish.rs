@@ -10,10 +10,12 @@ use serde_json::Value;
 
 use crate::{
     Error, Result, captions,
+    media::Media,
     package::model_id,
-    record::{self, StageRecord, Started},
-    stage::{WrittenReport, coverage},
-    state::State,
+    phases::{Results, Trained, WrittenReport},
+    plan::SourcePlan,
+    record::{self, Started},
+    stage::coverage,
 };
 
 const RECORD: &str = "record.json";
@@ -103,53 +105,57 @@ impl Publisher {
 }
 
 /// Writes the run directory of one repetition.
-pub(crate) fn publish(
-    state: &State<'_>,
-    started: &Started,
-    stages: Vec<StageRecord>,
-) -> Result<()> {
-    let dir = state.plan.dir_of(state.run);
-    let mut out = Publisher { checked: state.checked.clone(), ..Publisher::new(&dir)? };
-    out.put("config_used.yaml", state.plan.loaded.as_used(&dir, state.run).as_bytes())?;
-    if let Some(model) = &state.model_dir {
-        out.put_model("model", model)?;
+pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
+    let media = &results.media;
+    let (plan, run) = (media.plan, media.run);
+    let dir = plan.dir_of(run);
+    let mut out = Publisher { checked: results.checked.clone(), ..Publisher::new(&dir)? };
+    out.put("config_used.yaml", plan.loaded.as_used(&dir, run).as_bytes())?;
+    if let Some(trained) = &results.trained {
+        out.put_model("model", &trained.model_dir)?;
+        for (path, text) in report_files(media, trained, results.reports())? {
+            out.put(&path, text.as_bytes())?;
+        }
     }
-    if let Some(lm) = &state.lm_dir {
-        out.put_dir("lm", lm)?;
+    if let Some(trained) = &results.language_model {
+        out.put_dir("lm", &trained.lm_dir)?;
+        out.put("metrics.json", (files::to_json(&trained.summary) + "\n").as_bytes())?;
     }
-    for (path, text) in report_files(state)? {
-        out.put(&path, text.as_bytes())?;
+    if let Some(captions) = &results.captions {
+        for (path, text) in captions::files(plan, run.seed, captions) {
+            out.put(path, text.as_bytes())?;
+        }
     }
-    for (path, text) in captions::files(state) {
-        out.put(path, text.as_bytes())?;
+    if let Some(evaluation) = &results.evaluation {
+        out.put("metrics.json", (files::to_json(evaluation) + "\n").as_bytes())?;
     }
-    let metrics = match (&state.evaluation, &state.lm_summary) {
-        (Some(evaluation), _) => Some(files::to_json(evaluation)),
-        (None, Some(summary)) => Some(files::to_json(summary)),
-        (None, None) => None,
-    };
-    if let Some(metrics) = metrics {
-        out.put("metrics.json", (metrics + "\n").as_bytes())?;
-    }
-    for (name, bytes) in state.embeddings.iter().flat_map(|it| &it.files) {
+    for (name, bytes) in media.embeddings.iter().flat_map(|it| &it.files) {
         out.put(name, bytes)?;
     }
-    if let Some(parcels) = &state.parcels {
-        out.put("coverage.tsv", coverage::table(parcels, state.scans()).as_bytes())?;
+    if let Some(parcels) = &media.parcels {
+        out.put("coverage.tsv", coverage::table(parcels, media.scans()).as_bytes())?;
     }
-    for (path, bytes) in &state.pages {
+    for (path, bytes) in results.pages.iter().flatten() {
         out.put(path, bytes)?;
     }
-    out.put("status.tsv", record::status(state).as_bytes())?;
-    out.finish(|files| record::record(state, started, &stages, files))
+    let status = match &plan.source {
+        SourcePlan::Pictures(_) => captions::status(plan, results.captions.as_ref()),
+        _ => record::status(media),
+    };
+    out.put("status.tsv", status.as_bytes())?;
+    out.finish(|files| record::record(results, started, files))
 }
 
 /// Each generated report twice: for programs and for people.
-fn report_files(state: &State<'_>) -> Result<Vec<(String, String)>> {
+fn report_files(
+    media: &Media<'_>,
+    trained: &Trained,
+    reports: &[WrittenReport],
+) -> Result<Vec<(String, String)>> {
     let mut all = Vec::new();
-    for (report, written) in generated(state)?.into_iter().zip(&state.reports) {
-        let row = &state.cohort().rows[written.row];
-        let scan = &state.cohort().scans[row.scan_idx];
+    for (report, written) in generated(media, trained, reports)?.into_iter().zip(reports) {
+        let row = &media.cohort().rows[written.row];
+        let scan = &media.cohort().scans[row.scan_idx];
         let (run, window) = (format!("{:02}", scan.run), format!("{:02}", row.window));
         let entities = [
             ("sub", scan.subject.as_str()),
@@ -167,24 +173,24 @@ fn report_files(state: &State<'_>) -> Result<Vec<(String, String)>> {
 }
 
 /// The reports with everything that says where they come from.
-pub(crate) fn generated(state: &State<'_>) -> Result<Vec<GeneratedReport>> {
-    let Some(model_dir) = state.model_dir.as_ref().filter(|_| !state.reports.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let model = flamingo::Model::open(model_dir)?;
-    let report = |written: &WrittenReport| of_window(state, written, model.manifest());
-    state.reports.iter().map(report).collect()
+pub(crate) fn generated(
+    media: &Media<'_>,
+    trained: &Trained,
+    reports: &[WrittenReport],
+) -> Result<Vec<GeneratedReport>> {
+    let report = |written: &WrittenReport| of_window(media, written, trained.model.manifest());
+    reports.iter().map(report).collect()
 }
 
 fn of_window(
-    state: &State<'_>,
+    media: &Media<'_>,
     written: &WrittenReport,
     manifest: &Manifest,
 ) -> Result<GeneratedReport> {
-    let row = &state.cohort().rows[written.row];
-    let scan = &state.cohort().scans[row.scan_idx];
+    let row = &media.cohort().rows[written.row];
+    let scan = &media.cohort().scans[row.scan_idx];
     // where nothing says what was seen, the table's words stand
-    let (seen, stretch_s) = state.seen(written.row)?;
+    let (seen, stretch_s) = media.seen(written.row)?;
     let stretch_s = stretch_s.unwrap_or((row.onset_s, row.duration_s));
     Ok(GeneratedReport {
         disclaimer: Disclaimer,
@@ -196,6 +202,6 @@ fn of_window(
         slots: written.answer.slots.clone(),
         model_id: model_id(manifest),
         data_digest: scan.sha256.clone(),
-        seed: state.run.seed,
+        seed: media.run.seed,
     })
 }

@@ -14,10 +14,11 @@ use crate::{
     Error, Result,
     cache::Key,
     captions,
+    media::Media,
+    phases::Results,
     plan::{RecordingsPlan, SourcePlan},
     spec::Loaded,
     stage::coverage,
-    state::State,
 };
 
 /// When a run began.
@@ -75,23 +76,23 @@ struct UnitRecord {
     reason: Option<String>,
 }
 
-fn units(state: &State<'_>) -> Vec<UnitRecord> {
-    let cohort = match &state.plan.source {
+fn units(media: &Media<'_>) -> Vec<UnitRecord> {
+    let cohort = match &media.plan.source {
         SourcePlan::Cohort(cohort) => cohort,
-        SourcePlan::Recordings(recordings) => return recordings_of(state, recordings),
+        SourcePlan::Recordings(recordings) => return recordings_of(media, recordings),
         SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Vec::new(),
     };
-    let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
+    let last = media.plan.spec().stages().last().map_or("", |stage| stage.name());
     let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {
-        let failure = state.failures.get(&scan_idx);
+        let failure = media.failures.get(&scan_idx);
         UnitRecord {
             subject: scan.subject.clone(),
             session: Some(scan.session.clone()),
             run: Some(scan.run.to_string()),
             scan: scan.name.clone(),
             n_windows: Some(cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count()),
-            fold: state.run.fold,
-            split: state.split_of(scan_idx),
+            fold: media.run.fold,
+            split: media.split_of(scan_idx),
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
             reason: failure.map(|(_, reason)| reason.named.clone()),
@@ -101,21 +102,21 @@ fn units(state: &State<'_>) -> Vec<UnitRecord> {
 }
 
 /// The recordings, then those that were left out before anything was read.
-fn recordings_of(state: &State<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
-    let last = state.plan.spec().stages().last().map_or("", |stage| stage.name());
+fn recordings_of(media: &Media<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
+    let last = media.plan.spec().stages().last().map_or("", |stage| stage.name());
     let taken = plan.recordings().iter().enumerate().map(|(idx, recording)| {
-        let failure = state.failures.get(&idx);
+        let failure = media.failures.get(&idx);
         UnitRecord {
             subject: recording.subject().to_owned(),
             session: recording.session().map(str::to_owned),
             run: recording.run().map(str::to_owned),
             scan: recording.name(),
             n_windows: None,
-            fold: state.run.fold,
-            split: state.split_of(idx),
+            fold: media.run.fold,
+            split: media.split_of(idx),
             status: match failure {
                 None => "SUCCESS",
-                Some(_) if state.unwanted.contains(&idx) => "EXCLUDED",
+                Some(_) if media.unwanted.contains(&idx) => "EXCLUDED",
                 Some(_) => "FAIL",
             }
             .to_owned(),
@@ -157,12 +158,12 @@ pub fn write_left_out(loaded: &Loaded, error: &Error) -> Result<Option<PathBuf>>
 
 /// The record; `files` are the digests of what else is in the run directory.
 pub(crate) fn record(
-    state: &State<'_>,
+    results: &Results<'_>,
     started: &Started,
-    stages: &[StageRecord],
     files: &BTreeMap<String, String>,
 ) -> Value {
-    let plan = state.plan;
+    let media = &results.media;
+    let plan = media.plan;
     let inputs = match &plan.source {
         SourcePlan::Cohort(cohort) => json!({
             "table": { "path": files::shown(&cohort.table), "sha256": cohort.sha256 },
@@ -198,19 +199,19 @@ pub(crate) fn record(
     let lm = plan.lm.as_ref().map(
         |lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests, "notes": lm.notes }),
     );
-    let parcels = state.parcels.as_ref();
+    let parcels = media.parcels.as_ref();
     let lost = |(idx, labels): (usize, Vec<i32>)| {
         let all = parcels.map_or(&[] as &[_], |it| it.parcels.as_slice());
         let names: Vec<_> =
             all.iter().filter(|it| labels.contains(&it.label)).map(|it| &it.name).collect();
-        json!({ "scan": state.scans()[idx].name, "labels": labels, "names": names })
+        json!({ "scan": media.scans()[idx].name, "labels": labels, "names": names })
     };
     json!({
         "program": "neuroflamingo",
         "version": env!("CARGO_PKG_VERSION"),
         "name": plan.spec().name,
-        "repetition": state.run.label,
-        "seed": state.run.seed,
+        "repetition": media.run.label,
+        "seed": media.run.seed,
         "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "threads": plan.budget.n_workers,
         "started": utc(started.unix),
@@ -221,22 +222,19 @@ pub(crate) fn record(
         "atlas": parcels.map(|it| &it.atlas),
         "lost_labels": parcels.map(|it| it.lost().map(lost).collect::<Vec<_>>()),
         "coverage": parcels.map(coverage::of_parcels),
-        "stages": stages,
+        "stages": results.stages,
         "units": match &plan.source {
-            SourcePlan::Pictures(_) => json!(captions::units(state)),
-            _ => json!(units(state)),
+            SourcePlan::Pictures(_) => json!(captions::units(plan, results.captions.as_ref())),
+            _ => json!(units(media)),
         },
-        "verdict": state.evaluation.as_ref().map(|it| &it.verdict),
+        "verdict": results.evaluation.as_ref().map(|it| &it.verdict),
         "files": files,
     })
 }
 
-/// One line a scan, in the words of cohort tools.
-pub(crate) fn status(state: &State<'_>) -> String {
-    if let SourcePlan::Pictures(_) = &state.plan.source {
-        return captions::status(state);
-    }
-    table(&state.plan.spec().name, &units(state))
+/// One line a scan or recording, in the words of cohort tools.
+pub(crate) fn status(media: &Media<'_>) -> String {
+    table(&media.plan.spec().name, &units(media))
 }
 
 fn table(pipeline: &str, units: &[UnitRecord]) -> String {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::{
     Result,
     event::{Control, Event},
+    phases::Evaluation,
     plan::{Plan, SourcePlan},
     publish::Publisher,
     run::{Finished, Outcome},
-    stage::Evaluation,
 };
 
 /// The table and the line of one run, or of all repetitions; those also get a parent folder.

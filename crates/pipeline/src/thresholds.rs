@@ -4,12 +4,12 @@ use ::cohort::{Count, Excluded, QcThresholds, Recording};
 use crate::{
     Error, Result,
     event::{Control, Event},
+    media::Media,
     plan::SourcePlan,
     reasons::Reason,
     record,
     spec::{CohortSpec, Spec},
     stage::Stage,
-    state::State,
 };
 
 /// The thresholds of a cohort of recordings.
@@ -42,7 +42,7 @@ pub(crate) fn can_be_judged(spec: &Spec, recordings: &[Recording]) -> Result<()>
 /// Leaves out the recordings that a stage has read and that are beyond a threshold; an error where none
 /// is left then.
 pub(crate) fn leave_out(
-    state: &mut State<'_>,
+    state: &mut Media<'_>,
     stage: &'static str,
     control: &mut Control<'_>,
 ) -> Result<()> {

@@ -14,7 +14,7 @@ use report::slots::SlotSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, OneScan, Result, plan::CohortPlan, stage::Seen, state::State};
+use crate::{Error, OneScan, Result, media::Media, plan::CohortPlan, stage::Seen};
 use tokens::TokenReader;
 use windows::{Preprocessing, WindowReader};
 
@@ -29,7 +29,7 @@ pub(crate) struct Packed {
 
 impl Packed {
     /// Everything that another machine needs to show the model a scan as this run does.
-    pub(crate) fn of(state: &State<'_>, temperature: f64) -> Result<Self> {
+    pub(crate) fn of(state: &Media<'_>, temperature: f64) -> Result<Self> {
         match &state.tokens {
             Some(set) => tokens::packed(state, set, temperature),
             None => Ok(Preprocessing::packed(state, temperature)),

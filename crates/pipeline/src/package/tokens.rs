@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
 use crate::{
     Error, OneScan, Place, Result,
+    media::Media,
     plan::ScanView,
     stage::{
         AboutTokens, FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, PreparedScan,
@@ -21,7 +22,6 @@ use crate::{
         order_parcels::{columns, names, ordered},
         places, technique,
     },
-    state::State,
 };
 
 const FORMAT: u32 = 2;
@@ -52,7 +52,7 @@ pub(crate) struct FromTokens {
 }
 
 /// What a run's package holds.
-pub(super) fn packed(state: &State<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
+pub(super) fn packed(state: &Media<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
     let encoder = state.plan.loaded.encoder().expect("tokens come from an encoder");
     let windows = given::input(&encoder, state)?;
     let (mut stages, mut files) = (Vec::new(), Vec::new());
@@ -95,7 +95,7 @@ fn is_needed(stage: &Stage, windows: InputShape) -> bool {
 }
 
 /// The files that a stage needs, which it names as they lie in the package from now on.
-fn take_in(stage: &mut Stage, state: &State<'_>) -> Result<Vec<PackageFile>> {
+fn take_in(stage: &mut Stage, state: &Media<'_>) -> Result<Vec<PackageFile>> {
     let parcels = state.parcels.as_ref();
     let fitted = |name: &str, text: String| {
         vec![PackageFile { name: name.to_owned(), bytes: text.into_bytes(), licence: None }]

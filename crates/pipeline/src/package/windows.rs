@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{KnownScan, Look, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result, arrays,
+    media::Media,
     stage::{Seen, Stage, WHITENING},
-    state::State,
     whitening::Whitening,
 };
 
@@ -47,14 +47,14 @@ pub(crate) struct Preprocessing {
 
 impl Preprocessing {
     /// What a run's package holds.
-    pub(super) fn packed(state: &State<'_>, temperature: f64) -> Packed {
+    pub(super) fn packed(state: &Media<'_>, temperature: f64) -> Packed {
         let section = Self::of(state, temperature);
         let section = serde_json::to_value(section).expect("plain values");
         Packed { section, files: files(state), frozen_encoder: None }
     }
 
     /// As the run did it.
-    pub(crate) fn of(state: &State<'_>, temperature: f64) -> Self {
+    pub(crate) fn of(state: &Media<'_>, temperature: f64) -> Self {
         let (mut mask, mut clean, mut window) = (None, None, None);
         for stage in state.plan.spec().stages() {
             match stage {
@@ -81,7 +81,7 @@ impl Preprocessing {
 }
 
 /// The files that go with it.
-fn files(state: &State<'_>) -> Vec<PackageFile> {
+fn files(state: &Media<'_>) -> Vec<PackageFile> {
     let mask = state.mask.as_ref().expect("windows come from a mask");
     let mask = serde_json::to_vec(mask).expect("a mask is plain numbers");
     let whitening = state.whitening.as_ref().map(|it| (WHITENING, it.to_bytes()));

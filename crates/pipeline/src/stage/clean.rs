@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::{
     Artifact,
     mask::{read_series, write_series},
-    work::{Work, each_scan, load_failures},
+    work::{Preparation, Work, each_scan, load_failures},
 };
-use crate::{Result, event::Control, state::State};
+use crate::{Result, event::Control, media::Media};
 
 impl Work for CleanConfig {
     fn name(&self) -> &'static str {
@@ -24,11 +24,17 @@ impl Work for CleanConfig {
         (Artifact::Series, Artifact::Series)
     }
 
-    fn inputs(&self, _: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for CleanConfig {
+    fn inputs(&self, _: &Media<'_>) -> Value {
         Value::Null
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let cleaned = each_scan(state, self.name(), dir, control, |scan_idx| {
             let series = state.series[scan_idx].as_ref().expect("failed scans are passed over");
             Ok(scan::clean(series, self)?)
@@ -36,7 +42,7 @@ impl Work for CleanConfig {
         write_series(dir, cleaned.iter().map(Option::as_ref))
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         load_failures(state, self.name(), dir)?;
         state.series = read_series(dir, state)?;
         Ok(())

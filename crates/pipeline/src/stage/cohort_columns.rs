@@ -6,7 +6,7 @@ use scan::Split;
 use serde_json::json;
 use tables::Column;
 
-use crate::{plan::SourcePlan, state::State};
+use crate::{media::Media, plan::SourcePlan};
 
 /// Fold, splits and labels of the scans of a run.
 pub(super) struct CohortColumns<'a> {
@@ -18,7 +18,7 @@ pub(super) struct CohortColumns<'a> {
 }
 
 impl<'a> CohortColumns<'a> {
-    pub(super) fn of(state: &State<'a>) -> Self {
+    pub(super) fn of(state: &Media<'a>) -> Self {
         let n_scans = state.scans().len();
         let labels = match &state.plan.source {
             SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),

@@ -14,9 +14,9 @@ use super::{
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
     settings::Settings,
-    work::Work,
+    work::{Preparation, Work},
 };
-use crate::{Error, Result, event::Control, plan::ScanView, state::State};
+use crate::{Error, Result, event::Control, media::Media, plan::ScanView};
 
 /// What is taken out of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,13 +80,19 @@ impl Work for DenoiseConfig {
         Settings(self.name()).at_least(1, &[("min_degrees_of_freedom", least)])
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for DenoiseConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let table = |idx| state.confounds_digest(idx).ok();
         let tables = json!((0..state.scans().len()).map(table).collect::<Vec<_>>());
         series::keys(self, &super::said(self), &tables, state)
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let more = |idx: usize| Ok(json!(state.confounds_digest(idx)?));
         let n_series = series::parcels(state).parcels.len();
         let cost = |idx: usize, facts: &SeriesFacts| {
@@ -103,7 +109,7 @@ impl Work for DenoiseConfig {
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         series::load(self, super::said(self), state, dir)
     }
 }

@@ -12,9 +12,9 @@ use super::{
     Artifact,
     cohort_columns::CohortColumns,
     encode::{TokenFacts, TokenSet},
-    work::{Work, each_scan, load_failures},
+    work::{Preparation, Work, each_scan, load_failures},
 };
-use crate::{Error, Result, event::Control, state::State};
+use crate::{Error, Result, event::Control, media::Media};
 
 /// Window to run to subject. Runs of a subject count alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,11 +85,17 @@ impl Work for EmbedConfig {
         Err(Error::Setting { stage, field, found, expected: expected.to_owned() })
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for EmbedConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         CohortColumns::of(state).decides()
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let tokens = tokens(state);
         let runs = each_scan(state, self.name(), dir, control, |idx| {
             let unit = tokens.units[idx].as_ref().expect("failed scans are passed over");
@@ -120,7 +126,7 @@ impl Work for EmbedConfig {
         Ok(files::write_atomic(&dir.join(RUNS), &self.table(state, &each, true)?)?)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         load_failures(state, self.name(), dir)?;
         let names = [SUBJECTS, RUNS].into_iter();
         let is_left = (0..state.scans().len()).any(|idx| !state.failures.contains_key(&idx));
@@ -135,7 +141,7 @@ impl Work for EmbedConfig {
     }
 }
 
-fn tokens<'a>(state: &'a State<'_>) -> &'a TokenSet {
+fn tokens<'a>(state: &'a Media<'_>) -> &'a TokenSet {
     state.tokens.as_ref().expect("embeddings come from tokens")
 }
 
@@ -165,7 +171,7 @@ impl EmbedConfig {
     /// A row for each group of runs.
     fn table(
         &self,
-        state: &State<'_>,
+        state: &Media<'_>,
         groups: &[(&str, Vec<&Run>)],
         of_runs: bool,
     ) -> Result<Vec<u8>> {

@@ -14,12 +14,12 @@ use super::{
     parcellate::StoredSeries,
     prepared::{PreparedScan, shape},
     seen::Seen,
-    work::{Work, load_failures},
+    work::{Preparation, Work, load_failures},
 };
 use crate::{
     Result,
     event::Control,
-    state::State,
+    media::Media,
     units::{
         self, Job, Unit,
         file::{self, Header, Numbers},
@@ -142,7 +142,13 @@ impl Work for EncodeConfig {
         true
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for EncodeConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let before =
             (0..state.scans().len()).map(|idx| before(state, idx).ok()).collect::<Vec<_>>();
         let config = &config(state);
@@ -150,7 +156,7 @@ impl Work for EncodeConfig {
         json!({ "before": before, "encoder": identity, "trained": trained(config) })
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let (config, cut) = (&config(state), windows(state));
         let input = given::input(config, state)?;
         let reads_volumes = matches!(input, InputShape::Volume { .. });
@@ -215,7 +221,7 @@ impl Work for EncodeConfig {
         Ok(files::write_json(&dir.join("tokens.json"), &about)?)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         let units = units::listed(state, self.name(), dir)?;
         let about = files::read_json(&dir.join("tokens.json"))?;
         load_failures(state, self.name(), dir)?;
@@ -230,7 +236,7 @@ impl Work for EncodeConfig {
 
 /// A scan of the cohort, ready to be encoded.
 fn prepared(
-    state: &State<'_>,
+    state: &Media<'_>,
     idx: usize,
     volumes: bool,
     cut: &WindowsConfig,
@@ -289,11 +295,11 @@ impl EncodeConfig {
     }
 }
 
-fn config(state: &State<'_>) -> EncoderConfig {
+fn config(state: &Media<'_>) -> EncoderConfig {
     state.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
 }
 
-fn windows<'a>(state: &'a State<'_>) -> &'a WindowsConfig {
+fn windows<'a>(state: &'a Media<'_>) -> &'a WindowsConfig {
     state.cut.as_ref().expect("windows come before encoders")
 }
 
@@ -302,7 +308,7 @@ fn trained(config: &EncoderConfig) -> bool {
 }
 
 /// The policy of the stage `prepare`, if there is one, in words.
-fn policy(state: &State<'_>) -> Option<String> {
+fn policy(state: &Media<'_>) -> Option<String> {
     state.plan.spec().stages().iter().find_map(|stage| match stage {
         Stage::Prepare(config) => Some(config.in_words()),
         _ => None,
@@ -310,7 +316,7 @@ fn policy(state: &State<'_>) -> Option<String> {
 }
 
 /// Everything that decides the windows of a scan.
-fn before(state: &State<'_>, idx: usize) -> Result<Value> {
+fn before(state: &Media<'_>, idx: usize) -> Result<Value> {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = |it: &VolumesConfig| -> Result<Value> {
         Ok(json!([it.said(), state.digest(idx)?, state.confounds_digest(idx)?]))
@@ -323,7 +329,7 @@ fn before(state: &State<'_>, idx: usize) -> Result<Value> {
 }
 
 /// What was done to every scan before it was encoded, hashed.
-fn preparation(state: &State<'_>, volumes: bool) -> String {
+fn preparation(state: &Media<'_>, volumes: bool) -> String {
     let series = state.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
     let volumes = state.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
     units::key(&json!({ "series": series, "volumes": volumes, "windows": state.cut }))

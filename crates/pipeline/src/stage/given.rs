@@ -10,10 +10,10 @@ use scan::WindowsConfig;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::{Error, Result, plan::ScanView, state::State};
+use crate::{Error, Result, media::Media, plan::ScanView};
 
 /// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
-pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputShape> {
+pub(crate) fn input(config: &EncoderConfig, state: &Media<'_>) -> Result<InputShape> {
     if let Some(source) = stored(config) {
         let (_, tokens) = first_stored(source)?;
         return Ok(tokens);
@@ -29,7 +29,7 @@ pub(crate) fn input(config: &EncoderConfig, state: &State<'_>) -> Result<InputSh
 
 /// Whether the windows of the cohort will be cut out of volumes on `grid`, as far as the stages before
 /// say it.
-pub(super) fn reads_volumes(state: &State<'_>, grid: [usize; 3]) -> bool {
+pub(super) fn reads_volumes(state: &Media<'_>, grid: [usize; 3]) -> bool {
     let Some(parcels) = &state.parcels else { return true };
     let Some(config) = state.plan.loaded.encoder() else { return false };
     if stored(&config).is_some() {
@@ -72,7 +72,7 @@ pub(crate) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
 }
 
 /// Everything that decides the tokens of a scan that were made elsewhere.
-pub(super) fn stored_digest(source: &StoredTokens, state: &State<'_>, idx: usize) -> Result<Value> {
+pub(super) fn stored_digest(source: &StoredTokens, state: &Media<'_>, idx: usize) -> Result<Value> {
     let name = &state.scans()[idx].name;
     let path = match source {
         StoredTokens::File(path) => path.clone(),

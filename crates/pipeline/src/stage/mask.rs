@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::{
     Artifact,
     settings::{NOT_NEGATIVE, Rule, Settings},
-    work::{Work, each_scan, load_failures},
+    work::{Preparation, Work, each_scan, load_failures},
 };
-use crate::{Error, Result, arrays, event::Control, plan::ScanPlan, reasons::Reason, state::State};
+use crate::{Error, Result, arrays, event::Control, media::Media, plan::ScanPlan, reasons::Reason};
 
 /// No voxel is a hundred times as bright as the mean of all.
 const ABOVE_MEAN: Rule = ("0 to 100", |x| (0.0..=100.0).contains(&x));
@@ -34,14 +34,20 @@ impl Work for VoxelMaskConfig {
         settings.numbers(ABOVE_MEAN, &[("above_mean", self.above_mean)])
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for VoxelMaskConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let scans = &state.cohort().scans;
         let digests: Vec<&String> = scans.iter().map(|scan| &scan.sha256).collect();
         let times: Vec<Option<f64>> = scans.iter().map(|scan| scan.t_r_s).collect();
         json!({ "scans": digests, "t_r_s": times, "fit_on": state.trained_on() })
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let scans = &state.cohort().scans;
         // one mean image a training scan is kept, not the scan
         let mut means = Vec::new();
@@ -77,7 +83,7 @@ impl Work for VoxelMaskConfig {
         write_series(dir, read.iter().map(|it| it.as_ref().map(|(series, _)| series)))
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         load_failures(state, self.name(), dir)?;
         state.mask = Some(files::read_json(&dir.join("mask.json"))?);
         state.quality = files::read_json(&dir.join("quality.json"))?;
@@ -117,7 +123,7 @@ pub(super) fn write_series<'a>(
     )
 }
 
-pub(super) fn read_series(dir: &Path, state: &State<'_>) -> Result<Vec<Option<VoxelSeries>>> {
+pub(super) fn read_series(dir: &Path, state: &Media<'_>) -> Result<Vec<Option<VoxelSeries>>> {
     let mut arrays = arrays::read(&dir.join(SERIES))?;
     let t_r = state.cohort().t_r_s;
     let of_scan = |idx| Some(VoxelSeries { values: arrays.remove(&format!("scan-{idx}"))?, t_r });

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     event::{Control, Event},
+    media::{Failure, Media},
     reasons::Reason,
     stage::{
         parcellate::StoredSeries,
         work::{read_failures, write_failures},
     },
-    state::{Failure, State},
     units::{self, Unit},
 };
 
@@ -180,7 +180,7 @@ pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> 
 /// Takes scans out of the finished stage in `dir` that agree better with the others when mirrored.
 pub(crate) fn leave_out(
     check: &MirrorCheck,
-    state: &State<'_>,
+    state: &Media<'_>,
     sides: &Sides,
     look: &dyn Fn(&Unit) -> Result<Vec<f64>>,
     dir: &Path,

@@ -1,6 +1,5 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
 mod atlas;
-mod caption;
 mod chain;
 mod clean;
 mod cohort_columns;
@@ -9,9 +8,6 @@ pub(crate) mod coverage;
 mod denoise;
 mod embed;
 mod encode;
-mod evaluate;
-mod finetune;
-mod generate;
 pub(crate) mod given;
 mod lost;
 mod mask;
@@ -22,12 +18,10 @@ mod parcel_count;
 mod parcellate;
 mod prepare;
 mod prepared;
-mod pretrain;
-mod render;
 mod resample_time;
 mod seen;
 mod series;
-mod settings;
+pub(crate) mod settings;
 mod stored_series;
 mod volumes;
 mod whiten;
@@ -36,18 +30,12 @@ mod windows;
 pub(crate) mod work;
 
 pub use atlas::AtlasFiles;
-pub use caption::CaptionConfig;
-pub(crate) use caption::WrittenCaption;
 pub(crate) use chain::check_chain;
 pub use denoise::{DenoiseConfig, Nuisance};
 pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
 pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
-pub use evaluate::EvaluateConfig;
-pub(crate) use evaluate::Evaluation;
-pub(crate) use finetune::Fit;
-pub(crate) use generate::WrittenReport;
 pub use mirror::MirrorCheck;
 pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
 pub use normalise::NormaliseConfig;
@@ -57,7 +45,6 @@ pub use parcellate::ParcellateConfig;
 pub(crate) use parcellate::{Parcels, StoredSeries, places};
 pub use prepare::PrepareConfig;
 pub(crate) use prepared::{PreparedScan, technique};
-pub use render::RenderConfig;
 pub use resample_time::ResampleTimeConfig;
 pub(crate) use seen::Seen;
 pub use volumes::{TensorVolumes, VolumesConfig};
@@ -72,6 +59,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::{FitConfig, PretrainConfig};
 
+use crate::phases::{CaptionConfig, EvaluateConfig, RenderConfig};
 use work::Work;
 
 /// One step of a pipeline.

@@ -12,9 +12,9 @@ use super::{
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
     settings::Settings,
-    work::Work,
+    work::{Preparation, Work},
 };
-use crate::{Result, event::Control, state::State, stats::read_stats};
+use crate::{Result, event::Control, media::Media, stats::read_stats};
 
 /// Which formula, and how much of each scan it looks at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,12 +55,18 @@ impl Work for NormaliseConfig {
         Settings(self.name()).at_least(1, &[("pool_frames", self.pool_frames)])
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for NormaliseConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let more = fitted_on(self.stats.as_deref(), state);
         series::keys(self, &super::said(self), &more, state)
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let fitted = self.fit(state, control)?;
         let path = dir.join(FITTED);
         files::write_json(&path, &fitted)?;
@@ -72,7 +78,7 @@ impl Work for NormaliseConfig {
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         let path = dir.join(FITTED);
         let fitted: FittedNormalisation = files::read_json(&path)?;
         let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
@@ -83,7 +89,7 @@ impl Work for NormaliseConfig {
 }
 
 /// What a fit depends on: the training scans, or the file of numbers that are taken.
-pub(super) fn fitted_on(stats: Option<&Path>, state: &State<'_>) -> Value {
+pub(super) fn fitted_on(stats: Option<&Path>, state: &Media<'_>) -> Value {
     match stats {
         Some(path) => json!(scan::sha256_file(state.place(path)).ok()),
         None => json!(state.trained_on()),
@@ -100,7 +106,7 @@ pub(crate) fn normalised(
 }
 
 impl NormaliseConfig {
-    fn fit(&self, state: &State<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
+    fn fit(&self, state: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
         if let Some(path) = &self.stats {
             return read_stats(&state.place(path), self.formula);
         }

@@ -12,9 +12,9 @@ use super::{
     Artifact,
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
-    work::Work,
+    work::{Preparation, Work},
 };
-use crate::{Error, Result, event::Control, state::State};
+use crate::{Error, Result, event::Control, media::Media};
 
 /// Into which order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,12 +40,18 @@ impl Work for OrderParcelsConfig {
         (Artifact::ParcelSeries, Artifact::ParcelSeries)
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for OrderParcelsConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let labels = names(&series::parcels(state).parcels);
         series::keys(self, &super::said(self), &json!(labels), state)
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let parcels = &series::parcels(state).parcels;
         let order = self.order(&names(parcels))?;
         files::write_json(&dir.join(ORDERED), &ordered(parcels, &order))?;
@@ -56,7 +62,7 @@ impl Work for OrderParcelsConfig {
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         series::load(self, super::said(self), state, dir)?;
         let parcels = state.parcels.as_mut().expect("series come from an atlas");
         parcels.parcels = files::read_json(&dir.join(ORDERED))?;

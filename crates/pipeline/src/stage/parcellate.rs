@@ -19,14 +19,14 @@ use super::{
     lost::{self, LossLimits},
     mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
     settings::{SHARE, Settings},
-    work::{Work, load_failures},
+    work::{Preparation, Work, load_failures},
 };
 use crate::{
     Error, Result,
     event::Control,
+    media::Media,
     plan::ScanView,
     spec::stack,
-    state::State,
     units::{self, Job, Unit},
 };
 
@@ -121,11 +121,17 @@ impl Work for ParcellateConfig {
         self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for ParcellateConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         json!((0..state.scans().len()).map(|idx| self.key(state, idx).ok()).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let atlas = self.read_atlas(&|path| state.place(path))?;
         files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
         files::write_json(
@@ -150,7 +156,7 @@ impl Work for ParcellateConfig {
         }
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         let units = units::listed(state, self.name(), dir)?;
         load_failures(state, self.name(), dir)?;
         let parcels = files::read_json(&dir.join("parcels.json"))?;
@@ -175,7 +181,7 @@ impl ParcellateConfig {
         atlas.labels.iter_mut().chain(more).collect()
     }
 
-    fn key(&self, state: &State<'_>, idx: usize) -> Result<String> {
+    fn key(&self, state: &Media<'_>, idx: usize) -> Result<String> {
         let scan = &state.scans()[idx];
         let atlas = |path: &Path| state.digest_of(&state.place(path));
         let beside = |path: &Option<PathBuf>| path.as_deref().map(atlas).transpose();

@@ -14,9 +14,9 @@ use super::{
     normalise::fitted_on,
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
-    work::{Work, write_failures},
+    work::{Preparation, Work, write_failures},
 };
-use crate::{Error, Result, event::Control, plan::ScanView, state::State, stats::read_stats};
+use crate::{Error, Result, event::Control, media::Media, plan::ScanView, stats::read_stats};
 
 /// Which policy, and what may be chosen within it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +84,13 @@ impl Work for PrepareConfig {
         }
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for PrepareConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         if self.policy.reads_volumes() {
             return json!(super::said(self));
         }
@@ -92,7 +98,7 @@ impl Work for PrepareConfig {
         series::keys(self, &super::said(self), &more, state)
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         if self.policy.reads_volumes() {
             return write_failures(dir, &[]);
         }
@@ -108,7 +114,7 @@ impl Work for PrepareConfig {
         series::each_series(self, &super::said(self), &more, state, dir, control, &change)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         if self.policy.reads_volumes() {
             super::work::load_failures(state, self.name(), dir)?;
             let volumes = state.volumes.as_mut().ok_or_else(|| self.no_volumes())?;
@@ -179,7 +185,7 @@ impl PrepareConfig {
     }
 
     /// Policies that ask each recording alone read one.
-    fn fit(&self, state: &State<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
+    fn fit(&self, state: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
         if let Some(path) = &self.stats {
             return read_stats(&state.place(path), self.policy.normalisation());
         }

@@ -12,9 +12,9 @@ use super::{
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
     settings::{NOT_NEGATIVE, POSITIVE, Rule, Settings},
-    work::Work,
+    work::{Preparation, Work},
 };
-use crate::{Result, event::Control, state::State};
+use crate::{Result, event::Control, media::Media};
 
 /// To which repetition time, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,11 +51,17 @@ impl Work for ResampleTimeConfig {
         settings.numbers(NOT_NEGATIVE, &[("tolerance_s", self.tolerance_s)])
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for ResampleTimeConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         series::keys(self, &super::said(self), &Value::Null, state)
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let none = |_: usize| Ok(Value::Null);
         let cost = |_: usize, facts: &SeriesFacts| {
             ((facts.n_frames as f64 * facts.t_r_s / self.t_r_s).ceil() as usize + 1, 0)
@@ -65,7 +71,7 @@ impl Work for ResampleTimeConfig {
         series::each_series(self, &super::said(self), &none, state, dir, control, &change)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         series::load(self, super::said(self), state, dir)
     }
 }

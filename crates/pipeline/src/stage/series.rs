@@ -11,12 +11,12 @@ use super::{
 use crate::{
     Error, Result,
     event::Control,
-    state::State,
+    media::Media,
     units::{self, Job, Unit},
 };
 
 /// Everything that decides the series of each scan after `stage`; `more` beside its settings.
-pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, state: &State<'_>) -> Value {
+pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, state: &Media<'_>) -> Value {
     json!({
         "before": parcels(state).units.iter().map(|it| it.as_ref().map(|it| &it.key)).collect::<Vec<_>>(),
         "stage": said,
@@ -38,7 +38,7 @@ pub(super) fn each_series(
     stage: &dyn Work,
     said: &str,
     more: &dyn Fn(usize) -> Result<Value>,
-    state: &State<'_>,
+    state: &Media<'_>,
     dir: &Path,
     control: &mut Control<'_>,
     change: &Change<'_>,
@@ -69,7 +69,7 @@ pub(super) fn each_series(
 pub(super) fn load(
     stage: &dyn Work,
     said: String,
-    state: &mut State<'_>,
+    state: &mut Media<'_>,
     dir: &Path,
 ) -> Result<()> {
     let units = units::listed(state, stage.name(), dir)?;
@@ -83,7 +83,7 @@ pub(super) fn load(
 /// Fits a formula to the training scans, which are read one at a time, again for other parcels where
 /// memory asks for it.
 pub(super) fn fitted(
-    state: &State<'_>,
+    state: &Media<'_>,
     control: &Control<'_>,
     formula: Normalisation,
     pool_frames: usize,
@@ -110,6 +110,6 @@ pub(super) fn fitted(
     })
 }
 
-pub(super) fn parcels<'a>(state: &'a State<'_>) -> &'a super::Parcels {
+pub(super) fn parcels<'a>(state: &'a Media<'_>) -> &'a super::Parcels {
     state.parcels.as_ref().expect("series come from an atlas")
 }

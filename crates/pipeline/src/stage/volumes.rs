@@ -17,13 +17,13 @@ use super::{
     Artifact, given,
     mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
     settings::Settings,
-    work::{Work, load_failures, write_failures},
+    work::{Preparation, Work, load_failures, write_failures},
 };
 use crate::{
     Error, Result,
     event::Control,
+    media::Media,
     plan::ScanView,
-    state::State,
     units::{
         self, Job, Unit,
         file::{self, Header, Numbers},
@@ -126,14 +126,20 @@ impl Work for VolumesConfig {
         Ok(())
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for VolumesConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         if !self.compares(state) {
             return Value::Null;
         }
         json!((0..state.scans().len()).map(|idx| self.key(state, idx).ok()).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         files::write_json(&dir.join("volumes.json"), self)?;
         let Some(check) = self.mirror_check.as_ref().filter(|_| self.compares(state)) else {
             files::write_json(&dir.join(LIKENESS), &Likeness::NONE)?;
@@ -151,7 +157,7 @@ impl Work for VolumesConfig {
         mirror::leave_out(check, state, &self.sides(), &look, dir, control)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         let volumes = files::read_json(&dir.join("volumes.json"))?;
         let likeness = files::read_json(&dir.join(LIKENESS))?;
         load_failures(state, self.name(), dir)?;
@@ -199,11 +205,11 @@ impl VolumesConfig {
     }
 
     /// Whether left and right are compared.
-    fn compares(&self, state: &State<'_>) -> bool {
+    fn compares(&self, state: &Media<'_>) -> bool {
         self.mirror_check.is_some() && given::reads_volumes(state, self.shape)
     }
 
-    fn key(&self, state: &State<'_>, idx: usize) -> Result<String> {
+    fn key(&self, state: &Media<'_>, idx: usize) -> Result<String> {
         let (t_r_s, digest) = (state.scans()[idx].t_r_s, state.digest(idx)?);
         Ok(units::key(&json!({ "look": self.said(), "scan": digest, "t_r_s": t_r_s })))
     }

@@ -8,9 +8,9 @@ use super::{
     Artifact,
     settings::{SHARE, Settings},
     window::{read_windows, write_windows},
-    work::Work,
+    work::{Preparation, Work},
 };
-use crate::{Error, Result, arrays, event::Control, state::State, whitening::Whitening};
+use crate::{Error, Result, arrays, event::Control, media::Media, whitening::Whitening};
 
 /// The fitted matrices, in a stage result and in a package.
 pub(crate) const WHITENING: &str = "whitening.safetensors";
@@ -37,12 +37,18 @@ impl Work for WhitenConfig {
         }
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for WhitenConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let class: Vec<_> = (0..state.run.splits.len()).map(|row| state.class(row)).collect();
         json!({ "splits": state.run.splits, "class": class })
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let trained = state.rows_of(Split::Train)?;
         let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
         let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
@@ -59,7 +65,7 @@ impl Work for WhitenConfig {
         write_windows(dir, white.iter().map(|(row, window)| (*row, window.view())))
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         state.windows = read_windows(dir, state)?;
         state.whitening = Some(Arc::new(read_whitening(dir)?));
         Ok(())

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::{
     Artifact,
     settings::{FINITE, MOST_FRAMES, Settings},
-    work::{Work, each_scan, load_failures},
+    work::{Preparation, Work, each_scan, load_failures},
 };
-use crate::{Result, arrays, event::Control, plan::RowPlan, state::State};
+use crate::{Result, arrays, event::Control, media::Media, plan::RowPlan};
 
 impl Work for WindowConfig {
     fn name(&self) -> &'static str {
@@ -31,12 +31,18 @@ impl Work for WindowConfig {
         settings.numbers(FINITE, &[("shift_s", self.shift_s)])
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for WindowConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         let rows = state.cohort().rows.iter();
         json!(rows.map(|row| (row.scan_idx, onset_s(state, row))).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let rows = &state.cohort().rows;
         let of_scans = each_scan(state, self.name(), dir, control, |scan_idx| {
             let series = state.series[scan_idx].as_ref().expect("failed scans are passed over");
@@ -49,7 +55,7 @@ impl Work for WindowConfig {
         write_windows(dir, windows.map(|(row, window)| (*row, window.view())))
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         load_failures(state, self.name(), dir)?;
         state.cleaned = read_windows(dir, state)?;
         state.windows.clone_from(&state.cleaned);
@@ -58,7 +64,7 @@ impl Work for WindowConfig {
 }
 
 /// Seconds from the time of the scan's first frame to the event.
-fn onset_s(state: &State<'_>, row: &RowPlan) -> f64 {
+fn onset_s(state: &Media<'_>, row: &RowPlan) -> f64 {
     state.cohort().scans[row.scan_idx].since_first_frame(row.onset_s)
 }
 
@@ -72,7 +78,7 @@ pub(super) fn write_windows<'a>(
     arrays::write(&dir.join(WINDOWS), named)
 }
 
-pub(super) fn read_windows(dir: &Path, state: &State<'_>) -> Result<Vec<Option<Arc<Array2<f32>>>>> {
+pub(super) fn read_windows(dir: &Path, state: &Media<'_>) -> Result<Vec<Option<Arc<Array2<f32>>>>> {
     let mut arrays = arrays::read(&dir.join(WINDOWS))?;
     let n_rows = state.cohort().rows.len();
     Ok((0..n_rows).map(|row| arrays.remove(&format!("row-{row}")).map(Arc::new)).collect())

@@ -8,9 +8,9 @@ use super::{
     Artifact,
     parcellate::SeriesFacts,
     settings::{MOST_FRAMES, Settings},
-    work::{Work, each_scan, load_failures},
+    work::{Preparation, Work, each_scan, load_failures},
 };
-use crate::{Result, event::Control, state::State};
+use crate::{Result, event::Control, media::Media};
 
 /// Most windows drawn out of a scan.
 const MOST_WINDOWS: usize = 10_000;
@@ -49,11 +49,17 @@ impl Work for WindowsConfig {
         }
     }
 
-    fn inputs(&self, state: &State<'_>) -> Value {
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for WindowsConfig {
+    fn inputs(&self, state: &Media<'_>) -> Value {
         json!((0..state.scans().len()).map(|idx| n_frames(state, idx)).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let starts = each_scan(state, self.name(), dir, control, |idx| {
             match n_frames(state, idx) {
                 Some(n) if n < self.n_frames && n > 0 && self.pad != PadPolicy::Refuse => {
@@ -67,7 +73,7 @@ impl Work for WindowsConfig {
         Ok(files::write_json(&dir.join("first_frames.json"), &starts)?)
     }
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
         let _: Value = files::read_json(&dir.join("first_frames.json"))?;
         load_failures(state, self.name(), dir)?;
         state.cut = Some(self.clone());
@@ -76,7 +82,7 @@ impl Work for WindowsConfig {
 }
 
 /// Frames of a scan as it is now.
-pub(super) fn n_frames(state: &State<'_>, idx: usize) -> Option<usize> {
+pub(super) fn n_frames(state: &Media<'_>, idx: usize) -> Option<usize> {
     let unit = state.parcels.as_ref().map(|parcels| parcels.units[idx].as_ref());
     match unit {
         Some(unit) => Some(SeriesFacts::of(unit?)?.n_frames),

@@ -1,4 +1,4 @@
-//! What every stage can do.
+//! What every stage says of itself, and what those can do that prepare scans.
 use std::path::Path;
 
 use serde_json::Value;
@@ -7,11 +7,11 @@ use super::Artifact;
 use crate::{
     Error, Result,
     event::{Control, Event},
+    media::{Failure, Media},
     reasons::Reason,
-    state::{Failure, State},
 };
 
-/// One stage: computes into a folder, and reads its result from there, whether new or stored.
+/// What the plan and the store ask of a stage.
 pub(crate) trait Work {
     /// Its name in the file.
     fn name(&self) -> &'static str;
@@ -38,21 +38,30 @@ pub(crate) trait Work {
         Ok(())
     }
 
-    /// What decides the result beside the parameters and the stage before.
-    fn inputs(&self, state: &State<'_>) -> Value;
-
-    /// Writes the result into `dir`.
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()>;
-
-    /// Puts the result in `dir` into `state`.
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()>;
+    /// Itself, if it prepares scans.
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        None
+    }
 }
 
-pub(super) const FAILURES: &str = "failures.json";
+/// A stage that prepares scans: it computes into a folder, and reads its result from there, whether new
+/// or stored.
+pub(crate) trait Preparation: Work {
+    /// What decides the result beside the parameters and the stage before.
+    fn inputs(&self, media: &Media<'_>) -> Value;
+
+    /// Writes the result into `dir`.
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()>;
+
+    /// Puts the result in `dir` into `media`.
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()>;
+}
+
+pub(crate) const FAILURES: &str = "failures.json";
 
 /// Applies `step` to each scan that is still there; one that fails is left out, with its reason.
 pub(crate) fn each_scan<T>(
-    state: &State<'_>,
+    state: &Media<'_>,
     stage: &'static str,
     dir: &Path,
     control: &mut Control<'_>,
@@ -108,7 +117,7 @@ pub(crate) fn read_failures(dir: &Path) -> Result<Vec<Failure>> {
 }
 
 /// Remembers the scans a stage left out.
-pub(crate) fn load_failures(state: &mut State<'_>, stage: &'static str, dir: &Path) -> Result<()> {
+pub(crate) fn load_failures(state: &mut Media<'_>, stage: &'static str, dir: &Path) -> Result<()> {
     let failures = read_failures(dir)?;
     state.failures.extend(failures.into_iter().map(|it| (it.scan_idx, (stage, it.reason))));
     Ok(())

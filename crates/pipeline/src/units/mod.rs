@@ -16,9 +16,9 @@ use serde_json::Value;
 use crate::{
     Error, Result,
     event::{Control, Event},
+    media::{Failure, Media},
     reasons::Reason,
     stage::work::{none_in_reach, write_failures},
-    state::{Failure, State},
 };
 
 pub(crate) const UNITS: &str = "units.json";
@@ -58,7 +58,7 @@ const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// Works on each scan that is still there and not yet done; one that fails is left out, with its
 /// reason. Where the contents of its files are not to blame it is tried again, now and in later runs.
 pub(crate) fn each_unit(
-    state: &State<'_>,
+    state: &Media<'_>,
     dir: &Path,
     control: &mut Control<'_>,
     job: &Job<'_>,
@@ -101,7 +101,7 @@ struct Failed {
 
 /// The scans of a stage, as far as they are done.
 struct Round<'a> {
-    state: &'a State<'a>,
+    state: &'a Media<'a>,
     job: &'a Job<'a>,
     /// Of the scans that are done.
     keys: Vec<Option<String>>,
@@ -111,7 +111,7 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(state: &'a State<'a>, job: &'a Job<'a>) -> Self {
+    fn new(state: &'a Media<'a>, job: &'a Job<'a>) -> Self {
         let total = state.scans().len() - state.failures.len();
         Self { state, job, keys: vec![None; state.scans().len()], done: 0, total }
     }
@@ -200,7 +200,7 @@ struct Known {
 
 /// The results that a stage listed in `dir`; one that is damaged since is an error, so that the
 /// stage is done again.
-pub(crate) fn listed(state: &State<'_>, stage: &str, dir: &Path) -> Result<Vec<Option<Unit>>> {
+pub(crate) fn listed(state: &Media<'_>, stage: &str, dir: &Path) -> Result<Vec<Option<Unit>>> {
     let known: Known = files::read_json(&dir.join(UNITS))?;
     let unit = |key: String| {
         let path = path_of(&state.plan.cache_dir, stage, &key);

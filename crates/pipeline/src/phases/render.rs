@@ -13,8 +13,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Artifact, Evaluation, coverage, work::Work};
-use crate::{Result, event::Control, publish, state::State};
+use super::{Evaluation, Trained, WrittenReport};
+use crate::{
+    Result,
+    media::Media,
+    publish,
+    runner::Runner,
+    stage::{Artifact, Stage, coverage, work::Work},
+};
 
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,34 +42,57 @@ impl Work for RenderConfig {
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Evidence, Artifact::Pages)
     }
+}
 
-    fn inputs(&self, state: &State<'_>) -> Value {
-        let scans = state.cohort().scans.iter();
-        json!(scans.map(|scan| (&scan.subject, &scan.session, scan.run)).collect::<Vec<_>>())
-    }
+/// Figures and pages, by their path in the run directory.
+pub(crate) type Pages = BTreeMap<String, Vec<u8>>;
 
-    fn compute(&self, state: &State<'_>, dir: &Path, _: &mut Control<'_>) -> Result<()> {
-        let evaluation = state.evaluation.as_ref().expect("pages come from scores");
-        for (name, figure) in figures(evaluation) {
-            files::write_atomic(&dir.join("figures").join(name), figure.as_bytes())?;
-        }
-        let page = page(self, state, evaluation)?;
-        Ok(files::write_atomic(&dir.join("index.html"), page.html().as_bytes())?)
-    }
+/// Draws the pages, where a stage asks for it.
+pub(super) fn render(
+    runner: &mut Runner<'_, '_, '_>,
+    media: &Media<'_>,
+    trained: &Trained,
+    reports: &[WrittenReport],
+    evaluation: &Evaluation,
+) -> Result<Option<Pages>> {
+    let found = runner.find(|stage| match stage {
+        Stage::Render(config) => Some(config),
+        _ => None,
+    });
+    let Some((stage, config)) = found else { return Ok(None) };
+    let pages = runner.stage(
+        stage,
+        &mut (),
+        |()| {
+            let scans = media.cohort().scans.iter();
+            let scans = scans.map(|scan| (&scan.subject, &scan.session, scan.run));
+            json!([scans.collect::<Vec<_>>(), media.left_out()])
+        },
+        |(), folders, _| {
+            for (name, figure) in figures(evaluation) {
+                let path = folders.result.join("figures").join(name);
+                files::write_atomic(&path, figure.as_bytes())?;
+            }
+            let page = page(config, media, trained, reports, evaluation)?;
+            let path = folders.result.join("index.html");
+            Ok(files::write_atomic(&path, page.html().as_bytes())?)
+        },
+        |(), dir| load(dir),
+    )?;
+    Ok(Some(pages))
+}
 
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
-        let mut pages = BTreeMap::new();
-        for folder in ["", "figures/"] {
-            for name in files::list(&dir.join(folder))? {
-                let path = dir.join(folder).join(&name);
-                if path.is_file() {
-                    pages.insert(format!("{folder}{name}"), files::read_bytes(&path)?);
-                }
+fn load(dir: &Path) -> Result<Pages> {
+    let mut pages = Pages::new();
+    for folder in ["", "figures/"] {
+        for name in files::list(&dir.join(folder))? {
+            let path = dir.join(folder).join(&name);
+            if path.is_file() {
+                pages.insert(format!("{folder}{name}"), files::read_bytes(&path)?);
             }
         }
-        state.pages = pages;
-        Ok(())
     }
+    Ok(pages)
 }
 
 fn figures(evaluation: &Evaluation) -> [(&'static str, String); 4] {
@@ -89,32 +118,42 @@ fn curve(evaluation: &Evaluation) -> Vec<CurvePoint> {
     points.iter().map(point).collect()
 }
 
-fn page(config: &RenderConfig, state: &State<'_>, evaluation: &Evaluation) -> Result<Page> {
-    let scored = state.slots().scored_idx();
+fn page(
+    config: &RenderConfig,
+    media: &Media<'_>,
+    trained: &Trained,
+    reports: &[WrittenReport],
+    evaluation: &Evaluation,
+) -> Result<Page> {
+    let scored = media.slots().scored_idx();
     let entry = |(idx, mut report): (usize, GeneratedReport)| {
-        let row = state.reports[idx].row;
+        let row = reports[idx].row;
         report.slots[..=scored].rotate_right(1);
-        let truth = state.cohort().rows[row].truth.clone().unwrap_or_default();
+        let truth = media.cohort().rows[row].truth.clone().unwrap_or_default();
         let caption = format!("Mean of the cleaned window; true value: {truth}");
-        let map = config.window_maps.then(|| window_map(state, row, caption));
+        let map = config.window_maps.then(|| window_map(media, row, caption));
         PageReport { report, truth, map }
     };
     Ok(Page {
-        title: state.plan.spec().name.clone(),
+        title: media.plan.spec().name.clone(),
         evidence: evaluation.evidence.clone(),
         table: SummaryTable::new(&evaluation.evidence),
         scores: evaluation.scored().clone(),
         reliability: evaluation.calibration.reliability.clone(),
         curve: curve(evaluation),
-        reports: publish::generated(state)?.into_iter().enumerate().map(entry).collect(),
-        methods: methods(state, evaluation),
+        reports: publish::generated(media, trained, reports)?
+            .into_iter()
+            .enumerate()
+            .map(entry)
+            .collect(),
+        methods: methods(media, evaluation),
     })
 }
 
 /// The slice with the most voxels of the mask: x to the right, y upwards; black is outside.
-fn window_map(state: &State<'_>, row: usize, caption: String) -> WindowMap {
-    let mask = state.mask.as_ref().expect("windows come from a mask");
-    let window = state.cleaned[row].as_ref().expect("reports come from windows");
+fn window_map(media: &Media<'_>, row: usize, caption: String) -> WindowMap {
+    let mask = media.mask.as_ref().expect("windows come from a mask");
+    let window = media.cleaned[row].as_ref().expect("reports come from windows");
     let mean = window.mean_axis(Axis(0)).expect("a window has frames");
     let [n_x, n_y, n_z] = mask.grid_shape();
     let mut n_voxels = vec![0_usize; n_z];
@@ -132,13 +171,13 @@ fn window_map(state: &State<'_>, row: usize, caption: String) -> WindowMap {
 }
 
 /// What was done with what, in words.
-fn methods(state: &State<'_>, evaluation: &Evaluation) -> Vec<(String, String)> {
+fn methods(media: &Media<'_>, evaluation: &Evaluation) -> Vec<(String, String)> {
     let fit = &evaluation.fit;
     let n_tested = evaluation.windows.len();
     let mut methods = vec![
         (
             "Scans".to_owned(),
-            format!("{}, TR {} s", state.cohort().scans.len(), scan::seconds(state.cohort().t_r_s)),
+            format!("{}, TR {} s", media.cohort().scans.len(), scan::seconds(media.cohort().t_r_s)),
         ),
         (
             "Windows".to_owned(),
@@ -154,10 +193,10 @@ fn methods(state: &State<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
         ("Seed".to_owned(), evaluation.seed.to_string()),
         ("Version".to_owned(), format!("neuroflamingo {}", env!("CARGO_PKG_VERSION"))),
     ];
-    if let Some(parcels) = &state.parcels {
+    if let Some(parcels) = &media.parcels {
         methods.push(("Parcels".to_owned(), coverage::in_words(parcels)));
     }
-    for stage in state.plan.spec().stages() {
+    for stage in media.plan.spec().stages() {
         let settings = serde_json::to_value(stage).unwrap_or_default();
         methods.push((format!("Stage {}", stage.name()), settings[stage.name()].to_string()));
     }

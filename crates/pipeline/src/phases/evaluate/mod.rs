@@ -2,8 +2,6 @@
 mod baselines;
 mod measure;
 
-use std::path::Path;
-
 use report::{
     evidence::{Evidence, EvidenceConfig},
     metrics::{Reliability, SlotScores, Temperature},
@@ -11,15 +9,22 @@ use report::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::json;
 
-use super::{
-    Artifact,
-    finetune::Fit,
-    settings::{MOST_DRAWS, MOST_IN_BATCH, Rule, Settings},
-    work::Work,
+use super::{Trained, WrittenReport, finetune::Fit};
+use crate::{
+    Result,
+    media::Media,
+    readout::Reading,
+    runner::Runner,
+    stage::{
+        Artifact, Stage,
+        settings::{MOST_DRAWS, MOST_IN_BATCH, Rule, Settings},
+        work::Work,
+    },
 };
-use crate::{Result, event::Control, state::State};
+
+const METRICS: &str = "metrics.json";
 
 /// Beyond these a ridge is all there is, or none.
 const STRENGTH: Rule = ("0.000001 to 1000000", |x| (1e-6..=1e6).contains(&x));
@@ -152,18 +157,40 @@ impl Work for EvaluateConfig {
         settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
         settings.numbers(STRENGTH, &[("logistic_c", self.logistic_c)])
     }
+}
 
-    fn inputs(&self, _: &State<'_>) -> Value {
-        Value::Null
-    }
+/// Measures the reports, where a stage asks for it.
+pub(super) fn evaluate(
+    runner: &mut Runner<'_, '_, '_>,
+    media: &Media<'_>,
+    trained: &Trained,
+    reports: &[WrittenReport],
+) -> Result<Option<Evaluation>> {
+    let found = runner.find(|stage| match stage {
+        Stage::Evaluate(config) => Some(config),
+        _ => None,
+    });
+    let Some((stage, config)) = found else { return Ok(None) };
+    let evaluation = runner.stage(
+        stage,
+        &mut (),
+        |()| json!([null, media.left_out()]),
+        |(), folders, control| {
+            let reading = Reading::kept_in(stage.name(), folders.unfinished);
+            let written = Written { media, trained, reports, reading: &reading };
+            let evaluation = measure::evaluate(config, &written, control)?;
+            Ok(files::write_json(&folders.result.join(METRICS), &evaluation)?)
+        },
+        |(), dir| Ok(files::read_json(&dir.join(METRICS))?),
+    )?;
+    Ok(Some(evaluation))
+}
 
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let evaluation = measure::evaluate(self, state, control)?;
-        Ok(files::write_json(&dir.join("metrics.json"), &evaluation)?)
-    }
-
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
-        state.evaluation = Some(files::read_json(&dir.join("metrics.json"))?);
-        Ok(())
-    }
+/// What is measured.
+struct Written<'a> {
+    media: &'a Media<'a>,
+    trained: &'a Trained,
+    reports: &'a [WrittenReport],
+    /// Keeps what was read of the model for a stopped run to go on after.
+    reading: &'a Reading,
 }

@@ -7,7 +7,7 @@ use report::{
 use scan::Split;
 
 use super::EvaluateConfig;
-use crate::{Result, state::State};
+use crate::{Result, media::Media};
 
 /// What the linear models answer, and the training windows' most frequent class.
 pub(super) struct Baselines {
@@ -15,7 +15,7 @@ pub(super) struct Baselines {
     pub(super) linear: Vec<Baseline>,
 }
 
-pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) -> Result<Baselines> {
+pub(super) fn fit(config: &EvaluateConfig, state: &Media<'_>, test: &[usize]) -> Result<Baselines> {
     let trained = state.rows_of(Split::Train)?;
     let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
     let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
@@ -38,7 +38,7 @@ pub(super) fn fit(config: &EvaluateConfig, state: &State<'_>, test: &[usize]) ->
 }
 
 /// Mean over the frames of each window, or over tokens: `(n_rows, n_voxels)`.
-fn features(state: &State<'_>, rows: &[usize]) -> Result<Array2<f32>> {
+fn features(state: &Media<'_>, rows: &[usize]) -> Result<Array2<f32>> {
     let means = rows.iter().map(|&row| state.mean_of(row)).collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = means.iter().map(|mean| mean.view().insert_axis(Axis(0))).collect();
     Ok(ndarray::concatenate(Axis(0), &views).expect("windows have one width"))

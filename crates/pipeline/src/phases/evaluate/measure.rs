@@ -9,31 +9,33 @@ use report::{
 };
 use scan::Split;
 
-use super::{Calibration, EvaluateConfig, Evaluation, NamedScores, WindowScore, baselines};
+use super::{
+    Calibration, EvaluateConfig, Evaluation, NamedScores, WindowScore, Written, WrittenReport,
+    baselines,
+};
 use crate::{
     Result,
     event::Control,
+    media::Media,
     plan::{ScanPlan, stated},
-    readout::{self, Query, Reading},
-    stage::{Stage, generate},
-    state::State,
+    readout::{self, Query},
+    stage::Stage,
 };
-
-const STAGE: &str = "evaluate";
 
 pub(super) fn evaluate(
     config: &EvaluateConfig,
-    state: &State<'_>,
+    written: &Written<'_>,
     control: &mut Control<'_>,
 ) -> Result<Evaluation> {
-    let model = generate::open(state)?;
+    let Written { media: state, trained, reports, .. } = *written;
+    let model = &trained.model;
     let test = state.rows_of(Split::Test)?;
     let baselines = baselines::fit(config, state, &test)?;
     let units = test.iter().map(|&row| unit(state, row)).collect::<Result<Vec<_>>>()?;
     let truth: Vec<String> = test.iter().map(|&row| truth(state, row)).collect();
     let blocks = blocks(&units, &truth, config.max_pairs, state.run.seed);
-    let nll = cross_nll(config, &model, state, &test, &blocks, control)?;
-    let Values { value, stated, no_scan } = cross_values(&model, state, &test, &blocks, control)?;
+    let nll = cross_nll(config, written, &test, &blocks, control)?;
+    let Values { value, stated, no_scan } = cross_values(written, &test, &blocks, control)?;
     let input = EvidenceInput {
         units,
         truth,
@@ -45,7 +47,7 @@ pub(super) fn evaluate(
         free_text: None,
         majority: label(state, baselines.majority),
         baselines: baselines.linear,
-        gates: gates(&model)?,
+        gates: gates(model)?,
     };
     let drawing = EvidenceConfig {
         n_permutations: config.permutations,
@@ -53,37 +55,37 @@ pub(super) fn evaluate(
         seed: state.run.seed,
     };
     let evidence = Evidence::measure(&input, &drawing)?;
-    let fit = state.fit.clone().expect("reports come from a fitted model");
-    let texts: Vec<&str> = state.reports.iter().map(|it| it.answer.text.as_str()).collect();
-    let n_stopped = state.reports.iter().filter(|it| it.answer.stopped).count();
+    let fit = &trained.fit;
+    let texts: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
+    let n_stopped = reports.iter().filter(|it| it.answer.stopped).count();
     Ok(Evaluation {
         name: state.plan.spec().name.clone(),
         seed: state.run.seed,
         verdict: evidence.verdict.to_string(),
         table: SummaryTable::new(&evidence).rows,
         scored_slot: state.slots().scored().name.clone(),
-        slots: all_slots(state)?,
-        calibration: calibration(state, &fit)?,
+        slots: all_slots(state, reports)?,
+        calibration: calibration(state, reports, fit)?,
         n_distinct_reports: n_distinct(&texts),
         stopped: n_stopped as f64 / texts.len() as f64,
-        windows: windows(state, &input, &test),
+        windows: windows(state, reports, &input, &test),
         blocks: input.blocks,
         nll: input.nll,
         evidence,
-        fit,
+        fit: fit.clone(),
     })
 }
 
 /// `nll[i][k]`: nats a token of report `i` given scan `k` of its block.
 fn cross_nll(
     config: &EvaluateConfig,
-    model: &Model,
-    state: &State<'_>,
+    written: &Written<'_>,
     test: &[usize],
     blocks: &[Vec<usize>],
     control: &mut Control<'_>,
 ) -> Result<Vec<Vec<f64>>> {
-    let media = media(state, test)?;
+    let Written { media: state, trained, reading, .. } = *written;
+    let media = media_of(state, test)?;
     let mut items = Vec::new();
     let mut reports = Vec::new();
     for block in blocks {
@@ -97,7 +99,7 @@ fn cross_nll(
         }
     }
     let found =
-        readout::likelihoods(model, ("nll", &items), config.batch_size, &reading(state), control)?;
+        readout::likelihoods(&trained.model, ("nll", &items), config.batch_size, reading, control)?;
     let mut nll = vec![Vec::new(); test.len()];
     for (report, it) in reports.into_iter().zip(found) {
         nll[report].push(-it.sum / it.n_tokens as f64);
@@ -106,12 +108,8 @@ fn cross_nll(
 }
 
 /// What the model sees of each row, read once.
-fn media(state: &State<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
+fn media_of(state: &Media<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
     rows.iter().map(|&row| Ok((row, state.medium(row)?))).collect()
-}
-
-fn reading(state: &State<'_>) -> Reading {
-    Reading::kept_in(STAGE, &state.keep_dir)
 }
 
 /// Values of the scored slot in generated texts.
@@ -125,12 +123,12 @@ struct Values {
 }
 
 fn cross_values(
-    model: &Model,
-    state: &State<'_>,
+    written: &Written<'_>,
     test: &[usize],
     blocks: &[Vec<usize>],
     control: &mut Control<'_>,
 ) -> Result<Values> {
+    let Written { media: state, trained, reports, reading } = *written;
     // many windows share a prompt; what was generated for one is there for all
     let mut wanted: BTreeMap<(String, Option<usize>), Option<String>> = BTreeMap::new();
     for &row in test {
@@ -142,19 +140,19 @@ fn cross_values(
             wanted.extend(scans.map(|scan| ((state.prompt(test[report]), scan), None)));
         }
     }
-    for report in &state.reports {
+    for report in reports {
         let key = (report.prompt.clone(), Some(report.row));
         wanted.insert(key, Some(report.answer.text.clone()));
     }
     let missing: Vec<(String, Option<usize>)> =
         wanted.iter().filter(|(_, text)| text.is_none()).map(|(key, _)| key.clone()).collect();
-    let media = media(state, test)?;
+    let media = media_of(state, test)?;
     let queries = missing.iter().map(|(prompt, scan)| {
         let medium = scan.map(|row| Arc::clone(&media[&row]));
         Query { prompt: prompt.clone(), medium }
     });
     let queries: Vec<Query> = queries.collect();
-    let texts = readout::texts(model, &queries, generation(state), &reading(state), control)?;
+    let texts = readout::texts(&trained.model, &queries, generation(state), reading, control)?;
     wanted.extend(missing.into_iter().zip(texts.into_iter().map(|(text, _)| Some(text))));
     let value = |row: usize, scan: Option<usize>| {
         stated(state.slots(), wanted[&(state.prompt(row), scan)].as_deref().unwrap_or_default())
@@ -174,7 +172,7 @@ fn cross_values(
 }
 
 /// As the reports themselves were generated.
-fn generation<'a>(state: &State<'a>) -> &'a GenerateConfig {
+fn generation<'a>(state: &Media<'a>) -> &'a GenerateConfig {
     let mut stages = state.plan.spec().stages().iter();
     let found = stages.find_map(|stage| match stage {
         Stage::Generate(config) => Some(config),
@@ -193,10 +191,9 @@ fn gates(model: &Model) -> Result<Vec<GateOpening>> {
 }
 
 /// Every slot of the generated reports against the same slot of the true ones.
-fn all_slots(state: &State<'_>) -> Result<Vec<NamedScores>> {
+fn all_slots(state: &Media<'_>, reports: &[WrittenReport]) -> Result<Vec<NamedScores>> {
     let slots = state.slots();
-    let parsed: Vec<_> = state
-        .reports
+    let parsed: Vec<_> = reports
         .iter()
         .map(|it| {
             let truth = &state.cohort().rows[it.row].report;
@@ -212,10 +209,13 @@ fn all_slots(state: &State<'_>) -> Result<Vec<NamedScores>> {
     slots.slots().iter().enumerate().map(score).collect()
 }
 
-fn calibration(state: &State<'_>, fit: &super::Fit) -> Result<Calibration> {
+fn calibration(
+    state: &Media<'_>,
+    reports: &[WrittenReport],
+    fit: &super::Fit,
+) -> Result<Calibration> {
     let scored = state.slots().scored_idx();
-    let (probabilities, class): (Vec<Vec<f64>>, Vec<usize>) = state
-        .reports
+    let (probabilities, class): (Vec<Vec<f64>>, Vec<usize>) = reports
         .iter()
         .filter_map(|it| {
             let probabilities = it.answer.slots[scored].probabilities.values().copied().collect();
@@ -229,7 +229,12 @@ fn calibration(state: &State<'_>, fit: &super::Fit) -> Result<Calibration> {
     })
 }
 
-fn windows(state: &State<'_>, input: &EvidenceInput, test: &[usize]) -> Vec<WindowScore> {
+fn windows(
+    state: &Media<'_>,
+    reports: &[WrittenReport],
+    input: &EvidenceInput,
+    test: &[usize],
+) -> Vec<WindowScore> {
     let scored = state.slots().scored_idx();
     let place = |window: usize| {
         let of_block = |block: &Vec<usize>| block.iter().position(|it| *it == window);
@@ -239,7 +244,7 @@ fn windows(state: &State<'_>, input: &EvidenceInput, test: &[usize]) -> Vec<Wind
         .enumerate()
         .map(|(idx, &row)| {
             let (scan, planned) = (scan(state, row), &state.cohort().rows[row]);
-            let answer = state.reports.iter().find(|it| it.row == row).map(|it| &it.answer);
+            let answer = reports.iter().find(|it| it.row == row).map(|it| &it.answer);
             let row_nll = &input.nll[idx];
             let own = place(idx).map(|place| row_nll[place]);
             let others = own
@@ -262,11 +267,11 @@ fn windows(state: &State<'_>, input: &EvidenceInput, test: &[usize]) -> Vec<Wind
         .collect()
 }
 
-fn scan<'a>(state: &State<'a>, row: usize) -> &'a ScanPlan {
+fn scan<'a>(state: &Media<'a>, row: usize) -> &'a ScanPlan {
     &state.cohort().scans[state.cohort().rows[row].scan_idx]
 }
 
-fn unit(state: &State<'_>, row: usize) -> Result<Unit> {
+fn unit(state: &Media<'_>, row: usize) -> Result<Unit> {
     let (scan, planned) = (scan(state, row), &state.cohort().rows[row]);
     Ok(Unit {
         subject: scan.subject.clone(),
@@ -286,12 +291,12 @@ fn digest(medium: &Medium) -> String {
     files::sha256_bytes(&bytes)
 }
 
-fn truth(state: &State<'_>, row: usize) -> String {
+fn truth(state: &Media<'_>, row: usize) -> String {
     let truth = state.cohort().rows[row].truth.clone();
     truth.expect("the plan asks every test report for the scored slot")
 }
 
-fn label(state: &State<'_>, class: usize) -> String {
+fn label(state: &Media<'_>, class: usize) -> String {
     let (value, _) = state.slots().scored().values.get_index(class).expect("a class of the slot");
     value.clone()
 }

@@ -1,4 +1,4 @@
-//! What the stages of one run hand on.
+//! What the stages that prepare scans give: what a model may be shown of each scan of a run.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
@@ -17,13 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    plan::{CohortPlan, PicturesPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
+    plan::{CohortPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
     reasons::Reason,
     spec::CohortSpec,
-    stage::{
-        Embeddings, Evaluation, Fit, Likeness, Parcels, Seen, TokenSet, VolumesConfig,
-        WrittenCaption, WrittenReport, technique,
-    },
+    stage::{Embeddings, Likeness, Parcels, Seen, TokenSet, VolumesConfig, technique},
     units::Unit,
     whitening::Whitening,
 };
@@ -44,16 +41,12 @@ impl Failure {
     }
 }
 
-/// Everything computed so far; indices are those of the plan, `None` where a scan failed.
-pub(crate) struct State<'a> {
+/// The scans of a run, prepared; indices are those of the plan, `None` where a scan failed.
+pub(crate) struct Media<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) run: &'a RunPlan,
-    /// Where the running stage keeps what it needs to go on after a stop.
-    pub(crate) keep_dir: PathBuf,
     /// Stage and reason, by scan.
     pub(crate) failures: BTreeMap<usize, (&'static str, Reason)>,
-    /// Digests of stored files that were checked in this run, by path.
-    pub(crate) checked: BTreeMap<PathBuf, String>,
     /// Those of `failures` that are whole but not good enough.
     pub(crate) unwanted: BTreeSet<usize>,
     scans: Vec<ScanView>,
@@ -77,30 +70,16 @@ pub(crate) struct State<'a> {
     /// By row: what the model sees.
     pub(crate) windows: Vec<Option<Arc<Array2<f32>>>>,
     pub(crate) whitening: Option<Arc<Whitening>>,
-    pub(crate) fit: Option<Fit>,
-    /// The trained model's package.
-    pub(crate) model_dir: Option<PathBuf>,
-    pub(crate) reports: Vec<WrittenReport>,
-    /// One for each picture that could be read.
-    pub(crate) captions: Vec<WrittenCaption>,
-    pub(crate) evaluation: Option<Evaluation>,
-    /// Figures and pages, by their path in the run directory.
-    pub(crate) pages: BTreeMap<String, Vec<u8>>,
-    /// The language model that was trained.
-    pub(crate) lm_dir: Option<PathBuf>,
-    pub(crate) lm_summary: Option<serde_json::Value>,
 }
 
-impl<'a> State<'a> {
+impl<'a> Media<'a> {
     pub(crate) fn new(plan: &'a Plan, run: &'a RunPlan) -> Self {
         let scans = plan.scans();
         Self {
             plan,
             run,
             digests: Mutex::default(),
-            keep_dir: PathBuf::new(),
             failures: BTreeMap::new(),
-            checked: BTreeMap::new(),
             unwanted: BTreeSet::new(),
             scans,
             parcels: None,
@@ -115,14 +94,6 @@ impl<'a> State<'a> {
             cleaned: Vec::new(),
             windows: Vec::new(),
             whitening: None,
-            fit: None,
-            model_dir: None,
-            reports: Vec::new(),
-            captions: Vec::new(),
-            evaluation: None,
-            pages: BTreeMap::new(),
-            lm_dir: None,
-            lm_summary: None,
         }
     }
 
@@ -134,6 +105,11 @@ impl<'a> State<'a> {
         for units in units.chain(self.tokens.iter_mut().map(|it| &mut it.units)) {
             units[idx] = None;
         }
+    }
+
+    /// Scans that are left out, for keys.
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        self.failures.keys().copied().collect()
     }
 
     /// Scans that are left out because they failed.
@@ -229,10 +205,6 @@ impl<'a> State<'a> {
 
     pub(crate) fn cohort(&self) -> &'a CohortPlan {
         self.plan.cohort()
-    }
-
-    pub(crate) fn pictures(&self) -> &'a PicturesPlan {
-        self.plan.pictures()
     }
 
     pub(crate) fn slots(&self) -> &'a SlotSet {

@@ -1,25 +1,34 @@
 //! `pretrain`: a small language model from text alone, as a Hugging Face folder.
-use std::{ops::ControlFlow, path::Path};
+use std::{ops::ControlFlow, path::PathBuf};
 
 use serde_json::{Value, json};
-use train::PretrainConfig;
+use train::{PretrainConfig, Progress};
 
-use super::{
-    Artifact,
-    settings::{
-        FACTOR, MOST_FRAMES, MOST_IN_BATCH, MOST_STEPS, NOT_NEGATIVE, POSITIVE, RATE, SHARE,
-        Settings,
-    },
-    work::Work,
-};
 use crate::{
     Result,
-    event::{Control, Event},
+    event::Event,
     plan::SourcePlan,
-    state::State,
+    runner::Runner,
+    stage::{
+        Artifact, Stage,
+        settings::{
+            FACTOR, MOST_FRAMES, MOST_IN_BATCH, MOST_STEPS, NOT_NEGATIVE, POSITIVE, RATE, SHARE,
+            Settings,
+        },
+        work::Work,
+    },
 };
 
 const LM: &str = "lm";
+const SUMMARY: &str = "summary.json";
+
+/// The language model that was trained.
+pub(crate) struct TrainedLm {
+    /// Its folder, as of Hugging Face.
+    pub(crate) lm_dir: PathBuf,
+    /// What the training says of itself.
+    pub(crate) summary: Value,
+}
 
 // A model beyond these is not trained from nothing on one machine.
 const MOST_IDS: usize = 1 << 20;
@@ -64,36 +73,36 @@ impl Work for PretrainConfig {
         settings.numbers(FACTOR, &[("weight_decay", self.weight_decay)])?;
         settings.numbers(SHARE, &[("final_lr", self.final_lr)])
     }
+}
 
-    fn inputs(&self, state: &State<'_>) -> Value {
-        let SourcePlan::Corpus { sha256, .. } = &state.plan.source else {
-            unreachable!("the chain of stages was checked")
-        };
-        json!({ "seed": state.run.seed, "corpus": sha256 })
-    }
-
-    fn compute(&self, state: &State<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let SourcePlan::Corpus { texts, .. } = &state.plan.source else {
-            unreachable!("the chain of stages was checked")
-        };
-        let summary = train::pretrain(
-            self,
-            texts,
-            state.run.seed,
-            &dir.join(LM),
-            &state.keep_dir,
-            &mut |progress| {
+/// Trains the language model, where a stage asks for it.
+pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<TrainedLm>> {
+    let found = runner.find(|stage| match stage {
+        Stage::Pretrain(config) => Some(config),
+        _ => None,
+    });
+    let Some((stage, config)) = found else { return Ok(None) };
+    let SourcePlan::Corpus { texts, sha256, .. } = &runner.plan.source else {
+        unreachable!("the chain of stages was checked")
+    };
+    let seed = runner.run.seed;
+    let none_left_out: [usize; 0] = [];
+    let trained = runner.stage(
+        stage,
+        &mut (),
+        |()| json!([{ "seed": seed, "corpus": sha256 }, none_left_out]),
+        |(), folders, control| {
+            let lm_dir = folders.result.join(LM);
+            let tell = &mut |progress: &Progress| {
                 control.tell(Event::Training(progress.clone()));
                 if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            },
-        )?;
-        Ok(files::write_json(&dir.join("summary.json"), &summary)?)
-    }
-
-    fn load(&self, state: &mut State<'_>, dir: &Path) -> Result<()> {
-        let summary: Value = files::read_json(&dir.join("summary.json"))?;
-        state.lm_dir = Some(dir.join(LM));
-        state.lm_summary = Some(summary);
-        Ok(())
-    }
+            };
+            let summary = train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, tell)?;
+            Ok(files::write_json(&folders.result.join(SUMMARY), &summary)?)
+        },
+        |(), dir| {
+            Ok(TrainedLm { summary: files::read_json(&dir.join(SUMMARY))?, lm_dir: dir.join(LM) })
+        },
+    )?;
+    Ok(Some(trained))
 }

@@ -1,0 +1,322 @@
+//! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use encoder::InputSpace;
+use flamingo::{FlamingoConfig, IMAGE, Medium, Model};
+use ndarray::s;
+use report::metrics::{Temperature, fit_temperature};
+use scan::Split;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
+
+use crate::{
+    Result,
+    event::{Control, Event},
+    media::Media,
+    package::Packed,
+    plan::LmPlan,
+    readout::{self, Query, Reading},
+    runner::{Folders, Runner},
+    spec::ModelSpec,
+    stage::{
+        Artifact, Parcels, Stage,
+        settings::{
+            BELOW_ONE, FACTOR, MOST_IN_BATCH, MOST_STEPS, NOT_NEGATIVE, POSITIVE, RATE, SHARE,
+            Settings,
+        },
+        work::Work,
+    },
+};
+
+/// A trained model.
+pub(crate) struct Trained {
+    pub(crate) fit: Fit,
+    /// Opened from its package.
+    pub(crate) model: Model,
+    /// The folder of the package.
+    pub(crate) model_dir: PathBuf,
+}
+
+/// What a fit says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fit {
+    /// As `train` gives it.
+    pub(crate) curve: Value,
+    pub(crate) chosen_step: usize,
+    pub(crate) n_trained: usize,
+    pub(crate) n_frozen: usize,
+    pub(crate) n_train: usize,
+    pub(crate) n_choose: usize,
+    pub(crate) temperature: Temperature,
+}
+
+const MODEL: &str = "model";
+
+impl Work for FitConfig {
+    fn name(&self) -> &'static str {
+        "finetune"
+    }
+
+    fn version(&self) -> u32 {
+        3
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Windows, Artifact::Model)
+    }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        matches!(have, Artifact::Windows | Artifact::Tokens).then_some(Artifact::Model)
+    }
+
+    fn needs_model(&self) -> bool {
+        true
+    }
+
+    fn check(&self) -> Result<()> {
+        let settings = Settings(self.name());
+        settings.at_most(&[
+            ("steps", self.steps, MOST_STEPS),
+            ("batch_size", self.batch_size, MOST_IN_BATCH),
+            ("validate_every", self.validate_every, usize::MAX),
+            ("checkpoint_every", self.checkpoint_every, usize::MAX),
+        ])?;
+        let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
+        settings.numbers(POSITIVE, &positive)?;
+        settings.numbers(RATE, &positive[..1])?;
+        let factors = [
+            ("weight_decay", self.weight_decay),
+            ("gates_lr_scale", self.gates_lr_scale),
+            ("encoder_lr_scale", self.encoder_lr_scale),
+            ("slot_weight", self.slot_weight),
+        ];
+        settings.numbers(NOT_NEGATIVE, &factors)?;
+        settings.numbers(FACTOR, &factors)?;
+        let shares = [
+            ("final_lr", self.final_lr),
+            ("augment.class_averaging", self.augment.class_averaging),
+        ];
+        settings.numbers(SHARE, &shares)?;
+        let below_one =
+            [("augment.voxel_dropout", self.augment.voxel_dropout), ("averaging", self.averaging)];
+        settings.numbers(BELOW_ONE, &below_one)?;
+        self.auxiliary.as_ref().map_or(Ok(()), |auxiliary| {
+            settings.at_most(&[("auxiliary.batch_size", auxiliary.batch_size, MOST_IN_BATCH)])?;
+            settings.numbers(NOT_NEGATIVE, &[("auxiliary.weight", auxiliary.weight)])?;
+            settings.numbers(FACTOR, &[("auxiliary.weight", auxiliary.weight)])
+        })
+    }
+}
+
+/// Fits the adapter to the training windows, where a stage asks for it.
+pub(super) fn finetune(
+    runner: &mut Runner<'_, '_, '_>,
+    media: &Media<'_>,
+) -> Result<Option<Trained>> {
+    let found = runner.find(|stage| match stage {
+        Stage::Finetune(config) => Some(config),
+        _ => None,
+    });
+    let Some((stage, config)) = found else { return Ok(None) };
+    let trained = runner.stage(
+        stage,
+        &mut (),
+        |()| json!([inputs(media), media.left_out()]),
+        |(), folders, control| fit(config, media, folders, control),
+        |(), dir| load(dir),
+    )?;
+    Ok(Some(trained))
+}
+
+/// What decides the fit beside its settings and the stages before.
+fn inputs(media: &Media<'_>) -> Value {
+    let rows = media.cohort().rows.iter().zip(&media.run.splits);
+    let rows: Vec<_> = rows.map(|(row, split)| (split, &row.report)).collect();
+    // what lies in the encoder's files decides the tokens, or the windows, before
+    let mut model_said = flamingo(media);
+    model_said.encoder.relocate(&|path| path.file_name().map_or_else(PathBuf::new, PathBuf::from));
+    json!({
+        "name": media.plan.spec().name,
+        "seed": media.run.seed,
+        "slots": media.slots(),
+        "prompt": media.prompt_template(),
+        "table": media.cohort().sha256,
+        "rows": rows,
+        "model": model_said,
+        "lm": lm(media).digests,
+        "precision": model(media).precision,
+    })
+}
+
+fn fit(
+    config: &FitConfig,
+    media: &Media<'_>,
+    folders: Folders<'_>,
+    control: &mut Control<'_>,
+) -> Result<()> {
+    let (train, choose) = (media.rows_of(Split::Train)?, media.rows_of(Split::Choose)?);
+    let examples = |rows: &[usize], reach| {
+        rows.iter().map(|&row| example(media, row, reach)).collect::<Result<Vec<_>>>()
+    };
+    let flamingo = &flamingo(media);
+    let coordinates = coordinates(media, flamingo)?;
+    let inputs = FitInputs {
+        lm: &lm(media).dir,
+        precision: model(media).precision,
+        config: flamingo,
+        input: media.input(),
+        coordinates: coordinates.as_deref(),
+        fit: config,
+        seed: media.run.seed,
+        train: &examples(&train, config.augment.jitter_frames)?,
+        choose: &examples(&choose, 0)?,
+        state: folders.unfinished,
+    };
+    let fitted = train::fit(&inputs, &mut |progress| {
+        control.tell(Event::Training(progress.clone()));
+        if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    // the temperature needs the chosen weights in a model, and the package needs the temperature
+    let draft = folders.result.join("draft");
+    fitted.save(&draft, &card(media, &train, 1.0)?)?;
+    // after the training: its state is there still, and so is what was read of the model
+    let reading = Reading::kept_in("finetune", &folders.unfinished.join("temperature"));
+    let temperature = temperature(&Model::open(&draft)?, media, &choose, &reading, control)?;
+    fitted.save(&folders.result.join(MODEL), &card(media, &train, temperature.value)?)?;
+    files::remove_dir(&draft)?;
+    write_fit(folders.result, &fitted, [train.len(), choose.len()], temperature)
+}
+
+fn load(dir: &Path) -> Result<Trained> {
+    let model_dir = dir.join(MODEL);
+    // a part that was damaged, or written by an older version, is found here and made again
+    let model = Model::open(&model_dir)?;
+    Ok(Trained { fit: files::read_json(&dir.join("fit.json"))?, model, model_dir })
+}
+
+fn model<'a>(media: &Media<'a>) -> &'a ModelSpec {
+    media.plan.spec().model.as_ref().expect("the plan asks for a model where one is fitted")
+}
+
+/// The trained part; where a frozen encoder ran before, its encoder hands tokens on.
+fn flamingo(media: &Media<'_>) -> FlamingoConfig {
+    let config = model(media).flamingo();
+    let Some(tokens) = &media.tokens else { return config };
+    let own = media.plan.loaded.encoder().filter(|it| it.trainable().moves());
+    FlamingoConfig { encoder: own.unwrap_or_else(|| tokens.about.encoder.clone()), ..config }
+}
+
+/// Where the parcels are, for an encoder under training that reads it.
+fn coordinates(media: &Media<'_>, config: &FlamingoConfig) -> Result<Option<Vec<[f64; 3]>>> {
+    let spec = config.encoder.spec(media.input())?;
+    let asks = matches!(spec.input, InputSpace::Parcels { coordinates: true, .. });
+    Ok(media.parcels.as_ref().filter(|_| asks).and_then(Parcels::coordinates))
+}
+
+fn lm<'a>(media: &Media<'a>) -> &'a LmPlan {
+    media.plan.lm.as_ref().expect("the plan asks for a language model where one is used")
+}
+
+/// A window with up to `reach` frames more on either side, as far as the scan goes.
+fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
+    let report = media.cohort().rows[row].report.clone();
+    let (medium, margin) = with_margin(media, row, reach)?;
+    Ok(Example {
+        media: vec![medium],
+        margin,
+        prompt: format!("{IMAGE}{}", media.prompt(row)),
+        weighted: media.slots().spans(&report).into_iter().map(|span| span.range).collect(),
+        class: media.class(row),
+        report,
+    })
+}
+
+fn with_margin(media: &Media<'_>, row: usize, reach: usize) -> Result<(Arc<Medium>, usize)> {
+    if media.tokens.is_some() {
+        return Ok((media.medium(row)?, 0));
+    }
+    let planned = &media.cohort().rows[row];
+    let series = media.series[planned.scan_idx].as_ref().expect("its window is there");
+    let config = media.plan.window().expect("a model is fitted to windows");
+    let onset_s = media.cohort().scans[planned.scan_idx].since_first_frame(planned.onset_s);
+    let frames = config.frames(onset_s, series.t_r, series.n_frames())?;
+    let margin = reach.min(frames.start).min(series.n_frames() - frames.end);
+    if margin == 0 {
+        return Ok((media.medium(row)?, 0));
+    }
+    let wider = series.values.slice(s![frames.start - margin..frames.end + margin, ..]);
+    let medium = match &media.whitening {
+        Some(whitening) => whitening.apply(wider)?,
+        None => wider.to_owned(),
+    };
+    Ok((Arc::new(medium.into_dyn()), margin))
+}
+
+/// From the scored slot of the windows that were not trained on.
+fn temperature(
+    model: &Model,
+    media: &Media<'_>,
+    choose: &[usize],
+    reading: &Reading,
+    control: &mut Control<'_>,
+) -> Result<Temperature> {
+    let labelled = choose.iter().filter_map(|&row| Some((row, media.class(row)?)));
+    let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+    let queries: Vec<(Query, String)> = rows
+        .iter()
+        .map(|&row| {
+            let medium = Some(media.medium(row)?);
+            let query = Query { prompt: media.prompt(row), medium };
+            Ok((query, media.cohort().rows[row].report.clone()))
+        })
+        .collect::<Result<_>>()?;
+    let slots = media.slots();
+    let scored = &slots.scored().name;
+    let found = readout::slot_likelihoods(model, slots, scored, &queries, reading, control)?;
+    Ok(fit_temperature(&found, &class)?)
+}
+
+fn card(media: &Media<'_>, train: &[usize], temperature: f64) -> Result<PackageCard> {
+    let cohort = media.cohort();
+    let mut scans: Vec<&str> =
+        train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
+    scans.dedup();
+    let Packed { section, files, frozen_encoder } = Packed::of(media, temperature)?;
+    Ok(PackageCard {
+        name: media.plan.spec().name.clone(),
+        seed: media.run.seed,
+        preprocessing: section,
+        files,
+        frozen_encoder,
+        trained_on: json!({
+            "table_sha256": cohort.sha256,
+            "n_windows": train.len(),
+            "scans_sha256": scans,
+            "encoder": media.tokens.as_ref().map(|tokens| tokens.about.card()),
+        }),
+        licence: "Apache-2.0".to_owned(),
+    })
+}
+
+fn write_fit(
+    dir: &Path,
+    fitted: &Fitted,
+    [n_train, n_choose]: [usize; 2],
+    temperature: Temperature,
+) -> Result<()> {
+    let fit = Fit {
+        curve: serde_json::to_value(&fitted.curve).expect("a curve is plain numbers"),
+        chosen_step: fitted.chosen_step,
+        n_trained: fitted.n_trained,
+        n_frozen: fitted.n_frozen,
+        n_train,
+        n_choose,
+        temperature,
+    };
+    Ok(files::write_json(&dir.join("fit.json"), &fit)?)
+}

@@ -1,0 +1,82 @@
+//! The results of a run, in order: each is made from those before it.
+mod caption;
+mod evaluate;
+mod finetune;
+mod generate;
+mod preprocess;
+mod pretrain;
+mod render;
+
+pub use caption::CaptionConfig;
+pub(crate) use caption::Captions;
+pub use evaluate::EvaluateConfig;
+pub(crate) use evaluate::Evaluation;
+pub(crate) use finetune::Trained;
+pub(crate) use generate::WrittenReport;
+pub(crate) use pretrain::TrainedLm;
+pub(crate) use render::Pages;
+pub use render::RenderConfig;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use crate::{Result, media::Media, record::StageRecord, runner::Runner};
+
+/// What one run gives; nothing where no stage asks for it.
+pub(crate) struct Results<'a> {
+    pub(crate) media: Media<'a>,
+    pub(crate) trained: Option<Trained>,
+    pub(crate) reports: Option<Vec<WrittenReport>>,
+    pub(crate) evaluation: Option<Evaluation>,
+    pub(crate) pages: Option<Pages>,
+    /// Of a run over pictures.
+    pub(crate) captions: Option<Captions>,
+    /// Of a run over text alone.
+    pub(crate) language_model: Option<TrainedLm>,
+    pub(crate) stages: Vec<StageRecord>,
+    /// Digests of stored files that were checked in this run, by path.
+    pub(crate) checked: BTreeMap<PathBuf, String>,
+}
+
+impl Results<'_> {
+    pub(crate) fn reports(&self) -> &[WrittenReport] {
+        self.reports.as_deref().unwrap_or_default()
+    }
+
+    /// Scans or pictures that are left out because they failed.
+    pub(crate) fn n_failed(&self) -> usize {
+        let pictures = self.captions.as_ref().map_or(0, |it| it.failures.len());
+        self.media.n_failed() + pictures
+    }
+}
+
+/// What is made from `before`, where that is there.
+fn from<A, T>(before: Option<A>, make: impl FnOnce(A) -> Result<Option<T>>) -> Result<Option<T>> {
+    before.map_or(Ok(None), make)
+}
+
+/// Every result that the stages ask for. The plan has checked that each finds what it is made from.
+pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
+    let runner = &mut runner;
+    let media = preprocess::preprocess(runner)?;
+    let trained = finetune::finetune(runner, &media)?;
+    let reports = from(trained.as_ref(), |trained| generate::generate(runner, &media, trained))?;
+    let written = trained.as_ref().zip(reports.as_deref());
+    let evaluation =
+        from(written, |(trained, reports)| evaluate::evaluate(runner, &media, trained, reports))?;
+    let pages = from(written.zip(evaluation.as_ref()), |((trained, reports), evaluation)| {
+        render::render(runner, &media, trained, reports, evaluation)
+    })?;
+    let captions = caption::caption(runner)?;
+    let language_model = pretrain::pretrain(runner)?;
+    Ok(Results {
+        media,
+        trained,
+        reports,
+        evaluation,
+        pages,
+        captions,
+        language_model,
+        stages: std::mem::take(&mut runner.records),
+        checked: std::mem::take(&mut runner.checked),
+    })
+}

@@ -1,0 +1,146 @@
+//! Runs the stages of one run in their order: each is computed, or taken from the store.
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use crate::{
+    Error, Result,
+    cache::{Cache, Key},
+    digests,
+    event::{Control, Event},
+    plan::{Plan, RunPlan},
+    record::StageRecord,
+    stage::{Stage, work::read_failures},
+};
+
+/// The stages of one run; the key of each holds those of all before it.
+pub(crate) struct Runner<'a, 'c, 'o> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) run: &'a RunPlan,
+    pub(crate) control: &'c mut Control<'o>,
+    cache: Cache,
+    upstream: Option<Key>,
+    /// What was run so far.
+    pub(crate) records: Vec<StageRecord>,
+    /// Digests of stored files that were checked in this run, by path.
+    pub(crate) checked: BTreeMap<PathBuf, String>,
+}
+
+/// Where a stage works.
+#[derive(Clone, Copy)]
+pub(crate) struct Folders<'a> {
+    /// Holds its result when it is done.
+    pub(crate) result: &'a Path,
+    /// Keeps what it needs to go on after a stop.
+    pub(crate) unfinished: &'a Path,
+}
+
+impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
+    pub(crate) fn new(plan: &'a Plan, run: &'a RunPlan, control: &'c mut Control<'o>) -> Self {
+        Self {
+            plan,
+            run,
+            control,
+            cache: Cache::new(&plan.cache_dir),
+            upstream: None,
+            records: Vec::new(),
+            checked: BTreeMap::new(),
+        }
+    }
+
+    /// The settings that `of` finds among the stages, with their stage.
+    pub(crate) fn find<C>(
+        &self,
+        of: impl Fn(&'a Stage) -> Option<&'a C>,
+    ) -> Option<(&'a Stage, &'a C)> {
+        let mut stages = self.plan.spec().stages().iter();
+        stages.find_map(|stage| Some((stage, of(stage)?)))
+    }
+
+    /// The result of the next stage. `context` is what it changes; `inputs` is what decides the result
+    /// beside its settings and the stages before; `compute` writes it into a folder, and `load` reads it
+    /// from there, whether new or stored.
+    pub(crate) fn stage<C, T>(
+        &mut self,
+        stage: &Stage,
+        context: &mut C,
+        inputs: impl FnOnce(&C) -> Value,
+        compute: impl Fn(&C, Folders<'_>, &mut Control<'_>) -> Result<()>,
+        load: impl Fn(&mut C, &Path) -> Result<T>,
+    ) -> Result<T> {
+        let name = stage.name();
+        self.control.checkpoint()?;
+        let key = Key::new(stage, &inputs(context), self.upstream.as_ref());
+        tracing::info!(stage = name, key = key.as_str(), "resolved");
+        let settings = || serde_json::to_string(stage).expect("settings are plain values");
+        tracing::debug!(settings = %settings(), "with");
+        let begun = Instant::now();
+        let found = self.found(stage, &key, context, compute, load);
+        let (result, stored) = found.map_err(|source| match source {
+            source if source.is_interrupted() => Error::Interrupted,
+            source => Error::Stage { stage: name, source: Box::new(source) },
+        })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        if !stored {
+            self.control.tell(Event::StageFinished { stage: name, seconds });
+        }
+        self.records.push(StageRecord::new(name, &key, stored, seconds));
+        self.upstream = Some(key);
+        Ok(result)
+    }
+
+    /// Computes the result unless it is there; says whether it was.
+    fn found<C, T>(
+        &mut self,
+        stage: &Stage,
+        key: &Key,
+        context: &mut C,
+        compute: impl Fn(&C, Folders<'_>, &mut Control<'_>) -> Result<()>,
+        load: impl Fn(&mut C, &Path) -> Result<T>,
+    ) -> Result<(T, bool)> {
+        let name = stage.name();
+        let dir = self.cache.dir(name, key);
+        if dir.is_dir() {
+            // a damaged result is made again; what it loads is taken only if all of it could be read
+            match stored(&dir, |dir| load(context, dir)) {
+                Ok(Some((result, checked))) => {
+                    self.checked.extend(checked);
+                    self.control.tell(Event::StageCached { stage: name });
+                    return Ok((result, true));
+                }
+                Ok(None) => {}
+                Err(error) if error.is_of_the_system() => return Err(error),
+                Err(error) => {
+                    let problem = files::one_line(&files::without_folders(&error.to_string()));
+                    self.control.tell(Event::Damaged { file: files::shown(&dir), problem });
+                }
+            }
+            files::remove_dir(&dir)?;
+        }
+        let (idx, n) = (self.records.len(), self.plan.spec().stages().len());
+        self.control.tell(Event::StageStarted { stage: name, idx, n });
+        let unfinished = self.cache.state_dir(name, key);
+        self.cache.make(name, key, self.control, |result, control| {
+            compute(context, Folders { result, unfinished: &unfinished }, control)
+        })?;
+        self.checked.extend(digests::check(&dir)?);
+        Ok((load(context, &dir)?, false))
+    }
+}
+
+/// A stored result whose every file is what was written, with their digests; `None` where scans were
+/// left out for reasons that may have passed.
+fn stored<T>(
+    dir: &Path,
+    load: impl FnOnce(&Path) -> Result<T>,
+) -> Result<Option<(T, BTreeMap<PathBuf, String>)>> {
+    let checked = digests::check(dir)?;
+    if read_failures(dir).is_ok_and(|failures| failures.iter().any(|it| it.transient)) {
+        return Ok(None);
+    }
+    Ok(Some((load(dir)?, checked)))
+}
