@@ -11,6 +11,7 @@ use crate::{
     h5::{Hdf5File, Hdf5Node, NodeKind},
     inspect::{Inspection, inspect},
     kind::Kind,
+    matlab::{self, MatlabDescription},
     nii::{self, dtype_name},
     open::OpenOptions,
     surface::{self, SurfaceDescription},
@@ -33,6 +34,8 @@ pub enum Description {
     Surface(SurfaceDescription),
     /// Groups and datasets.
     Hdf5(Hdf5Description),
+    /// Variables of MATLAB.
+    Matlab(MatlabDescription),
     /// One array, or a table of numbers.
     Array(ArrayDescription),
 }
@@ -148,6 +151,7 @@ pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
         Kind::Surface if surface::is_mgh(path)? => Description::Nifti(Box::new(inspect(path)?)),
         Kind::Surface | Kind::Annotation => Description::Surface(surface::describe(path)?),
         Kind::Hdf5 => Description::Hdf5(hdf5(path)?),
+        Kind::Matlab => Description::Matlab(matlab::describe(path)?),
         Kind::Tensor => Description::Array(tensor(path)?),
         Kind::Text => Description::Array(table(path)?),
     })

@@ -55,6 +55,8 @@ pub enum Error {
     #[error("{}: cannot be read as GIFTI: {problem}", path.display())]
     Gifti { path: PathBuf, problem: String },
     #[error("{}: {problem}", path.display())]
+    Matlab { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
     Surface { path: PathBuf, problem: String },
 
     #[error("{}: {problem}", path.display())]

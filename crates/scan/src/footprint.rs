@@ -8,6 +8,7 @@ use crate::{
     frames::BoldFile,
     h5,
     kind::{Kind, annotation_is_no_scan},
+    matlab::MatFile,
     nii::{self, ReadOptions},
     open::OpenOptions,
     surface::SurfaceFile,
@@ -57,6 +58,15 @@ pub fn footprint(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Footpr
         }
         Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::footprint(path, options)?,
+        Kind::Matlab => {
+            let (file, name) = (MatFile::open(path)?, options.dataset.as_deref());
+            let sizes: Vec<u64> = file.sizes(name)?.iter().map(|&size| size as u64).collect();
+            let n_values = sizes.iter().fold(1, |n: u64, &size| n.saturating_mul(size));
+            let is_run = sizes.len() == 4;
+            let n_frames = if is_run { sizes[options.volume_axes.to_xyzt()[3]] } else { 0 };
+            let n_voxels = n_values.checked_div(n_frames).unwrap_or(0);
+            Footprint { n_voxels, n_values, n_bytes: file.read_bytes(name)? }
+        }
         Kind::Tensor => {
             let file = TensorFile::open(path)?;
             let entry = file.entry();

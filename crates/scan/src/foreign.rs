@@ -8,7 +8,7 @@ const BEGINNINGS: [(&[u8], &str); 17] = [
     (b"ARROW1", "an Arrow file"),
     (b"\xff\xff\xff\xff", "an Arrow stream, as Hugging Face datasets keep it"),
     (b"<?xml", "XML that is no GIFTI"),
-    (b"MATLAB 5.0", "a MATLAB file from before 7.3 (version 5; save it anew with `-v7.3`)"),
+    (b"MATLAB 5.0", "a MATLAB file of version 5 that is cut short"),
     (b"CDF\x01", "NetCDF 3 or MINC 1"),
     (b"CDF\x02", "NetCDF 3 or MINC 1"),
     (b"NRRD", "an NRRD image (convert it to NIfTI)"),
@@ -36,7 +36,7 @@ pub(crate) fn format(path: &Path, start: &[u8]) -> Option<&'static str> {
         return Some(found);
     }
     if is_matlab_4(start) {
-        return Some("a MATLAB file from before 7.3 (version 4; save it anew with `-v7.3`)");
+        return Some("a MATLAB file from before 7.3 (version 4; save it anew with `-v7`)");
     }
     // headers of text that would be read as tables
     if contains(start, b"-attribute") && contains(start, b"type") {
@@ -139,7 +139,11 @@ mod tests {
             ("a.PAR", par.to_vec(), "part of a Philips scan (.PAR"),
             ("a.dcm", dicom, "a DICOM file"),
             ("a.mat", matlab_4, "a MATLAB file from before 7.3 (version 4"),
-            ("b.mat", b"MATLAB 5.0 MAT-file".to_vec(), "a MATLAB file from before 7.3 (version 5"),
+            (
+                "b.mat",
+                b"MATLAB 5.0 MAT-file".to_vec(),
+                "a MATLAB file of version 5 that is cut short",
+            ),
             ("a.arrow", b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), "an Arrow stream"),
             ("a.tsv.gz", gzipped(b"a\tb\n1\t2\n"), "a gzip-compressed table of text"),
             ("a.xml", b"<?xml version=\"1.0\"?>\n<a/>".to_vec(), "XML that is no GIFTI"),

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     frames::{BoldFile, Frames as _},
     kind::{Kind, annotation_is_no_scan},
+    matlab::MatFile,
     nii::ReadOptions,
     surface::SurfaceFile,
     tables::SeriesAxes,
@@ -53,6 +54,10 @@ pub fn glance(path: impl AsRef<Path>) -> Result<Glance> {
                 unreachable!("one kind, one description")
             };
             Glance { n_frames: None, t_r: file.t_r.ok_or(file.t_r_source) }
+        }
+        Kind::Matlab => {
+            let t_r = MatFile::open(path)?.t_r().map(|(t_r, _)| t_r);
+            Glance { n_frames: None, t_r }
         }
         Kind::Tensor => Glance { n_frames: None, t_r: Err("an array does not say it".to_owned()) },
         Kind::Text => Glance { n_frames: None, t_r: Err("a table does not say it".to_owned()) },

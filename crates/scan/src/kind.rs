@@ -5,12 +5,12 @@ use std::{fs::File, path::Path};
 use crate::{
     cifti::CIFTI_EXTENSION,
     error::{Error, Result},
-    foreign, h5, nii, surface,
+    foreign, h5, matlab, nii, surface,
 };
 
 /// What all readers together read.
 const EXPECTED: &str =
-    "NIfTI, MGH, CIFTI, GIFTI, HDF5, .npy, a PyTorch tensor or a table of numbers";
+    "NIfTI, MGH, CIFTI, GIFTI, HDF5, MATLAB, .npy, a PyTorch tensor or a table of numbers";
 
 /// Codes of CIFTI-2 among the intents of NIfTI-2.
 const CIFTI_INTENTS: std::ops::Range<i32> = 3000..3100;
@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     /// A colour for each vertex of the cortex, and what the colours are: an atlas.
     Annotation,
     Hdf5,
+    /// MATLAB before 7.3, whose files are HDF5.
+    Matlab,
     /// numpy and PyTorch.
     Tensor,
     Text,
@@ -70,6 +72,7 @@ impl Kind {
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] | [b'P', b'K', 3, 4, ..] => {
                 return Ok(Self::Tensor);
             }
+            _ if matlab::begins(start) => return Ok(Self::Matlab),
             // a pickle, as PyTorch wrote before 1.6
             [0x80, 2..=5, ..] => return Ok(Self::Tensor),
             _ => {}

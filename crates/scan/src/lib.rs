@@ -34,6 +34,7 @@ mod high_variance;
 mod inspect;
 mod kind;
 mod mask;
+mod matlab;
 mod named;
 mod nii;
 mod open;
@@ -92,6 +93,7 @@ pub use h5::{
 pub use high_variance::high_variance_confounds;
 pub use inspect::{Inspection, check_placed, inspect};
 pub use mask::{VoxelMask, VoxelMaskConfig};
+pub use matlab::MatlabDescription;
 pub use named::{array_names, read_array};
 pub use nii::{
     AffineSource, Format, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,

@@ -8,14 +8,18 @@ use crate::{
     error::{Error, Result},
     h5::{self, Hdf5File, NodeKind},
     kind::Kind,
+    matlab::MatFile,
     tables::{MAX_TEXT_BYTES, text},
     tensor::TensorFile,
 };
 
-/// Names of the arrays in a safetensors, HDF5, numpy or PyTorch file; a file that is one array has
+/// Names of the arrays in a safetensors, HDF5, MATLAB, numpy or PyTorch file; a file that is one array has
 /// the empty name.
 pub fn array_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     let path = path.as_ref();
+    if matches!(Kind::of(path), Ok(Kind::Matlab)) {
+        return Ok(MatFile::open(path)?.names());
+    }
     if !is_hdf5(path)? {
         let container = formats::open(path).map_err(Error::Tensor)?;
         return Ok(container.entries().iter().map(|entry| entry.name.clone()).collect());
@@ -31,6 +35,9 @@ pub fn read_array(path: impl AsRef<Path>, name: Option<&str>) -> Result<ArrayD<f
     let path = path.as_ref();
     if name.is_none() && matches!(Kind::of(path), Ok(Kind::Text)) {
         return Ok(text::read(path, MAX_TEXT_BYTES, None)?.values.into_dyn());
+    }
+    if matches!(Kind::of(path), Ok(Kind::Matlab)) {
+        return MatFile::open(path)?.values(name);
     }
     if !is_hdf5(path)? {
         return match name {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! NIfTI ─────────────────────────────── BoldFile        streamed frame by frame
-//! .pt, .npy, HDF5 of four axes ──────── Bold            in memory
-//! .dat, .tsv, .csv, .npy, .pt, HDF5,
+//! .pt, .npy, .mat, HDF5 of four axes ── Bold            in memory
+//! .dat, .tsv, .csv, .npy, .pt, .mat, HDF5,
 //! .ptseries.nii ─────────────────────── Series          (n_frames, n_parcels)
 //! .dtseries.nii, GIFTI ──────────────── Grayordinates   read place by place or frame by frame
 //! HDF5 of three axes ────────────────── Cohort          read subject by subject
@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use ndarray::Ix4;
+use ndarray::{ArrayD, Ix4};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,7 @@ use crate::{
     frames::{BoldFile, Frames},
     h5::{self, CohortFile, Hdf5File},
     kind::{Kind, annotation_is_no_scan},
+    matlab::MatFile,
     nii::{PLAUSIBLE_S, ReadOptions},
     series::ParcelSeries,
     surface::SurfaceFile,
@@ -44,7 +45,7 @@ pub struct OpenOptions {
     /// Which axis of a series is time. Needed where neither the file nor the names of the parcels
     /// say it, nor the counts of a GIFTI array of two axes.
     pub axes: Option<SeriesAxes>,
-    /// Path of the dataset in an HDF5 file. Without it: `/parcel_ts`, or the only dataset that
+    /// Path of the dataset in an HDF5 file, or the variable of a MATLAB file. Without it: `/parcel_ts`, or the only dataset that
     /// could be a scan.
     pub dataset: Option<String>,
     /// Path of the ids in an HDF5 file of many subjects. Without it: `subject_ids` beside the
@@ -199,29 +200,20 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
         }
         Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::open_scan(Hdf5File::open(path)?, options)?,
+        Kind::Matlab => {
+            let file = MatFile::open(path)?;
+            let name = options.dataset.as_deref();
+            let sizes = file.sizes(name)?;
+            let (t_r, t_r_source) = options.t_r_of(&file)?;
+            let narrow = || Ok(file.values(name)?.mapv(|x| x as f32));
+            let scan = array(path, &sizes, t_r, options, narrow, || file.values(name))?;
+            Opened { scan, t_r_source }
+        }
         Kind::Tensor => {
             let file = TensorFile::open(path)?;
             let t_r = options.needed_t_r(path, "an array")?;
-            let scan = match file.entry().shape.len() {
-                4 => {
-                    let affine = placed(path, None, options)?;
-                    let values = file.values_f32()?.into_dimensionality::<Ix4>();
-                    let values = values.expect("four axes");
-                    let values = values.permuted_axes(options.volume_axes.to_xyzt());
-                    let bold = Bold::new(values, affine, t_r)?.with_path(path);
-                    options.check_grid(path, bold.grid_shape())?;
-                    Scan::Bold(bold)
-                }
-                2 => {
-                    let axes = options.needed_axes(path, false)?;
-                    let facts = Facts { t_r, ..Facts::default() };
-                    Scan::Series(series_of(path, file.values()?, axes, facts)?)
-                }
-                _ => {
-                    let found = file.entry().shape.clone();
-                    return Err(Error::ArrayAxes { path: path.to_path_buf(), found });
-                }
-            };
+            let wide = || file.values();
+            let scan = array(path, &file.entry().shape, t_r, options, || file.values_f32(), wide)?;
             Opened { scan, t_r_source: "given".to_owned() }
         }
         Kind::Text => {
@@ -240,6 +232,33 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
             Opened { scan: Scan::Series(series), t_r_source: "given".to_owned() }
         }
     })
+}
+
+/// An array of two axes as a series, one of four as a run.
+fn array(
+    path: &Path,
+    sizes: &[usize],
+    t_r: f64,
+    options: &OpenOptions,
+    narrow: impl FnOnce() -> Result<ArrayD<f32>>,
+    wide: impl FnOnce() -> Result<ArrayD<f64>>,
+) -> Result<Scan> {
+    match sizes.len() {
+        4 => {
+            let affine = placed(path, None, options)?;
+            let values = narrow()?.into_dimensionality::<Ix4>().expect("four axes");
+            let values = values.permuted_axes(options.volume_axes.to_xyzt());
+            let bold = Bold::new(values, affine, t_r)?.with_path(path);
+            options.check_grid(path, bold.grid_shape())?;
+            Ok(Scan::Bold(bold))
+        }
+        2 => {
+            let axes = options.needed_axes(path, false)?;
+            let facts = Facts { t_r, ..Facts::default() };
+            Ok(Scan::Series(series_of(path, wide()?, axes, facts)?))
+        }
+        _ => Err(Error::ArrayAxes { path: path.to_path_buf(), found: sizes.to_vec() }),
+    }
 }
 
 impl OpenOptions {

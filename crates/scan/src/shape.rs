@@ -8,6 +8,7 @@ use crate::{
     frames::{BoldFile, Frames as _},
     h5,
     kind::{Kind, annotation_is_no_scan},
+    matlab::MatFile,
     nii::ReadOptions,
     open::{OpenOptions, placed},
     surface::SurfaceFile,
@@ -90,20 +91,10 @@ pub fn shape(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Shape> {
         }
         Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::shape(path, options)?,
-        Kind::Tensor => {
-            let file = TensorFile::open(path)?;
-            match file.entry().shape[..] {
-                [a, b, c, d] => run(path, [a, b, c, d], None, options)?,
-                [rows, columns] => {
-                    let axes = options.needed_axes(path, false)?;
-                    series([rows, columns], turned(path, [rows, columns], axes)?)
-                }
-                _ => {
-                    let found = file.entry().shape.clone();
-                    return Err(crate::Error::ArrayAxes { path: path.to_path_buf(), found });
-                }
-            }
+        Kind::Matlab => {
+            array(path, &MatFile::open(path)?.sizes(options.dataset.as_deref())?, options)?
         }
+        Kind::Tensor => array(path, &TensorFile::open(path)?.entry().shape, options)?,
         Kind::Text => {
             let Text { values, head } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
             let axes = options.needed_axes(path, head != Head::None)?;
@@ -111,6 +102,18 @@ pub fn shape(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Shape> {
             series(size, turned(path, size, axes)?)
         }
     })
+}
+
+/// The shape of an array without a description.
+fn array(path: &Path, sizes: &[usize], options: &OpenOptions) -> Result<Shape> {
+    match *sizes {
+        [a, b, c, d] => run(path, [a, b, c, d], None, options),
+        [rows, columns] => {
+            let axes = options.needed_axes(path, false)?;
+            Ok(series([rows, columns], turned(path, [rows, columns], axes)?))
+        }
+        _ => Err(crate::Error::ArrayAxes { path: path.to_path_buf(), found: sizes.to_vec() }),
+    }
 }
 
 /// Four axes as the options order them, of voxels whose place is known: `own` is what the file says.

@@ -25,7 +25,7 @@ pub use tree::{AttributeName, Hdf5Node, NodeKind};
 pub use write::{CohortWriter, write_hdf5};
 
 pub(crate) use file::begins_at;
-pub(crate) use scan::{footprint, open_scan, shape};
+pub(crate) use scan::{T_R as T_R_NAMES, footprint, open_scan, shape};
 
 #[cfg(test)]
 mod bad_input;

@@ -24,7 +24,7 @@ pub(super) const DEFAULT_DATASET: &str = "parcel_ts";
 const BESIDE: [&str; 2] = ["parcel_centres_mm", "#refs#"];
 
 /// Names under which files keep the repetition time.
-pub(super) const T_R: [&str; 6] =
+pub(crate) const T_R: [&str; 6] =
     ["TR", "t_r", "tr", "RepetitionTime", "repetition_time", "tr_seconds"];
 
 /// Names under which files keep a factor and a summand: CF conventions, h5py users, NIfTI.

@@ -131,7 +131,7 @@ fn files_of_other_kinds_are_called_what_they_are() {
         (b"", "is empty"),
         (b"PAR1....", "is a Parquet file"),
         (b"<?xml version=\"1.0\"?><GIFTI>", "cannot be read as GIFTI"),
-        (b"MATLAB 5.0 MAT-file", "is a MATLAB file from before 7.3"),
+        (b"MATLAB 5.0 MAT-file", "is a MATLAB file of version 5 that is cut short"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"\xff\xfe\0\x01\0\0\0\0", "is of no form that is known"),
