@@ -34,7 +34,9 @@ fn frames_of_outliers(scan: &Path) -> Option<usize> {
 /// Frames of a table `…_timeseries.tsv`, whose rows BIDS makes the frames.
 pub(crate) fn rows_of_table(path: &Path) -> Option<usize> {
     let name = BidsName::parse(path.file_name()?.to_str()?)?;
-    (name.suffix == "timeseries" && name.extension == ".tsv").then(|| count(path)).flatten()
+    (name.suffix == "timeseries" && [".tsv", ".1D"].contains(&name.extension.as_str()))
+        .then(|| count(path))
+        .flatten()
 }
 
 /// Rows of a table below its line of names, if it has one.
@@ -59,7 +61,7 @@ fn is_header(first: &[u8], second: Option<&[u8]>) -> bool {
         let text = String::from_utf8_lossy(line);
         text.trim_start_matches('\u{feff}')
             .trim()
-            .split('\t')
+            .split(['\t', ','])
             .map(|it| it.trim().to_owned())
             .collect()
     };

@@ -57,13 +57,13 @@ impl Folder {
     }
 
     /// The file about the same recording, with one of the suffixes and extensions and this
-    /// description, that says nothing else than the scan; the one that says most.
+    /// description or none, that says nothing else than the scan; the one that says most.
     pub(crate) fn beside(
         &self,
         scan: &Entities,
         suffixes: &[&str],
         extensions: &[&str],
-        description: &str,
+        description: Option<&str>,
     ) -> Option<String> {
         let about = |entities: &Entities| {
             let mut others = Entities::default();
@@ -80,7 +80,7 @@ impl Folder {
         let fits = |name: &BidsName| {
             suffixes.contains(&name.suffix.as_str())
                 && extensions.contains(&name.extension.as_str())
-                && name.entities.get(Entity::Description) == Some(description)
+                && name.entities.get(Entity::Description) == description
                 && about(&name.entities)
         };
         let best = self.parsed().filter(|(_, name)| fits(name));

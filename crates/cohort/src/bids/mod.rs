@@ -80,8 +80,17 @@ fn is_bold(suffix: &str) -> bool {
 }
 
 /// What a scan's name may end in.
-pub(crate) const EXTENSIONS: [&str; 8] =
-    [".nii", ".nii.gz", ".dtseries.nii", ".ptseries.nii", ".func.gii", ".gii", ".tsv", ".h5"];
+pub(crate) const EXTENSIONS: [&str; 9] = [
+    ".nii",
+    ".nii.gz",
+    ".dtseries.nii",
+    ".ptseries.nii",
+    ".func.gii",
+    ".gii",
+    ".tsv",
+    ".1D",
+    ".h5",
+];
 
 impl BidsConfig {
     /// Refuses what is wrong whatever the files hold.
@@ -145,7 +154,9 @@ impl BidsConfig {
 
 /// The confounds table about the same recording.
 fn confounds(folder: &Folder, scan: &Entities) -> Option<String> {
-    folder.beside(scan, &["timeseries", "regressors"], &[".tsv"], "confounds")
+    let table = folder.beside(scan, &["timeseries", "regressors"], &[".tsv"], Some("confounds"));
+    // XCP-D names the table of framewise displacement otherwise
+    table.or_else(|| folder.beside(scan, &["motion"], &[".tsv"], None))
 }
 
 /// The confounds table that fMRIPrep and its kin write beside a scan; none where the scan has no BIDS name.
@@ -287,7 +298,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if parsed.entities.get(Entity::Description) == Some("confounds") {
+            if !is_scan(&parsed) {
                 continue;
             }
             let Half::Whole(entities, other) = Half::of(&folder, name, &parsed) else { continue };
@@ -312,7 +323,7 @@ impl Walk<'_> {
         let Some(parsed) = BidsName::parse(name) else { return };
         let is_scan = SUFFIXES.contains(&parsed.suffix.as_str())
             && EXTENSIONS.contains(&parsed.extension.as_str())
-            && parsed.entities.get(Entity::Description) != Some("confounds");
+            && self::is_scan(&parsed);
         if is_scan {
             *self.others.entry(parsed.suffix).or_default() += 1;
         }
@@ -328,7 +339,7 @@ impl Walk<'_> {
         let file = |name: &str, part| self.root.file(folder.path(), Path::new(name), part);
         let scan = file(name, Part::Scan)?;
         let entities = &parsed.entities;
-        let mask = folder.beside(entities, &["mask"], &[".nii", ".nii.gz"], "brain");
+        let mask = folder.beside(entities, &["mask"], &[".nii", ".nii.gz"], Some("brain"));
         let confounds = confounds(folder, entities);
         let optional = |name: Option<String>, part| name.map(|name| file(&name, part)).transpose();
         let (mask, confounds) =
@@ -341,6 +352,13 @@ impl Walk<'_> {
         let t_r = t_r.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar });
         Ok(Recording { mask, confounds, t_r, ..bare(entities, scan) })
     }
+}
+
+/// Whether a file that is called a scan is one: confounds are called `timeseries` too, and XCP-D calls tables
+/// of one number a parcel (coverage, ALFF, `ReHo`) `bold`.
+fn is_scan(name: &BidsName) -> bool {
+    let is_number = name.suffix == "bold" && name.entities.get(Entity::Statistic).is_some();
+    name.entities.get(Entity::Description) != Some("confounds") && !is_number
 }
 
 /// A recording of which nothing but its scan is known.

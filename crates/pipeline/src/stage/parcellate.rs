@@ -52,8 +52,8 @@ pub struct ParcellateConfig {
     /// are parcels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axes: Option<SeriesAxes>,
-    /// Path of the series in HDF5 files of one recording. Absent: `/parcel_ts`, or the only dataset
-    /// that could be a series.
+    /// Path of the series in HDF5 files of one recording, or its variable in MATLAB files. Absent:
+    /// `/parcel_ts`, or the only dataset or matrix that could be a series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
     /// Takes the numbers of HDF5 files as they are stored, though attributes scale them.

@@ -93,7 +93,7 @@ impl MatFile {
                 let left = n_bytes - start;
                 return Err(wrong(format!("it claims {length} bytes, the file has {left} more")));
             }
-            let head = within(&mut file, order, &tag, |inside| inside.head()).map_err(wrong)?;
+            let head = within(&mut file, order, &tag, head).map_err(wrong)?;
             if let Some(head) = head {
                 this.variables.push(Variable { head, offset, n_bytes: length });
             }
@@ -220,6 +220,10 @@ impl MatFile {
         plausible(t_r).map_err(|expected| format!("`{name}` is {t_r} s, {expected}"))?;
         Ok((t_r, format!("variable `{name}`")))
     }
+}
+
+fn head(inside: &mut Elements<&mut dyn Read>) -> Parsed<Head> {
+    inside.head()
 }
 
 /// Reads inside of an element, unpacked where it is compressed; none where it holds no matrix.

@@ -59,6 +59,65 @@ fn text_is_read_whatever_separates_its_numbers() {
 }
 
 #[test]
+fn names_in_the_comment_of_afni_and_c_pac_are_those_of_the_columns() {
+    let scratch = Scratch::new();
+    let read = |text: &str| {
+        let path = scratch.file("x_timeseries.1D", text.as_bytes());
+        let options = OpenOptions { axes: None, ..options(SeriesAxes::TimeParcels) };
+        read_series(&path, &options).map(|it| {
+            let parcels = it.parcels.iter().map(|it| (it.label, it.name.clone()));
+            (it.values, parcels.collect::<Vec<_>>())
+        })
+    };
+    let values = array![[1.5, 2.5], [3.5, 4.5]];
+    let named = |first: (i32, &str), second: (i32, &str)| {
+        vec![(first.0, first.1.to_owned()), (second.0, second.1.to_owned())]
+    };
+    // as C-PAC 1.8 leaves the output of `3dROIstats -1Dformat`
+    let found = read("# 3dROIstats -1Dformat\n#Mean_LH_Vis_1,Mean_RH_Vis_1\n1.5,2.5\n3.5,4.5\n");
+    assert_eq!(found.unwrap(), (values.clone(), named((1, "LH_Vis_1"), (2, "RH_Vis_1"))));
+    let found = read("#Mean_17,Mean_4\n1.5,2.5\n3.5,4.5\n").unwrap();
+    assert_eq!(found, (values.clone(), named((17, "label 17"), (4, "label 4"))));
+    // as AFNI itself writes it
+    let found = read("#\tNZMean_17  \tNZMean_4  \n\t1.5\t2.5\n\t3.5\t4.5\n").unwrap();
+    assert_eq!(found, (values.clone(), named((17, "label 17"), (4, "label 4"))));
+    let found = read("# Mean_a Mean_b\n1.5 2.5\n3.5 4.5\n").unwrap();
+    assert_eq!(found, (values, named((1, "a"), (2, "b"))));
+    // prose is no head, and neither is what has a word too many
+    for text in [
+        "# two columns\n1.5 2.5\n",
+        "#a,b,c\n1.5,2.5\n",
+        "#see x, and y\n1.5,2.5\n",
+        "#1,2\n1.5,2.5\n",
+    ] {
+        let said = read(text).unwrap_err().to_string();
+        assert!(said.contains("which axis is time is not said"), "{said}");
+    }
+}
+
+#[test]
+fn tables_of_components_are_read_as_fsl_and_the_biobank_write_them() {
+    let scratch = Scratch::new();
+    // dual regression of FSL, UK Biobank and HCP: blanks before and between, no header
+    for n in [25, 100] {
+        let cell = |at: usize| {
+            let end = if at % n == n - 1 { "  \n" } else { "" };
+            format!("  {:.6e}{end}", at as f64 / 7.0)
+        };
+        let text: Vec<String> = (0..4 * n).map(cell).collect();
+        let text = text.concat();
+        let path = scratch.file("dr_stage1.txt", text.as_bytes());
+        let series = read_series(&path, &options(SeriesAxes::ByParcels(n))).unwrap();
+        assert_eq!(series.values.dim(), (4, n));
+        assert!((series.values[[3, n - 1]] - (4 * n - 1) as f64 / 7.0).abs() < 1e-6 * n as f64);
+    }
+    // quoted names, as ABCD's tables have them
+    let path = scratch.file("abcd.txt", b"\"L Vis\"\t\"R Vis\"\r\n0.5\t1.5\r\n2.5\t3.5\r\n");
+    let series = read_series(&path, &options(SeriesAxes::TimeParcels)).unwrap();
+    assert_eq!((series.values[[1, 0]], series.parcels[1].name.as_str()), (2.5, "R Vis"));
+}
+
+#[test]
 fn the_parcel_axis_is_found_or_the_table_refused() {
     let scratch = Scratch::new();
     let path = scratch.file("wide.dat", b"1 2 3\n4 5 6\n");

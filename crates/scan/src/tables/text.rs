@@ -34,10 +34,10 @@ const NUMBERED_ROWS: &str = "its first column has no name: row numbers are no se
 /// A matrix, and the names or labels of its columns where the first line holds them. `n_parcels`
 /// tells a header from a frame where nothing else does.
 pub(crate) fn read(path: &Path, limit: u64, n_parcels: Option<usize>) -> Result<Text> {
-    let (mut values, names) = read_lines(path, limit)?;
+    let (mut values, head) = read_lines(path, limit)?;
     let bad = |problem: String| Error::Row { path: path.to_path_buf(), row: 1, problem };
-    if let Some(names) = names {
-        return Ok(Text { values, head: Head::Names(names) });
+    if head != Head::None {
+        return Ok(Text { values, head });
     }
     if is_row_numbers(&values) {
         return Err(bad(NUMBERED_ROWS.to_owned()));
@@ -65,8 +65,8 @@ fn is_row_numbers(values: &Array2<f64>) -> bool {
         && counted.windows(2).into_iter().all(|pair| pair[1] - pair[0] == 1.0)
 }
 
-/// The numbers of every line, and the names of the columns where the first line holds some.
-fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String>>)> {
+/// The numbers of every line, and what the first line or a comment before it says of the columns.
+fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Head)> {
     crate::pointer::refuse(path)?;
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let found = std::fs::metadata(path).map_err(attach)?.len();
@@ -126,7 +126,48 @@ fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Option<Vec<String
         return Err(bad(1, "it holds no numbers".to_owned()));
     }
     let shape = (n_rows, n_columns.unwrap_or(0));
-    Ok((Array2::from_shape_vec(shape, values).expect("every row was counted"), names))
+    let comments =
+        text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with('#'));
+    let head = match names {
+        Some(names) => Head::Names(names),
+        None => commented(comments, separator, shape.1),
+    };
+    Ok((Array2::from_shape_vec(shape, values).expect("every row was counted"), head))
+}
+
+/// What AFNI's `3dROIstats` puts before the names of regions.
+const STATISTICS: [&str; 2] = ["Mean_", "NZMean_"];
+
+/// What the last comment before the numbers says of the columns, if it has a word for each:
+/// `#Mean_1,Mean_2`, as AFNI and C-PAC write it. Words that blanks divide are names only where AFNI's
+/// statistic stands before each, and are prose otherwise.
+fn commented<'a>(
+    comments: impl Iterator<Item = &'a str>,
+    separator: Option<char>,
+    n_columns: usize,
+) -> Head {
+    let Some(line) = comments.filter(|line| !line.is_empty()).last() else { return Head::None };
+    let line = line.trim_start_matches('#').trim();
+    let words = match separator {
+        Some(separator) => cells(line, separator),
+        None => line.split_whitespace().map(str::to_owned).collect(),
+    };
+    let is_word = |word: &String| {
+        !word.is_empty() && number(word).is_none() && !word.contains(char::is_whitespace)
+    };
+    let statistic = STATISTICS.into_iter().find(|it| words.iter().all(|word| word.starts_with(it)));
+    let is_head = words.len() == n_columns && n_columns > 1 && words.iter().all(is_word);
+    if !is_head || (separator.is_none() && statistic.is_none()) {
+        return Head::None;
+    }
+    let bare = |word: String| match statistic.and_then(|it| word.strip_prefix(it)) {
+        Some(bare) if !bare.is_empty() => bare.to_owned(),
+        _ => word,
+    };
+    let words: Vec<String> = words.into_iter().map(bare).collect();
+    let numbers: Option<Vec<f64>> = words.iter().map(|word| word.parse().ok()).collect();
+    let labels = numbers.and_then(|numbers| distinct_labels(ndarray::ArrayView1::from(&numbers)));
+    labels.map_or(Head::Names(words), Head::Labels)
 }
 
 /// The cells of one line of a table; one may be in quotes, and what divides cells in it.

@@ -203,3 +203,38 @@ fn displacement_without_a_value_cannot_be_judged() {
     assert!(said.contains("motion_fd_mean is 0.2000, the threshold is 0.19"), "{said}");
     assert_eq!(asked("{\"motion_fd_mean\": 0.21}").unwrap(), ["sub-03_task-rest"]);
 }
+
+#[test]
+fn a_folder_of_xcp_d_26_has_its_motion_and_no_table_of_one_number_is_a_scan() {
+    let folder = "sub-01/func/sub-01_task-rest";
+    let table = |what: &str| format!("{folder}_space-fsLR_atlas-4S456Parcels_den-91k_{what}.tsv");
+    let (mean, coverage, reho) =
+        (table("stat-mean_timeseries"), table("stat-coverage_bold"), table("stat-reho_bold"));
+    let (motion, nodes) = (format!("{folder}_motion.tsv"), "Node\tcoverage\nA\t0.9\n");
+    let fd = format!("trans_x\tframewise_displacement\n{}", "0.1\t0.2\n".repeat(60));
+    let files = [(&mean, &*series(60)), (&coverage, nodes), (&reho, "A\n0.5\n"), (&motion, &*fd)];
+    let dataset = dataset(&files.map(|(path, text)| (path.as_str(), text)));
+    let cohort = dataset.index(timeseries).unwrap();
+    assert_eq!(names(&cohort), ["sub-01_task-rest"]);
+    let found = &cohort.recordings[0];
+    assert!(found.confounds.as_ref().unwrap().ends_with("sub-01_task-rest_motion.tsv"));
+    assert_eq!(found.entities.get(Entity::Atlas), Some("4S456Parcels"));
+    let limits = QcThresholds { motion_fd_mean: Some(0.15), ..QcThresholds::default() };
+    let said = dataset.said(|it| {
+        timeseries(it);
+        it.qc_thresholds = Some(limits);
+    });
+    assert!(said.contains("motion_fd_mean is 0.2000, the threshold is 0.15"), "{said}");
+    // nothing that is called bold is one
+    let said = dataset.said(|_| {});
+    assert!(said.contains("none with a file func/sub-…_bold"), "{said}");
+}
+
+#[test]
+fn a_table_of_c_pac_is_a_series() {
+    let name = "sub-01/func/sub-01_task-rest_atlas-AAL_desc-Mean_timeseries.1D";
+    let dataset = dataset(&[(name, "# 3dROIstats -1Dformat\n#Mean_1,Mean_2\n1.5,2\n3,4.5\n")]);
+    let cohort = dataset.index(timeseries).unwrap();
+    assert_eq!(names(&cohort), ["sub-01_task-rest"]);
+    assert_eq!(cohort.recordings[0].n_frames, Some(2));
+}
