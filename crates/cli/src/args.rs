@@ -1,4 +1,5 @@
 //! What can be typed, and the help that teaches it.
+mod cohort;
 mod encoder;
 mod import;
 mod lora;
@@ -9,6 +10,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{ArgAction, Args as Group, Parser, Subcommand};
 use pipeline::Precision;
 
+pub(crate) use cohort::{CohortCommand, CohortScanArgs};
 pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand, EncoderStatsArgs};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
 pub(crate) use lora::{ExportArgs, LoraCommand, MergeArgs};
@@ -109,6 +111,9 @@ a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threa
     /// Look at a scan.
     #[command(subcommand)]
     Scan(ScanCommand),
+    /// Find out what a folder of derivatives holds.
+    #[command(subcommand)]
+    Cohort(CohortCommand),
     /// Look at a model package.
     #[command(subcommand)]
     Model(ModelCommand),

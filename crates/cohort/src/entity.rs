@@ -59,6 +59,8 @@ pub enum Entity {
     /// `den`: which mesh of the space.
     #[serde(alias = "den")]
     Density,
+    /// `hash`: which configuration of the tool.
+    Hash,
     /// `label`: which tissue.
     Label,
     /// `stat`: which statistic.
@@ -72,7 +74,7 @@ pub enum Entity {
 use Entity as E;
 
 /// Keys of names, in BIDS's order.
-const KEYS: [(Entity, &str); 21] = [
+const KEYS: [(Entity, &str); 22] = [
     (E::Subject, "sub"),
     (E::Session, "ses"),
     (E::Task, "task"),
@@ -91,6 +93,7 @@ const KEYS: [(Entity, &str); 21] = [
     (E::Atlas, "atlas"),
     (E::Resolution, "res"),
     (E::Density, "den"),
+    (E::Hash, "hash"),
     (E::Label, "label"),
     (E::Statistic, "stat"),
     (E::Description, "desc"),
@@ -135,6 +138,7 @@ impl Entity {
             E::Atlas => "atlas",
             E::Resolution => "resolution",
             E::Density => "density",
+            E::Hash => "hash",
             E::Label => "label",
             E::Statistic => "statistic",
             E::Description => "description",

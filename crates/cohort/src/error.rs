@@ -58,6 +58,9 @@ pub enum Error {
     #[error("{}: holds no recording: {sought}", path.display())]
     Nothing { path: PathBuf, sought: String, cure: Option<String> },
 
+    #[error("{}: holds nothing that could be a cohort{}", path.display(), listed(why))]
+    NoProposal { path: PathBuf, why: Vec<String> },
+
     // splits
     #[error(
         "{}: column {column} puts one subject into split {first} and into split {second}{}",
@@ -93,6 +96,11 @@ pub enum Error {
 fn counted(excluded: &[Excluded]) -> String {
     let lines: Vec<String> = Count::all(excluded).iter().flat_map(Count::lines).collect();
     lines.join("\n  ")
+}
+
+fn listed(lines: &[String]) -> String {
+    let indented: Vec<String> = lines.iter().map(|line| format!("  {line}")).collect();
+    if indented.is_empty() { String::new() } else { format!("\n{}", indented.join("\n")) }
 }
 
 fn in_rows(rows: Option<(usize, usize)>) -> String {

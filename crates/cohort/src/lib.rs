@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! BIDS folder ─┐                              entities, where, header, qc_thresholds
+//! files ───────┤
 //! manifest ────┼─ index ─→ Cohort { Recording …, Excluded … } ── divide ─→ Division
 //! HDF5 file ───┘                                                      train │ choose │ test
 //! ```
@@ -10,6 +11,7 @@
 //! or a setting is an [`Error`]. No path leaves the cohort's folder, and no sentence names anybody.
 
 mod bids;
+mod by_pattern;
 mod censored;
 mod division;
 mod entity;
@@ -17,6 +19,7 @@ mod error;
 mod folder;
 mod labels;
 mod manifest;
+mod propose;
 mod quality;
 mod query;
 mod reason;
@@ -33,10 +36,12 @@ mod twice;
 mod value;
 
 pub use bids::{BidsConfig, confounds_beside};
+pub use by_pattern::{FilePattern, FilesConfig};
 pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};
 pub use entity::{Entities, Entity};
 pub use error::{Error, Result};
 pub use manifest::{ManifestColumns, ManifestConfig};
+pub use propose::{Alternative, Proposal, propose};
 pub use quality::QcThresholds;
 pub use query::{Query, QueryError};
 pub use reason::{Part, Reason, Way};

@@ -49,7 +49,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// Labels joined, entities, query, headers, quality: in this order, each for what the one
-    /// before it left.
+    /// before it left. A query that asks for the repetition time comes after the headers.
     pub(crate) fn select(mut self, asked: Selection, tables: LabelTables) -> Result<Cohort> {
         let query = asked.check()?;
         if self.recordings.is_empty() && self.excluded.is_empty() {
@@ -62,15 +62,10 @@ impl Found {
         let of_query = query.iter().flat_map(Query::columns).map(str::to_owned);
         let of_split = asked.split.iter().flat_map(|split| split.columns()).cloned();
         let warnings = tables.join(&mut self.recordings, &of_query.chain(of_split).collect())?;
-        if let Some(query) = &query {
-            if !self.recordings.is_empty() {
-                query.check(&self.recordings)?;
-            }
-            self.keep(|recording| match query.answer(recording) {
-                Answer::True => Ok(()),
-                Answer::False => Err(Reason::Query),
-                Answer::Unknown(column) => Err(Reason::Unknown { column: column.to_owned() }),
-            });
+        let query = query.as_ref();
+        let asks_headers = query.is_some_and(|query| query.asks_headers(&self.recordings));
+        if !asks_headers {
+            self.ask(query)?;
         }
         twice::spelled_twice(&mut self.recordings, &mut self.excluded);
         let judged: Vec<Result<Recording, Excluded>> = std::mem::take(&mut self.recordings)
@@ -86,6 +81,9 @@ impl Found {
                 Err(excluded) => self.excluded.push(excluded),
             }
         }
+        if asks_headers {
+            self.ask(query)?;
+        }
         twice::joined(&mut self.recordings, &mut self.excluded);
         let Self { path, mut recordings, mut excluded, .. } = self;
         recordings.sort_by_cached_key(Recording::name);
@@ -94,6 +92,20 @@ impl Found {
             return Err(Error::NothingLeft { path, excluded, unmet });
         }
         Ok(Cohort { path, recordings, excluded, warnings })
+    }
+
+    /// Leaves out the recordings that a query is not true of.
+    fn ask(&mut self, query: Option<&Query>) -> Result<()> {
+        let Some(query) = query else { return Ok(()) };
+        if !self.recordings.is_empty() {
+            query.check(&self.recordings)?;
+        }
+        self.keep(|recording| match query.answer(recording) {
+            Answer::True => Ok(()),
+            Answer::False => Err(Reason::Query),
+            Answer::Unknown(column) => Err(Reason::Unknown { column: column.to_owned() }),
+        });
+        Ok(())
     }
 
     /// Refuses two recordings that could not be told apart.

@@ -141,6 +141,14 @@ impl Keys {
     }
 }
 
+/// The repetition time in seconds that one sidecar says.
+pub(crate) fn repetition_time(path: &Path) -> Option<f64> {
+    match keys(path).ok()?.repetition_time? {
+        Entry::Number(seconds) => Some(seconds),
+        Entry::Other => None,
+    }
+}
+
 /// Names of the sidecars of a folder that apply to a scan, the most specific first.
 fn applicable<'a>(folder: &'a Folder, scan: &BidsName) -> Vec<&'a str> {
     let applies = |(_, name): &(&str, &BidsName)| {

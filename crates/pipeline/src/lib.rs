@@ -69,7 +69,7 @@ pub use stage::{
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 
-pub use cohort::Excluded;
+pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};

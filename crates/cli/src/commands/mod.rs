@@ -1,5 +1,6 @@
 //! One function a command, and what each ends with.
 mod bench;
+mod cohort;
 mod encoder;
 mod import;
 mod inspect;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::args::{Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand};
+use crate::args::{CohortCommand, Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand};
 
 /// How a command ended; the numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Bench(args) => bench::run(&args),
         Command::Schema => inspect::schema(),
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
+        Command::Cohort(CohortCommand::Scan(args)) => cohort::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),
         Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
         Command::Model(ModelCommand::Import(args)) => import::import(&args),

@@ -69,7 +69,7 @@ pub(super) fn one_form_each(
     };
     let mut choices: Vec<String> = differing.into_iter().map(choice).collect();
     if choices.is_empty() {
-        choices.push("leaving one of two files that differ only after their point".to_owned());
+        choices.push("`extension`: two files differ only after their point".to_owned());
     }
     Err(Error::Ambiguous { path: dir.to_path_buf(), n, choices })
 }

@@ -50,6 +50,10 @@ pub struct BidsConfig {
     /// What the files are called: `bold`, or `timeseries` for series that are already extracted.
     #[serde(default = "bold", skip_serializing_if = "is_bold")]
     pub suffix: String,
+    /// What the names end in, where one recording has a file in several formats: `.tsv` or
+    /// `.ptseries.nii`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<String>,
     /// Tables about the same people beside `participants.tsv`, joined by subject, session, task
     /// and run, or by MRIQC's `bids_name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,6 +99,10 @@ pub(crate) const EXTENSIONS: [&str; 9] = [
 impl BidsConfig {
     /// Refuses what is wrong whatever the files hold.
     pub fn check(&self) -> Result<()> {
+        if let Some(found) = self.extension.as_deref().filter(|it| !EXTENSIONS.contains(it)) {
+            let expected = format!("one of {}", EXTENSIONS.join(", "));
+            return Err(Error::Setting { field: "extension", found: found.to_owned(), expected });
+        }
         self.asked().check().map(drop)
     }
 
@@ -286,7 +294,9 @@ impl Walk<'_> {
                 self.count_other(name);
                 continue;
             };
-            if !EXTENSIONS.contains(&format!(".{extension}").as_str()) {
+            let extension = format!(".{extension}");
+            let is_asked = self.asked.extension.as_ref().is_none_or(|asked| *asked == extension);
+            if !is_asked || !EXTENSIONS.contains(&extension.as_str()) {
                 continue;
             }
             let parsed = match BidsName::parse(name) {

@@ -63,6 +63,7 @@ impl Dataset {
             dir: "data".into(),
             root: None,
             suffix: bold(),
+            extension: None,
             labels: vec![],
             entities: Wanted::new(),
             query: None,

@@ -16,6 +16,9 @@ pub(super) fn check(query: &Query, recordings: &[Recording]) -> Result<(), Query
             let kind = kinds.entry(column).or_insert(Some(value.kind()));
             *kind = kind.filter(|kind| *kind == value.kind());
         }
+        if recording.t_r.is_some() {
+            kinds.entry(super::T_R).or_insert(Some(Value::Number(0.0).kind()));
+        }
         for (entity, _) in recording.entities.iter() {
             kinds.insert(entity.name(), Some(Value::Text(String::new()).kind()));
         }

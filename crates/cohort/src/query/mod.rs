@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A column by itself is one of true and false. What asks for a missing value is neither true nor
-//! false, as in SQL, and so is its opposite; only `is missing` asks for that.
+//! false, as in SQL, and so is its opposite; only `is missing` asks for that. `t_r` is the repetition time
+//! in seconds, where no table has a column of that name.
 
 mod check;
 mod lex;
@@ -107,6 +108,9 @@ pub(crate) enum Answer<'a> {
     Unknown(&'a str),
 }
 
+/// What a query may ask of headers and sidecars.
+pub(crate) const T_R: &str = "t_r";
+
 use Answer as A;
 
 impl Query {
@@ -126,6 +130,11 @@ impl Query {
         let mut columns = self.root.columns();
         columns.retain(|column| Entity::of_name(column).is_none());
         columns
+    }
+
+    /// Whether it asks for the repetition time, which no table says.
+    pub(crate) fn asks_headers(&self, recordings: &[Recording]) -> bool {
+        self.columns().contains(&T_R) && !recordings.iter().any(|it| it.labels.contains_key(T_R))
     }
 
     /// Whether it could be true of a recording with these entities, whatever tables say of it.
@@ -284,13 +293,19 @@ fn meant<'a>(column: &Name, given: &'a Given) -> Cow<'a, Value> {
     }
 }
 
-/// Entities go before columns of the same name.
+/// The repetition time in seconds to four decimals: headers hold 32 bits, so that 0.72 is not equal to 0.72.
+fn rounded(recording: &Recording) -> Option<Value> {
+    recording.t_r.map(|t_r| Value::Number((t_r.seconds * 1e4).round() / 1e4))
+}
+
+/// Entities go before columns of the same name, and those before what the header says.
 fn look_up(recording: &Recording, column: &str) -> Option<Value> {
     if let Some(entity) = Entity::of_name(column) {
         recording.entities.get(entity).map(|it| Value::Text(it.to_owned()))
     } else {
         let labels: &Labels = &recording.labels;
-        labels.get(column).cloned()
+        let header = || (column == T_R).then(|| rounded(recording)).flatten();
+        labels.get(column).cloned().or_else(header)
     }
 }
 

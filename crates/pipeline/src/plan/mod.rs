@@ -260,9 +260,10 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             }
             Ok(SourcePlan::Corpus { path, sha256: files::sha256_bytes(text.as_bytes()), texts })
         }
-        CohortSpec::Bids(_) | CohortSpec::Manifest(_) | CohortSpec::Hdf5(_) => {
-            Ok(SourcePlan::Recordings(recordings::plan(loaded)?))
-        }
+        CohortSpec::Bids(_)
+        | CohortSpec::Files(_)
+        | CohortSpec::Manifest(_)
+        | CohortSpec::Hdf5(_) => Ok(SourcePlan::Recordings(recordings::plan(loaded)?)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is read: windows of scans with their reports, recordings, or text alone.
 use std::path::PathBuf;
 
-use ::cohort::{BidsConfig, Hdf5Config, ManifestConfig, SplitConfig};
+use ::cohort::{BidsConfig, FilesConfig, Hdf5Config, ManifestConfig, SplitConfig};
 use config::Component;
 use report::{prompt::PromptTemplate, slots::SlotSet};
 use scan::SplitUnit;
@@ -22,6 +22,8 @@ pub enum CohortSpec {
     Corpus(CorpusSpec),
     /// Recordings of a BIDS dataset, or of derivatives such as fMRIPrep's.
     Bids(BidsConfig),
+    /// Recordings whose files lie by a pattern, as those of HCP or a laboratory's own.
+    Files(FilesConfig),
     /// Recordings that a CSV, TSV or Parquet table lists.
     Manifest(ManifestConfig),
     /// Parcel series of many subjects in one HDF5 file.
@@ -36,6 +38,7 @@ impl CohortSpec {
             Self::Pictures(_) => "pictures",
             Self::Corpus(_) => "corpus",
             Self::Bids(_) => "bids",
+            Self::Files(_) => "files",
             Self::Manifest(_) => "manifest",
             Self::Hdf5(_) => "hdf5",
         }
@@ -50,6 +53,11 @@ impl CohortSpec {
             Self::Bids(bids) => {
                 [&mut bids.dir].into_iter().chain(&mut bids.root).chain(&mut bids.labels).collect()
             }
+            Self::Files(files) => [&mut files.dir]
+                .into_iter()
+                .chain(&mut files.root)
+                .chain(&mut files.labels)
+                .collect(),
             Self::Manifest(manifest) => [&mut manifest.table]
                 .into_iter()
                 .chain(&mut manifest.root)
@@ -64,6 +72,7 @@ impl CohortSpec {
         match self {
             Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => None,
             Self::Bids(bids) => bids.split.as_ref(),
+            Self::Files(files) => files.split.as_ref(),
             Self::Manifest(manifest) => manifest.split.as_ref(),
             Self::Hdf5(hdf5) => hdf5.split.as_ref(),
         }
@@ -74,6 +83,7 @@ impl CohortSpec {
         let checked = match self {
             Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => Ok(()),
             Self::Bids(bids) => bids.check(),
+            Self::Files(files) => files.check(),
             Self::Manifest(manifest) => manifest.check(),
             Self::Hdf5(hdf5) => hdf5.check(),
         };

@@ -11,7 +11,10 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         CohortSpec::Pairs(_) => Artifact::Scans,
         CohortSpec::Pictures(_) => Artifact::Pictures,
         CohortSpec::Corpus(_) => Artifact::Texts,
-        CohortSpec::Bids(_) | CohortSpec::Manifest(_) | CohortSpec::Hdf5(_) => Artifact::Recordings,
+        CohortSpec::Bids(_)
+        | CohortSpec::Files(_)
+        | CohortSpec::Manifest(_)
+        | CohortSpec::Hdf5(_) => Artifact::Recordings,
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
@@ -165,6 +168,7 @@ mod tests {
         assert!(of_cohort(PAIRS, &stages).is_ok());
         for (kind, cohort) in [
             ("bids", "bids: { dir: d }"),
+            ("files", "files: { dir: d, scans: '{subject}.tsv' }"),
             ("manifest", "manifest: { table: t.csv }"),
             ("hdf5", "hdf5: { file: f.h5 }"),
         ] {

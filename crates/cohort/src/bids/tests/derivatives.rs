@@ -76,6 +76,38 @@ fn a_series_without_its_censored_frames_is_left_out() {
 }
 
 #[test]
+fn one_of_two_formats_is_asked_for() {
+    let stem = "sub-01/func/sub-01_task-rest_space-fsLR_atlas-B_den-91k_stat-mean_timeseries";
+    let tables = dataset(&[(&format!("{stem}.tsv"), &series(9)), (&format!("{stem}.h5"), "HDF")]);
+    let said = tables.said(timeseries);
+    assert!(said.ends_with("choose by `extension`: two files differ only after their point"));
+    let asked = |extension: &str| {
+        tables.index(|it| {
+            timeseries(it);
+            it.extension = Some(extension.to_owned());
+        })
+    };
+    assert_eq!(asked(".tsv").unwrap().recordings[0].n_frames, Some(9));
+    assert!(asked(".h5").unwrap().recordings[0].source.path().ends_with(format!("{stem}.h5")));
+    let config = |it: &mut BidsConfig| it.extension = Some(".txt".to_owned());
+    let mut wrong: BidsConfig = serde_json::from_str("{\"dir\": \"d\"}").unwrap();
+    config(&mut wrong);
+    let said = wrong.check().unwrap_err().to_string();
+    assert!(said.starts_with("extension is .txt, expected one of .nii, .nii.gz"), "{said}");
+}
+
+#[test]
+fn recordings_are_chosen_by_the_repetition_time_of_their_headers() {
+    let dataset = Dataset::new();
+    write_scan(&dataset.at("sub-04/func/sub-04_task-movie_bold.nii.gz"), 5, 0.72);
+    let asked = |query: &str| dataset.index(|it| it.query = Some(query.to_owned()));
+    assert_eq!(names(&asked("t_r == 0.72").unwrap()), ["sub-04_task-movie"]);
+    assert_eq!(names(&asked("t_r > 1 and subject == '03'").unwrap()), ["sub-03_task-rest"]);
+    let said = asked("t_r == 'fast'").unwrap_err().to_string();
+    assert!(said.starts_with("column t_r holds numbers, not text"), "{said}");
+}
+
+#[test]
 fn a_folder_of_series_says_which_suffix_reads_them() {
     let name = "sub-01/func/sub-01_task-rest_atlas-B_stat-mean_timeseries.tsv";
     let confounds = "sub-01/func/sub-01_task-rest_desc-confounds_timeseries.tsv";
