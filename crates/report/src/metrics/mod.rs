@@ -1,9 +1,11 @@
-//! Numbers about reports: slot scores, calibration, and intervals that respect how windows were
-//! sampled.
+//! Numbers about reports: scores of texts and slots, calibration, and intervals that respect how windows
+//! were sampled.
 
 mod calibration;
+mod caption;
 mod interval;
 mod jackknife;
+pub mod ptb;
 mod rouge_l;
 mod share;
 mod slot_scores;
@@ -11,6 +13,7 @@ mod student;
 mod temperature;
 
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
+pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
 pub use interval::Interval;
 pub(crate) use jackknife::{Jackknife, RowMeans, effective};
 pub use rouge_l::rouge_l;

@@ -4,7 +4,8 @@
 const BETA: f64 = 1.2;
 
 /// ROUGE-L of a text against one reference, 0 to 1. Words are runs of letters and digits in lower case, so
-/// values differ from those of packages with another tokenizer.
+/// values differ from those of packages with another tokenizer: [`caption_scores`](super::caption_scores)
+/// has the one of COCO's captions.
 ///
 /// ```
 /// use report::metrics::rouge_l;
@@ -14,11 +15,16 @@ const BETA: f64 = 1.2;
 pub fn rouge_l(text: &str, reference: &str) -> f64 {
     let (text, reference) = (words(text), words(reference));
     let common = common_subsequence(&text, &reference) as f64;
-    if common == 0.0 {
-        return 0.0;
+    f_measure(common / text.len() as f64, common / reference.len() as f64)
+}
+
+/// Precision and recall in one number, which is 0 where either is.
+pub(super) fn f_measure(precision: f64, recall: f64) -> f64 {
+    if precision > 0.0 && recall > 0.0 {
+        (1.0 + BETA * BETA) * precision * recall / (recall + BETA * BETA * precision)
+    } else {
+        0.0
     }
-    let (precision, recall) = (common / text.len() as f64, common / reference.len() as f64);
-    (1.0 + BETA * BETA) * precision * recall / (recall + BETA * BETA * precision)
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -28,7 +34,8 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn common_subsequence(a: &[String], b: &[String]) -> usize {
+/// The length of the longest common subsequence, in time `a` times `b`.
+pub(super) fn common_subsequence(a: &[String], b: &[String]) -> usize {
     let mut lengths = vec![0; b.len() + 1];
     for word in a {
         let mut diagonal = 0;
