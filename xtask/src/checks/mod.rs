@@ -7,6 +7,7 @@ mod flamingo;
 mod fmri_signals;
 mod hdf5;
 mod lora;
+mod metrics;
 mod nifti_read;
 mod outcome;
 mod recorded;
@@ -68,6 +69,7 @@ fn case(family: Family, folder: &Path) -> Option<Vec<Outcome>> {
     match family {
         Family::Parity if folder.join("case.json").is_file() => Some(vec![parity(folder, name)]),
         Family::Oracles if clip_images::is_family(folder) => Some(clip_images::oracles(folder)),
+        Family::Oracles if metrics::is_family(folder) => Some(metrics::outcomes(folder)),
         Family::Oracles if folder.join("expected.json").is_file() => Some(match name {
             "nifti_read" => nifti_read::outcomes(folder),
             "fmri_signals" => fmri_signals::outcomes(folder),
