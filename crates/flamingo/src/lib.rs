@@ -31,7 +31,7 @@ pub use encoder_package::{
     check_encoder_weights, find_encoder_weights, import_encoder, inspect_encoder, is_encoder,
 };
 pub use error::{Error, Fault, Result};
-pub use flamingo::{After, Flamingo, MediaView, TextView};
+pub use flamingo::{After, Flamingo, MediaView, Stop, TextView};
 pub use formats::pointer;
 pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{

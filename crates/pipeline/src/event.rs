@@ -164,7 +164,13 @@ impl<'a> Control<'a> {
     }
 
     pub(crate) fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.lost.as_ref().is_some_and(Lost::is_lost)
+        (self.stop())()
+    }
+
+    /// The same, to be asked from any thread.
+    pub(crate) fn stop(&self) -> impl Fn() -> bool + Send + Sync + use<'a> {
+        let (stop, lost) = (self.stop, self.lost.clone());
+        move || stop.load(Ordering::Relaxed) || lost.as_ref().is_some_and(Lost::is_lost)
     }
 
     /// Work between two of these is lost when a signal comes.

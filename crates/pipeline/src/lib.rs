@@ -11,6 +11,7 @@
 //! pages (`phases`).
 
 mod arrays;
+mod aside;
 mod cache;
 mod caption;
 mod captions;

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored};
+use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored, Stop};
 use report::{
     generated::GeneratedSlot,
     metrics::softmax,
@@ -79,7 +79,7 @@ impl Reading {
         items: &[I],
         size: usize,
         control: &mut Control<'_>,
-        work: impl Fn(usize, &[I], &dyn Fn() -> bool) -> Result<Vec<T>>,
+        work: impl Fn(usize, &[I], Stop<'_>) -> Result<Vec<T>>,
     ) -> Result<Vec<T>> {
         let kept = self.keep_dir.as_ref().map(|dir| Kept::new(dir, name));
         let (stage, total) = (self.stage, items.len());
@@ -91,7 +91,7 @@ impl Reading {
             if let Some(known) = known.filter(|known| known.len() == part.len()) {
                 found.extend(known);
             } else {
-                let new = work(found.len(), part, &|| control.stopping())?;
+                let new = work(found.len(), part, &control.stop())?;
                 kept.as_ref().map_or(Ok(()), |kept| kept.put(number, &new))?;
                 found.extend(new);
             }

@@ -10,7 +10,13 @@ use nn::Mask;
 
 use crate::gated::{GatedBlock, MediaKeys};
 use crate::media::MediaRule;
-use crate::{Compat, FlamingoConfig, PerceiverResampler};
+use crate::{Compat, Error, FlamingoConfig, PerceiverResampler};
+
+/// Asked between two blocks whether to end; an answer of `true` ends a pass for good.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Nobody wants it to end.
+pub(crate) const NEVER: Stop<'static> = &|| false;
 
 /// The network. See the crate's documentation.
 pub struct Flamingo {
@@ -175,21 +181,52 @@ impl Flamingo {
         &self,
         text: &TextView,
         media: Option<&MediaView>,
-        mut cache: Option<&mut Cache>,
+        cache: Option<&mut Cache>,
         watch: &mut dyn FnMut(usize, After, &Tensor),
     ) -> Result<Tensor> {
+        let hidden = self.walk(text, media, cache, &mut |idx, after, xs| {
+            watch(idx, after, xs);
+            false
+        })?;
+        Ok(hidden.expect("nothing ends this pass"))
+    }
+
+    /// As [`Self::hidden`]; ends behind the block after which `stop` says so, with
+    /// [`Error::Stopped`].
+    pub fn hidden_until(
+        &self,
+        text: &TextView,
+        media: Option<&MediaView>,
+        cache: Option<&mut Cache>,
+        stop: Stop<'_>,
+    ) -> crate::Result<Tensor> {
+        self.walk(text, media, cache, &mut |_, _, _| stop())?.ok_or(Error::Stopped)
+    }
+
+    /// Block by block; none where `ends` says so after one of them.
+    fn walk(
+        &self,
+        text: &TextView,
+        media: Option<&MediaView>,
+        mut cache: Option<&mut Cache>,
+        ends: &mut dyn FnMut(usize, After, &Tensor) -> bool,
+    ) -> Result<Option<Tensor>> {
         let mask = media.map(|media| self.media_mask(media, text)).transpose()?;
         let mut xs = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
         for (idx, gate) in self.gates.iter().enumerate() {
             if let Some(gate) = gate {
                 let keys = media.and_then(|media| media.keys[idx].as_ref());
                 xs = gate.forward(&xs, keys.zip(mask.as_ref()))?;
-                watch(idx, After::Gate, &xs);
+                if ends(idx, After::Gate, &xs) {
+                    return Ok(None);
+                }
             }
             xs = self.lm.block(idx, &xs, &text.step, cache.as_deref_mut())?;
-            watch(idx, After::Block, &xs);
+            if ends(idx, After::Block, &xs) {
+                return Ok(None);
+            }
         }
-        self.lm.norm(&xs)
+        self.lm.norm(&xs).map(Some)
     }
 
     fn media_mask(&self, media: &MediaView, text: &TextView) -> Result<Mask> {

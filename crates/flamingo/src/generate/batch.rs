@@ -3,7 +3,7 @@
 use candle_core::DType;
 use lm::Cache;
 
-use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result, TextView};
+use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result, Stop, TextView};
 
 /// Texts, their past keys and values, and the scans that they see.
 pub(super) struct Batch<'a> {
@@ -16,6 +16,7 @@ pub(super) struct Batch<'a> {
     /// The prompt that each row continues.
     owners: Vec<usize>,
     image: u32,
+    stop: Stop<'a>,
 }
 
 /// Scores of the next id, a row for each text.
@@ -28,6 +29,7 @@ impl<'a> Batch<'a> {
         prompts: Prompts,
         media: Option<&MediaView>,
         longest: usize,
+        stop: Stop<'a>,
     ) -> Result<(Self, Scores)> {
         prompts.check_last()?;
         let (found, limit) = (prompts.n_tokens() + longest, flamingo.lm().shape().n_positions);
@@ -43,6 +45,7 @@ impl<'a> Batch<'a> {
             owners: (0..prompts.len()).collect(),
             image: prompts.image(),
             prompts,
+            stop,
         };
         let scores = batch.read(&view)?;
         Ok((batch, scores))
@@ -62,9 +65,9 @@ impl<'a> Batch<'a> {
     }
 
     fn read(&mut self, view: &TextView) -> Result<Scores> {
-        let Self { flamingo, media, cache, .. } = self;
+        let Self { flamingo, media, cache, stop, .. } = self;
         nn::on_worker(|| {
-            let hidden = flamingo.hidden(view, media.as_ref(), Some(cache))?;
+            let hidden = flamingo.hidden_until(view, media.as_ref(), Some(cache), stop)?;
             let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?;
             Ok(flamingo.head(&last)?.to_dtype(DType::F32)?.to_vec2()?)
         })

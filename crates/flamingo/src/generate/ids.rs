@@ -3,7 +3,7 @@
 use lm::decode::{BeamConfig, Beams, Hypothesis, Rules, Sampling, argmax, force, log_softmax};
 
 use super::batch::Batch;
-use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result};
+use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result, Stop, flamingo::NEVER};
 
 /// How ids are chosen and when a text is over.
 #[derive(Clone, Debug)]
@@ -107,12 +107,24 @@ impl Flamingo {
         decoding: &Decoding,
         listener: Listener<'_>,
     ) -> Result<Vec<Vec<Sequence>>> {
+        self.generate_ids_until(prompts, media, decoding, listener, NEVER)
+    }
+
+    /// The same, ending with [`Error::Stopped`] before the next block once `stop` says so.
+    pub(crate) fn generate_ids_until(
+        &self,
+        prompts: Prompts,
+        media: Option<&MediaView>,
+        decoding: &Decoding,
+        listener: Listener<'_>,
+        stop: Stop<'_>,
+    ) -> Result<Vec<Vec<Sequence>>> {
         let longest = decoding.max_new_tokens;
         let lengths = match self.compat() {
             Compat::OpenFlamingo => vec![prompts.n_tokens(); prompts.len()],
             Compat::None => (0..prompts.len()).map(|row| prompts.text(row).len()).collect(),
         };
-        let (batch, scores) = Batch::start(self, prompts, media, longest)?;
+        let (batch, scores) = Batch::start(self, prompts, media, longest, stop)?;
         match &decoding.choice {
             Choice::Greedy => {
                 write(batch, scores, decoding, listener, |_, _, scores| Ok(argmax(scores)?))

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use lm::decode::TextStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Medium, Model, Prompts, Result};
+use crate::{Medium, Model, Prompts, Result, Stop, flamingo::NEVER};
 pub use config::GenerateConfig;
 pub use ids::{Choice, Chosen, Decoding, Forced, Listener, Sequence};
 
@@ -66,15 +66,16 @@ impl Model {
         config: &GenerateConfig,
         piece: &mut dyn FnMut(usize, &str),
     ) -> Result<Vec<Generated>> {
-        self.write(requests, config, piece, &|| false)
+        self.write(requests, config, piece, NEVER)
     }
 
-    /// [`Self::generate`], ending before the next token with [`Error::Stopped`] once `stop` says so.
+    /// [`Self::generate`], ending before the next block with [`Error::Stopped`](crate::Error::Stopped)
+    /// once `stop` says so.
     pub fn generate_until(
         &self,
         requests: &[Request],
         config: &GenerateConfig,
-        stop: &dyn Fn() -> bool,
+        stop: Stop<'_>,
     ) -> Result<Vec<Generated>> {
         self.write(requests, config, &mut |_, _| (), stop)
     }
@@ -84,7 +85,7 @@ impl Model {
         requests: &[Request],
         config: &GenerateConfig,
         piece: &mut dyn FnMut(usize, &str),
-        stop: &dyn Fn() -> bool,
+        stop: Stop<'_>,
     ) -> Result<Vec<Generated>> {
         config.check()?;
         let mut written = Vec::with_capacity(requests.len() * config.n_texts());
@@ -108,7 +109,7 @@ impl Model {
         config: &GenerateConfig,
         streams: Vec<u64>,
         piece: &mut dyn FnMut(usize, &str),
-        stop: &dyn Fn() -> bool,
+        stop: Stop<'_>,
     ) -> Result<Vec<Generated>> {
         let vocabulary = &self.vocabulary;
         let rows = requests
@@ -123,14 +124,16 @@ impl Model {
         let n_texts = requests.len() * config.n_texts();
         let mut texts = vec![TextStream::new(&vocabulary.tokenizer); n_texts];
         let mut listener = |chosen: Chosen<'_>| {
-            if stop() {
-                return Err(Error::Stopped);
-            }
             piece(chosen.sequence, &texts[chosen.sequence].push(chosen.id)?);
             Ok(())
         };
-        let found =
-            self.flamingo.generate_ids(prompts, media.as_ref(), &decoding, &mut listener)?;
+        let found = self.flamingo.generate_ids_until(
+            prompts,
+            media.as_ref(),
+            &decoding,
+            &mut listener,
+            stop,
+        )?;
         let found: Vec<Sequence> = found.into_iter().flatten().collect();
         if matches!(decoding.choice, Choice::Beams(_)) {
             for (idx, sequence) in found.iter().enumerate() {

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use lm::{Cache, Step};
 
-use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result};
+use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result, Stop, flamingo::NEVER};
 
 impl Flamingo {
     /// The log-probability of every id of each row from its place in `starts` on, given all before
@@ -15,10 +15,22 @@ impl Flamingo {
         media: Option<&MediaView>,
         image: u32,
     ) -> Result<Vec<Vec<f64>>> {
+        self.log_probs_until(rows, starts, media, image, NEVER)
+    }
+
+    /// The same, ending with [`Error::Stopped`] before the next block once `stop` says so.
+    pub(crate) fn log_probs_until(
+        &self,
+        rows: Vec<Vec<u32>>,
+        starts: &[usize],
+        media: Option<&MediaView>,
+        image: u32,
+        stop: Stop<'_>,
+    ) -> Result<Vec<Vec<f64>>> {
         let starts: Vec<usize> = starts.iter().map(|&start| start.max(1)).collect();
         let prompts = Prompts::right_padded(rows.clone(), image);
         let view = prompts.view(self.lm().shape().n_positions)?;
-        let hidden = self.hidden(&view, media, None)?;
+        let hidden = self.hidden_until(&view, media, None, stop)?;
         // the head runs only where a wanted id is predicted
         let (_, n_tokens, dim) = hidden.dims3()?;
         let (mut places, mut targets) = (Vec::new(), Vec::new());
@@ -39,15 +51,26 @@ impl Flamingo {
         prompts: Prompts,
         media: Option<&MediaView>,
     ) -> Result<CachedPrompts<'_>> {
+        self.cache_prompts_until(prompts, media, NEVER)
+    }
+
+    /// The same, ending with [`Error::Stopped`] before the next block once `stop` says so, now or when
+    /// continuations are scored.
+    pub(crate) fn cache_prompts_until<'a>(
+        &'a self,
+        prompts: Prompts,
+        media: Option<&MediaView>,
+        stop: Stop<'a>,
+    ) -> Result<CachedPrompts<'a>> {
         prompts.check_last()?;
         let mut view = prompts.view(self.lm().shape().n_positions)?;
         if self.compat() == Compat::OpenFlamingo {
             view.step = Step::as_hugging_face(prompts.real(), self.lm().shape().padded_rows)?;
         }
         let mut cache = Cache::new(self.lm().shape().n_blocks);
-        let hidden = self.hidden(&view, media, Some(&mut cache))?;
+        let hidden = self.hidden_until(&view, media, Some(&mut cache), stop)?;
         let last = hidden.narrow(1, hidden.dim(1)? - 1, 1)?.squeeze(1)?.contiguous()?;
-        Ok(CachedPrompts { flamingo: self, prompts, media: media.cloned(), cache, last })
+        Ok(CachedPrompts { flamingo: self, prompts, media: media.cloned(), cache, last, stop })
     }
 
     /// Log-probabilities of `targets` at `places` of hidden states `(n, dim)`.
@@ -72,6 +95,7 @@ pub struct CachedPrompts<'a> {
     cache: Cache,
     /// Hidden state of each prompt's last token, `(batch, dim)`.
     last: Tensor,
+    stop: Stop<'a>,
 }
 
 impl CachedPrompts<'_> {
@@ -105,7 +129,8 @@ impl CachedPrompts<'_> {
             let view = prompts.append(&new, &seen)?;
             let media = self.media.as_ref().map(|media| media.select(&rows)).transpose()?;
             let mut cache = self.cache.select(&rows)?;
-            let read = self.flamingo.hidden(&view, media.as_ref(), Some(&mut cache))?;
+            let cache = Some(&mut cache);
+            let read = self.flamingo.hidden_until(&view, media.as_ref(), cache, self.stop)?;
             hidden = Tensor::cat(&[&hidden, &read.flatten_to(1)?], 0)?;
         }
         let (mut places, mut targets) = (Vec::new(), Vec::new());

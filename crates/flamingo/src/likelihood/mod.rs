@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Medium, Model, Prompts, Result};
+use crate::{Error, Medium, Model, Prompts, Result, Stop, flamingo::NEVER};
 pub use classify::{Classified, RankBy, classified};
 pub use ids::CachedPrompts;
 
@@ -64,15 +64,15 @@ impl Model {
         items: &[Scored],
         batch_size: usize,
     ) -> Result<Vec<LogLikelihood>> {
-        self.log_likelihood_until(items, batch_size, &|| false)
+        self.log_likelihood_until(items, batch_size, NEVER)
     }
 
-    /// The same, ending before the next batch with [`Error::Stopped`] once `stop` says so.
+    /// The same, ending before the next block with [`Error::Stopped`] once `stop` says so.
     pub fn log_likelihood_until(
         &self,
         items: &[Scored],
         batch_size: usize,
-        stop: &dyn Fn() -> bool,
+        stop: Stop<'_>,
     ) -> Result<Vec<LogLikelihood>> {
         let batch_size = batch_size.max(1);
         let continuations = items.iter().map(|item| self.continuation(&item.continuation));
@@ -85,7 +85,7 @@ impl Model {
                 return Err(Error::Stopped);
             }
             let (batch, after) = rest.split_at(n_together(rest, batch_size));
-            self.score_batch(batch, &continuations, batch_size, &mut scores)?;
+            self.score_batch(batch, &continuations, batch_size, &mut scores, stop)?;
             rest = after;
         }
         Ok(scores)
@@ -133,6 +133,7 @@ impl Model {
         continuations: &[Vec<u32>],
         batch_size: usize,
         scores: &mut [LogLikelihood],
+        stop: Stop<'_>,
     ) -> Result<()> {
         let image = self.vocabulary.image;
         let media: Vec<_> = prompts.iter().map(|prompt| prompt.media).collect();
@@ -146,7 +147,7 @@ impl Model {
         let cached = if shared {
             let rows = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
             let rows = Prompts::left_padded(rows, image);
-            Some(self.flamingo.cache_prompts(rows, media.as_ref())?)
+            Some(self.flamingo.cache_prompts_until(rows, media.as_ref(), stop)?)
         } else {
             None
         };
@@ -158,7 +159,8 @@ impl Model {
                 let ids = |row: usize| prompts[row].ids.as_slice();
                 let whole = some.iter().map(|&(row, idx)| [ids(row), &continuations[idx]].concat());
                 let starts: Vec<usize> = some.iter().map(|&(row, _)| ids(row).len()).collect();
-                self.flamingo.log_probs(whole.collect(), &starts, media.as_ref(), image)?
+                let (rows, media) = (whole.collect(), media.as_ref());
+                self.flamingo.log_probs_until(rows, &starts, media, image, stop)?
             };
             for (&(_, idx), log_probs) in some.iter().zip(found) {
                 scores[idx] = LogLikelihood::of(&log_probs);

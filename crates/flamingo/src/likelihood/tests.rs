@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use crate::package::tests::{package, request};
 use crate::tiny::{IMAGE, compatible, model, prompts, rows, scans};
 use crate::{Error, LogLikelihood, Model, Prompts, RankBy, Result, Scored, classified};
@@ -158,5 +160,27 @@ fn a_continuation_of_no_tokens_or_with_an_image_is_refused() -> Result<()> {
     let item =
         Scored { prompt: String::new(), continuation: " faces".to_owned(), media: Vec::new() };
     assert!(matches!(model.log_likelihood(&[item], 1), Err(Error::NoLastToken)));
+    Ok(())
+}
+
+#[test]
+fn a_wish_to_stop_is_heard_between_blocks() -> Result<()> {
+    let model = model();
+    let media = scans(&model, &ALL);
+    for after in [1, 2, 3] {
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) + 1 >= after;
+        let whole = model.log_probs_until(rows(), &[1; 4], Some(&media), IMAGE, &stop);
+        assert!(matches!(whole, Err(Error::Stopped)));
+        assert_eq!(asked.into_inner(), after, "nobody is asked after the answer");
+    }
+    // while prompts are read, and while what continues them is
+    let is_late = AtomicBool::new(false);
+    let stop = || is_late.load(Ordering::Relaxed);
+    let cached = model.cache_prompts_until(prompts(&ALL), Some(&media), &stop)?;
+    is_late.store(true, Ordering::Relaxed);
+    assert!(matches!(cached.log_probs(&pairs()), Err(Error::Stopped)));
+    let again = model.cache_prompts_until(prompts(&ALL), Some(&media), &stop);
+    assert!(matches!(again, Err(Error::Stopped)));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `caption`: a text under every picture, written by a package that is used as it is.
 use std::{collections::BTreeMap, path::Path};
 
-use flamingo::{GenerateConfig, Generated, Model, Request};
+use flamingo::{GenerateConfig, Generated, Model, Request, Stop};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -80,7 +80,7 @@ impl CaptionConfig {
             let batch = if let Some(batch) = kept.get::<Batch>(number) {
                 batch
             } else {
-                let batch = self.batch(plan, seed, &model, pictures)?;
+                let batch = self.batch(plan, seed, &model, pictures, &control.stop())?;
                 if !batch.failures.iter().any(|it| it.transient) {
                     kept.put(number, &batch)?;
                 }
@@ -110,6 +110,7 @@ impl CaptionConfig {
         seed: u64,
         model: &Model,
         pictures: &[usize],
+        stop: Stop<'_>,
     ) -> Result<Batch> {
         let mut batch = Batch::default();
         let (mut read, mut requests) = (Vec::new(), Vec::new());
@@ -132,7 +133,7 @@ impl CaptionConfig {
                 }
             }
         }
-        let written = model.generate(&requests, &self.seeded(seed))?;
+        let written = model.generate_until(&requests, &self.seeded(seed), stop)?;
         let pairs = read.into_iter().zip(written);
         let caption = |(picture, generated)| WrittenCaption { picture, generated };
         batch.captions = pairs.map(caption).collect();

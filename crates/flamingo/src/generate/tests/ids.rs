@@ -287,3 +287,21 @@ fn prompts_that_end_in_padding_or_leave_no_room_are_refused() {
     let long = Prompts::left_padded(vec![vec![1; 57]], IMAGE);
     assert!(matches!(refuse(long), Err(crate::Error::TooLong { found: 65, limit: 64 })));
 }
+
+#[test]
+fn a_wish_to_stop_is_heard_between_blocks() {
+    let model = model();
+    let media = scans(&model, &ALL);
+    for decoding in [greedy(8), sampling(&ALL), beams(1., EarlyStopping::Heuristic)] {
+        // in the middle of the prompts, and of some later token
+        for after in [1, 3, 7] {
+            let asked = AtomicUsize::new(0);
+            let stop = || asked.fetch_add(1, Ordering::Relaxed) + 1 >= after;
+            let (prompts, mut listener) = (prompts(&ALL), |_: Chosen<'_>| Ok(()));
+            let media = Some(&media);
+            let found = model.generate_ids_until(prompts, media, &decoding, &mut listener, &stop);
+            assert!(matches!(found, Err(crate::Error::Stopped)));
+            assert_eq!(asked.into_inner(), after, "nobody is asked after the answer");
+        }
+    }
+}
