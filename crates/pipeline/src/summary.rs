@@ -1,7 +1,7 @@
 //! What many repetitions say together.
 use report::{
     counted,
-    evidence::Answer,
+    evidence::{Answer, MissingBaseline},
     metrics::Interval,
     render::{SummaryRow, SummaryTable},
 };
@@ -44,21 +44,23 @@ pub(crate) fn conclude(
         verdict: None,
         metrics: None,
     };
-    let (intervals, rows, metrics) = match evaluations.as_slice() {
+    let (table, metrics) = match evaluations.as_slice() {
         [] => return Ok(outcome),
         [only] if !plan.is_repeated() => {
             outcome.verdict = Some(only.verdict.clone());
-            let SummaryTable { intervals, rows } = SummaryTable::new(&only.evidence);
-            (intervals, rows, serde_json::to_value(only).expect("plain values"))
+            let table = SummaryTable::new(&only.evidence);
+            (table, serde_json::to_value(only).expect("plain values"))
         }
         many => {
             let summary = Summary::of(plan, many);
             outcome.verdict = Some(summary.verdict.clone());
             let metrics = serde_json::to_value(&summary).expect("plain values");
-            ("range over repetitions".to_owned(), summary.table, metrics)
+            let intervals = "range over repetitions".to_owned();
+            let (rows, missing) = (summary.table, summary.missing);
+            (SummaryTable { intervals, rows, missing }, metrics)
         }
     };
-    let table = SummaryTable { intervals, rows }.terminal();
+    let table = table.terminal();
     if plan.is_repeated() {
         publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
         control.tell(Event::Published { run_dir: plan.run_dir.clone() });
@@ -74,7 +76,11 @@ struct Summary {
     name: String,
     verdict: String,
     n_repetitions: usize,
+    /// What every repetition has.
     table: Vec<SummaryRow>,
+    /// What some repetition does not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<MissingBaseline>,
     scores: Vec<Score>,
     repetitions: Vec<Repetition>,
 }
@@ -97,12 +103,7 @@ struct Repetition {
 
 impl Summary {
     fn of(plan: &Plan, evaluations: &[Evaluation]) -> Self {
-        let first = &evaluations[0].table;
-        let row_mean =
-            |idx: usize| range(evaluations.iter().map(|it| it.table[idx].accuracy.estimate));
-        let table = first.iter().enumerate();
-        let table =
-            table.map(|(idx, row)| SummaryRow { name: row.name.clone(), accuracy: row_mean(idx) });
+        let tables: Vec<&[SummaryRow]> = evaluations.iter().map(|it| &it.table[..]).collect();
         let score = |name, of: fn(&Evaluation) -> f64| Score {
             name,
             over_repetitions: Some(range(evaluations.iter().map(of))),
@@ -118,7 +119,8 @@ impl Summary {
             name: plan.spec().name.clone(),
             verdict: verdict(evaluations),
             n_repetitions: evaluations.len(),
-            table: table.collect(),
+            table: table(&tables),
+            missing: missing(evaluations),
             scores: vec![
                 score("two_afc", |it| it.evidence.verdict.two_afc.estimate),
                 Score { name: "written", over_repetitions: written(evaluations) },
@@ -132,6 +134,35 @@ impl Summary {
             repetitions: plan.runs.iter().zip(evaluations).map(repetition).collect(),
         }
     }
+}
+
+/// Mean and range of the rows that all tables have, whatever their order.
+fn table(tables: &[&[SummaryRow]]) -> Vec<SummaryRow> {
+    let of_all = |row: &SummaryRow| {
+        let same = |table: &&[SummaryRow]| {
+            Some(table.iter().find(|it| it.name == row.name)?.accuracy.estimate)
+        };
+        let estimates = tables.iter().map(same).collect::<Option<Vec<f64>>>()?;
+        Some(SummaryRow { name: row.name.clone(), accuracy: range(estimates.into_iter()) })
+    };
+    tables[0].iter().filter_map(of_all).collect()
+}
+
+/// Each baseline that a repetition lacks once, with the first reason and in how many it is so.
+fn missing(evaluations: &[Evaluation]) -> Vec<MissingBaseline> {
+    let mut found: Vec<(MissingBaseline, usize)> = Vec::new();
+    for missing in evaluations.iter().flat_map(|it| &it.evidence.missing_baselines) {
+        match found.iter_mut().find(|(it, _)| it.name == missing.name) {
+            Some((_, n)) => *n += 1,
+            None => found.push((missing.clone(), 1)),
+        }
+    }
+    let n_all = evaluations.len();
+    let said = |(MissingBaseline { name, reason }, n)| {
+        let reason = format!("in {n} of {n_all} repetitions: {reason}");
+        MissingBaseline { name, reason }
+    };
+    found.into_iter().map(said).collect()
 }
 
 /// Yes or no only where all repetitions agree.
@@ -191,6 +222,22 @@ fn publish(plan: &Plan, metrics: &Value, table: &str, verdict: &str) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_joined_by_name_where_a_table_lacks_one() {
+        let row = |name: &str, estimate| SummaryRow {
+            name: name.to_owned(),
+            accuracy: Interval { estimate, low: 0.0, high: 1.0 },
+        };
+        let whole = [row("generated", 0.5), row("logistic regression", 0.9), row("LDA", 0.75)];
+        let lacks_one = [row("generated", 1.0), row("LDA", 0.25)];
+        let joined = [("generated", 0.75), ("LDA", 0.5)];
+        for tables in [[&whole[..], &lacks_one], [&lacks_one, &whole]] {
+            let found = table(&tables);
+            let found = found.iter().map(|it| (it.name.as_str(), it.accuracy.estimate));
+            assert_eq!(found.collect::<Vec<_>>(), joined);
+        }
+    }
 
     #[test]
     fn a_range_is_mean_and_ends() {

@@ -199,4 +199,12 @@ pub enum Error {
         /// How many features there are.
         n_features: usize,
     },
+    /// A covariance that no memory holds, or no time is enough for.
+    #[error("a covariance of {found} features is too large, expected at most {most} features")]
+    LargeCovariance {
+        /// How many features there are.
+        found: usize,
+        /// The most.
+        most: usize,
+    },
 }

@@ -11,6 +11,8 @@
 //! | `duration` | length of the event in seconds |
 //! | `report` | text, in quotation marks where it has commas or line breaks |
 //! | `split` | `train`, `choose` or `test` |
+//!
+//! A column `site` may be there too: where the person was scanned, in every row.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -24,6 +26,9 @@ use crate::{
     error::{Error, Result},
     split::{Split, SplitUnit},
 };
+
+/// The column that need not be there.
+const SITE: &str = "site";
 
 /// One row: an event in a scan and its report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +49,9 @@ pub struct Pair {
     pub report: String,
     /// What the row is for.
     pub split: Split,
+    /// Where the person was scanned, if the table says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// A checked table.
@@ -80,9 +88,9 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
 }
 
 impl PairsTable {
-    /// The columns, all required.
-    pub const COLUMNS: [&str; 7] =
-        ["subject", "session", "scan", "onset", "duration", "report", "split"];
+    /// The columns; all are required but `site`.
+    pub const COLUMNS: [&str; 8] =
+        ["subject", "session", "scan", "onset", "duration", "report", "split", SITE];
 
     /// Checks rows that were read from the table in `path` in another form than text; every row has a cell
     /// for each name.
@@ -191,13 +199,16 @@ impl PairsTable {
 }
 
 /// Positions of [`PairsTable::COLUMNS`] in the file.
-struct Columns([usize; 7]);
+struct Columns {
+    required: [usize; 7],
+    site: Option<usize>,
+}
 
 impl Columns {
     fn find(path: &Path, headers: &StringRecord) -> Result<Self> {
         let path = || path.to_path_buf();
         let allowed: &'static [&'static str] = &PairsTable::COLUMNS;
-        let mut places = [None; 7];
+        let mut places = [None; 8];
         for (place, header) in headers.iter().enumerate() {
             let Some(column) = allowed.iter().position(|name| *name == header) else {
                 let found = header.to_owned();
@@ -211,7 +222,7 @@ impl Columns {
         for ((place, slot), column) in places.iter().zip(&mut found).zip(allowed) {
             *slot = place.ok_or_else(|| Error::MissingColumn { path: path(), column })?;
         }
-        Ok(Self(found))
+        Ok(Self { required: found, site: places[7] })
     }
 }
 
@@ -247,11 +258,24 @@ impl Cells<'_> {
             duration: self.seconds(4)?,
             report: report.to_owned(),
             split,
+            site: self.site()?,
         })
     }
 
     fn text(&self, column: usize) -> &str {
-        &self.record[self.columns.0[column]]
+        &self.record[self.columns.required[column]]
+    }
+
+    /// The site; a table that has the column says it of every row.
+    fn site(&self) -> Result<Option<String>> {
+        let Some(column) = self.columns.site else { return Ok(None) };
+        let found = self.record[column].trim();
+        if matches!(found, "" | "n/a") {
+            let (path, row, found) = (self.path.to_path_buf(), self.row, found.to_owned());
+            let expected = "where the person was scanned";
+            return Err(Error::Cell { path, row, column: SITE, found, expected });
+        }
+        Ok(Some(found.to_owned()))
     }
 
     /// Labels become parts of file names, so nothing else may be in them.

@@ -174,6 +174,7 @@ fn input(
         free_text: None,
         majority: name(0),
         baselines: Vec::new(),
+        missing: Vec::new(),
         gates: Vec::new(),
     }
 }

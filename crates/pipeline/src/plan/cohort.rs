@@ -1,5 +1,8 @@
 //! The cohort table against its scans: headers, windows, reports, splits.
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use report::slots::SlotSet;
 use scan::{Pair, PairsTable, Split, WindowConfig};
@@ -35,6 +38,8 @@ pub struct ScanPlan {
     pub subject: String,
     /// Session label.
     pub session: String,
+    /// Where the subject was scanned, if the table says it; of one who was at several sites, all of them.
+    pub site: Option<String>,
     /// From 1 within the session.
     pub run: usize,
     /// Where it is.
@@ -152,7 +157,21 @@ fn list(table: &PairsTable, slots: &SlotSet) -> Result<(Vec<ScanPlan>, Vec<RowPl
             split: pair.split,
         });
     }
+    let sites = sites(table);
+    scans.iter_mut().for_each(|scan| scan.site = sites.get(scan.subject.as_str()).cloned());
     Ok((scans, rows))
+}
+
+/// The site of each subject. Who was scanned at several is like nobody who was at one of them only.
+fn sites(table: &PairsTable) -> BTreeMap<&str, String> {
+    let mut sites: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for pair in &table.pairs {
+        if let Some(site) = &pair.site {
+            sites.entry(&pair.subject).or_default().insert(site);
+        }
+    }
+    let joined = |sites: BTreeSet<&str>| sites.into_iter().collect::<Vec<_>>().join("\n");
+    sites.into_iter().map(|(subject, sites)| (subject, joined(sites))).collect()
 }
 
 fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<ScanPlan> {
@@ -161,6 +180,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
     Ok(ScanPlan {
         subject: pair.subject.clone(),
         session: pair.session.clone(),
+        site: None,
         run: 1 + before.iter().filter(same).count(),
         sha256: scan::sha256_scan(&path)?,
         name: pair.scan.display().to_string(),

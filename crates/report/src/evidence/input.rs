@@ -37,6 +37,8 @@ pub struct EvidenceInput {
     pub majority: String,
     /// Other ways to answer, on the same windows.
     pub baselines: Vec<Baseline>,
+    /// Those that could not be fitted; passed through to the tables.
+    pub missing: Vec<MissingBaseline>,
     /// Passed through to the tables.
     pub gates: Vec<GateOpening>,
 }
@@ -48,6 +50,15 @@ pub struct Baseline {
     pub name: String,
     /// Whether it is right about each window.
     pub correct: Vec<bool>,
+}
+
+/// Another way to answer that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingBaseline {
+    /// Its name in tables.
+    pub name: String,
+    /// Why it is missing.
+    pub reason: String,
 }
 
 /// How far the gates of one block are open: `tanh` of its two scalars, 0 before training.
@@ -167,6 +178,7 @@ pub(crate) mod example {
             free_text: None,
             majority: name(1),
             baselines: vec![Baseline { name: "LDA".to_owned(), correct: vec![false; n] }],
+            missing: Vec::new(),
             gates: vec![GateOpening { block: 0, attention: 0.2, feed_forward: -0.1 }],
         }
     }

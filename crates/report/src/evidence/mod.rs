@@ -22,7 +22,7 @@ pub use answers::Shuffled;
 pub use blocks::blocks;
 #[cfg(test)]
 pub(crate) use input::example;
-pub use input::{Baseline, EvidenceConfig, EvidenceInput, GateOpening};
+pub use input::{Baseline, EvidenceConfig, EvidenceInput, GateOpening, MissingBaseline};
 pub use likelihood::Retrieval;
 pub use units::{Level, Unit, UnitCounts};
 pub use verdict::{Answer, BestBaseline, Kind, Reason, Verdict};
@@ -63,6 +63,9 @@ pub struct Evidence {
     pub majority: Interval,
     /// The same for other ways to answer.
     pub baselines: Vec<BaselineScore>,
+    /// Ways to answer that could not be fitted, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_baselines: Vec<MissingBaseline>,
     /// Share of answers that change when the scan is another one.
     pub sensitivity: f64,
     /// How far each gate is open.
@@ -121,6 +124,7 @@ impl Evidence {
                 .map(|it| BestBaseline { name: it.name.clone(), difference: it.difference }),
             counts: units.counts,
             resampled: units.resampled,
+            n_sites: units.n_sites(),
             suffice: units.suffice(),
             pairs_used,
             pairs_all,
@@ -139,6 +143,7 @@ impl Evidence {
             no_scan: accuracy(&answers::without_scan(input))?,
             majority: accuracy(&answers::majority(input))?,
             baselines,
+            missing_baselines: input.missing.clone(),
             sensitivity: answers::sensitivity(input),
             gates: input.gates.clone(),
         })
@@ -257,6 +262,49 @@ mod tests {
     fn too_few_windows_leave_it_open() {
         let evidence = measure(&example::seeing(7));
         assert_eq!(evidence.verdict.reason, Some(Reason::TooFewUnits));
+    }
+
+    /// 40 people at two sites; the model knows the site, with which the value goes in three of four.
+    fn site_leak() -> EvidenceInput {
+        let n = 40;
+        let site = |idx: usize| idx % 2;
+        // 15 of the 20 people of a site have its value
+        let value = |idx: usize| if idx / 2 % 4 == 3 { 1 - site(idx) } else { site(idx) };
+        let name = |value: usize| ["calm", "tense"][value].to_owned();
+        let mut input = EvidenceInput {
+            blocks: vec![(0..n).collect()],
+            majority: name(0),
+            no_scan: vec![Some(name(0)); n],
+            ..EvidenceInput::default()
+        };
+        for idx in 0..n {
+            input.units.push(Unit { subject: idx.to_string(), ..Unit::default() });
+            input.truth.push(name(value(idx)));
+            input.stated.push(Some(name(site(idx))));
+            // the report is likelier the nearer its value is to that of the scan's site
+            let noise = |scan: usize| ((idx * 7 + scan * 13) % 11) as f64 / 100.0;
+            let nll = |scan: usize| 1.0 + noise(scan) - f64::from(value(idx) == site(scan));
+            input.nll.push((0..n).map(nll).collect());
+            input.value.push((0..n).map(|scan| Some(name(site(scan)))).collect());
+        }
+        input
+    }
+
+    #[test]
+    fn what_only_the_site_tells_is_no_yes_where_sites_are_known() {
+        let mut input = site_leak();
+        let unknown = measure(&input);
+        assert_eq!((unknown.verdict.answer, unknown.verdict.sites), (Answer::Yes, None));
+        for (idx, unit) in input.units.iter_mut().enumerate() {
+            unit.site = Some(["north", "south"][idx % 2].to_owned());
+        }
+        let known = measure(&input);
+        assert_ne!(known.verdict.answer, Answer::Yes);
+        assert_eq!(known.verdict.reason, Some(Reason::WrittenOnly));
+        assert!(known.permutation_p > 0.05 && unknown.permutation_p <= 0.01);
+        let said =
+            "Intervals resample 40 subjects. Random pairings exchange scans within sites only (2).";
+        assert_eq!(known.verdict.units(), said);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Findings {
     pub(super) baseline: Option<BestBaseline>,
     pub(super) counts: UnitCounts,
     pub(super) resampled: Level,
+    /// Sites within which subjects change scans.
+    pub(super) n_sites: Option<usize>,
     pub(super) suffice: bool,
     pub(super) pairs_used: usize,
     pub(super) pairs_all: usize,
@@ -92,6 +94,7 @@ pub(super) mod example {
             }),
             counts: UnitCounts { windows: 96, runs: 33, subjects: 33, repeated: 0 },
             resampled: Level::Subject,
+            n_sites: None,
             suffice: true,
             pairs_used: 4560,
             pairs_all: 4560,

@@ -1,6 +1,10 @@
 //! What was sampled: windows of scans of subjects, at the level at which intervals resample them.
 
-use std::{collections::HashMap, fmt, hash::Hash};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    hash::Hash,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +153,12 @@ impl Units {
     pub(super) fn others(&self) -> Level {
         let several = |level: &Level| self.counts.at(*level) >= 2;
         Level::ALL.into_iter().find(several).unwrap_or(Level::Window)
+    }
+
+    /// Sites, where subjects change scans within them.
+    pub(super) fn n_sites(&self) -> Option<usize> {
+        let known = self.carrier == Level::Subject && self.sites.iter().any(Option::is_some);
+        known.then(|| self.sites.iter().collect::<HashSet<_>>().len())
     }
 
     /// What a carrier may change scans within: the site of a subject, the subject of a run, the run of
@@ -325,7 +335,9 @@ mod tests {
         for (unit, site) in units.iter_mut().zip(["a", "b", "a", "b"]) {
             unit.site = Some(site.to_owned());
         }
-        assert_eq!(Units::new(&units, &[0, 1, 1, 0]).parents(), [0, 1, 0, 1]);
+        let found = Units::new(&units, &[0, 1, 1, 0]);
+        assert_eq!((found.parents(), found.n_sites()), (vec![0, 1, 0, 1], Some(2)));
+        assert_eq!(Units::new(&cohort(4, 1, 1), &[0, 1, 1, 0]).n_sites(), None);
     }
 
     #[test]

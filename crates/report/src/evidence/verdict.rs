@@ -93,6 +93,9 @@ pub struct Verdict {
     pub counts: UnitCounts,
     /// What the intervals resample.
     pub resampled: Level,
+    /// Sites within which random pairings stay, where the value is a trait and sites are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sites: Option<usize>,
     /// Pairs of windows that were compared.
     pub pairs_used: usize,
     /// Pairs of windows that there are; more than were compared where pairs were drawn.
@@ -123,6 +126,7 @@ impl Verdict {
             written,
             counts: findings.counts,
             resampled: findings.resampled,
+            sites: findings.n_sites,
             pairs_used: findings.pairs_used,
             pairs_all: findings.pairs_all,
             kind,
@@ -131,19 +135,25 @@ impl Verdict {
         }
     }
 
-    /// What the intervals resample, and why nothing larger: one sentence.
+    /// What the intervals resample and why nothing larger, and what random pairings stay within.
     pub fn units(&self) -> String {
         let Self { counts, resampled, .. } = *self;
         let n = counted(counts.at(resampled), resampled.noun());
         let larger = [Level::Subject, Level::Run].into_iter().filter(|level| *level < resampled);
         let few: Vec<String> =
             larger.map(|level| counted(counts.at(level), level.noun())).collect();
-        if self.reason == Some(Reason::TooFewUnits) {
+        let said = if self.reason == Some(Reason::TooFewUnits) {
             format!("Intervals resample {n}; fewer than 8 units carry the scored value.")
         } else if few.is_empty() {
             format!("Intervals resample {n}.")
         } else {
             format!("Intervals resample {n}, because there are only {}.", few.join(" and "))
+        };
+        match self.sites {
+            None => said,
+            Some(sites) => {
+                format!("{said} Random pairings exchange scans within sites only ({sites}).")
+            }
         }
     }
 

@@ -11,6 +11,9 @@ use ndarray::{Array2, ArrayView2};
 use super::{Readout, Samples, scaler::moments};
 use crate::{Error, Result, metrics::at_least};
 
+/// A covariance has the square of this as entries: 512 MiB.
+const MOST_FEATURES: usize = 8192;
+
 /// A fitted model.
 #[derive(Clone, Debug)]
 pub struct ShrinkageLda(Readout);
@@ -21,6 +24,9 @@ impl ShrinkageLda {
         let samples = Samples::new(features, class, n_classes)?;
         let Samples { features, place, seen } = &samples;
         let n_features = features.ncols();
+        if n_features > MOST_FEATURES {
+            return Err(Error::LargeCovariance { found: n_features, most: MOST_FEATURES });
+        }
         let mut means = DMatrix::zeros(n_features, seen.len());
         let mut covariance = DMatrix::zeros(n_features, n_features);
         let mut log_priors = Vec::with_capacity(seen.len());
@@ -145,6 +151,9 @@ mod tests {
         let class = [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2];
         let error = ShrinkageLda::fit(features.view(), &class, 3).unwrap_err().to_string();
         assert_eq!(error, "samples of a class: found 1, expected at least 2");
+        let wide = Array2::from_shape_fn((4, MOST_FEATURES + 1), |(row, _)| row as f32);
+        let error = ShrinkageLda::fit(wide.view(), &[0, 0, 1, 1], 2).unwrap_err().to_string();
+        assert!(error.starts_with("a covariance of 8193 features is too large"), "{error}");
         features.column_mut(2).fill(4.0);
         let model = ShrinkageLda::fit(features.view(), &example::classes(), 3);
         assert!(model.is_ok(), "shrinkage keeps the covariance invertible");

@@ -5,7 +5,10 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::html::escape;
-use crate::{evidence::Evidence, metrics::Interval};
+use crate::{
+    evidence::{Evidence, MissingBaseline},
+    metrics::Interval,
+};
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,8 @@ pub struct SummaryTable {
     pub intervals: String,
     /// From top to bottom.
     pub rows: Vec<SummaryRow>,
+    /// What has no row, and why.
+    pub missing: Vec<MissingBaseline>,
 }
 
 impl SummaryTable {
@@ -36,7 +41,7 @@ impl SummaryTable {
         ];
         rows.extend(evidence.baselines.iter().map(|it| row(&it.name, it.accuracy)));
         let intervals = format!("95 % interval over {}s", evidence.verdict.resampled.noun());
-        Self { intervals, rows }
+        Self { intervals, rows, missing: evidence.missing_baselines.clone() }
     }
 
     /// Aligned columns, without colours.
@@ -47,6 +52,9 @@ impl SummaryTable {
             let Interval { estimate, low, high } = accuracy;
             writeln!(text, "{name:width$}  {estimate:>8.2}  [{low:.2}, {high:.2}]")
                 .expect("a String takes every line");
+        }
+        for MissingBaseline { name, reason } in &self.missing {
+            writeln!(text, "{name:width$}   missing  {reason}").expect("a String takes every line");
         }
         text
     }
@@ -62,6 +70,11 @@ impl SummaryTable {
             let Interval { estimate, low, high } = accuracy;
             let name = name.replace('|', "\\|");
             writeln!(text, "| {name:width$} | {estimate:>8.2} | [{low:.2}, {high:.2}]  |")
+                .expect("a String takes every line");
+        }
+        for missing in &self.missing {
+            let [name, reason] = [&missing.name, &missing.reason].map(|it| it.replace('|', "\\|"));
+            writeln!(text, "| {name:width$} |  missing | {reason} |")
                 .expect("a String takes every line");
         }
         text
@@ -89,11 +102,22 @@ impl SummaryTable {
             )
             .expect("a String takes every line");
         }
+        for MissingBaseline { name, reason } in &self.missing {
+            writeln!(
+                text,
+                "<tr><th scope=\"row\">{}</th><td>missing</td><td colspan=\"2\">{}</td></tr>",
+                escape(name),
+                escape(reason),
+            )
+            .expect("a String takes every line");
+        }
         text + "</tbody></table>\n"
     }
 
     fn width(&self) -> usize {
-        self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max(3)
+        let missing = self.missing.iter().map(|it| &it.name);
+        let names = self.rows.iter().map(|row| &row.name).chain(missing);
+        names.map(|name| name.chars().count()).max().unwrap_or(0).max(3)
     }
 }
 
@@ -109,6 +133,7 @@ mod tests {
         SummaryTable {
             intervals: "95 % interval".to_owned(),
             rows: vec![row("generated", 0.75, 0.5625, 0.9375), row("LDA", 1.0, 1.0, 1.0)],
+            missing: Vec::new(),
         }
     }
 
@@ -127,6 +152,21 @@ mod tests {
                         | generated |     0.75 | [0.56, 0.94]  |\n\
                         | LDA       |     1.00 | [1.00, 1.00]  |\n";
         assert_eq!(table().markdown(), expected);
+    }
+
+    #[test]
+    fn what_is_missing_stands_below_with_its_reason() {
+        let mut table = table();
+        let (name, reason) = ("logistic regression".to_owned(), "one class | <of> two".to_owned());
+        table.missing.push(MissingBaseline { name, reason });
+        let last = "\nlogistic regression   missing  one class | <of> two\n";
+        assert!(table.terminal().ends_with(last), "{}", table.terminal());
+        assert!(table.terminal().contains("\nLDA                      1.00  [1.00, 1.00]\n"));
+        let last = "\n| logistic regression |  missing | one class \\| <of> two |\n";
+        assert!(table.markdown().ends_with(last), "{}", table.markdown());
+        assert!(
+            table.html().contains("missing</td><td colspan=\"2\">one class | &lt;of&gt; two</td>")
+        );
     }
 
     #[test]

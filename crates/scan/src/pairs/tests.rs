@@ -54,7 +54,7 @@ fn columns_are_strict() {
     assert_eq!(
         folder.error(&HEADER.replace("onset", "onsett"), &[row]),
         "pairs.csv: unknown column \"onsett\", allowed are \
-         subject, session, scan, onset, duration, report, split"
+         subject, session, scan, onset, duration, report, split, site"
     );
     let missing = folder.error("subject,session,scan,onset,report,split", &["01"]);
     assert_eq!(missing, "pairs.csv: column duration is missing");
@@ -64,6 +64,22 @@ fn columns_are_strict() {
     assert_eq!(folder.error(HEADER, &[]), "pairs.csv: it has no rows");
     let short = folder.error(HEADER, &[row, "01,pre"]);
     assert_eq!(short, "pairs.csv: row 3: has 2 cells, expected 7 as in the header");
+}
+
+#[test]
+fn a_site_may_be_named_in_every_row() {
+    let folder = Folder::new();
+    let header = format!("site,{HEADER}");
+    let row = "01,pre,scans/a.nii,15,22.5,Faces.,train";
+    let text = format!("{header}\n Lyon ,{row}\n");
+    assert_eq!(folder.read(text.as_bytes()).unwrap().pairs[0].site.as_deref(), Some("Lyon"));
+    for missing in ["", "n/a"] {
+        let said = folder.error(&header, &[&format!("{missing},{row}")]);
+        let expected = format!(
+            "pairs.csv: row 2: column site is {missing:?}, expected where the person was scanned"
+        );
+        assert_eq!(said, expected);
+    }
 }
 
 #[test]

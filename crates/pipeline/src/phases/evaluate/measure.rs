@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Result,
+    aside::aside,
     event::Control,
     media::Media,
     plan::{ScanPlan, stated},
@@ -30,10 +31,14 @@ pub(super) fn evaluate(
     let Written { media: state, trained, reports, .. } = *written;
     let model = &trained.model;
     let test = state.rows_of(Split::Test)?;
-    let baselines = baselines::fit(config, state, &test)?;
+    let baselines = baselines::fit(config, state, &test, control)?;
     let units = test.iter().map(|&row| unit(state, row)).collect::<Result<Vec<_>>>()?;
     let truth: Vec<String> = test.iter().map(|&row| truth(state, row)).collect();
-    let blocks = blocks(&units, &truth, config.max_pairs, state.run.seed);
+    let (max_pairs, seed) = (config.max_pairs, state.run.seed);
+    let (units, truth, blocks) = aside(control, move || {
+        let blocks = blocks(&units, &truth, max_pairs, seed);
+        (units, truth, blocks)
+    })?;
     let nll = cross_nll(config, written, &test, &blocks, control)?;
     let Values { value, stated, no_scan } = cross_values(written, &test, &blocks, control)?;
     let input = EvidenceInput {
@@ -47,6 +52,7 @@ pub(super) fn evaluate(
         free_text: None,
         majority: label(state, baselines.majority),
         baselines: baselines.linear,
+        missing: baselines.missing,
         gates: gates(model)?,
     };
     let drawing = EvidenceConfig {
@@ -54,7 +60,11 @@ pub(super) fn evaluate(
         n_shuffles: config.shuffles,
         seed: state.run.seed,
     };
-    let evidence = Evidence::measure(&input, &drawing)?;
+    let (input, evidence) = aside(control, move || {
+        let evidence = Evidence::measure(&input, &drawing);
+        (input, evidence)
+    })?;
+    let evidence = evidence?;
     let fit = &trained.fit;
     let texts: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
     let n_stopped = reports.iter().filter(|it| it.answer.stopped).count();
@@ -278,7 +288,7 @@ fn unit(state: &Media<'_>, row: usize) -> Result<Unit> {
         scan: format!("ses-{}_run-{}", scan.session, scan.run),
         // the same in a copy of the scan, whatever the order of its rows
         window: format!("{} s for {} s", planned.onset_s, planned.duration_s),
-        site: None,
+        site: scan.site.clone(),
         scan_digest: scan.sha256.clone(),
         window_digest: digest(state.medium(row)?.as_ref()),
     })
