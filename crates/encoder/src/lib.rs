@@ -26,6 +26,7 @@ mod published;
 mod reconstruct;
 mod registry;
 mod shape;
+mod sizes;
 mod spec;
 mod stored;
 pub mod swift;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pretrained::Pretrained;
+use crate::sizes;
 use crate::tuning::Blocks;
 use crate::{
     BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
@@ -49,8 +50,9 @@ impl EncoderConfig {
     /// What the encoder needs and gives for windows of this size.
     ///
     /// # Errors
-    /// One sentence when the windows do not fit.
+    /// One sentence when the windows do not fit, or a setting is a size of no network.
     pub fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
+        sizes::check(self.name(), self)?;
         match self {
             Self::VoxelFrames(config) => config.spec(input),
             Self::Clip(config) => config.spec(input),

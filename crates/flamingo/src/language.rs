@@ -33,6 +33,11 @@ impl LanguageModel {
         Ok(Self { described, vocabulary, shape })
     }
 
+    /// Width of a token.
+    pub fn dim(&self) -> usize {
+        self.shape.dim
+    }
+
     /// Transformer blocks.
     pub fn n_blocks(&self) -> usize {
         self.shape.n_blocks

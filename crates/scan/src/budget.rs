@@ -169,8 +169,17 @@ impl Drop for Room<'_> {
 
 /// Bytes that could be had without swapping, where the system says so (Linux).
 fn free_memory() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
+/// Bytes of the whole machine, swap included, where the system says so (Linux).
+pub fn memory_of_machine() -> Option<u64> {
+    Some(meminfo("MemTotal:")? + meminfo("SwapTotal:").unwrap_or(0))
+}
+
+fn meminfo(name: &str) -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -270,5 +279,6 @@ mod tests {
         assert!(budget(3, 0).map(&none, |_| 1, |_, _| Ok::<_, Error>(())).is_empty());
         assert!(Budget::of_machine().with_mem_mb(300).n_bytes == 300_000_000);
         assert!(Budget::of_machine().n_bytes > 0);
+        assert!(memory_of_machine().zip(free_memory()).is_none_or(|(all, free)| free <= all));
     }
 }

@@ -60,7 +60,7 @@ pub use atlas::{
     Atlas, ExtractConfig, MapName, Parcel, Reduction, WorkingGrid, read_parcels, read_places,
 };
 pub use bold::{Bold, Volume};
-pub use budget::Budget;
+pub use budget::{Budget, memory_of_machine};
 pub use cifti::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, LabelMap, Place,
     Places, SeriesAxis,

@@ -58,6 +58,12 @@ impl NoiseWhitening {
         Ok(Self { matrix, shrinkage })
     }
 
+    /// A share of the sphere up to this leaves the covariance of fewer samples than voxels without an
+    /// inverse: its largest eigenvalue may be as many times the mean as there are voxels.
+    pub fn least_share(n_voxels: usize) -> f64 {
+        SMALLEST_SHARE * n_voxels as f64
+    }
+
     /// Whitens frames `(n_frames, n_voxels)`.
     pub fn apply(&self, frames: ArrayView2<f32>) -> Result<Array2<f32>> {
         if frames.ncols() != self.n_voxels() {

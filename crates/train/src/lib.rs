@@ -22,5 +22,7 @@ pub use error::{Error, Result};
 pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, fit};
 pub use fitted::{CurvePoint, Fitted, PackageCard};
 pub use optimizer::Optimizer;
-pub use pretrain::{PretrainConfig, PretrainSummary, longest_text, pretrain};
+pub use pretrain::{
+    CorpusSize, PretrainConfig, PretrainSummary, corpus_size, longest_text, pretrain,
+};
 pub use progress::{Observer, Progress};

@@ -80,10 +80,36 @@ pub fn longest_text(config: &PretrainConfig, corpus: &[String], scratch: &Path) 
     if bound <= config.n_positions {
         return Ok(bound);
     }
+    Ok(corpus_size(config, corpus, scratch)?.longest)
+}
+
+/// What a tokenizer makes of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CorpusSize {
+    /// Tokens of the longest text with its end.
+    pub longest: usize,
+    /// Tokens of the shortest text with its end.
+    pub shortest: usize,
+    /// Ids of the tokenizer.
+    pub n_ids: usize,
+}
+
+/// The sizes of a corpus by the tokenizer that would be trained on it, which is written to `scratch`.
+///
+/// # Errors
+/// As [`pretrain`] where a tokenizer cannot be trained or written.
+pub fn corpus_size(
+    config: &PretrainConfig,
+    corpus: &[String],
+    scratch: &Path,
+) -> Result<CorpusSize> {
     let learned = &corpus[..corpus.len().saturating_sub(config.held_out)];
     let tokenizer = lm::train_bpe(learned, config.vocab_size, &scratch.join("tokenizer.json"))?;
     let lengths = corpus.iter().map(|text| Ok(1 + tokenizer.encode(text)?.ids.len()));
-    Ok(lengths.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0))
+    let lengths = lengths.collect::<Result<Vec<usize>>>()?;
+    let longest = lengths.iter().max().copied().unwrap_or(0);
+    let shortest = lengths.iter().min().copied().unwrap_or(0);
+    Ok(CorpusSize { longest, shortest, n_ids: tokenizer.vocab_size() })
 }
 
 /// Trains a tokenizer and a model on `corpus` and writes them into `folder` as Hugging Face does,

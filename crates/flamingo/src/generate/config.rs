@@ -97,6 +97,11 @@ impl GenerateConfig {
         self.num_return_sequences.unwrap_or(1)
     }
 
+    /// Sequences that a prompt becomes while it is continued: beams, or texts.
+    pub fn n_rows(&self) -> usize {
+        self.beams().max(self.n_texts())
+    }
+
     /// Refuses settings that mean nothing, alone or together, naming the first.
     pub fn check(&self) -> Result<()> {
         self.check_numbers()?;
@@ -148,7 +153,7 @@ impl GenerateConfig {
                 _ => {}
             }
         }
-        let texts = self.beams().max(self.n_texts());
+        let texts = self.n_rows();
         if texts.saturating_mul(self.batch_size) > MOST_ROWS {
             let expected = format!(
                 "at most {}: {MOST_ROWS} texts are written side by side, {texts} of each prompt",

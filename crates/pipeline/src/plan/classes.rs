@@ -1,5 +1,7 @@
 //! Whether the reports of each split state what stages learn and measure.
-use scan::Split;
+use std::collections::BTreeSet;
+
+use scan::{NoiseWhitening, Shrinkage, Split, WhitenConfig};
 
 use super::{CohortPlan, RunPlan, slots};
 use crate::{Error, Result, spec::Spec, stage::Stage};
@@ -27,11 +29,13 @@ pub(super) fn suffice(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result
             format!("no report states the slot {slot}, within which whiten looks for noise");
         return refuse(Split::Train, problem);
     }
+    let trained: Vec<&str> = stated(Split::Train).collect();
+    noise_has_an_inverse(spec, cohort, &trained)?;
     if !has(|stage| matches!(stage, Stage::Evaluate(_))) {
         return Ok(());
     }
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    for value in stated(Split::Train) {
+    for value in trained {
         match counts.iter_mut().find(|(known, _)| *known == value) {
             Some((_, n)) => *n += 1,
             None => counts.push((value, 1)),
@@ -53,4 +57,29 @@ pub(super) fn suffice(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result
         );
     }
     Ok(())
+}
+
+/// Refuses to take the noise of fewer samples than there may be voxels as it is: its covariance has no
+/// inverse. `trained`: what the training reports state, a window each.
+fn noise_has_an_inverse(spec: &Spec, cohort: &CohortPlan, trained: &[&str]) -> Result<()> {
+    let fixed = spec.stages().iter().find_map(|stage| match stage {
+        Stage::Whiten(WhitenConfig { shrinkage: Shrinkage::Fixed(share) }) => Some(*share),
+        _ => None,
+    });
+    let (Some(share), Some(window)) = (fixed, super::window(spec)) else { return Ok(()) };
+    // how many voxels the mask leaves shows when the scans are read
+    let n_voxels: usize = cohort.grid.iter().product();
+    let classes: BTreeSet<&str> = trained.iter().copied().collect();
+    // the mean of each class at each place of the window is taken out
+    let n_free = (trained.len() - classes.len()) * window.n_frames;
+    let least = NoiseWhitening::least_share(n_voxels);
+    if n_free >= n_voxels || share > least {
+        return Ok(());
+    }
+    let (stage, field, found) = ("whiten", "shrinkage.fixed", share.to_string());
+    let expected = format!(
+        "above {least:e}, such as 0.01: {n_free} independent frames leave the covariance of up to {n_voxels} \
+         voxels without an inverse"
+    );
+    Err(Error::Setting { stage, field, found, expected })
 }

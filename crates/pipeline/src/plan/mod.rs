@@ -7,6 +7,7 @@ mod folds;
 mod frames;
 mod lengths;
 mod lm;
+mod memory;
 mod names;
 mod pairs;
 mod pictures;
@@ -305,7 +306,7 @@ fn something_is_learned(spec: &Spec, source: &SourcePlan) -> Result<()> {
         let expected = format!("at least {longest}, the tokens of the longest text of the corpus");
         return refuse("n_positions", config.n_positions, expected);
     }
-    Ok(())
+    memory::holds_training(config, texts, longest, scratch.path())
 }
 
 /// Tries it in the nearest folder that is there, and leaves nothing behind.

@@ -4,7 +4,11 @@ use flamingo::{END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageMode
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
 
-use super::{CohortPlan, EncoderPlan, LmPlan, RunPlan, ScanView, frames::Frames};
+use super::{
+    CohortPlan, EncoderPlan, LmPlan, RunPlan, ScanView,
+    frames::Frames,
+    memory::{Batch, Sizes, Texts, holds_weights},
+};
 use crate::{
     Error, Result,
     spec::{CohortSpec, Loaded, PairsSpec},
@@ -38,7 +42,8 @@ pub(super) fn check(given: &Given<'_>) -> Result<()> {
     let lm = LanguageModel::describe(&given.lm.dir)?;
     fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
-    reports_fit(given, &lm, prompt)?;
+    let reports = reports_fit(given, &lm, prompt)?;
+    batches_fit(given, &lm, prompt, &reports)?;
     let generate = spec.stages().iter().find_map(|stage| match stage {
         Stage::Generate(config) => Some(config),
         _ => None,
@@ -95,7 +100,10 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
         );
         return Err(Error::StageInput { stage: "finetune", problem });
     }
-    Ok(())
+    holds_weights(n_trained, 0).map_err(|problem| {
+        let problem = format!("what is trained is too large: {problem}");
+        Error::StageInput { stage: "finetune", problem }
+    })
 }
 
 /// Tokens of the longest prompt that a row may get, with its `<image>`.
@@ -135,11 +143,13 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
     Ok(longest)
 }
 
-/// Refuses reports that do not fit behind the longest prompt, of the rows that some stage reads.
-fn reports_fit(given: &Given<'_>, lm: &LanguageModel, prompt: usize) -> Result<()> {
+/// Refuses reports that do not fit behind the longest prompt, of the rows that some stage reads; the
+/// tokens of each of these.
+fn reports_fit(given: &Given<'_>, lm: &LanguageModel, prompt: usize) -> Result<Vec<usize>> {
     let evaluates =
         given.loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Evaluate(_)));
     let limit = lm.n_positions();
+    let mut found = Vec::new();
     for (idx, row) in given.cohort.rows.iter().enumerate() {
         let is_read = |run: &RunPlan| evaluates || run.splits[idx] != Split::Test;
         if !given.runs.iter().any(is_read) {
@@ -155,8 +165,43 @@ fn reports_fit(given: &Given<'_>, lm: &LanguageModel, prompt: usize) -> Result<(
             let (path, row) = (given.cohort.table.clone(), row.row);
             return Err(Error::RowProblem { path, row, problem });
         }
+        found.push(n_tokens);
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Refuses as many texts side by side as no memory of this machine holds.
+fn batches_fit(
+    given: &Given<'_>,
+    lm: &LanguageModel,
+    prompt: usize,
+    reports: &[usize],
+) -> Result<()> {
+    let sizes = Sizes { dim: lm.dim(), n_blocks: lm.n_blocks(), n_ids: lm.n_ids() };
+    let longest = prompt + reports.iter().max().copied().unwrap_or(0);
+    let n_predicted = reports.iter().min().copied().unwrap_or(0);
+    let read = Texts { n_tokens: longest, n_predicted, learned: false };
+    let tested = given
+        .runs
+        .iter()
+        .map(|run| run.splits.iter().filter(|split| **split == Split::Test).count());
+    let n_tested = tested.max().unwrap_or(0);
+    let batch = |stage, said, of, each| Batch { stage, said, of, each };
+    given.loaded.spec.stages().iter().try_for_each(|stage| match stage {
+        Stage::Finetune(config) => {
+            let learned = Texts { learned: true, ..read };
+            batch("finetune", config.batch_size, usize::MAX, 1).fits(sizes, learned)
+        }
+        Stage::Generate(config) => {
+            let written = Texts { n_tokens: prompt, n_predicted: 1, learned: false };
+            batch("generate", config.batch_size, n_tested, config.n_rows()).fits(sizes, written)
+        }
+        Stage::Evaluate(config) => {
+            let n_pairs = n_tested.saturating_mul(n_tested);
+            batch("evaluate", config.batch_size, n_pairs, 1).fits(sizes, read)
+        }
+        _ => Ok(()),
+    })
 }
 
 /// Refuses to write more than fits behind the longest prompt.

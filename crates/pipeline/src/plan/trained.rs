@@ -1,10 +1,13 @@
 //! What becomes of an encoder: run once, or trained with the model.
 use std::fmt;
 
-use encoder::{EncoderConfig, EncoderParameters, EncoderSpec, InputShape, Trainable};
+use encoder::{
+    EncoderConfig, EncoderParameters, EncoderSpec, InputShape, Trainable, WeightsSource,
+};
 use report::counted;
 use serde::Serialize;
 
+use super::memory;
 use crate::{Error, Result};
 
 /// What an encoder needs and gives, and what becomes of its weights.
@@ -40,6 +43,12 @@ impl EncoderPlan {
     pub(super) fn of(config: &EncoderConfig, input: InputShape) -> Result<Self> {
         let spec = config.spec(input).map_err(Error::Encoder)?;
         let parameters = config.parameters(input).map_err(Error::Encoder)?;
+        // what lies in a file is no larger than the file
+        let drawn = !matches!(config.weights(), Some(WeightsSource::File(_)));
+        let frozen = if drawn { parameters.frozen } else { 0 };
+        memory::holds_weights(parameters.trainable, frozen).map_err(|reason| {
+            Error::Encoder(encoder::Error::Setting { encoder: config.name(), reason })
+        })?;
         let trainable = config.trainable().clone();
         let changes = matches!(trainable, Trainable::LastNBlocks(_) | Trainable::All);
         let warning = (changes && spec.licence.no_derivatives).then(|| {

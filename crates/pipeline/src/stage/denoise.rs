@@ -13,7 +13,7 @@ use super::{
     Artifact,
     parcellate::{SeriesFacts, StoredSeries},
     series::{self, Change},
-    settings::Settings,
+    settings::{Rule, Settings},
     work::{Preparation, Work},
 };
 use crate::{Error, Result, event::Control, media::Media, plan::ScanView};
@@ -32,6 +32,8 @@ pub struct DenoiseConfig {
     #[serde(default = "ten")]
     pub min_degrees_of_freedom: usize,
 }
+
+const FREQUENCY: Rule = ("a frequency above 0 Hz", |hz| hz.is_finite() && hz > 0.0);
 
 fn ten() -> usize {
     10
@@ -76,8 +78,18 @@ impl Work for DenoiseConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let least = self.min_degrees_of_freedom;
-        Settings(self.name()).at_least(1, &[("min_degrees_of_freedom", least)])
+        let (settings, least) = (Settings(self.name()), self.min_degrees_of_freedom);
+        settings.at_least(1, &[("min_degrees_of_freedom", least)])?;
+        let edges = self.edges();
+        for (field, hz) in &edges {
+            settings.numbers(FREQUENCY, &[(field, *hz)])?;
+        }
+        match edges[..] {
+            [(field, high), (_, low)] if high >= low => {
+                settings.refuse(field, &high, &format!("below low_pass, which is {low} Hz"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {
@@ -134,6 +146,35 @@ impl DenoiseConfig {
         Ok(series)
     }
 
+    /// The edges of the filter in Hz, high pass first, by their keys.
+    fn edges(&self) -> Vec<(&'static str, f64)> {
+        match self.signal.filter {
+            Filter::None => Vec::new(),
+            Filter::Butterworth { high_pass, low_pass } => {
+                let high = high_pass.map(|hz| ("signal.filter.butterworth.high_pass", hz));
+                let low = low_pass.map(|hz| ("signal.filter.butterworth.low_pass", hz));
+                high.into_iter().chain(low).collect()
+            }
+            Filter::Cosine { high_pass } => vec![("signal.filter.cosine.high_pass", high_pass)],
+        }
+    }
+
+    /// Refuses a filter whose edges are no frequencies of a series with so many seconds between frames.
+    pub(crate) fn check_filter(&self, t_r_s: f64) -> Result<()> {
+        let nyquist = 0.5 / t_r_s;
+        match self.edges().into_iter().find(|(_, hz)| *hz >= nyquist) {
+            None => Ok(()),
+            Some((field, hz)) => {
+                let expected = format!(
+                    "below {} Hz, half the sampling rate at {} s a frame",
+                    scan::seconds(nyquist),
+                    scan::seconds(t_r_s)
+                );
+                Settings(self.name()).refuse(field, &hz, &expected)
+            }
+        }
+    }
+
     /// Refuses what [`clean`](Self::clean) would refuse of a scan, by its header and its confounds.
     pub(crate) fn check_scan(&self, scan: &ScanView) -> Result<()> {
         let chosen = self.chosen(scan.confounds.as_deref())?;
@@ -172,6 +213,7 @@ impl DenoiseConfig {
             let found = chosen.values.nrows();
             return Err(scan::Error::ConfoundFrames { found, expected: n_frames }.into());
         }
+        self.check_filter(t_r_s)?;
         let values = chosen.filter(|it| !it.names.is_empty()).map(|it| &it.values);
         let kept = chosen.and_then(|it| it.kept.as_deref());
         let degrees = self.signal.degrees_of_freedom(n_frames, t_r_s, values, kept)?;
