@@ -57,6 +57,8 @@ pub enum Error {
     MissingSection { stage: &'static str, section: &'static str },
     #[error("stages.{stage}: {problem}")]
     StageInput { stage: &'static str, problem: String },
+    #[error("{source}")]
+    NoneFits { source: Box<Error>, excluded: Vec<cohort::Excluded> },
     #[error(
         "denoise takes {degrees}, which leaves {found} degrees of freedom, expected at least \
          {least} (`min_degrees_of_freedom`)"
@@ -248,6 +250,7 @@ impl Error {
                 cohort::Error::NothingLeft { excluded, .. } => excluded,
                 _ => &[],
             },
+            Self::NoneFits { excluded, .. } => excluded,
             Self::Several { problems } => {
                 problems.iter().map(Self::excluded).find(|it| !it.is_empty()).unwrap_or(&[])
             }
@@ -289,7 +292,7 @@ impl Error {
         match self {
             Self::Config(error) => error.hint(),
             Self::Cohort { source, .. } => source.hint(),
-            Self::Stage { source, .. } => source.hint(),
+            Self::Stage { source, .. } | Self::NoneFits { source, .. } => source.hint(),
             Self::Several { problems } => problems.iter().find_map(Self::hint),
             Self::LanguageModel { .. } => Some(
                 "write one with `neuroflamingo run pipelines/pretrain-tiny-lm.yaml`, or point \

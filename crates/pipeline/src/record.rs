@@ -147,7 +147,7 @@ fn left_out(excluded: &cohort::Excluded) -> UnitRecord {
 /// nothing where `error` is about something else.
 pub fn write_left_out(loaded: &Loaded, error: &Error) -> Result<Option<PathBuf>> {
     let units: Vec<UnitRecord> = error.excluded().iter().map(left_out).collect();
-    if units.is_empty() || !matches!(error, Error::Cohort { .. }) {
+    if units.is_empty() || !matches!(error, Error::Cohort { .. } | Error::NoneFits { .. }) {
         return Ok(None);
     }
     let name = &loaded.spec.name;

@@ -9,7 +9,7 @@ use super::{ScanView, view};
 use crate::{
     Error, Result,
     spec::Spec,
-    stage::{DenoiseConfig, Stage},
+    stage::{DenoiseConfig, ResampleTimeConfig, Stage},
 };
 
 /// The column of framewise displacement.
@@ -18,8 +18,8 @@ const FD: &str = "framewise_displacement";
 /// What stages ask of a scan's confounds and of its length.
 struct Asked<'a> {
     denoise: Option<&'a DenoiseConfig>,
-    /// Whether another stage changes the number of frames before confounds are taken out.
-    is_resampled: bool,
+    /// The stage that changes the number of frames before confounds are taken out.
+    resampled: Option<&'a ResampleTimeConfig>,
     /// Whether windows are weighted by displacement.
     weighs_by_fd: bool,
 }
@@ -35,14 +35,15 @@ impl<'a> Asked<'a> {
             _ => None,
         });
         let denoised = position(|stage| matches!(stage, Stage::Denoise(_)));
-        let resampled = position(|stage| matches!(stage, Stage::ResampleTime(_)));
+        let resampled = stages.iter().enumerate().find_map(|(at, stage)| match stage {
+            Stage::ResampleTime(config) if denoised.is_some_and(|denoised| at < denoised) => {
+                Some(config)
+            }
+            _ => None,
+        });
         let weighs =
             |stage: &Stage| matches!(stage, Stage::Embed(it) if it.run == RunPooling::InverseFd);
-        Some(Self {
-            denoise,
-            is_resampled: resampled.zip(denoised).is_some_and(|(before, after)| before < after),
-            weighs_by_fd: position(weighs).is_some(),
-        })
+        Some(Self { denoise, resampled, weighs_by_fd: position(weighs).is_some() })
     }
 
     /// The stage that could not go on with a scan, and why.
@@ -57,8 +58,13 @@ impl<'a> Asked<'a> {
             let problem = "no confounds table says the displacement that inverse_fd needs";
             return Some(("embed", problem.to_owned()));
         }
-        let config = self.denoise.filter(|_| !self.is_resampled)?;
-        config.check_scan(scan).err().map(denoise)
+        let config = self.denoise?;
+        let checked = match (self.resampled, scan.t_r_s) {
+            (None, _) => config.check_scan(scan),
+            (Some(to), Some(t_r_s)) if to.keeps(t_r_s) => config.check_filter(t_r_s),
+            (Some(to), _) => config.check_filter(to.t_r_s),
+        };
+        checked.err().map(denoise)
     }
 
     /// What is wrong with a table, whatever columns `denoise` takes.
@@ -90,6 +96,9 @@ impl<'a> Asked<'a> {
 fn without_path(error: &Error, scan: &ScanView) -> String {
     let mut said = match error {
         Error::StageInput { problem, .. } => problem.clone(),
+        Error::Setting { field, found, expected, .. } => {
+            format!("{field} is {found}, expected {expected}")
+        }
         error => error.to_string(),
     };
     if let Some(path) = &scan.confounds {
@@ -120,38 +129,44 @@ fn problems(asked: &Asked<'_>, scans: &[ScanView]) -> Vec<Option<(&'static str, 
 pub(super) fn leave_out(spec: &Spec, mut cohort: Cohort) -> Result<Cohort> {
     let Some(asked) = Asked::by(spec) else { return Ok(cohort) };
     let views: Vec<ScanView> = cohort.recordings.iter().map(view::of_recording).collect();
-    let mut problems = problems(&asked, &views);
-    if !problems.is_empty() && problems.iter().all(Option::is_some) {
-        return refuse_all(problems);
-    }
+    let problems = problems(&asked, &views);
+    let refused = refused(&problems);
     let recordings = std::mem::take(&mut cohort.recordings);
-    for (recording, problem) in recordings.into_iter().zip(problems.drain(..)) {
+    for ((recording, view), problem) in recordings.into_iter().zip(&views).zip(problems) {
         match problem {
             None => cohort.recordings.push(recording),
-            Some((stage, problem)) => {
-                let reason = Reason::Unfit { stage, problem };
-                cohort.excluded.push(Excluded { name: recording.name(), reason });
-            }
+            Some(problem) => cohort.excluded.push(excluded(view, problem)),
         }
     }
     cohort.excluded.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(cohort)
+    match refused {
+        Some(source) => Err(Error::NoneFits { source, excluded: cohort.excluded }),
+        None => Ok(cohort),
+    }
 }
 
 /// Refuses scans of a table where a stage could go on with none of them; some fail when they are read.
 pub(super) fn refuse_if_all(spec: &Spec, scans: &[ScanView]) -> Result<()> {
     let Some(asked) = Asked::by(spec) else { return Ok(()) };
     let problems = problems(&asked, scans);
-    let is_all = !problems.is_empty() && problems.iter().all(Option::is_some);
-    if is_all { refuse_all(problems).map(drop) } else { Ok(()) }
+    let Some(source) = refused(&problems) else { return Ok(()) };
+    let named = scans.iter().zip(problems.into_iter().flatten());
+    let excluded = named.map(|(scan, problem)| excluded(scan, problem)).collect();
+    Err(Error::NoneFits { source, excluded })
 }
 
-fn refuse_all(problems: Vec<Option<(&'static str, String)>>) -> Result<Cohort> {
+fn excluded(scan: &ScanView, (stage, problem): (&'static str, String)) -> Excluded {
+    Excluded { name: scan.name.clone(), reason: Reason::Unfit { stage, problem } }
+}
+
+/// The first problem, where every scan has one.
+fn refused(problems: &[Option<(&'static str, String)>]) -> Option<Box<Error>> {
     let n = problems.len();
-    let Some((stage, problem)) = problems.into_iter().flatten().next() else {
-        unreachable!("a cohort has recordings")
-    };
+    let (stage, problem) = problems.first()?.clone()?;
+    if !problems.iter().all(Option::is_some) {
+        return None;
+    }
     let problem =
         if n == 1 { problem } else { format!("{problem} (the first of {n} scans, none is left)") };
-    Err(Error::StageInput { stage, problem })
+    Some(Box::new(Error::StageInput { stage, problem }))
 }

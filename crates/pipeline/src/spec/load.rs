@@ -104,6 +104,9 @@ impl Loaded {
 
 /// `error` where its key was written: the `--set`, or file, line and column.
 fn place(source: &Source, error: Error) -> Error {
+    if let Error::NoneFits { source: first, excluded } = error {
+        return Error::NoneFits { source: Box::new(place(source, *first)), excluded };
+    }
     let Some(key) = error.key() else { return error };
     let keys: Vec<&str> = key.split('.').collect();
     match source.place(&keys, error.to_string()) {
