@@ -98,7 +98,7 @@ fn size(value: &Value) -> (usize, usize) {
     }
 }
 
-fn gave_up(formats::Panicked(said): &formats::Panicked) -> String {
+pub(crate) fn gave_up(formats::Panicked(said): &formats::Panicked) -> String {
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     format!("the tokenizers library gave up on it{said}")
 }

@@ -18,13 +18,16 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::metadata::Metadata;
-use crate::{Result, Tokenizer};
+use crate::{Result, Tokenizer, limits};
 
 /// Kinds of token in `tokenizer.ggml.token_type`.
 const NORMAL: usize = 1;
 const CONTROL: usize = 3;
 const USER_DEFINED: usize = 4;
 const UNUSED: usize = 5;
+
+/// Most bytes of a token; published vocabularies hold rows of some hundred blanks.
+const LONGEST: usize = 1 << 16;
 
 /// What LLaMA's tokenizer writes for a space.
 const SPACE: &str = "▁";
@@ -93,12 +96,22 @@ struct Tables<'a> {
     kinds: Vec<usize>,
 }
 
-/// Builds the tokenizer.
+/// Builds the tokenizer; a panic of the library is an error about the file.
 pub(super) fn read(metadata: &Metadata) -> Result<Tokenizer> {
+    guarded(metadata, || built(metadata))
+}
+
+pub(super) fn guarded<T>(metadata: &Metadata, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    formats::guarded(work)
+        .unwrap_or_else(|panicked| Err(metadata.wrong(crate::tokenizer_file::gave_up(&panicked))))
+}
+
+fn built(metadata: &Metadata) -> Result<Tokenizer> {
     let key = "tokenizer.ggml.tokens";
     let tokens = metadata.need(key, metadata.texts(key)?)?;
     let kinds = metadata.counts("tokenizer.ggml.token_type")?;
     let kinds = kinds.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
+    is_of_a_size(metadata, &tokens)?;
     let tokens = without_padding(tokens, &kinds);
     let tables = Tables { metadata, tokens, kinds };
     let key = "tokenizer.ggml.model";
@@ -115,6 +128,21 @@ pub(super) fn read(metadata: &Metadata) -> Result<Tokenizer> {
     tables.put_around(&mut tokenizer)?;
     let has_pad = metadata.count("tokenizer.ggml.padding_token_id")?.is_some();
     Ok(Tokenizer::new(tokenizer, has_pad))
+}
+
+/// Refuses what the library would take memory or time for without end.
+fn is_of_a_size(metadata: &Metadata, tokens: &[&str]) -> Result<()> {
+    if tokens.len() > limits::VOCABULARY {
+        let (found, most) = (tokens.len(), limits::VOCABULARY);
+        return Err(metadata.wrong(format!("has {found} tokens, expected at most {most}")));
+    }
+    match tokens.iter().map(|token| token.len()).max().filter(|&longest| longest > LONGEST) {
+        None => Ok(()),
+        Some(found) => {
+            let reason = format!("holds a token of {found} bytes, expected at most {LONGEST}");
+            Err(metadata.wrong(reason))
+        }
+    }
 }
 
 /// The list without the entries that the converter of llama.cpp appends to it, one for each row of

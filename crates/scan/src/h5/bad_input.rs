@@ -11,7 +11,7 @@ use ndarray::Array3;
 use proptest::prelude::*;
 
 use super::{
-    CohortFile, Hdf5File,
+    CohortFile, Hdf5File, guarded,
     testing::{recorded, small, table},
 };
 use crate::{
@@ -24,6 +24,25 @@ fn refusal(path: &std::path::Path, dataset: &str) -> String {
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(error.starts_with(&path.display().to_string()), "{error}");
     error
+}
+
+#[test]
+fn a_library_that_gives_up_is_an_error_about_the_file() {
+    // a harmless stand-in: nobody knows of a file on which the library panics
+    let gave_up = |said: &'static str| {
+        let found = guarded(Path::new("a.h5"), || -> crate::Result<()> { panic!("{said}") });
+        found.unwrap_err().to_string()
+    };
+    let start = "a.h5: cannot be read as HDF5: the library gave up on it";
+    assert_eq!(gave_up("index 3 out of range"), format!("{start}: index 3 out of range"));
+    assert_eq!(gave_up(""), start);
+    // its lock is free again
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/oracles/hdf5_cifti/f16.h5");
+    let held = guarded(&path, || hdf5::sync::sync(|| -> crate::Result<()> { panic!("inside") }));
+    assert!(held.is_err());
+    let other = std::thread::spawn(move || Hdf5File::open(path).and_then(|file| file.nodes()));
+    assert!(!other.join().unwrap().unwrap().is_empty());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::{
     chunks::Heavy,
     dataset::Dataset,
     file::Hdf5File,
+    guarded,
     scan::{DEFAULT_DATASET, T_R, facts, scaled, scaling, series_axes, t_r},
     tree::NodeKind,
 };
@@ -45,7 +46,8 @@ impl CohortFile {
     /// `axis_order` say otherwise.
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let name = options.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
-        Self::of(Hdf5File::open(path)?, name, options)
+        let file = Hdf5File::open(&path)?;
+        guarded(path.as_ref(), || Self::of(file, name, options))
     }
 
     pub(super) fn of(file: Hdf5File, name: &str, options: &OpenOptions) -> Result<Self> {
@@ -136,6 +138,10 @@ impl CohortFile {
     /// The series of the subject at a position of [`subjects`](Self::subjects), without the frames
     /// of padding at its end.
     pub fn read_at(&self, index: usize) -> Result<ParcelSeries> {
+        guarded(self.path(), || self.series_at(index))
+    }
+
+    fn series_at(&self, index: usize) -> Result<ParcelSeries> {
         if index >= self.subjects.len() {
             let n = self.subjects.len();
             return Err(self.refuse(format!("holds {n} subjects, none at position {index}")));
@@ -175,6 +181,10 @@ impl CohortFile {
 
     /// One value a subject, in the order of [`subjects`](Self::subjects).
     pub fn column(&self, name: &str) -> Result<Attribute> {
+        guarded(self.path(), || self.values_of(name))
+    }
+
+    fn values_of(&self, name: &str) -> Result<Attribute> {
         let group = Hdf5File::groups_of(&self.dataset).into_iter().next().unwrap_or_default();
         let column = self.file.dataset(&format!("{group}/{name}"))?;
         if column.shape() != [self.subjects.len()] {

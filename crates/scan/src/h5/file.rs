@@ -9,7 +9,7 @@ use std::{
 use hdf5::{Group, IndexType, IterationOrder, LinkType, LocationType};
 use ndarray::ArrayD;
 
-use super::{attributes::Attribute, dataset::Dataset, tree::Hdf5Node};
+use super::{attributes::Attribute, dataset::Dataset, guarded, tree::Hdf5Node};
 use crate::error::{Error, Result, brief};
 
 /// The first bytes of the format, at 0 or after a user block of 512 · 2ⁿ bytes.
@@ -69,7 +69,10 @@ fn names_a_driver(file: &mut File, start: u64) -> io::Result<bool> {
 impl Hdf5File {
     /// Opens a file to read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        guarded(path.as_ref(), || Self::opened(path.as_ref()))
+    }
+
+    fn opened(path: &Path) -> Result<Self> {
         let attach = |source| Error::Read { path: path.to_path_buf(), source };
         let refuse = |problem: String| Error::Hdf5 { path: path.to_path_buf(), problem };
         let mut plain = File::open(path).map_err(attach)?;
@@ -106,26 +109,26 @@ impl Hdf5File {
 
     /// All numbers of a dataset, widened to 64 bits as they are stored: no attribute scales them.
     pub fn read(&self, dataset: &str) -> Result<ArrayD<f64>> {
-        self.dataset(dataset)?.values()
+        guarded(&self.path, || self.dataset(dataset)?.values())
     }
 
     /// All texts of a dataset: strings of fixed or free length, or MATLAB's characters and cells of
     /// characters.
     pub fn read_texts(&self, dataset: &str) -> Result<Vec<String>> {
-        self.dataset(dataset)?.texts()
+        guarded(&self.path, || self.dataset(dataset)?.texts())
     }
 
     /// The attributes of a group or dataset; those that are neither numbers nor text are left out.
     pub fn attributes(&self, object: &str) -> Result<Vec<(String, Attribute)>> {
-        match self.object(object)? {
+        guarded(&self.path, || match self.object(object)? {
             Object::Group(group) => self.attributes_of(object, &group),
             Object::Dataset(dataset) => dataset.attributes(),
-        }
+        })
     }
 
     /// Groups, datasets and links, in the order of their names; links are listed, not followed.
     pub fn nodes(&self) -> Result<Vec<Hdf5Node>> {
-        super::tree::nodes(self)
+        guarded(&self.path, || super::tree::nodes(self))
     }
 
     /// The same file without the library.

@@ -27,6 +27,19 @@ pub use write::{CohortWriter, write_hdf5};
 pub(crate) use file::begins_at;
 pub(crate) use scan::{T_R as T_R_NAMES, footprint, open_scan, shape};
 
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Runs work that calls the library on a file; a panic in it is an error about that file.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    formats::guarded(work).unwrap_or_else(|formats::Panicked(said)| {
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        let problem = format!("cannot be read as HDF5: the library gave up on it{said}");
+        Err(Error::Hdf5 { path: path.to_path_buf(), problem })
+    })
+}
+
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::path::Path;
 use ndarray::{Array4, ArrayD, Axis};
 
 use super::{
-    attributes::Attribute, cohort::CohortFile, dataset::Dataset, file::Hdf5File, tree::NodeKind,
+    attributes::Attribute, cohort::CohortFile, dataset::Dataset, file::Hdf5File, guarded,
+    tree::NodeKind,
 };
 use crate::{
     bold::Bold,
@@ -39,6 +40,10 @@ const LIBRARY_BYTES: u64 = 4 << 20;
 
 /// What the dataset that [`open_scan`] would read claims, and what reading it takes.
 pub(crate) fn footprint(path: &Path, options: &OpenOptions) -> Result<Footprint> {
+    guarded(path, || claimed(path, options))
+}
+
+fn claimed(path: &Path, options: &OpenOptions) -> Result<Footprint> {
     let file = Hdf5File::open(path)?;
     let dataset = file.dataset(&dataset_name(&file, options)?)?;
     let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
@@ -68,6 +73,10 @@ pub(crate) fn footprint(path: &Path, options: &OpenOptions) -> Result<Footprint>
 
 /// The shape of what [`open_scan`] would read.
 pub(crate) fn shape(path: &Path, options: &OpenOptions) -> Result<Shape> {
+    guarded(path, || shape_of(path, options))
+}
+
+fn shape_of(path: &Path, options: &OpenOptions) -> Result<Shape> {
     let file = Hdf5File::open(path)?;
     let name = dataset_name(&file, options)?;
     let dataset = file.dataset(&name)?;
@@ -100,6 +109,11 @@ fn no_scan(dataset: &Dataset) -> Error {
 /// Opens the dataset that the options name, or the only one that could be meant: two axes are a
 /// series, three a cohort, four a run.
 pub(crate) fn open_scan(file: Hdf5File, options: &OpenOptions) -> Result<Opened> {
+    let path = file.path().to_path_buf();
+    guarded(&path, || opened(file, options))
+}
+
+fn opened(file: Hdf5File, options: &OpenOptions) -> Result<Opened> {
     let name = dataset_name(&file, options)?;
     let dataset = file.dataset(&name)?;
     let n_axes = dataset.shape().len();
@@ -129,9 +143,11 @@ impl Hdf5File {
         &self,
         options: &OpenOptions,
     ) -> Result<(String, Result<(f64, String)>)> {
-        let name = dataset_name(self, options)?;
-        let t_r = t_r(&self.dataset(&name)?, options);
-        Ok((name, t_r))
+        guarded(self.path(), || {
+            let name = dataset_name(self, options)?;
+            let t_r = t_r(&self.dataset(&name)?, options);
+            Ok((name, t_r))
+        })
     }
 }
 

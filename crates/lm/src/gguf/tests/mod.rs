@@ -226,6 +226,11 @@ fn what_is_not_supported_is_named_with_the_file() -> Result<()> {
         ("tokenizer.ggml.model", text("bert"), "found tokenizer `bert`, expected `gpt2`"),
         ("tokenizer.ggml.pre", text("viking"), "found pre-tokenizer `viking`"),
         ("tokenizer.ggml.merges", Value::Array(vec![text("x")]), "merge `x` is no pair"),
+        (
+            "tokenizer.ggml.tokens",
+            Value::Array(vec![text(&"x".repeat(70_000))]),
+            "holds a token of 70000 bytes, expected at most 65536",
+        ),
     ] {
         let mut metadata = metadata(&config());
         metadata.insert(key.to_owned(), value);
@@ -243,6 +248,19 @@ fn what_is_not_supported_is_named_with_the_file() -> Result<()> {
     let stray = [("blk.0.attn_sinks.weight", Tensor::zeros(1, DType::F32, &Device::Cpu)?)];
     let message = refused(&file(&config(), &[GgmlDType::F32], &metadata(&config()), &stray)?);
     assert!(message.contains("`blk.0.attn_sinks.weight` belongs to no part"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn a_tokenizer_that_gives_up_is_an_error_about_the_file() -> Result<()> {
+    let file = file(&config(), &[GgmlDType::F32], &metadata(&config()), &[])?;
+    let parts = super::Parts::open(file.file.path())?;
+    let metadata = super::Metadata::of(parts.first());
+    // a harmless stand-in
+    let gave_up = super::tokenizer::guarded(&metadata, || -> Result<()> { panic!("index 3") });
+    let said = gave_up.unwrap_err().to_string();
+    assert!(said.contains("the tokenizers library gave up on it: index 3"), "{said}");
+    assert!(said.contains(&file.file.path().display().to_string()), "{said}");
     Ok(())
 }
 
