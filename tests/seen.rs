@@ -132,3 +132,36 @@ fn rows_of_parts_of_scans_are_refused_where_scans_are_seen_whole() {
     says(&said, &["row 2: names 0 s to 12.5 s of its scan"]);
     says(&said, &["row 3: names 12.5 s to 25 s of the scan of which row 2 names 0 s to 12.5 s"]);
 }
+
+#[test]
+fn seconds_are_counted_from_the_start_of_the_scan_wherever_its_first_frame_stands() {
+    let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
+    let sidecar = json!({ "RepetitionTime": T_R_S, "StartTime": 10 }).to_string();
+    let files = files_below(&cohort.dir().join("bids")).into_iter();
+    let sidecars: Vec<_> = files.filter(|it| it.to_string_lossy().ends_with("bold.json")).collect();
+    assert!(!sidecars.is_empty());
+    sidecars.iter().for_each(|path| fs::write(path, &sidecar).unwrap());
+    let middle = "stages.windows={n_frames: 16, policy: centre, pad: refuse}";
+    let said = cohort.run(&[FEW[0], FEW[1], middle]).exits_with(2).one_error();
+    says(&said, &["names 0 s to 29.4 s of its scan", "as a whole, 10 s to 39.4 s"]);
+    let table = cohort.dir().join("pairs.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    let whole_s = N_FRAMES as f64 * T_R_S;
+    fs::write(&table, text.replace(&format!(",0,{whole_s},"), &format!(",10,{whole_s},"))).unwrap();
+    cohort.run(&[FEW[0], FEW[1], middle]).exits_with(0);
+    for report in reports(&cohort) {
+        assert_eq!(report["window"]["frames"], json!([{ "first": 12, "last": 27 }]));
+        assert_eq!(report["window"]["onset_s"], json!(18.82));
+    }
+    // the package says the same of another scan with such a sidecar
+    let elsewhere = Elsewhere::new(&cohort, SWAP);
+    let other = cohort.dir().join("other_bold.nii.gz");
+    scan::write_bold(&other, &synthetic::bold(3, Side::Ras)).unwrap();
+    fs::write(cohort.dir().join("other_bold.json"), &sidecar).unwrap();
+    for onset in [&[][..], &["--onset", "18.82"]] {
+        let ran = elsewhere.generate(&other, &[&["--json"], onset].concat()).exits_with(0);
+        let window = &serde_json::from_str::<Value>(&ran.stdout).unwrap()["window"];
+        assert_eq!(window["frames"], json!([{ "first": 12, "last": 27 }]));
+        assert_eq!(window["onset_s"], json!(18.82));
+    }
+}

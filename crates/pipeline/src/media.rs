@@ -252,13 +252,15 @@ impl<'a> Media<'a> {
     pub(crate) fn seen(&self, row: usize) -> Result<(Seen, Option<(f64, f64)>)> {
         if self.tokens.is_some() {
             let seen = TokenSet::facts(self.tokens_of(row))?.seen;
-            let stretch_s = seen.stretch_s();
+            let scan = &self.cohort().scans[self.cohort().rows[row].scan_idx];
+            let stretch_s = seen.stretch_s(scan.start_s);
             return Ok((seen, stretch_s));
         }
         let planned = &self.cohort().rows[row];
         let series = self.series[planned.scan_idx].as_ref().expect("its window is there");
         let config = self.plan.window().expect("a model is fitted to windows");
-        let frames = config.frames(planned.onset_s, series.t_r, series.n_frames())?;
+        let onset_s = self.cohort().scans[planned.scan_idx].since_first_frame(planned.onset_s);
+        let frames = config.frames(onset_s, series.t_r, series.n_frames())?;
         Ok((Seen::range(&frames, series.t_r), None))
     }
 

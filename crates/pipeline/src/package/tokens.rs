@@ -233,7 +233,7 @@ impl TokenReader {
         let shown = self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
         let PreparedScan { seen, quality, .. } = &shown.prepared;
         let prompt = self.section.prompt.fill(&technique(quality));
-        let stretch_s = seen.stretch_s().expect("a scan that was read has frames");
+        let stretch_s = seen.stretch_s(*start_s).expect("a scan that was read has frames");
         Ok(Look { medium: Arc::new(shown.medium), prompt, seen: seen.clone(), stretch_s })
     }
 

@@ -25,7 +25,7 @@ pub(super) fn name_what_is_seen(
     for row in &cohort.rows {
         let idx = row.scan_idx;
         let earlier = *first[idx].get_or_insert(row);
-        let length = Length::of(idx, &windows, frames);
+        let length = Length::of(idx, &windows, frames, cohort.scans[idx].start_s);
         let problem = differs(earlier, row).or_else(|| length.problem(row));
         if let Some(problem) = problem {
             let (path, row) = (cohort.table.clone(), row.row);
@@ -51,15 +51,17 @@ fn differs(earlier: &RowPlan, row: &RowPlan) -> Option<String> {
 
 /// What is known of how long a scan is, in seconds.
 struct Length {
+    /// The time that its first frame stands for.
+    start_s: f64,
     whole_s: Option<f64>,
-    /// Start and end of what its windows hold.
+    /// Start and end of what its windows hold, from the first frame on.
     seen_s: Option<[f64; 2]>,
     /// Stretches this near to each other are the same: a frame.
     near_s: f64,
 }
 
 impl Length {
-    fn of(idx: usize, windows: &WindowsConfig, frames: &Frames<'_>) -> Self {
+    fn of(idx: usize, windows: &WindowsConfig, frames: &Frames<'_>, start_s: f64) -> Self {
         let near_s = frames.t_r_s(idx).unwrap_or(0.0);
         let whole_s = frames.in_file(idx).map(|n| n as f64 * near_s);
         let seen_s = frames.of_series(idx).and_then(|(n, t_r_s)| {
@@ -67,12 +69,13 @@ impl Length {
             let (first, last) = (starts.iter().min()?, starts.iter().max()?);
             Some([*first as f64 * t_r_s, (last + windows.n_frames) as f64 * t_r_s])
         });
-        Self { whole_s, seen_s, near_s }
+        Self { start_s, whole_s, seen_s, near_s }
     }
 
     /// Why a row names neither the whole scan nor what is seen of it.
     fn problem(&self, row: &RowPlan) -> Option<String> {
-        let (start, end) = (row.onset_s, row.onset_s + row.duration_s);
+        let start = row.onset_s - self.start_s;
+        let end = start + row.duration_s;
         let near = |[a, b]: [f64; 2]| {
             (start - a).abs() <= self.near_s * 1.001 && (end - b).abs() <= self.near_s * 1.001
         };
@@ -83,8 +86,8 @@ impl Length {
         };
         (!fits).then(|| {
             let whole = self.whole_s.map_or_else(
-                || "which begins at 0 s".to_owned(),
-                |whole_s| stretch([0.0, whole_s]),
+                || format!("which begins at {} s", scan::seconds(self.start_s)),
+                |whole_s| stretch([self.start_s, whole_s]),
             );
             format!(
                 "names {} of its scan, but the model sees the scan as a whole, {whole}: {CURE}",
@@ -114,7 +117,7 @@ mod tests {
     fn a_row_names_its_whole_scan_or_what_its_windows_hold() {
         // 40 frames of 0.735 s, of which a window of 16 in the middle is seen
         let seen_s = Some([12.0 * 0.735, 28.0 * 0.735]);
-        let known = Length { whole_s: Some(29.4), seen_s, near_s: 0.735 };
+        let known = Length { start_s: 0.0, whole_s: Some(29.4), seen_s, near_s: 0.735 };
         for (onset_s, duration_s) in [(0.0, 29.4), (0.0, 30.0), (8.82, 11.76)] {
             assert_eq!(known.problem(&row(2, onset_s, duration_s)), None, "{onset_s}");
         }
@@ -125,9 +128,26 @@ mod tests {
         for (onset_s, duration_s) in [(0.0, 12.0), (836.0, 12.5), (0.0, f64::NAN), (1.5, 27.9)] {
             assert!(known.problem(&row(2, onset_s, duration_s)).is_some(), "{onset_s}");
         }
-        let unknown = Length { whole_s: None, seen_s: None, near_s: 0.735 };
+        let unknown = Length { start_s: 0.0, whole_s: None, seen_s: None, near_s: 0.735 };
         assert_eq!(unknown.problem(&row(2, 0.0, 12.0)), None);
         assert!(unknown.problem(&row(2, 46.5, 12.5)).is_some());
+    }
+
+    #[test]
+    fn seconds_are_counted_from_where_the_sidecar_says() {
+        // the first frame stands at 10 s, as where the frames before it were left out
+        let seen_s = Some([12.0 * 0.735, 28.0 * 0.735]);
+        let late = Length { start_s: 10.0, whole_s: Some(29.4), seen_s, near_s: 0.735 };
+        for (onset_s, duration_s) in [(10.0, 29.4), (18.82, 11.76), (9.6325, 29.4)] {
+            assert_eq!(late.problem(&row(2, onset_s, duration_s)), None, "{onset_s}");
+        }
+        let said = late.problem(&row(2, 0.0, 29.4)).unwrap();
+        let expected = "names 0 s to 29.4 s of its scan, but the model sees the scan as a whole, 10 s \
+                        to 39.4 s";
+        assert!(said.starts_with(expected), "{said}");
+        let unknown = Length { start_s: 10.0, whole_s: None, seen_s: None, near_s: 0.735 };
+        assert_eq!(unknown.problem(&row(2, 10.0, 12.0)), None);
+        assert!(unknown.problem(&row(2, 0.0, 12.0)).unwrap().contains("which begins at 10 s"));
     }
 
     #[test]

@@ -69,13 +69,14 @@ impl Seen {
         Self { frames, t_r_s: of.t_r_s }
     }
 
-    /// From the first to the end of the last of them, in seconds; none where they are not known.
-    pub(crate) fn stretch_s(&self) -> Option<(f64, f64)> {
+    /// Onset and duration of what lies from the first to the end of the last of them, in seconds; none
+    /// where they are not known. The first frame of the file stands at `start_s`.
+    pub(crate) fn stretch_s(&self, start_s: f64) -> Option<(f64, f64)> {
         let (first, last) = (self.frames.first()?, self.frames.last()?);
         // headers hold 32 bits: to the millisecond
-        let seconds = |n: usize| (1e3 * n as f64 * self.t_r_s).round() / 1e3;
-        let onset_s = seconds(first.first);
-        Some((onset_s, seconds(last.last + 1 - first.first)))
+        let rounded = |seconds: f64| (1e3 * seconds).round() / 1e3;
+        let onset_s = rounded(start_s + first.first as f64 * self.t_r_s);
+        Some((onset_s, rounded((last.last + 1 - first.first) as f64 * self.t_r_s)))
     }
 
     /// A report's window: these frames, and of the scan the stretch that they take.
@@ -97,13 +98,15 @@ mod tests {
         let plain = Frames { n: 40, t_r_s: 0.735, kept: None, of_windows_s: 0.735 };
         let tiled = Seen::of(&[0..16, 16..32, 24..40], &plain);
         assert_eq!(ranges(&tiled), [[0, 39]]);
-        assert_eq!(tiled.stretch_s(), Some((0.0, 29.4)));
+        assert_eq!(tiled.stretch_s(0.0), Some((0.0, 29.4)));
         let centre = Seen::of(std::slice::from_ref(&(12..28)), &plain);
-        assert_eq!((ranges(&centre), centre.stretch_s()), (vec![[12, 27]], Some((8.82, 11.76))));
+        assert_eq!((ranges(&centre), centre.stretch_s(0.0)), (vec![[12, 27]], Some((8.82, 11.76))));
         let apart = Seen::of(&[30..34, 2..6], &plain);
         assert_eq!(ranges(&apart), [[2, 5], [30, 33]]);
-        assert_eq!(apart.stretch_s(), Some((1.47, 23.52)));
-        assert_eq!(Seen::default().stretch_s(), None);
+        assert_eq!(apart.stretch_s(0.0), Some((1.47, 23.52)));
+        assert_eq!(Seen::default().stretch_s(0.0), None);
+        // frames that stand for half a repetition time later than their number says
+        assert_eq!(apart.stretch_s(0.3675), Some((1.838, 23.52)));
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
         let kept: Vec<usize> = (0..10).filter(|it| ![3, 4].contains(it)).collect();
         let scrubbed = Frames { n: 10, t_r_s: 2.0, kept: Some(&kept), of_windows_s: 2.0 };
         let seen = Seen::of(std::slice::from_ref(&(0..5)), &scrubbed);
-        assert_eq!((ranges(&seen), seen.stretch_s()), (vec![[0, 2], [5, 6]], Some((0.0, 14.0))));
+        assert_eq!((ranges(&seen), seen.stretch_s(0.0)), (vec![[0, 2], [5, 6]], Some((0.0, 14.0))));
         // frame 5 is the fourth that is there
         for (onset_s, expected) in [(0.0, 0.0), (4.0, 4.0), (8.0, 6.0), (10.0, 6.0), (12.0, 8.0)] {
             assert_eq!(scrubbed.without_gaps_s(onset_s), expected, "{onset_s}");
