@@ -10,7 +10,8 @@ use crate::{Error, Result};
 ///
 /// Labels or names of the columns that are those of the atlas decide the order; columns that are only
 /// counted, or called otherwise, are taken as they come.
-pub(super) fn aligned(mut series: ParcelSeries, parcels: &[Parcel]) -> Result<ParcelSeries> {
+pub(super) fn aligned(series: ParcelSeries, parcels: &[Parcel]) -> Result<ParcelSeries> {
+    let mut series = of_labels(series, parcels)?;
     let (found, expected) = (series.n_parcels(), parcels.len());
     if found != expected {
         return refuse(format!("the scan has {found} parcels, expected {expected} as the atlas"));
@@ -46,6 +47,49 @@ pub(super) fn aligned(mut series: ParcelSeries, parcels: &[Parcel]) -> Result<Pa
     }
     series.lost =
         of_atlas.into_iter().zip(is_lost).filter(|(_, it)| *it).map(|(it, _)| it).collect();
+    series.parcels = parcels.to_vec();
+    Ok(series)
+}
+
+/// Columns of a table that has one for every number up to the largest label, such as those of `HALFpipe`.
+pub(super) fn one_a_number(parcels: &[Parcel]) -> Option<usize> {
+    let largest = parcels.iter().map(|parcel| parcel.label).max()?;
+    let columns = usize::try_from(largest).ok()?;
+    let counted = parcels.iter().all(|parcel| parcel.label >= 1);
+    (counted && columns > parcels.len()).then_some(columns)
+}
+
+/// The columns that the labels of the atlas count to, of a series with one for every number up to the
+/// largest; any other series is left as it is.
+fn of_labels(mut series: ParcelSeries, parcels: &[Parcel]) -> Result<ParcelSeries> {
+    let found = series.n_parcels();
+    if one_a_number(parcels) != Some(found) {
+        return Ok(series);
+    }
+    let places: Vec<usize> = parcels.iter().map(|parcel| parcel.label as usize - 1).collect();
+    let taken: BTreeSet<usize> = places.iter().copied().collect();
+    let lost: BTreeSet<i32> = series.lost.drain(..).collect();
+    let is_empty = |at: &usize| {
+        let without = series.values.column(*at).iter().all(|x| !x.is_finite());
+        without || lost.contains(&series.parcels[*at].label)
+    };
+    let beside = (0..found).filter(|at| !taken.contains(at));
+    if let Some(at) = beside.clone().find(|at| !is_empty(at)) {
+        return refuse(format!(
+            "the scan has {found} columns, expected {} as the atlas, or one for every number up to its \
+             largest label, of which column {} would be of no label and without data",
+            parcels.len(),
+            at + 1
+        ));
+    }
+    series.lost = parcels
+        .iter()
+        .zip(&places)
+        .filter(|(_, at)| lost.contains(&series.parcels[**at].label))
+        .map(|(parcel, _)| parcel.label)
+        .collect();
+    series.values = series.values.select(Axis(1), &places);
+    series.coverage = series.coverage.map(|shares| places.iter().map(|&at| shares[at]).collect());
     series.parcels = parcels.to_vec();
     Ok(series)
 }
@@ -108,6 +152,35 @@ mod tests {
             let it = aligned(series(&labels, &names), &atlas).unwrap();
             assert_eq!((it.values.row(0).to_vec(), it.lost), (vec![1.0, 2.0, 3.0], vec![2]));
         }
+    }
+
+    #[test]
+    fn a_column_for_every_number_is_read_by_the_labels() {
+        // as HALFpipe writes the parcels 1, 3 and 4 of an atlas; 3 has no data
+        let atlas = parcels(&[1, 3, 4], &["A", "B", "C"]);
+        let n_a = f64::NAN;
+        let names = ["label 1", "label 2", "label 3", "label 4"];
+        let table = |second: f64| ParcelSeries {
+            values: array![[1.0, second, n_a, 4.0], [5.0, second, n_a, 8.0]],
+            t_r: 2.0,
+            parcels: parcels(&[1, 2, 3, 4], &names),
+            lost: Vec::new(),
+            coverage: None,
+        };
+        let it = aligned(table(n_a), &atlas).unwrap();
+        assert_eq!(
+            (it.values.column(0).to_vec(), it.values.column(2).to_vec()),
+            (vec![1.0, 5.0], vec![4.0, 8.0])
+        );
+        assert!(it.values.column(1).iter().all(|x| x.is_nan()) && it.parcels == atlas);
+        assert_eq!(one_a_number(&atlas), Some(4));
+        let told = aligned(table(2.0), &atlas).unwrap_err().to_string();
+        assert!(
+            told.contains("has 4 columns, expected 3 as the atlas, or one for every"),
+            "{told}"
+        );
+        assert!(told.contains("of which column 2 would be of no label"), "{told}");
+        assert_eq!(one_a_number(&parcels(&[1, 2, 3], &["A", "B", "C"])), None);
     }
 
     #[test]

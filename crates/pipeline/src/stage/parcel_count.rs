@@ -2,7 +2,7 @@
 use cohort::Hdf5Config;
 use scan::{OpenOptions, SeriesAxes, Shape};
 
-use super::{ParcellateConfig, atlas::ReadAtlas, work::Work as _};
+use super::{ParcellateConfig, atlas::ReadAtlas, columns::one_a_number, work::Work as _};
 use crate::{Error, Result, plan::ScanView};
 
 impl ParcellateConfig {
@@ -14,10 +14,9 @@ impl ParcellateConfig {
         scans: &[ScanView],
         stack: Option<&Hdf5Config>,
     ) -> Result<()> {
-        let n = atlas.n_parcels();
         let mut first = None;
         for scan in scans {
-            match self.has_the_parcels(n, scan, &self.options(n, scan, stack)) {
+            match self.has_the_parcels(atlas, scan, &self.options_for(atlas, scan, stack)?) {
                 Ok(()) => return Ok(()),
                 Err(error) => _ = first.get_or_insert(error),
             }
@@ -25,11 +24,53 @@ impl ParcellateConfig {
         first.map_or(Ok(()), Err)
     }
 
-    /// Refuses series of another number of parcels than `n`.
-    fn has_the_parcels(&self, n: usize, scan: &ScanView, options: &OpenOptions) -> Result<()> {
+    /// How a scan is opened: as [`options`](Self::options) says, and where the atlas leaves out numbers,
+    /// a table may have a column for each of them.
+    pub(super) fn options_for(
+        &self,
+        atlas: &ReadAtlas,
+        scan: &ScanView,
+        stack: Option<&Hdf5Config>,
+    ) -> Result<OpenOptions> {
+        let n = atlas.n_parcels();
+        let options = self.options(n, scan, stack);
+        let Some(columns) = one_a_number(atlas.parcels()) else { return Ok(options) };
+        if self.axes.is_some() || scan.stacked.is_some() {
+            return Ok(options);
+        }
+        let by_rows = OpenOptions { axes: Some(SeriesAxes::TimeParcels), ..options.clone() };
+        let Ok(shape @ Shape::Series { n_parcels, .. }) = scan::shape(&scan.path, &by_rows) else {
+            return Ok(options);
+        };
+        let sides = [shape.n_frames(), n_parcels];
+        // so many frames of the atlas's parcels are a series like any other
+        if !sides.contains(&columns) || sides == [columns, n] {
+            return Ok(options);
+        }
+        if sides == [columns; 2] || sides == [n, columns] {
+            let [rows, found] = sides;
+            let problem = format!(
+                "{} has {rows} rows and {found} columns, the atlas {n} parcels of which the last has \
+                 number {columns}: which of them is time is not known; give `axes`, for example \
+                 `time_parcels`",
+                scan.file
+            );
+            return Err(Error::StageInput { stage: self.name(), problem });
+        }
+        Ok(OpenOptions { axes: Some(SeriesAxes::ByParcels(columns)), ..options })
+    }
+
+    /// Refuses series of another number of parcels than the atlas has.
+    fn has_the_parcels(
+        &self,
+        atlas: &ReadAtlas,
+        scan: &ScanView,
+        options: &OpenOptions,
+    ) -> Result<()> {
+        let n = atlas.n_parcels();
         let sides = match scan::shape(&scan.path, options) {
             Ok(Shape::Series { n_parcels, .. } | Shape::Cohort { n_parcels, .. }) => {
-                if n_parcels == n {
+                if n_parcels == n || Some(n_parcels) == one_a_number(atlas.parcels()) {
                     return Ok(());
                 }
                 format!("{n_parcels} parcels")

@@ -285,7 +285,7 @@ impl ParcellateConfig {
         scan: &ScanView,
         stack: Option<&Hdf5Config>,
     ) -> Result<StoredSeries> {
-        let options = self.options(atlas.n_parcels(), scan, stack);
+        let options = self.options_for(atlas, scan, stack)?;
         let series = if let Some((_, index)) = &scan.stacked {
             CohortFile::open(&scan.path, &options)?.read_at(*index)?
         } else {
