@@ -20,6 +20,8 @@ mod clean;
 mod confounds;
 mod connectivity;
 mod covariance;
+#[cfg(test)]
+mod damaged;
 mod dense;
 mod describe;
 mod digest;
