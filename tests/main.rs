@@ -14,6 +14,7 @@ mod cohort_outputs;
 mod cohort_scan;
 mod cohorts;
 mod covering;
+mod docs;
 mod encoder_check;
 mod encoder_packages;
 mod encoder_policies;
