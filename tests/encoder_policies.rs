@@ -118,10 +118,13 @@ fn short_scans_are_refused_in_the_plan_where_the_policy_refuses_them() {
 fn a_fitted_normalisation_goes_to_another_pipeline() {
     let cohort = Synthetic::new(6, Stored::Mixed, "encode-cohort");
     cohort.run(&[]).exits_with(0);
-    let runs = cohort.dir().join("runs").display().to_string();
+    let run_dir = cohort.dir().join("runs/encode-cohort").display().to_string();
     let table = cohort.dir().join("stats.csv").display().to_string();
-    let shown = run(&["encoder", "stats", &runs, "--export", &table]).exits_with(0);
+    let shown = run(&["encoder", "stats", &run_dir, "--export", &table]).exits_with(0);
     says(&shown.stdout, &["robust_paper", "424 parcels, fitted to 6 recordings", "shift", "scale"]);
+    // the folder of all runs holds the same once
+    let runs = cohort.dir().join("runs").display().to_string();
+    assert_eq!(run(&["encoder", "stats", &runs]).exits_with(0).stdout, shown.stdout);
     let text = fs::read_to_string(&table).unwrap();
     assert_eq!((text.lines().count(), text.lines().next()), (425, Some("parcel,shift,scale")));
     let embeddings = |cohort: &Synthetic| {

@@ -15,6 +15,8 @@ pub enum Fault {
     VisionConfig,
     /// A LoRA adapter does not belong to its base model, or is not understood.
     Adapter,
+    /// There is no adapter in a model.
+    Untrained,
     /// The parts of a package do not belong together.
     Package,
     /// The folder to write to.
@@ -43,6 +45,7 @@ impl Fault {
                 "give the folder that PEFT's save_pretrained wrote, with the base model that it was \
                  trained on"
             }
+            Self::Untrained => "give the model of a run whose encoder has `trainable: { lora: … }`",
             Self::Package => "bring the package's files back as they were, or make it again",
             Self::Target => return None,
         })

@@ -29,6 +29,12 @@ impl Key {
         Self(files::sha256_bytes(decides.to_string().as_bytes()))
     }
 
+    /// The key that a record holds; nothing where it is none.
+    pub(crate) fn recorded(text: &str) -> Option<Self> {
+        let is_key = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_key.then(|| Self(text.to_owned()))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -4,8 +4,13 @@ use std::path::{Path, PathBuf};
 use ndarray::Array1;
 use scan::{FittedNormalisation, Normalisation};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{Error, Result, stage::FITTED};
+use crate::{
+    Error, Result,
+    cache::{Cache, Key},
+    stage::FITTED,
+};
 
 /// A normalisation that was found, and where.
 #[derive(Clone, Debug)]
@@ -33,6 +38,10 @@ pub struct StatsSummary {
     pub unfitted: Vec<usize>,
 }
 
+/// What a run says of itself, and where results of stages lie beside it.
+const RECORD: &str = "record.json";
+const CACHE: &str = "cache";
+
 /// How deep below a folder normalisations are looked for.
 const DEPTH: usize = 4;
 
@@ -45,6 +54,7 @@ pub fn find_stats(source: &Path) -> Result<Vec<FoundStats>> {
     if source.is_dir() {
         below(source, DEPTH, &mut paths)?;
         paths.sort();
+        paths.dedup();
     } else {
         paths.push(source.to_owned());
     }
@@ -64,9 +74,29 @@ fn below(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
             below(&path, depth - 1, found)?;
         } else if path.file_name().is_some_and(|name| name == FITTED) {
             found.push(path);
+        } else if path.file_name().is_some_and(|name| name == RECORD) {
+            found.extend(used_by(&path)?);
         }
     }
     Ok(())
+}
+
+/// The normalisations that a run used, by its record: they lie in the cache beside its folder.
+fn used_by(record: &Path) -> Result<Vec<PathBuf>> {
+    let said: Value = files::read_json(record)?;
+    let stages = said["stages"].as_array().map_or(&[][..], Vec::as_slice);
+    let whole = std::path::absolute(record).unwrap_or_else(|_| record.to_owned());
+    let caches = || {
+        let folders = record.ancestors().chain(whole.ancestors());
+        folders.map(|folder| Cache::new(&folder.join(CACHE)))
+    };
+    let found = stages.iter().filter_map(|stage| {
+        let (stage, key) = (stage["stage"].as_str()?, Key::recorded(stage["key"].as_str()?)?);
+        // no name out of a file becomes a path
+        let stage = ["normalise", "prepare"].into_iter().find(|name| *name == stage)?;
+        caches().map(|cache| cache.dir(stage, &key).join(FITTED)).find(|path| path.is_file())
+    });
+    Ok(found.collect())
 }
 
 impl FoundStats {

@@ -9,7 +9,7 @@ use nn::weights::{Frozen, save};
 use serde_json::{Value, json};
 
 use super::config::CONFIG;
-use super::{MergedLora, ROOT, WEIGHTS, wrong};
+use super::{MergedLora, ROOT, WEIGHTS};
 use crate::manifest::ENCODER;
 use crate::package::{check_parts, in_place, io};
 use crate::{Error, Fault, Manifest, Result};
@@ -31,7 +31,8 @@ pub fn export_lora(package: &Path, to: &Path) -> Result<MergedLora> {
              to write",
             manifest.config.encoder.name()
         );
-        return Err(wrong(package, reason));
+        let path = package.to_owned();
+        return Err(Error::Import { path, reason, fault: Fault::Untrained });
     };
     let own = Frozen::open(&package.join(ENCODER))?.tensors()?;
     let mut tensors = HashMap::new();
