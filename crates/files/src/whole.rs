@@ -71,15 +71,31 @@ impl Aside {
 pub struct FolderAside {
     dir: TempDir,
     target: PathBuf,
+    /// The system frees the lock when the program ends, however it ends. Some file systems lock no
+    /// folder: then none is swept there either.
+    _lock: Option<File>,
 }
 
+/// How often another program may take a new folder for one that was left.
+const ATTEMPTS: usize = 8;
+
 impl FolderAside {
-    /// An empty folder beside `target`; the folder that both lie in is made if it is not there.
+    /// An empty folder beside `target`; the folder that both lie in is made if it is not there, and those
+    /// in it that killed programs left are removed.
     pub fn new(target: &Path) -> Result<Self> {
         let above = folder_of(target);
         make_dir(above)?;
-        let dir = partial(0o777).tempdir_in(above).map_err(at("create a folder in", above))?;
-        Ok(Self { dir, target: target.to_owned() })
+        sweep(above)?;
+        let new = || partial(0o777).tempdir_in(above).map_err(at("create a folder in", above));
+        let (mut dir, mut lock) = (new()?, None);
+        for _ in 0..ATTEMPTS {
+            lock = File::open(dir.path()).ok().filter(|it| it.lock().is_ok());
+            if dir.path().is_dir() {
+                break;
+            }
+            dir = new()?;
+        }
+        Ok(Self { dir, target: target.to_owned(), _lock: lock })
     }
 
     /// Where to write.
@@ -100,6 +116,23 @@ impl FolderAside {
         fs::rename(&from, &self.target).map_err(at("rename into place", &self.target))?;
         sync(folder_of(&self.target))
     }
+}
+
+/// Removes the folders in `above` that no program writes in any more.
+fn sweep(above: &Path) -> Result<()> {
+    for entry in fs::read_dir(above).map_err(at("read", above))?.flatten() {
+        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        if !is_partial || !entry.file_type().is_ok_and(|it| it.is_dir()) {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(folder) = File::open(&path) else { continue };
+        if folder.try_lock().is_ok() {
+            // another program may sweep it at the same time
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    Ok(())
 }
 
 /// A new file in the folder of `path`, which is made if it is not there.
@@ -251,5 +284,27 @@ mod tests {
         assert_eq!(list(&to).unwrap(), ["third"]);
         drop(filled("fourth"));
         assert_eq!(list(to.parent().unwrap()).unwrap(), ["model"]);
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_swept_and_what_another_writes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in [".partial-killed/lm", ".partial-written/lm", "other/lm"] {
+            fs::create_dir_all(at(name)).unwrap();
+            fs::write(at(name).join("config.json"), "{}").unwrap();
+        }
+        fs::write(at(".partial-file"), "").unwrap();
+        // a lock is of an open file: this one is another program's
+        let written = File::open(at(".partial-written")).unwrap();
+        written.lock().unwrap();
+        let aside = FolderAside::new(&at("model")).unwrap();
+        let there = |name: &str| at(name).exists();
+        assert!(!there(".partial-killed"));
+        assert!(there(".partial-written/lm/config.json") && there("other/lm/config.json"));
+        assert!(there(".partial-file"), "files are swept by who knows the time of the run");
+        // two at a time do not sweep each other
+        let other = FolderAside::new(&at("model")).unwrap();
+        assert!(aside.path().is_dir() && other.path().is_dir());
     }
 }
