@@ -164,4 +164,27 @@ fn seconds_are_counted_from_the_start_of_the_scan_wherever_its_first_frame_stand
         assert_eq!(window["frames"], json!([{ "first": 12, "last": 27 }]));
         assert_eq!(window["onset_s"], json!(18.82));
     }
+
+    // two of the 42 frames of a run were left out of its scan, as XCP-D does
+    let censored = cohort.dir().join("sub-99_task-rest_bold.nii.gz");
+    scan::write_bold(&censored, &synthetic::bold(3, Side::Ras)).unwrap();
+    fs::write(cohort.dir().join("sub-99_task-rest_bold.json"), &sidecar).unwrap();
+    let outliers = |out: &[usize]| {
+        let rows = (0..N_FRAMES + 2).map(|t| if out.contains(&t) { "1\n" } else { "0\n" });
+        let text = "framewise_displacement\n".to_owned() + &rows.collect::<String>();
+        fs::write(cohort.dir().join("sub-99_task-rest_outliers.tsv"), text).unwrap();
+    };
+    outliers(&[13, 14]);
+    let range = |first: usize, last: usize| json!({ "first": first, "last": last });
+    for (onset, frames, onset_s) in [
+        (&[][..], json!([range(12, 12), range(15, 29)]), 18.82),
+        (&["--onset", "21.025"], json!([range(15, 30)]), 21.025),
+    ] {
+        let ran = elsewhere.generate(&censored, &[&["--json"], onset].concat()).exits_with(0);
+        let window = &serde_json::from_str::<Value>(&ran.stdout).unwrap()["window"];
+        assert_eq!((&window["frames"], &window["onset_s"]), (&frames, &json!(onset_s)));
+    }
+    outliers(&[13]);
+    let said = elsewhere.refuses(&censored, &[]);
+    says(&said, &["has 40 frames and its table of outliers 42, of which it keeps 41"]);
 }

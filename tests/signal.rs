@@ -3,8 +3,8 @@
 
 use std::{fmt::Write as _, fs};
 
-use ndarray::Array4;
-use scan::Bold;
+use ndarray::{Array3, Array4};
+use scan::{Bold, Volume};
 use tables::Cell;
 
 use crate::study::{
@@ -247,4 +247,62 @@ fn names_that_begin_with_the_background_fit_or_are_refused() {
     let told = study.check().exits_with(2);
     let said = "holds names of 7 regions after the background, the atlas has 8 parcels";
     assert!(told.stderr.contains(said), "{told}");
+}
+
+#[test]
+fn series_without_their_censored_frames_are_taken_where_a_table_says_which() {
+    let study = Study::new();
+    tables_of(&study, "P1\tP2\tP3\tP4\tP5\tP6\tP7\tP8", |_, _, cell| cell);
+    // the tables have 40 frames, as many as are kept of 50 in the first and in the second
+    for (person, n_out) in [(0, 10), (1, 10), (2, 9)] {
+        let flag = |t: usize| if t % 4 == 3 && t / 4 < n_out { "1\n" } else { "0\n" };
+        let text = "framewise_displacement\n".to_owned() + &(0..50).map(flag).collect::<String>();
+        study.put(&(Study::stem(person) + "_outliers.tsv"), &text);
+    }
+    let series = "bids: { dir: data, suffix: timeseries }";
+    study.pipeline(series, ATLAS, "", "mean");
+    study.run().exits_with(1);
+    assert_eq!(integers(&study.embeddings(), "n_frames"), [40, 40]);
+    let status = study.result("status.tsv");
+    let reason = "has 40 frames and its table of outliers 50, of which it keeps 41";
+    assert!(status.contains(reason), "{status}");
+    // a filter would join what lies apart
+    let band = denoise("none").replace("filter: none", "filter: { cosine: { high_pass: 0.01 } }");
+    study.pipeline(series, ATLAS, &band, "mean");
+    let told = study.check().exits_with(2);
+    let said = "the scan has 40 of the 50 frames of its run, and filters ask for all of them";
+    assert!(told.stderr.contains(said), "{told}");
+    study.pipeline(series, ATLAS, &denoise("none"), "mean");
+    study.run().exits_with(1);
+}
+
+#[test]
+fn a_column_for_every_number_up_to_the_last_label_is_read_by_the_labels() {
+    // an atlas without label 5, and tables with a column for it
+    let study = Study::new();
+    let label = |(x, y, z)| match octant(x, y, z) {
+        5 => 0.0,
+        label => label as f32,
+    };
+    let labels = Volume::new(Array3::from_shape_fn((8, 8, 8), label), affine()).unwrap();
+    scan::write_volume(study.at("atlas.nii.gz"), &labels).unwrap();
+    let of = |without: &str, n_a: bool| {
+        tables_of(
+            &study,
+            "",
+            |_, parcel, cell| {
+                if parcel == 4 && n_a { without.to_owned() } else { cell }
+            },
+        );
+        study.pipeline("bids: { dir: data, suffix: timeseries }", ATLAS, "", "mean");
+        study.run()
+    };
+    for without in ["n/a", "nan"] {
+        let ran = of(without, true).exits_with(0);
+        assert_eq!(integers(&study.embeddings(), "n_lost_parcels"), [0, 0, 0], "{ran}");
+        assert_eq!(study.result("coverage.tsv").lines().next().unwrap().split('\t').count(), 3 + 7);
+    }
+    let said = "the scan has 8 columns, expected 7 as the atlas, or one for every number";
+    let ran = of("", false).exits_with(2);
+    assert!(ran.stderr.contains(said), "{ran}");
 }

@@ -1,4 +1,4 @@
-//! Series from which censored frames were removed: their rows are not evenly spaced in time.
+//! Series from which censored frames were left out: where their frames stood in the run.
 //!
 //! XCP-D writes `sub-…_outliers.tsv` with a row for every frame of the run, 1 where a frame was censored,
 //! and in its mode `linc` leaves the censored frames out of series and images, with the repetition time
@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use serde::Serialize;
+
 use crate::{
     entity::{BidsName, RECORDING},
     reason::Reason,
@@ -18,17 +20,49 @@ use crate::{
 /// The most bytes of a table whose rows are counted.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Refuses a scan whose table of outliers has more rows than the scan has frames.
-pub(crate) fn evenly_spaced(scan: &Path, n_frames: Option<usize>) -> Result<(), Reason> {
-    let (Some(found), Some(expected)) = (n_frames, frames_of_outliers(scan)) else { return Ok(()) };
-    if found == expected { Ok(()) } else { Err(Reason::Censored { found, expected }) }
+/// The frames of a run that a scan still has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Their numbers in the run, from 0, ascending.
+    pub frames: Vec<usize>,
+    /// Frames of the run.
+    pub of: usize,
 }
 
-/// Rows of the table of outliers of the same recording, where one lies beside the scan.
-fn frames_of_outliers(scan: &Path) -> Option<usize> {
+/// Where the frames of a scan stood in its run, by the table of outliers of the same recording beside it;
+/// none where the scan has all of them, or no such table is there.
+///
+/// # Errors
+/// Where the table keeps another number of frames than the scan has, with both.
+pub(crate) fn placed(scan: &Path, n_frames: Option<usize>) -> Result<Option<Kept>, Reason> {
+    let (Some(found), Some(flags)) = (n_frames, flags(scan)) else { return Ok(None) };
+    let of = flags.len();
+    if found == of {
+        return Ok(None);
+    }
+    // the columns are kinds of outliers, of which any one or all of them may have been taken out
+    let n_columns = flags.iter().map(Vec::len).max().unwrap_or(0);
+    let without = |is_out: &dyn Fn(&[bool]) -> bool| -> Vec<usize> {
+        (0..of).filter(|&frame| !is_out(&flags[frame])).collect()
+    };
+    let of_column = |at: usize| without(&|row| row.get(at).copied().unwrap_or(true));
+    let all = without(&|row| row.iter().any(|flag| *flag));
+    let n_kept = all.len();
+    let mut fitting = (0..n_columns).map(of_column).chain([all]).filter(|it| it.len() == found);
+    match fitting.next() {
+        Some(frames) if fitting.all(|other| other == frames) => Ok(Some(Kept { frames, of })),
+        _ => Err(Reason::Censored { found, kept: n_kept, of }),
+    }
+}
+
+/// The flags of each frame in the table of outliers beside a scan; what is no 0 is one.
+fn flags(scan: &Path) -> Option<Vec<Vec<bool>>> {
     let name = BidsName::parse(scan.file_name()?.to_str()?)?;
     let table = format!("{}_outliers.tsv", name.entities.only(&RECORDING));
-    count(&scan.with_file_name(table))
+    let rows = rows(&scan.with_file_name(table))?;
+    let is_set = |cell: &str| cell.trim().parse::<f64>().is_ok_and(|value| value != 0.0);
+    let flags = |row: Vec<u8>| String::from_utf8_lossy(&row).split('\t').map(is_set).collect();
+    Some(rows.map(flags).collect())
 }
 
 /// Frames of a table `…_timeseries.tsv`, whose rows BIDS makes the frames.
@@ -41,18 +75,22 @@ pub(crate) fn rows_of_table(path: &Path) -> Option<usize> {
 
 /// Rows of a table below its line of names, if it has one.
 fn count(path: &Path) -> Option<usize> {
+    rows(path).map(Iterator::count)
+}
+
+fn rows(path: &Path) -> Option<impl Iterator<Item = Vec<u8>> + use<>> {
     let file = File::open(path).ok().filter(|file| {
         file.metadata().is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES)
     })?;
-    let mut lines = BufReader::new(file).split(b'\n');
+    let lines = BufReader::new(file).split(b'\n');
     let is_row = |line: &Vec<u8>| {
         let line = line.trim_ascii();
         !line.is_empty() && !line.starts_with(b"#")
     };
-    let mut rows = lines.by_ref().map_while(std::io::Result::ok).filter(is_row);
+    let mut rows = lines.map_while(std::io::Result::ok).filter(is_row);
     let (first, second) = (rows.next()?, rows.next());
-    let header = usize::from(is_header(&first, second.as_deref()));
-    Some(1 + usize::from(second.is_some()) + rows.count() - header)
+    let first = (!is_header(&first, second.as_deref())).then_some(first);
+    Some(first.into_iter().chain(second).chain(rows))
 }
 
 /// Words, or distinct whole numbers above rows that hold others.
@@ -105,18 +143,39 @@ mod tests {
     }
 
     #[test]
-    fn a_series_without_its_censored_frames_is_refused() {
+    fn frames_are_placed_by_the_table_of_outliers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub-01_task-rest_atlas-A_stat-mean_timeseries.tsv");
+        let outliers = |text: &str| write(&dir.path().join("sub-01_task-rest_outliers.tsv"), text);
+        let kept = |frames: &[usize], of| Ok(Some(Kept { frames: frames.to_vec(), of }));
+        outliers("framewise_displacement\n0\n1\n0\n0\n1\n");
+        assert_eq!(placed(&path, Some(3)), kept(&[0, 2, 3], 5));
+        assert_eq!(placed(&path, Some(5)), Ok(None), "interpolated");
+        let reason = Err(Reason::Censored { found: 4, kept: 3, of: 5 });
+        assert_eq!(placed(&path, Some(4)), reason);
+        // several kinds of outliers: the one that fits, or all of them
+        outliers("fd\tdvars\n0.0\t0\n1.0\t0\n0.0\t1\n0.0\t0\n1.0\t0\n");
+        assert_eq!(placed(&path, Some(3)), kept(&[0, 2, 3], 5));
+        assert_eq!(placed(&path, Some(4)), kept(&[0, 1, 3, 4], 5));
+        assert_eq!(placed(&path, Some(2)), kept(&[0, 3], 5));
+        // two kinds that fit, and keep other frames
+        outliers("fd\tdvars\n0\t1\n1\t0\n0\t0\n");
+        assert_eq!(placed(&path, Some(2)), Err(Reason::Censored { found: 2, kept: 1, of: 3 }));
+    }
+
+    #[test]
+    fn a_series_of_another_number_of_frames_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub-01_task-rest_run-2_atlas-A_stat-mean_timeseries.tsv");
         let rows = |name: &str, n: usize| format!("{name}\n{}", "0\n".repeat(n));
         write(&path, &rows("a", 51));
-        assert_eq!(evenly_spaced(&path, Some(51)), Ok(()));
+        assert_eq!(placed(&path, Some(51)), Ok(None));
         write(&dir.path().join("sub-01_task-rest_outliers.tsv"), &rows("fd", 70));
-        assert_eq!(evenly_spaced(&path, Some(51)), Ok(()), "of another run");
+        assert_eq!(placed(&path, Some(51)), Ok(None), "of another run");
         write(&dir.path().join("sub-01_task-rest_run-2_outliers.tsv"), &rows("fd", 60));
-        let reason = Err(Reason::Censored { found: 51, expected: 60 });
-        assert_eq!(evenly_spaced(&path, Some(51)), reason);
-        assert_eq!(evenly_spaced(&path, Some(60)), Ok(()), "interpolated");
-        assert_eq!(evenly_spaced(&path, None), Ok(()));
+        let reason = Err(Reason::Censored { found: 51, kept: 60, of: 60 });
+        assert_eq!(placed(&path, Some(51)), reason);
+        assert_eq!(placed(&path, Some(60)), Ok(None), "interpolated");
+        assert_eq!(placed(&path, None), Ok(None));
     }
 }

@@ -37,6 +37,7 @@ mod value;
 
 pub use bids::{BidsConfig, confounds_beside};
 pub use by_pattern::{FilePattern, FilesConfig};
+pub use censored::Kept;
 pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};
 pub use entity::{Entities, Entity};
 pub use error::{Error, Result};

@@ -290,6 +290,7 @@ fn recording(
         t_r: number(columns.t_r)?
             .map(|seconds| RepetitionTime { seconds, source: TrSource::Manifest }),
         n_frames: number(columns.n_frames)?.map(|n| n as usize),
+        kept: None,
         labels: BTreeMap::new(),
         row: Some(row + 2),
     })

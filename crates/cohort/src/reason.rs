@@ -99,12 +99,14 @@ pub enum Reason {
         /// How many.
         n_runs: usize,
     },
-    /// Censored frames were removed, so that its frames are not evenly spaced.
+    /// Censored frames were removed, and its table of outliers does not say which.
     Censored {
         /// Frames of its series.
         found: usize,
-        /// Rows of its table of outliers.
-        expected: usize,
+        /// Frames that its table of outliers keeps.
+        kept: usize,
+        /// Rows of that table.
+        of: usize,
     },
     /// A cell of its row is not what the column should hold.
     Row {
@@ -173,7 +175,7 @@ impl Reason {
             }
             Self::SameRun { is_copy: false, .. } => "run there in two spellings".to_owned(),
             Self::Joined { .. } => "joins runs that are there too".to_owned(),
-            Self::Censored { .. } => "frames not evenly spaced, some were removed".to_owned(),
+            Self::Censored { .. } => "frames were removed, and which is not known".to_owned(),
             Self::Name { .. } => "file name is not a BIDS name of its folder".to_owned(),
             other => other.to_string(),
         }
@@ -227,11 +229,11 @@ impl fmt::Display for Reason {
             Self::Joined { n_runs } => {
                 write!(f, "holds the frames of {n_runs} of its runs, which are there too")
             }
-            Self::Censored { found, expected } => write!(
+            Self::Censored { found, kept, of } => write!(
                 f,
-                "has {found} frames and its table of outliers {expected}: censored frames were \
-                 removed, so that frames are not evenly spaced; take the interpolated series, which \
-                 XCP-D writes in its mode abcd"
+                "has {found} frames and its table of outliers {of}, of which it keeps {kept}: which \
+                 frames are there is not known; take the interpolated series, which XCP-D writes in \
+                 its mode abcd"
             ),
             Self::Row { column, expected } => write!(f, "column {column} is not {expected}"),
             Self::Quality { threshold, limit, found } => {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::Serialize;
 
 use crate::{
+    censored::Kept,
     entity::{Entities, Entity},
     reason::Reason,
     value::Labels,
@@ -74,6 +75,9 @@ pub struct Recording {
     pub t_r: Option<RepetitionTime>,
     /// Frames, where header or table say it.
     pub n_frames: Option<usize>,
+    /// Where they stood in the run, of a scan from which frames were left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// What tables say of it.
     pub labels: Labels,
     /// Row of the manifest, counted as a spreadsheet does.

@@ -188,7 +188,7 @@ fn examine(recording: &mut Recording, asked: Selection) -> Result<(), Reason> {
         let header = Header::read(path)?;
         recording.n_frames = header.n_frames.or(recording.n_frames);
         t_r = header.t_r;
-        censored::evenly_spaced(path, recording.n_frames)?;
+        recording.kept = censored::placed(path, recording.n_frames)?;
     }
     recording.t_r = Some(repetition_time(recording.t_r, t_r, asked.t_r)?);
     asked.qc_thresholds.and_then(|it| it.judge(recording)).map_or(Ok(()), Err)

@@ -116,6 +116,7 @@ impl Hdf5Config {
                 confounds: None,
                 t_r: Some(RepetitionTime { seconds, source: TrSource::Header }),
                 n_frames: Some(file.max_frames()),
+                kept: None,
                 labels: labels_of(index),
                 row: None,
             });

@@ -21,6 +21,7 @@ pub(crate) fn recording(subject: &str) -> Recording {
         confounds: None,
         t_r: None,
         n_frames: None,
+        kept: None,
         labels: BTreeMap::default(),
         row: None,
     }

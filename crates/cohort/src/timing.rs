@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use crate::{
-    censored,
+    censored::{self, Kept},
     reason::{Part, Reason},
     recording::{RepetitionTime, TrSource},
     sidecar::{Said, Sidecars},
@@ -23,7 +23,7 @@ pub(crate) const PLAUSIBLE_S: std::ops::RangeInclusive<f64> = 0.05..=30.0;
 const SAME_T_R: f64 = 1e-3;
 
 /// When the frames of one scan were taken.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timing {
     /// Seconds between two frames.
     pub t_r: RepetitionTime,
@@ -32,6 +32,8 @@ pub struct Timing {
     pub start_s: f64,
     /// Number of frames, where the header says it.
     pub n_frames: Option<usize>,
+    /// Where they stood in the run, of a scan from which frames were left out.
+    pub kept: Option<Kept>,
 }
 
 /// Reads the timing of scans that no cohort lists; each sidecar is read once.
@@ -50,8 +52,9 @@ impl Timings {
         let header = Header::read(scan)?;
         let given = said.t_r.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar });
         let t_r = repetition_time(given, header.t_r, asked)?;
-        censored::evenly_spaced(scan, header.n_frames)?;
-        Ok(Timing { t_r, start_s: said.start_s.unwrap_or(0.0), n_frames: header.n_frames })
+        let kept = censored::placed(scan, header.n_frames)?;
+        let start_s = said.start_s.unwrap_or(0.0);
+        Ok(Timing { t_r, start_s, n_frames: header.n_frames, kept })
     }
 }
 
@@ -126,10 +129,16 @@ mod tests {
         write(&at("bold.json"), "{\"RepetitionTime\": 9}");
         let of = |asked| Timings::default().of(&scan, asked);
         let header = RepetitionTime { seconds: 2.0, source: TrSource::Header };
-        assert_eq!(of(None), Ok(Timing { t_r: header, start_s: 0.0, n_frames: Some(5) }));
+        assert_eq!(
+            of(None),
+            Ok(Timing { t_r: header, start_s: 0.0, n_frames: Some(5), kept: None })
+        );
         write(&at("data/task-rest_bold.json"), "{\"RepetitionTime\": 2, \"StartTime\": 1}");
         let sidecar = RepetitionTime { seconds: 2.0, source: TrSource::Sidecar };
-        assert_eq!(of(None), Ok(Timing { t_r: sidecar, start_s: 1.0, n_frames: Some(5) }));
+        assert_eq!(
+            of(None),
+            Ok(Timing { t_r: sidecar, start_s: 1.0, n_frames: Some(5), kept: None })
+        );
         write(&at("data/sub-01/sub-01_bold.json"), "{\"RepetitionTime\": 0.8}");
         let problem = "the sidecar gives 0.8 s, the scan's header 2 s".to_owned();
         assert_eq!(of(None), Err(Reason::RepetitionTime { problem }));

@@ -1,7 +1,7 @@
 //! One scan to one report, with nothing but a package.
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use cohort::{Part, Reason, Timings};
+use cohort::{Kept, Part, Reason, Timing, Timings};
 use flamingo::{GenerateConfig, Model, Precision};
 use report::{
     generated::{Disclaimer, GeneratedReport},
@@ -38,16 +38,29 @@ pub struct OneScan<'a> {
     pub t_r: Option<f64>,
 }
 
-impl OneScan<'_> {
-    /// The same scan with its repetition time, by the rule that cohorts follow, and the seconds from its
-    /// start to the time that its first frame stands for.
-    pub(crate) fn timed(self) -> Result<(Self, f64)> {
+/// One scan with its timing, by the rule that cohorts follow.
+pub(crate) struct Timed<'a> {
+    /// With its repetition time.
+    pub(crate) scan: OneScan<'a>,
+    /// Seconds from its start to the time that its first frame stands for.
+    pub(crate) start_s: f64,
+    /// Where its frames stood in the run, of a scan from which frames were left out.
+    pub(crate) kept: Option<Kept>,
+}
+
+impl<'a> OneScan<'a> {
+    /// The same scan with its timing.
+    pub(crate) fn timed(self) -> Result<Timed<'a>> {
         let refuse =
             |problem: String| Err(Error::Recording { path: self.path.to_owned(), problem });
         match Timings::default().of(self.path, self.t_r) {
-            Ok(timing) => Ok((Self { t_r: Some(timing.t_r.seconds), ..self }, timing.start_s)),
+            Ok(Timing { t_r, start_s, kept, .. }) => {
+                Ok(Timed { scan: Self { t_r: Some(t_r.seconds), ..self }, start_s, kept })
+            }
             // reading it says what is wrong
-            Err(Reason::Unreadable { part: Part::Scan, .. }) => Ok((self, 0.0)),
+            Err(Reason::Unreadable { part: Part::Scan, .. }) => {
+                Ok(Timed { scan: self, start_s: 0.0, kept: None })
+            }
             Err(Reason::RepetitionTime { problem }) if problem.ends_with("does not say it") => {
                 refuse(format!("{problem}, so it must be given (`t_r`): use --t-r"))
             }

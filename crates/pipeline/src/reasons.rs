@@ -102,6 +102,7 @@ mod tests {
             sha256: None,
             t_r_s: None,
             n_frames: None,
+            kept: None,
             confounds: Some("/home/a b/study/sub-NDAR01/func/c_confounds.tsv".into()),
             stacked: None,
         }

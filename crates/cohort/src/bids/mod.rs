@@ -380,6 +380,7 @@ fn bare(entities: &Entities, scan: PathBuf) -> Recording {
         confounds: None,
         t_r: None,
         n_frames: None,
+        kept: None,
         labels: BTreeMap::new(),
         row: None,
     }

@@ -152,6 +152,7 @@ impl FilesConfig {
             source: Source::File(scan),
             t_r: said.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar }),
             n_frames: None,
+            kept: None,
             labels: BTreeMap::new(),
             row: None,
         })

@@ -15,6 +15,7 @@ use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
 use crate::{
     Error, OneScan, Place, Result,
     media::Media,
+    one::Timed,
     plan::ScanView,
     stage::{
         AboutTokens, FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, PreparedScan,
@@ -227,9 +228,10 @@ impl TokenReader {
     }
 
     pub(super) fn look(&self, one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Look> {
-        let (one, start_s) = &one.timed()?;
+        let timed = &one.timed()?;
+        let Timed { scan: one, start_s, .. } = timed;
         let onset_s = onset(one, known)?.map(|onset_s| onset_s - start_s);
-        let scan = self.view(one)?;
+        let scan = self.view(timed)?;
         let shown = self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
         let PreparedScan { seen, quality, .. } = &shown.prepared;
         let prompt = self.section.prompt.fill(&technique(quality));
@@ -238,7 +240,8 @@ impl TokenReader {
     }
 
     /// The scan as stages see one of the cohort.
-    fn view(&self, one: &OneScan<'_>) -> Result<ScanView> {
+    fn view(&self, timed: &Timed<'_>) -> Result<ScanView> {
+        let Timed { scan: one, kept, .. } = timed;
         let refuse = |problem: &str| Error::NoSuchWindow {
             path: one.path.to_owned(),
             problem: problem.to_owned(),
@@ -268,6 +271,7 @@ impl TokenReader {
             sha256: None,
             t_r_s: one.t_r,
             n_frames: None,
+            kept: kept.clone(),
             confounds,
             stacked: None,
         })

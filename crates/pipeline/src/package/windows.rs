@@ -14,6 +14,8 @@ use super::{KnownScan, Look, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result, arrays,
     media::Media,
+    one::Timed,
+    plan::left_out,
     stage::{Seen, Stage, WHITENING},
     whitening::Whitening,
 };
@@ -128,7 +130,10 @@ impl WindowReader {
         let place = scan.place.ok_or_else(|| {
             refuse("this model reads one window of a scan, expected --window or --onset")
         })?;
-        let (scan, start_s) = &scan.timed()?;
+        let Timed { scan, start_s, kept } = &scan.timed()?;
+        if let Some(kept) = kept {
+            return Err(refuse(&left_out(kept.frames.len(), kept)));
+        }
         let stretch_s = locate(&self.preprocessing, known, scan.path, place, *start_s)?;
         let (medium, prompt, seen) = self.window(scan, stretch_s.0 - start_s)?;
         Ok(Look { medium, prompt, seen, stretch_s })

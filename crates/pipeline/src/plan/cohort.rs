@@ -4,6 +4,7 @@ use std::{
     path::PathBuf,
 };
 
+use ::cohort::Kept;
 use report::slots::SlotSet;
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
@@ -55,6 +56,8 @@ pub struct ScanPlan {
     /// Seconds from the start of the scan to the time that its first frame stands for: `StartTime` of a
     /// sidecar.
     pub start_s: f64,
+    /// Where its frames stood in the run, of a scan from which frames were left out.
+    pub kept: Option<Kept>,
     /// The table of confounds beside it, where stages take some out.
     pub confounds: Option<PathBuf>,
 }
@@ -188,6 +191,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         n_frames: None,
         t_r_s: None,
         start_s: 0.0,
+        kept: None,
         confounds: None,
     })
 }

@@ -1,6 +1,7 @@
 //! How many frames scans have, and how many the stages leave of them, by what describes their files.
 use std::{cell::RefCell, collections::BTreeMap};
 
+use ::cohort::Kept;
 use scan::{OpenOptions, VolumeAxes};
 
 use super::ScanView;
@@ -57,6 +58,11 @@ impl<'a> Frames<'a> {
             let shape = scan::shape(&scan.path, &self.options(scan));
             shape.ok().map(scan::Shape::n_frames)
         })
+    }
+
+    /// Where the frames stood in the run, of a scan from which frames were left out.
+    pub(super) fn kept(&self, idx: usize) -> Option<&Kept> {
+        self.scans[idx].kept.as_ref()
     }
 
     /// Seconds between two frames of the file.

@@ -25,6 +25,7 @@ pub(crate) use cohort::{slots, stated};
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
+pub(crate) use scans::left_out;
 pub use trained::EncoderPlan;
 pub(crate) use view::ScanView;
 

@@ -63,11 +63,16 @@ struct Length {
 impl Length {
     fn of(idx: usize, windows: &WindowsConfig, frames: &Frames<'_>, start_s: f64) -> Self {
         let near_s = frames.t_r_s(idx).unwrap_or(0.0);
-        let whole_s = frames.in_file(idx).map(|n| n as f64 * near_s);
+        let kept = frames.kept(idx);
+        let whole_s = kept.map(|kept| kept.of).or_else(|| frames.in_file(idx));
+        let whole_s = whole_s.map(|n| n as f64 * near_s);
         let seen_s = frames.of_series(idx).and_then(|(n, t_r_s)| {
             let starts = windows.first_frames(n).ok()?;
-            let (first, last) = (starts.iter().min()?, starts.iter().max()?);
-            Some([*first as f64 * t_r_s, (last + windows.n_frames) as f64 * t_r_s])
+            let (first, last) = (*starts.iter().min()?, starts.iter().max()? + windows.n_frames);
+            let Some(kept) = kept else { return Some([first as f64 * t_r_s, last as f64 * t_r_s]) };
+            // joined over the frames that are not there; made anew where the rate is another
+            let in_run = |frame: usize| kept.frames.get(frame).map(|at| *at as f64 * near_s);
+            Some([in_run(first)?, in_run(last.checked_sub(1)?)? + near_s])
         });
         Self { start_s, whole_s, seen_s, near_s }
     }

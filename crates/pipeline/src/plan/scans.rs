@@ -1,7 +1,7 @@
 //! What the scans' headers say, without a voxel read.
 use std::path::{Path, PathBuf};
 
-use ::cohort::{Reason, Timings};
+use ::cohort::{Kept, Reason, Timings};
 use scan::Split;
 
 use super::{CohortPlan, ScanPlan};
@@ -67,7 +67,12 @@ pub(super) fn check_headers(
             }
         };
         let t_r_s = timing.t_r.seconds;
-        scans[idx].start_s = timing.start_s;
+        if alike && let Some(kept) = timing.kept {
+            let problem = left_out(n_frames, &kept);
+            problems.push(Error::Recording { path, problem });
+            continue;
+        }
+        (scans[idx].start_s, scans[idx].kept) = (timing.start_s, timing.kept);
         (scans[idx].n_frames, scans[idx].t_r_s) = (Some(n_frames), Some(t_r_s));
         if header.sides_disagree {
             problems.push(Error::Sides { path: path.clone() });
@@ -108,8 +113,17 @@ fn other_form(scan: &mut ScanPlan, t_r: Option<f64>, timings: &mut Timings) -> R
     };
     let timing = timings.of(&path, t_r).map_err(|reason| untimed(&path, reason, unknown))?;
     (scan.n_frames, scan.t_r_s) = (timing.n_frames, Some(timing.t_r.seconds));
-    scan.start_s = timing.start_s;
+    (scan.start_s, scan.kept) = (timing.start_s, timing.kept);
     Ok(timing.t_r.seconds)
+}
+
+/// What is said of a scan that windows of voxels cannot be cut of.
+pub(crate) fn left_out(n_frames: usize, kept: &Kept) -> String {
+    let of = kept.of;
+    format!(
+        "has {n_frames} of the {of} frames of its run, and windows of voxels are cut without gaps: give \
+         the run with all frames"
+    )
 }
 
 /// Why a scan has no timing; `unknown` makes an error of a repetition time that is not known.

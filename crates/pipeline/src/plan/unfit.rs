@@ -84,7 +84,8 @@ impl<'a> Asked<'a> {
             let problem = format!("no frame has a value of {FD}, which inverse_fd needs");
             return Some(("embed", problem));
         }
-        let (n_rows, n_frames) = (table.n_frames(), scan.n_frames?);
+        let n_frames = scan.kept.as_ref().map(|kept| kept.of).or(scan.n_frames)?;
+        let n_rows = table.n_frames();
         let is_read = has_fd || self.denoise.is_some_and(DenoiseConfig::asks_for_confounds);
         (is_read && n_rows != n_frames).then(|| {
             (stage, format!("the confounds table has {n_rows} rows, the scan {n_frames} frames"))

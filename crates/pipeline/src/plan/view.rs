@@ -1,6 +1,9 @@
 //! The scans of any cohort, as stages see them.
 use std::path::PathBuf;
 
+use ::cohort::Kept;
+use serde_json::{Value, json};
+
 use super::{Plan, SourcePlan};
 
 /// One scan, wherever it was listed.
@@ -24,10 +27,22 @@ pub(crate) struct ScanView {
     pub(crate) t_r_s: Option<f64>,
     /// Frames, where a header says it.
     pub(crate) n_frames: Option<usize>,
+    /// Where they stood in the run, of a scan from which frames were left out.
+    pub(crate) kept: Option<Kept>,
     /// The nuisance series beside it.
     pub(crate) confounds: Option<PathBuf>,
     /// Dataset and position along its first axis, where the file holds many.
     pub(crate) stacked: Option<(String, usize)>,
+}
+
+impl ScanView {
+    /// Everything that decides when its frames were taken.
+    pub(crate) fn timing(&self) -> Value {
+        match &self.kept {
+            None => json!(self.t_r_s),
+            Some(kept) => json!([self.t_r_s, kept]),
+        }
+    }
 }
 
 impl Plan {
@@ -50,6 +65,7 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
                 sha256: Some(scan.sha256.clone()),
                 t_r_s: scan.t_r_s,
                 n_frames: scan.n_frames,
+                kept: scan.kept.clone(),
                 confounds: scan.confounds.clone(),
                 stacked: None,
             };
@@ -74,6 +90,7 @@ pub(super) fn of_recording(recording: &cohort::Recording) -> ScanView {
         sha256: None,
         t_r_s: recording.t_r.map(|t_r| t_r.seconds),
         n_frames: recording.n_frames,
+        kept: recording.kept.clone(),
         confounds: recording.confounds.clone(),
         stacked: match &recording.source {
             cohort::Source::File(_) => None,

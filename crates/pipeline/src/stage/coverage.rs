@@ -168,6 +168,7 @@ mod tests {
             sha256: None,
             t_r_s: None,
             n_frames: None,
+            kept: None,
             confounds: None,
             stacked: None,
         }

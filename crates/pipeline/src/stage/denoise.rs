@@ -134,6 +134,7 @@ impl DenoiseConfig {
 
     /// A scan's series without what is taken out.
     pub(crate) fn clean(&self, scan: &ScanView, mut series: StoredSeries) -> Result<StoredSeries> {
+        self.needs_all_frames(scan)?;
         let chosen = self.chosen(scan.confounds.as_deref())?;
         let (t_r_s, n_frames) = (series.facts.t_r_s, series.values.nrows());
         let (values, kept) = self.fitting(chosen.as_ref(), n_frames, t_r_s)?;
@@ -142,7 +143,11 @@ impl DenoiseConfig {
             series.fd_mm = series.fd_mm.map(|fd_mm| fd_mm.select(Axis(0), kept));
         }
         series.facts.n_frames = series.values.nrows();
-        series.facts.kept = kept.map(<[usize]>::to_vec);
+        if let Some(kept) = kept {
+            // those that were left out before count on
+            let in_file = |&frame: &usize| series.facts.kept.as_ref().map_or(frame, |it| it[frame]);
+            series.facts.kept = Some(kept.iter().map(in_file).collect());
+        }
         Ok(series)
     }
 
@@ -177,6 +182,7 @@ impl DenoiseConfig {
 
     /// Refuses what [`clean`](Self::clean) would refuse of a scan, by its header and its confounds.
     pub(crate) fn check_scan(&self, scan: &ScanView) -> Result<()> {
+        self.needs_all_frames(scan)?;
         let chosen = self.chosen(scan.confounds.as_deref())?;
         let n_rows = chosen.as_ref().map(|chosen| chosen.values.nrows());
         let Some(n_frames) = scan.n_frames.or(n_rows) else { return Ok(()) };
@@ -186,6 +192,22 @@ impl DenoiseConfig {
             return Ok(());
         }
         self.fitting(chosen.as_ref(), n_frames, t_r_s).map(drop)
+    }
+
+    /// Refuses what cannot be done where frames of a run were left out before.
+    fn needs_all_frames(&self, scan: &ScanView) -> Result<()> {
+        let what = match (&self.confounds, self.signal.filter) {
+            (Nuisance::Strategy(_) | Nuisance::Columns(_), _) => "confounds",
+            (Nuisance::None, Filter::Butterworth { .. } | Filter::Cosine { .. }) => "filters",
+            (Nuisance::None, Filter::None) => return Ok(()),
+        };
+        let Some(kept) = &scan.kept else { return Ok(()) };
+        let problem = format!(
+            "the scan has {} of the {} frames of its run, and {what} ask for all of them",
+            kept.frames.len(),
+            kept.of
+        );
+        Err(Error::StageInput { stage: self.name(), problem })
     }
 
     /// What a scan's table says of its frames.

@@ -319,7 +319,10 @@ fn policy(state: &Media<'_>) -> Option<String> {
 fn before(state: &Media<'_>, idx: usize) -> Result<Value> {
     let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = |it: &VolumesConfig| -> Result<Value> {
-        Ok(json!([it.said(), state.digest(idx)?, state.confounds_digest(idx)?]))
+        let (scan, confounds) = (state.digest(idx)?, state.confounds_digest(idx)?);
+        let kept = state.scans()[idx].kept.as_ref().map(|kept| json!(kept));
+        let decides = [json!(it.said()), json!(scan), json!(confounds)];
+        Ok(decides.into_iter().chain(kept).collect())
     };
     let volumes = state.volumes.as_ref().map(volumes).transpose()?;
     let config = config(state);

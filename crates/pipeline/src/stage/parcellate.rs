@@ -189,7 +189,7 @@ impl ParcellateConfig {
             "stage": self.name(),
             "version": self.version(),
             "scan": state.digest(idx)?,
-            "t_r_s": scan.t_r_s,
+            "t_r_s": scan.timing(),
             "confounds": state.confounds_digest(idx)?,
             "atlas": [
                 beside(&self.atlas.labels)?,
@@ -296,8 +296,10 @@ impl ParcellateConfig {
                 opened => atlas.extract(&opened, &self.extract)?,
             }
         };
-        let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, series.n_frames()));
-        stored(series, atlas.parcels(), &self.limits(), fd_mm.transpose()?.flatten())
+        let fd_mm = displacement(scan, series.n_frames())?;
+        let mut stored = stored(series, atlas.parcels(), &self.limits(), fd_mm)?;
+        stored.facts.kept = scan.kept.as_ref().map(|kept| kept.frames.clone());
+        Ok(stored)
     }
 }
 
@@ -330,10 +332,15 @@ fn stored(
     Ok(StoredSeries { values: series.values, fd_mm, facts })
 }
 
-/// Framewise displacement of each frame; NaN where the table has no value, as in the first frame.
-pub(super) fn displacement(path: &Path, n_frames: usize) -> Result<Option<Array1<f64>>> {
+/// Framewise displacement of each of the frames of a scan; NaN where its table has no value, as in the
+/// first frame.
+pub(super) fn displacement(scan: &ScanView, n_frames: usize) -> Result<Option<Array1<f64>>> {
+    let Some(path) = scan.confounds.as_deref() else { return Ok(None) };
     let table = ConfoundTable::read(path)?;
     let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
+    if let Some(kept) = scan.kept.as_ref().filter(|kept| kept.of == fd_mm.len()) {
+        return Ok(Some(kept.frames.iter().map(|&frame| fd_mm[frame]).collect()));
+    }
     if fd_mm.len() != n_frames {
         let (found, expected) = (fd_mm.len(), n_frames);
         let problem = format!("has {found} rows, but the scan has {expected} frames");

@@ -9,7 +9,7 @@ use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig}
 use super::{
     Likeness, VolumesConfig,
     encode::TokenFacts,
-    parcellate::{StoredSeries, displacement},
+    parcellate::{SeriesFacts, StoredSeries, displacement},
     seen::{Frames, Seen},
     volumes,
 };
@@ -44,10 +44,10 @@ impl PreparedScan {
         onset_s: Option<f64>,
     ) -> Result<Self> {
         let (run, quality) = config.prepare(scan, cohort)?;
-        let fd_mm = scan.confounds.as_deref().map(|path| displacement(path, run.n_frames()));
-        let fd_mm = fd_mm.transpose()?.flatten();
+        let fd_mm = displacement(scan, run.n_frames())?;
         let (n, t_r_s) = (run.n_frames(), run.t_r());
-        let frames = Frames { n, t_r_s, kept: None, of_windows_s: t_r_s };
+        let kept = scan.kept.as_ref().map(|kept| kept.frames.as_slice());
+        let frames = Frames::of(n, t_r_s, kept, t_r_s);
         // volumes are cut where the windows of their frames' numbers lie
         let numbers = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
         let windows = windows(numbers.view(), cut, &frames, onset_s)?;
@@ -70,12 +70,8 @@ impl PreparedScan {
         cut: &WindowsConfig,
         onset_s: Option<f64>,
     ) -> Result<Self> {
-        let frames = Frames {
-            n: series.facts.quality.n_frames,
-            t_r_s: series.facts.quality.t_r,
-            kept: series.facts.kept.as_deref(),
-            of_windows_s: series.facts.t_r_s,
-        };
+        let SeriesFacts { quality, kept, t_r_s, .. } = &series.facts;
+        let frames = Frames::of(quality.n_frames, quality.t_r, kept.as_deref(), *t_r_s);
         let windows = windows(series.values.view(), cut, &frames, onset_s)?;
         let fd_mm = series.fd_mm.and_then(|fd_mm| of_windows(&fd_mm, &windows));
         let masked = masked(&windows, cut);

@@ -26,7 +26,14 @@ pub(crate) struct Frames<'a> {
     pub(crate) of_windows_s: f64,
 }
 
-impl Frames<'_> {
+impl<'a> Frames<'a> {
+    /// `n`: frames of the scan that was read; those that were kept are numbered as in its run, which may
+    /// have more.
+    pub(crate) fn of(n: usize, t_r_s: f64, kept: Option<&'a [usize]>, of_windows_s: f64) -> Self {
+        let last = kept.and_then(|kept| kept.last()).map_or(0, |last| last + 1);
+        Self { n: n.max(last), t_r_s, kept, of_windows_s }
+    }
+
     /// The second of an onset in series from which frames were left out.
     pub(crate) fn without_gaps_s(&self, onset_s: f64) -> f64 {
         let Some(kept) = self.kept else { return onset_s };
@@ -124,6 +131,10 @@ mod tests {
         let scrubbed = Frames { n: 10, t_r_s: 2.0, kept: Some(&kept), of_windows_s: 2.0 };
         let seen = Seen::of(std::slice::from_ref(&(0..5)), &scrubbed);
         assert_eq!((ranges(&seen), seen.stretch_s(0.0)), (vec![[0, 2], [5, 6]], Some((0.0, 14.0))));
+        // the same where the file has only those that were kept
+        let censored = Frames::of(8, 2.0, Some(&kept), 2.0);
+        assert_eq!(Seen::of(std::slice::from_ref(&(0..5)), &censored), seen);
+        assert_eq!(ranges(&Seen::of(std::slice::from_ref(&(6..8)), &censored)), [[8, 9]]);
         // frame 5 is the fourth that is there
         for (onset_s, expected) in [(0.0, 0.0), (4.0, 4.0), (8.0, 6.0), (10.0, 6.0), (12.0, 8.0)] {
             assert_eq!(scrubbed.without_gaps_s(onset_s), expected, "{onset_s}");

@@ -210,8 +210,8 @@ impl VolumesConfig {
     }
 
     fn key(&self, state: &Media<'_>, idx: usize) -> Result<String> {
-        let (t_r_s, digest) = (state.scans()[idx].t_r_s, state.digest(idx)?);
-        Ok(units::key(&json!({ "look": self.said(), "scan": digest, "t_r_s": t_r_s })))
+        let (timing, digest) = (state.scans()[idx].timing(), state.digest(idx)?);
+        Ok(units::key(&json!({ "look": self.said(), "scan": digest, "t_r_s": timing })))
     }
 
     fn sides(&self) -> Sides {

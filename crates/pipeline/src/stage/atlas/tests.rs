@@ -88,6 +88,7 @@ impl Folder {
             sha256: None,
             t_r_s: None,
             n_frames: None,
+            kept: None,
             confounds: None,
             stacked: None,
         }
