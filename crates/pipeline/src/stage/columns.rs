@@ -51,6 +51,42 @@ pub(super) fn aligned(series: ParcelSeries, parcels: &[Parcel]) -> Result<Parcel
     Ok(series)
 }
 
+/// Refuses a number of columns that the labels of the atlas are not among.
+pub(super) fn can_be_listed(parcels: &[Parcel], columns: usize) -> Result<()> {
+    let is_one = |label: i32| usize::try_from(label).is_ok_and(|at| (1..=columns).contains(&at));
+    let Some(other) = parcels.iter().find(|parcel| !is_one(parcel.label)) else { return Ok(()) };
+    let expected = format!("as many as the atlas counts to, which has number {}", other.label);
+    let (stage, field, found) = ("parcellate", "columns", columns.to_string());
+    Err(Error::Setting { stage, field, found, expected })
+}
+
+/// The columns of a table that the atlas lists by their numbers; the others are left out.
+pub(super) fn listed(
+    mut series: ParcelSeries,
+    parcels: &[Parcel],
+    columns: usize,
+) -> Result<ParcelSeries> {
+    let found = series.n_parcels();
+    if found != columns {
+        return refuse(format!(
+            "the scan has {found} columns, expected {columns} as `columns` says"
+        ));
+    }
+    let places: BTreeMap<i32, usize> =
+        series.parcels.iter().map(|parcel| parcel.label).zip(0..).collect();
+    let places: Option<Vec<usize>> =
+        parcels.iter().map(|parcel| places.get(&parcel.label).copied()).collect();
+    let Some(places) = places else {
+        return refuse("the scan has no column of some number that the atlas lists".to_owned());
+    };
+    let wanted: BTreeSet<i32> = parcels.iter().map(|parcel| parcel.label).collect();
+    series.values = series.values.select(Axis(1), &places);
+    series.coverage = series.coverage.map(|shares| places.iter().map(|&at| shares[at]).collect());
+    series.lost.retain(|label| wanted.contains(label));
+    series.parcels = parcels.to_vec();
+    Ok(series)
+}
+
 /// Columns of a table that has one for every number up to the largest label, such as those of `HALFpipe`.
 pub(super) fn one_a_number(parcels: &[Parcel]) -> Option<usize> {
     let largest = parcels.iter().map(|parcel| parcel.label).max()?;

@@ -35,7 +35,7 @@ impl ParcellateConfig {
         let n = atlas.n_parcels();
         let options = self.options(n, scan, stack);
         let Some(columns) = one_a_number(atlas.parcels()) else { return Ok(options) };
-        if self.axes.is_some() || scan.stacked.is_some() {
+        if self.axes.is_some() || self.columns.is_some() || scan.stacked.is_some() {
             return Ok(options);
         }
         let by_rows = OpenOptions { axes: Some(SeriesAxes::TimeParcels), ..options.clone() };
@@ -67,10 +67,12 @@ impl ParcellateConfig {
         scan: &ScanView,
         options: &OpenOptions,
     ) -> Result<()> {
-        let n = atlas.n_parcels();
+        let n = self.columns.unwrap_or(atlas.n_parcels());
+        let is_counted =
+            |found| self.columns.is_none() && Some(found) == one_a_number(atlas.parcels());
         let sides = match scan::shape(&scan.path, options) {
             Ok(Shape::Series { n_parcels, .. } | Shape::Cohort { n_parcels, .. }) => {
-                if n_parcels == n || Some(n_parcels) == one_a_number(atlas.parcels()) {
+                if n_parcels == n || is_counted(n_parcels) {
                     return Ok(());
                 }
                 format!("{n_parcels} parcels")
@@ -92,7 +94,11 @@ impl ParcellateConfig {
             _ => return Ok(()),
         };
         let (file, id) = (&scan.file, &self.atlas.id);
-        let problem = format!("{file} has {sides}, expected the {n} parcels of atlas {id}");
+        let expected = match self.columns {
+            Some(columns) => format!("{columns} columns as `columns` says"),
+            None => format!("the {n} parcels of atlas {id}"),
+        };
+        let problem = format!("{file} has {sides}, expected {expected}");
         Err(Error::StageInput { stage: self.name(), problem })
     }
 }

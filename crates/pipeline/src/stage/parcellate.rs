@@ -52,6 +52,10 @@ pub struct ParcellateConfig {
     /// are parcels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axes: Option<SeriesAxes>,
+    /// How many columns tables have of which the atlas lists only some, by their numbers from 1: 25 or 100
+    /// components of ICA, of which 21 or 55 are good in UK Biobank. Absent: a column for each parcel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<usize>,
     /// Path of the series in HDF5 files of one recording, or its variable in MATLAB files. Absent:
     /// `/parcel_ts`, or the only dataset or matrix that could be a series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,15 +202,25 @@ impl ParcellateConfig {
             ],
             "map": self.atlas.map,
             "extract": self.extract,
-            "read": [json!(self.axes), json!(self.dataset), json!(self.stored_numbers)],
+            "read": self.reading(),
             "lost": [json!(self.min_coverage), json!(self.max_lost_parcels)],
         })))
+    }
+
+    /// How series are read, for the key.
+    fn reading(&self) -> Vec<Value> {
+        let mut said = vec![json!(self.axes), json!(self.dataset), json!(self.stored_numbers)];
+        said.extend(self.columns.map(|columns| json!(columns)));
+        said
     }
 
     /// Reads the atlas; settings that cannot apply to it are refused.
     pub(crate) fn read_atlas(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
         let atlas = self.atlas.read(place)?;
         atlas.check(&self.extract)?;
+        if let Some(columns) = self.columns {
+            columns::can_be_listed(atlas.parcels(), columns)?;
+        }
         if self.mirror_check.is_some() {
             Sides::of_parcels(atlas.parcels())?;
         }
@@ -243,7 +257,7 @@ impl ParcellateConfig {
         scan: &ScanView,
         stack: Option<&Hdf5Config>,
     ) -> OpenOptions {
-        let by_parcels = SeriesAxes::ByParcels(n_parcels);
+        let by_parcels = SeriesAxes::ByParcels(self.columns.unwrap_or(n_parcels));
         let axes = Some(self.axes.unwrap_or(by_parcels));
         let options = OpenOptions {
             t_r: scan.t_r_s,
@@ -287,12 +301,12 @@ impl ParcellateConfig {
     ) -> Result<StoredSeries> {
         let options = self.options_for(atlas, scan, stack)?;
         let series = if let Some((_, index)) = &scan.stacked {
-            CohortFile::open(&scan.path, &options)?.read_at(*index)?
+            self.listed(CohortFile::open(&scan.path, &options)?.read_at(*index)?, atlas)?
         } else {
             atlas.divides(&scan.path, &options)?;
             scan::check_placed(&scan.path)?;
             match scan::open(&scan.path, &options)?.scan {
-                Scan::Series(series) => series,
+                Scan::Series(series) => self.listed(series, atlas)?,
                 opened => atlas.extract(&opened, &self.extract)?,
             }
         };
@@ -300,6 +314,16 @@ impl ParcellateConfig {
         let mut stored = stored(series, atlas.parcels(), &self.limits(), fd_mm)?;
         stored.facts.kept = scan.kept.as_ref().map(|kept| kept.frames.clone());
         Ok(stored)
+    }
+}
+
+impl ParcellateConfig {
+    /// The columns that the atlas lists, where a table has more.
+    fn listed(&self, series: ParcelSeries, atlas: &ReadAtlas) -> Result<ParcelSeries> {
+        match self.columns {
+            Some(columns) => columns::listed(series, atlas.parcels(), columns),
+            None => Ok(series),
+        }
     }
 }
 

@@ -325,3 +325,46 @@ fn surface_series_become_the_means_of_labels_and_annotations() {
     let turned = ParcellateConfig { axes: Some(scan::SeriesAxes::ParcelsTime), ..alone };
     assert_eq!(turned.series(&atlas, &scan, None).unwrap().values.dim(), (5, 2));
 }
+
+#[test]
+fn the_good_components_of_a_table_are_those_that_the_atlas_lists() {
+    // 25 components without names as UK Biobank's dual regression writes them; four are noise
+    let folder = Folder::new();
+    let row =
+        |t: usize| (0..25).map(|c| format!("{}.{}", c + 1, t + 1)).collect::<Vec<_>>().join("  ");
+    let table: Vec<String> = (0..4).map(row).collect();
+    fs::write(folder.at("dr_stage1.txt"), table.join("\n")).unwrap();
+    let good: Vec<usize> = (1..=22).filter(|n| *n != 4).collect();
+    let names: Vec<String> = good.iter().map(|n| format!("{n} IC{n}")).collect();
+    fs::write(folder.at("names.txt"), names.join("\n")).unwrap();
+    let config = |columns: Option<usize>| -> ParcellateConfig {
+        let atlas = json!({ "id": "d25", "names": folder.at("names.txt") });
+        serde_json::from_value(json!({ "atlas": atlas, "columns": columns })).unwrap()
+    };
+    let scan = ScanView { t_r_s: Some(0.735), ..folder.scan("dr_stage1.txt") };
+    let chosen = config(Some(25));
+    let atlas = chosen.read_atlas(&whole).unwrap();
+    chosen.some_have_the_parcels(&atlas, std::slice::from_ref(&scan), None).unwrap();
+    let series = chosen.series(&atlas, &scan, None).unwrap();
+    let expected: Vec<f64> = good.iter().map(|&n| n as f64 + 0.4).collect();
+    assert_eq!((series.values.dim(), series.values.row(3).to_vec()), ((4, 21), expected));
+    assert_eq!(atlas.parcels()[3].name, "IC5");
+    for (columns, expected) in [
+        (None, "dr_stage1.txt has 4 rows and 25 columns, expected the 21 parcels of atlas d25"),
+        (
+            Some(100),
+            "dr_stage1.txt has 4 rows and 25 columns, expected 100 columns as `columns` says",
+        ),
+    ] {
+        let other = config(columns);
+        let said = other.some_have_the_parcels(&atlas, std::slice::from_ref(&scan), None);
+        assert!(said.unwrap_err().to_string().ends_with(expected), "{expected}");
+    }
+    let said = config(Some(21)).read_atlas(&whole).unwrap_err().to_string();
+    assert!(
+        said.contains(
+            "columns is 21, expected as many as the atlas counts to, which has number 22"
+        ),
+        "{said}"
+    );
+}
