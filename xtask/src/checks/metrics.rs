@@ -1,9 +1,10 @@
-//! `oracles/metrics`: scores of texts as pycocoevalcap gives them, with the tokens of its Java program.
+//! `oracles/metrics`: scores of texts as pycocoevalcap gives them, with the tokens of its Java program, and VQA
+//! accuracy as OpenFlamingo gives it.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use report::metrics::{Caption, CaptionScores, caption_scores, ptb};
+use report::metrics::{Caption, CaptionScores, caption_scores, ptb, vqa};
 use serde_json::Value;
 
 use super::{
@@ -16,13 +17,14 @@ const TOLERANCES: (f64, f64) = (1e-9, 1e-6);
 
 const CAPTIONS: &str = "caption_metrics.json";
 const TOKENS: &str = "ptb_tokens.json";
+const VQA: &str = "vqa.json";
 
 /// Whether a folder holds a part of this family.
 pub(super) fn is_family(folder: &Path) -> bool {
-    [CAPTIONS, TOKENS].iter().any(|name| folder.join(name).is_file())
+    [CAPTIONS, TOKENS, VQA].iter().any(|name| folder.join(name).is_file())
 }
 
-/// One outcome a table of tokens and a corpus of texts.
+/// One outcome a table of tokens, a corpus of texts and the answers to questions.
 pub(super) fn outcomes(folder: &Path) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     if folder.join(TOKENS).is_file() {
@@ -30,6 +32,9 @@ pub(super) fn outcomes(folder: &Path) -> Vec<Outcome> {
     }
     if folder.join(CAPTIONS).is_file() {
         outcomes.extend(captions(folder));
+    }
+    if folder.join(VQA).is_file() {
+        outcomes.push(outcome("metrics vqa", read(folder, VQA).and_then(|it| answers(&it))));
     }
     outcomes
 }
@@ -73,6 +78,30 @@ fn tokens(recorded: &Value) -> Result<Worst> {
         let found: Vec<Value> = lines.iter().map(|line| line.join(" ").into()).collect();
         worst.equal(written, &found, list(&row["java_lines"])?);
     }
+    Ok(worst)
+}
+
+/// Answers step by step, and their accuracy in percent with two decimals.
+fn answers(recorded: &Value) -> Result<Worst> {
+    let mut worst = Worst::new();
+    for row in list(&recorded["answers"])? {
+        let raw = text(&row["raw"])?;
+        let plain = vqa::without_punctuation(raw);
+        worst.equal(raw, plain.as_str(), text(&row["after_punctuation"])?);
+        worst.equal(raw, vqa::normalised(raw).as_str(), text(&row["normalised"])?);
+        worst.equal(raw, vqa::answer(raw), text(&row["postprocess_vqa_generation"])?);
+    }
+    let percent = |share: f64| (share * 1e4).round() / 1e2;
+    let mut all = Vec::new();
+    for row in list(&recorded["questions"])? {
+        let people = list(&row["answers"])?.iter().map(text).collect::<Result<Vec<_>>>()?;
+        let predicted = text(&row["pred"])?;
+        let accuracy = vqa::accuracy(predicted, &people)?;
+        worst.equal(predicted, &percent(accuracy), &number(&row["accuracy_percent"]));
+        all.push(accuracy);
+    }
+    let overall = percent(all.iter().sum::<f64>() / all.len() as f64);
+    worst.equal("overall", &overall, &number(&recorded["overall_percent"]));
     Ok(worst)
 }
 

@@ -6,20 +6,27 @@ mod caption;
 mod interval;
 mod jackknife;
 pub mod ptb;
+mod risk;
 mod rouge_l;
 mod share;
 mod slot_scores;
+mod statements;
 mod student;
 mod temperature;
+pub mod vqa;
 
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
 pub use interval::Interval;
 pub(crate) use jackknife::{Jackknife, RowMeans, effective};
+pub use risk::{RiskCoverage, RiskPoint, risk_coverage};
 pub use rouge_l::rouge_l;
 pub use share::share_interval;
 pub(crate) use share::{agreeing, mean_share_interval};
 pub use slot_scores::{Confusion, SlotScores, n_distinct, slot_scores};
+pub use statements::{
+    Agreement, NumberError, SetScores, StatementRates, number_error, set_scores, statement_rates,
+};
 pub use temperature::{Temperature, fit_temperature, softmax};
 
 use crate::{Error, Result};

@@ -8,7 +8,7 @@ mod abbreviations;
 mod lexer;
 mod marks;
 mod numbers;
-mod source;
+pub(super) mod source;
 mod tables;
 mod tags;
 mod web;

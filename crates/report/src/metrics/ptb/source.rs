@@ -182,7 +182,7 @@ pub(super) fn is_letter(c: char) -> bool {
     is_plain_letter(c) || c == SOFT_HYPHEN || (!c.is_ascii() && is_in(MARKS, c))
 }
 
-pub(super) fn is_digit(c: char) -> bool {
+pub(in crate::metrics) fn is_digit(c: char) -> bool {
     c.is_ascii_digit() || (!c.is_ascii() && is_in(DIGITS, c))
 }
 
