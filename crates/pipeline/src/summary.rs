@@ -130,6 +130,10 @@ impl Summary {
                 score("sensitivity", |it| it.evidence.sensitivity),
                 score("brier", |it| it.calibration.brier),
                 score("ece", |it| it.calibration.reliability.ece),
+                score("bleu_4", |it| it.texts.scores.bleu[3]),
+                score("rouge_l", |it| it.texts.scores.rouge_l),
+                score("cider_d", |it| it.texts.scores.cider_d),
+                score("cider_r", |it| it.texts.scores.cider_r),
             ],
             repetitions: plan.runs.iter().zip(evaluations).map(repetition).collect(),
         }

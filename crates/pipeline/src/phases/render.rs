@@ -190,6 +190,7 @@ fn methods(media: &Media<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
                 fit.n_trained, fit.n_frozen, fit.chosen_step
             ),
         ),
+        ("Texts against the true ones".to_owned(), evaluation.texts.to_string()),
         ("Seed".to_owned(), evaluation.seed.to_string()),
         ("Version".to_owned(), format!("neuroflamingo {}", env!("CARGO_PKG_VERSION"))),
     ];

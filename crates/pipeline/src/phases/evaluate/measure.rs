@@ -10,8 +10,8 @@ use report::{
 use scan::Split;
 
 use super::{
-    Calibration, EvaluateConfig, Evaluation, NamedScores, WindowScore, Written, WrittenReport,
-    baselines,
+    Calibration, EvaluateConfig, Evaluation, NamedScores, TextScores, WindowScore, Written,
+    WrittenReport, baselines,
 };
 use crate::{
     Result,
@@ -67,6 +67,10 @@ pub(super) fn evaluate(
     let evidence = evidence?;
     let fit = &trained.fit;
     let texts: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
+    let pairs: Vec<(&str, &str)> = reports
+        .iter()
+        .map(|it| (it.answer.text.as_str(), state.cohort().rows[it.row].report.as_str()))
+        .collect();
     let n_stopped = reports.iter().filter(|it| it.answer.stopped).count();
     Ok(Evaluation {
         name: state.plan.spec().name.clone(),
@@ -76,6 +80,7 @@ pub(super) fn evaluate(
         scored_slot: state.slots().scored().name.clone(),
         slots: all_slots(state, reports)?,
         calibration: calibration(state, reports, fit)?,
+        texts: TextScores::of(&pairs)?,
         n_distinct_reports: n_distinct(&texts),
         stopped: n_stopped as f64 / texts.len() as f64,
         windows: windows(state, reports, &input, &test),

@@ -1,6 +1,7 @@
 //! `evaluate`: scores of the reports, and whether they depend on the scans.
 mod baselines;
 mod measure;
+mod texts;
 
 use report::{
     evidence::{Evidence, EvidenceConfig},
@@ -10,6 +11,8 @@ use report::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+pub(crate) use texts::TextScores;
 
 use super::{Trained, WrittenReport, finetune::Fit};
 use crate::{
@@ -77,6 +80,7 @@ pub(crate) struct Evaluation {
     /// One entry a slot of the report.
     pub(crate) slots: Vec<NamedScores>,
     pub(crate) calibration: Calibration,
+    pub(crate) texts: TextScores,
     pub(crate) n_distinct_reports: usize,
     /// Share of reports that ended by themselves.
     pub(crate) stopped: f64,
@@ -136,7 +140,7 @@ impl Work for EvaluateConfig {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
