@@ -44,6 +44,8 @@ pub enum Entity {
     /// `hemi`: which hemisphere.
     #[serde(alias = "hemi")]
     Hemisphere,
+    /// `feature`: which of the features that `HALFpipe` made.
+    Feature,
     /// `space`: which template or scanner space.
     Space,
     /// `seg`: which atlas.
@@ -74,7 +76,7 @@ pub enum Entity {
 use Entity as E;
 
 /// Keys of names, in BIDS's order.
-const KEYS: [(Entity, &str); 22] = [
+const KEYS: [(Entity, &str); 23] = [
     (E::Subject, "sub"),
     (E::Session, "ses"),
     (E::Task, "task"),
@@ -87,6 +89,7 @@ const KEYS: [(Entity, &str); 22] = [
     (E::Part, "part"),
     (E::Chunk, "chunk"),
     (E::Hemisphere, "hemi"),
+    (E::Feature, "feature"),
     (E::Space, "space"),
     (E::Segmentation, "seg"),
     (E::Cohort, "cohort"),
@@ -132,6 +135,7 @@ impl Entity {
             E::Part => "part",
             E::Chunk => "chunk",
             E::Hemisphere => "hemisphere",
+            E::Feature => "feature",
             E::Space => "space",
             E::Segmentation => "segmentation",
             E::Cohort => "cohort",
@@ -370,7 +374,7 @@ mod tests {
     fn the_part_that_is_not_bids_is_named_and_no_person() {
         for (name, part) in [
             ("sub-02_task-rest_bold_desc-filtered_bold.nii.gz", "`bold` has no hyphen, "),
-            ("sub-03_task-rest_feature-falff_bold.nii.gz", "`feature-` is not a BIDS entity, "),
+            ("sub-03_task-rest_setting-a_bold.nii.gz", "`setting-` is not a BIDS entity, "),
             ("sub-04_task-rest_run001_bold.nii.gz", "`run001` has no hyphen, "),
             ("sub01_bold.nii", "`sub…` has no hyphen, "),
             ("sub-01_sub-02_bold.nii", "`sub-` stands in it twice"),

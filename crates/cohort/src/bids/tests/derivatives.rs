@@ -270,3 +270,23 @@ fn a_table_of_c_pac_is_a_series() {
     assert_eq!(names(&cohort), ["sub-01_task-rest"]);
     assert_eq!(cohort.recordings[0].n_frames, Some(2));
 }
+
+#[test]
+fn one_of_the_features_of_halfpipe_is_asked_for() {
+    let name = |feature: &str| {
+        format!("sub-01/func/sub-01_task-rest_feature-{feature}_atlas-A_timeseries.tsv")
+    };
+    let (one, other) = (name("corr1"), name("corr2"));
+    // no header, a column for every label, tabs
+    let table = "0.5\tnan\t1.5\n".repeat(7);
+    let dataset = dataset(&[(&one, &table), (&other, &table)]);
+    let said = dataset.said(timeseries);
+    assert!(said.ends_with("choose by feature: corr1 or corr2"), "{said}");
+    let cohort = dataset.index(|it| {
+        timeseries(it);
+        it.entities.insert(Entity::Feature, vec!["corr2".to_owned()]);
+    });
+    let found = &cohort.unwrap().recordings[0];
+    assert!(found.source.path().ends_with(other));
+    assert_eq!(found.n_frames, Some(7));
+}
