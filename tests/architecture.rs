@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("files", &["formats"]),
     ("config", &["files"]),
+    ("engine", &["files"]),
     ("tables", &["formats"]),
     ("scan", &["files", "formats"]),
     ("cohort", &["files", "scan", "tables"]),
@@ -21,7 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &["scan"]),
     (
         "pipeline",
-        &["cohort", "config", "encoder", "files", "flamingo", "report", "scan", "tables", "train"],
+        &[
+            "cohort", "config", "encoder", "engine", "files", "flamingo", "report", "scan",
+            "tables", "train",
+        ],
     ),
     ("cli", &["pipeline"]),
 ];

@@ -75,7 +75,7 @@ fn a_batch_that_no_memory_holds_is_refused() {
     let said = refused(pipeline, &[&large[..], &["stages.pretrain.n_layers=200"]].concat());
     assert!(said.contains("the language model is too large: its "), "{said}");
     // the weights would take 3.4 GB, the texts above 100 GB
-    if scan::memory_of_machine().is_some_and(|n_bytes| (5..60).contains(&(n_bytes >> 30))) {
+    if engine::memory_of_machine().is_some_and(|n_bytes| (5..60).contains(&(n_bytes >> 30))) {
         let sets = ["dim=512", "n_layers=200", "n_heads=8", "batch_size=4096", "held_out=1"];
         let sets = sets.map(|set| format!("stages.pretrain.{set}"));
         let said = refused(pipeline, &sets.each_ref().map(String::as_str));

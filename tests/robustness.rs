@@ -22,7 +22,10 @@ fn plan(it: &Synthetic) -> Plan {
     Plan::new(Loaded::read(&it.pipeline(), &[]).unwrap()).unwrap()
 }
 
-fn in_process(plan: &Plan, observer: &mut dyn Observer) -> Result<Outcome, Box<pipeline::Error>> {
+fn in_process(
+    plan: &Plan,
+    observer: &mut dyn Observer<Event>,
+) -> Result<Outcome, Box<pipeline::Error>> {
     Ok(pipeline::run(plan, observer, &AtomicBool::new(false))?)
 }
 
@@ -122,7 +125,7 @@ fn a_second_run_on_a_folder_is_refused_with_host_and_process() {
         begun: mpsc::Sender<()>,
         go_on: mpsc::Receiver<()>,
     }
-    impl Observer for Hold {
+    impl Observer<Event> for Hold {
         fn event(&mut self, event: &Event) {
             if matches!(event, Event::StageStarted { stage: "encode", .. }) {
                 self.begun.send(()).unwrap();

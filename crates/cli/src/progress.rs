@@ -5,7 +5,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipeline::{Event, Observer, Progress as Training};
+use pipeline::{EngineEvent, Event, Observer, Progress as Training};
 
 use crate::print;
 
@@ -96,7 +96,7 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
+impl Observer<Event> for Progress {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Repetition { name, idx, n } => {
@@ -115,7 +115,7 @@ impl Observer for Progress {
                 }
                 self.line(&format!("{stage}: done in {seconds:.1} s"));
             }
-            Event::Advanced { stage, done, total } => {
+            Event::Engine(EngineEvent::Advanced { stage, done, total }) => {
                 let left = self.left(stage, *done, *total);
                 self.advance(stage, *done, *total, &left);
             }
@@ -137,7 +137,14 @@ impl Observer for Progress {
                     self.stage
                 ));
             }
-            Event::UnitFailed { stage, unit, number, n, reason, anonymous } => {
+            Event::Engine(EngineEvent::UnitFailed {
+                stage,
+                unit,
+                number,
+                n,
+                reason,
+                anonymous,
+            }) => {
                 let (unit, reason) = if self.names {
                     (unit.clone(), reason)
                 } else {
@@ -145,18 +152,18 @@ impl Observer for Progress {
                 };
                 self.line(&format!("{unit}: left out by {stage}: {reason}"));
             }
-            Event::UnitRedone { stage, unit, reason } => {
+            Event::Engine(EngineEvent::UnitRedone { stage, unit, reason }) => {
                 let unit = if self.names { unit } else { "one scan" };
                 self.line(&format!("{unit}: {stage} is done again: {reason}"));
             }
             Event::Note { stage, text } => self.line(&format!("{stage}: {text}")),
-            Event::Damaged { file, problem } => {
+            Event::Engine(EngineEvent::Damaged { file, problem }) => {
                 self.line(&format!("{file}: {problem}; it is made again"));
             }
-            Event::TriedAgain { stage, n } => {
+            Event::Engine(EngineEvent::TriedAgain { stage, n }) => {
                 self.line(&format!("{stage}: {n} could not be read now and are tried again"));
             }
-            Event::Waiting { stage, holder } => {
+            Event::Engine(EngineEvent::Waiting { stage, holder }) => {
                 self.line(&format!(
                     "{stage}: waits for another run ({holder}) that makes the same"
                 ));

@@ -16,7 +16,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// with the program.
 ///
 /// # Errors
-/// [`Error::Interrupted`](crate::Error::Interrupted) where the run has to stop first.
+/// [`engine::Error::Interrupted`] where the run has to stop first.
 pub(crate) fn aside<T: Send + 'static>(
     control: &Control<'_>,
     work: impl FnOnce() -> T + Send + 'static,
@@ -46,7 +46,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Error, event::Silent};
+    use engine::{Error, Silent};
 
     #[test]
     fn work_gives_its_result_or_is_left_to_itself() {
@@ -56,7 +56,7 @@ mod tests {
         stop.store(true, Ordering::Relaxed);
         let begun = Instant::now();
         let left = aside(&control, || thread::sleep(Duration::from_secs(30)));
-        assert!(matches!(left, Err(Error::Interrupted)));
+        assert!(matches!(left, Err(crate::Error::Engine(Error::Interrupted))));
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
 

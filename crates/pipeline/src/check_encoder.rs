@@ -5,6 +5,7 @@ use std::{
 };
 
 use encoder::{EncoderConfig, Filled, Fit, InputShape, InputSpace, Preparation, Reconstruction};
+use engine::{Event, Observer};
 use ndarray::Array2;
 use scan::{
     FittedNormalisation, Normalisation, OpenOptions, PadPolicy, Scan, SeriesAxes, WindowPolicy,
@@ -14,9 +15,9 @@ use serde::Serialize;
 
 use crate::{
     Component, Error, Result,
-    event::{Control, Event, Observer},
+    event::{self, Control},
     plan::Plan,
-    reasons::Reason,
+    reasons,
     run::{hold, run_stages},
     spec::Loaded,
     stage::{Stage, StoredSeries, formula_name},
@@ -92,7 +93,7 @@ pub fn check_encoder(
     sets: &[String],
     encoder: Option<&Path>,
     how: EncoderCheck,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Observer<event::Event>,
     stop: &AtomicBool,
 ) -> Result<CheckedEncoder> {
     let mut sets = sets.to_vec();
@@ -147,7 +148,7 @@ pub fn check_encoder_on_series(
     encoder: &Path,
     series: &SeriesFiles<'_>,
     how: EncoderCheck,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Observer<event::Event>,
     stop: &AtomicBool,
 ) -> Result<CheckedEncoder> {
     let config = read_component(encoder)?;
@@ -285,7 +286,7 @@ impl Opened {
                     all = all.with(&filled);
                 }
                 Err(error) => {
-                    let reason = Reason::of_file(&error, Path::new(&name), &name);
+                    let reason = reasons::of_file(&error, Path::new(&name), &name);
                     control.tell(Event::unit_failed(stage, (at, total), &name, &reason));
                     n_failed += 1;
                     first.get_or_insert(error);

@@ -23,8 +23,6 @@ pub enum Error {
     Stats { path: PathBuf, problem: String },
     #[error("{}: is damaged: {problem}", path.display())]
     Arrays { path: PathBuf, problem: String },
-    #[error("{}: the stored result is damaged: {problem}", path.display())]
-    Damaged { path: PathBuf, problem: String },
 
     // what the user wrote
     #[error(transparent)]
@@ -157,16 +155,10 @@ pub enum Error {
     Stage { stage: &'static str, source: Box<Error> },
     #[error("every scan of split {split} failed, the first with: {reason}")]
     NothingLeft { split: Split, reason: String },
-    #[error("none of the {n} scans can be read now, the first with: {reason}")]
-    OutOfReach { n: usize, reason: String },
-    #[error("{} is in use by another run: {holder}", path.display())]
-    Locked { path: PathBuf, holder: String, lock: PathBuf },
-    #[error("{} is in use by another run, which took it over because this one gave no sign for minutes", path.display())]
-    LockLost { path: PathBuf },
+    #[error(transparent)]
+    Engine(engine::Error),
     #[error("no recording is left after stage {stage}:\n  {reasons}")]
     NoneGood { stage: &'static str, reasons: String, status: String },
-    #[error("stopped after saving, run the same command again to go on")]
-    Interrupted,
     #[error("{}", several(problems))]
     Several { problems: Vec<Error> },
 }
@@ -180,10 +172,19 @@ impl From<config::Error> for Error {
     }
 }
 
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Files(error) => Self::Files(error),
+            other => Self::Engine(other),
+        }
+    }
+}
+
 impl From<train::Error> for Error {
     fn from(error: train::Error) -> Self {
         match error {
-            train::Error::Interrupted { .. } => Self::Interrupted,
+            train::Error::Interrupted { .. } => engine::Error::Interrupted.into(),
             other => Self::Train(Box::new(other)),
         }
     }
@@ -193,24 +194,18 @@ impl Error {
     /// Whether a signal ended the run after everything was saved.
     pub fn is_interrupted(&self) -> bool {
         match self {
-            Self::Interrupted | Self::Model(flamingo::Error::Stopped) => true,
+            Self::Engine(engine::Error::Interrupted) | Self::Model(flamingo::Error::Stopped) => {
+                true
+            }
             Self::Stage { source, .. } => source.is_interrupted(),
             _ => false,
         }
     }
 
-    /// A stored result that is not what was written.
-    pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), problem: problem.into() }
-    }
-
-    /// The problem of a stored file whose digest is another one.
-    pub(crate) const CHANGED: &str = "its content is not what was written";
-
     /// The stored result that is not what was written, where this is the reason.
     pub(crate) fn damaged_file(&self) -> Option<&Path> {
         match self {
-            Self::Damaged { path, .. } => Some(path),
+            Self::Engine(engine::Error::Damaged { path, .. }) => Some(path),
             Self::Stage { source, .. } => source.damaged_file(),
             _ => None,
         }
@@ -219,9 +214,12 @@ impl Error {
     /// Whether the run has to stop, whichever scan was worked on: the disk is full, a stored result
     /// is damaged, a signal came.
     pub(crate) fn stops_the_run(&self) -> bool {
-        let of_the_disk = matches!(self, Self::Files(error) if error.is_of_writing());
-        let stops = matches!(self, Self::Damaged { .. } | Self::LockLost { .. });
-        of_the_disk || stops || self.is_interrupted()
+        let stops = match self {
+            Self::Files(error) => error.is_of_writing(),
+            Self::Engine(error) => error.stops_the_run(),
+            _ => false,
+        };
+        stops || self.is_interrupted()
     }
 
     /// Whether the system is at fault and not the contents of a file, so that the same work may
@@ -316,14 +314,7 @@ impl Error {
                 "take fewer columns (`columns: { motion: basic, demean: true }`), or longer scans"
                     .to_owned(),
             ),
-            Self::Locked { lock, .. } => Some(format!(
-                "wait until it has ended, or stop it; if it runs no more, remove {}",
-                lock.display()
-            )),
-            Self::OutOfReach { .. } => Some(
-                "nothing of this is kept: run the same command again when the files can be read"
-                    .to_owned(),
-            ),
+            Self::Engine(error) => error.hint(),
             Self::Files(error) if error.is_of_absence() => {
                 Some("paths in a pipeline are relative to the file that names them".to_owned())
             }

@@ -12,15 +12,11 @@
 
 mod arrays;
 mod aside;
-mod cache;
 mod caption;
 mod captions;
 mod check_encoder;
-mod digests;
 mod error;
 mod event;
-mod kept;
-mod lock;
 mod media;
 mod one;
 mod package;
@@ -38,7 +34,6 @@ mod spec;
 mod stage;
 mod stats;
 mod summary;
-mod sweep;
 mod thresholds;
 mod units;
 mod whitening;
@@ -48,7 +43,7 @@ pub use check_encoder::{
     CheckedEncoder, CheckedScan, EncoderCheck, SeriesFiles, check_encoder, check_encoder_on_series,
 };
 pub use error::{Error, Result};
-pub use event::{Control, Event, Observer, Silent};
+pub use event::{Control, Event};
 pub use one::{OneScan, Place, generate};
 pub use phases::{CaptionConfig, EvaluateConfig, RenderConfig};
 pub use plan::{
@@ -74,6 +69,7 @@ pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
+pub use engine::{Event as EngineEvent, Observer, Silent};
 pub use flamingo::{
     EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, MergedLora,
     PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora, import as import_model,

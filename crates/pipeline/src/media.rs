@@ -6,6 +6,7 @@ use std::{
 };
 
 use encoder::InputShape;
+use engine::{Reason, Unit};
 use flamingo::Medium;
 use ndarray::{Array1, Array2, Axis};
 use report::{
@@ -13,33 +14,14 @@ use report::{
     slots::SlotSet,
 };
 use scan::{QualityFigures, Split, VoxelMask, VoxelSeries, WindowsConfig};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
     plan::{CohortPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
-    reasons::Reason,
     spec::CohortSpec,
     stage::{Embeddings, Likeness, Parcels, Seen, TokenSet, VolumesConfig, technique},
-    units::Unit,
     whitening::Whitening,
 };
-
-/// Why a scan or picture was left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    pub(crate) scan_idx: usize,
-    pub(crate) reason: Reason,
-    /// The contents of its files are not to blame: the next run tries it again.
-    pub(crate) transient: bool,
-}
-
-impl Failure {
-    /// The contents are to blame, whenever they are read.
-    pub(crate) fn of_contents(scan_idx: usize, reason: Reason) -> Self {
-        Self { scan_idx, reason, transient: false }
-    }
-}
 
 /// The scans of a run, prepared; indices are those of the plan, `None` where a scan failed.
 pub(crate) struct Media<'a> {

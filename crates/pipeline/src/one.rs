@@ -10,7 +10,7 @@ use report::{
 
 use crate::{
     Error, Result,
-    event::{Control, Silent},
+    event::Control,
     package::{Look, Reader, model_id},
     readout::{self, Query, Reading},
 };
@@ -117,7 +117,7 @@ pub fn generate(
     tracing::info!(model_id, "model");
 
     let stop = AtomicBool::new(false);
-    let mut silent = Silent;
+    let mut silent = engine::Silent;
     let mut control = Control::new(&mut silent, &stop);
     let query = Query { prompt: seen.look.prompt.clone(), medium: Some(seen.look.medium) };
     let (slots, temperature) = seen.readout;

@@ -9,7 +9,7 @@ use report::generated::{Disclaimer, GeneratedReport, report_file_name};
 use serde_json::Value;
 
 use crate::{
-    Error, Result, captions,
+    Result, captions,
     media::Media,
     package::model_id,
     phases::{Results, Trained, WrittenReport},
@@ -60,11 +60,12 @@ impl Publisher {
     fn put_file(&mut self, path: &str, source: &Path) -> Result<()> {
         let target = self.dir.join(path);
         let known = self.checked.get(source).cloned();
-        let digest = known.ok_or_else(|| Error::damaged(source, "it is no part of the result"))?;
+        let digest =
+            known.ok_or_else(|| engine::Error::damaged(source, "it is no part of the result"))?;
         if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
             let same = files::copy_checked(source, &target, &digest)?;
             if !same {
-                return Err(Error::damaged(source, Error::CHANGED));
+                return Err(engine::Error::damaged(source, engine::Error::CHANGED).into());
             }
         }
         self.files.insert(path.to_owned(), digest);

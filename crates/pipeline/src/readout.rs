@@ -4,6 +4,7 @@ use std::{
     sync::Arc,
 };
 
+use engine::{Event, Kept};
 use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored, Stop};
 use report::{
     generated::GeneratedSlot,
@@ -12,11 +13,7 @@ use report::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{
-    Result,
-    event::{Control, Event},
-    kept::Kept,
-};
+use crate::{Result, event::Control};
 
 /// How many continuations are scored at once where no stage says it.
 pub(crate) const SCORING_BATCH: usize = 32;
@@ -220,14 +217,15 @@ mod tests {
     use std::{cell::Cell, sync::atomic::AtomicBool};
 
     use super::*;
-    use crate::{Error, event::Observer};
+    use crate::{Error, event::Event};
 
     /// Asks to stop once so much is done.
     struct StopAt<'a>(usize, &'a AtomicBool);
 
-    impl Observer for StopAt<'_> {
+    impl engine::Observer<Event> for StopAt<'_> {
         fn event(&mut self, event: &Event) {
-            if matches!(event, Event::Advanced { done, .. } if *done >= self.0) {
+            if matches!(event, Event::Engine(engine::Event::Advanced { done, .. }) if *done >= self.0)
+            {
                 self.1.store(true, std::sync::atomic::Ordering::Relaxed);
             }
         }
@@ -249,7 +247,7 @@ mod tests {
                 Ok(part.iter().map(|x| x * x).collect::<Vec<usize>>())
             })
         };
-        assert!(matches!(go(6), Err(Error::Interrupted)));
+        assert!(matches!(go(6), Err(Error::Engine(engine::Error::Interrupted))));
         assert_eq!(n_worked.get(), 6);
         assert_eq!(go(usize::MAX).unwrap(), items.iter().map(|x| x * x).collect::<Vec<_>>());
         assert_eq!(n_worked.get(), 10, "nothing is done twice");

@@ -2,61 +2,45 @@
 //! name nobody.
 use std::path::Path;
 
+use engine::Reason;
 use files::{one_line, without_folders};
-use serde::{Deserialize, Serialize};
 
 use crate::{Error, plan::ScanView};
 
-/// One reason twice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reason {
-    /// For `status.tsv` and the record: the scan is named as its cohort names it.
-    pub(crate) named: String,
-    /// For logs: no subject and no file of a subject.
-    pub(crate) anonymous: String,
+/// Why work on `scan` failed; no folder of the machine is named, and no control character is left.
+pub(crate) fn of(error: &Error, scan: &ScanView) -> Reason {
+    let mut named = one_line(&error.to_string());
+    for path in scan::files_of_scan(&scan.path).iter().chain([&scan.path]) {
+        named = named.replace(&shown(path), &scan.file);
+    }
+    if let Some(path) = &scan.confounds {
+        named = named.replace(&shown(path), &file_name(path));
+    }
+    let named = without_folders(&named);
+    let mut anonymous = named.clone();
+    let mut names = vec![
+        (scan.file.clone(), "the scan"),
+        (file_name(&scan.path), "the scan"),
+        (scan.name.clone(), "the scan"),
+        (scan.unit.clone(), "the scan"),
+    ];
+    names.extend(scan.confounds.as_deref().map(|path| (file_name(path), "its confounds")));
+    names.push((format!("sub-{}", scan.subject), "its subject"));
+    // a longer name first: it may hold a shorter one
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    for (name, what) in names.iter().filter(|(name, _)| !name.is_empty()) {
+        anonymous = anonymous.replace(name, what);
+    }
+    Reason { named, anonymous: without_word(&anonymous, &scan.subject, "its subject") }
 }
 
-impl Reason {
-    /// Why work on `scan` failed; no folder of the machine is named, and no control character is left.
-    pub(crate) fn of(error: &Error, scan: &ScanView) -> Self {
-        let mut named = one_line(&error.to_string());
-        for path in scan::files_of_scan(&scan.path).iter().chain([&scan.path]) {
-            named = named.replace(&shown(path), &scan.file);
-        }
-        if let Some(path) = &scan.confounds {
-            named = named.replace(&shown(path), &file_name(path));
-        }
-        let named = without_folders(&named);
-        let mut anonymous = named.clone();
-        let mut names = vec![
-            (scan.file.clone(), "the scan"),
-            (file_name(&scan.path), "the scan"),
-            (scan.name.clone(), "the scan"),
-            (scan.unit.clone(), "the scan"),
-        ];
-        names.extend(scan.confounds.as_deref().map(|path| (file_name(path), "its confounds")));
-        names.push((format!("sub-{}", scan.subject), "its subject"));
-        // a longer name first: it may hold a shorter one
-        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        for (name, what) in names.iter().filter(|(name, _)| !name.is_empty()) {
-            anonymous = anonymous.replace(name, what);
-        }
-        Self { named, anonymous: without_word(&anonymous, &scan.subject, "its subject") }
-    }
-
-    /// Why the file `name` of a table, at `path`, could not be worked on.
-    pub(crate) fn of_file(error: &Error, path: &Path, name: &str) -> Self {
-        let named = one_line(&error.to_string()).replace(&shown(path), name);
-        let named = without_folders(&named);
-        let names = [name.to_owned(), file_name(path)].into_iter().filter(|it| !it.is_empty());
-        let anonymous = names.fold(named.clone(), |text, name| text.replace(&name, "the file"));
-        Self { named, anonymous }
-    }
-
-    /// A reason that names nothing of the scan.
-    pub(crate) fn plain(text: String) -> Self {
-        Self { anonymous: text.clone(), named: text }
-    }
+/// Why the file `name` of a table, at `path`, could not be worked on.
+pub(crate) fn of_file(error: &Error, path: &Path, name: &str) -> Reason {
+    let named = one_line(&error.to_string()).replace(&shown(path), name);
+    let named = without_folders(&named);
+    let names = [name.to_owned(), file_name(path)].into_iter().filter(|it| !it.is_empty());
+    let anonymous = names.fold(named.clone(), |text, name| text.replace(&name, "the file"));
+    Reason { named, anonymous }
 }
 
 fn shown(path: &Path) -> String {
@@ -110,7 +94,7 @@ mod tests {
 
     fn reason(path: &str, problem: &str) -> Reason {
         let error = Error::Arrays { path: path.into(), problem: problem.to_owned() };
-        Reason::of(&error, &scan())
+        of(&error, &scan())
     }
 
     #[test]

@@ -5,17 +5,17 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
+use engine::{Lock, Observer, Store};
+
 use crate::{
     Error, Result,
-    cache::Cache,
-    event::{Control, Event, Observer},
-    lock::Lock,
+    event::{Control, Event},
     phases::{self, Evaluation, Results},
     plan::{Plan, RunPlan},
     publish,
     record::Started,
     runner::Runner,
-    summary, sweep,
+    summary,
 };
 
 /// What a finished run has to say.
@@ -44,10 +44,10 @@ pub(crate) struct Finished {
 }
 
 /// Runs everything; an interrupted run goes on where it was when started again.
-pub fn run(plan: &Plan, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+pub fn run(plan: &Plan, observer: &mut dyn Observer<Event>, stop: &AtomicBool) -> Result<Outcome> {
     let control = Control::new(observer, stop);
     let lock = hold(plan, &plan.spec().name)?;
-    sweep::leftovers(&plan.run_dir, lock.taken)?;
+    engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());
     let n = plan.runs.len();
     let mut finished = Vec::with_capacity(n);
@@ -62,9 +62,9 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer, stop: &AtomicBool) -> Resul
 
 /// Takes the lock `name`, and removes what killed runs left in the cache unless others work there.
 pub(crate) fn hold(plan: &Plan, name: &str) -> Result<Lock> {
-    let lock = Lock::take(&Cache::new(&plan.cache_dir).lock(name), &plan.run_dir)?;
+    let lock = Lock::take(&Store::new(&plan.cache_dir).lock(name), &plan.run_dir)?;
     if lock.is_alone()? {
-        sweep::leftovers(&plan.cache_dir, lock.taken)?;
+        engine::leftovers(&plan.cache_dir, lock.taken)?;
     }
     Ok(lock)
 }
@@ -111,7 +111,7 @@ pub(crate) fn run_stages<'a>(
             other => other.to_string(),
         };
         let problem = problem.replace(&format!("{}: ", path.display()), "");
-        control.tell(Event::Damaged { file: files::shown(&path), problem });
+        control.tell(engine::Event::Damaged { file: files::shown(&path), problem });
         files::remove_file(&path)?;
     }
 }

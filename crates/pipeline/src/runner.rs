@@ -5,12 +5,11 @@ use std::{
     time::Instant,
 };
 
-use serde_json::Value;
+use engine::{Key, Store, check_digests};
+use serde_json::{Value, json};
 
 use crate::{
     Error, Result,
-    cache::{Cache, Key},
-    digests,
     event::{Control, Event},
     plan::{Plan, RunPlan},
     record::StageRecord,
@@ -22,7 +21,7 @@ pub(crate) struct Runner<'a, 'c, 'o> {
     pub(crate) plan: &'a Plan,
     pub(crate) run: &'a RunPlan,
     pub(crate) control: &'c mut Control<'o>,
-    cache: Cache,
+    store: Store,
     upstream: Option<Key>,
     /// What was run so far.
     pub(crate) records: Vec<StageRecord>,
@@ -45,7 +44,7 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
             plan,
             run,
             control,
-            cache: Cache::new(&plan.cache_dir),
+            store: Store::new(&plan.cache_dir),
             upstream: None,
             records: Vec::new(),
             checked: BTreeMap::new(),
@@ -74,14 +73,14 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
     ) -> Result<T> {
         let name = stage.name();
         self.control.checkpoint()?;
-        let key = Key::new(stage, &inputs(context), self.upstream.as_ref());
+        let key = key(stage, &inputs(context), self.upstream.as_ref());
         tracing::info!(stage = name, key = key.as_str(), "resolved");
         let settings = || serde_json::to_string(stage).expect("settings are plain values");
         tracing::debug!(settings = %settings(), "with");
         let begun = Instant::now();
         let found = self.found(stage, &key, context, compute, load);
         let (result, stored) = found.map_err(|source| match source {
-            source if source.is_interrupted() => Error::Interrupted,
+            source if source.is_interrupted() => engine::Error::Interrupted.into(),
             source => Error::Stage { stage: name, source: Box::new(source) },
         })?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -103,7 +102,7 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
         load: impl Fn(&mut C, &Path) -> Result<T>,
     ) -> Result<(T, bool)> {
         let name = stage.name();
-        let dir = self.cache.dir(name, key);
+        let dir = self.store.dir(name, key);
         if dir.is_dir() {
             // a damaged result is made again; what it loads is taken only if all of it could be read
             match stored(&dir, |dir| load(context, dir)) {
@@ -116,20 +115,30 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
                 Err(error) if error.is_of_the_system() => return Err(error),
                 Err(error) => {
                     let problem = files::one_line(&files::without_folders(&error.to_string()));
-                    self.control.tell(Event::Damaged { file: files::shown(&dir), problem });
+                    self.control.tell(engine::Event::Damaged { file: files::shown(&dir), problem });
                 }
             }
             files::remove_dir(&dir)?;
         }
         let (idx, n) = (self.records.len(), self.plan.spec().stages().len());
         self.control.tell(Event::StageStarted { stage: name, idx, n });
-        let unfinished = self.cache.state_dir(name, key);
-        self.cache.make(name, key, self.control, |result, control| {
+        let unfinished = self.store.state_dir(name, key);
+        self.store.make(name, key, self.control, |result, control| {
             compute(context, Folders { result, unfinished: &unfinished }, control)
         })?;
-        self.checked.extend(digests::check(&dir)?);
+        self.checked.extend(check_digests(&dir)?);
         Ok((load(context, &dir)?, false))
     }
+}
+
+/// From the stage's version and parameters, what it reads, and the key of the stage before.
+fn key(stage: &Stage, inputs: &Value, upstream: Option<&Key>) -> Key {
+    Key::of(&json!({
+        "stage": stage,
+        "version": stage.work().version(),
+        "inputs": inputs,
+        "upstream": upstream,
+    }))
 }
 
 /// A stored result whose every file is what was written, with their digests; `None` where scans were
@@ -138,9 +147,27 @@ fn stored<T>(
     dir: &Path,
     load: impl FnOnce(&Path) -> Result<T>,
 ) -> Result<Option<(T, BTreeMap<PathBuf, String>)>> {
-    let checked = digests::check(dir)?;
+    let checked = check_digests(dir)?;
     if read_failures(dir).is_ok_and(|failures| failures.iter().any(|it| it.transient)) {
         return Ok(None);
     }
     Ok(Some((load(dir)?, checked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_follows_parameters_inputs_and_upstream() {
+        let stage = |yaml: &str| -> Stage { config::parse(Path::new("s.yaml"), yaml).unwrap() };
+        let mask = stage("mask: { above_mean: 0.6 }");
+        let of_mask = |inputs: Value, upstream| key(&mask, &inputs, upstream);
+        let base = of_mask(json!(["aa"]), None);
+        assert_eq!(base, of_mask(json!(["aa"]), None));
+        assert_ne!(base, of_mask(json!(["ab"]), None), "another scan");
+        assert_ne!(base, of_mask(json!(["aa"]), Some(&base)), "another stage before");
+        let other = key(&stage("mask: { above_mean: 0.7 }"), &json!(["aa"]), None);
+        assert_ne!(base, other, "another parameter");
+    }
 }

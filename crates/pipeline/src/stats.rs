@@ -1,16 +1,13 @@
 //! Fitted normalisations as files of their own: shown, exported, and taken by a pipeline instead of a fit.
 use std::path::{Path, PathBuf};
 
+use engine::{Key, Store};
 use ndarray::Array1;
 use scan::{FittedNormalisation, Normalisation};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    Error, Result,
-    cache::{Cache, Key},
-    stage::FITTED,
-};
+use crate::{Error, Result, stage::FITTED};
 
 /// A normalisation that was found, and where.
 #[derive(Clone, Debug)]
@@ -86,15 +83,15 @@ fn used_by(record: &Path) -> Result<Vec<PathBuf>> {
     let said: Value = files::read_json(record)?;
     let stages = said["stages"].as_array().map_or(&[][..], Vec::as_slice);
     let whole = std::path::absolute(record).unwrap_or_else(|_| record.to_owned());
-    let caches = || {
+    let stores = || {
         let folders = record.ancestors().chain(whole.ancestors());
-        folders.map(|folder| Cache::new(&folder.join(CACHE)))
+        folders.map(|folder| Store::new(&folder.join(CACHE)))
     };
     let found = stages.iter().filter_map(|stage| {
         let (stage, key) = (stage["stage"].as_str()?, Key::recorded(stage["key"].as_str()?)?);
         // no name out of a file becomes a path
         let stage = ["normalise", "prepare"].into_iter().find(|name| *name == stage)?;
-        caches().map(|cache| cache.dir(stage, &key).join(FITTED)).find(|path| path.is_file())
+        stores().map(|store| store.dir(stage, &key).join(FITTED)).find(|path| path.is_file())
     });
     Ok(found.collect())
 }

@@ -1,12 +1,13 @@
 //! Thresholds of quality that only a scan that was read can be held against.
 use ::cohort::{Count, Excluded, QcThresholds, Recording};
 
+use engine::{Event, Reason};
+
 use crate::{
     Error, Result,
-    event::{Control, Event},
+    event::Control,
     media::Media,
     plan::SourcePlan,
-    reasons::Reason,
     record,
     spec::{CohortSpec, Spec},
     stage::Stage,

@@ -14,7 +14,6 @@
 mod affine;
 mod atlas;
 mod bold;
-mod budget;
 mod cifti;
 mod clean;
 mod confounds;
@@ -62,7 +61,6 @@ pub use atlas::{
     Atlas, ExtractConfig, MapName, Parcel, Reduction, WorkingGrid, read_parcels, read_places,
 };
 pub use bold::{Bold, Volume};
-pub use budget::{Budget, memory_of_machine};
 pub use cifti::{
     BrainModel, BrainModelsAxis, CiftiAxis, CiftiFile, CiftiParcel, CiftiVolume, LabelMap, Place,
     Places, SeriesAxis,

@@ -1,6 +1,7 @@
 //! `caption`: a text under every picture, written by a package that is used as it is.
 use std::{collections::BTreeMap, path::Path};
 
+use engine::{Event, Failure, Kept, Reason, none_in_reach};
 use flamingo::{GenerateConfig, Generated, Model, Request, Stop};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,16 +9,14 @@ use serde_json::json;
 
 use crate::{
     Error, Result,
-    event::{Control, Event},
-    kept::Kept,
-    media::Failure,
+    event::Control,
     plan::PicturesPlan,
-    reasons::Reason,
+    reasons,
     runner::Runner,
     stage::{
         Artifact, Stage,
         settings::Settings,
-        work::{FAILURES, Work, none_in_reach, read_failures},
+        work::{FAILURES, Work, read_failures},
     },
 };
 
@@ -86,8 +85,8 @@ impl CaptionConfig {
                 }
                 batch
             };
-            for Failure { scan_idx, reason, .. } in &batch.failures {
-                let (place, unit) = ((*scan_idx, all.len()), &plan.pictures[*scan_idx].name);
+            for Failure { unit: picture, reason, .. } in &batch.failures {
+                let (place, unit) = ((*picture, all.len()), &plan.pictures[*picture].name);
                 control.tell(Event::unit_failed(stage, place, unit, reason));
             }
             whole.captions.extend(batch.captions);
@@ -95,7 +94,7 @@ impl CaptionConfig {
             let done = whole.captions.len() + whole.failures.len();
             control.tell(Event::Advanced { stage, done, total: all.len() });
         }
-        none_in_reach(&whole.failures, whole.captions.len())?;
+        none_in_reach(&whole.failures, whole.captions.len(), "pictures")?;
         match whole.failures.first() {
             Some(first) if whole.captions.is_empty() => {
                 Err(Error::NoPicture { reason: first.reason.anonymous.clone() })
@@ -128,8 +127,8 @@ impl CaptionConfig {
                 Err(error) => {
                     let error = Error::from(error);
                     let transient = error.is_of_the_system();
-                    let reason = Reason::of_file(&error, &facts.path, &facts.name);
-                    batch.failures.push(Failure { scan_idx: picture, reason, transient });
+                    let reason = reasons::of_file(&error, &facts.path, &facts.name);
+                    batch.failures.push(Failure { unit: picture, reason, transient });
                 }
             }
         }
@@ -203,7 +202,7 @@ pub(super) fn caption(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Captions
             let failures = read_failures(dir)?.into_iter();
             Ok(Captions {
                 written: files::read_json(&dir.join(CAPTIONS))?,
-                failures: failures.map(|it| (it.scan_idx, it.reason)).collect(),
+                failures: failures.map(|it| (it.unit, it.reason)).collect(),
             })
         },
     )?;

@@ -2,8 +2,8 @@
 //! nothing is refused that could run: a batch beyond that would end the program, after everything before.
 use std::path::Path;
 
+use engine::memory_of_machine;
 use report::counted;
-use scan::memory_of_machine;
 use train::PretrainConfig;
 
 use crate::{Error, Result};

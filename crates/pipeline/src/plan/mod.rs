@@ -62,7 +62,7 @@ pub struct Plan {
     /// Folder of stored stage results, shared by all pipelines with the same outputs.
     pub cache_dir: PathBuf,
     /// Cores and memory for work on several scans at once.
-    pub budget: scan::Budget,
+    pub budget: engine::Budget,
 }
 
 /// What is read.
@@ -165,7 +165,7 @@ impl Plan {
         // one number of threads for scans and for models: RAYON_NUM_THREADS, or the cores
         let n_workers = NonZeroUsize::new(rayon::current_num_threads());
         let n_workers = n_workers.unwrap_or(NonZeroUsize::MIN);
-        let budget = scan::Budget { n_workers, ..scan::Budget::of_machine() };
+        let budget = engine::Budget { n_workers, ..engine::Budget::of_machine() };
         let cache_dir = outputs.join("cache");
         Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }

@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn what_is_about_no_key_stays_as_it_is() {
         let loaded = Loaded::read(&repository("pipelines/quickstart.yaml"), &[]).unwrap();
-        assert_eq!(loaded.place(Error::Interrupted).to_string(), Error::Interrupted.to_string());
+        let stopped = || Error::from(engine::Error::Interrupted);
+        assert_eq!(loaded.place(stopped()).to_string(), stopped().to_string());
         let placed = loaded.place(Error::NoStages).to_string();
         assert!(placed.contains("quickstart.yaml:") && placed.contains(": there are no stages"));
     }

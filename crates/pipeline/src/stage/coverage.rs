@@ -121,7 +121,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{plan::ScanView, units::Unit};
+    use engine::{Key, Unit};
+
+    use crate::plan::ScanView;
 
     fn unit(lost: &[i32], coverage: Option<Vec<f64>>) -> Unit {
         let quality = QualityFigures {
@@ -142,7 +144,7 @@ mod tests {
             kept: None,
         };
         let facts = serde_json::to_value(facts).unwrap();
-        Unit { key: String::new(), path: PathBuf::new(), facts }
+        Unit { key: Key::of(&serde_json::Value::Null), path: PathBuf::new(), facts }
     }
 
     fn parcels(units: impl IntoIterator<Item = Option<Unit>>) -> Parcels {

@@ -146,7 +146,7 @@ fn tokens<'a>(state: &'a Media<'_>) -> &'a TokenSet {
 }
 
 impl EmbedConfig {
-    fn of_run(&self, unit: &crate::units::Unit) -> Result<Vec<f64>> {
+    fn of_run(&self, unit: &engine::Unit) -> Result<Vec<f64>> {
         let refuse = |problem: &str| {
             let (stage, problem) = ("embed", problem.to_owned());
             Err(Error::StageInput { stage, problem })

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
+use engine::{Header, Key, Numbers, Unit};
 use half::bf16;
 use ndarray::{Array2, ArrayD, IxDyn};
 use scan::{QualityFigures, WindowsConfig};
@@ -20,10 +21,7 @@ use crate::{
     Result,
     event::Control,
     media::Media,
-    units::{
-        self, Job, Unit,
-        file::{self, Header, Numbers},
-    },
+    units::{self, Job},
 };
 
 /// How tokens are kept.
@@ -105,7 +103,7 @@ pub(crate) struct TokenFacts {
 impl TokenSet {
     /// A scan's tokens `(n_windows, …)`, as the model takes them.
     pub(crate) fn medium(unit: &Unit) -> Result<ArrayD<f32>> {
-        let (_, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let (_, mut arrays) = engine::read(&unit.path, &unit.key)?;
         let (shape, values) = arrays.take("tokens");
         let values = values.into_iter().map(|x| x as f32).collect();
         Ok(ArrayD::from_shape_vec(IxDyn(&shape), values).expect("a file's shape and size agree"))
@@ -113,7 +111,7 @@ impl TokenSet {
 
     /// One vector a window: `means` or `classes`.
     pub(crate) fn vectors(unit: &Unit, name: &str) -> Result<Option<Array2<f64>>> {
-        let (_, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let (_, mut arrays) = engine::read(&unit.path, &unit.key)?;
         let (shape, values) = arrays.take(name);
         let &[rows, columns] = shape.as_slice() else { return Ok(None) };
         Ok(Some(Array2::from_shape_vec((rows, columns), values).expect("shape and size agree")))
@@ -165,7 +163,7 @@ impl Preparation for EncodeConfig {
         let spec = config.spec(input)?;
         let coordinates = state.parcels.as_ref().and_then(super::Parcels::coordinates);
         let size: usize = input.dims().iter().product();
-        let work = |idx: usize, key: &str| {
+        let work = |idx: usize, key: &Key| {
             let prepared = prepared(state, idx, reads_volumes, cut)?;
             let (tokens, seen) = if let Some(source) = given::stored(config) {
                 let name = &state.scans()[idx].name;
@@ -177,7 +175,7 @@ impl Preparation for EncodeConfig {
             Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens, seen), &tokens))
         };
         let key = |idx: usize| {
-            Ok(units::key(&json!({
+            Ok(Key::of(&json!({
                 "stage": self,
                 "version": self.version(),
                 "before": before(state, idx)?,
@@ -268,14 +266,14 @@ impl EncodeConfig {
 
     fn to_bytes(
         &self,
-        key: &str,
+        key: &Key,
         encoder: &str,
         input: InputShape,
         facts: &TokenFacts,
         tokens: &WindowTokens,
     ) -> Vec<u8> {
         let header = Header {
-            key: key.to_owned(),
+            key: key.clone(),
             what: format!("tokens of encoder {encoder}"),
             facts: serde_json::to_value(facts).expect("plain values"),
         };
@@ -291,7 +289,7 @@ impl EncodeConfig {
         if let Some(classes) = &tokens.classes {
             arrays.push(("classes", &vectors, Numbers::F32(classes)));
         }
-        file::to_bytes(&header, &arrays)
+        engine::to_bytes(&header, &arrays)
     }
 }
 
@@ -335,5 +333,5 @@ fn before(state: &Media<'_>, idx: usize) -> Result<Value> {
 fn preparation(state: &Media<'_>, volumes: bool) -> String {
     let series = state.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
     let volumes = state.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
-    units::key(&json!({ "series": series, "volumes": volumes, "windows": state.cut }))
+    Key::of(&json!({ "series": series, "volumes": volumes, "windows": state.cut })).to_string()
 }

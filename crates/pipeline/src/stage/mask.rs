@@ -10,7 +10,7 @@ use super::{
     settings::{NOT_NEGATIVE, Rule, Settings},
     work::{Preparation, Work, each_scan, load_failures},
 };
-use crate::{Error, Result, arrays, event::Control, media::Media, plan::ScanPlan, reasons::Reason};
+use crate::{Error, Result, arrays, event::Control, media::Media, plan::ScanPlan, reasons};
 
 /// No voxel is a hundred times as bright as the mean of all.
 const ABOVE_MEAN: Rule = ("0 to 100", |x| (0.0..=100.0).contains(&x));
@@ -62,7 +62,7 @@ impl Preparation for VoxelMaskConfig {
         }
         if means.is_empty() {
             let failed = unreadable.iter().zip(state.scans());
-            let first = failed.filter_map(|(error, scan)| Some(Reason::of(error.as_ref()?, scan)));
+            let first = failed.filter_map(|(error, scan)| Some(reasons::of(error.as_ref()?, scan)));
             let reason = first.map(|reason| reason.anonymous).next().unwrap_or_default();
             return Err(Error::NothingLeft { split: Split::Train, reason });
         }

@@ -6,21 +6,12 @@
 //! because a mean image in standard space is more like that of other people as it is than mirrored.
 use std::path::Path;
 
+use engine::{Failure, Outcomes, Reason, Unit};
 use scan::{Bold, Orientation, Parcel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Result,
-    event::{Control, Event},
-    media::{Failure, Media},
-    reasons::Reason,
-    stage::{
-        parcellate::StoredSeries,
-        work::{read_failures, write_failures},
-    },
-    units::{self, Unit},
-};
+use crate::{Error, Result, event::Control, media::Media, stage::parcellate::StoredSeries, units};
 
 /// Fewer scans than these say nothing about another one.
 const LEAST: usize = 5;
@@ -195,14 +186,14 @@ pub(crate) fn leave_out(
     }
     let means: Vec<Option<Vec<f64>>> =
         means.into_iter().map(Option::transpose).collect::<Result<_>>()?;
-    let mut failures = read_failures(dir)?;
+    let mut failures = Outcomes::read(dir)?.failures;
     let mut kept = Vec::with_capacity(listed.len());
     for (idx, unit) in listed.iter().enumerate() {
         let agreement = judge(&means, idx, sides);
         if let Some(reason) = agreement.and_then(|it| check.problem(sides, it)) {
             let (scans, reason) = (state.scans(), Reason::plain(reason));
             let place = (idx, scans.len());
-            control.tell(Event::unit_failed(stage, place, &scans[idx].name, &reason));
+            control.tell(engine::Event::unit_failed(stage, place, &scans[idx].name, &reason));
             failures.push(Failure::of_contents(idx, reason));
             kept.push(None);
         } else {
@@ -213,9 +204,8 @@ pub(crate) fn leave_out(
         means.iter().zip(&kept).filter_map(|(mean, key)| mean.as_ref().filter(|_| key.is_some()));
     let template = template(&alike.collect::<Vec<_>>());
     files::write_json(&dir.join(LIKENESS), &Likeness { template })?;
-    failures.sort_by_key(|failure| failure.scan_idx);
-    files::write_json(&dir.join(units::UNITS), &serde_json::json!({ "keys": kept }))?;
-    write_failures(dir, &failures)
+    failures.sort_by_key(|failure| failure.unit);
+    Ok(Outcomes { keys: kept, failures }.write(dir)?)
 }
 
 impl MirrorCheck {

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use cohort::Hdf5Config;
+use engine::{Key, Unit};
 use ndarray::Array1;
 use scan::{
     CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
@@ -27,7 +28,7 @@ use crate::{
     media::Media,
     plan::ScanView,
     spec::stack,
-    units::{self, Job, Unit},
+    units::{self, Job},
 };
 
 /// Which atlas, and how the voxels of a parcel become one number a frame.
@@ -144,7 +145,7 @@ impl Preparation for ParcellateConfig {
         )?;
         let stack = stack(state.plan.spec());
         let cost = |idx: usize| self.cost(&atlas, &state.scans()[idx], stack);
-        let work = |idx: usize, key: &str| {
+        let work = |idx: usize, key: &Key| {
             Ok(self.series(&atlas, &state.scans()[idx], stack)?.to_bytes(key))
         };
         let key = |idx: usize| self.key(state, idx);
@@ -185,11 +186,11 @@ impl ParcellateConfig {
         atlas.labels.iter_mut().chain(more).collect()
     }
 
-    fn key(&self, state: &Media<'_>, idx: usize) -> Result<String> {
+    fn key(&self, state: &Media<'_>, idx: usize) -> Result<Key> {
         let scan = &state.scans()[idx];
         let atlas = |path: &Path| state.digest_of(&state.place(path));
         let beside = |path: &Option<PathBuf>| path.as_deref().map(atlas).transpose();
-        Ok(units::key(&json!({
+        Ok(Key::of(&json!({
             "stage": self.name(),
             "version": self.version(),
             "scan": state.digest(idx)?,

@@ -1,6 +1,7 @@
 //! What the stages between parcel series and parcel series have in common.
 use std::path::Path;
 
+use engine::{Key, Unit};
 use scan::{FittedNormalisation, Normalisation, Split};
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::{
     Error, Result,
     event::Control,
     media::Media,
-    units::{self, Job, Unit},
+    units::{self, Job},
 };
 
 /// Everything that decides the series of each scan after `stage`; `more` beside its settings.
@@ -29,15 +30,15 @@ pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, state: &Media<'_>
 pub(super) struct Change<'a> {
     /// Frames of a series afterwards, and the most bytes that are taken beside the series that was
     /// and the one that becomes.
-    pub(super) cost: &'a dyn Fn(usize, &SeriesFacts) -> (usize, u64),
+    pub(super) cost: &'a (dyn Fn(usize, &SeriesFacts) -> (usize, u64) + Sync),
     pub(super) work: &'a (dyn Fn(usize, StoredSeries) -> Result<StoredSeries> + Sync),
 }
 
 /// Changes each series that is there.
 pub(super) fn each_series(
-    stage: &dyn Work,
+    stage: &(dyn Work + Sync),
     said: &str,
-    more: &dyn Fn(usize) -> Result<Value>,
+    more: &(dyn Fn(usize) -> Result<Value> + Sync),
     state: &Media<'_>,
     dir: &Path,
     control: &mut Control<'_>,
@@ -47,7 +48,7 @@ pub(super) fn each_series(
     let unit = |idx: usize| before[idx].as_ref().expect("failed scans are passed over");
     let key = |idx: usize| {
         let (before, version) = (&unit(idx).key, stage.version());
-        Ok(units::key(&json!({
+        Ok(Key::of(&json!({
             "before": before, "stage": said, "version": version, "more": more(idx)?,
         })))
     };
@@ -58,7 +59,7 @@ pub(super) fn each_series(
         // as it was and as it becomes; its file is read, and then written, as bytes and as a whole
         4 * 8 * (facts.n_frames.max(n_frames) * n_parcels) as u64 + more
     };
-    let work = |idx: usize, key: &str| {
+    let work = |idx: usize, key: &Key| {
         Ok((change.work)(idx, StoredSeries::read(unit(idx))?)?.to_bytes(key))
     };
     let job = Job { stage: stage.name(), key: &key, cost: &cost, work: &work };
@@ -100,7 +101,7 @@ pub(super) fn fitted(
         // nothing is fitted: each recording is its own measure
         trained.truncate(1);
     }
-    let damaged = |unit: &&Unit| Error::damaged(&unit.path, "it does not say its frames");
+    let damaged = |unit: &&Unit| engine::Error::damaged(&unit.path, "it does not say its frames");
     let n_frames = |unit: &&Unit| Ok(SeriesFacts::of(unit).ok_or(damaged(unit))?.n_frames);
     let n_frames: Vec<usize> = trained.iter().map(n_frames).collect::<Result<_>>()?;
     let n_bytes = state.plan.budget.n_bytes;

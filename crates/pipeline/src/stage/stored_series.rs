@@ -1,15 +1,10 @@
 //! The parcel series of one scan, as stages keep it in a file.
+use engine::{Header, Key, Numbers, Unit};
 use ndarray::{Array1, Array2};
 use scan::QualityFigures;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Result,
-    units::{
-        Unit,
-        file::{self, Header, Numbers},
-    },
-};
+use crate::{Error, Result};
 
 /// One scan's parcel series, as its file holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +46,7 @@ impl SeriesFacts {
 impl StoredSeries {
     /// Reads a scan's file.
     pub(crate) fn read(unit: &Unit) -> Result<Self> {
-        let (header, mut arrays) = file::read(&unit.path, &unit.key)?;
+        let (header, mut arrays) = engine::read(&unit.path, &unit.key)?;
         let damaged = |problem: String| Error::Arrays { path: unit.path.clone(), problem };
         let facts: SeriesFacts =
             serde_json::from_value(header.facts).map_err(|error| damaged(error.to_string()))?;
@@ -69,11 +64,11 @@ impl StoredSeries {
     }
 
     /// The bytes of its file.
-    pub(crate) fn to_bytes(&self, key: &str) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, key: &Key) -> Vec<u8> {
         let values = self.values.as_standard_layout();
         let (rows, columns) = values.dim();
         let header = Header {
-            key: key.to_owned(),
+            key: key.clone(),
             what: format!("series of {columns} parcels"),
             facts: serde_json::to_value(&self.facts).expect("plain values"),
         };
@@ -84,6 +79,6 @@ impl StoredSeries {
         if let Some(fd_mm) = &self.fd_mm {
             arrays.push(("fd_mm", &n_fd, Numbers::F64(fd_mm.as_slice().expect("one axis"))));
         }
-        file::to_bytes(&header, &arrays)
+        engine::to_bytes(&header, &arrays)
     }
 }

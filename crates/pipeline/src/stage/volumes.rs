@@ -2,6 +2,7 @@
 //! the scan is encoded, because volumes are too large to be kept twice.
 use std::path::Path;
 
+use engine::{Header, Key, Numbers, Unit};
 use half::f16;
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 use scan::{
@@ -24,10 +25,7 @@ use crate::{
     event::Control,
     media::Media,
     plan::ScanView,
-    units::{
-        self, Job, Unit,
-        file::{self, Header, Numbers},
-    },
+    units::{self, Job},
 };
 
 /// Most voxels along an axis.
@@ -147,13 +145,13 @@ impl Preparation for VolumesConfig {
         };
         let key = |idx: usize| self.key(state, idx);
         let cost = |idx: usize| self.cost(&state.scans()[idx]);
-        let work = |idx: usize, key: &str| {
+        let work = |idx: usize, key: &Key| {
             let run = self.placed(&state.scans()[idx])?;
             Ok(look_to_bytes(key, &mirror::look_of_run(&run, self.axes)))
         };
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(state, dir, control, &job)?;
-        let look = |unit: &Unit| Ok(file::read(&unit.path, &unit.key)?.1.take("look").1);
+        let look = |unit: &Unit| Ok(engine::read(&unit.path, &unit.key)?.1.take("look").1);
         mirror::leave_out(check, state, &self.sides(), &look, dir, control)
     }
 
@@ -209,9 +207,9 @@ impl VolumesConfig {
         self.mirror_check.is_some() && given::reads_volumes(state, self.shape)
     }
 
-    fn key(&self, state: &Media<'_>, idx: usize) -> Result<String> {
+    fn key(&self, state: &Media<'_>, idx: usize) -> Result<Key> {
         let (timing, digest) = (state.scans()[idx].timing(), state.digest(idx)?);
-        Ok(units::key(&json!({ "look": self.said(), "scan": digest, "t_r_s": timing })))
+        Ok(Key::of(&json!({ "look": self.said(), "scan": digest, "t_r_s": timing })))
     }
 
     fn sides(&self) -> Sides {
@@ -353,13 +351,13 @@ impl VolumesConfig {
 }
 
 /// The bytes of the file of a scan's look.
-fn look_to_bytes(key: &str, look: &[f64]) -> Vec<u8> {
+fn look_to_bytes(key: &Key, look: &[f64]) -> Vec<u8> {
     let header = Header {
-        key: key.to_owned(),
+        key: key.clone(),
         what: "the mean signal of blocks of voxels".to_owned(),
         facts: Value::Null,
     };
-    file::to_bytes(&header, &[("look", &[look.len()], Numbers::F64(look))])
+    engine::to_bytes(&header, &[("look", &[look.len()], Numbers::F64(look))])
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.

@@ -1,15 +1,11 @@
 //! What every stage says of itself, and what those can do that prepare scans.
 use std::path::Path;
 
+use engine::{Event, Failure, none_in_reach};
 use serde_json::Value;
 
 use super::Artifact;
-use crate::{
-    Error, Result,
-    event::{Control, Event},
-    media::{Failure, Media},
-    reasons::Reason,
-};
+use crate::{Result, event::Control, media::Media, reasons};
 
 /// What the plan and the store ask of a stage.
 pub(crate) trait Work {
@@ -83,27 +79,16 @@ pub(crate) fn each_scan<T>(
                 return result.map(|_| Vec::new());
             }
             let transient = error.is_of_the_system() || !state.is_unchanged(scan_idx);
-            let reason = Reason::of(error, scan);
+            let reason = reasons::of(error, scan);
             control.tell(Event::unit_failed(stage, (scan_idx, scans.len()), &scan.unit, &reason));
-            failures.push(Failure { scan_idx, reason, transient });
+            failures.push(Failure { unit: scan_idx, reason, transient });
         }
         results.push(result.ok());
         control.tell(Event::Advanced { stage, done: scan_idx + 1, total: scans.len() });
     }
-    none_in_reach(&failures, results.iter().flatten().count())?;
+    none_in_reach(&failures, results.iter().flatten().count(), "scans")?;
     write_failures(dir, &failures)?;
     Ok(results)
-}
-
-/// Stops the run where every scan failed and the contents of none are to blame: nothing is learned
-/// from going on.
-pub(crate) fn none_in_reach(failures: &[Failure], n_done: usize) -> Result<()> {
-    match failures.first() {
-        Some(first) if n_done == 0 && failures.iter().all(|it| it.transient) => {
-            Err(Error::OutOfReach { n: failures.len(), reason: first.reason.anonymous.clone() })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Writes which scans a stage left out, and why.
@@ -119,6 +104,6 @@ pub(crate) fn read_failures(dir: &Path) -> Result<Vec<Failure>> {
 /// Remembers the scans a stage left out.
 pub(crate) fn load_failures(state: &mut Media<'_>, stage: &'static str, dir: &Path) -> Result<()> {
     let failures = read_failures(dir)?;
-    state.failures.extend(failures.into_iter().map(|it| (it.scan_idx, (stage, it.reason))));
+    state.failures.extend(failures.into_iter().map(|it| (it.unit, (stage, it.reason))));
     Ok(())
 }

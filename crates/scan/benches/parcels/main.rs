@@ -10,15 +10,19 @@ mod synthesise;
 
 use std::{error::Error, path::Path, time::Instant};
 
+use engine::Budget;
 use ndarray::Array2;
 use scan::{
-    Atlas, BoldFile, Budget, Detrend, ExtractConfig, Filter, Frames, SignalConfig, Standardize,
+    Atlas, BoldFile, Detrend, ExtractConfig, Filter, Frames, SignalConfig, Standardize,
     clean_signals,
 };
 
 const N_CONFOUNDS: usize = 24;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What becomes of a run on another thread.
+type Worked = std::result::Result<Array2<f64>, Box<dyn Error + Send + Sync>>;
 
 #[expect(clippy::print_stdout, reason = "the line is what this is for")]
 fn main() -> Result<()> {
@@ -99,15 +103,17 @@ fn cohort(run: &str, atlas: &Atlas, n_runs: usize, budget: Budget, clean: bool) 
     let most = runs.iter().map(cost).max().unwrap_or(0);
     let before = peak();
     let mut first = None;
-    let work = |_: usize, run: &BoldFile| series(run, atlas, clean);
-    budget.each(&runs, cost, work, |_, series: scan::Result<Array2<f64>>| {
-        let series = series?;
-        assert!(
-            *first.get_or_insert_with(|| series.clone()) == series,
-            "the same run, the same series"
-        );
-        Ok::<_, scan::Error>(())
-    })?;
+    let work = |_: usize, run: &BoldFile| Ok(series(run, atlas, clean)?);
+    budget
+        .each(&runs, cost, work, |_, series: Worked| {
+            let series = series?;
+            assert!(
+                *first.get_or_insert_with(|| series.clone()) == series,
+                "the same run, the same series"
+            );
+            Ok::<_, Box<dyn Error + Send + Sync>>(())
+        })
+        .map_err(|error| -> Box<dyn Error> { error })?;
     if let (Some(before), Some(after)) = (before, peak()) {
         let taken = (after - before) * 1024;
         assert!(taken <= budget.n_bytes, "{taken} bytes taken, the budget is {}", budget.n_bytes);

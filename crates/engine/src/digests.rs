@@ -12,7 +12,8 @@ const DIGESTS: &str = "digests.json";
 pub(crate) fn write(dir: &Path) -> Result<()> {
     let mut digests = BTreeMap::new();
     for path in files::below(dir)? {
-        let digest = scan::sha256_file(dir.join(&path))?;
+        let digest =
+            files::sha256_file(dir.join(&path)).map_err(files::at("read", &dir.join(&path)))?;
         digests.insert(path.to_string_lossy().into_owned(), digest);
     }
     Ok(files::write_json(&dir.join(DIGESTS), &digests)?)
@@ -22,14 +23,14 @@ pub(crate) fn write(dir: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Damaged`] where a file is missing, one too many, or not what was written.
-pub(crate) fn check(dir: &Path) -> Result<BTreeMap<PathBuf, String>> {
+pub fn check(dir: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let list = dir.join(DIGESTS);
     let expected: BTreeMap<String, String> =
         files::read_json(&list).map_err(|_| Error::damaged(&list, "it cannot be read"))?;
     let mut found = BTreeMap::new();
     for path in files::below(dir)?.into_iter().filter(|path| path != Path::new(DIGESTS)) {
         let (name, path) = (path.to_string_lossy().into_owned(), dir.join(&path));
-        let digest = scan::sha256_file(&path)?;
+        let digest = files::sha256_file(&path).map_err(files::at("read", &path))?;
         match expected.get(&name) {
             Some(known) if *known == digest => found.insert(path, digest),
             Some(_) => return Err(Error::damaged(&path, Error::CHANGED)),

@@ -1,4 +1,4 @@
-//! One scan's result in one file: named arrays, and a header that says what they are of.
+//! One unit's result in one file: named arrays, and a header that says what they are of.
 //!
 //! The format is safetensors. Its metadata holds one entry, the JSON of [`Header`] with two digests:
 //! of the arrays, and of the header itself. So a file can be judged without its arrays being read, and
@@ -13,7 +13,7 @@ use safetensors::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Key, Result};
 
 const ENTRY: &str = "neuroflamingo";
 
@@ -22,13 +22,13 @@ const MAX_HEADER: u64 = 1 << 20;
 
 /// What a file says of its arrays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Header {
-    /// The scan, its preparation, the encoder: everything that decides the numbers, hashed.
-    pub(crate) key: String,
+pub struct Header {
+    /// Of everything that decides the numbers.
+    pub key: Key,
     /// What the arrays are of, in words.
-    pub(crate) what: String,
+    pub what: String,
     /// What later stages ask without reading the arrays.
-    pub(crate) facts: Value,
+    pub facts: Value,
 }
 
 /// The header with what shows a change of it or of the arrays.
@@ -48,18 +48,21 @@ const NO_HEADER: [u8; 64] = [b'0'; 64];
 
 /// Numbers to be written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Numbers<'a> {
+pub enum Numbers<'a> {
+    /// 64-bit floats.
     F64(&'a [f64]),
+    /// 32-bit floats.
     F32(&'a [f32]),
     /// The upper halves of 32-bit floats, rounded to nearest.
     Bf16(&'a [f32]),
 }
 
 /// A file's arrays.
-pub(crate) struct Arrays(BTreeMap<String, (Vec<usize>, Vec<f64>)>);
+#[derive(Clone, Debug)]
+pub struct Arrays(BTreeMap<String, (Vec<usize>, Vec<f64>)>);
 
 /// The file's bytes; the same bytes for the same arrays.
-pub(crate) fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]) -> Vec<u8> {
+pub fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]) -> Vec<u8> {
     let flat: Vec<(&str, &[usize], Dtype, Vec<u8>)> = arrays
         .iter()
         .map(|(name, shape, numbers)| {
@@ -105,11 +108,11 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> bool {
 }
 
 /// The header of the file of `key`; otherwise what is wrong with it, as the end of a sentence.
-pub(crate) fn check(path: &Path, key: &str) -> Result<Header, String> {
+pub(crate) fn check(path: &Path, key: &Key) -> Result<Header, String> {
     Ok(sealed(path, key)?.header)
 }
 
-fn sealed(path: &Path, key: &str) -> Result<Sealed, String> {
+fn sealed(path: &Path, key: &Key) -> Result<Sealed, String> {
     let cut = |_| "it is cut short or cannot be read".to_owned();
     let mut file = File::open(path).map_err(cut)?;
     let n_bytes = file.metadata().map_err(cut)?.len();
@@ -134,7 +137,7 @@ fn sealed(path: &Path, key: &str) -> Result<Sealed, String> {
     if !is_there || files::sha256_bytes(&start) != sealed.header_sha256 {
         return Err(Error::CHANGED.to_owned());
     }
-    if sealed.header.key != key {
+    if sealed.header.key != *key {
         return Err(format!(
             "it holds {}, made by other settings or from another scan",
             sealed.header.what
@@ -144,7 +147,7 @@ fn sealed(path: &Path, key: &str) -> Result<Sealed, String> {
 }
 
 /// Reads the arrays of a file that must be of `key`, and exactly those that were written.
-pub(crate) fn read(path: &Path, key: &str) -> Result<(Header, Arrays)> {
+pub fn read(path: &Path, key: &Key) -> Result<(Header, Arrays)> {
     let damaged = |problem: String| Error::damaged(path, problem);
     let Sealed { arrays_sha256, header, .. } = sealed(path, key).map_err(damaged)?;
     let bytes = files::read_bytes(path)?;
@@ -172,7 +175,7 @@ fn chunks<const N: usize, T>(data: &[u8], number: fn([u8; N]) -> T) -> impl Iter
 
 impl Arrays {
     /// Shape and values of an array; none of that name: an empty one.
-    pub(crate) fn take(&mut self, name: &str) -> (Vec<usize>, Vec<f64>) {
+    pub fn take(&mut self, name: &str) -> (Vec<usize>, Vec<f64>) {
         self.0.remove(name).unwrap_or_else(|| (vec![0], Vec::new()))
     }
 }
@@ -181,8 +184,12 @@ impl Arrays {
 mod tests {
     use super::*;
 
-    fn header(key: &str) -> Header {
-        let (key, what) = (key.to_owned(), "tokens of encoder x".to_owned());
+    fn key(name: &str) -> Key {
+        Key::of(&serde_json::json!(name))
+    }
+
+    fn header(name: &str) -> Header {
+        let (key, what) = (key(name), "tokens of encoder x".to_owned());
         Header { key, what, facts: serde_json::json!({ "n_frames": 3 }) }
     }
 
@@ -199,7 +206,7 @@ mod tests {
     #[test]
     fn arrays_come_back_and_half_precision_is_rounded_to_nearest() {
         let (_dir, path) = written();
-        let (said, mut arrays) = read(&path, "k1").unwrap();
+        let (said, mut arrays) = read(&path, &key("k1")).unwrap();
         assert_eq!((said.facts["n_frames"].as_u64(), said), (Some(3), header("k1")));
         assert_eq!(arrays.take("a"), (vec![3, 1], vec![0.1, 0.2, 0.3]));
         assert_eq!(arrays.take("b").1, [1.0, 1.0, -2.0]);
@@ -209,28 +216,30 @@ mod tests {
     #[test]
     fn a_file_of_another_key_or_a_cut_one_is_refused_in_words() {
         let (dir, path) = written();
-        let said = check(&path, "k2").unwrap_err();
+        let said = check(&path, &key("k2")).unwrap_err();
         assert!(said.starts_with("it holds tokens of encoder x, made by other"), "{said}");
         let bytes = std::fs::read(&path).unwrap();
         for n in [0, 5, 20, bytes.len() - 1] {
             let cut = dir.path().join("cut");
             std::fs::write(&cut, &bytes[..n]).unwrap();
-            assert!(check(&cut, "k1").unwrap_err().contains("cut short"), "{n}");
-            assert!(read(&cut, "k1").is_err());
+            assert!(check(&cut, &key("k1")).unwrap_err().contains("cut short"), "{n}");
+            assert!(read(&cut, &key("k1")).is_err());
         }
-        let whole = check(&path, "k1").unwrap();
+        let whole = check(&path, &key("k1")).unwrap();
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at % 8);
             std::fs::write(&path, &flipped).unwrap();
-            let error = read(&path, "k1").err().map(|error| error.to_string());
+            let error = read(&path, &key("k1")).err().map(|error| error.to_string());
             let said = error.unwrap_or_else(|| panic!("byte {at} changed unseen"));
             assert!(said.contains("a.safetensors: the stored result is damaged"), "{said}");
             // without the arrays being read, a header is what was written or refused
-            assert!(check(&path, "k1").is_err() || check(&path, "k1").unwrap() == whole);
+            assert!(
+                check(&path, &key("k1")).is_err() || check(&path, &key("k1")).unwrap() == whole
+            );
         }
         let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
         std::fs::write(&path, plain).unwrap();
-        assert_eq!(check(&path, "k1").unwrap_err(), "it does not say what it is of");
+        assert_eq!(check(&path, &key("k1")).unwrap_err(), "it does not say what it is of");
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::SystemTime};
 use crate::Result;
 
 /// Removes every unfinished file and folder below `root` that is older than `before`.
-pub(crate) fn leftovers(root: &Path, before: SystemTime) -> Result<()> {
+pub fn leftovers(root: &Path, before: SystemTime) -> Result<()> {
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };

@@ -10,12 +10,12 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
 };
 
-use crate::error::Error;
+use crate::Error;
 
 /// What work may take of a machine: the cores and the memory of all units that run at once.
 ///
 /// ```
-/// use scan::{Budget, Error};
+/// use engine::{Budget, Error};
 ///
 /// let budget = Budget { n_workers: 2.try_into().unwrap(), n_bytes: 300_000_000 };
 /// let squares = budget.map(&[1, 2, 3], |_| 100_000_000, |_, unit| Ok::<_, Error>(unit * unit));

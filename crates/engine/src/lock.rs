@@ -18,7 +18,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, record::utc};
+use crate::{Error, Result};
 
 /// How often the holder writes its file again.
 const SIGN: Duration = Duration::from_secs(30);
@@ -43,11 +43,11 @@ struct Holder {
 
 /// Holds a folder until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     path: PathBuf,
     holder: Holder,
-    /// By the clock of the file server.
-    pub(crate) taken: SystemTime,
+    /// When it was taken, by the clock of the file server.
+    pub taken: SystemTime,
     ended: Arc<(Mutex<bool>, Condvar)>,
     lost: Lost,
     sign: Option<JoinHandle<()>>,
@@ -55,17 +55,19 @@ pub(crate) struct Lock {
 
 /// Whether a lock was taken over by another run.
 #[derive(Clone, Debug)]
-pub(crate) struct Lost {
+pub struct Lost {
     what: PathBuf,
     lost: Arc<AtomicBool>,
 }
 
 impl Lost {
-    pub(crate) fn is_lost(&self) -> bool {
+    /// Whether it was.
+    pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// An error where it was.
+    pub fn check(&self) -> Result<()> {
         if self.is_lost() { Err(Error::LockLost { path: self.what.clone() }) } else { Ok(()) }
     }
 }
@@ -75,7 +77,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Locked`] where another run holds it.
-    pub(crate) fn take(path: &Path, what: &Path) -> Result<Self> {
+    pub fn take(path: &Path, what: &Path) -> Result<Self> {
         let dir = path.parent().unwrap_or(Path::new("."));
         files::make_dir(dir)?;
         let holder = Holder::this();
@@ -125,12 +127,13 @@ impl Lock {
         Self { path: path.to_owned(), holder, taken, ended, lost, sign: sign.ok() }
     }
 
-    pub(crate) fn lost(&self) -> Lost {
+    /// What tells whether it is lost, as long as the lock is held.
+    pub fn lost(&self) -> Lost {
         self.lost.clone()
     }
 
     /// Whether no other live holder has a lock in the same folder.
-    pub(crate) fn is_alone(&self) -> Result<bool> {
+    pub fn is_alone(&self) -> Result<bool> {
         let dir = self.path.parent().unwrap_or(Path::new("."));
         for name in files::list(dir)? {
             let path = dir.join(name);
@@ -296,9 +299,23 @@ fn process(pid: u32) -> Option<String> {
     fields.nth(18).filter(|_| !ended).map(str::to_owned)
 }
 
+/// `2001-09-28T12:00:00Z`; seconds since 1970 that no calendar has are said as they are.
+pub fn utc(unix: u64) -> String {
+    let time = i64::try_from(unix).ok().and_then(|it| jiff::Timestamp::from_second(it).ok());
+    time.map_or_else(|| format!("{unix} s after 1970"), |time| time.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_001_678_400 + 59), "2001-09-28T12:00:59Z");
+        assert_eq!(utc(u64::MAX), "18446744073709551615 s after 1970");
+    }
 
     fn folder() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();

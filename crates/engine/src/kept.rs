@@ -8,7 +8,7 @@ use crate::Result;
 
 /// Numbered parts of one piece of work.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub struct Kept {
     dir: PathBuf,
     name: String,
 }
@@ -22,7 +22,7 @@ struct Sealed {
 
 impl Kept {
     /// Parts called `name` in the folder where a stage keeps its state.
-    pub(crate) fn new(dir: &Path, name: &str) -> Self {
+    pub fn new(dir: &Path, name: &str) -> Self {
         Self { dir: dir.to_owned(), name: name.to_owned() }
     }
 
@@ -31,7 +31,7 @@ impl Kept {
     }
 
     /// A part that was kept; `None` where there is none or it is damaged.
-    pub(crate) fn get<T: DeserializeOwned>(&self, number: usize) -> Option<T> {
+    pub fn get<T: DeserializeOwned>(&self, number: usize) -> Option<T> {
         let sealed: Sealed = files::read_json(&self.path(number)).ok()?;
         if files::sha256_bytes(sealed.part.to_string().as_bytes()) != sealed.sha256 {
             return None;
@@ -40,7 +40,7 @@ impl Kept {
     }
 
     /// Keeps a part.
-    pub(crate) fn put(&self, number: usize, part: &impl Serialize) -> Result<()> {
+    pub fn put(&self, number: usize, part: &impl Serialize) -> Result<()> {
         let part = serde_json::to_value(part).expect("our own types have string keys");
         let sha256 = files::sha256_bytes(part.to_string().as_bytes());
         Ok(files::write_json(&self.path(number), &Sealed { sha256, part })?)
