@@ -194,7 +194,11 @@ fn a_run_directory_is_complete() {
         let record: Value = serde_json::from_str(&FIRST.report(scan, window, "json")).unwrap();
         assert_eq!(record["disclaimer"], DISCLAIMER);
     }
+    let texts = &json(&dir.join("metrics.json"))["texts"];
+    assert_eq!(texts["n"], 16, "{texts}");
     let page = fs::read_to_string(dir.join("index.html")).unwrap();
+    let line = format!("ROUGE-L {:.2}, CIDEr-D", texts["rouge_l"].as_f64().unwrap());
+    assert!(page.contains(&line), "{line}");
     assert!(page.contains(DISCLAIMER) && page.contains("SCAN-DEPENDENT: "));
     let units = "Intervals resample 16 windows, because there are only 1 subject and 2 runs.";
     assert!(page.contains(units), "{page}");
