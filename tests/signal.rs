@@ -300,6 +300,8 @@ fn a_column_for_every_number_up_to_the_last_label_is_read_by_the_labels() {
     for without in ["n/a", "nan"] {
         let ran = of(without, true).exits_with(0);
         assert_eq!(integers(&study.embeddings(), "n_lost_parcels"), [0, 0, 0], "{ran}");
+        let said = "3 of 3 scans have columns of no label and without data (at most 1)";
+        assert!(ran.stderr.contains(said), "{ran}");
         assert_eq!(study.result("coverage.tsv").lines().next().unwrap().split('\t').count(), 3 + 7);
     }
     let said = "the scan has 8 columns, expected 7 as the atlas, or one for every number";

@@ -40,9 +40,26 @@ pub(crate) fn of_parcels(parcels: &Parcels) -> Vec<ParcelCoverage> {
     parcels.parcels.iter().enumerate().map(of_parcel).collect()
 }
 
-/// `2 of 3 scans lack data of parcels: octant 8 in 2 scans`; nothing where none does.
+/// What is to be known of the columns of the scans: `2 of 3 scans lack data of parcels: octant 8 in 2
+/// scans`; nothing where there is nothing.
 pub(crate) fn sentence(parcels: &Parcels) -> Option<String> {
     let facts = facts(parcels);
+    let said = [lacking(parcels, &facts), dropped(&facts)];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// `2 of 3 scans have columns of no label and without data (3), which were dropped`.
+fn dropped(facts: &[(usize, SeriesFacts)]) -> Option<String> {
+    let n_scans = facts.iter().filter(|(_, it)| it.dropped.is_some()).count();
+    let most = facts.iter().filter_map(|(_, it)| it.dropped).max()?;
+    Some(format!(
+        "{n_scans} of {} have columns of no label and without data (at most {most}), which were dropped",
+        counted(facts.len(), "scan")
+    ))
+}
+
+fn lacking(parcels: &Parcels, facts: &[(usize, SeriesFacts)]) -> Option<String> {
     let n_scans = facts.iter().filter(|(_, it)| !it.lost.is_empty()).count();
     let mut lost = of_parcels(parcels);
     lost.retain(|parcel| parcel.n_lost > 0);
@@ -141,6 +158,7 @@ mod tests {
             coverage,
             quality,
             fd_mean_mm: None,
+            dropped: None,
             kept: None,
         };
         let facts = serde_json::to_value(facts).unwrap();

@@ -312,7 +312,9 @@ impl ParcellateConfig {
             }
         };
         let fd_mm = displacement(scan, series.n_frames())?;
+        let n_beside = series.n_parcels().saturating_sub(atlas.n_parcels());
         let mut stored = stored(series, atlas.parcels(), &self.limits(), fd_mm)?;
+        stored.facts.dropped = (n_beside > 0).then_some(n_beside);
         stored.facts.kept = scan.kept.as_ref().map(|kept| kept.frames.clone());
         Ok(stored)
     }
@@ -352,6 +354,7 @@ fn stored(
         coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
         quality: QualityFigures::measure(&raw)?,
         fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| scan::mean_displacement(&fd_mm.to_vec())),
+        dropped: None,
         kept: None,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })

@@ -27,6 +27,9 @@ pub(crate) struct SeriesFacts {
     /// a series of parcels already.
     #[serde(default)]
     pub(crate) coverage: Option<Vec<f64>>,
+    /// Columns of the file that are of no label of the atlas and hold no data: they were dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dropped: Option<usize>,
     /// Of the series as they were extracted.
     pub(crate) quality: QualityFigures,
     /// Mean framewise displacement in mm, over the frames that have one.

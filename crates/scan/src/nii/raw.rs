@@ -101,6 +101,10 @@ pub(crate) fn identify(path: &Path, bytes: &[u8]) -> Result<Format> {
     match magic {
         _ if magic == single => Ok(formats[0]),
         _ if magic == pair => Ok(formats[1]),
+        _ if magic.iter().all(|byte| *byte == 0) => not_nifti(format!(
+            "its magic is empty, expected \"{expected}\": without it left and right are not known, and \
+             nibabel does not read it as NIfTI either"
+        )),
         _ => {
             not_nifti(format!("its magic is \"{}\", expected \"{expected}\"", magic.escape_ascii()))
         }
