@@ -58,7 +58,7 @@ fn damaged_files_end_with_2() {
         fs::write(&path, bytes).expect("writable");
         path
     };
-    assert_snapshot!(refused(&file("empty.nii", b"")), @"is empty; expected NIfTI, MGH, CIFTI, GIFTI, HDF5, MATLAB, .npy, a PyTorch tensor or a table of numbers");
+    assert_snapshot!(refused(&file("empty.nii", b"")), @"is empty; expected NIfTI, MGH, CIFTI, GIFTI, HDF5, Arrow, MATLAB, .npy, a PyTorch tensor or a table of numbers");
     assert_snapshot!(refused(Path::new("fixtures/formats/malicious.pt")), @"the file wants to call `posix.system`, which no weight file needs; refused");
     // 377 bytes that claim 18 GB: a header and 25 bytes of voxels
     let mut header = vec![0; 377];

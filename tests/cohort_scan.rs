@@ -326,6 +326,37 @@ fn plain_files_and_files_of_many_subjects_are_proposed() {
 }
 
 #[test]
+fn folders_of_brainmarks_and_files_of_brain_semantoks_are_proposed() {
+    let five = "index\tname\n1\tA\n2\tB\n3\tC\n4\tD\n5\tE\n";
+    let fixtures = tests::root().join("fixtures/scan");
+    let tree = Tree::new();
+    fs::write(tree.dir.join("parcels.tsv"), five).unwrap();
+    for split in ["train", "test"] {
+        let name = format!("rest.made.arrow/{split}/data-00000-of-00001.arrow");
+        tree.write(&name, "");
+        fs::copy(fixtures.join("arrow").join(&name), tree.data().join(&name)).unwrap();
+    }
+    let (ran, _) = tree.passes(&[], "4 recordings of 4 subjects, TR 0.72 s");
+    says(&ran.stdout, &["cohort:\n  arrow:\n    dir: /", "rest.made.arrow\n"]);
+    // a table of five parcels through a stage, and the rows of both folders with it
+    let pipeline = tree.dir.join("pipeline.yaml").display().to_string();
+    let ran = run(&["run", &pipeline]).exits_with(0);
+    assert!(!ran.stderr.contains("failed"), "{ran}");
+
+    let tree = Tree::new();
+    fs::write(tree.dir.join("parcels.tsv"), format!("{five}6\tF\n7\tG\n")).unwrap();
+    fs::copy(fixtures.join("brain_semantoks.h5"), tree.data().join("hcp.h5")).unwrap();
+    let (ran, _) = tree.passes(&["--t-r", "2"], "3 recordings of 2 subjects, TR 2 s");
+    says(
+        &ran.stdout,
+        &["dataset: timeseries/schaefer400", "join: [timeseries/tian3, timeseries/buckner7]"],
+    );
+    let pipeline = tree.dir.join("pipeline.yaml").display().to_string();
+    let ran = run(&["run", &pipeline]).exits_with(0);
+    assert!(!ran.stderr.contains("failed"), "{ran}");
+}
+
+#[test]
 fn programs_get_the_proposal_as_json_and_an_empty_folder_is_refused() {
     let tree = Tree::new();
     for sub in 0..300 {

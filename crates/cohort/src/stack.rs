@@ -16,6 +16,7 @@ use crate::{
     reason::Reason,
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
     select::{Found, Selection, Wanted},
+    twice,
     value::{Labels, Value},
 };
 
@@ -29,6 +30,10 @@ pub struct Hdf5Config {
     /// Path of the series in it; `/parcel_ts` where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// Paths of more series in it, whose parcels follow those of `dataset`: Brain-Semantoks keeps
+    /// `timeseries/schaefer400`, `timeseries/tian3` and `timeseries/buckner7`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<String>,
     /// Path of the ids in it; `subject_ids` beside the series where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_ids: Option<String>,
@@ -59,6 +64,7 @@ impl Hdf5Config {
             t_r: self.t_r,
             axes: self.axes,
             dataset: self.dataset.clone(),
+            join: self.join.clone(),
             subject_ids: self.subject_ids.clone(),
             ..OpenOptions::default()
         }
@@ -107,7 +113,9 @@ impl Hdf5Config {
                 found.excluded.push(Excluded { name, reason: Reason::Label { what: "subject" } });
                 continue;
             }
-            let dataset = file.dataset().to_owned();
+            // the key of a result names every dataset that it is made of
+            let datasets = [file.dataset().to_owned()].into_iter().chain(self.join.clone());
+            let dataset = datasets.collect::<Vec<_>>().join(" + ");
             let seconds = file.each_t_r()[index];
             found.recordings.push(Recording {
                 entities,
@@ -121,13 +129,16 @@ impl Hdf5Config {
                 row: None,
             });
         }
+        if file.repeats() {
+            twice::number_runs(&mut found.recordings);
+        }
         found.same_names()?;
         found.select(self.asked(&Wanted::new()), LabelTables::named(&self.labels, place)?)
     }
 }
 
 /// The labels of a dataset; no number and an empty text are missing.
-fn values(column: Attribute) -> Vec<Option<Value>> {
+pub(crate) fn values(column: Attribute) -> Vec<Option<Value>> {
     match column {
         Attribute::Numbers(numbers) => {
             let value = |number: f64| (!number.is_nan()).then_some(Value::Number(number));
@@ -177,6 +188,7 @@ mod tests {
         Hdf5Config {
             file: "cohort.h5".into(),
             dataset: None,
+            join: vec![],
             subject_ids: None,
             axes: None,
             labels: table.map(PathBuf::from).into_iter().collect(),
@@ -215,6 +227,22 @@ mod tests {
         assert_eq!(series.read_at(index).unwrap().values[[0, 0]], 3.0);
         let split = SplitConfig::Column("split".to_owned()).divide(&cohort).unwrap();
         assert_eq!(split[0].splits, [Split::Train, Split::Choose]);
+    }
+
+    #[test]
+    fn recordings_of_one_subject_are_runs() {
+        let mut asked = config(None);
+        asked.dataset = Some("timeseries/schaefer400".to_owned());
+        asked.join = vec!["timeseries/tian3".to_owned(), "timeseries/buckner7".to_owned()];
+        asked.t_r = Some(2.0);
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/scan");
+        let cohort = asked.index(&|_| fixture.join("brain_semantoks.h5")).unwrap();
+        let names: Vec<String> = cohort.recordings.iter().map(Recording::name).collect();
+        assert_eq!(names, ["sub-s1_run-1", "sub-s1_run-2", "sub-s2"]);
+        assert_eq!(cohort.recordings[2].labels["age_reg"], Value::Number(40.25));
+        let Source::Stack { dataset, index, .. } = &cohort.recordings[1].source else { panic!() };
+        let all = "timeseries/schaefer400 + timeseries/tian3 + timeseries/buckner7";
+        assert_eq!((dataset.as_str(), *index), (all, 2));
     }
 
     #[test]

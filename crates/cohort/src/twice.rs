@@ -67,6 +67,24 @@ pub(crate) fn joined(recordings: &mut Vec<Recording>, excluded: &mut Vec<Exclude
     leave_out(recordings, excluded, reasons);
 }
 
+/// Numbers recordings of one name as runs, in their order: rows of a table may be of one person and task.
+pub(crate) fn number_runs(recordings: &mut [Recording]) {
+    let mut counts: BTreeMap<Entities, usize> = BTreeMap::new();
+    for recording in &*recordings {
+        *counts.entry(recording.entities.key(&RECORDING)).or_default() += 1;
+    }
+    counts.retain(|_, n| *n > 1);
+    let mut seen: BTreeMap<Entities, usize> = BTreeMap::new();
+    for recording in recordings.iter_mut().filter(|it| it.run().is_none()) {
+        let key = recording.entities.key(&RECORDING);
+        if counts.contains_key(&key) {
+            let n = seen.entry(key).or_default();
+            *n += 1;
+            recording.entities.add(Entity::Run, &n.to_string());
+        }
+    }
+}
+
 /// How many of the runs, at least two, have so many frames together.
 fn runs_in(n_frames: usize, runs: &[usize]) -> Option<usize> {
     // sums of some of the runs, with their number; all of them is the likeliest

@@ -17,6 +17,7 @@ use crate::{
 fn of_cohort(cohort: &CohortSpec) -> Option<&QcThresholds> {
     match cohort {
         CohortSpec::Bids(bids) => bids.qc_thresholds.as_ref(),
+        CohortSpec::Arrow(arrow) => arrow.qc_thresholds.as_ref(),
         CohortSpec::Files(files) => files.qc_thresholds.as_ref(),
         CohortSpec::Manifest(manifest) => manifest.qc_thresholds.as_ref(),
         CohortSpec::Hdf5(hdf5) => hdf5.qc_thresholds.as_ref(),

@@ -6,6 +6,7 @@ use nifti::Endianness;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
+    arrow::ArrowDescription,
     cifti::{CiftiAxis, CiftiFile, Places},
     error::{Error, Result},
     h5::{Hdf5File, Hdf5Node, NodeKind},
@@ -34,6 +35,8 @@ pub enum Description {
     Surface(SurfaceDescription),
     /// Groups and datasets.
     Hdf5(Hdf5Description),
+    /// Rows with a series each.
+    Arrow(ArrowDescription),
     /// Variables of MATLAB.
     Matlab(MatlabDescription),
     /// One array, or a table of numbers.
@@ -151,6 +154,7 @@ pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
         Kind::Surface if surface::is_mgh(path)? => Description::Nifti(Box::new(inspect(path)?)),
         Kind::Surface | Kind::Annotation => Description::Surface(surface::describe(path)?),
         Kind::Hdf5 => Description::Hdf5(hdf5(path)?),
+        Kind::Arrow => Description::Arrow(ArrowDescription::read(path)?),
         Kind::Matlab => Description::Matlab(matlab::describe(path)?),
         Kind::Tensor => Description::Array(tensor(path)?),
         Kind::Text => Description::Array(table(path)?),

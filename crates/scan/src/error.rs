@@ -60,6 +60,8 @@ pub enum Error {
     Surface { path: PathBuf, problem: String },
 
     #[error("{}: {problem}", path.display())]
+    Arrow { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
     Hdf5 { path: PathBuf, problem: String },
     #[error(transparent)]
     Tensor(formats::Error),

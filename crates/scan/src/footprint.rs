@@ -58,6 +58,7 @@ pub fn footprint(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Footpr
         }
         Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::footprint(path, options)?,
+        Kind::Arrow => crate::arrow::ArrowRows::open(path, options)?.footprint(),
         Kind::Matlab => {
             let (file, name) = (MatFile::open(path)?, options.dataset.as_deref());
             let sizes: Vec<u64> = file.sizes(name)?.iter().map(|&size| size as u64).collect();
@@ -77,7 +78,7 @@ pub fn footprint(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Footpr
             let width = if is_run { 4 } else { 8 };
             let n_bytes =
                 n_values.saturating_mul(width + stored.max(width)).saturating_add(1 << 20);
-            let axes = options.volume_axes.to_xyzt();
+            let axes = file.options(options).volume_axes.to_xyzt();
             let n_frames = if is_run { size(&entry.shape[axes[3]]) } else { 0 };
             Footprint { n_voxels: n_values.checked_div(n_frames).unwrap_or(0), n_values, n_bytes }
         }

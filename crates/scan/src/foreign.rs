@@ -3,10 +3,8 @@
 use std::path::Path;
 
 /// Beginnings of files that turn up in place of scans.
-const BEGINNINGS: [(&[u8], &str); 17] = [
+const BEGINNINGS: [(&[u8], &str); 15] = [
     (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"\xff\xff\xff\xff", "an Arrow stream, as Hugging Face datasets keep it"),
     (b"<?xml", "XML that is no GIFTI"),
     (b"MATLAB 5.0", "a MATLAB file of version 5 that is cut short"),
     (b"CDF\x01", "NetCDF 3 or MINC 1"),
@@ -133,7 +131,7 @@ mod tests {
             .collect();
         let head = b"\ntype = string-attribute\nname = TYPESTRING\ncount = 15\n'3DIM_HEAD_ANAT~\n";
         let par = b"# === DATA DESCRIPTION FILE =====\n#\n# CAUTION\n 1 1 1 1 2\n";
-        let cases: [(&str, Vec<u8>, &str); 9] = [
+        let cases: [(&str, Vec<u8>, &str); 8] = [
             ("a+orig.HEAD", head.to_vec(), "part of an AFNI dataset (.HEAD"),
             ("a+orig.BRIK", vec![0, 3, 0, 4], "part of an AFNI dataset (.HEAD"),
             ("a.PAR", par.to_vec(), "part of a Philips scan (.PAR"),
@@ -144,7 +142,6 @@ mod tests {
                 b"MATLAB 5.0 MAT-file".to_vec(),
                 "a MATLAB file of version 5 that is cut short",
             ),
-            ("a.arrow", b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), "an Arrow stream"),
             ("a.tsv.gz", gzipped(b"a\tb\n1\t2\n"), "a gzip-compressed table of text"),
             ("a.xml", b"<?xml version=\"1.0\"?>\n<a/>".to_vec(), "XML that is no GIFTI"),
         ];

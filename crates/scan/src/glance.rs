@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::{
+    arrow::ArrowRows,
     cifti::CiftiFile,
     describe::{Description, describe},
     error::{Error, Result},
@@ -10,6 +11,7 @@ use crate::{
     kind::{Kind, annotation_is_no_scan},
     matlab::MatFile,
     nii::ReadOptions,
+    open::OpenOptions,
     surface::SurfaceFile,
     tables::SeriesAxes,
 };
@@ -57,6 +59,11 @@ pub fn glance(path: impl AsRef<Path>) -> Result<Glance> {
         }
         Kind::Matlab => {
             let t_r = MatFile::open(path)?.t_r().map(|(t_r, _)| t_r);
+            Glance { n_frames: None, t_r }
+        }
+        Kind::Arrow => {
+            let rows = ArrowRows::open(path, &OpenOptions::default())?;
+            let t_r = rows.t_r().ok_or("its rows do not say one repetition time".to_owned());
             Glance { n_frames: None, t_r }
         }
         Kind::Tensor => Glance { n_frames: None, t_r: Err("an array does not say it".to_owned()) },

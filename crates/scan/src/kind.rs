@@ -3,6 +3,7 @@
 use std::{fs::File, path::Path};
 
 use crate::{
+    arrow,
     cifti::CIFTI_EXTENSION,
     error::{Error, Result},
     foreign, h5, matlab, nii, surface,
@@ -10,7 +11,7 @@ use crate::{
 
 /// What all readers together read.
 const EXPECTED: &str =
-    "NIfTI, MGH, CIFTI, GIFTI, HDF5, MATLAB, .npy, a PyTorch tensor or a table of numbers";
+    "NIfTI, MGH, CIFTI, GIFTI, HDF5, Arrow, MATLAB, .npy, a PyTorch tensor or a table of numbers";
 
 /// Codes of CIFTI-2 among the intents of NIfTI-2.
 const CIFTI_INTENTS: std::ops::Range<i32> = 3000..3100;
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     /// A colour for each vertex of the cortex, and what the colours are: an atlas.
     Annotation,
     Hdf5,
+    /// A file or a stream of Arrow.
+    Arrow,
     /// MATLAB before 7.3, whose files are HDF5.
     Matlab,
     /// numpy and PyTorch.
@@ -75,6 +78,7 @@ impl Kind {
             _ if matlab::begins(start) => return Ok(Self::Matlab),
             // a pickle, as PyTorch wrote before 1.6
             [0x80, 2..=5, ..] => return Ok(Self::Tensor),
+            start if arrow::begins(start) => return Ok(Self::Arrow),
             _ => {}
         }
         let attach = |source| Error::Read { path: path.to_path_buf(), source };

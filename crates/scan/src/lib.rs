@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare exact numbers exactly"))]
 
 mod affine;
+mod arrow;
 mod atlas;
 mod bold;
 mod cifti;
@@ -57,6 +58,7 @@ mod window;
 mod xml;
 
 pub use affine::Affine;
+pub use arrow::{ArrowDescription, ArrowRows, read_stacked};
 pub use atlas::{
     Atlas, ExtractConfig, MapName, Parcel, Reduction, WorkingGrid, read_parcels, read_places,
 };

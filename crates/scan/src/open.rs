@@ -7,6 +7,7 @@
 //! .ptseries.nii ─────────────────────── Series          (n_frames, n_parcels)
 //! .dtseries.nii, GIFTI ──────────────── Grayordinates   read place by place or frame by frame
 //! HDF5 of three axes ────────────────── Cohort          read subject by subject
+//! Arrow ─────────────────────────────── Rows            read row by row
 //! ```
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     affine::Affine,
+    arrow::ArrowRows,
     bold::Bold,
     cifti::{CiftiAxis, CiftiFile},
     dense::DenseSeries,
@@ -48,6 +50,9 @@ pub struct OpenOptions {
     /// Path of the dataset in an HDF5 file, or the variable of a MATLAB file. Without it: `/parcel_ts`, or the only dataset that
     /// could be a scan.
     pub dataset: Option<String>,
+    /// Paths of more datasets in an HDF5 file of many subjects, whose parcels follow those of `dataset`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<String>,
     /// Path of the ids in an HDF5 file of many subjects. Without it: `subject_ids` beside the
     /// dataset.
     pub subject_ids: Option<String>,
@@ -115,6 +120,8 @@ pub enum Scan {
     Grayordinates(DenseSeries),
     /// Series of many subjects, read one by one.
     Cohort(CohortFile),
+    /// Series in the rows of a table, read one by one.
+    Rows(ArrowRows),
 }
 
 impl Scan {
@@ -123,7 +130,7 @@ impl Scan {
         match self {
             Self::BoldFile(file) => Some(file),
             Self::Bold(bold) => Some(bold),
-            Self::Series(_) | Self::Grayordinates(_) | Self::Cohort(_) => None,
+            Self::Series(_) | Self::Grayordinates(_) | Self::Cohort(_) | Self::Rows(_) => None,
         }
     }
 
@@ -134,6 +141,7 @@ impl Scan {
             Self::Series(_) => "a parcel series",
             Self::Grayordinates(_) => "a series of grayordinates",
             Self::Cohort(_) => "a file of many subjects",
+            Self::Rows(_) => "a table with a series in each row",
         }
     }
 }
@@ -156,6 +164,7 @@ impl Opened {
             Scan::Series(series) => Some(series.t_r),
             Scan::Grayordinates(file) => file.t_r().ok(),
             Scan::Cohort(cohort) => cohort.t_r(),
+            Scan::Rows(rows) => rows.t_r(),
         }
     }
 }
@@ -200,6 +209,11 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
         }
         Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::open_scan(Hdf5File::open(path)?, options)?,
+        Kind::Arrow => {
+            let rows = ArrowRows::open(path, options)?;
+            let t_r_source = source(rows.t_r_source());
+            Opened { scan: Scan::Rows(rows), t_r_source }
+        }
         Kind::Matlab => {
             let file = MatFile::open(path)?;
             let name = options.dataset.as_deref();
@@ -212,6 +226,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
         Kind::Tensor => {
             let file = TensorFile::open(path)?;
             let t_r = options.needed_t_r(path, "an array")?;
+            let options = &file.options(options);
             let wide = || file.values();
             let scan = array(path, &file.entry().shape, t_r, options, || file.values_f32(), wide)?;
             Opened { scan, t_r_source: "given".to_owned() }

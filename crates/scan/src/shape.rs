@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::{
+    arrow::ArrowRows,
     cifti::{CiftiAxis, CiftiFile},
     error::Result,
     frames::{BoldFile, Frames as _},
@@ -91,10 +92,17 @@ pub fn shape(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Shape> {
         }
         Kind::Annotation => return Err(annotation_is_no_scan(path)),
         Kind::Hdf5 => h5::shape(path, options)?,
+        Kind::Arrow => {
+            let rows = ArrowRows::open(path, options)?;
+            Shape::Cohort { n_frames: rows.max_frames(), n_parcels: rows.n_parcels() }
+        }
         Kind::Matlab => {
             array(path, &MatFile::open(path)?.sizes(options.dataset.as_deref())?, options)?
         }
-        Kind::Tensor => array(path, &TensorFile::open(path)?.entry().shape, options)?,
+        Kind::Tensor => {
+            let file = TensorFile::open(path)?;
+            array(path, &file.entry().shape, &file.options(options))?
+        }
         Kind::Text => {
             let Text { values, head } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
             let axes = options.needed_axes(path, head != Head::None)?;

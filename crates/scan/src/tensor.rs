@@ -9,12 +9,15 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use crate::{
     error::{Error, Result},
     nii::MAX_BYTES,
+    open::{OpenOptions, VolumeAxes},
 };
 
 /// A file of one array.
 pub(crate) struct TensorFile {
     container: Container,
     entry: Entry,
+    /// What stored numbers are multiplied by.
+    scale: Option<f64>,
 }
 
 impl TensorFile {
@@ -22,7 +25,14 @@ impl TensorFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let container = formats::open(path).map_err(Error::Tensor)?;
         let entry = container.only().map_err(Error::Tensor)?.clone();
-        Self::of(path, container, entry)
+        let scale = scale_of_frames(path, &container, &entry)?;
+        Ok(Self { scale, ..Self::of(path, container, entry)? })
+    }
+
+    /// The options with the order of four axes, which `NeuroSTORM`'s frames say themselves.
+    pub(crate) fn options(&self, options: &OpenOptions) -> OpenOptions {
+        let volume_axes = if self.scale.is_some() { VolumeAxes::Txyz } else { options.volume_axes };
+        OpenOptions { volume_axes, ..options.clone() }
     }
 
     /// One of several arrays.
@@ -40,7 +50,7 @@ impl TensorFile {
             Dtype::Quantised(_) => "an array of quantised blocks",
             Dtype::C64 | Dtype::C128 => "an array of complex numbers",
             Dtype::F8E4M3 | Dtype::F8E5M2 => "an array of floats of 8 bits",
-            _ => return Ok(Self { container, entry }),
+            _ => return Ok(Self { container, entry, scale: None }),
         };
         let (path, found) = (path.to_path_buf(), found.to_owned());
         Err(Error::Unsupported { path, found, expected: "plain numbers" })
@@ -83,8 +93,33 @@ impl TensorFile {
         let full = |_| Error::OutOfMemory { path: path(), n_bytes };
         values.try_reserve_exact(n_values).map_err(full)?;
         let bytes = self.container.read(&self.entry).map_err(Error::Tensor)?;
-        each(self.entry.dtype, &bytes, |x| values.push(to(x)));
+        let scale = self.scale.unwrap_or(1.0);
+        each(self.entry.dtype, &bytes, |x| values.push(to(x * scale)));
         Ok(ArrayD::from_shape_vec(IxDyn(&self.entry.shape), values).expect("as many as promised"))
+    }
+}
+
+/// The factor of a file `{frames: int8 [t, x, y, z], scale, num_frames}`, as `NeuroSTORM` keeps a scan
+/// (`datasets/convert_frames_to_blob.py`); none for every other file.
+fn scale_of_frames(path: &Path, container: &Container, entry: &Entry) -> Result<Option<f64>> {
+    let number = |key| container.metadata().get(key).and_then(formats::Value::as_float);
+    let Some(scale) = number("scale") else { return Ok(None) };
+    if entry.name != "frames" || entry.dtype != Dtype::I8 || entry.shape.len() != 4 {
+        return Ok(None);
+    }
+    let refuse = |found: String, expected| {
+        Err(Error::Unsupported { path: path.to_path_buf(), found, expected })
+    };
+    if !(scale.is_finite() && scale > 0.0) {
+        let found = format!("frames of 8 bits with the scale {scale}");
+        return refuse(found, "a finite scale above 0");
+    }
+    match number("num_frames") {
+        Some(n) if n != entry.shape[0] as f64 => {
+            let found = format!("{} frames of 8 bits, num_frames says {n}", entry.shape[0]);
+            refuse(found, "one number of frames")
+        }
+        _ => Ok(Some(scale)),
     }
 }
 

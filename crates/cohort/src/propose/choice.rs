@@ -12,13 +12,14 @@ use crate::{
     error::Result,
     reason::Reason,
     recording::Cohort,
+    rows::ArrowConfig,
     stack::Hdf5Config,
 };
 
 /// What a pipeline would ask for.
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
-    /// `bids`, `files` or `hdf5`.
+    /// `bids`, `files`, `hdf5` or `arrow`.
     name: &'static str,
     settings: Map<String, Value>,
 }
@@ -37,7 +38,15 @@ impl Choice {
         };
         let (name, settings) = match kind {
             Kind::Pattern(scans) => ("files", json!({ "dir": home, "scans": scans })),
-            Kind::Stack(file) => ("hdf5", json!({ "file": place(file) })),
+            Kind::Rows(folder) => ("arrow", json!({ "dir": place(folder) })),
+            Kind::Stack(file, datasets) => {
+                let mut settings = json!({ "file": place(file) });
+                if let Some((first, rest)) = datasets.split_first() {
+                    settings["dataset"] = json!(first);
+                    settings["join"] = json!(rest);
+                }
+                ("hdf5", settings)
+            }
             Kind::Bids { dir, suffix, extension, forms } => {
                 let mut all: Vec<&Entities> = Vec::new();
                 let mut several_formats = false;
@@ -107,6 +116,7 @@ impl Choice {
         let known = "settings that were made here";
         match self.name {
             "bids" => serde_json::from_value::<BidsConfig>(settings).expect(known).index(&place),
+            "arrow" => serde_json::from_value::<ArrowConfig>(settings).expect(known).index(&place),
             "files" => serde_json::from_value::<FilesConfig>(settings).expect(known).index(&place),
             _ => serde_json::from_value::<Hdf5Config>(settings).expect(known).index(&place),
         }

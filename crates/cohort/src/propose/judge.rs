@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use scan::{CohortFile, OpenOptions, SeriesAxes, Shape};
+use scan::{ArrowRows, CohortFile, Hdf5File, NodeKind, OpenOptions, SeriesAxes, Shape};
 use serde_json::json;
 
 use super::{
@@ -198,22 +198,71 @@ fn holds_frames(path: &Path) -> Result<(), String> {
 pub(super) fn stacks<'a>(dir: &Path, files: &[&'a str]) -> (Vec<Group>, Vec<&'a str>) {
     let (mut groups, mut rest) = (Vec::new(), Vec::new());
     for (position, file) in files.iter().enumerate() {
-        let options = OpenOptions { t_r: Some(1.0), ..OpenOptions::default() };
-        let opened = (position < MAX_STACKS).then(|| CohortFile::open(dir.join(file), &options));
-        match opened {
-            Some(Ok(opened)) => {
-                let n = opened.subjects().len();
-                groups.push(Group {
-                    kind: Kind::Stack((*file).to_owned()),
-                    files: vec![(*file).to_owned()],
-                    n_recordings: n,
-                    n_subjects: n,
-                });
-            }
-            _ => rest.push(*file),
+        match (position < MAX_STACKS).then(|| stack(&dir.join(file))).flatten() {
+            Some((datasets, n)) => groups.push(Group {
+                kind: Kind::Stack((*file).to_owned(), datasets),
+                files: vec![(*file).to_owned()],
+                n_recordings: n,
+                n_subjects: n,
+            }),
+            None => rest.push(*file),
         }
     }
     (groups, rest)
+}
+
+/// Brain-Semantoks keeps an atlas a dataset, in this order.
+const GROUP: &str = "timeseries/";
+const ORDER: [&str; 3] = ["schaefer", "tian", "buckner"];
+
+/// The datasets of a file of many subjects, where they must be named, and how many recordings it holds.
+fn stack(path: &Path) -> Option<(Vec<String>, usize)> {
+    let options = OpenOptions { t_r: Some(1.0), ..OpenOptions::default() };
+    if let Ok(opened) = CohortFile::open(path, &options) {
+        return Some((Vec::new(), opened.subjects().len()));
+    }
+    let nodes = Hdf5File::open(path).ok()?.nodes().ok()?;
+    let is_series =
+        |kind: &NodeKind| matches!(kind, NodeKind::Dataset { shape, .. } if shape.len() == 3);
+    let named = nodes.into_iter().filter(|node| is_series(&node.kind));
+    let named = named.map(|node| node.path.trim_start_matches('/').to_owned());
+    let mut datasets: Vec<String> = named.filter(|path| path.starts_with(GROUP)).collect();
+    let place = |path: &String| {
+        let name = &path[GROUP.len()..];
+        ORDER.iter().position(|atlas| name.starts_with(atlas)).unwrap_or(ORDER.len())
+    };
+    datasets.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.cmp(b)));
+    let (first, join) = datasets.split_first()?;
+    let (dataset, join) = (Some(first.clone()), join.to_vec());
+    let opened = CohortFile::open(path, &OpenOptions { dataset, join, ..options }).ok()?;
+    let n = opened.subjects().len();
+    Some((datasets, n))
+}
+
+/// Folders of Arrow files, each a kind of its own: `NAME.arrow/train/data-….arrow` belongs to `NAME.arrow`.
+pub(super) fn tables(dir: &Path, files: &[&str]) -> Vec<Group> {
+    const SPLITS: [&str; 6] = ["train", "validation", "valid", "val", "dev", "test"];
+    let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in files.iter().take(MAX_STACKS) {
+        let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+        if name.starts_with("cache-") {
+            continue;
+        }
+        let (above, last) = folder.rsplit_once('/').unwrap_or(("", folder));
+        folders.entry(if SPLITS.contains(&last) { above } else { folder }).or_default().push(file);
+    }
+    let group = |(folder, files): (&str, Vec<&str>)| {
+        let options = OpenOptions { t_r: Some(1.0), ..OpenOptions::default() };
+        let rows = |file: &&str| Some(ArrowRows::open(dir.join(file), &options).ok()?.n_rows());
+        let n = files.iter().filter_map(rows).sum();
+        Group {
+            kind: Kind::Rows(folder.to_owned()),
+            files: files.into_iter().map(str::to_owned).collect(),
+            n_recordings: n,
+            n_subjects: n,
+        }
+    };
+    folders.into_iter().map(group).collect()
 }
 
 /// Formats of the field that no cohort lists, by the ends of names.

@@ -21,8 +21,10 @@ pub(super) enum Kind {
     },
     /// Files that lie by a pattern.
     Pattern(String),
-    /// One HDF5 file of many subjects.
-    Stack(String),
+    /// One HDF5 file of many subjects, and the datasets in it where they are not `/parcel_ts`.
+    Stack(String, Vec<String>),
+    /// A folder of Arrow files.
+    Rows(String),
 }
 
 /// A kind with its files.

@@ -156,6 +156,9 @@ fn groups(dir: &Path, tree: &Tree, left: &mut Left) -> Vec<Group> {
     });
     let mut groups: Vec<Group> = of_bids.collect();
     let is_hdf5 = |path: &&str| [".h5", ".hdf5"].iter().any(|ending| path.ends_with(ending));
+    let is_arrow = |path: &&str| [".arrow"].iter().any(|ending| path.ends_with(ending));
+    let (tables, other): (Vec<&str>, Vec<&str>) = other.into_iter().partition(is_arrow);
+    groups.extend(judge::tables(dir, &tables));
     let (stacks, other): (Vec<&str>, Vec<&str>) = other.into_iter().partition(is_hdf5);
     let (stacks, rest) = judge::stacks(dir, &stacks);
     groups.extend(stacks);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What series and runs of volumes are called that BIDS does not know.
-const ENDINGS: [&str; 17] = [
+const ENDINGS: [&str; 18] = [
     ".func.gii",
     ".mgz",
     ".mgh",
@@ -21,6 +21,7 @@ const ENDINGS: [&str; 17] = [
     ".pth",
     ".h5",
     ".hdf5",
+    ".arrow",
 ];
 
 /// Words in the names of what lies beside series: motion, nuisance, designs, figures of a scan.

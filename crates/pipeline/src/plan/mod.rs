@@ -263,6 +263,7 @@ fn source(loaded: &Loaded) -> Result<SourcePlan> {
             Ok(SourcePlan::Corpus { path, sha256: files::sha256_bytes(text.as_bytes()), texts })
         }
         CohortSpec::Bids(_)
+        | CohortSpec::Arrow(_)
         | CohortSpec::Files(_)
         | CohortSpec::Manifest(_)
         | CohortSpec::Hdf5(_) => Ok(SourcePlan::Recordings(recordings::plan(loaded)?)),

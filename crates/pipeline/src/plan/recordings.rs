@@ -25,6 +25,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
     let place = |path: &std::path::Path| loaded.resolve(path);
     let cohort = match spec {
         CohortSpec::Bids(bids) => bids.index(&place),
+        CohortSpec::Arrow(arrow) => arrow.index(&place),
         CohortSpec::Files(files) => files.index(&place),
         CohortSpec::Manifest(manifest) => manifest.index(&place),
         CohortSpec::Hdf5(hdf5) => hdf5.index(&place),

@@ -1,7 +1,7 @@
 //! What is read: windows of scans with their reports, recordings, or text alone.
 use std::path::PathBuf;
 
-use ::cohort::{BidsConfig, FilesConfig, Hdf5Config, ManifestConfig, SplitConfig};
+use ::cohort::{ArrowConfig, BidsConfig, FilesConfig, Hdf5Config, ManifestConfig, SplitConfig};
 use config::Component;
 use report::{prompt::PromptTemplate, slots::SlotSet};
 use scan::SplitUnit;
@@ -22,6 +22,8 @@ pub enum CohortSpec {
     Corpus(CorpusSpec),
     /// Recordings of a BIDS dataset, or of derivatives such as fMRIPrep's.
     Bids(BidsConfig),
+    /// Parcel series in the rows of Arrow files, as `brainmarks` keeps them.
+    Arrow(ArrowConfig),
     /// Recordings whose files lie by a pattern, as those of HCP or a laboratory's own.
     Files(FilesConfig),
     /// Recordings that a CSV, TSV or Parquet table lists.
@@ -38,6 +40,7 @@ impl CohortSpec {
             Self::Pictures(_) => "pictures",
             Self::Corpus(_) => "corpus",
             Self::Bids(_) => "bids",
+            Self::Arrow(_) => "arrow",
             Self::Files(_) => "files",
             Self::Manifest(_) => "manifest",
             Self::Hdf5(_) => "hdf5",
@@ -53,6 +56,7 @@ impl CohortSpec {
             Self::Bids(bids) => {
                 [&mut bids.dir].into_iter().chain(&mut bids.root).chain(&mut bids.labels).collect()
             }
+            Self::Arrow(arrow) => [&mut arrow.dir].into_iter().chain(&mut arrow.labels).collect(),
             Self::Files(files) => [&mut files.dir]
                 .into_iter()
                 .chain(&mut files.root)
@@ -72,6 +76,7 @@ impl CohortSpec {
         match self {
             Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => None,
             Self::Bids(bids) => bids.split.as_ref(),
+            Self::Arrow(arrow) => arrow.split.as_ref(),
             Self::Files(files) => files.split.as_ref(),
             Self::Manifest(manifest) => manifest.split.as_ref(),
             Self::Hdf5(hdf5) => hdf5.split.as_ref(),
@@ -83,6 +88,7 @@ impl CohortSpec {
         let checked = match self {
             Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => Ok(()),
             Self::Bids(bids) => bids.check(),
+            Self::Arrow(arrow) => arrow.check(),
             Self::Files(files) => files.check(),
             Self::Manifest(manifest) => manifest.check(),
             Self::Hdf5(hdf5) => hdf5.check(),

@@ -12,6 +12,7 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         CohortSpec::Pictures(_) => Artifact::Pictures,
         CohortSpec::Corpus(_) => Artifact::Texts,
         CohortSpec::Bids(_)
+        | CohortSpec::Arrow(_)
         | CohortSpec::Files(_)
         | CohortSpec::Manifest(_)
         | CohortSpec::Hdf5(_) => Artifact::Recordings,
@@ -168,6 +169,7 @@ mod tests {
         assert!(of_cohort(PAIRS, &stages).is_ok());
         for (kind, cohort) in [
             ("bids", "bids: { dir: d }"),
+            ("arrow", "arrow: { dir: d }"),
             ("files", "files: { dir: d, scans: '{subject}.tsv' }"),
             ("manifest", "manifest: { table: t.csv }"),
             ("hdf5", "hdf5: { file: f.h5 }"),

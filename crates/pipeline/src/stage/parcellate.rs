@@ -5,8 +5,8 @@ use cohort::Hdf5Config;
 use engine::{Key, Unit};
 use ndarray::Array1;
 use scan::{
-    CohortFile, ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel,
-    ParcelSeries, QualityFigures, Scan, SeriesAxes, VoxelSeries,
+    ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel, ParcelSeries,
+    QualityFigures, Scan, SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -272,7 +272,8 @@ impl ParcellateConfig {
         match stack {
             Some(config) => {
                 let axes = config.axes.or(axes);
-                OpenOptions { t_r: scan.t_r_s, axes, dataset, ..config.options() }
+                // it names the datasets as they were joined
+                OpenOptions { t_r: scan.t_r_s, axes, ..config.options() }
             }
             None => OpenOptions { dataset, ..options },
         }
@@ -302,7 +303,7 @@ impl ParcellateConfig {
     ) -> Result<StoredSeries> {
         let options = self.options_for(atlas, scan, stack)?;
         let series = if let Some((_, index)) = &scan.stacked {
-            self.listed(CohortFile::open(&scan.path, &options)?.read_at(*index)?, atlas)?
+            self.listed(scan::read_stacked(&scan.path, *index, &options)?, atlas)?
         } else {
             atlas.divides(&scan.path, &options)?;
             scan::check_placed(&scan.path)?;

@@ -8,6 +8,7 @@ use super::{
     dataset::Dataset,
     file::Hdf5File,
     guarded,
+    joined::{self, Part},
     scan::{DEFAULT_DATASET, T_R, facts, scaled, scaling, series_axes, t_r},
     tree::NodeKind,
 };
@@ -19,7 +20,13 @@ use crate::{
 };
 
 /// Names under which the ids of the subjects stand where none is given.
-const IDS: [&str; 3] = ["subject_ids", "subject_id", "subjects"];
+const IDS: [&str; 4] = ["subject_ids", "subject_id", "subjects", LONG_IDS];
+
+/// Ids of recordings rather than subjects: one may stand there several times.
+const LONG_IDS: &str = "long_subject_id";
+
+/// Frames of each recording, where the others are padding.
+const N_FRAMES: &str = "ts_len";
 
 /// Parcel series of many subjects in one file; one subject is read at a time, never the whole.
 ///
@@ -34,6 +41,10 @@ pub struct CohortFile {
     axes: SeriesAxes,
     facts: Facts,
     scaling: Option<(f64, f64)>,
+    /// Datasets whose parcels follow.
+    joined: Vec<Part>,
+    /// Frames of each recording, where the file says it.
+    n_frames: Option<Vec<usize>>,
     /// Seconds, one a subject.
     t_r: Vec<f64>,
     t_r_source: String,
@@ -61,13 +72,19 @@ impl CohortFile {
         };
         let subjects = ids(&file, name, options, shape[0])?;
         let (t_r, t_r_source) = t_r_of_each(&dataset, options, shape[0])?;
-        let facts = facts(&dataset, f64::NAN)?;
-        let axes = match series_axes(&dataset, options, facts.names.as_deref()) {
-            Err(Error::Axes { .. }) => SeriesAxes::TimeParcels,
-            axes => axes?,
+        let n_frames = n_frames_of_each(&file, name, shape[0])?;
+        let mut facts = facts(&dataset, f64::NAN)?;
+        let (asked, joined) = if options.join.is_empty() {
+            (None, Vec::new())
+        } else {
+            facts = Facts { t_r: f64::NAN, ..Facts::default() };
+            let (axes, joined) = joined::parts(&file, &dataset, options)?;
+            (Some(axes), joined)
         };
-        let turned = turned(file.path(), [shape[1], shape[2]], axes)?;
-        let axes = if turned { SeriesAxes::ParcelsTime } else { SeriesAxes::TimeParcels };
+        let axes = match asked {
+            Some(axes) => axes,
+            None => recognised(&file, &dataset, &shape, options, &facts)?,
+        };
         let scaling = scaling(&dataset, options)?;
         let heavy = Arc::clone(dataset.check_storage()?);
         drop(dataset);
@@ -80,6 +97,8 @@ impl CohortFile {
             axes,
             facts,
             scaling,
+            joined,
+            n_frames,
             t_r,
             t_r_source,
         })
@@ -95,9 +114,16 @@ impl CohortFile {
         &self.dataset
     }
 
-    /// Ids in the order of the file, each once.
+    /// Ids in the order of the file, each once unless they are those of recordings.
     pub fn subjects(&self) -> &[String] {
         &self.subjects
+    }
+
+    /// Whether ids are those of recordings, of which a subject may have several.
+    pub fn repeats(&self) -> bool {
+        let mut ids: Vec<&String> = self.subjects.iter().collect();
+        ids.sort();
+        ids.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// Frames of the longest recording, with the padding of the others.
@@ -107,7 +133,9 @@ impl CohortFile {
 
     /// Number of parcels.
     pub fn n_parcels(&self) -> usize {
-        if self.axes == SeriesAxes::ParcelsTime { self.shape[1] } else { self.shape[2] }
+        let first =
+            if self.axes == SeriesAxes::ParcelsTime { self.shape[1] } else { self.shape[2] };
+        first + self.joined.iter().map(|part| part.n_parcels).sum::<usize>()
     }
 
     /// Seconds between two frames; none where subjects differ.
@@ -147,9 +175,22 @@ impl CohortFile {
             return Err(self.refuse(format!("holds {n} subjects, none at position {index}")));
         }
         let dataset = self.file.dataset(&self.dataset)?.already_checked(&self.heavy);
-        let values = scaled(dataset.at(0, index)?, self.scaling);
+        let mut values = scaled(dataset.at(0, index)?, self.scaling);
+        if !self.joined.is_empty() {
+            values = joined::read(&self.file, values, &self.joined, self.axes, index)?;
+        }
         let facts = Facts { t_r: self.t_r[index], ..self.facts.clone() };
         let mut series = series_of(self.path(), values, self.axes, facts)?;
+        if let Some(n) = self.n_frames.as_ref().map(|each| each[index]) {
+            if n > series.n_frames() {
+                let problem = format!(
+                    "{N_FRAMES} says {n} frames at position {index}, the series has {}",
+                    series.n_frames()
+                );
+                return Err(self.refuse(problem));
+            }
+            series.values = series.values.slice(ndarray::s![..n, ..]).to_owned();
+        }
         let padding = series.values.rows().into_iter().rev();
         let padding = padding.take_while(|frame| frame.iter().all(|x| x.is_nan())).count();
         let n_frames = series.n_frames() - padding;
@@ -163,20 +204,33 @@ impl CohortFile {
         Ok(series)
     }
 
-    /// Names of the datasets beside the series that hold one value a subject: age, site, split, ….
+    /// Groups that datasets of labels may stand in: those around the series, and `labels` in them.
+    fn label_groups(&self) -> Vec<String> {
+        let around = Hdf5File::groups_of(&self.dataset);
+        let around = around.into_iter().map(|group| group.trim_end_matches('/').to_owned());
+        around.flat_map(|group| [group.clone(), format!("{group}/labels")]).collect()
+    }
+
+    /// Names of the datasets around the series that hold one value a subject: age, site, split, ….
     pub fn column_names(&self) -> Result<Vec<String>> {
-        let nodes = self.file.nodes()?;
-        let group = Hdf5File::groups_of(&self.dataset).into_iter().next().unwrap_or_default();
-        let beside = nodes.into_iter().filter_map(|node| match node.kind {
-            NodeKind::Dataset { shape, .. } if shape == [self.subjects.len()] => {
-                let name =
-                    node.path.strip_prefix(group.trim_end_matches('/'))?.strip_prefix('/')?;
-                (!name.contains('/')).then(|| name.to_owned())
+        let groups = self.label_groups();
+        let named = |path: &str| {
+            let (group, name) = path.rsplit_once('/')?;
+            groups.iter().any(|it| it == group).then(|| name.to_owned())
+        };
+        let mut names: Vec<String> = Vec::new();
+        for node in self.file.nodes()? {
+            match node.kind {
+                NodeKind::Dataset { shape, .. } if shape == [self.subjects.len()] => {
+                    names.extend(named(&node.path).filter(|name| !names.contains(name)));
+                }
+                _ => {}
             }
-            _ => None,
+        }
+        names.retain(|it| {
+            !IDS.contains(&it.as_str()) && !T_R.contains(&it.as_str()) && it != N_FRAMES
         });
-        let known = |name: &str| IDS.contains(&name) || T_R.contains(&name);
-        Ok(beside.filter(|name| !known(name)).collect())
+        Ok(names)
     }
 
     /// One value a subject, in the order of [`subjects`](Self::subjects).
@@ -185,8 +239,17 @@ impl CohortFile {
     }
 
     fn values_of(&self, name: &str) -> Result<Attribute> {
-        let group = Hdf5File::groups_of(&self.dataset).into_iter().next().unwrap_or_default();
-        let column = self.file.dataset(&format!("{group}/{name}"))?;
+        let mut found = None;
+        for group in self.label_groups() {
+            found = self.file.dataset_if_any(&format!("{group}/{name}"))?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let column = match found {
+            Some(column) => column,
+            None => self.file.dataset(name)?,
+        };
         if column.shape() != [self.subjects.len()] {
             let n = self.subjects.len();
             let found = format!(
@@ -205,6 +268,42 @@ impl CohortFile {
     fn refuse(&self, problem: String) -> Error {
         Error::Hdf5 { path: self.path().to_path_buf(), problem }
     }
+}
+
+/// Which axis of one dataset is time.
+fn recognised(
+    file: &Hdf5File,
+    dataset: &Dataset,
+    shape: &[usize; 3],
+    options: &OpenOptions,
+    facts: &Facts,
+) -> Result<SeriesAxes> {
+    let axes = match series_axes(dataset, options, facts.names.as_deref()) {
+        Err(Error::Axes { .. }) => SeriesAxes::TimeParcels,
+        axes => axes?,
+    };
+    let turned = turned(file.path(), [shape[1], shape[2]], axes)?;
+    Ok(if turned { SeriesAxes::ParcelsTime } else { SeriesAxes::TimeParcels })
+}
+
+/// The dataset of a name in the groups around the series, the innermost first.
+fn around<'a>(file: &'a Hdf5File, series: &str, name: &str) -> Result<Option<Dataset<'a>>> {
+    for group in Hdf5File::groups_of(series) {
+        let found = file.dataset_if_any(&format!("{group}/{name}"))?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Frames of each recording, where a dataset says it.
+fn n_frames_of_each(file: &Hdf5File, series: &str, n: usize) -> Result<Option<Vec<usize>>> {
+    let Some(column) = around(file, series, N_FRAMES)? else { return Ok(None) };
+    if column.shape() != [n] || !column.is_numeric() {
+        return Ok(None);
+    }
+    Ok(Some(column.values()?.iter().map(|&n| n.max(0.0) as usize).collect()))
 }
 
 /// Repetition times in seconds, one a subject, and where they come from: a dataset of one value a
@@ -248,13 +347,12 @@ fn ids(
     options: &OpenOptions,
     n_subjects: usize,
 ) -> Result<Vec<String>> {
-    let group = Hdf5File::groups_of(series).into_iter().next().unwrap_or_default();
     let dataset = if let Some(name) = &options.subject_ids {
         file.dataset(name)?
     } else {
         let mut found = None;
         for name in IDS {
-            found = file.dataset_if_any(&format!("{group}/{name}"))?;
+            found = around(file, series, name)?;
             if found.is_some() {
                 break;
             }
@@ -280,7 +378,8 @@ fn ids(
     if sorted.first().is_some_and(|id| id.trim().is_empty()) {
         return Err(dataset.refuse("holds an id that is empty"));
     }
-    if sorted.iter().zip(&sorted[1..]).any(|(id, next)| id == next) {
+    let may_repeat = dataset.name.ends_with(LONG_IDS);
+    if !may_repeat && sorted.iter().zip(&sorted[1..]).any(|(id, next)| id == next) {
         return Err(dataset.refuse("holds an id twice"));
     }
     Ok(ids)

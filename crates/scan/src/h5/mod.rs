@@ -13,6 +13,7 @@ mod chunks;
 mod cohort;
 mod dataset;
 mod file;
+mod joined;
 mod scan;
 mod text;
 mod tree;

@@ -114,7 +114,7 @@ fn files_that_are_cut_off_or_lie_are_refused() {
     assert!(
         said(&whole[..100]).ends_with(
             "is a MATLAB file of version 5 that is cut short; expected NIfTI, \
-        MGH, CIFTI, GIFTI, HDF5, MATLAB, .npy, a PyTorch tensor or a table of numbers"
+        MGH, CIFTI, GIFTI, HDF5, Arrow, MATLAB, .npy, a PyTorch tensor or a table of numbers"
         ),
         "{}",
         said(&whole[..100])

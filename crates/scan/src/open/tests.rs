@@ -99,6 +99,30 @@ fn a_tensor_of_four_axes_is_a_run_once_its_place_and_time_are_given() {
 }
 
 #[test]
+fn frames_of_8_bits_are_scaled_and_come_first() {
+    // torch 2.8 saved {frames: (arange(72) - 36) as int8 of shape (3, 2, 3, 4), scale: 0.25, num_frames: 3}
+    let fixture = |name: &str| {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+        crates.join("../../fixtures/scan").join(name)
+    };
+    let place = Space::Affine(*small_bold().affine().rows());
+    let options = OpenOptions { t_r: Some(0.8), space: Some(place), ..OpenOptions::default() };
+    let path = fixture("neurostorm.pt");
+    let Scan::Bold(bold) = open(&path, &options).unwrap().scan else { panic!("a run") };
+    assert_eq!((bold.grid_shape(), bold.n_frames()), ([2, 3, 4], 3));
+    for ((x, y, z, t), value) in bold.data().indexed_iter() {
+        assert_eq!(*value, 0.25 * ((24 * t + 12 * x + 4 * y + z) as f32 - 36.0));
+    }
+    let expected = crate::Shape::Run { grid: [2, 3, 4], n_frames: 3 };
+    assert_eq!(crate::shape(&path, &options).unwrap(), expected);
+    let said = open(fixture("neurostorm_odd.pt"), &options).unwrap_err().to_string();
+    assert!(
+        said.ends_with("is 3 frames of 8 bits, num_frames says 4; expected one number of frames"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_grid_of_fsl_has_its_origin_in_the_anterior_commissure() {
     // Voxel (45, 63, 36) of MNI152_T1_2mm is (0, 0, 0) mm, as FSL's atlas tools say.
     let options = OpenOptions { space: Some(Space::FslMni2mm), ..OpenOptions::default() };
