@@ -47,7 +47,7 @@ impl Cohort {
         self.dir().join("pairs.csv")
     }
 
-    /// One of its twelve scans; 1 to 9 are trained on, 10 chooses, 11 and 12 are tested.
+    /// One of its twelve scans; 1 to 9 are trained on, 10 is for validation, 11 and 12 are tested.
     pub fn scan(&self, run: usize) -> PathBuf {
         self.dir().join(format!("run{run:03}/bold_1slice.nii.gz"))
     }

@@ -175,7 +175,7 @@ pub fn scan_name(subject: usize) -> String {
     format!("{}_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz", stem(subject))
 }
 
-/// `train` for 16, `choose` for 4, `test` for 4; both sides in each.
+/// `train` for 16, `validation` for 4, `test` for 4; both sides in each.
 fn split(subject: usize) -> &'static str {
     match subject {
         0..16 => "train",

@@ -4,7 +4,7 @@
 //! BIDS folder ─┐                              entities, where, header, qc_thresholds
 //! files ───────┤
 //! manifest ────┼─ index ─→ Cohort { Recording …, Excluded … } ── divide ─→ Division
-//! HDF5 file ───┘                                                      train │ choose │ test
+//! HDF5 file ───┘                                                      train │ validation │ test
 //! ```
 //!
 //! What is wrong with one recording leaves it out, with the [`Reason`]; what is wrong with a table

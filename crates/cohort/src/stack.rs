@@ -52,7 +52,7 @@ pub struct Hdf5Config {
     /// Repetition time of all recordings in seconds, whatever the file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
-    /// Who is learned from, who chooses, who is tested.
+    /// Division into train, validation and test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitConfig>,
 }
@@ -226,7 +226,7 @@ mod tests {
         let series = CohortFile::open(place(Path::new("cohort.h5")), &asked.options()).unwrap();
         assert_eq!(series.read_at(index).unwrap().values[[0, 0]], 3.0);
         let split = SplitConfig::Column("split".to_owned()).divide(&cohort).unwrap();
-        assert_eq!(split[0].splits, [Split::Train, Split::Choose]);
+        assert_eq!(split[0].splits, [Split::Train, Split::Validation]);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | `onset` | seconds from the first frame to the event |
 //! | `duration` | length of the event in seconds |
 //! | `report` | text, in quotation marks where it has commas or line breaks |
-//! | `split` | `train`, `choose` or `test` |
+//! | `split` | `train`, `validation` (or `choose`, as older tables say) or `test` |
 //!
 //! A column `site` may be there too: where the person was scanned, in every row.
 
@@ -242,9 +242,9 @@ impl Cells<'_> {
         }
         let split = match self.text(6) {
             "train" => Split::Train,
-            "choose" => Split::Choose,
+            "validation" | "choose" => Split::Validation,
             "test" => Split::Test,
-            _ => return self.refuse(6, "train, choose or test"),
+            _ => return self.refuse(6, "train, validation or test"),
         };
         if self.text(2).is_empty() {
             return self.refuse(2, "the path of a scan");

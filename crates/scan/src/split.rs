@@ -1,4 +1,4 @@
-//! Which rows are learned from, chosen by, and tested on; and what must not be in two of these.
+//! Training, validation and test rows, and what must not be in two of these splits.
 
 use std::fmt;
 
@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// Learned from.
+    /// The model learns from these.
     Train,
-    /// Settings are chosen by it.
-    Choose,
-    /// Looked at once, at the end.
+    /// Select the step to keep, and fit the temperature. Older files say `choose`.
+    #[serde(alias = "choose")]
+    Validation,
+    /// Evaluated once, at the end.
     Test,
 }
 
@@ -35,7 +36,7 @@ impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Train => "train",
-            Self::Choose => "choose",
+            Self::Validation => "validation",
             Self::Test => "test",
         })
     }

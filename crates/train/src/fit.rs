@@ -50,7 +50,7 @@ pub struct FitConfig {
     pub augment: AugmentConfig,
     /// Decay of the running average of the weights, which is what is judged and kept.
     pub averaging: f64,
-    /// Steps between two looks at the examples that choose; the likeliest state is kept.
+    /// Steps between two evaluations on the validation examples; the checkpoint with the lowest NLL is kept.
     pub validate_every: usize,
     /// Steps between two saved states, from which a stopped training goes on.
     pub checkpoint_every: usize,
@@ -115,22 +115,22 @@ pub struct FitInputs<'a> {
     pub seed: u64,
     /// Examples to learn from.
     pub train: &'a [Example],
-    /// Examples that choose the step to keep, by likelihood.
-    pub choose: &'a [Example],
+    /// Validation examples. The checkpoint with the lowest NLL is kept.
+    pub validation: &'a [Example],
     /// Where the state is saved and found again.
     pub state: &'a Path,
 }
 
 fn check(inputs: &FitInputs) -> Result<()> {
     let FitConfig { steps, batch_size, validate_every, augment, .. } = inputs.fit;
-    if inputs.train.is_empty() || inputs.choose.is_empty() {
-        let found = (inputs.train.len(), inputs.choose.len());
+    if inputs.train.is_empty() || inputs.validation.is_empty() {
+        let found = (inputs.train.len(), inputs.validation.len());
         return Err(Error::Data(format!(
-            "a training needs examples to learn from and examples to choose by, found {found:?}"
+            "a training needs training and validation examples, found {found:?}"
         )));
     }
     let one = |e: &Example| e.media.len() == 1;
-    if !inputs.train.iter().chain(inputs.choose).all(one) {
+    if !inputs.train.iter().chain(inputs.validation).all(one) {
         return Err(Error::Data("each example needs exactly one scan".to_owned()));
     }
     if *steps == 0 || *batch_size == 0 || *validate_every == 0 {
@@ -180,7 +180,7 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
         Ok(restored)
     })?;
     let rows = trainee.rows(inputs.train, config.slot_weight)?;
-    let choose_rows = trainee.rows(inputs.choose, config.slot_weight)?;
+    let validation_rows = trainee.rows(inputs.validation, config.slot_weight)?;
     let augmenter = Augmenter::new(inputs.train, &config.augment);
 
     while optimizer.step() < config.steps {
@@ -213,7 +213,7 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
 
         if done % config.validate_every == 0 || done == steps {
             let nll = optimizer
-                .averaged(|| trainee.nll(inputs.choose, &choose_rows, config.batch_size))?;
+                .averaged(|| trainee.nll(inputs.validation, &validation_rows, config.batch_size))?;
             let best = progression.judged(nll);
             if best {
                 progression.best = optimizer.averaged(|| trainee.kept())?;

@@ -17,7 +17,7 @@ pub struct CurvePoint {
     pub step: usize,
     /// Mean training loss since the point before.
     pub loss: f64,
-    /// Weighted mean negative log-likelihood on the examples that choose.
+    /// Weighted mean negative log-likelihood on the validation examples.
     pub nll: f64,
 }
 

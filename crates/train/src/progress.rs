@@ -19,7 +19,7 @@ pub enum Progress {
         /// The step's learning rate.
         lr: f64,
     },
-    /// The model was judged on the examples that choose.
+    /// The model was judged on the validation examples.
     Validated {
         /// Steps done.
         step: usize,

@@ -230,7 +230,7 @@ impl Combination {
         let split = match (self.level("cohort"), self.level("repeat")) {
             // a file of series says no split, but shares can be drawn
             ("hdf5", "split") => {
-                "    split: { fractions: { train: 0.5, choose: 0.25, test: 0.25, seed: 1 } }\n"
+                "    split: { fractions: { train: 0.5, validation: 0.25, test: 0.25, seed: 1 } }\n"
             }
             (_, "split") => "    split: { column: split }\n",
             _ => "",
@@ -361,7 +361,7 @@ impl Combination {
     fn repeat(&self) -> &'static str {
         match self.level("repeat") {
             "seeds" => "repeat: { seeds: [1, 2] }\n",
-            "folds" => "repeat: { seeds: [1], folds: { unit: subject, size: 2, choose: 2 } }\n",
+            "folds" => "repeat: { seeds: [1], folds: { unit: subject, size: 2, validation: 2 } }\n",
             _ => "",
         }
     }

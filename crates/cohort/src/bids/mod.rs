@@ -70,7 +70,7 @@ pub struct BidsConfig {
     /// Repetition time of all recordings in seconds, whatever files say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
-    /// Who is learned from, who chooses, who is tested.
+    /// Division into train, validation and test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitConfig>,
 }

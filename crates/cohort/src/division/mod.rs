@@ -1,4 +1,4 @@
-//! Who is learned from, who chooses, who is tested: whole people, never parts of them.
+//! Divides a cohort into train, validation and test by whole people.
 //!
 //! What comes out depends on the seed and on what is known of the people, never on the order of
 //! rows or folders.
@@ -21,12 +21,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitConfig {
-    /// As this column says: `train`, `choose` (or `val`, `valid`, `validation`, `dev`), `test`.
+    /// As this column says: `train`, `validation` (or `val`, `valid`, `dev`, `choose`), `test`.
     Column(String),
     /// One division by shares.
     Fractions(FractionsConfig),
     /// As many divisions as folds: each fold is tested once, the fold before it, in a circle,
-    /// chooses, the others are learned from.
+    /// is for validation, the others are trained on.
     StratifiedGroupKfold(KfoldConfig),
 }
 
@@ -36,9 +36,10 @@ pub enum SplitConfig {
 pub struct FractionsConfig {
     /// Share to learn from.
     pub train: f64,
-    /// Share to choose by.
+    /// Share for validation. Older files say `choose`.
+    #[serde(alias = "choose")]
     #[serde(alias = "val")]
-    pub choose: f64,
+    pub validation: f64,
     /// Share to test on; the three make 1.
     pub test: f64,
     /// Columns whose values stay together beside subjects: families, or whole sites.
@@ -87,12 +88,13 @@ impl SplitConfig {
         };
         match self {
             Self::StratifiedGroupKfold(config) if config.k < 3 => {
-                let expected = "at least 3: one fold is tested, one chooses, one is learned from";
+                let expected =
+                    "at least 3: one fold for the test, one for validation, one to train on";
                 refuse("split.stratified_group_kfold.k", config.k.to_string(), expected)
             }
             Self::Column(_) | Self::StratifiedGroupKfold(_) => Ok(()),
             Self::Fractions(config) => {
-                let shares = [config.train, config.choose, config.test];
+                let shares = [config.train, config.validation, config.test];
                 let is_share = |share: &f64| share.is_finite() && *share > 0.0;
                 let sum: f64 = shares.iter().sum();
                 if shares.iter().all(is_share) && (sum - 1.0).abs() < 1e-6 {
@@ -125,9 +127,9 @@ impl SplitConfig {
             }
             Self::Fractions(config) => {
                 let parts = Parts { group_by: &config.group_by, stratify_by: &config.stratify_by };
-                let shares = [config.train, config.choose, config.test];
+                let shares = [config.train, config.validation, config.test];
                 let of_share = parts.spread(cohort, config.seed, &shares)?;
-                let split = |part: &usize| [Split::Train, Split::Choose, Split::Test][*part];
+                let split = |part: &usize| [Split::Train, Split::Validation, Split::Test][*part];
                 vec![Division { fold: None, splits: of_share.iter().map(split).collect() }]
             }
             Self::StratifiedGroupKfold(config) => {
@@ -135,10 +137,10 @@ impl SplitConfig {
                 let shares = vec![1.0 / config.k as f64; config.k];
                 let of_fold = parts.spread(cohort, config.seed, &shares)?;
                 let division = |tested: usize| {
-                    let chooses = (tested + config.k - 1) % config.k;
+                    let validation = (tested + config.k - 1) % config.k;
                     let split = |fold: &usize| match *fold {
                         fold if fold == tested => Split::Test,
-                        fold if fold == chooses => Split::Choose,
+                        fold if fold == validation => Split::Validation,
                         _ => Split::Train,
                     };
                     let splits = of_fold.iter().map(split).collect();
@@ -150,7 +152,7 @@ impl SplitConfig {
         for division in &divisions {
             check_subjects(cohort, &division.splits, self.column())?;
             check_files(cohort, &division.splits)?;
-            for split in [Split::Train, Split::Choose, Split::Test] {
+            for split in [Split::Train, Split::Validation, Split::Test] {
                 if matches!(self, Self::Column(_)) || division.splits.contains(&split) {
                     continue;
                 }
@@ -173,7 +175,7 @@ impl SplitConfig {
         match self {
             Self::Column(column) => format!("column {column}"),
             Self::Fractions(config) => {
-                format!("shares of {}, {} and {}", config.train, config.choose, config.test)
+                format!("shares of {}, {} and {}", config.train, config.validation, config.test)
             }
             Self::StratifiedGroupKfold(config) => format!("{} folds", config.k),
         }
@@ -239,12 +241,12 @@ fn split_of(cohort: &Cohort, recording: &Recording, column: &str, value: &Value)
     let text = value.in_words().to_lowercase();
     Ok(match text.as_str() {
         "train" | "training" => Split::Train,
-        "choose" | "val" | "valid" | "validation" | "dev" => Split::Choose,
+        "choose" | "val" | "valid" | "validation" | "dev" => Split::Validation,
         "test" | "testing" => Split::Test,
         _ => {
             let whose = recording.row.map_or(String::new(), |row| format!("row {row}: "));
             let problem =
-                format!("{whose}column {column} is {text:?}, expected train, choose or test");
+                format!("{whose}column {column} is {text:?}, expected train, validation or test");
             return Err(Error::Folder { path: cohort.path.clone(), problem });
         }
     })

@@ -37,10 +37,10 @@ fn kfold(k: usize, group_by: &[&str], stratify_by: &[&str], seed: u64) -> SplitC
 
 fn fractions(stratify_by: &[&str]) -> SplitConfig {
     let stratify_by = stratify_by.iter().map(|&name| name.to_owned()).collect();
-    let (train, choose, test) = (0.7, 0.15, 0.15);
+    let (train, validation, test) = (0.7, 0.15, 0.15);
     SplitConfig::Fractions(FractionsConfig {
         train,
-        choose,
+        validation,
         test,
         group_by: vec![],
         stratify_by,
@@ -109,7 +109,7 @@ fn every_person_is_tested_once_and_the_fold_before_chooses() {
     for row in 0..cohort.recordings.len() {
         let of = |split| divisions.iter().position(|it| it.splits[row] == split).unwrap();
         let tested = divisions.iter().filter(|it| it.splits[row] == Split::Test).count();
-        assert_eq!((tested, of(Split::Choose)), (1, (of(Split::Test) + 1) % 5));
+        assert_eq!((tested, of(Split::Validation)), (1, (of(Split::Test) + 1) % 5));
     }
 }
 
@@ -220,7 +220,10 @@ fn a_column_may_say_it_and_may_not_tear_a_person_apart() {
         ("2", Some("Val")),
         ("3", Some("test")),
     ]);
-    assert_eq!(good.unwrap()[0].splits, [Split::Train, Split::Train, Split::Choose, Split::Test]);
+    assert_eq!(
+        good.unwrap()[0].splits,
+        [Split::Train, Split::Train, Split::Validation, Split::Test]
+    );
     let said = |splits: &[(&str, Option<&str>)]| says(splits).unwrap_err().to_string();
     assert_eq!(
         said(&[("1", Some("train")), ("2", Some("test")), ("1", Some("test"))]),
@@ -228,7 +231,7 @@ fn a_column_may_say_it_and_may_not_tear_a_person_apart() {
     );
     assert_eq!(
         said(&[("1", Some("train")), ("2", Some("unused"))]),
-        "cohort: row 3: column split is \"unused\", expected train, choose or test"
+        "cohort: row 3: column split is \"unused\", expected train, validation or test"
     );
     assert_eq!(
         said(&[("1", Some("train")), ("2", None)]),
@@ -264,7 +267,7 @@ proptest! {
         config.seed = seed;
         let splits = &SplitConfig::Fractions(config).divide(&cohort).unwrap()[0].splits;
         let total = splits.len() as f64;
-        for (split, share) in [(Split::Train, 0.7), (Split::Choose, 0.15), (Split::Test, 0.15)] {
+        for (split, share) in [(Split::Train, 0.7), (Split::Validation, 0.15), (Split::Test, 0.15)] {
             let found = splits.iter().filter(|it| **it == split).count() as f64;
             // a person has at most three runs
             prop_assert!((found - share * total).abs() <= 3.0, "{split}: {found} of {total}");

@@ -51,7 +51,8 @@ pub(crate) struct Fit {
     pub(crate) n_trained: usize,
     pub(crate) n_frozen: usize,
     pub(crate) n_train: usize,
-    pub(crate) n_choose: usize,
+    #[serde(alias = "n_choose")]
+    pub(crate) n_validation: usize,
     pub(crate) temperature: Temperature,
 }
 
@@ -159,7 +160,7 @@ fn fit(
     folders: Folders<'_>,
     control: &mut Control<'_>,
 ) -> Result<()> {
-    let (train, choose) = (media.rows_of(Split::Train)?, media.rows_of(Split::Choose)?);
+    let (train, validation) = (media.rows_of(Split::Train)?, media.rows_of(Split::Validation)?);
     let examples = |rows: &[usize], reach| {
         rows.iter().map(|&row| example(media, row, reach)).collect::<Result<Vec<_>>>()
     };
@@ -174,7 +175,7 @@ fn fit(
         fit: config,
         seed: media.run.seed,
         train: &examples(&train, config.augment.jitter_frames)?,
-        choose: &examples(&choose, 0)?,
+        validation: &examples(&validation, 0)?,
         state: folders.unfinished,
     };
     let fitted = train::fit(&inputs, &mut |progress| {
@@ -186,10 +187,10 @@ fn fit(
     fitted.save(&draft, &card(media, &train, 1.0)?)?;
     // after the training: its state is there still, and so is what was read of the model
     let reading = Reading::kept_in("finetune", &folders.unfinished.join("temperature"));
-    let temperature = temperature(&Model::open(&draft)?, media, &choose, &reading, control)?;
+    let temperature = temperature(&Model::open(&draft)?, media, &validation, &reading, control)?;
     fitted.save(&folders.result.join(MODEL), &card(media, &train, temperature.value)?)?;
     files::remove_dir(&draft)?;
-    write_fit(folders.result, &fitted, [train.len(), choose.len()], temperature)
+    write_fit(folders.result, &fitted, [train.len(), validation.len()], temperature)
 }
 
 fn load(dir: &Path) -> Result<Trained> {
@@ -261,11 +262,11 @@ fn with_margin(media: &Media<'_>, row: usize, reach: usize) -> Result<(Arc<Mediu
 fn temperature(
     model: &Model,
     media: &Media<'_>,
-    choose: &[usize],
+    validation: &[usize],
     reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Temperature> {
-    let labelled = choose.iter().filter_map(|&row| Some((row, media.class(row)?)));
+    let labelled = validation.iter().filter_map(|&row| Some((row, media.class(row)?)));
     let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
     let queries: Vec<(Query, String)> = rows
         .iter()
@@ -306,7 +307,7 @@ fn card(media: &Media<'_>, train: &[usize], temperature: f64) -> Result<PackageC
 fn write_fit(
     dir: &Path,
     fitted: &Fitted,
-    [n_train, n_choose]: [usize; 2],
+    [n_train, n_validation]: [usize; 2],
     temperature: Temperature,
 ) -> Result<()> {
     let fit = Fit {
@@ -315,7 +316,7 @@ fn write_fit(
         n_trained: fitted.n_trained,
         n_frozen: fitted.n_frozen,
         n_train,
-        n_choose,
+        n_validation,
         temperature,
     };
     Ok(files::write_json(&dir.join("fit.json"), &fit)?)

@@ -113,7 +113,7 @@ fn curve(evaluation: &Evaluation) -> Vec<CurvePoint> {
     let point = |point: &Value| CurvePoint {
         step: point["step"].as_u64().unwrap_or_default() as usize,
         train: point["loss"].as_f64(),
-        choose: point["nll"].as_f64(),
+        validation: point["nll"].as_f64(),
     };
     points.iter().map(point).collect()
 }
@@ -181,7 +181,7 @@ fn methods(media: &Media<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
         ),
         (
             "Windows".to_owned(),
-            format!("{} training, {} validation, {n_tested} test", fit.n_train, fit.n_choose),
+            format!("{} training, {} validation, {n_tested} test", fit.n_train, fit.n_validation),
         ),
         (
             "Parameters".to_owned(),

@@ -17,12 +17,12 @@ pub(super) fn suffice(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result
     let refuse = |split, problem: String| {
         Err(Error::SplitProblem { path: cohort.table.clone(), split, problem })
     };
-    if has(|stage| matches!(stage, Stage::Finetune(_))) && stated(Split::Choose).count() == 0 {
+    if has(|stage| matches!(stage, Stage::Finetune(_))) && stated(Split::Validation).count() == 0 {
         let problem = format!(
             "no report states the slot {slot}, of which finetune fits the temperature of its \
              probabilities"
         );
-        return refuse(Split::Choose, problem);
+        return refuse(Split::Validation, problem);
     }
     if has(|stage| matches!(stage, Stage::Whiten(_))) && stated(Split::Train).count() == 0 {
         let problem =

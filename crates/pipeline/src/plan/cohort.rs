@@ -209,7 +209,7 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
     };
     let needed = [
         (Split::Train, gives(Artifact::Series).or(gives(Artifact::Model))),
-        (Split::Choose, gives(Artifact::Model)),
+        (Split::Validation, gives(Artifact::Model)),
         (Split::Test, gives(Artifact::Reports)),
     ];
     for (split, stage) in needed {
@@ -221,7 +221,7 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
     }
     if gives(Artifact::Evidence).is_some() {
         for (row, split) in cohort.rows.iter().zip(&run.splits) {
-            if row.truth.is_none() && *split != Split::Choose {
+            if row.truth.is_none() && *split != Split::Validation {
                 return Err(Error::UnscoredReport {
                     path: cohort.table.clone(),
                     row: row.row,

@@ -1,4 +1,4 @@
-//! Repetitions: other seeds, other divisions into train, choose and test.
+//! Repetitions: other seeds, other divisions into train, validation and test.
 use report::counted;
 use scan::{Split, SplitUnit};
 
@@ -65,7 +65,7 @@ fn unit(cohort: &CohortPlan, scan_idx: usize, unit: SplitUnit) -> String {
     }
 }
 
-/// Disjoint groups of units in the order of the table; those before the group, in a circle, choose.
+/// Disjoint groups of units in the order of the table; those before the group, in a circle, are for validation.
 fn divide(unit_of_row: &[String], folds: &FoldsSpec) -> Result<Vec<Vec<Split>>> {
     let mut units: Vec<&String> = Vec::new();
     for unit in unit_of_row {
@@ -81,18 +81,18 @@ fn divide(unit_of_row: &[String], folds: &FoldsSpec) -> Result<Vec<Vec<Split>>> 
         let expected = format!("a divisor of the {} of the table", counted(n, "unit"));
         return refuse("folds.size", folds.size, expected);
     }
-    if folds.choose == 0 || folds.size.saturating_add(folds.choose) >= n {
+    if folds.validation == 0 || folds.size.saturating_add(folds.validation) >= n {
         let expected =
             format!("at least 1, with something left of {} to train on", counted(n, "unit"));
-        return refuse("folds.choose", folds.choose, expected);
+        return refuse("folds.validation", folds.validation, expected);
     }
     let split_in = |fold: usize, unit_idx: usize| {
         let start = fold * folds.size;
         let ahead = (start + n - unit_idx - 1) % n; // units between this one and the group
         if (start..start + folds.size).contains(&unit_idx) {
             Split::Test
-        } else if ahead < folds.choose {
-            Split::Choose
+        } else if ahead < folds.validation {
+            Split::Validation
         } else {
             Split::Train
         }
@@ -107,8 +107,8 @@ fn divide(unit_of_row: &[String], folds: &FoldsSpec) -> Result<Vec<Vec<Split>>> 
 mod tests {
     use super::*;
 
-    fn folds(size: usize, choose: usize) -> FoldsSpec {
-        FoldsSpec { unit: SplitUnit::Scan, size, choose }
+    fn folds(size: usize, validation: usize) -> FoldsSpec {
+        FoldsSpec { unit: SplitUnit::Scan, size, validation }
     }
 
     fn units(n: usize) -> Vec<String> {
@@ -127,11 +127,11 @@ mod tests {
         let of = |fold: usize, unit: usize| divisions[fold][2 * unit];
         assert_eq!(
             [of(0, 0), of(0, 1), of(0, 2), of(0, 10), of(0, 11)],
-            [Split::Test, Split::Test, Split::Train, Split::Train, Split::Choose]
+            [Split::Test, Split::Test, Split::Train, Split::Train, Split::Validation]
         );
         assert_eq!(
             [of(5, 8), of(5, 9), of(5, 10), of(5, 11)],
-            [Split::Train, Split::Choose, Split::Test, Split::Test]
+            [Split::Train, Split::Validation, Split::Test, Split::Test]
         );
         assert!(divisions.iter().all(|splits| splits.chunks(2).all(|rows| rows[0] == rows[1])));
     }

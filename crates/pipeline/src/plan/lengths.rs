@@ -152,7 +152,7 @@ fn groups(spec: &Spec, source: &SourcePlan, runs: &[RunPlan]) -> Result<BTreeSet
     let fits = first(&|stage| matches!(stage, Stage::Mask(_) | Stage::Normalise(_)));
     let needed = [
         (Split::Train, fits.or(gives(Artifact::Model))),
-        (Split::Choose, gives(Artifact::Model)),
+        (Split::Validation, gives(Artifact::Model)),
         (Split::Test, gives(Artifact::Reports)),
     ];
     let (n_scans, scan_of): (usize, Box<dyn Fn(usize) -> usize>) = match source {

@@ -42,7 +42,7 @@ impl Plan {
                 "label": run.label,
                 "seed": run.seed,
                 "train": run.count(Split::Train),
-                "choose": run.count(Split::Choose),
+                "validation": run.count(Split::Validation),
                 "test": run.count(Split::Test),
             })
         });
@@ -156,14 +156,17 @@ impl fmt::Display for Plan {
             let label = run.label.as_deref().map_or(String::new(), |label| format!("{label}: "));
             write!(f, "run       {label}seed {}", run.seed)?;
             if !run.splits.is_empty() {
-                let [train, choose, test] =
-                    [Split::Train, Split::Choose, Split::Test].map(|split| run.count(split));
+                let [train, validation, test] =
+                    [Split::Train, Split::Validation, Split::Test].map(|split| run.count(split));
                 let what = match &self.source {
                     SourcePlan::Recordings(_) => "recording",
                     _ => "window",
                 };
                 let train = counted(train, what);
-                write!(f, "; {train} to train on, {choose} to choose, {test} to test")?;
+                write!(
+                    f,
+                    "; {train} for training, {validation} for validation, {test} for the test"
+                )?;
             }
             writeln!(f)?;
         }

@@ -23,5 +23,6 @@ pub struct FoldsSpec {
     /// How many at a time.
     pub size: usize,
     /// How many before them, in a circle, are for choosing; the rest are trained on.
-    pub choose: usize,
+    #[serde(alias = "choose")]
+    pub validation: usize,
 }

@@ -147,7 +147,7 @@ impl Page {
         ) + &figure(
             "Training",
             svg::loss_curve(&self.curve),
-            "Loss on the training windows and on the validation windows, which choose the step. Good: both \
+            "Loss on the training windows and on the validation windows, which select the step. Good: both \
              fall. Bad: the dashed line rises while the other falls (overfitting).",
         )
     }
@@ -254,7 +254,7 @@ mod tests {
         let point = |step: usize| CurvePoint {
             step,
             train: Some(3.0 / (1.0 + step as f64 / 40.0)),
-            choose: step.is_multiple_of(10).then(|| 1.0 + (step as f64 - 120.0).powi(2) / 2e4),
+            validation: step.is_multiple_of(10).then(|| 1.0 + (step as f64 - 120.0).powi(2) / 2e4),
         };
         let rows = vec![vec![0.0, 1.0], vec![1.0, 0.5]];
         let map = WindowMap { rows, zooms_mm: [3.0, 3.0], caption: "slice".to_owned() };

@@ -97,7 +97,7 @@ fn every_bad_cell_is_named_by_row_and_column() {
         ("01,pre,scans/a.nii,15,inf,Faces.,train", "duration is \"inf\", expected a finite"),
         ("01,pre,scans/a.nii,15,,Faces.,train", "duration is \"\", expected a finite"),
         ("01,pre,scans/a.nii,15,2,\" \n\",train", "report is \" \\n\", expected a text"),
-        ("01,pre,scans/a.nii,15,2,Faces.,Train", "split is \"Train\", expected train, choose"),
+        ("01,pre,scans/a.nii,15,2,Faces.,Train", "split is \"Train\", expected train, validation"),
     ];
     let folder = Folder::new();
     for (row, problem) in cases {
@@ -155,7 +155,7 @@ fn a_unit_in_two_splits_is_refused_by_name() {
         "01,pre,scans/../scans/b.nii,5,2,Faces.,choose",
     ]);
     let error = table.check_splits(SplitUnit::Scan).unwrap_err().to_string();
-    assert!(error.contains("is in split test (row 3) and in split choose (row 4)"), "{error}");
+    assert!(error.contains("is in split test (row 3) and in split validation (row 4)"), "{error}");
     table.check_splits(SplitUnit::Session).unwrap();
 
     let table =

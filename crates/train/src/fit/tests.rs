@@ -114,7 +114,7 @@ impl Run {
 
     /// What `f` makes of the inputs, with the state in the folder `state`.
     fn with<R>(&self, state: &str, f: impl FnOnce(&FitInputs) -> R) -> R {
-        let (train, choose) = (examples(16, "train"), examples(4, "choose"));
+        let (train, validation) = (examples(16, "train"), examples(4, "choose"));
         f(&FitInputs {
             lm: self.root.path(),
             precision: Precision::F32,
@@ -124,7 +124,7 @@ impl Run {
             fit: &self.fit,
             seed: 3,
             train: &train,
-            choose: &choose,
+            validation: &validation,
             state: &self.root.path().join(state),
         })
     }
@@ -187,7 +187,7 @@ fn a_stopped_training_goes_on_to_the_same_weights() -> Result<()> {
 }
 
 #[test]
-fn nothing_to_choose_by_is_refused() {
+fn no_validation_examples_are_refused() {
     let run = Run::new(4);
     let train = examples(4, "train");
     let inputs = FitInputs {
@@ -199,7 +199,7 @@ fn nothing_to_choose_by_is_refused() {
         fit: &run.fit,
         seed: 1,
         train: &train,
-        choose: &[],
+        validation: &[],
         state: &run.root.path().join("state"),
     };
     let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();

@@ -11,8 +11,8 @@ pub struct CurvePoint {
     pub step: usize,
     /// On the training windows.
     pub train: Option<f64>,
-    /// On the validation windows, which choose the step.
-    pub choose: Option<f64>,
+    /// On the validation windows, which select the step.
+    pub validation: Option<f64>,
 }
 
 /// Training loss as a line, loss on the choosing windows dashed with points, and the best of these.
@@ -23,8 +23,8 @@ pub fn loss_curve(points: &[CurvePoint]) -> String {
         };
         points.iter().filter_map(finite).collect()
     };
-    let (train, choose) = (column(|point| point.train), column(|point| point.choose));
-    let all = || train.iter().chain(&choose);
+    let (train, validation) = (column(|point| point.train), column(|point| point.validation));
+    let all = || train.iter().chain(&validation);
     let low = all().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min).min(0.0);
     let high = all().map(|(_, loss)| *loss).fold(f64::NEG_INFINITY, f64::max);
     let last = all().map(|(step, _)| *step).fold(1.0, f64::max);
@@ -32,7 +32,7 @@ pub fn loss_curve(points: &[CurvePoint]) -> String {
         return Canvas::new(640.0, 40.0, "No losses were recorded").finish();
     }
 
-    let best = choose.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+    let best = validation.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let title = match best {
         Some((step, loss)) => {
             format!("Loss over {last} steps, best on validation windows {loss:.3} at step {step}")
@@ -43,9 +43,9 @@ pub fn loss_curve(points: &[CurvePoint]) -> String {
     let axes = Axes { edges: [60.0, 40.0, 540.0, 260.0], x: (0.0, last), y: (low, top) };
     let mut canvas = Canvas::new(640.0, 310.0, &title);
     axes.draw(&mut canvas, "step", "nats a token");
-    let ends: Vec<f64> = label_heights(&axes, &train, &choose);
+    let ends: Vec<f64> = label_heights(&axes, &train, &validation);
     for (idx, (losses, class, ink, name)) in
-        [(&train, "line", "blue", "training"), (&choose, "mark dash", "orange", "validation")]
+        [(&train, "line", "blue", "training"), (&validation, "mark dash", "orange", "validation")]
             .into_iter()
             .enumerate()
     {
@@ -63,10 +63,10 @@ pub fn loss_curve(points: &[CurvePoint]) -> String {
 }
 
 /// Heights of the two names at the ends of the lines, kept a line of text apart.
-fn label_heights(axes: &Axes, train: &[(f64, f64)], choose: &[(f64, f64)]) -> Vec<f64> {
+fn label_heights(axes: &Axes, train: &[(f64, f64)], validation: &[(f64, f64)]) -> Vec<f64> {
     const APART: f64 = 16.0;
     let height = |losses: &[(f64, f64)]| losses.last().map(|&(x, y)| axes.at(x, y).1);
-    match (height(train), height(choose)) {
+    match (height(train), height(validation)) {
         (Some(a), Some(b)) if (a - b).abs() < APART => {
             let (middle, sign) = (f64::midpoint(a, b), if a <= b { 0.5 } else { -0.5 });
             vec![middle - sign * APART, middle + sign * APART]
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn both_losses_and_the_best_step_are_shown() {
-        let point = |step, train, choose| CurvePoint { step, train, choose };
+        let point = |step, train, validation| CurvePoint { step, train, validation };
         let svg = loss_curve(&[
             point(1, Some(3.0), None),
             point(10, Some(1.0), Some(1.5)),
