@@ -42,7 +42,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["cli"]),
     ("hdf5-metno", &["scan"]),
     ("nifti", &["scan"]),
-    ("png", &["encoder"]),
+    ("base64", &["report", "scan"]),
+    ("png", &["encoder", "report"]),
     ("polars", &["tables"]),
     ("sha2", &["files"]),
     // the pipeline files, and the manifest of a model package

@@ -10,7 +10,8 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use words::{edit_distance, in_our_words};
+use strsim::levenshtein;
+use words::in_our_words;
 
 /// A place in a YAML file and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl YamlError {
         let (_, expected) = self.message.split_once(", expected ")?;
         let found = token_at(&self.source_line, self.column);
         let names = expected.trim_start_matches("one of ").split([',', ' ']);
-        let distance = |name: &str| edit_distance(name, found);
+        let distance = |name: &str| levenshtein(name, found);
         let best = names.map(|name| name.trim_matches('`')).filter(|name| !name.is_empty());
         let best = best.min_by_key(|name| distance(name))?;
         (distance(best) <= 1 + best.chars().count() / 4).then(|| format!("did you mean `{best}`?"))

@@ -46,22 +46,6 @@ fn kind(name: &str) -> &str {
     }
 }
 
-/// How many letters must be added, left out or changed to make `b` of `a`.
-pub(super) fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,12 +71,5 @@ mod tests {
             in_our_words("expected mapping start", "[0.6"),
             "expected a block of keys, found a list"
         );
-    }
-
-    #[test]
-    fn distances_are_counted_in_letters() {
-        assert_eq!(edit_distance("n_frmaes", "n_frames"), 2);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("same", "same"), 0);
     }
 }
