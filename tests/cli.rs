@@ -84,7 +84,10 @@ fn more_is_said_when_asked_for() {
     let quiet = run(&["run", &pipeline]).exits_with(0);
     assert!(!quiet.stderr.contains("INFO"), "{quiet}");
     let told = run(&["run", &pipeline, "-v"]).exits_with(0);
-    assert!(told.stderr.contains("INFO pipeline::run: resolved stage=\"whiten\" key=\""), "{told}");
+    assert!(
+        told.stderr.contains("INFO pipeline::runner: resolved stage=\"whiten\" key=\""),
+        "{told}"
+    );
     assert!(!told.stderr.contains('\u{1b}'), "colours are for terminals: {told}");
     let debugged = run(&["run", &pipeline, "-vv"]).exits_with(0);
     assert!(debugged.stderr.contains("settings={\"whiten\":"), "{debugged}");

@@ -56,6 +56,25 @@ fn scans_that_are_away_for_a_moment_are_read_when_they_are_back() {
 }
 
 #[test]
+fn a_run_that_changes_nothing_reads_no_scan_unless_asked() {
+    let it = cohort(3);
+    // a file that changed a moment ago may change again unseen
+    thread::sleep(Duration::from_millis(2100));
+    let first = plan(&it);
+    in_process(&first, &mut Silent).unwrap();
+    assert!(first.n_files_read() >= 3);
+    let before = published(&it);
+    let again = plan(&it);
+    in_process(&again, &mut Silent).unwrap();
+    assert_eq!(again.n_files_read(), 0);
+    let verifying = Loaded::read(&it.pipeline(), &[]).unwrap().verifying();
+    let verifying = Plan::new(verifying).unwrap();
+    in_process(&verifying, &mut Silent).unwrap();
+    assert_eq!(verifying.n_files_read(), first.n_files_read());
+    assert!(published(&it) == before);
+}
+
+#[test]
 fn scans_that_stay_away_are_not_held_against_later_runs() {
     let it = cohort(3);
     let all = plan(&it);

@@ -137,6 +137,10 @@ pub(crate) struct PipelineArgs {
     /// of the memory that is free. A scan that needs more fails alone.
     #[arg(long, value_name = "N", alias = "mem_mb", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) mem_mb: Option<u64>,
+    /// Read every scan and weight file again. Otherwise a file of the same path, size, times and inode
+    /// as in an earlier run is taken to be the same.
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,

@@ -128,7 +128,7 @@ impl<'a> Media<'a> {
         if let Some(known) = digests.get(path) {
             return Ok(known.clone());
         }
-        let digest = scan::sha256_scan(path)?;
+        let digest = self.plan.loaded.sha256(path)?;
         digests.insert(path.to_path_buf(), digest.clone());
         Ok(digest)
     }

@@ -49,6 +49,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer<Event>, stop: &AtomicBool) -
     let lock = hold(plan, &plan.spec().name)?;
     engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());
+    plan.loaded.digests().save()?;
     let n = plan.runs.len();
     let mut finished = Vec::with_capacity(n);
     for (idx, run) in plan.runs.iter().enumerate() {

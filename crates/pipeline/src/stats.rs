@@ -7,7 +7,7 @@ use scan::{FittedNormalisation, Normalisation};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Error, Result, stage::FITTED};
+use crate::{Error, Result, spec::CACHE, stage::FITTED};
 
 /// A normalisation that was found, and where.
 #[derive(Clone, Debug)]
@@ -35,9 +35,8 @@ pub struct StatsSummary {
     pub unfitted: Vec<usize>,
 }
 
-/// What a run says of itself, and where results of stages lie beside it.
+/// What a run says of itself.
 const RECORD: &str = "record.json";
-const CACHE: &str = "cache";
 
 /// How deep below a folder normalisations are looked for.
 const DEPTH: usize = 4;

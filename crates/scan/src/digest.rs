@@ -27,9 +27,20 @@ fn pair_of(path: &Path) -> Option<[PathBuf; 2]> {
 /// Digest of all that a scan or an atlas is read from: its file, header and image of a pair, or the files
 /// of both hemispheres.
 pub fn sha256_scan(path: impl AsRef<Path>) -> Result<String> {
+    sha256_scan_by(path, |file| files::sha256_file(file))
+}
+
+/// The same, from the digests of files that `sha256` gives.
+pub fn sha256_scan_by(
+    path: impl AsRef<Path>,
+    sha256: impl Fn(&Path) -> std::io::Result<String>,
+) -> Result<String> {
     let path = path.as_ref();
-    let Some([header, image]) = pair_of(path) else { return sha256_file(path) };
-    let both = format!("{} {}", sha256_file(header)?, sha256_file(image)?);
+    let sha256 = |path: &Path| {
+        sha256(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+    };
+    let Some([header, image]) = pair_of(path) else { return sha256(path) };
+    let both = format!("{} {}", sha256(&header)?, sha256(&image)?);
     Ok(files::sha256_bytes(both.as_bytes()))
 }
 

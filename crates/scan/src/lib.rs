@@ -80,7 +80,7 @@ pub use dense::{DenseSeries, GrayordinateAtlas};
 pub use describe::{
     ArrayDescription, CiftiDescription, Description, Hdf5Description, ValueFacts, describe,
 };
-pub use digest::{files_of_scan, sha256_file, sha256_scan};
+pub use digest::{files_of_scan, sha256_file, sha256_scan, sha256_scan_by};
 pub use error::{Error, Result};
 pub use footprint::{Footprint, footprint};
 pub use formats::{MAX_SETTINGS, MAX_TABLE, pointer, read_text_up_to, read_up_to};

@@ -13,6 +13,11 @@ fn name_excluded(excluded: &[Excluded], verbose: bool) {
     excluded.iter().filter(|_| verbose).for_each(|excluded| print::note(&excluded.to_string()));
 }
 
+fn read(args: &PipelineArgs) -> Result<Loaded> {
+    let loaded = Loaded::read(&args.pipeline, &args.set)?;
+    Ok(if args.verify { loaded.verifying() } else { loaded })
+}
+
 fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Result<Plan> {
     let plan =
         Plan::new(loaded.clone()).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
@@ -23,7 +28,7 @@ fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Result<Plan> {
 }
 
 pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
-    let plan = plan(args, &Loaded::read(&args.pipeline, &args.set)?, verbose)?;
+    let plan = plan(args, &read(args)?, verbose)?;
     if args.json {
         print::json(&plan.to_json())?;
     } else {
@@ -34,7 +39,7 @@ pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
 }
 
 pub(super) fn run(args: &PipelineArgs, verbose: bool) -> Result<Done> {
-    let loaded = Loaded::read(&args.pipeline, &args.set)?;
+    let loaded = read(args)?;
     let plan = match plan(args, &loaded, verbose) {
         Ok(plan) => plan,
         Err(error) => {

@@ -108,7 +108,7 @@ pub(super) fn plan(
     if let Some(found) = spec.t_r.filter(|it| !(it.is_finite() && *it > 0.0)) {
         return Err(scan::Error::BadRepetitionTime { found }.into());
     }
-    let (mut scans, rows) = list(&table, spec.slots.get())?;
+    let (mut scans, rows) = list(loaded, &table, spec.slots.get())?;
     if loaded.spec.stages().iter().any(Stage::asks_for_confounds) {
         scans.iter_mut().for_each(|it| it.confounds = ::cohort::confounds_beside(&it.path));
     }
@@ -133,7 +133,11 @@ pub(super) fn plan(
     Ok(CohortPlan { table: path, sha256, scans, rows, t_r_s: facts.t_r_s, grid: facts.grid })
 }
 
-fn list(table: &PairsTable, slots: &SlotSet) -> Result<(Vec<ScanPlan>, Vec<RowPlan>)> {
+fn list(
+    loaded: &Loaded,
+    table: &PairsTable,
+    slots: &SlotSet,
+) -> Result<(Vec<ScanPlan>, Vec<RowPlan>)> {
     let mut scans: Vec<ScanPlan> = Vec::new();
     let mut rows: Vec<RowPlan> = Vec::new();
     for pair in &table.pairs {
@@ -146,7 +150,7 @@ fn list(table: &PairsTable, slots: &SlotSet) -> Result<(Vec<ScanPlan>, Vec<RowPl
         let path = table.scan_path(pair);
         let known = scans.iter().position(|scan| scan.path == path);
         if known.is_none() {
-            scans.push(scan_plan(table, pair, &scans)?);
+            scans.push(scan_plan(loaded, table, pair, &scans)?);
         }
         let scan_idx = known.unwrap_or(scans.len() - 1);
         rows.push(RowPlan {
@@ -177,7 +181,12 @@ fn sites(table: &PairsTable) -> BTreeMap<&str, String> {
     sites.into_iter().map(|(subject, sites)| (subject, joined(sites))).collect()
 }
 
-fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<ScanPlan> {
+fn scan_plan(
+    loaded: &Loaded,
+    table: &PairsTable,
+    pair: &Pair,
+    before: &[ScanPlan],
+) -> Result<ScanPlan> {
     let path = table.scan_path(pair);
     let same = |scan: &&ScanPlan| scan.subject == pair.subject && scan.session == pair.session;
     Ok(ScanPlan {
@@ -185,7 +194,7 @@ fn scan_plan(table: &PairsTable, pair: &Pair, before: &[ScanPlan]) -> Result<Sca
         session: pair.session.clone(),
         site: None,
         run: 1 + before.iter().filter(same).count(),
-        sha256: scan::sha256_scan(&path)?,
+        sha256: loaded.sha256(&path)?,
         name: pair.scan.display().to_string(),
         path,
         n_frames: None,

@@ -36,7 +36,7 @@ pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
     let found = flamingo::check_language_model(&dir)?;
     let digests = found.files.into_iter().map(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok((name, scan::sha256_file(path)?))
+        Ok((name, loaded.sha256(&path)?))
     });
     let digests = digests.collect::<Result<_>>()?;
     Ok(Some(LmPlan { dir, digests, notes: found.notes }))

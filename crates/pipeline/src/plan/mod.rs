@@ -40,7 +40,7 @@ use scan::Split;
 
 use crate::{
     Error, Result,
-    spec::{CohortSpec, Loaded, ModelSpec, Spec},
+    spec::{CACHE, CohortSpec, Loaded, ModelSpec, Spec},
     stage::{self, Stage},
 };
 
@@ -166,7 +166,7 @@ impl Plan {
         let n_workers = NonZeroUsize::new(rayon::current_num_threads());
         let n_workers = n_workers.unwrap_or(NonZeroUsize::MIN);
         let budget = engine::Budget { n_workers, ..engine::Budget::of_machine() };
-        let cache_dir = outputs.join("cache");
+        let cache_dir = outputs.join(CACHE);
         Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
     }
 
@@ -174,6 +174,11 @@ impl Plan {
     #[must_use]
     pub fn with_mem_mb(self, mem_mb: u64) -> Self {
         Self { budget: self.budget.with_mem_mb(mem_mb), ..self }
+    }
+
+    /// How many files were read to name them by their content, so far.
+    pub fn n_files_read(&self) -> usize {
+        self.loaded.digests().n_read()
     }
 
     /// What the file says.

@@ -76,12 +76,12 @@ pub(super) fn plan(loaded: &Loaded, spec: &PicturesSpec) -> Result<PicturesPlan>
         return refuse(&table, problem);
     }
     flamingo::check_prompt(&package, &spec.prompt, 1, config.0.max_new_tokens)?;
-    let (pictures, sha256) = (read(&table)?, scan::sha256_file(&table)?);
+    let (pictures, sha256) = (read(loaded, &table)?, scan::sha256_file(&table)?);
     let model_id = model_id(&info.manifest);
     Ok(PicturesPlan { table, sha256, pictures, prompt: spec.prompt.clone(), package, model_id })
 }
 
-fn read(table: &Path) -> Result<Vec<PicturePlan>> {
+fn read(loaded: &Loaded, table: &Path) -> Result<Vec<PicturePlan>> {
     let dir = table.parent().expect("a file lies in a folder");
     let refuse = |problem: String| Error::Pictures { path: table.to_owned(), problem };
     let text = files::read_table(table)?;
@@ -108,7 +108,7 @@ fn read(table: &Path) -> Result<Vec<PicturePlan>> {
         places.insert(path.clone(), pictures.len());
         pictures.push(PicturePlan {
             name: image.display().to_string(),
-            sha256: scan::sha256_file(&path)?,
+            sha256: loaded.sha256(&path)?,
             path,
             references: reference.into_iter().collect(),
         });

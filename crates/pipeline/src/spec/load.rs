@@ -1,11 +1,18 @@
 //! From a file and `--set`s to a [`Spec`] with every component written out.
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use config::{Source, YamlError};
 use encoder::{EncoderConfig, WeightsSource};
+use files::DigestIndex;
 
 use super::{CohortSpec, Spec};
 use crate::{Error, Result, plan::RunPlan, stage::Stage};
+
+/// The folder of stored results, inside that of the outputs.
+pub(crate) const CACHE: &str = "cache";
 
 /// Letters of a name; it stands in paths, in the names of packages and on pages.
 const LONGEST_NAME: usize = 100;
@@ -16,6 +23,7 @@ pub struct Loaded {
     /// What it says.
     pub spec: Spec,
     source: Source,
+    digests: Arc<DigestIndex>,
 }
 
 impl Loaded {
@@ -31,7 +39,26 @@ impl Loaded {
             let (found, most) = (spec.name.len(), LONGEST_NAME);
             return Err(place(&source, Error::LongName { found, most }));
         }
-        Ok(Self { spec, source })
+        let digests = Arc::new(DigestIndex::open(&index_of(&source, &spec)));
+        Ok(Self { spec, source, digests })
+    }
+
+    /// The same, but every file that decides a result is read, though nothing of it seems to have
+    /// changed since it was read before.
+    #[must_use]
+    pub fn verifying(self) -> Self {
+        let digests = DigestIndex::verifying(&index_of(&self.source, &self.spec));
+        Self { digests: Arc::new(digests), ..self }
+    }
+
+    /// Digests of the files that it names; those that did not change are known without being read.
+    pub fn digests(&self) -> &DigestIndex {
+        &self.digests
+    }
+
+    /// The digest of a file, or of both files of a pair.
+    pub(crate) fn sha256(&self, path: &Path) -> Result<String> {
+        Ok(scan::sha256_scan_by(path, |file| self.digests.sha256(file))?)
     }
 
     /// `error` where the key it is about was written.
@@ -128,6 +155,11 @@ fn exactly(pointed: YamlError, error: &Error) -> YamlError {
         }
         None => pointed,
     }
+}
+
+/// Where digests are kept for all pipelines with the same outputs.
+fn index_of(source: &Source, spec: &Spec) -> PathBuf {
+    source.resolve(&spec.outputs).join(CACHE).join("digests.json")
 }
 
 fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {

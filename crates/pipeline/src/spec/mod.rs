@@ -6,6 +6,7 @@ mod repeat;
 
 pub(crate) use cohort::stack;
 pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
+pub(crate) use load::CACHE;
 pub use load::Loaded;
 pub use model::{LmSpec, ModelSpec};
 pub use repeat::{FoldsSpec, RepeatSpec};
