@@ -215,7 +215,7 @@ fn a_folder_of_xcp_d_gives_one_atlas_without_joined_and_doubled_runs() {
             "6 × stored as .ptseries.nii, not .tsv",
             "1 × joins runs that are there too",
             "1 × a copy under another number of its run",
-            "1 × frames not evenly spaced, some were removed",
+            "1 × frames were removed, and which is not known",
             "4 × repetition time 0.8 s taken from the sidecars of the runs",
         ],
     );
