@@ -65,6 +65,44 @@ fn columns_of_n_a_are_lost_parcels() {
 }
 
 #[test]
+fn shares_that_xcp_d_measured_count_as_ours() {
+    let study = Study::new();
+    tables_of(&study, "P1\tP2\tP3\tP4\tP5\tP6\tP7\tP8", |_, _, cell| cell);
+    let shares = |n: usize, third: f64| {
+        let rows = (1..=n).map(|p| format!("P{p}\t{}\n", if p == 3 { third } else { 1.0 }));
+        format!("Node\tcoverage\n{}", rows.collect::<String>())
+    };
+    let put = |person: usize, text: &str| {
+        study.put(&format!("{}_stat-coverage_bold.tsv", Study::stem(person)), text);
+    };
+    put(0, &shares(8, 0.4));
+    put(1, &shares(8, 0.75));
+    let source = "bids: { dir: data, suffix: timeseries }";
+    study.pipeline(source, ATLAS, "", "mean");
+    study.run().exits_with(0);
+    let cells = |row: usize| {
+        let table = study.result("coverage.tsv");
+        let line = table.lines().nth(row).unwrap().split('\t').map(str::to_owned);
+        line.skip(1).collect::<Vec<_>>()
+    };
+    assert_eq!(cells(1)[..5], ["0", "n/a", "1", "1", "0.4"]);
+    assert_eq!(cells(2)[..5], ["0", "n/a", "1", "1", "0.75"]);
+    assert_eq!(cells(3)[..3], ["0", "n/a", "n/a"]);
+    study.pipeline(source, &format!("{ATLAS}, min_coverage: 0.5"), "", "mean");
+    study.run().exits_with(0);
+    assert_eq!(cells(1)[..2], ["1", "label 3"]);
+    // the table is part of what the series was made of
+    put(1, &shares(8, 0.25));
+    study.run().exits_with(0);
+    assert_eq!(cells(2)[..5], ["1", "label 3", "1", "1", "0.25"]);
+    put(1, &shares(7, 0.25));
+    let ran = study.run().exits_with(1);
+    let said = "has 7 rows and none is P8, expected one for each of 8 columns";
+    assert!(study.result("status.tsv").contains(said), "{ran}");
+    assert!(ran.stderr.contains(&format!("its table of coverage {said}")), "{ran}");
+}
+
+#[test]
 fn labels_over_the_columns_are_no_frame() {
     let of = |header: &str| {
         let study = Study::new();

@@ -36,7 +36,7 @@ mod timing;
 mod twice;
 mod value;
 
-pub use bids::{BidsConfig, confounds_beside};
+pub use bids::{BidsConfig, confounds_beside, coverage_beside};
 pub use by_pattern::{FilePattern, FilesConfig};
 pub use censored::Kept;
 pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};

@@ -287,6 +287,7 @@ fn recording(
         source: Source::File(scan),
         mask: optional(columns.mask, Part::Mask)?,
         confounds: optional(columns.confounds, Part::Confounds)?,
+        coverage: None,
         t_r: number(columns.t_r)?
             .map(|seconds| RepetitionTime { seconds, source: TrSource::Manifest }),
         n_frames: number(columns.n_frames)?.map(|n| n as usize),

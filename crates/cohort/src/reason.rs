@@ -14,6 +14,8 @@ pub enum Part {
     Mask,
     /// The nuisance series.
     Confounds,
+    /// The share of each parcel that had data.
+    Coverage,
     /// The JSON beside the scan.
     Sidecar,
     /// The whole folder of a subject or a visit.
@@ -188,6 +190,7 @@ impl fmt::Display for Part {
             Self::Scan => "scan",
             Self::Mask => "mask",
             Self::Confounds => "confounds table",
+            Self::Coverage => "table of coverage",
             Self::Sidecar => "sidecar",
             Self::Folder => "folder",
         })

@@ -71,6 +71,9 @@ pub struct Recording {
     pub mask: Option<PathBuf>,
     /// The nuisance series.
     pub confounds: Option<PathBuf>,
+    /// The share of each parcel that had data, of a series that was parcelled elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<PathBuf>,
     /// None where a file that does not say it was not asked about.
     pub t_r: Option<RepetitionTime>,
     /// Frames, where header or table say it.

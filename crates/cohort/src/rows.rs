@@ -133,6 +133,7 @@ impl ArrowConfig {
                     mask: None,
                     kept: None,
                     confounds: None,
+                    coverage: None,
                     t_r: t_r.map(|seconds| RepetitionTime { seconds, source: TrSource::Header }),
                     n_frames: Some(n_frames),
                     labels,

@@ -122,6 +122,7 @@ impl Hdf5Config {
                 source: Source::Stack { file: path.clone(), dataset, index },
                 mask: None,
                 confounds: None,
+                coverage: None,
                 t_r: Some(RepetitionTime { seconds, source: TrSource::Header }),
                 n_frames: Some(file.max_frames()),
                 kept: None,

@@ -19,6 +19,7 @@ pub(crate) fn recording(subject: &str) -> Recording {
         entities,
         mask: None,
         confounds: None,
+        coverage: None,
         t_r: None,
         n_frames: None,
         kept: None,

@@ -138,6 +138,11 @@ impl<'a> Media<'a> {
         self.scans[idx].confounds.as_deref().map(|path| self.digest_of(path)).transpose()
     }
 
+    /// The digest of the table of its coverage, where it has one.
+    pub(crate) fn coverage_digest(&self, idx: usize) -> Result<Option<String>> {
+        self.scans[idx].coverage.as_deref().map(|path| self.digest_of(path)).transpose()
+    }
+
     /// Whether the files of a scan can be read and are those that its key names.
     pub(crate) fn is_unchanged(&self, idx: usize) -> bool {
         let scan = &self.scans[idx];
@@ -154,8 +159,7 @@ impl<'a> Media<'a> {
             return std::fs::File::open(&scan.path).is_ok();
         }
         let of_scan = scan.sha256.clone().or_else(|| known(&scan.path));
-        same(&scan.path, of_scan)
-            && scan.confounds.as_deref().is_none_or(|path| same(path, known(path)))
+        same(&scan.path, of_scan) && scan.beside().all(|path| same(path, known(path)))
     }
 
     /// Scans that may be learned from: those of the training split, or all where nothing is divided.

@@ -13,7 +13,7 @@ pub(crate) fn of(error: &Error, scan: &ScanView) -> Reason {
     for path in scan::files_of_scan(&scan.path).iter().chain([&scan.path]) {
         named = named.replace(&shown(path), &scan.file);
     }
-    if let Some(path) = &scan.confounds {
+    for path in scan.beside() {
         named = named.replace(&shown(path), &file_name(path));
     }
     let named = without_folders(&named);
@@ -25,6 +25,7 @@ pub(crate) fn of(error: &Error, scan: &ScanView) -> Reason {
         (scan.unit.clone(), "the scan"),
     ];
     names.extend(scan.confounds.as_deref().map(|path| (file_name(path), "its confounds")));
+    names.extend(scan.coverage.as_deref().map(|path| (file_name(path), "its table of coverage")));
     names.push((format!("sub-{}", scan.subject), "its subject"));
     // a longer name first: it may hold a shorter one
     names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
@@ -88,6 +89,7 @@ mod tests {
             n_frames: None,
             kept: None,
             confounds: Some("/home/a b/study/sub-NDAR01/func/c_confounds.tsv".into()),
+            coverage: Some("/home/a b/study/sub-NDAR01/func/c_stat-coverage_bold.tsv".into()),
             stacked: None,
         }
     }
@@ -110,5 +112,9 @@ mod tests {
         let both = reason(&confounds, "has 3 rows");
         assert_eq!(both.named, "c_confounds.tsv: is damaged: has 3 rows");
         assert_eq!(both.anonymous, "its confounds: is damaged: has 3 rows");
+        let coverage = scan().coverage.unwrap().display().to_string();
+        let both = reason(&coverage, "has 3 rows");
+        assert_eq!(both.named, "c_stat-coverage_bold.tsv: is damaged: has 3 rows");
+        assert_eq!(both.anonymous, "its table of coverage: is damaged: has 3 rows");
     }
 }

@@ -9,6 +9,7 @@
 //!   sub-01_task-rest_desc-confounds_timeseries.tsv
 //! ```
 
+mod beside;
 mod forms;
 mod hemispheres;
 mod people;
@@ -35,6 +36,7 @@ use crate::{
     select::{Found, Selection, Wanted, chosen, may_be_chosen},
     sidecar::Sidecars,
 };
+pub use beside::{confounds_beside, coverage_beside};
 use forms::{Candidates, Form, one_form_each};
 use hemispheres::Half;
 
@@ -158,21 +160,6 @@ impl BidsConfig {
         tables.all.append(&mut LabelTables::named(&self.labels, place)?.all);
         found.select(self.asked(), tables)
     }
-}
-
-/// The confounds table about the same recording.
-fn confounds(folder: &Folder, scan: &Entities) -> Option<String> {
-    let table = folder.beside(scan, &["timeseries", "regressors"], &[".tsv"], Some("confounds"));
-    // XCP-D names the table of framewise displacement otherwise
-    table.or_else(|| folder.beside(scan, &["motion"], &[".tsv"], None))
-}
-
-/// The confounds table that fMRIPrep and its kin write beside a scan; none where the scan has no BIDS name.
-pub fn confounds_beside(scan: &Path) -> Option<PathBuf> {
-    let name = BidsName::parse(scan.file_name()?.to_str()?)?;
-    let above = scan.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = Folder::list(above).ok()?;
-    Some(above.join(confounds(&folder, &name.entities)?))
 }
 
 struct Walk<'a> {
@@ -350,17 +337,19 @@ impl Walk<'_> {
         let scan = file(name, Part::Scan)?;
         let entities = &parsed.entities;
         let mask = folder.beside(entities, &["mask"], &[".nii", ".nii.gz"], Some("brain"));
-        let confounds = confounds(folder, entities);
+        let confounds = beside::confounds(folder, entities);
+        let coverage = beside::coverage(folder, parsed);
         let optional = |name: Option<String>, part| name.map(|name| file(&name, part)).transpose();
         let (mask, confounds) =
             (optional(mask, Part::Mask)?, optional(confounds, Part::Confounds)?);
+        let coverage = optional(coverage, Part::Coverage)?;
         // the pipeline settles what sidecars leave open
         let t_r = match self.asked.t_r {
             Some(_) => None,
             None => self.sidecars.of_levels(levels, parsed, self.root)?.t_r,
         };
         let t_r = t_r.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar });
-        Ok(Recording { mask, confounds, t_r, ..bare(entities, scan) })
+        Ok(Recording { mask, confounds, coverage, t_r, ..bare(entities, scan) })
     }
 }
 
@@ -378,6 +367,7 @@ fn bare(entities: &Entities, scan: PathBuf) -> Recording {
         source: Source::File(scan),
         mask: None,
         confounds: None,
+        coverage: None,
         t_r: None,
         n_frames: None,
         kept: None,

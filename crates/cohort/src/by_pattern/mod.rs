@@ -149,6 +149,7 @@ impl FilesConfig {
             entities,
             mask: beside(&self.mask, Part::Mask)?,
             confounds: beside(&self.confounds, Part::Confounds)?,
+            coverage: None,
             source: Source::File(scan),
             t_r: said.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar }),
             n_frames: None,

@@ -273,6 +273,7 @@ impl TokenReader {
             n_frames: None,
             kept: kept.clone(),
             confounds,
+            coverage: cohort::coverage_beside(one.path),
             stacked: None,
         })
     }

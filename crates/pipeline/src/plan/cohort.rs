@@ -60,6 +60,8 @@ pub struct ScanPlan {
     pub kept: Option<Kept>,
     /// The table of confounds beside it, where stages take some out.
     pub confounds: Option<PathBuf>,
+    /// The table of the shares of its parcels that had data, where it is a series of parcels.
+    pub coverage: Option<PathBuf>,
 }
 
 impl ScanPlan {
@@ -196,6 +198,7 @@ fn scan_plan(
         run: 1 + before.iter().filter(same).count(),
         sha256: loaded.sha256(&path)?,
         name: pair.scan.display().to_string(),
+        coverage: ::cohort::coverage_beside(&path),
         path,
         n_frames: None,
         t_r_s: None,

@@ -1,5 +1,5 @@
 //! The scans of any cohort, as stages see them.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::cohort::Kept;
 use serde_json::{Value, json};
@@ -31,11 +31,18 @@ pub(crate) struct ScanView {
     pub(crate) kept: Option<Kept>,
     /// The nuisance series beside it.
     pub(crate) confounds: Option<PathBuf>,
+    /// The share of each parcel that had data, of a series that was parcelled elsewhere.
+    pub(crate) coverage: Option<PathBuf>,
     /// Dataset and position along its first axis, where the file holds many.
     pub(crate) stacked: Option<(String, usize)>,
 }
 
 impl ScanView {
+    /// The tables beside it.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = &Path> {
+        [&self.confounds, &self.coverage].into_iter().filter_map(|it| it.as_deref())
+    }
+
     /// Everything that decides when its frames were taken.
     pub(crate) fn timing(&self) -> Value {
         match &self.kept {
@@ -67,6 +74,7 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<ScanView> {
                 n_frames: scan.n_frames,
                 kept: scan.kept.clone(),
                 confounds: scan.confounds.clone(),
+                coverage: scan.coverage.clone(),
                 stacked: None,
             };
             cohort.scans.iter().map(view).collect()
@@ -92,6 +100,7 @@ pub(super) fn of_recording(recording: &cohort::Recording) -> ScanView {
         n_frames: recording.n_frames,
         kept: recording.kept.clone(),
         confounds: recording.confounds.clone(),
+        coverage: recording.coverage.clone(),
         stacked: match &recording.source {
             cohort::Source::File(_) => None,
             cohort::Source::Stack { dataset, index, .. } => Some((dataset.clone(), *index)),

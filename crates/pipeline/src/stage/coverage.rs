@@ -16,7 +16,7 @@ pub(crate) struct ParcelCoverage {
     name: String,
     /// Scans that have no data of it.
     n_lost: usize,
-    /// The mean over scans of the share that has data; none of series that were parcelled already.
+    /// The mean over scans of the share that has data; none of series that were parcelled already without a table of it.
     mean: Option<f64>,
     /// The smallest share.
     least: Option<f64>,
@@ -190,6 +190,7 @@ mod tests {
             n_frames: None,
             kept: None,
             confounds: None,
+            coverage: None,
             stacked: None,
         }
     }

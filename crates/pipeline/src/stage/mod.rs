@@ -22,6 +22,7 @@ mod resample_time;
 mod seen;
 mod series;
 pub(crate) mod settings;
+mod shares;
 mod stored_series;
 mod volumes;
 mod whiten;

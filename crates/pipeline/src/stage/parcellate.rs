@@ -20,6 +20,7 @@ use super::{
     lost::{self, LossLimits},
     mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
     settings::{SHARE, Settings},
+    shares,
     work::{Preparation, Work, load_failures},
 };
 use crate::{
@@ -203,15 +204,16 @@ impl ParcellateConfig {
             ],
             "map": self.atlas.map,
             "extract": self.extract,
-            "read": self.reading(),
+            "read": self.reading(state.coverage_digest(idx)?),
             "lost": [json!(self.min_coverage), json!(self.max_lost_parcels)],
         })))
     }
 
-    /// How series are read, for the key.
-    fn reading(&self) -> Vec<Value> {
+    /// How series are read, for the key, and the table of their coverage.
+    fn reading(&self, coverage: Option<String>) -> Vec<Value> {
         let mut said = vec![json!(self.axes), json!(self.dataset), json!(self.stored_numbers)];
         said.extend(self.columns.map(|columns| json!(columns)));
+        said.extend(coverage.map(|digest| json!({ "coverage": digest })));
         said
     }
 
@@ -308,7 +310,9 @@ impl ParcellateConfig {
             atlas.divides(&scan.path, &options)?;
             scan::check_placed(&scan.path)?;
             match scan::open(&scan.path, &options)?.scan {
-                Scan::Series(series) => self.listed(series, atlas)?,
+                Scan::Series(series) => {
+                    self.listed(shares::added(series, scan.coverage.as_deref())?, atlas)?
+                }
                 opened => atlas.extract(&opened, &self.extract)?,
             }
         };

@@ -24,7 +24,7 @@ pub(crate) struct SeriesFacts {
     /// Labels of parcels that the scan has no data of: their columns are 0.
     pub(crate) lost: Vec<i32>,
     /// The share of each parcel that the scan has data of, to four decimals; none where the scan is
-    /// a series of parcels already.
+    /// a series of parcels already and no table beside it says them.
     #[serde(default)]
     pub(crate) coverage: Option<Vec<f64>>,
     /// Columns of the file that are of no label of the atlas and hold no data: they were dropped.

@@ -250,6 +250,8 @@ fn a_folder_of_xcp_d_26_has_its_motion_and_no_table_of_one_number_is_a_scan() {
     assert_eq!(names(&cohort), ["sub-01_task-rest"]);
     let found = &cohort.recordings[0];
     assert!(found.confounds.as_ref().unwrap().ends_with("sub-01_task-rest_motion.tsv"));
+    assert!(found.coverage.as_ref().unwrap().ends_with(&coverage));
+    assert_eq!(found.coverage, crate::coverage_beside(found.source.path()));
     assert_eq!(found.entities.get(Entity::Atlas), Some("4S456Parcels"));
     let limits = QcThresholds { motion_fd_mean: Some(0.15), ..QcThresholds::default() };
     let said = dataset.said(|it| {
@@ -260,6 +262,21 @@ fn a_folder_of_xcp_d_26_has_its_motion_and_no_table_of_one_number_is_a_scan() {
     // nothing that is called bold is one
     let said = dataset.said(|_| {});
     assert!(said.contains("none with a file func/sub-…_bold"), "{said}");
+}
+
+#[test]
+fn the_coverage_of_another_atlas_is_none_and_a_link_out_of_the_folder_is_refused() {
+    let name = |atlas: &str, what: &str| {
+        format!("sub-01/func/sub-01_task-rest_space-A_seg-{atlas}_stat-{what}.tsv")
+    };
+    let (mean, coverage) = (name("B", "mean_timeseries"), name("C", "coverage_bold"));
+    let dataset = dataset(&[(&mean, &series(60)), (&coverage, "Node\tcoverage\nA\t0.9\n")]);
+    assert_eq!(dataset.index(timeseries).unwrap().recordings[0].coverage, None);
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let link = dataset.at(&name("B", "coverage_bold"));
+    std::os::unix::fs::symlink(elsewhere.path(), link).unwrap();
+    let said = dataset.said(timeseries);
+    assert!(said.contains("table of coverage"), "{said}");
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Folder {
             n_frames: None,
             kept: None,
             confounds: None,
+            coverage: None,
             stacked: None,
         }
     }
