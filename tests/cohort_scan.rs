@@ -222,7 +222,7 @@ fn a_folder_of_xcp_d_gives_one_atlas_without_joined_and_doubled_runs() {
 }
 
 #[test]
-fn folders_of_halfpipe_and_c_pac_lie_by_patterns() {
+fn folders_of_halfpipe_lie_by_patterns_and_those_of_c_pac_are_bids() {
     let tree = Tree::new();
     for sub in ["x01", "x02", "x03"] {
         let name = format!("derivatives/halfpipe/sub-{sub}/func/task-rest/sub-{sub}_task-rest");
@@ -250,12 +250,7 @@ fn folders_of_halfpipe_and_c_pac_lie_by_patterns() {
     let said = tree.scan(&[]).exits_with(2).one_error();
     says(&said, &["holds nothing that could be a cohort", "give it with --t-r SECONDS"]);
     let (ran, _) = tree.passes(&["--t-r", "2"], "3 recordings of 2 subjects, TR 2 s");
-    says(
-        &ran.stdout,
-        &[
-            "sub-{subject}_ses-{session}/func/sub-{subject}_ses-{session}_task-rest_run-{run}_reg-A_",
-        ],
-    );
+    says(&ran.stdout, &["cohort:\n  bids:\n", "{ task: [rest], reg: [A], desc: [Mean] }"]);
 }
 
 #[test]

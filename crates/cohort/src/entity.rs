@@ -48,6 +48,9 @@ pub enum Entity {
     Feature,
     /// `space`: which template or scanner space.
     Space,
+    /// `reg`: which regressors C-PAC took out.
+    #[serde(alias = "reg")]
+    Regressors,
     /// `seg`: which atlas.
     #[serde(alias = "seg")]
     Segmentation,
@@ -76,7 +79,7 @@ pub enum Entity {
 use Entity as E;
 
 /// Keys of names, in BIDS's order.
-const KEYS: [(Entity, &str); 23] = [
+const KEYS: [(Entity, &str); 24] = [
     (E::Subject, "sub"),
     (E::Session, "ses"),
     (E::Task, "task"),
@@ -91,6 +94,7 @@ const KEYS: [(Entity, &str); 23] = [
     (E::Hemisphere, "hemi"),
     (E::Feature, "feature"),
     (E::Space, "space"),
+    (E::Regressors, "reg"),
     (E::Segmentation, "seg"),
     (E::Cohort, "cohort"),
     (E::Atlas, "atlas"),
@@ -137,6 +141,7 @@ impl Entity {
             E::Hemisphere => "hemisphere",
             E::Feature => "feature",
             E::Space => "space",
+            E::Regressors => "regressors",
             E::Segmentation => "segmentation",
             E::Cohort => "cohort",
             E::Atlas => "atlas",

@@ -13,6 +13,7 @@ mod beside;
 mod forms;
 mod hemispheres;
 mod people;
+mod visit;
 
 use std::{
     collections::BTreeMap,
@@ -187,8 +188,12 @@ impl Walk<'_> {
                 continue;
             }
             n += 1;
-            let place = self.below(&path, name, "sub-", "subject").map(|label| (path, label));
-            let outcome = place.and_then(|(path, subject)| self.subject(&top, &path, &subject));
+            let outcome = if visit::is_visit(name) {
+                self.visit(&top, &path, name)
+            } else {
+                self.below(&path, name, "sub-", "subject")
+                    .and_then(|subject| self.subject(&top, &path, &subject))
+            };
             if let Err((name_of, reason)) = outcome {
                 let mut who = Entities::default();
                 who.add(Entity::Subject, &name["sub-".len()..]);

@@ -289,6 +289,45 @@ fn a_table_of_c_pac_is_a_series() {
 }
 
 #[test]
+fn one_of_the_strategies_of_c_pac_is_asked_for() {
+    let name = |strategy: &str| {
+        let space = "space-MNI152NLin6ASym";
+        let (atlas, what) = ("atlas-Schaefer2018p200n17", "desc-Mean_timeseries.1D");
+        format!("sub-01/func/sub-01_task-rest_{atlas}_{space}_{strategy}{what}")
+    };
+    let names = [name("reg-36Parameter_"), name("reg-aCompCor_"), name("")];
+    let table = "#Mean_1,Mean_2\n1.5,2\n3,4.5\n";
+    let dataset = dataset(&names.each_ref().map(|it| (it.as_str(), table)));
+    let said = dataset.said(timeseries);
+    assert!(said.ends_with("choose by regressors: 36Parameter or aCompCor or none"), "{said}");
+    for (strategy, name) in ["36Parameter", "aCompCor", "none"].into_iter().zip(&names) {
+        let cohort = dataset.index(|it| {
+            timeseries(it);
+            // as a pipeline spells it
+            let wanted = format!("{{\"reg\": [\"{strategy}\"]}}");
+            it.entities = serde_json::from_str(&wanted).unwrap();
+        });
+        assert!(cohort.unwrap().recordings[0].source.path().ends_with(name), "{strategy}");
+    }
+}
+
+#[test]
+fn each_visit_of_c_pac_has_a_folder() {
+    let name = |who: &str, of: &str| format!("{who}/func/{of}_task-rest_desc-preproc_bold.1D");
+    let table = "#Mean_1,Mean_2\n1.5,2\n3,4.5\n";
+    let visits = [("sub-01_ses-1", "sub-01_ses-1"), ("sub-01_ses-2", "sub-01_ses-2")];
+    let wrong = [("sub-01_ses-3", "sub-02_ses-3"), ("sub-01_ses-a_b", "sub-01_ses-a")];
+    let files: Vec<String> = visits.iter().chain(&wrong).map(|(who, of)| name(who, of)).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|it| (it.as_str(), table)).collect();
+    let cohort = dataset(&files).index(|it| it.t_r = Some(2.0)).unwrap();
+    assert_eq!(names(&cohort), ["sub-01_ses-1_task-rest", "sub-01_ses-2_task-rest"]);
+    let said = reasons(&cohort);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("a file of sub-01_ses-3: "), "{said:?}");
+    assert!(said[1].contains("session is no label of letters, digits and +"), "{said:?}");
+}
+
+#[test]
 fn one_of_the_features_of_halfpipe_is_asked_for() {
     let name = |feature: &str| {
         format!("sub-01/func/sub-01_task-rest_feature-{feature}_atlas-A_timeseries.tsv")
