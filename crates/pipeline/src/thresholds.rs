@@ -45,11 +45,11 @@ pub(crate) fn can_be_judged(spec: &Spec, recordings: &[Recording]) -> Result<()>
 /// Leaves out the recordings that a stage has read and that are beyond a threshold; an error where none
 /// is left then.
 pub(crate) fn leave_out(
-    state: &mut Media<'_>,
+    media: &mut Media<'_>,
     stage: &'static str,
     control: &mut Control<'_>,
 ) -> Result<()> {
-    let plan = state.plan;
+    let plan = media.plan;
     let (Some(thresholds), SourcePlan::Recordings(recordings)) =
         (of_cohort(&plan.spec().cohort), &plan.source)
     else {
@@ -57,21 +57,21 @@ pub(crate) fn leave_out(
     };
     let mut excluded = Vec::new();
     for (idx, recording) in recordings.recordings().iter().enumerate() {
-        let Some(Some(quality)) = state.quality.get(idx) else { continue };
-        if state.failures.contains_key(&idx) {
+        let Some(Some(quality)) = media.quality.get(idx) else { continue };
+        if media.failures.contains_key(&idx) {
             continue;
         }
         let found = thresholds.judge_read(recording, quality.n_frames, quality.median_tsnr);
         if let Some(reason) = found {
-            let (unit, said) = (state.scans()[idx].name.clone(), Reason::plain(reason.to_string()));
-            control.tell(Event::unit_failed(stage, (idx, state.scans().len()), &unit, &said));
+            let (unit, said) = (media.scans()[idx].name.clone(), Reason::plain(reason.to_string()));
+            control.tell(Event::unit_failed(stage, (idx, media.scans().len()), &unit, &said));
             excluded.push(Excluded { name: unit, reason });
-            state.exclude(idx, stage, said);
+            media.exclude(idx, stage, said);
         }
     }
-    if excluded.is_empty() || state.failures.len() < state.scans().len() {
+    if excluded.is_empty() || media.failures.len() < media.scans().len() {
         return Ok(());
     }
     let lines: Vec<String> = Count::all(&excluded).iter().flat_map(Count::lines).collect();
-    Err(Error::NoneGood { stage, reasons: lines.join("\n  "), status: record::status(state) })
+    Err(Error::NoneGood { stage, reasons: lines.join("\n  "), status: record::status(media) })
 }

@@ -19,25 +19,25 @@ pub(crate) struct Job<'a> {
 
 /// Works on each scan that is still there and not yet done, and lists what became of them in `dir`.
 pub(crate) fn each_unit(
-    state: &Media<'_>,
+    media: &Media<'_>,
     dir: &Path,
     control: &mut Control<'_>,
     job: &Job<'_>,
 ) -> Result<()> {
-    let store = Store::new(&state.plan.cache_dir);
-    let engine = Engine::new(&store, state.plan.budget);
-    let outcomes = engine.each(&Scans { state, job }, control)?;
+    let store = Store::new(&media.plan.cache_dir);
+    let engine = Engine::new(&store, media.plan.budget);
+    let outcomes = engine.each(&Scans { media, job }, control)?;
     Ok(outcomes.write(dir)?)
 }
 
 /// The results that a stage listed in `dir`.
-pub(crate) fn listed(state: &Media<'_>, stage: &str, dir: &Path) -> Result<Vec<Option<Unit>>> {
-    Ok(Store::new(&state.plan.cache_dir).listed(stage, dir)?)
+pub(crate) fn listed(media: &Media<'_>, stage: &str, dir: &Path) -> Result<Vec<Option<Unit>>> {
+    Ok(Store::new(&media.plan.cache_dir).listed(stage, dir)?)
 }
 
 /// The scans of a run.
 struct Scans<'a> {
-    state: &'a Media<'a>,
+    media: &'a Media<'a>,
     job: &'a Job<'a>,
 }
 
@@ -49,15 +49,15 @@ impl Units for Scans<'_> {
     }
 
     fn len(&self) -> usize {
-        self.state.scans().len()
+        self.media.scans().len()
     }
 
     fn is_there(&self, unit: usize) -> bool {
-        !self.state.failures.contains_key(&unit)
+        !self.media.failures.contains_key(&unit)
     }
 
     fn name(&self, unit: usize) -> &str {
-        &self.state.scans()[unit].name
+        &self.media.scans()[unit].name
     }
 
     fn key(&self, unit: usize) -> Result<Key> {
@@ -81,11 +81,11 @@ impl Units for Scans<'_> {
             Error::Scan(scan::Error::OverBudget { .. })
                 | Error::Engine(engine::Error::OverBudget { .. })
         );
-        let changed = !over_budget && !self.state.is_unchanged(unit);
+        let changed = !over_budget && !self.media.is_unchanged(unit);
         // this library says nothing of the system's errors
         let unclear = matches!(error, Error::Scan(scan::Error::Hdf5 { .. }));
         let again = changed || error.is_of_the_system();
-        let reason = reasons::of(&error, &self.state.scans()[unit]);
+        let reason = reasons::of(&error, &self.media.scans()[unit]);
         let failure = Failure { unit, reason, transient: again || over_budget };
         Ok(Judged { failure, again: again || unclear })
     }

@@ -29,10 +29,10 @@ pub(crate) struct Packed {
 
 impl Packed {
     /// Everything that another machine needs to show the model a scan as this run does.
-    pub(crate) fn of(state: &Media<'_>, temperature: f64) -> Result<Self> {
-        match &state.tokens {
-            Some(set) => tokens::packed(state, set, temperature),
-            None => Ok(Preprocessing::packed(state, temperature)),
+    pub(crate) fn of(media: &Media<'_>, temperature: f64) -> Result<Self> {
+        match &media.tokens {
+            Some(set) => tokens::packed(media, set, temperature),
+            None => Ok(Preprocessing::packed(media, temperature)),
         }
     }
 }

@@ -53,15 +53,15 @@ pub(crate) struct FromTokens {
 }
 
 /// What a run's package holds.
-pub(super) fn packed(state: &Media<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
-    let encoder = state.plan.loaded.encoder().expect("tokens come from an encoder");
-    let windows = given::input(&encoder, state)?;
+pub(super) fn packed(media: &Media<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
+    let encoder = media.plan.loaded.encoder().expect("tokens come from an encoder");
+    let windows = given::input(&encoder, media)?;
     let (mut stages, mut files) = (Vec::new(), Vec::new());
     if given::stored(&encoder).is_none() {
-        let all = state.plan.spec().stages().iter();
+        let all = media.plan.spec().stages().iter();
         stages = all.filter(|stage| is_needed(stage, windows)).cloned().collect();
         for stage in &mut stages {
-            files.extend(take_in(stage, state)?);
+            files.extend(take_in(stage, media)?);
         }
     }
     let section = FromTokens {
@@ -70,10 +70,10 @@ pub(super) fn packed(state: &Media<'_>, set: &TokenSet, temperature: f64) -> Res
         windows,
         stages,
         t_r_s: times(set)?,
-        prompt: state.prompt_template().clone(),
-        slots: state.slots().clone(),
+        prompt: media.prompt_template().clone(),
+        slots: media.slots().clone(),
         temperature,
-        scans: KnownScan::all(state.cohort()),
+        scans: KnownScan::all(media.cohort()),
     };
     let section = serde_json::to_value(section).expect("plain values");
     let is_before = !encoder.trainable().moves() && given::stored(&encoder).is_none();
@@ -96,8 +96,8 @@ fn is_needed(stage: &Stage, windows: InputShape) -> bool {
 }
 
 /// The files that a stage needs, which it names as they lie in the package from now on.
-fn take_in(stage: &mut Stage, state: &Media<'_>) -> Result<Vec<PackageFile>> {
-    let parcels = state.parcels.as_ref();
+fn take_in(stage: &mut Stage, media: &Media<'_>) -> Result<Vec<PackageFile>> {
+    let parcels = media.parcels.as_ref();
     let fitted = |name: &str, text: String| {
         vec![PackageFile { name: name.to_owned(), bytes: text.into_bytes(), licence: None }]
     };
@@ -114,7 +114,7 @@ fn take_in(stage: &mut Stage, state: &Media<'_>) -> Result<Vec<PackageFile>> {
             Ok(fitted(FITTED, files::to_json(normalisation.expect("it was fitted"))))
         }
         Stage::Volumes(_) => {
-            let likeness = state.volume_likeness.as_ref();
+            let likeness = media.volume_likeness.as_ref();
             Ok(likeness.map_or_else(Vec::new, |it| fitted(VOLUME_LIKENESS, files::to_json(it))))
         }
         Stage::Parcellate(config) => {
@@ -128,7 +128,7 @@ fn take_in(stage: &mut Stage, state: &Media<'_>) -> Result<Vec<PackageFile>> {
             ];
             let given = parts.into_iter().filter_map(|(name, it)| Some((name, it.as_mut()?)));
             for (name, path) in given {
-                let from = state.place(path);
+                let from = media.place(path);
                 *path = inside(name, &from);
                 for half in scan::files_of_scan(&from) {
                     all.push(PackageFile {

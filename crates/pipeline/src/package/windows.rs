@@ -49,16 +49,16 @@ pub(crate) struct Preprocessing {
 
 impl Preprocessing {
     /// What a run's package holds.
-    pub(super) fn packed(state: &Media<'_>, temperature: f64) -> Packed {
-        let section = Self::of(state, temperature);
+    pub(super) fn packed(media: &Media<'_>, temperature: f64) -> Packed {
+        let section = Self::of(media, temperature);
         let section = serde_json::to_value(section).expect("plain values");
-        Packed { section, files: files(state), frozen_encoder: None }
+        Packed { section, files: files(media), frozen_encoder: None }
     }
 
     /// As the run did it.
-    pub(crate) fn of(state: &Media<'_>, temperature: f64) -> Self {
+    pub(crate) fn of(media: &Media<'_>, temperature: f64) -> Self {
         let (mut mask, mut clean, mut window) = (None, None, None);
-        for stage in state.plan.spec().stages() {
+        for stage in media.plan.spec().stages() {
             match stage {
                 Stage::Mask(config) => mask = Some(config.clone()),
                 Stage::Clean(config) => clean = Some(config.clone()),
@@ -66,16 +66,16 @@ impl Preprocessing {
                 _ => {}
             }
         }
-        let cohort = state.cohort();
+        let cohort = media.cohort();
         Self {
             format: FORMAT,
             t_r_s: cohort.t_r_s,
             mask: mask.expect("windows come from a mask"),
             clean,
             window: window.expect("a model is fitted to windows"),
-            whitening_shrinkage: state.whitening.as_ref().map(|it| it.shrinkage()),
-            prompt: state.prompt_template().clone(),
-            slots: state.slots().clone(),
+            whitening_shrinkage: media.whitening.as_ref().map(|it| it.shrinkage()),
+            prompt: media.prompt_template().clone(),
+            slots: media.slots().clone(),
             temperature,
             scans: KnownScan::all(cohort),
         }
@@ -83,10 +83,10 @@ impl Preprocessing {
 }
 
 /// The files that go with it.
-fn files(state: &Media<'_>) -> Vec<PackageFile> {
-    let mask = state.mask.as_ref().expect("windows come from a mask");
+fn files(media: &Media<'_>) -> Vec<PackageFile> {
+    let mask = media.mask.as_ref().expect("windows come from a mask");
     let mask = serde_json::to_vec(mask).expect("a mask is plain numbers");
-    let whitening = state.whitening.as_ref().map(|it| (WHITENING, it.to_bytes()));
+    let whitening = media.whitening.as_ref().map(|it| (WHITENING, it.to_bytes()));
     let all = [(MASK, mask)].into_iter().chain(whitening);
     all.map(|(name, bytes)| PackageFile { name: name.to_owned(), bytes, licence: None }).collect()
 }

@@ -34,17 +34,17 @@ impl Preparation for CleanConfig {
         Value::Null
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let cleaned = each_scan(state, self.name(), dir, control, |scan_idx| {
-            let series = state.series[scan_idx].as_ref().expect("failed scans are passed over");
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let cleaned = each_scan(media, self.name(), dir, control, |scan_idx| {
+            let series = media.series[scan_idx].as_ref().expect("failed scans are passed over");
             Ok(scan::clean(series, self)?)
         })?;
         write_series(dir, cleaned.iter().map(Option::as_ref))
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        load_failures(state, self.name(), dir)?;
-        state.series = read_series(dir, state)?;
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        load_failures(media, self.name(), dir)?;
+        media.series = read_series(dir, media)?;
         Ok(())
     }
 }

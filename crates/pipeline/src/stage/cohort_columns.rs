@@ -18,14 +18,14 @@ pub(super) struct CohortColumns<'a> {
 }
 
 impl<'a> CohortColumns<'a> {
-    pub(super) fn of(state: &Media<'a>) -> Self {
-        let n_scans = state.scans().len();
-        let labels = match &state.plan.source {
+    pub(super) fn of(media: &Media<'a>) -> Self {
+        let n_scans = media.scans().len();
+        let labels = match &media.plan.source {
             SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),
             _ => Vec::new(),
         };
-        let splits = (0..n_scans).map(|idx| state.split_of(idx)).collect();
-        Self { fold: state.run.fold, splits, labels }
+        let splits = (0..n_scans).map(|idx| media.split_of(idx)).collect();
+        Self { fold: media.run.fold, splits, labels }
     }
 
     /// Everything that decides the columns.

@@ -98,31 +98,31 @@ impl Work for DenoiseConfig {
 }
 
 impl Preparation for DenoiseConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        let table = |idx| state.confounds_digest(idx).ok();
-        let tables = json!((0..state.scans().len()).map(table).collect::<Vec<_>>());
-        series::keys(self, &super::said(self), &tables, state)
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        let table = |idx| media.confounds_digest(idx).ok();
+        let tables = json!((0..media.scans().len()).map(table).collect::<Vec<_>>());
+        series::keys(self, &super::said(self), &tables, media)
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let more = |idx: usize| Ok(json!(state.confounds_digest(idx)?));
-        let n_series = series::parcels(state).parcels.len();
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let more = |idx: usize| Ok(json!(media.confounds_digest(idx)?));
+        let n_series = series::parcels(media).parcels.len();
         let cost = |idx: usize, facts: &SeriesFacts| {
             let path =
-                state.scans()[idx].confounds.as_deref().filter(|_| self.asks_for_confounds());
+                media.scans()[idx].confounds.as_deref().filter(|_| self.asks_for_confounds());
             // a table that cannot be read will say so
             let table = path.and_then(|it| ConfoundTable::footprint(it, facts.n_frames).ok());
             let (n_confounds, n_bytes) = table.unwrap_or_default();
             let (n_frames, t_r_s) = (facts.n_frames, facts.t_r_s);
             (n_frames, n_bytes + self.signal.n_bytes(n_frames, n_series, n_confounds, t_r_s))
         };
-        let work = |idx: usize, series: StoredSeries| self.clean(&state.scans()[idx], series);
+        let work = |idx: usize, series: StoredSeries| self.clean(&media.scans()[idx], series);
         let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+        series::each_series(self, &super::said(self), &more, media, dir, control, &change)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        series::load(self, super::said(self), state, dir)
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        series::load(self, super::said(self), media, dir)
     }
 }
 

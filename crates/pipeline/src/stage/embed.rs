@@ -91,15 +91,15 @@ impl Work for EmbedConfig {
 }
 
 impl Preparation for EmbedConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        CohortColumns::of(state).decides()
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        CohortColumns::of(media).decides()
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let tokens = tokens(state);
-        let runs = each_scan(state, self.name(), dir, control, |idx| {
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let tokens = tokens(media);
+        let runs = each_scan(media, self.name(), dir, control, |idx| {
             let unit = tokens.units[idx].as_ref().expect("failed scans are passed over");
-            let scan = &state.scans()[idx];
+            let scan = &media.scans()[idx];
             Ok(Run {
                 scan_idx: idx,
                 subject: scan.subject.clone(),
@@ -107,7 +107,7 @@ impl Preparation for EmbedConfig {
                 name: scan.name.clone(),
                 vector: self.of_run(unit)?,
                 facts: TokenSet::facts(unit)?,
-                quality: state.quality.get(idx).cloned().flatten(),
+                quality: media.quality.get(idx).cloned().flatten(),
             })
         })?;
         let runs: Vec<Run> = runs.into_iter().flatten().collect();
@@ -119,30 +119,30 @@ impl Preparation for EmbedConfig {
         for run in &runs {
             subjects.entry(&run.subject).or_default().push(run);
         }
-        let subjects = self.table(state, &subjects.into_iter().collect::<Vec<_>>(), false)?;
+        let subjects = self.table(media, &subjects.into_iter().collect::<Vec<_>>(), false)?;
         files::write_atomic(&dir.join(SUBJECTS), &subjects)?;
         let each: Vec<(&str, Vec<&Run>)> =
             runs.iter().map(|run| (run.subject.as_str(), vec![run])).collect();
-        Ok(files::write_atomic(&dir.join(RUNS), &self.table(state, &each, true)?)?)
+        Ok(files::write_atomic(&dir.join(RUNS), &self.table(media, &each, true)?)?)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        load_failures(state, self.name(), dir)?;
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        load_failures(media, self.name(), dir)?;
         let names = [SUBJECTS, RUNS].into_iter();
-        let is_left = (0..state.scans().len()).any(|idx| !state.failures.contains_key(&idx));
+        let is_left = (0..media.scans().len()).any(|idx| !media.failures.contains_key(&idx));
         let files = names.filter(|_| is_left).map(|name| {
             let path = dir.join(name);
             tables::read(&path)?;
             Ok((name, files::read_bytes(&path)?))
         });
         let files = files.collect::<Result<_>>()?;
-        state.embeddings = Some(Embeddings { files });
+        media.embeddings = Some(Embeddings { files });
         Ok(())
     }
 }
 
-fn tokens<'a>(state: &'a Media<'_>) -> &'a TokenSet {
-    state.tokens.as_ref().expect("embeddings come from tokens")
+fn tokens<'a>(media: &'a Media<'_>) -> &'a TokenSet {
+    media.tokens.as_ref().expect("embeddings come from tokens")
 }
 
 impl EmbedConfig {
@@ -171,11 +171,11 @@ impl EmbedConfig {
     /// A row for each group of runs.
     fn table(
         &self,
-        state: &Media<'_>,
+        media: &Media<'_>,
         groups: &[(&str, Vec<&Run>)],
         of_runs: bool,
     ) -> Result<Vec<u8>> {
-        let about = &tokens(state).about;
+        let about = &tokens(media).about;
         let width = groups.first().map_or(1, |(_, runs)| runs[0].vector.len());
         let vectors = groups.iter().flat_map(|(_, runs)| {
             let vectors: Vec<Vec<f64>> = runs.iter().map(|run| run.vector.clone()).collect();
@@ -228,7 +228,7 @@ impl EmbedConfig {
         let of_group = |(_, runs): &(&str, Vec<&Run>)| runs.iter().map(|it| it.scan_idx).collect();
         let scans: Vec<Vec<usize>> = groups.iter().map(of_group).collect();
         let taken = columns.iter().chain(&measured).map(|(name, _)| *name);
-        let said = CohortColumns::of(state).columns(&scans, &taken.collect::<Vec<_>>());
+        let said = CohortColumns::of(media).columns(&scans, &taken.collect::<Vec<_>>());
         let named = |(name, column): (&str, Column)| (name.to_owned(), column);
         let columns = columns.into_iter().map(named).chain(said);
         Ok(Table::new(columns.chain(measured.map(named)))?.to_parquet()?)

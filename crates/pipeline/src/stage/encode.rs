@@ -146,27 +146,27 @@ impl Work for EncodeConfig {
 }
 
 impl Preparation for EncodeConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
+    fn inputs(&self, media: &Media<'_>) -> Value {
         let before =
-            (0..state.scans().len()).map(|idx| before(state, idx).ok()).collect::<Vec<_>>();
-        let config = &config(state);
+            (0..media.scans().len()).map(|idx| before(media, idx).ok()).collect::<Vec<_>>();
+        let config = &config(media);
         let identity = config.identity().unwrap_or_else(|error| error.to_string());
         json!({ "before": before, "encoder": identity, "trained": trained(config) })
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let (config, cut) = (&config(state), windows(state));
-        let input = given::input(config, state)?;
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let (config, cut) = (&config(media), windows(media));
+        let input = given::input(config, media)?;
         let reads_volumes = matches!(input, InputShape::Volume { .. });
         let frozen = (!trained(config)).then(|| FrozenEncoder::open(config, input)).transpose()?;
         let identity = config.identity()?;
         let spec = config.spec(input)?;
-        let coordinates = state.parcels.as_ref().and_then(super::Parcels::coordinates);
+        let coordinates = media.parcels.as_ref().and_then(super::Parcels::coordinates);
         let size: usize = input.dims().iter().product();
         let work = |idx: usize, key: &Key| {
-            let prepared = prepared(state, idx, reads_volumes, cut)?;
+            let prepared = prepared(media, idx, reads_volumes, cut)?;
             let (tokens, seen) = if let Some(source) = given::stored(config) {
-                let name = &state.scans()[idx].name;
+                let name = &media.scans()[idx].name;
                 (given::read_stored(source, name, input)?, Seen::default())
             } else {
                 let tokens = prepared.tokens(frozen.as_ref(), input, coordinates.as_deref())?;
@@ -178,7 +178,7 @@ impl Preparation for EncodeConfig {
             Ok(Key::of(&json!({
                 "stage": self,
                 "version": self.version(),
-                "before": before(state, idx)?,
+                "before": before(media, idx)?,
                 "volumes": reads_volumes,
                 // windows are the same for every encoder that is trained on them
                 "encoder": frozen.is_some().then_some(&identity),
@@ -186,11 +186,11 @@ impl Preparation for EncodeConfig {
             })))
         };
         let cost = |idx: usize| {
-            let n_frames = super::windows::n_frames(state, idx).unwrap_or(cut.n_frames);
+            let n_frames = super::windows::n_frames(media, idx).unwrap_or(cut.n_frames);
             let n_windows = cut.first_frames(n_frames).map_or(1, |first| first.len());
-            let volumes = state.volumes.as_ref().filter(|_| reads_volumes);
-            let n_parcels = state.parcels.as_ref().map_or(0, |it| it.parcels.len());
-            let read = volumes.map(|it| it.cost(&state.scans()[idx]));
+            let volumes = media.volumes.as_ref().filter(|_| reads_volumes);
+            let n_parcels = media.parcels.as_ref().map_or(0, |it| it.parcels.len());
+            let read = volumes.map(|it| it.cost(&media.scans()[idx]));
             let read = read.unwrap_or((16 * n_frames * n_parcels) as u64);
             let window = frozen.as_ref().map_or(0, FrozenEncoder::window_bytes);
             // windows as they are cut and in 32 bits; tokens as they come, as bytes, as a file
@@ -198,7 +198,7 @@ impl Preparation for EncodeConfig {
             read + window + kept as u64
         };
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
-        units::each_unit(state, dir, control, &job)?;
+        units::each_unit(media, dir, control, &job)?;
         let (encoder, input) = match &frozen {
             None => {
                 let mut named = config.clone();
@@ -212,40 +212,40 @@ impl Preparation for EncodeConfig {
             encoder,
             encoder_id: spec.id,
             licence: spec.licence.name,
-            policy: policy(state),
+            policy: policy(media),
             identity,
-            preparation: preparation(state, reads_volumes),
+            preparation: preparation(media, reads_volumes),
         };
         Ok(files::write_json(&dir.join("tokens.json"), &about)?)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        let units = units::listed(state, self.name(), dir)?;
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        let units = units::listed(media, self.name(), dir)?;
         let about = files::read_json(&dir.join("tokens.json"))?;
-        load_failures(state, self.name(), dir)?;
+        load_failures(media, self.name(), dir)?;
         let quality = |unit: &Option<Unit>| {
             unit.as_ref().map(|unit| Ok(TokenSet::facts(unit)?.quality)).transpose()
         };
-        state.quality = units.iter().map(quality).collect::<Result<_>>()?;
-        state.tokens = Some(TokenSet { units, about });
+        media.quality = units.iter().map(quality).collect::<Result<_>>()?;
+        media.tokens = Some(TokenSet { units, about });
         Ok(())
     }
 }
 
 /// A scan of the cohort, ready to be encoded.
 fn prepared(
-    state: &Media<'_>,
+    media: &Media<'_>,
     idx: usize,
     volumes: bool,
     cut: &WindowsConfig,
 ) -> Result<PreparedScan> {
     // tokens that were made elsewhere need neither, but their scan is measured
-    let volumes = volumes || state.parcels.is_none();
-    if let Some(config) = state.volumes.as_ref().filter(|_| volumes) {
+    let volumes = volumes || media.parcels.is_none();
+    if let Some(config) = media.volumes.as_ref().filter(|_| volumes) {
         // mirrored ones are left out already
-        return PreparedScan::of_volumes(config, &state.scans()[idx], cut, None, None);
+        return PreparedScan::of_volumes(config, &media.scans()[idx], cut, None, None);
     }
-    let parcels = state.parcels.as_ref().expect("windows come from series or volumes");
+    let parcels = media.parcels.as_ref().expect("windows come from series or volumes");
     let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
     PreparedScan::of_series(StoredSeries::read(unit)?, cut, None)
 }
@@ -293,12 +293,12 @@ impl EncodeConfig {
     }
 }
 
-fn config(state: &Media<'_>) -> EncoderConfig {
-    state.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
+fn config(media: &Media<'_>) -> EncoderConfig {
+    media.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
 }
 
-fn windows<'a>(state: &'a Media<'_>) -> &'a WindowsConfig {
-    state.cut.as_ref().expect("windows come before encoders")
+fn windows<'a>(media: &'a Media<'_>) -> &'a WindowsConfig {
+    media.cut.as_ref().expect("windows come before encoders")
 }
 
 fn trained(config: &EncoderConfig) -> bool {
@@ -306,32 +306,32 @@ fn trained(config: &EncoderConfig) -> bool {
 }
 
 /// The policy of the stage `prepare`, if there is one, in words.
-fn policy(state: &Media<'_>) -> Option<String> {
-    state.plan.spec().stages().iter().find_map(|stage| match stage {
+fn policy(media: &Media<'_>) -> Option<String> {
+    media.plan.spec().stages().iter().find_map(|stage| match stage {
         Stage::Prepare(config) => Some(config.in_words()),
         _ => None,
     })
 }
 
 /// Everything that decides the windows of a scan.
-fn before(state: &Media<'_>, idx: usize) -> Result<Value> {
-    let series = state.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
+fn before(media: &Media<'_>, idx: usize) -> Result<Value> {
+    let series = media.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = |it: &VolumesConfig| -> Result<Value> {
-        let (scan, confounds) = (state.digest(idx)?, state.confounds_digest(idx)?);
-        let kept = state.scans()[idx].kept.as_ref().map(|kept| json!(kept));
+        let (scan, confounds) = (media.digest(idx)?, media.confounds_digest(idx)?);
+        let kept = media.scans()[idx].kept.as_ref().map(|kept| json!(kept));
         let decides = [json!(it.said()), json!(scan), json!(confounds)];
         Ok(decides.into_iter().chain(kept).collect())
     };
-    let volumes = state.volumes.as_ref().map(volumes).transpose()?;
-    let config = config(state);
-    let stored = given::stored(&config).map(|source| given::stored_digest(source, state, idx));
+    let volumes = media.volumes.as_ref().map(volumes).transpose()?;
+    let config = config(media);
+    let stored = given::stored(&config).map(|source| given::stored_digest(source, media, idx));
     let stored = stored.transpose()?;
-    Ok(json!({ "series": series, "volumes": volumes, "windows": state.cut, "stored": stored }))
+    Ok(json!({ "series": series, "volumes": volumes, "windows": media.cut, "stored": stored }))
 }
 
 /// What was done to every scan before it was encoded, hashed.
-fn preparation(state: &Media<'_>, volumes: bool) -> String {
-    let series = state.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
-    let volumes = state.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
-    Key::of(&json!({ "series": series, "volumes": volumes, "windows": state.cut })).to_string()
+fn preparation(media: &Media<'_>, volumes: bool) -> String {
+    let series = media.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
+    let volumes = media.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
+    Key::of(&json!({ "series": series, "volumes": volumes, "windows": media.cut })).to_string()
 }

@@ -13,29 +13,29 @@ use super::Stage;
 use crate::{Error, Result, media::Media, plan::ScanView};
 
 /// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
-pub(crate) fn input(config: &EncoderConfig, state: &Media<'_>) -> Result<InputShape> {
+pub(crate) fn input(config: &EncoderConfig, media: &Media<'_>) -> Result<InputShape> {
     if let Some(source) = stored(config) {
         let (_, tokens) = first_stored(source)?;
         return Ok(tokens);
     }
-    let n_frames = state.cut.as_ref().map_or(0, |cut| cut.n_frames);
-    let parcels = state
+    let n_frames = media.cut.as_ref().map_or(0, |cut| cut.n_frames);
+    let parcels = media
         .parcels
         .as_ref()
         .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.parcels.len() });
-    let volumes = state.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.grid() });
+    let volumes = media.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.grid() });
     readable(config, &[parcels, volumes]).map_err(Error::Encoder)
 }
 
 /// Whether the windows of the cohort will be cut out of volumes on `grid`, as far as the stages before
 /// say it.
-pub(super) fn reads_volumes(state: &Media<'_>, grid: [usize; 3]) -> bool {
-    let Some(parcels) = &state.parcels else { return true };
-    let Some(config) = state.plan.loaded.encoder() else { return false };
+pub(super) fn reads_volumes(media: &Media<'_>, grid: [usize; 3]) -> bool {
+    let Some(parcels) = &media.parcels else { return true };
+    let Some(config) = media.plan.loaded.encoder() else { return false };
     if stored(&config).is_some() {
         return false;
     }
-    let cut = state.plan.spec().stages().iter().find_map(Stage::cut);
+    let cut = media.plan.spec().stages().iter().find_map(Stage::cut);
     let Some(WindowsConfig { n_frames, .. }) = cut else { return false };
     let n_voxels = parcels.parcels.len();
     let window = InputShape::Window { n_frames, n_voxels };
@@ -72,13 +72,13 @@ pub(crate) fn handed_on(spec: &EncoderSpec) -> (EncoderConfig, InputShape) {
 }
 
 /// Everything that decides the tokens of a scan that were made elsewhere.
-pub(super) fn stored_digest(source: &StoredTokens, state: &Media<'_>, idx: usize) -> Result<Value> {
-    let name = &state.scans()[idx].name;
+pub(super) fn stored_digest(source: &StoredTokens, media: &Media<'_>, idx: usize) -> Result<Value> {
+    let name = &media.scans()[idx].name;
     let path = match source {
         StoredTokens::File(path) => path.clone(),
         StoredTokens::Folder(dir) => stored_file(dir, name)?,
     };
-    Ok(json!([name, state.digest_of(&path)?]))
+    Ok(json!([name, media.digest_of(&path)?]))
 }
 
 /// The file of a folder that is called as the scan.

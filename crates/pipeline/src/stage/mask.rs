@@ -40,19 +40,19 @@ impl Work for VoxelMaskConfig {
 }
 
 impl Preparation for VoxelMaskConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        let scans = &state.cohort().scans;
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        let scans = &media.cohort().scans;
         let digests: Vec<&String> = scans.iter().map(|scan| &scan.sha256).collect();
         let times: Vec<Option<f64>> = scans.iter().map(|scan| scan.t_r_s).collect();
-        json!({ "scans": digests, "t_r_s": times, "fit_on": state.trained_on() })
+        json!({ "scans": digests, "t_r_s": times, "fit_on": media.trained_on() })
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let scans = &state.cohort().scans;
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let scans = &media.cohort().scans;
         // one mean image a training scan is kept, not the scan
         let mut means = Vec::new();
         let mut unreadable: Vec<Option<Error>> = scans.iter().map(|_| None).collect();
-        for scan_idx in state.trained_on() {
+        for scan_idx in media.trained_on() {
             control.checkpoint()?;
             match mean_of(&scans[scan_idx]) {
                 Ok(mean) => means.push(mean),
@@ -61,7 +61,7 @@ impl Preparation for VoxelMaskConfig {
             }
         }
         if means.is_empty() {
-            let failed = unreadable.iter().zip(state.scans());
+            let failed = unreadable.iter().zip(media.scans());
             let first = failed.filter_map(|(error, scan)| Some(reasons::of(error.as_ref()?, scan)));
             let reason = first.map(|reason| reason.anonymous).next().unwrap_or_default();
             return Err(Error::NothingLeft { split: Split::Train, reason });
@@ -69,7 +69,7 @@ impl Preparation for VoxelMaskConfig {
         let mask = VoxelMask::fit(&means.iter().collect::<Vec<_>>(), self)?;
         files::write_json(&dir.join("mask.json"), &mask)?;
 
-        let read = each_scan(state, self.name(), dir, control, |scan_idx| {
+        let read = each_scan(media, self.name(), dir, control, |scan_idx| {
             if let Some(error) = unreadable[scan_idx].take() {
                 return Err(error);
             }
@@ -83,11 +83,11 @@ impl Preparation for VoxelMaskConfig {
         write_series(dir, read.iter().map(|it| it.as_ref().map(|(series, _)| series)))
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        load_failures(state, self.name(), dir)?;
-        state.mask = Some(files::read_json(&dir.join("mask.json"))?);
-        state.quality = files::read_json(&dir.join("quality.json"))?;
-        state.series = read_series(dir, state)?;
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        load_failures(media, self.name(), dir)?;
+        media.mask = Some(files::read_json(&dir.join("mask.json"))?);
+        media.quality = files::read_json(&dir.join("quality.json"))?;
+        media.series = read_series(dir, media)?;
         Ok(())
     }
 }
@@ -123,9 +123,9 @@ pub(super) fn write_series<'a>(
     )
 }
 
-pub(super) fn read_series(dir: &Path, state: &Media<'_>) -> Result<Vec<Option<VoxelSeries>>> {
+pub(super) fn read_series(dir: &Path, media: &Media<'_>) -> Result<Vec<Option<VoxelSeries>>> {
     let mut arrays = arrays::read(&dir.join(SERIES))?;
-    let t_r = state.cohort().t_r_s;
+    let t_r = media.cohort().t_r_s;
     let of_scan = |idx| Some(VoxelSeries { values: arrays.remove(&format!("scan-{idx}"))?, t_r });
-    Ok((0..state.cohort().scans.len()).map(of_scan).collect())
+    Ok((0..media.cohort().scans.len()).map(of_scan).collect())
 }

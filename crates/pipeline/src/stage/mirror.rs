@@ -171,14 +171,14 @@ pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> 
 /// Takes scans out of the finished stage in `dir` that agree better with the others when mirrored.
 pub(crate) fn leave_out(
     check: &MirrorCheck,
-    state: &Media<'_>,
+    media: &Media<'_>,
     sides: &Sides,
     look: &dyn Fn(&Unit) -> Result<Vec<f64>>,
     dir: &Path,
     control: &mut Control<'_>,
 ) -> Result<()> {
     let stage = sides.stage;
-    let listed = units::listed(state, stage, dir)?;
+    let listed = units::listed(media, stage, dir)?;
     let mut means = Vec::with_capacity(listed.len());
     for unit in &listed {
         control.checkpoint()?;
@@ -191,7 +191,7 @@ pub(crate) fn leave_out(
     for (idx, unit) in listed.iter().enumerate() {
         let agreement = judge(&means, idx, sides);
         if let Some(reason) = agreement.and_then(|it| check.problem(sides, it)) {
-            let (scans, reason) = (state.scans(), Reason::plain(reason));
+            let (scans, reason) = (media.scans(), Reason::plain(reason));
             let place = (idx, scans.len());
             control.tell(engine::Event::unit_failed(stage, place, &scans[idx].name, &reason));
             failures.push(Failure::of_contents(idx, reason));

@@ -61,13 +61,13 @@ impl Work for NormaliseConfig {
 }
 
 impl Preparation for NormaliseConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        let more = fitted_on(self.stats.as_deref(), state);
-        series::keys(self, &super::said(self), &more, state)
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        let more = fitted_on(self.stats.as_deref(), media);
+        series::keys(self, &super::said(self), &more, media)
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let fitted = self.fit(state, control)?;
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let fitted = self.fit(media, control)?;
         let path = dir.join(FITTED);
         files::write_json(&path, &fitted)?;
         let digest = scan::sha256_file(&path)?;
@@ -75,24 +75,24 @@ impl Preparation for NormaliseConfig {
         let cost = |_: usize, facts: &SeriesFacts| (facts.n_frames, 0);
         let work = |_: usize, series: StoredSeries| normalised(&fitted, series);
         let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+        series::each_series(self, &super::said(self), &more, media, dir, control, &change)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         let path = dir.join(FITTED);
         let fitted: FittedNormalisation = files::read_json(&path)?;
         let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
-        series::load(self, said, state, dir)?;
-        state.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
+        series::load(self, said, media, dir)?;
+        media.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
         Ok(())
     }
 }
 
 /// What a fit depends on: the training scans, or the file of numbers that are taken.
-pub(super) fn fitted_on(stats: Option<&Path>, state: &Media<'_>) -> Value {
+pub(super) fn fitted_on(stats: Option<&Path>, media: &Media<'_>) -> Value {
     match stats {
-        Some(path) => json!(scan::sha256_file(state.place(path)).ok()),
-        None => json!(state.trained_on()),
+        Some(path) => json!(scan::sha256_file(media.place(path)).ok()),
+        None => json!(media.trained_on()),
     }
 }
 
@@ -106,10 +106,10 @@ pub(crate) fn normalised(
 }
 
 impl NormaliseConfig {
-    fn fit(&self, state: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
+    fn fit(&self, media: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
         if let Some(path) = &self.stats {
-            return read_stats(&state.place(path), self.formula);
+            return read_stats(&media.place(path), self.formula);
         }
-        series::fitted(state, control, self.formula, self.pool_frames)
+        series::fitted(media, control, self.formula, self.pool_frames)
     }
 }

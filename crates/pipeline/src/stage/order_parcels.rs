@@ -46,25 +46,25 @@ impl Work for OrderParcelsConfig {
 }
 
 impl Preparation for OrderParcelsConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        let labels = names(&series::parcels(state).parcels);
-        series::keys(self, &super::said(self), &json!(labels), state)
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        let labels = names(&series::parcels(media).parcels);
+        series::keys(self, &super::said(self), &json!(labels), media)
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let parcels = &series::parcels(state).parcels;
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let parcels = &series::parcels(media).parcels;
         let order = self.order(&names(parcels))?;
         files::write_json(&dir.join(ORDERED), &ordered(parcels, &order))?;
         let more = |_: usize| Ok(json!(order));
         let cost = |_: usize, facts: &SeriesFacts| (facts.n_frames, 0);
         let work = |_: usize, series: StoredSeries| Ok(columns(series, &order));
         let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+        series::each_series(self, &super::said(self), &more, media, dir, control, &change)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        series::load(self, super::said(self), state, dir)?;
-        let parcels = state.parcels.as_mut().expect("series come from an atlas");
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        series::load(self, super::said(self), media, dir)?;
+        let parcels = media.parcels.as_mut().expect("series come from an atlas");
         parcels.parcels = files::read_json(&dir.join(ORDERED))?;
         Ok(())
     }

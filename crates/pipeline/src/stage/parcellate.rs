@@ -133,47 +133,47 @@ impl Work for ParcellateConfig {
 }
 
 impl Preparation for ParcellateConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        json!((0..state.scans().len()).map(|idx| self.key(state, idx).ok()).collect::<Vec<_>>())
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        json!((0..media.scans().len()).map(|idx| self.key(media, idx).ok()).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let atlas = self.read_atlas(&|path| state.place(path))?;
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let atlas = self.read_atlas(&|path| media.place(path))?;
         files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
         files::write_json(
             &dir.join("atlas.json"),
-            &self.atlas.recorded(&|path| state.place(path)),
+            &self.atlas.recorded(&|path| media.place(path)),
         )?;
-        let stack = stack(state.plan.spec());
-        let cost = |idx: usize| self.cost(&atlas, &state.scans()[idx], stack);
+        let stack = stack(media.plan.spec());
+        let cost = |idx: usize| self.cost(&atlas, &media.scans()[idx], stack);
         let work = |idx: usize, key: &Key| {
-            Ok(self.series(&atlas, &state.scans()[idx], stack)?.to_bytes(key))
+            Ok(self.series(&atlas, &media.scans()[idx], stack)?.to_bytes(key))
         };
-        let key = |idx: usize| self.key(state, idx);
+        let key = |idx: usize| self.key(media, idx);
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
-        units::each_unit(state, dir, control, &job)?;
+        units::each_unit(media, dir, control, &job)?;
         match &self.mirror_check {
             Some(check) => {
                 let sides = Sides::of_parcels(atlas.parcels())?;
                 let look = |unit: &Unit| Ok(mirror::look(&StoredSeries::read(unit)?));
-                mirror::leave_out(check, state, &sides, &look, dir, control)
+                mirror::leave_out(check, media, &sides, &look, dir, control)
             }
             None => Ok(()),
         }
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        let units = units::listed(state, self.name(), dir)?;
-        load_failures(state, self.name(), dir)?;
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        let units = units::listed(media, self.name(), dir)?;
+        load_failures(media, self.name(), dir)?;
         let parcels = files::read_json(&dir.join("parcels.json"))?;
         let atlas = files::read_json(&dir.join("atlas.json"))?;
         let facts = |unit: &Option<Unit>| unit.as_ref().and_then(SeriesFacts::of);
-        state.quality = units.iter().map(|unit| facts(unit).map(|it| it.quality)).collect();
+        media.quality = units.iter().map(|unit| facts(unit).map(|it| it.quality)).collect();
         let preparation = vec![super::said(self)];
         let likeness = |_: &MirrorCheck| files::read_json(&dir.join(LIKENESS));
         let likeness = self.mirror_check.as_ref().map(likeness).transpose()?;
         let normalisation = None;
-        state.parcels =
+        media.parcels =
             Some(Parcels { parcels, atlas, units, preparation, likeness, normalisation });
         Ok(())
     }
@@ -187,16 +187,16 @@ impl ParcellateConfig {
         atlas.labels.iter_mut().chain(more).collect()
     }
 
-    fn key(&self, state: &Media<'_>, idx: usize) -> Result<Key> {
-        let scan = &state.scans()[idx];
-        let atlas = |path: &Path| state.digest_of(&state.place(path));
+    fn key(&self, media: &Media<'_>, idx: usize) -> Result<Key> {
+        let scan = &media.scans()[idx];
+        let atlas = |path: &Path| media.digest_of(&media.place(path));
         let beside = |path: &Option<PathBuf>| path.as_deref().map(atlas).transpose();
         Ok(Key::of(&json!({
             "stage": self.name(),
             "version": self.version(),
-            "scan": state.digest(idx)?,
+            "scan": media.digest(idx)?,
             "t_r_s": scan.timing(),
-            "confounds": state.confounds_digest(idx)?,
+            "confounds": media.confounds_digest(idx)?,
             "atlas": [
                 beside(&self.atlas.labels)?,
                 beside(&self.atlas.coordinates)?,

@@ -90,19 +90,19 @@ impl Work for PrepareConfig {
 }
 
 impl Preparation for PrepareConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
+    fn inputs(&self, media: &Media<'_>) -> Value {
         if self.policy.reads_volumes() {
             return json!(super::said(self));
         }
-        let more = fitted_on(self.stats.as_deref(), state);
-        series::keys(self, &super::said(self), &more, state)
+        let more = fitted_on(self.stats.as_deref(), media);
+        series::keys(self, &super::said(self), &more, media)
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         if self.policy.reads_volumes() {
             return write_failures(dir, &[]);
         }
-        let fitted = self.fit(state, control)?;
+        let fitted = self.fit(media, control)?;
         let path = dir.join(FITTED);
         files::write_json(&path, &fitted)?;
         let digest = scan::sha256_file(&path)?;
@@ -111,22 +111,22 @@ impl Preparation for PrepareConfig {
             |_: usize, facts: &SeriesFacts| (self.policy.n_frames(facts.n_frames, facts.t_r_s), 0);
         let work = |_: usize, series: StoredSeries| self.prepared(&fitted, series);
         let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &more, state, dir, control, &change)
+        series::each_series(self, &super::said(self), &more, media, dir, control, &change)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         if self.policy.reads_volumes() {
-            super::work::load_failures(state, self.name(), dir)?;
-            let volumes = state.volumes.as_mut().ok_or_else(|| self.no_volumes())?;
+            super::work::load_failures(media, self.name(), dir)?;
+            let volumes = media.volumes.as_mut().ok_or_else(|| self.no_volumes())?;
             volumes.policy = Some(self.policy);
         } else {
             let path = dir.join(FITTED);
             let fitted: FittedNormalisation = files::read_json(&path)?;
             let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
-            series::load(self, said, state, dir)?;
-            state.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
+            series::load(self, said, media, dir)?;
+            media.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
         }
-        state.cut = Some(self.windows());
+        media.cut = Some(self.windows());
         Ok(())
     }
 }
@@ -185,11 +185,11 @@ impl PrepareConfig {
     }
 
     /// Policies that ask each recording alone read one.
-    fn fit(&self, state: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
+    fn fit(&self, media: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
         if let Some(path) = &self.stats {
-            return read_stats(&state.place(path), self.policy.normalisation());
+            return read_stats(&media.place(path), self.policy.normalisation());
         }
-        series::fitted(state, control, self.policy.normalisation(), 1)
+        series::fitted(media, control, self.policy.normalisation(), 1)
     }
 
     /// Refuses what the encoder's authors' code does not do with a short scan, and the tokens that a

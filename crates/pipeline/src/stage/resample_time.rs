@@ -57,22 +57,22 @@ impl Work for ResampleTimeConfig {
 }
 
 impl Preparation for ResampleTimeConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        series::keys(self, &super::said(self), &Value::Null, state)
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        series::keys(self, &super::said(self), &Value::Null, media)
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         let none = |_: usize| Ok(Value::Null);
         let cost = |_: usize, facts: &SeriesFacts| {
             ((facts.n_frames as f64 * facts.t_r_s / self.t_r_s).ceil() as usize + 1, 0)
         };
         let work = |_: usize, series: StoredSeries| self.resampled(series);
         let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &none, state, dir, control, &change)
+        series::each_series(self, &super::said(self), &none, media, dir, control, &change)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        series::load(self, super::said(self), state, dir)
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        series::load(self, super::said(self), media, dir)
     }
 }
 

@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Everything that decides the series of each scan after `stage`; `more` beside its settings.
-pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, state: &Media<'_>) -> Value {
+pub(super) fn keys(stage: &dyn Work, said: &str, more: &Value, media: &Media<'_>) -> Value {
     json!({
-        "before": parcels(state).units.iter().map(|it| it.as_ref().map(|it| &it.key)).collect::<Vec<_>>(),
+        "before": parcels(media).units.iter().map(|it| it.as_ref().map(|it| &it.key)).collect::<Vec<_>>(),
         "stage": said,
         "version": stage.version(),
         "more": more,
@@ -39,12 +39,12 @@ pub(super) fn each_series(
     stage: &(dyn Work + Sync),
     said: &str,
     more: &(dyn Fn(usize) -> Result<Value> + Sync),
-    state: &Media<'_>,
+    media: &Media<'_>,
     dir: &Path,
     control: &mut Control<'_>,
     change: &Change<'_>,
 ) -> Result<()> {
-    let before = &parcels(state).units;
+    let before = &parcels(media).units;
     let unit = |idx: usize| before[idx].as_ref().expect("failed scans are passed over");
     let key = |idx: usize| {
         let (before, version) = (&unit(idx).key, stage.version());
@@ -52,7 +52,7 @@ pub(super) fn each_series(
             "before": before, "stage": said, "version": version, "more": more(idx)?,
         })))
     };
-    let n_parcels = parcels(state).parcels.len();
+    let n_parcels = parcels(media).parcels.len();
     let cost = |idx: usize| {
         let Some(facts) = SeriesFacts::of(unit(idx)) else { return 0 };
         let (n_frames, more) = (change.cost)(idx, &facts);
@@ -63,19 +63,19 @@ pub(super) fn each_series(
         Ok((change.work)(idx, StoredSeries::read(unit(idx))?)?.to_bytes(key))
     };
     let job = Job { stage: stage.name(), key: &key, cost: &cost, work: &work };
-    units::each_unit(state, dir, control, &job)
+    units::each_unit(media, dir, control, &job)
 }
 
 /// Takes the changed series.
 pub(super) fn load(
     stage: &dyn Work,
     said: String,
-    state: &mut Media<'_>,
+    media: &mut Media<'_>,
     dir: &Path,
 ) -> Result<()> {
-    let units = units::listed(state, stage.name(), dir)?;
-    load_failures(state, stage.name(), dir)?;
-    let parcels = state.parcels.as_mut().expect("series come from an atlas");
+    let units = units::listed(media, stage.name(), dir)?;
+    load_failures(media, stage.name(), dir)?;
+    let parcels = media.parcels.as_mut().expect("series come from an atlas");
     parcels.units = units;
     parcels.preparation.push(said);
     Ok(())
@@ -84,16 +84,16 @@ pub(super) fn load(
 /// Fits a formula to the training scans, which are read one at a time, again for other parcels where
 /// memory asks for it.
 pub(super) fn fitted(
-    state: &Media<'_>,
+    media: &Media<'_>,
     control: &Control<'_>,
     formula: Normalisation,
     pool_frames: usize,
 ) -> Result<FittedNormalisation> {
-    let units = &parcels(state).units;
+    let units = &parcels(media).units;
     let mut trained: Vec<&Unit> =
-        state.trained_on().into_iter().filter_map(|idx| units[idx].as_ref()).collect();
+        media.trained_on().into_iter().filter_map(|idx| units[idx].as_ref()).collect();
     if trained.is_empty() {
-        let first = state.failures.values().next();
+        let first = media.failures.values().next();
         let reason = first.map_or_else(String::new, |(_, reason)| reason.anonymous.clone());
         return Err(Error::NothingLeft { split: Split::Train, reason });
     }
@@ -104,13 +104,13 @@ pub(super) fn fitted(
     let damaged = |unit: &&Unit| engine::Error::damaged(&unit.path, "it does not say its frames");
     let n_frames = |unit: &&Unit| Ok(SeriesFacts::of(unit).ok_or(damaged(unit))?.n_frames);
     let n_frames: Vec<usize> = trained.iter().map(n_frames).collect::<Result<_>>()?;
-    let n_bytes = state.plan.budget.n_bytes;
+    let n_bytes = media.plan.budget.n_bytes;
     FittedNormalisation::fit_from(formula, &n_frames, pool_frames, n_bytes, |idx| {
         control.checkpoint()?;
         Ok(StoredSeries::read(trained[idx])?.values)
     })
 }
 
-pub(super) fn parcels<'a>(state: &'a Media<'_>) -> &'a super::Parcels {
-    state.parcels.as_ref().expect("series come from an atlas")
+pub(super) fn parcels<'a>(media: &'a Media<'_>) -> &'a super::Parcels {
+    media.parcels.as_ref().expect("series come from an atlas")
 }

@@ -130,37 +130,37 @@ impl Work for VolumesConfig {
 }
 
 impl Preparation for VolumesConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        if !self.compares(state) {
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        if !self.compares(media) {
             return Value::Null;
         }
-        json!((0..state.scans().len()).map(|idx| self.key(state, idx).ok()).collect::<Vec<_>>())
+        json!((0..media.scans().len()).map(|idx| self.key(media, idx).ok()).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         files::write_json(&dir.join("volumes.json"), self)?;
-        let Some(check) = self.mirror_check.as_ref().filter(|_| self.compares(state)) else {
+        let Some(check) = self.mirror_check.as_ref().filter(|_| self.compares(media)) else {
             files::write_json(&dir.join(LIKENESS), &Likeness::NONE)?;
             return write_failures(dir, &[]);
         };
-        let key = |idx: usize| self.key(state, idx);
-        let cost = |idx: usize| self.cost(&state.scans()[idx]);
+        let key = |idx: usize| self.key(media, idx);
+        let cost = |idx: usize| self.cost(&media.scans()[idx]);
         let work = |idx: usize, key: &Key| {
-            let run = self.placed(&state.scans()[idx])?;
+            let run = self.placed(&media.scans()[idx])?;
             Ok(look_to_bytes(key, &mirror::look_of_run(&run, self.axes)))
         };
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
-        units::each_unit(state, dir, control, &job)?;
+        units::each_unit(media, dir, control, &job)?;
         let look = |unit: &Unit| Ok(engine::read(&unit.path, &unit.key)?.1.take("look").1);
-        mirror::leave_out(check, state, &self.sides(), &look, dir, control)
+        mirror::leave_out(check, media, &self.sides(), &look, dir, control)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         let volumes = files::read_json(&dir.join("volumes.json"))?;
         let likeness = files::read_json(&dir.join(LIKENESS))?;
-        load_failures(state, self.name(), dir)?;
-        state.volume_likeness = self.mirror_check.is_some().then_some(likeness);
-        state.volumes = Some(volumes);
+        load_failures(media, self.name(), dir)?;
+        media.volume_likeness = self.mirror_check.is_some().then_some(likeness);
+        media.volumes = Some(volumes);
         Ok(())
     }
 }
@@ -203,12 +203,12 @@ impl VolumesConfig {
     }
 
     /// Whether left and right are compared.
-    fn compares(&self, state: &Media<'_>) -> bool {
-        self.mirror_check.is_some() && given::reads_volumes(state, self.shape)
+    fn compares(&self, media: &Media<'_>) -> bool {
+        self.mirror_check.is_some() && given::reads_volumes(media, self.shape)
     }
 
-    fn key(&self, state: &Media<'_>, idx: usize) -> Result<Key> {
-        let (timing, digest) = (state.scans()[idx].timing(), state.digest(idx)?);
+    fn key(&self, media: &Media<'_>, idx: usize) -> Result<Key> {
+        let (timing, digest) = (media.scans()[idx].timing(), media.digest(idx)?);
         Ok(Key::of(&json!({ "look": self.said(), "scan": digest, "t_r_s": timing })))
     }
 

@@ -43,31 +43,31 @@ impl Work for WhitenConfig {
 }
 
 impl Preparation for WhitenConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        let class: Vec<_> = (0..state.run.splits.len()).map(|row| state.class(row)).collect();
-        json!({ "splits": state.run.splits, "class": class })
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        let class: Vec<_> = (0..media.run.splits.len()).map(|row| media.class(row)).collect();
+        json!({ "splits": media.run.splits, "class": class })
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let trained = state.rows_of(Split::Train)?;
-        let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let trained = media.rows_of(Split::Train)?;
+        let labelled = trained.into_iter().filter_map(|row| Some((row, media.class(row)?)));
         let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
-        let views: Vec<_> = rows.iter().map(|&row| state.window(row).view()).collect();
+        let views: Vec<_> = rows.iter().map(|&row| media.window(row).view()).collect();
         let fitted = Whitening::fit(&views, &class, self)?;
         control.checkpoint()?;
         files::write_atomic(&dir.join(WHITENING), &fitted.to_bytes())?;
         files::write_json(&dir.join("whitening.json"), &fitted.shrinkage())?;
         let there =
-            state.windows.iter().enumerate().filter_map(|(row, it)| Some((row, it.as_ref()?)));
+            media.windows.iter().enumerate().filter_map(|(row, it)| Some((row, it.as_ref()?)));
         let white = there
             .map(|(row, window)| Ok((row, fitted.apply(window.view())?)))
             .collect::<Result<Vec<_>>>()?;
         write_windows(dir, white.iter().map(|(row, window)| (*row, window.view())))
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        state.windows = read_windows(dir, state)?;
-        state.whitening = Some(Arc::new(read_whitening(dir)?));
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        media.windows = read_windows(dir, media)?;
+        media.whitening = Some(Arc::new(read_whitening(dir)?));
         Ok(())
     }
 }

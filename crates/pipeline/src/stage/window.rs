@@ -37,35 +37,35 @@ impl Work for WindowConfig {
 }
 
 impl Preparation for WindowConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        let rows = state.cohort().rows.iter();
-        json!(rows.map(|row| (row.scan_idx, onset_s(state, row))).collect::<Vec<_>>())
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        let rows = media.cohort().rows.iter();
+        json!(rows.map(|row| (row.scan_idx, onset_s(media, row))).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let rows = &state.cohort().rows;
-        let of_scans = each_scan(state, self.name(), dir, control, |scan_idx| {
-            let series = state.series[scan_idx].as_ref().expect("failed scans are passed over");
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let rows = &media.cohort().rows;
+        let of_scans = each_scan(media, self.name(), dir, control, |scan_idx| {
+            let series = media.series[scan_idx].as_ref().expect("failed scans are passed over");
             let of_scan = rows.iter().enumerate().filter(|(_, row)| row.scan_idx == scan_idx);
             of_scan
-                .map(|(idx, row)| Ok((idx, self.cut(series, onset_s(state, row))?.values)))
+                .map(|(idx, row)| Ok((idx, self.cut(series, onset_s(media, row))?.values)))
                 .collect::<Result<Vec<_>>>()
         })?;
         let windows = of_scans.iter().flatten().flatten();
         write_windows(dir, windows.map(|(row, window)| (*row, window.view())))
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
-        load_failures(state, self.name(), dir)?;
-        state.cleaned = read_windows(dir, state)?;
-        state.windows.clone_from(&state.cleaned);
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        load_failures(media, self.name(), dir)?;
+        media.cleaned = read_windows(dir, media)?;
+        media.windows.clone_from(&media.cleaned);
         Ok(())
     }
 }
 
 /// Seconds from the time of the scan's first frame to the event.
-fn onset_s(state: &Media<'_>, row: &RowPlan) -> f64 {
-    state.cohort().scans[row.scan_idx].since_first_frame(row.onset_s)
+fn onset_s(media: &Media<'_>, row: &RowPlan) -> f64 {
+    media.cohort().scans[row.scan_idx].since_first_frame(row.onset_s)
 }
 
 const WINDOWS: &str = "windows.safetensors";
@@ -78,8 +78,8 @@ pub(super) fn write_windows<'a>(
     arrays::write(&dir.join(WINDOWS), named)
 }
 
-pub(super) fn read_windows(dir: &Path, state: &Media<'_>) -> Result<Vec<Option<Arc<Array2<f32>>>>> {
+pub(super) fn read_windows(dir: &Path, media: &Media<'_>) -> Result<Vec<Option<Arc<Array2<f32>>>>> {
     let mut arrays = arrays::read(&dir.join(WINDOWS))?;
-    let n_rows = state.cohort().rows.len();
+    let n_rows = media.cohort().rows.len();
     Ok((0..n_rows).map(|row| arrays.remove(&format!("row-{row}")).map(Arc::new)).collect())
 }

@@ -55,13 +55,13 @@ impl Work for WindowsConfig {
 }
 
 impl Preparation for WindowsConfig {
-    fn inputs(&self, state: &Media<'_>) -> Value {
-        json!((0..state.scans().len()).map(|idx| n_frames(state, idx)).collect::<Vec<_>>())
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        json!((0..media.scans().len()).map(|idx| n_frames(media, idx)).collect::<Vec<_>>())
     }
 
-    fn compute(&self, state: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let starts = each_scan(state, self.name(), dir, control, |idx| {
-            match n_frames(state, idx) {
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let starts = each_scan(media, self.name(), dir, control, |idx| {
+            match n_frames(media, idx) {
                 Some(n) if n < self.n_frames && n > 0 && self.pad != PadPolicy::Refuse => {
                     Ok(Some(vec![0]))
                 }
@@ -73,19 +73,19 @@ impl Preparation for WindowsConfig {
         Ok(files::write_json(&dir.join("first_frames.json"), &starts)?)
     }
 
-    fn load(&self, state: &mut Media<'_>, dir: &Path) -> Result<()> {
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         let _: Value = files::read_json(&dir.join("first_frames.json"))?;
-        load_failures(state, self.name(), dir)?;
-        state.cut = Some(self.clone());
+        load_failures(media, self.name(), dir)?;
+        media.cut = Some(self.clone());
         Ok(())
     }
 }
 
 /// Frames of a scan as it is now.
-pub(super) fn n_frames(state: &Media<'_>, idx: usize) -> Option<usize> {
-    let unit = state.parcels.as_ref().map(|parcels| parcels.units[idx].as_ref());
+pub(super) fn n_frames(media: &Media<'_>, idx: usize) -> Option<usize> {
+    let unit = media.parcels.as_ref().map(|parcels| parcels.units[idx].as_ref());
     match unit {
         Some(unit) => Some(SeriesFacts::of(unit?)?.n_frames),
-        None => state.scans()[idx].n_frames,
+        None => media.scans()[idx].n_frames,
     }
 }

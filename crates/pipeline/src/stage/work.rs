@@ -57,19 +57,19 @@ pub(crate) const FAILURES: &str = "failures.json";
 
 /// Applies `step` to each scan that is still there; one that fails is left out, with its reason.
 pub(crate) fn each_scan<T>(
-    state: &Media<'_>,
+    media: &Media<'_>,
     stage: &'static str,
     dir: &Path,
     control: &mut Control<'_>,
     mut step: impl FnMut(usize) -> Result<T>,
 ) -> Result<Vec<Option<T>>> {
-    let scans = state.scans();
+    let scans = media.scans();
     let mut failures = Vec::new();
     let mut results = Vec::with_capacity(scans.len());
     control.tell(Event::Advanced { stage, done: 0, total: scans.len() });
     for (scan_idx, scan) in scans.iter().enumerate() {
         control.checkpoint()?;
-        if state.failures.contains_key(&scan_idx) {
+        if media.failures.contains_key(&scan_idx) {
             results.push(None);
             continue;
         }
@@ -78,7 +78,7 @@ pub(crate) fn each_scan<T>(
             if error.stops_the_run() {
                 return result.map(|_| Vec::new());
             }
-            let transient = error.is_of_the_system() || !state.is_unchanged(scan_idx);
+            let transient = error.is_of_the_system() || !media.is_unchanged(scan_idx);
             let reason = reasons::of(error, scan);
             control.tell(Event::unit_failed(stage, (scan_idx, scans.len()), &scan.unit, &reason));
             failures.push(Failure { unit: scan_idx, reason, transient });
@@ -102,8 +102,8 @@ pub(crate) fn read_failures(dir: &Path) -> Result<Vec<Failure>> {
 }
 
 /// Remembers the scans a stage left out.
-pub(crate) fn load_failures(state: &mut Media<'_>, stage: &'static str, dir: &Path) -> Result<()> {
+pub(crate) fn load_failures(media: &mut Media<'_>, stage: &'static str, dir: &Path) -> Result<()> {
     let failures = read_failures(dir)?;
-    state.failures.extend(failures.into_iter().map(|it| (it.unit, (stage, it.reason))));
+    media.failures.extend(failures.into_iter().map(|it| (it.unit, (stage, it.reason))));
     Ok(())
 }

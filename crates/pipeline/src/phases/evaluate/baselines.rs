@@ -19,16 +19,16 @@ pub(super) struct Baselines {
 
 pub(super) fn fit(
     config: &EvaluateConfig,
-    state: &Media<'_>,
+    media: &Media<'_>,
     test: &[usize],
     control: &Control<'_>,
 ) -> Result<Baselines> {
-    let trained = state.rows_of(Split::Train)?;
-    let labelled = trained.into_iter().filter_map(|row| Some((row, state.class(row)?)));
+    let trained = media.rows_of(Split::Train)?;
+    let labelled = trained.into_iter().filter_map(|row| Some((row, media.class(row)?)));
     let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
-    let n_classes = state.slots().scored().values.len();
-    let truth: Vec<Option<usize>> = test.iter().map(|&row| state.class(row)).collect();
-    let (train, test) = (features(state, &rows)?, features(state, test)?);
+    let n_classes = media.slots().scored().values.len();
+    let truth: Vec<Option<usize>> = test.iter().map(|&row| media.class(row)).collect();
+    let (train, test) = (features(media, &rows)?, features(media, test)?);
     let majority = majority_class(&class, n_classes)?;
     let logistic_c = config.logistic_c;
     let (linear, missing) = aside(control, move || {
@@ -68,8 +68,8 @@ fn linear(
 }
 
 /// Mean over the frames of each window, or over tokens: `(n_rows, n_voxels)`.
-fn features(state: &Media<'_>, rows: &[usize]) -> Result<Array2<f32>> {
-    let means = rows.iter().map(|&row| state.mean_of(row)).collect::<Result<Vec<_>>>()?;
+fn features(media: &Media<'_>, rows: &[usize]) -> Result<Array2<f32>> {
+    let means = rows.iter().map(|&row| media.mean_of(row)).collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = means.iter().map(|mean| mean.view().insert_axis(Axis(0))).collect();
     Ok(ndarray::concatenate(Axis(0), &views).expect("windows have one width"))
 }

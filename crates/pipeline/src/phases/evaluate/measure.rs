@@ -28,13 +28,13 @@ pub(super) fn evaluate(
     written: &Written<'_>,
     control: &mut Control<'_>,
 ) -> Result<Evaluation> {
-    let Written { media: state, trained, reports, .. } = *written;
+    let Written { media, trained, reports, .. } = *written;
     let model = &trained.model;
-    let test = state.rows_of(Split::Test)?;
-    let baselines = baselines::fit(config, state, &test, control)?;
-    let units = test.iter().map(|&row| unit(state, row)).collect::<Result<Vec<_>>>()?;
-    let truth: Vec<String> = test.iter().map(|&row| truth(state, row)).collect();
-    let (max_pairs, seed) = (config.max_pairs, state.run.seed);
+    let test = media.rows_of(Split::Test)?;
+    let baselines = baselines::fit(config, media, &test, control)?;
+    let units = test.iter().map(|&row| unit(media, row)).collect::<Result<Vec<_>>>()?;
+    let truth: Vec<String> = test.iter().map(|&row| truth(media, row)).collect();
+    let (max_pairs, seed) = (config.max_pairs, media.run.seed);
     let (units, truth, blocks) = aside(control, move || {
         let blocks = blocks(&units, &truth, max_pairs, seed);
         (units, truth, blocks)
@@ -50,7 +50,7 @@ pub(super) fn evaluate(
         stated,
         no_scan,
         free_text: None,
-        majority: label(state, baselines.majority),
+        majority: label(media, baselines.majority),
         baselines: baselines.linear,
         missing: baselines.missing,
         gates: gates(model)?,
@@ -58,7 +58,7 @@ pub(super) fn evaluate(
     let drawing = EvidenceConfig {
         n_permutations: config.permutations,
         n_shuffles: config.shuffles,
-        seed: state.run.seed,
+        seed: media.run.seed,
     };
     let (input, evidence) = aside(control, move || {
         let evidence = Evidence::measure(&input, &drawing);
@@ -69,21 +69,21 @@ pub(super) fn evaluate(
     let texts: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
     let pairs: Vec<(&str, &str)> = reports
         .iter()
-        .map(|it| (it.answer.text.as_str(), state.cohort().rows[it.row].report.as_str()))
+        .map(|it| (it.answer.text.as_str(), media.cohort().rows[it.row].report.as_str()))
         .collect();
     let n_stopped = reports.iter().filter(|it| it.answer.stopped).count();
     Ok(Evaluation {
-        name: state.plan.spec().name.clone(),
-        seed: state.run.seed,
+        name: media.plan.spec().name.clone(),
+        seed: media.run.seed,
         verdict: evidence.verdict.to_string(),
         table: SummaryTable::new(&evidence).rows,
-        scored_slot: state.slots().scored().name.clone(),
-        slots: all_slots(state, reports)?,
-        calibration: calibration(state, reports, fit)?,
+        scored_slot: media.slots().scored().name.clone(),
+        slots: all_slots(media, reports)?,
+        calibration: calibration(media, reports, fit)?,
         texts: TextScores::of(&pairs)?,
         n_distinct_reports: n_distinct(&texts),
         stopped: n_stopped as f64 / texts.len() as f64,
-        windows: windows(state, reports, &input, &test),
+        windows: windows(media, reports, &input, &test),
         blocks: input.blocks,
         nll: input.nll,
         evidence,
@@ -99,16 +99,16 @@ fn cross_nll(
     blocks: &[Vec<usize>],
     control: &mut Control<'_>,
 ) -> Result<Vec<Vec<f64>>> {
-    let Written { media: state, trained, reading, .. } = *written;
-    let media = media_of(state, test)?;
+    let Written { media, trained, reading, .. } = *written;
+    let shown = media_of(media, test)?;
     let mut items = Vec::new();
     let mut reports = Vec::new();
     for block in blocks {
         for &report in block {
             for &scan in block {
-                let medium = Some(Arc::clone(&media[&test[scan]]));
-                let query = Query { prompt: state.prompt(test[report]), medium };
-                items.push(query.scored(&state.cohort().rows[test[report]].report));
+                let medium = Some(Arc::clone(&shown[&test[scan]]));
+                let query = Query { prompt: media.prompt(test[report]), medium };
+                items.push(query.scored(&media.cohort().rows[test[report]].report));
                 reports.push(report);
             }
         }
@@ -123,8 +123,8 @@ fn cross_nll(
 }
 
 /// What the model sees of each row, read once.
-fn media_of(state: &Media<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
-    rows.iter().map(|&row| Ok((row, state.medium(row)?))).collect()
+fn media_of(media: &Media<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
+    rows.iter().map(|&row| Ok((row, media.medium(row)?))).collect()
 }
 
 /// Values of the scored slot in generated texts.
@@ -143,16 +143,16 @@ fn cross_values(
     blocks: &[Vec<usize>],
     control: &mut Control<'_>,
 ) -> Result<Values> {
-    let Written { media: state, trained, reports, reading } = *written;
+    let Written { media, trained, reports, reading } = *written;
     // many windows share a prompt; what was generated for one is there for all
     let mut wanted: BTreeMap<(String, Option<usize>), Option<String>> = BTreeMap::new();
     for &row in test {
-        wanted.extend([Some(row), None].map(|scan| ((state.prompt(row), scan), None)));
+        wanted.extend([Some(row), None].map(|scan| ((media.prompt(row), scan), None)));
     }
     for block in blocks {
         for &report in block {
             let scans = block.iter().map(|&scan| Some(test[scan]));
-            wanted.extend(scans.map(|scan| ((state.prompt(test[report]), scan), None)));
+            wanted.extend(scans.map(|scan| ((media.prompt(test[report]), scan), None)));
         }
     }
     for report in reports {
@@ -161,16 +161,16 @@ fn cross_values(
     }
     let missing: Vec<(String, Option<usize>)> =
         wanted.iter().filter(|(_, text)| text.is_none()).map(|(key, _)| key.clone()).collect();
-    let media = media_of(state, test)?;
+    let shown = media_of(media, test)?;
     let queries = missing.iter().map(|(prompt, scan)| {
-        let medium = scan.map(|row| Arc::clone(&media[&row]));
+        let medium = scan.map(|row| Arc::clone(&shown[&row]));
         Query { prompt: prompt.clone(), medium }
     });
     let queries: Vec<Query> = queries.collect();
-    let texts = readout::texts(&trained.model, &queries, generation(state), reading, control)?;
+    let texts = readout::texts(&trained.model, &queries, generation(media), reading, control)?;
     wanted.extend(missing.into_iter().zip(texts.into_iter().map(|(text, _)| Some(text))));
     let value = |row: usize, scan: Option<usize>| {
-        stated(state.slots(), wanted[&(state.prompt(row), scan)].as_deref().unwrap_or_default())
+        stated(media.slots(), wanted[&(media.prompt(row), scan)].as_deref().unwrap_or_default())
     };
     let mut values = vec![Vec::new(); test.len()];
     for block in blocks {
@@ -187,8 +187,8 @@ fn cross_values(
 }
 
 /// As the reports themselves were generated.
-fn generation<'a>(state: &Media<'a>) -> &'a GenerateConfig {
-    let mut stages = state.plan.spec().stages().iter();
+fn generation<'a>(media: &Media<'a>) -> &'a GenerateConfig {
+    let mut stages = media.plan.spec().stages().iter();
     let found = stages.find_map(|stage| match stage {
         Stage::Generate(config) => Some(config),
         _ => None,
@@ -206,12 +206,12 @@ fn gates(model: &Model) -> Result<Vec<GateOpening>> {
 }
 
 /// Every slot of the generated reports against the same slot of the true ones.
-fn all_slots(state: &Media<'_>, reports: &[WrittenReport]) -> Result<Vec<NamedScores>> {
-    let slots = state.slots();
+fn all_slots(media: &Media<'_>, reports: &[WrittenReport]) -> Result<Vec<NamedScores>> {
+    let slots = media.slots();
     let parsed: Vec<_> = reports
         .iter()
         .map(|it| {
-            let truth = &state.cohort().rows[it.row].report;
+            let truth = &media.cohort().rows[it.row].report;
             (slots.parse(truth), slots.parse(&it.answer.text))
         })
         .collect();
@@ -225,16 +225,16 @@ fn all_slots(state: &Media<'_>, reports: &[WrittenReport]) -> Result<Vec<NamedSc
 }
 
 fn calibration(
-    state: &Media<'_>,
+    media: &Media<'_>,
     reports: &[WrittenReport],
     fit: &super::Fit,
 ) -> Result<Calibration> {
-    let scored = state.slots().scored_idx();
+    let scored = media.slots().scored_idx();
     let (probabilities, class): (Vec<Vec<f64>>, Vec<usize>) = reports
         .iter()
         .filter_map(|it| {
             let probabilities = it.answer.slots[scored].probabilities.values().copied().collect();
-            Some((probabilities, state.class(it.row)?))
+            Some((probabilities, media.class(it.row)?))
         })
         .unzip();
     Ok(Calibration {
@@ -245,12 +245,12 @@ fn calibration(
 }
 
 fn windows(
-    state: &Media<'_>,
+    media: &Media<'_>,
     reports: &[WrittenReport],
     input: &EvidenceInput,
     test: &[usize],
 ) -> Vec<WindowScore> {
-    let scored = state.slots().scored_idx();
+    let scored = media.slots().scored_idx();
     let place = |window: usize| {
         let of_block = |block: &Vec<usize>| block.iter().position(|it| *it == window);
         input.blocks.iter().find_map(of_block)
@@ -258,7 +258,7 @@ fn windows(
     test.iter()
         .enumerate()
         .map(|(idx, &row)| {
-            let (scan, planned) = (scan(state, row), &state.cohort().rows[row]);
+            let (scan, planned) = (scan(media, row), &media.cohort().rows[row]);
             let answer = reports.iter().find(|it| it.row == row).map(|it| &it.answer);
             let row_nll = &input.nll[idx];
             let own = place(idx).map(|place| row_nll[place]);
@@ -282,12 +282,12 @@ fn windows(
         .collect()
 }
 
-fn scan<'a>(state: &Media<'a>, row: usize) -> &'a ScanPlan {
-    &state.cohort().scans[state.cohort().rows[row].scan_idx]
+fn scan<'a>(media: &Media<'a>, row: usize) -> &'a ScanPlan {
+    &media.cohort().scans[media.cohort().rows[row].scan_idx]
 }
 
-fn unit(state: &Media<'_>, row: usize) -> Result<Unit> {
-    let (scan, planned) = (scan(state, row), &state.cohort().rows[row]);
+fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
+    let (scan, planned) = (scan(media, row), &media.cohort().rows[row]);
     Ok(Unit {
         subject: scan.subject.clone(),
         scan: format!("ses-{}_run-{}", scan.session, scan.run),
@@ -295,7 +295,7 @@ fn unit(state: &Media<'_>, row: usize) -> Result<Unit> {
         window: format!("{} s for {} s", planned.onset_s, planned.duration_s),
         site: scan.site.clone(),
         scan_digest: scan.sha256.clone(),
-        window_digest: digest(state.medium(row)?.as_ref()),
+        window_digest: digest(media.medium(row)?.as_ref()),
     })
 }
 
@@ -306,12 +306,12 @@ fn digest(medium: &Medium) -> String {
     files::sha256_bytes(&bytes)
 }
 
-fn truth(state: &Media<'_>, row: usize) -> String {
-    let truth = state.cohort().rows[row].truth.clone();
+fn truth(media: &Media<'_>, row: usize) -> String {
+    let truth = media.cohort().rows[row].truth.clone();
     truth.expect("the plan asks every test report for the scored slot")
 }
 
-fn label(state: &Media<'_>, class: usize) -> String {
-    let (value, _) = state.slots().scored().values.get_index(class).expect("a class of the slot");
+fn label(media: &Media<'_>, class: usize) -> String {
+    let (value, _) = media.slots().scored().values.get_index(class).expect("a class of the slot");
     value.clone()
 }
