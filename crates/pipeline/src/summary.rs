@@ -60,7 +60,10 @@ pub(crate) fn conclude(
             (SummaryTable { intervals, rows, missing }, metrics)
         }
     };
-    let table = table.terminal();
+    let mut table = table.terminal();
+    if let ([only], false) = (evaluations.as_slice(), plan.is_repeated()) {
+        table += &format!("\ngenerated texts against their references: {}\n", only.texts);
+    }
     if plan.is_repeated() {
         publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
         control.tell(Event::Published { run_dir: plan.run_dir.clone() });
