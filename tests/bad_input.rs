@@ -153,7 +153,7 @@ fn an_unknown_column_is_named_with_those_allowed() {
     let cohort = Cohort::new();
     cohort.edit_table("report", "raport");
     assert_snapshot!(refused(&cohort, &[]), @r#"
-    error: [cohort]/pairs.csv: unknown column "raport", allowed are subject, session, scan, onset, duration, report, split
+    error: [cohort]/pairs.csv: unknown column "raport", allowed are subject, session, scan, onset, duration, report, split, site
     "#);
 }
 
@@ -172,7 +172,7 @@ fn a_missing_report_is_named_with_its_row() {
 fn a_subject_in_two_splits_is_named_with_both_rows() {
     let cohort = Cohort::new();
     assert_snapshot!(refused(&cohort, &["cohort.pairs.split_unit=subject"]), @"
-    error: [cohort]/pairs.csv: subject 1 is in split train (row 2) and in split choose (row 74)
+    error: [cohort]/pairs.csv: subject 1 is in split train (row 2) and in split validation (row 74)
     hint: put all rows of that unit into one split, or choose another cohort.pairs.split_unit
     ");
 }
