@@ -204,7 +204,7 @@ impl ParcellateConfig {
             ],
             "map": self.atlas.map,
             "extract": self.extract,
-            "read": self.reading(state.coverage_digest(idx)?),
+            "read": self.reading(media.coverage_digest(idx)?),
             "lost": [json!(self.min_coverage), json!(self.max_lost_parcels)],
         })))
     }
