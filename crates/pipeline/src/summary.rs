@@ -62,7 +62,9 @@ pub(crate) fn conclude(
     };
     let mut table = table.terminal();
     if let ([only], false) = (evaluations.as_slice(), plan.is_repeated()) {
-        table += &format!("\ngenerated texts against their references: {}\n", only.texts);
+        table.push_str("\ngenerated texts against their references: ");
+        table.push_str(&only.texts.to_string());
+        table.push('\n');
     }
     if plan.is_repeated() {
         publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
