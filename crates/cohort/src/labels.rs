@@ -1,5 +1,6 @@
 //! Tables about people and visits, joined to recordings by the labels that both have.
 
+mod archive;
 mod sessions;
 
 use std::{
@@ -17,6 +18,7 @@ use crate::{
     value::Value,
 };
 
+pub(crate) use archive::described;
 pub(crate) use sessions::Sessions;
 
 /// Columns of a table that say who or which, in the words of the field.
@@ -84,6 +86,8 @@ pub(crate) struct LabelTable {
     about: Vec<Option<Entities>>,
     /// The pipeline names it; else it lies beside the scans.
     is_named: bool,
+    /// Where the first row stands in the file.
+    first_line: usize,
 }
 
 impl LabelTable {
@@ -95,7 +99,8 @@ impl LabelTable {
         let mut taken = Vec::new();
         let named = column_of(path, &table, "recording", &["bids_name"], false)?;
         for (entity, allowed) in ENTITY_COLUMNS {
-            if let Some(name) = column_of(path, &table, entity.name(), allowed, false)? {
+            let usual = column_of(path, &table, entity.name(), allowed, false)?;
+            if let Some(name) = usual.or_else(|| archive::column(&table, entity)) {
                 taken.push((entity, name));
             }
         }
@@ -113,7 +118,8 @@ impl LabelTable {
                     _ => None,
                 };
             }
-            let mut about = key_of(taken.iter().map(|(entity, name)| (*entity, cell(name))))?;
+            let mut about =
+                key_of(taken.iter().map(|(entity, name)| (*entity, *name, cell(name))))?;
             for (entity, name) in &finer {
                 let label = label_of(cell(name), *entity);
                 if let Some(label) = label.as_deref().and_then(label_from) {
@@ -143,7 +149,8 @@ impl LabelTable {
             Some(name) => vec![(Entity::Subject, name.to_owned())],
             None => taken.iter().map(|(entity, name)| (*entity, (*name).to_owned())).collect(),
         };
-        Ok(Self { path: path.to_path_buf(), columns, keys, said_by, rows, about, is_named: true })
+        let (path, first_line) = (path.to_path_buf(), table.first_line());
+        Ok(Self { path, columns, keys, said_by, rows, about, is_named: true, first_line })
     }
 
     /// The same table, that nobody named: it may be about others.
@@ -154,7 +161,7 @@ impl LabelTable {
     /// Two rows about the same recording.
     fn same_row(&self, first: usize, second: usize) -> Error {
         let what = if self.keys.len() == 1 { "one subject" } else { "one recording" };
-        let (first, second) = (first + 2, second + 2);
+        let (first, second) = (first + self.first_line, second + self.first_line);
         Error::SameRow { path: self.path.clone(), first, second, what }
     }
 
@@ -294,6 +301,7 @@ impl LabelTables {
             }
             let is_needed =
                 table.is_named || table.columns.iter().any(|(name, _)| asked.contains(name));
+            warnings.extend(described(&table.path, table.first_line));
             let (n, contradiction) = table.join(recordings);
             if !recordings.is_empty() && n == 0 && is_needed {
                 return Err(table.no_row(recordings));
@@ -355,10 +363,10 @@ fn missing_words(path: &Path) -> Missing {
 }
 
 /// The entities of a row; none where one of them is no label.
-fn key_of<'a>(cells: impl Iterator<Item = (Entity, Cell<'a>)>) -> Option<Entities> {
+fn key_of<'a>(cells: impl Iterator<Item = (Entity, &'a str, Cell<'a>)>) -> Option<Entities> {
     let mut key = Entities::default();
-    for (entity, cell) in cells {
-        match label_of(cell, entity) {
+    for (entity, name, cell) in cells {
+        match label_of(cell, entity).map(|text| archive::label(name, text)) {
             Some(text) => key.add(entity, &label_from(&text)?),
             None if entity == Entity::Subject => return None,
             None => true,

@@ -13,7 +13,7 @@ use crate::{
     division::SplitConfig,
     entity::{Entities, Entity, RECORDING},
     error::{Error, Result},
-    labels::{ENTITY_COLUMNS, LabelTables, column_of, label_of},
+    labels::{ENTITY_COLUMNS, LabelTables, column_of, described, label_of},
     quality::QcThresholds,
     reason::{Part, Reason},
     recording::{Cohort, Excluded, Recording, RepetitionTime, Source, TrSource},
@@ -162,7 +162,7 @@ impl ManifestConfig {
         let labels = labels_of(&table, &columns);
         let mut sidecars = Sidecars::default();
         for row in 0..table.n_rows() {
-            let number = row + 2;
+            let number = row + table.first_line();
             let recording = recording(&table, row, &columns, &root, &folder).and_then(|it| {
                 let t_r = match it.t_r {
                     // a sidecar says it where the table does not, as in a dataset
@@ -196,7 +196,10 @@ impl ManifestConfig {
             }
             found.recordings.push(recording);
         }
-        found.select(self.asked(), LabelTables::named(&self.labels, place)?)
+        let said = described(&found.path, table.first_line());
+        let mut cohort = found.select(self.asked(), LabelTables::named(&self.labels, place)?)?;
+        cohort.warnings.extend(said);
+        Ok(cohort)
     }
 
     fn columns_of<'a>(&'a self, path: &Path, table: &'a Table) -> Result<Columns<'a>> {
@@ -293,7 +296,7 @@ fn recording(
         n_frames: number(columns.n_frames)?.map(|n| n as usize),
         kept: None,
         labels: BTreeMap::new(),
-        row: Some(row + 2),
+        row: Some(row + table.first_line()),
     })
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn one_each(path: &Path, table: &Table, columns: &[(Entity, &str)]) -
             let Some(label) = label_from(&text) else { continue };
             let (known, first) = seen.entry(label).or_insert_with(|| (text.clone(), row));
             if *known != text {
-                let (first, second) = (*first + 2, row + 2);
+                let (first, second) = (*first + table.first_line(), row + table.first_line());
                 let (path, column) = (path.to_path_buf(), name.to_owned());
                 return Err(Error::Spellings { path, column, first, second });
             }

@@ -114,6 +114,9 @@ pub struct ArrayDescription {
     /// Whether a first row names the columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub named_columns: Option<bool>,
+    /// Whether a second line describes the columns and was left out, of a text table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub described_columns: Option<bool>,
     /// Repetition time in seconds: none, for these files do not say it.
     pub t_r: Option<f64>,
     /// Why there is none.
@@ -263,6 +266,7 @@ fn tensor(path: &Path) -> Result<ArrayDescription> {
         dtype: entry.dtype.to_string().to_lowercase(),
         shape: entry.shape.clone(),
         named_columns: None,
+        described_columns: None,
         t_r: None,
         t_r_source: "an array does not say it".to_owned(),
         values,
@@ -270,7 +274,7 @@ fn tensor(path: &Path) -> Result<ArrayDescription> {
 }
 
 fn table(path: &Path) -> Result<ArrayDescription> {
-    let Text { values: matrix, head } = text::read(path, MAX_TEXT_BYTES, None)?;
+    let Text { values: matrix, head, is_described } = text::read(path, MAX_TEXT_BYTES, None)?;
     let mut values = ValueFacts::default();
     values.add(matrix.iter().copied());
     Ok(ArrayDescription {
@@ -281,6 +285,7 @@ fn table(path: &Path) -> Result<ArrayDescription> {
         dtype: "decimal numbers".to_owned(),
         shape: matrix.shape().to_vec(),
         named_columns: Some(head != Head::None),
+        described_columns: is_described.then_some(true),
         t_r: None,
         t_r_source: "a table does not say it".to_owned(),
         values,

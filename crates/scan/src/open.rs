@@ -232,7 +232,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Opened> {
             Opened { scan, t_r_source: "given".to_owned() }
         }
         Kind::Text => {
-            let Text { values, head } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
+            let Text { values, head, .. } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
             let axes = options.needed_axes(path, head != Head::None)?;
             let t_r = options.needed_t_r(path, "a table")?;
             let is_turned = turned(path, values.dim().into(), axes)?;

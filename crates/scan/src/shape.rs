@@ -104,7 +104,7 @@ pub fn shape(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Shape> {
             array(path, &file.entry().shape, &file.options(options))?
         }
         Kind::Text => {
-            let Text { values, head } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
+            let Text { values, head, .. } = text::read(path, MAX_TEXT_BYTES, options.n_parcels())?;
             let axes = options.needed_axes(path, head != Head::None)?;
             let size = values.dim().into();
             series(size, turned(path, size, axes)?)

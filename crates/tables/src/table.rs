@@ -81,6 +81,8 @@ impl Column {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     columns: Vec<(String, Column)>,
+    /// A second line describes the columns.
+    is_described: bool,
 }
 
 impl Table {
@@ -119,7 +121,23 @@ impl Table {
                 return Err(Error::Rows { name, found, first, expected });
             }
         }
-        Ok(Self { columns })
+        Ok(Self { columns, is_described: false })
+    }
+
+    /// The same, of a file whose second line describes the columns.
+    pub(crate) fn below_descriptions(self) -> Self {
+        Self { is_described: true, ..self }
+    }
+
+    /// Whether the second line of the file describes the columns, as in tables of the NIMH Data Archive; it
+    /// is no row.
+    pub fn is_described(&self) -> bool {
+        self.is_described
+    }
+
+    /// Where the first row stands in the file, counted as a spreadsheet does.
+    pub fn first_line(&self) -> usize {
+        if self.is_described { 3 } else { 2 }
     }
 
     /// Number of rows.

@@ -2,6 +2,8 @@
 //!
 //! The `csv` crate and not polars: it says in which row a file breaks.
 
+mod described;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -98,12 +100,18 @@ pub(crate) fn read(path: &Path, bytes: &[u8], missing: &Missing) -> Result<Table
             column.push((!MISSING[..2].contains(&cell.trim())).then(|| cell.to_owned()));
         }
     }
+    let is_described = described::is_description(&names, &columns)
+        .map_err(|problem| Error::Row { path: path.to_path_buf(), row: 2, problem })?;
+    if is_described {
+        columns.iter_mut().for_each(|cells| drop(cells.remove(0)));
+    }
     let is_bids = missing.bids && separator == b'\t';
     let columns = names.into_iter().zip(columns).map(|(name, cells)| {
         let cells = missing.taken_out(&name, cells, is_bids);
         (name, typed(cells))
     });
-    Ok(Table::new(columns).expect("names and lengths were checked"))
+    let table = Table::new(columns).expect("names and lengths were checked");
+    Ok(if is_described { table.below_descriptions() } else { table })
 }
 
 /// The name of a column; pandas leaves that of its row numbers empty.

@@ -65,6 +65,7 @@ impl Sessions {
             rows,
             about: self.about,
             is_named: false,
+            first_line: 2,
         })
     }
 }

@@ -147,3 +147,33 @@ fn a_documented_level_is_a_value_whatever_it_is_called() {
     assert_eq!(drug(&recordings), [Some("None".to_owned()), None]);
     assert!(!recordings[0].labels.contains_key("dose"));
 }
+
+#[test]
+fn a_table_of_abcd_is_read_below_its_descriptions() {
+    let names = "\"dataset_id\"\t\"subjectkey\"\t\"src_subject_id\"\t\"eventname\"\t\"age\"\n";
+    let described = "\"dataset_id\"\t\"The NDAR Global Unique Identifier (GUID) for research subject\"\t\
+                     \"Subject ID how it's defined in lab/project\"\t\
+                     \"The event name for which the data was collected\"\t\"Age in months\"\n";
+    let row = |event: &str, age: u32| {
+        format!("\"1\"\t\"NDAR_INV0A1\"\t\"NDAR_INV0A1\"\t\"{event}\"\t\"{age}\"\n")
+    };
+    let (first, later) = (row("baseline_year_1_arm_1", 131), row("2_year_follow_up_y_arm_1", 155));
+    let mut recordings =
+        [run("NDARINV0A1", "baselineYear1Arm1", "1"), run("NDARINV0A1", "2YearFollowUpYArm1", "1")];
+    let table = Table::new(&format!("{names}{described}{first}{later}"));
+    assert_eq!(table.joined(&recordings), "131 155");
+    let said = join(table.read().unwrap(), &mut recordings, "age").unwrap();
+    assert_eq!(said.len(), 1);
+    assert!(said[0].ends_with("/t.csv: row 2 describes the columns, as in tables of the NIMH Data Archive, and was left out"));
+    assert_eq!(recordings[0].labels["age"], Value::Number(131.0));
+    // rows are counted as the file has them
+    let twice = Table::new(&format!("{names}{described}{first}{first}"));
+    let said = twice.joined(&recordings);
+    assert_eq!(said, "t.csv: rows 3 and 4 are both about one recording");
+    let unclear = Table::new(&format!("{names}{}{first}", described.replace("Age in months", "9")));
+    let said = unclear.joined(&recordings);
+    assert!(
+        said.contains("row 2: describes the column subjectkey and holds a value in age"),
+        "{said}"
+    );
+}

@@ -35,6 +35,23 @@ fn what_pandas_writes_beside_the_numbers_is_no_frame_and_no_parcel() {
 }
 
 #[test]
+fn a_second_line_of_descriptions_is_no_frame() {
+    let scratch = Scratch::new();
+    let file = |text: &str| scratch.file("series.tsv", text.as_bytes());
+    let read = |text: &str| read_series(file(text), &options(SeriesAxes::TimeParcels));
+    let table = "\"lh\"\t\"rh\"\n\"mean of the left\"\t\"rh\"\n1\t2\n3\t4\n";
+    let series = read(table).unwrap();
+    assert_eq!(series.values, array![[1.0, 2.0], [3.0, 4.0]]);
+    assert_eq!(series.parcels[1].name, "rh");
+    let crate::Description::Array(said) = crate::describe(file(table)).unwrap() else { panic!() };
+    assert_eq!((said.shape, said.described_columns), (vec![2, 2], Some(true)));
+    for second in ["mean of the left\t2", "mean of the left\tn/a", "left\tright"] {
+        let refused = read(&format!("lh\trh\n{second}\n1\t2\n")).unwrap_err().to_string();
+        assert!(refused.contains("row 2: ") && refused.contains("is no number"), "{refused}");
+    }
+}
+
+#[test]
 fn text_is_read_whatever_separates_its_numbers() {
     let scratch = Scratch::new();
     let texts = [

@@ -15,6 +15,8 @@ use crate::error::{Error, Result, brief};
 pub(crate) struct Text {
     pub(crate) values: Array2<f64>,
     pub(crate) head: Head,
+    /// The second line describes the columns that the first one names, and was left out.
+    pub(crate) is_described: bool,
 }
 
 /// What the first line of a table holds.
@@ -34,10 +36,10 @@ const NUMBERED_ROWS: &str = "its first column has no name: row numbers are no se
 /// A matrix, and the names or labels of its columns where the first line holds them. `n_parcels`
 /// tells a header from a frame where nothing else does.
 pub(crate) fn read(path: &Path, limit: u64, n_parcels: Option<usize>) -> Result<Text> {
-    let (mut values, head) = read_lines(path, limit)?;
+    let (mut values, head, is_described) = read_lines(path, limit)?;
     let bad = |problem: String| Error::Row { path: path.to_path_buf(), row: 1, problem };
     if head != Head::None {
-        return Ok(Text { values, head });
+        return Ok(Text { values, head, is_described });
     }
     if is_row_numbers(&values) {
         return Err(bad(NUMBERED_ROWS.to_owned()));
@@ -49,7 +51,7 @@ pub(crate) fn read(path: &Path, limit: u64, n_parcels: Option<usize>) -> Result<
             Head::Labels(labels)
         }
     };
-    Ok(Text { values, head })
+    Ok(Text { values, head, is_described })
 }
 
 /// Whether labels stand over all columns but the first, and that one counts the rows.
@@ -65,8 +67,9 @@ fn is_row_numbers(values: &Array2<f64>) -> bool {
         && counted.windows(2).into_iter().all(|pair| pair[1] - pair[0] == 1.0)
 }
 
-/// The numbers of every line, and what the first line or a comment before it says of the columns.
-fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Head)> {
+/// The numbers of every line, what the first line or a comment before it says of the columns, and whether the
+/// second line describes them.
+fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Head, bool)> {
     crate::pointer::refuse(path)?;
     let attach = |source| Error::Read { path: path.to_path_buf(), source };
     let found = std::fs::metadata(path).map_err(attach)?.len();
@@ -101,7 +104,10 @@ fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Head)> {
         return Err(bad(1, NUMBERED_ROWS.to_owned()));
     }
     let names = is_named.then_some(head);
-    let body = || lines().skip(usize::from(names.is_some()));
+    let second = lines().nth(1).map(|(_, line)| cells(line.trim_end()));
+    let is_described =
+        names.as_ref().zip(second).is_some_and(|(names, second)| describes(&second, names.len()));
+    let body = || lines().skip(usize::from(names.is_some()) + usize::from(is_described));
     let n_rows = body().count();
     let mut n_columns = names.as_ref().map(Vec::len);
     let mut values = Vec::new();
@@ -132,7 +138,17 @@ fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Head)> {
         Some(names) => Head::Names(names),
         None => commented(comments, separator, shape.1),
     };
-    Ok((Array2::from_shape_vec(shape, values).expect("every row was counted"), head))
+    let values = Array2::from_shape_vec(shape, values).expect("every row was counted");
+    Ok((values, head, is_described))
+}
+
+/// Whether the cells of a second line describe the columns, as in tables of the NIMH Data Archive: none is a
+/// number or lacks one, and some are several words.
+fn describes(cells: &[String], n_columns: usize) -> bool {
+    let has_blank = |cell: &String| cell.contains(char::is_whitespace);
+    cells.len() == n_columns
+        && cells.iter().all(|cell| number(cell).is_none())
+        && cells.iter().any(has_blank)
 }
 
 /// What AFNI's `3dROIstats` puts before the names of regions.

@@ -135,3 +135,35 @@ fn in_tables_of_bids_only_one_word_is_missing_among_words() {
     missing.levels.insert("dose".to_owned(), ["NaN".to_owned()].into());
     assert_eq!(cells(&read(&missing), "dose"), ["NaN", "20", "-"]);
 }
+
+#[test]
+fn a_second_line_of_descriptions_is_no_row() {
+    // as the NIMH Data Archive writes tables of ABCD
+    let names = "\"collection_id\"\t\"subjectkey\"\t\"interview_age\"\t\"sex\"\n";
+    let described = "\"collection_id\"\t\"The NDAR Global Unique Identifier (GUID) for research subject\"\t\
+                     \"Age in months at the time of the interview\"\t\"Sex of the subject\"\n";
+    let row = "\"2573\"\t\"NDAR_INV0A1\"\t\"131\"\t\"F\"\n";
+    let table = read_bytes(format!("{names}{described}{row}").as_bytes()).unwrap();
+    assert_eq!((table.n_rows(), table.is_described(), table.first_line()), (1, true, 3));
+    assert_eq!(table.column("interview_age").unwrap().cell(0), Cell::Integer(131));
+    let plain = read_bytes(format!("{names}{row}").as_bytes()).unwrap();
+    assert_eq!((plain.n_rows(), plain.is_described(), plain.first_line()), (1, false, 2));
+    // columns of numbers tell it, whatever the subjects are called
+    let table = read_bytes(b"id,Age,iq\nID of the person,age,intelligence quotient\nA1,30,101\n");
+    let table = table.unwrap();
+    assert_eq!((table.n_rows(), table.column("iq").unwrap().cell(0)), (1, Cell::Integer(101)));
+    for text in [
+        "id,note\nA1,was not well\nA2,was well\n",
+        "id,age\nA1,not yet known\nA2,30\n",
+        "full name,age\nno one,31\nsome one,30\n",
+    ] {
+        let table = read_bytes(text.as_bytes()).unwrap();
+        assert_eq!((table.n_rows(), table.is_described()), (2, false), "{text}");
+    }
+    let half = described.replace("\"Age in months at the time of the interview\"", "\"131\"");
+    assert_eq!(
+        refused(format!("{names}{half}{row}").as_bytes()),
+        "row 2: describes the column subjectkey and holds a value in interview_age, expected \
+         descriptions of all columns or the values of a subject"
+    );
+}
