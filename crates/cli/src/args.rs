@@ -39,7 +39,8 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Say more on stderr; twice for debugging.
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    // last of the general options, however many commands there are
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 900)]
     pub(crate) verbose: u8,
 }
 
