@@ -22,6 +22,8 @@ use crate::{
     stage::{Artifact, Stage, coverage, work::Work},
 };
 
+const INDEX: &str = "index.html";
+
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +76,7 @@ pub(super) fn render(
                 files::write_atomic(&path, figure.as_bytes())?;
             }
             let page = page(config, media, trained, reports, evaluation)?;
-            let path = folders.result.join("index.html");
+            let path = folders.result.join(INDEX);
             Ok(files::write_atomic(&path, page.html().as_bytes())?)
         },
         |(), dir| load(dir),
@@ -83,16 +85,10 @@ pub(super) fn render(
 }
 
 fn load(dir: &Path) -> Result<Pages> {
-    let mut pages = Pages::new();
-    for folder in ["", "figures/"] {
-        for name in files::list(&dir.join(folder))? {
-            let path = dir.join(folder).join(&name);
-            if path.is_file() {
-                pages.insert(format!("{folder}{name}"), files::read_bytes(&path)?);
-            }
-        }
-    }
-    Ok(pages)
+    let figures = files::list(&dir.join("figures"))?;
+    let names = figures.iter().map(|name| format!("figures/{name}"));
+    let names = names.chain([INDEX.to_owned()]);
+    names.map(|name| Ok((name.clone(), files::read_bytes(&dir.join(name))?))).collect()
 }
 
 fn figures(evaluation: &Evaluation) -> [(&'static str, String); 4] {
