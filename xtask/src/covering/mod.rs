@@ -80,9 +80,10 @@ pub fn cover(
         let checked = program(&["check", &path])?;
         let ran = program(&["run", &path])?;
         let words = judge(&mut outcome, combination, &checked, &ran);
-        let is_there = folder.join("runs").join(&name).exists();
+        // where all recordings are refused, `status.tsv` alone says why
+        let is_there = folder.join("runs").join(&name).join("record.json").exists();
         if is_there != (ran.code == Some(0)) && ["run", "refused"].contains(&words) {
-            outcome.disagreed.push(format!("{combination}: run directory there: {is_there}"));
+            outcome.disagreed.push(format!("{combination}: record there: {is_there}"));
         }
         told(at + 1, all.len(), &format!("{words}: {combination}"));
     }
