@@ -81,9 +81,11 @@ pub fn cover(
         let ran = program(&["run", &path])?;
         let words = judge(&mut outcome, combination, &checked, &ran);
         // where all recordings are refused, `status.tsv` alone says why
-        let is_there = folder.join("runs").join(&name).join("record.json").exists();
+        let written = fs::read_dir(folder.join("runs").join(&name));
+        let is_there =
+            written.is_ok_and(|files| files.flatten().any(|file| file.file_name() != "status.tsv"));
         if is_there != (ran.code == Some(0)) && ["run", "refused"].contains(&words) {
-            outcome.disagreed.push(format!("{combination}: record there: {is_there}"));
+            outcome.disagreed.push(format!("{combination}: results there: {is_there}"));
         }
         told(at + 1, all.len(), &format!("{words}: {combination}"));
     }
