@@ -24,7 +24,7 @@ const ENDINGS: [&str; 18] = [
     ".arrow",
 ];
 
-/// Words in the names of what lies beside series: motion, nuisance, designs, figures of a scan.
+/// Beginnings of words in the names of what lies beside series: motion, nuisance, designs, figures of a scan.
 const BESIDE: [&str; 24] = [
     "confound",
     "regressor",
@@ -42,7 +42,7 @@ const BESIDE: [&str; 24] = [
     "coverage",
     "correlation",
     "matrix",
-    "_mask",
+    "mask",
     "brainmask",
     "boldref",
     "sbref",
@@ -57,8 +57,13 @@ pub(super) fn may_be_series(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let small = name.to_lowercase();
     ENDINGS.iter().any(|ending| name.ends_with(ending))
-        && !BESIDE.iter().any(|word| small.contains(word))
+        && !parts(&small).any(|word| BESIDE.iter().any(|beside| word.starts_with(beside)))
         && !small.starts_with("rp_")
+}
+
+/// `sub-01_feature-corrMatrix1` is of four words, none of which begins with `matrix`.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric())
 }
 
 /// Each pattern with the files that lie by it, and whose they are.
@@ -213,6 +218,17 @@ mod tests {
 
     fn found(files: &[&str]) -> Vec<(String, usize)> {
         patterns(files).into_iter().map(|(pattern, files)| (pattern, files.len())).collect()
+    }
+
+    #[test]
+    fn words_that_only_hold_the_name_of_something_else_are_series() {
+        for series in ["sub-01_feature-corrMatrix1_timeseries.tsv", "norms_rest.nii.gz"] {
+            assert!(may_be_series(series), "{series}");
+        }
+        for beside in ["a_matrix.tsv", "Movement_RelativeRMS.txt", "x_brainmask.nii.gz", "rms.tsv"]
+        {
+            assert!(!may_be_series(beside), "{beside}");
+        }
     }
 
     #[test]
