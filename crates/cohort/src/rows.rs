@@ -48,7 +48,7 @@ pub struct ArrowConfig {
     /// Repetition time of all recordings in seconds, whatever the files say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
-    /// Who is learned from, who chooses, who is tested.
+    /// Division into train, validation and test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitConfig>,
 }
