@@ -58,23 +58,32 @@ fn check_tells_every_repetition() {
 
 #[test]
 fn an_interrupted_run_says_how_to_go_on() {
-    let outputs = tempfile::tempdir().unwrap();
-    let mut args = vec!["run", "pipelines/pretrain-tiny-lm.yaml"];
-    let set = format!("outputs={}", outputs.path().display());
-    let sizes = ["dim=16", "hidden_dim=16", "n_layers=1", "steps=30", "batch_size=2", "held_out=4"];
-    let sizes = sizes.map(|size| format!("stages.pretrain.{size}"));
-    args.extend(sizes.iter().chain([&set]).flat_map(|set| ["--set", set.as_str()]));
-    let ran = run_until(&args, "pretrain (stage 1 of 1)", "INT").exits_with(75);
-    // on a busy machine a step may end before the signal arrives
-    let lines = ran.stderr.lines().filter(|line| !line.starts_with("pretrain: 1/30 loss "));
-    assert_eq!(
-        lines.collect::<Vec<_>>(),
-        ["pretrain (stage 1 of 1)", "stopped after saving, run the same command again to go on"]
-    );
-    assert_eq!(ran.stdout, "");
-    assert!(!outputs.path().join("tiny-lm").exists(), "nothing is published before all is done");
-    let _ = run(&args).exits_with(0);
-    assert!(outputs.path().join("tiny-lm/lm/model.safetensors").is_file());
+    for signal in ["INT", "USR1"] {
+        let outputs = tempfile::tempdir().unwrap();
+        let mut args = vec!["run", "pipelines/pretrain-tiny-lm.yaml"];
+        let set = format!("outputs={}", outputs.path().display());
+        let sizes =
+            ["dim=16", "hidden_dim=16", "n_layers=1", "steps=30", "batch_size=2", "held_out=4"];
+        let sizes = sizes.map(|size| format!("stages.pretrain.{size}"));
+        args.extend(sizes.iter().chain([&set]).flat_map(|set| ["--set", set.as_str()]));
+        let ran = run_until(&args, "pretrain (stage 1 of 1)", signal).exits_with(75);
+        // on a busy machine a step may end before the signal arrives
+        let lines = ran.stderr.lines().filter(|line| !line.starts_with("pretrain: 1/30 loss "));
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                "pretrain (stage 1 of 1)",
+                "stopped after saving, run the same command again to go on"
+            ]
+        );
+        assert_eq!(ran.stdout, "");
+        assert!(
+            !outputs.path().join("tiny-lm").exists(),
+            "nothing is published before all is done"
+        );
+        let _ = run(&args).exits_with(0);
+        assert!(outputs.path().join("tiny-lm/lm/model.safetensors").is_file());
+    }
 }
 
 #[test]

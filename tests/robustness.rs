@@ -26,7 +26,7 @@ fn in_process(
     plan: &Plan,
     observer: &mut dyn Observer<Event>,
 ) -> Result<Outcome, Box<pipeline::Error>> {
-    Ok(pipeline::run(plan, observer, &AtomicBool::new(false))?)
+    Ok(pipeline::run(plan, &pipeline::RunOptions::default(), observer, &AtomicBool::new(false))?)
 }
 
 fn published(it: &Synthetic) -> Vec<(PathBuf, Vec<u8>)> {
@@ -102,6 +102,19 @@ fn scans_that_stay_away_are_not_held_against_later_runs() {
     it.run(&[]).exits_with(1);
     let again = it.run(&[]).exits_with(1);
     says(&again.stderr, &["parcellate: stored result taken"]);
+}
+
+#[test]
+fn the_first_failure_ends_a_run_that_asks_for_it_and_the_rest_goes_on_later() {
+    let it = cohort(3);
+    let whole = fs::read(it.scan(0)).unwrap();
+    fs::write(it.scan(0), &whole[..whole.len() - 9]).unwrap();
+    let pipeline = it.pipeline().display().to_string();
+    let ran = run(&["run", &pipeline, "--jobs", "1", "--stop-on-first-failure"]).exits_with(1);
+    says(&ran.one_error(), &["stopped at the first failure, in stage parcellate: the scan: "]);
+    says(&ran.stderr, &["1 of 3: left out by parcellate: ", "hint: what was finished is kept"]);
+    it.run(&[]).exits_with(1);
+    assert_eq!(status(&it).matches("\tSUCCESS\t").count(), 2);
 }
 
 /// Flips the lowest bit of the byte in the middle.

@@ -55,7 +55,7 @@ Examples:
 
 Results are stored by what decides them: a second run does nothing twice, a changed parameter
 recomputes its stage and those below, a stopped run goes on where it was.")]
-    Run(PipelineArgs),
+    Run(RunArgs),
     /// Check a pipeline file: every file, header, window, split and parameter, no scan read.
     #[command(after_help = "\
 Example:
@@ -145,6 +145,18 @@ pub(crate) struct PipelineArgs {
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Scans worked on at once; unless given, as many as there are cores. No result depends on it.
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// End at the first scan that fails; what is finished by then is kept.
+    #[arg(long)]
+    pub(crate) stop_on_first_failure: bool,
 }
 
 /// A model, and what it is asked about.

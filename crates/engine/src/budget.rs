@@ -43,6 +43,12 @@ impl Budget {
         Self { n_bytes: mem_mb.saturating_mul(1_000_000), ..self }
     }
 
+    /// The same memory, with so many units at once where that is said.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Option<NonZeroUsize>) -> Self {
+        Self { n_workers: jobs.unwrap_or(self.n_workers), ..self }
+    }
+
     /// Works on all units, as [`Budget::each`] does, and gives their results in the order of the
     /// units.
     pub fn map<U: Sync, R: Send, E: From<Error> + Send>(

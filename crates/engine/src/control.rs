@@ -1,6 +1,7 @@
 //! Who watches the work, and the wish to stop it.
 
 use std::{
+    num::NonZeroUsize,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -94,23 +95,60 @@ impl<E> Observer<E> for Silent {
     fn event(&mut self, _: &E) {}
 }
 
+/// How units are worked on; no result depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Units at once; `None`: as many as the budget has cores.
+    pub jobs: Option<NonZeroUsize>,
+    /// End at the first unit that fails, after those that have begun.
+    pub stop_on_first_failure: bool,
+}
+
 /// The observer and the wish to stop, handed down to everything that works.
 pub struct Control<'a, E = Event> {
     observer: &'a mut dyn Observer<E>,
     stop: &'a AtomicBool,
     /// Set when another run took the run folder over.
     lost: Option<Lost>,
+    execution: Execution,
+    /// Stage and reason of the failure that ends the work.
+    failed: Option<(&'static str, String)>,
 }
 
 impl<'a, E: From<Event>> Control<'a, E> {
     /// `stop` may be set from a signal handler at any time.
     pub fn new(observer: &'a mut dyn Observer<E>, stop: &'a AtomicBool) -> Self {
-        Self { observer, stop, lost: None }
+        Self { observer, stop, lost: None, execution: Execution::default(), failed: None }
     }
 
     /// The same, and it stops when the lock on the run folder is lost.
     pub fn holding(self, lost: Lost) -> Self {
         Self { lost: Some(lost), ..self }
+    }
+
+    /// The same, and units are worked on in this way.
+    pub fn executing(self, execution: Execution) -> Self {
+        Self { execution, ..self }
+    }
+
+    /// How units are worked on.
+    pub fn execution(&self) -> Execution {
+        self.execution
+    }
+
+    /// Tells the observer that a unit failed, the `idx`th of `n`. Where the first failure ends the work,
+    /// the next [`Control::checkpoint`] is an error.
+    pub fn unit_failed(
+        &mut self,
+        stage: &'static str,
+        place: (usize, usize),
+        unit: &str,
+        reason: &Reason,
+    ) {
+        self.tell(Event::unit_failed(stage, place, unit, reason));
+        if self.execution.stop_on_first_failure && self.failed.is_none() {
+            self.failed = Some((stage, reason.anonymous.clone()));
+        }
     }
 
     /// Tells the observer.
@@ -132,6 +170,9 @@ impl<'a, E: From<Event>> Control<'a, E> {
     /// Work between two of these is lost when a signal comes.
     pub fn checkpoint(&self) -> Result<()> {
         self.lost.as_ref().map_or(Ok(()), Lost::check)?;
+        if let Some((stage, reason)) = &self.failed {
+            return Err(Error::FirstFailure { stage, reason: reason.clone() });
+        }
         if self.stopping() { Err(Error::Interrupted) } else { Ok(()) }
     }
 

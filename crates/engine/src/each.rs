@@ -1,6 +1,6 @@
 //! Every unit once, each result kept as soon as it is there.
 
-use std::{path::Path, time::Duration};
+use std::{borrow::Borrow, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -111,26 +111,31 @@ impl<'a> Engine<'a> {
         }
         // a unit that needs more memory than there is fails again, however long one waits
         let may_return = failed.iter().all(|it| it.again);
-        let mut failures: Vec<Failure> = failed.into_iter().map(|it| it.failure).collect();
-        failures.sort_by_key(|failure| failure.unit);
-        let keys = round.keys;
+        let n_done = round.keys.iter().flatten().count();
         if may_return {
-            none_in_reach(&failures, keys.iter().flatten().count(), "scans")?;
+            let failures: Vec<&Failure> = failed.iter().map(|it| &it.failure).collect();
+            none_in_reach(&failures, n_done, "scans")?;
         }
-        for Failure { unit, reason, .. } in &failures {
-            let place = (*unit, units.len());
-            control.tell(Event::unit_failed(stage, place, units.name(*unit), reason));
+        failed.sort_by_key(|it| it.failure.unit);
+        for judged in failed.iter().filter(|it| it.again) {
+            round.tell(&judged.failure, control);
         }
+        control.checkpoint()?;
+        let (keys, failures) = (round.keys, failed.into_iter().map(|it| it.failure).collect());
         Ok(Outcomes { keys, failures })
     }
 }
 
 /// Stops the run where every unit failed and the contents of none are to blame: nothing is learned
 /// from going on. `what` names several units.
-pub fn none_in_reach(failures: &[Failure], n_done: usize, what: &'static str) -> Result<()> {
+pub fn none_in_reach<F: Borrow<Failure>>(
+    failures: &[F],
+    n_done: usize,
+    what: &'static str,
+) -> Result<()> {
     match failures.first() {
-        Some(first) if n_done == 0 && failures.iter().all(|it| it.transient) => {
-            let reason = first.reason.anonymous.clone();
+        Some(first) if n_done == 0 && failures.iter().all(|it| it.borrow().transient) => {
+            let reason = first.borrow().reason.anonymous.clone();
             Err(Error::OutOfReach { n: failures.len(), what, reason })
         }
         _ => Ok(()),
@@ -161,7 +166,7 @@ impl<U: Units> Round<'_, U> {
             let key = match units.key(unit) {
                 Ok(key) => key,
                 Err(error) => {
-                    failed.push(units.judge(unit, error)?);
+                    failed.push(self.failed(unit, error, control)?);
                     continue;
                 }
             };
@@ -186,7 +191,8 @@ impl<U: Units> Round<'_, U> {
         let work = |_: usize, (unit, key): &(usize, Key)| -> Result<(), U::Error> {
             Ok(files::write_atomic(&store.unit(stage, key), &units.make(*unit, key)?)?)
         };
-        self.engine.budget.each(
+        let jobs = control.execution().jobs;
+        self.engine.budget.with_jobs(jobs).each(
             &pending,
             |(unit, _)| units.footprint(*unit),
             work,
@@ -197,14 +203,35 @@ impl<U: Units> Round<'_, U> {
                         self.keys[*unit] = Some(key.clone());
                         self.done += 1;
                     }
-                    Err(error) => failed.push(units.judge(*unit, error)?),
+                    Err(error) => failed.push(self.failed(*unit, error, control)?),
                 }
                 let done = self.done + failed.len();
                 control.tell(Event::Advanced { stage, done, total: self.total });
                 Ok::<(), U::Error>(control.checkpoint()?)
             },
         )?;
+        control.checkpoint()?;
         Ok(failed)
+    }
+
+    /// What an error says of a unit; told at once unless the unit is tried again.
+    fn failed<E: From<Event>>(
+        &self,
+        unit: usize,
+        error: U::Error,
+        control: &mut Control<'_, E>,
+    ) -> Result<Judged, U::Error> {
+        let judged = self.units.judge(unit, error)?;
+        if !judged.again {
+            self.tell(&judged.failure, control);
+        }
+        Ok(judged)
+    }
+
+    fn tell<E: From<Event>>(&self, failure: &Failure, control: &mut Control<'_, E>) {
+        let place = (failure.unit, self.units.len());
+        let name = self.units.name(failure.unit);
+        control.unit_failed(self.units.stage(), place, name, &failure.reason);
     }
 }
 
@@ -230,15 +257,18 @@ impl Outcomes {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+    use std::{
+        num::NonZeroUsize,
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
     };
 
     use serde_json::json;
 
     use super::*;
-    use crate::{Header, Numbers, Observer, Reason, read, to_bytes};
+    use crate::{Execution, Header, Numbers, Observer, Reason, read, to_bytes};
 
     /// Squares of whole numbers; some are broken, some cannot be read at first.
     struct Squares {
@@ -386,9 +416,29 @@ mod tests {
         let outcomes = outcomes.unwrap();
         let done: Vec<bool> = outcomes.keys.iter().map(Option::is_some).collect();
         assert_eq!(done, [true, false, true, false], "the last one was not there");
-        assert_eq!(heard, ["1 tried again", "1 tried again", "2/4 broken: cannot read: cut"]);
+        assert_eq!(heard, ["2/4 broken: cannot read: cut", "1 tried again", "1 tried again"]);
         assert_eq!(outcomes.failures.len(), 1);
         assert!(!outcomes.failures[0].transient);
+    }
+
+    #[test]
+    fn the_first_failure_ends_the_work_where_that_is_asked_and_what_is_done_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let units = Squares { broken: 4, ..Squares::of(&[3, 4, 5, 6, 7, 8, 9, 10]) };
+        let store = Store::new(root.path());
+        let budget = Budget { n_workers: 8.try_into().unwrap(), n_bytes: 10 };
+        let engine = Engine { store: &store, budget, waits: &[] };
+        let (mut heard, stop) = (Heard::default(), AtomicBool::new(false));
+        let execution = Execution { jobs: NonZeroUsize::new(1), stop_on_first_failure: true };
+        let mut control = Control::new(&mut heard, &stop).executing(execution);
+        let error = engine.each(&units, &mut control).unwrap_err();
+        assert!(matches!(error, Error::FirstFailure { stage: "square", .. }), "{error}");
+        assert_eq!(heard.0, ["2/8 broken: cannot read: cut"]);
+        let n_before = units.n_made();
+        assert!((1..6).contains(&n_before), "{n_before} were made");
+        let (outcomes, _) = each(root.path(), &units, false);
+        assert_eq!(outcomes.unwrap().failures.len(), 1);
+        assert_eq!(units.n_made(), 7 - n_before);
     }
 
     #[test]

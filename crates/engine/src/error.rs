@@ -22,6 +22,8 @@ pub enum Error {
     Locked { path: PathBuf, holder: String, lock: PathBuf },
     #[error("{} is in use by another run, which took it over because this one gave no sign for minutes", path.display())]
     LockLost { path: PathBuf },
+    #[error("stopped at the first failure, in stage {stage}: {reason}")]
+    FirstFailure { stage: &'static str, reason: String },
     #[error("stopped after saving, run the same command again to go on")]
     Interrupted,
 }
@@ -40,7 +42,10 @@ impl Error {
     pub fn stops_the_run(&self) -> bool {
         match self {
             Self::Files(error) => error.is_of_writing(),
-            Self::Damaged { .. } | Self::LockLost { .. } | Self::Interrupted => true,
+            Self::Damaged { .. }
+            | Self::LockLost { .. }
+            | Self::FirstFailure { .. }
+            | Self::Interrupted => true,
             _ => false,
         }
     }
@@ -52,6 +57,11 @@ impl Error {
                 "wait until it has ended, or stop it; if it runs no more, remove {}",
                 lock.display()
             )),
+            Self::FirstFailure { .. } => Some(
+                "what was finished is kept: run again without --stop-on-first-failure to go on with \
+                 the others"
+                    .to_owned(),
+            ),
             Self::OutOfReach { .. } => Some(
                 "nothing of this is kept: run the same command again when the files can be read"
                     .to_owned(),

@@ -26,7 +26,7 @@ mod sweep;
 pub use crate::{
     arrays::{Arrays, Header, Numbers, read, to_bytes},
     budget::{Budget, memory_of_machine},
-    control::{Control, Event, Observer, Silent},
+    control::{Control, Event, Execution, Observer, Silent},
     digests::check as check_digests,
     each::{Engine, Judged, Outcomes, Units, none_in_reach},
     error::{Error, Result},

@@ -202,6 +202,15 @@ impl Error {
         }
     }
 
+    /// Whether the run ended at its first failure, as was asked.
+    pub fn is_first_failure(&self) -> bool {
+        match self {
+            Self::Engine(engine::Error::FirstFailure { .. }) => true,
+            Self::Stage { source, .. } => source.is_first_failure(),
+            _ => false,
+        }
+    }
+
     /// The stored result that is not what was written, where this is the reason.
     pub(crate) fn damaged_file(&self) -> Option<&Path> {
         match self {

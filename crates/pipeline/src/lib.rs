@@ -52,7 +52,7 @@ pub use plan::{
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::write_left_out;
-pub use run::{Outcome, run};
+pub use run::{Outcome, RunOptions, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,

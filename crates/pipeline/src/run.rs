@@ -1,11 +1,12 @@
 //! The loop over repetitions.
 use std::{
     collections::BTreeSet,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
-use engine::{Lock, Observer, Store};
+use engine::{Execution, Lock, Observer, Store};
 
 use crate::{
     Error, Result,
@@ -17,6 +18,15 @@ use crate::{
     runner::Runner,
     summary,
 };
+
+/// How a run is done; its results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Scans at once; `None`: as many as there are cores.
+    pub jobs: Option<NonZeroUsize>,
+    /// End at the first scan that fails, after those that have begun.
+    pub stop_on_first_failure: bool,
+}
 
 /// What a finished run has to say.
 #[derive(Clone, Debug)]
@@ -44,8 +54,15 @@ pub(crate) struct Finished {
 }
 
 /// Runs everything; an interrupted run goes on where it was when started again.
-pub fn run(plan: &Plan, observer: &mut dyn Observer<Event>, stop: &AtomicBool) -> Result<Outcome> {
-    let control = Control::new(observer, stop);
+pub fn run(
+    plan: &Plan,
+    options: &RunOptions,
+    observer: &mut dyn Observer<Event>,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let RunOptions { jobs, stop_on_first_failure } = *options;
+    let execution = Execution { jobs, stop_on_first_failure };
+    let control = Control::new(observer, stop).executing(execution);
     let lock = hold(plan, &plan.spec().name)?;
     engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());

@@ -36,11 +36,14 @@ impl From<Done> for ExitCode {
 }
 
 impl Done {
-    /// After an error nothing is complete, unless it only says that everything was saved.
+    /// After an error nothing is complete, unless it only says that everything was saved, or that one
+    /// scan failed.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let ours = error.downcast_ref::<::pipeline::Error>();
         if ours.is_some_and(::pipeline::Error::is_interrupted) {
             Self::Stopped
+        } else if ours.is_some_and(::pipeline::Error::is_first_failure) {
+            Self::Some
         } else {
             Self::Nothing
         }

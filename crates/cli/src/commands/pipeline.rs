@@ -2,11 +2,15 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::{Context as _, Result};
-use pipeline::{Excluded, Loaded, Outcome, Plan, counted};
+use pipeline::{Excluded, Loaded, Outcome, Plan, RunOptions, counted};
 use serde_json::json;
 
 use super::Done;
-use crate::{args::PipelineArgs, print, progress::Progress};
+use crate::{
+    args::{PipelineArgs, RunArgs},
+    print,
+    progress::Progress,
+};
 
 /// Subjects are named only where the user asks for more.
 fn name_excluded(excluded: &[Excluded], verbose: bool) {
@@ -38,7 +42,9 @@ pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
     Ok(Done::All)
 }
 
-pub(super) fn run(args: &PipelineArgs, verbose: bool) -> Result<Done> {
+pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
+    let RunArgs { pipeline: args, jobs, stop_on_first_failure } = args;
+    let options = RunOptions { jobs: *jobs, stop_on_first_failure: *stop_on_first_failure };
     let loaded = read(args)?;
     let plan = match plan(args, &loaded, verbose) {
         Ok(plan) => plan,
@@ -54,7 +60,7 @@ pub(super) fn run(args: &PipelineArgs, verbose: bool) -> Result<Done> {
     plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
-    let outcome = pipeline::run(&plan, &mut progress, &stop);
+    let outcome = pipeline::run(&plan, &options, &mut progress, &stop);
     progress.done();
     let outcome = outcome?;
     show(args, &outcome)?;
@@ -91,12 +97,16 @@ fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// The first signal asks to save and stop, a second one ends the program at once.
+/// The first signal asks to save and stop, a second one ends the program at once; SIGUSR1, which
+/// schedulers send some time before they end a job, never does.
 pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     const KILLED: i32 = 130;
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, stop.clone())
+        .context("cannot listen to signals")?;
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, KILLED, stop.clone())
+        signal_hook::flag::register_conditional_shutdown(signal, KILLED, again.clone())
+            .and_then(|_| signal_hook::flag::register(signal, again.clone()))
             .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
             .context("cannot listen to signals")?;
     }

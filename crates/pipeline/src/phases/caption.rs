@@ -87,7 +87,7 @@ impl CaptionConfig {
             };
             for Failure { unit: picture, reason, .. } in &batch.failures {
                 let (place, unit) = ((*picture, all.len()), &plan.pictures[*picture].name);
-                control.tell(Event::unit_failed(stage, place, unit, reason));
+                control.unit_failed(stage, place, unit, reason);
             }
             whole.captions.extend(batch.captions);
             whole.failures.extend(batch.failures);

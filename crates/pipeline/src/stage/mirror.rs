@@ -193,7 +193,7 @@ pub(crate) fn leave_out(
         if let Some(reason) = agreement.and_then(|it| check.problem(sides, it)) {
             let (scans, reason) = (media.scans(), Reason::plain(reason));
             let place = (idx, scans.len());
-            control.tell(engine::Event::unit_failed(stage, place, &scans[idx].name, &reason));
+            control.unit_failed(stage, place, &scans[idx].name, &reason);
             failures.push(Failure::of_contents(idx, reason));
             kept.push(None);
         } else {

@@ -80,12 +80,13 @@ pub(crate) fn each_scan<T>(
             }
             let transient = error.is_of_the_system() || !media.is_unchanged(scan_idx);
             let reason = reasons::of(error, scan);
-            control.tell(Event::unit_failed(stage, (scan_idx, scans.len()), &scan.unit, &reason));
+            control.unit_failed(stage, (scan_idx, scans.len()), &scan.unit, &reason);
             failures.push(Failure { unit: scan_idx, reason, transient });
         }
         results.push(result.ok());
         control.tell(Event::Advanced { stage, done: scan_idx + 1, total: scans.len() });
     }
+    control.checkpoint()?;
     none_in_reach(&failures, results.iter().flatten().count(), "scans")?;
     write_failures(dir, &failures)?;
     Ok(results)
