@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["files"]),
     ("engine", &["files"]),
     ("tables", &["formats"]),
+    ("harmonise", &[]),
     ("scan", &["files", "formats"]),
     ("cohort", &["files", "scan", "tables"]),
     ("nn", &["formats", "kernels"]),
