@@ -80,7 +80,7 @@ mod tests {
         let of = |idx: usize| Person {
             site: "a".to_owned(),
             numbers: vec![20.0 + (idx * idx % 17) as f64],
-            classes: vec![if idx % 3 == 0 { "F" } else { "M" }.to_owned()],
+            classes: vec![if idx.is_multiple_of(3) { "F" } else { "M" }.to_owned()],
         };
         (0..12).map(of).collect()
     }

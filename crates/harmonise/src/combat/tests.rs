@@ -115,9 +115,9 @@ fn a_site_of_one_person_and_a_constant_feature_are_left_out_and_said() {
     let fitted = Combat::fit(more.view(), &people, &terms, REFUSE).unwrap();
     let left_out = LeftOut { sites: vec!["oslo".to_owned()], features: vec![2] };
     assert_eq!(fitted.left_out(), &left_out);
-    for person in 0..n_people {
-        let found = fitted.apply(more.row(person), &people[person]).unwrap();
-        let expected = whole.apply(measures.row(person), &people[person]).unwrap();
+    for (idx, person) in people.iter().enumerate().take(n_people) {
+        let found = fitted.apply(more.row(idx), person).unwrap();
+        let expected = whole.apply(measures.row(idx), person).unwrap();
         assert_eq!(found[2], 7.0);
         let rest = (0..n_features).map(|feature| feature + usize::from(feature >= 2));
         rest.zip(&expected).for_each(|(feature, expected)| assert_eq!(found[feature], *expected));
