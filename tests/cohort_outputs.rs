@@ -171,3 +171,50 @@ fn windows_of_a_table_obey_the_sidecar_of_their_scan() {
     fs::write(&sidecar, "{\"RepetitionTime\": 2.5, \"StartTime\": 1.25}").unwrap();
     cohort.run(&[]).exits_with(0);
 }
+
+#[test]
+fn sites_are_made_alike_by_what_training_people_show() {
+    let n = 16;
+    let it = encode(
+        n,
+        "  manifest:\n    table: people.csv\n    split:\n      stratified_group_kfold: { k: 4, seed: 1 }\n",
+    );
+    it.edit_pipeline("run: inverse_fd", "run: mean");
+    let stage = |site: &str| {
+        format!(
+            "  - harmonise: {{ combat: {{ site: {site}, keep: [age], unseen_sites: refuse }} }}\n"
+        )
+    };
+    it.edit_pipeline("outputs:", &format!("{}outputs:", stage("scanner")));
+    let mut people = "eid,scan,age,site\n".to_owned();
+    for person in 0..n {
+        let scan = synthetic::scan_name(person);
+        // one person of a site of one's own
+        let site = if person == 4 { "C" } else { ["A", "B"][person % 2] };
+        let age = 40 + person * person % 11;
+        writeln!(people, "{:02},bids/{scan},{age},{site}", person + 1).unwrap();
+    }
+    fs::write(it.dir().join("people.csv"), people).unwrap();
+
+    let ran = it.run(&[]).exits_with(2);
+    says(&ran.stderr, &["stages.harmonise: the cohort has no label scanner, expected one of age,"]);
+
+    it.edit_pipeline(&stage("scanner"), &stage("site"));
+    let ran = it.run(&[]).exits_with(1);
+    says(&ran.stderr, &["sites of one training person, left out of the fit: C"]);
+    for fold in 1..=4 {
+        let before = table(&it, &format!("fold-{fold}/embeddings.parquet"));
+        let after = table(&it, &format!("fold-{fold}/embeddings_harmonised.parquet"));
+        assert_eq!((before.n_rows(), after.n_rows()), (n, n - 1), "the person of site C is out");
+        assert_ne!(cell(&before, "embedding", 0), cell(&after, "embedding", 0));
+        let fitted = it.result(ENCODE, &format!("fold-{fold}/harmonise.json"));
+        let fitted: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(fitted).unwrap()).unwrap();
+        let trained = (0..n).filter(|&row| cell(&before, "split", row) == Cell::Text("train"));
+        assert_eq!(fitted["n_training_people"], trained.count());
+        let rows = status(&it, &format!("fold-{fold}/"));
+        let failed: Vec<_> = rows.iter().filter(|row| row[2] == "FAIL").collect();
+        assert_eq!(failed.len(), 1, "{rows:?}");
+        assert!(failed[0][3].contains("site C has no two training people"), "{failed:?}");
+    }
+}

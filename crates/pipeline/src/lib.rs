@@ -59,9 +59,10 @@ pub use spec::{
     RepeatSpec, Spec, Strategy, schema,
 };
 pub use stage::{
-    Artifact, AtlasFiles, DenoiseConfig, EmbedConfig, EncodeConfig, MirrorCheck, NormaliseConfig,
-    Nuisance, OrderParcelsConfig, ParcellateConfig, PrepareConfig, ResampleTimeConfig, Stage,
-    TensorVolumes, TokenPrecision, VolumesConfig, WindowPooling,
+    Artifact, AtlasFiles, CombatSettings, DenoiseConfig, EmbedConfig, EncodeConfig,
+    HarmoniseConfig, MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig, ParcellateConfig,
+    PrepareConfig, ResampleTimeConfig, Stage, TensorVolumes, TokenPrecision, VolumesConfig,
+    WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 

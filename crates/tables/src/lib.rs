@@ -15,6 +15,7 @@ mod table;
 mod text;
 
 pub use error::{Error, Result};
+pub use parquet::read_parquet;
 pub use read::{read, read_with};
 pub use table::{Cell, Column, Table};
 pub use text::{Missing, Separator};

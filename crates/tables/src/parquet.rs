@@ -19,7 +19,8 @@ const FEW_CELLS: usize = 1 << 24;
 /// Beyond these, cells that a byte of the file may stand for.
 const CELLS_OF_BYTE: usize = 64;
 
-pub(crate) fn read(path: &Path, bytes: Vec<u8>) -> Result<Table> {
+/// Reads the bytes of a Parquet file; `path` is what errors call it.
+pub fn read_parquet(path: &Path, bytes: Vec<u8>) -> Result<Table> {
     let refuse = |problem: String| Error::Parquet { path: path.to_path_buf(), problem };
     // Damaged pages make polars panic now and then; for us they are a damaged file.
     let columns = formats::guarded(|| columns(bytes))

@@ -29,7 +29,7 @@ pub fn read_with(path: impl AsRef<Path>, missing: &Missing) -> Result<Table> {
     let not = |found| Err(Error::NotATable { path: path.to_path_buf(), found });
     match bytes.as_slice() {
         [] => not("an empty file"),
-        [b'P', b'A', b'R', b'1', ..] => parquet::read(path, bytes),
+        [b'P', b'A', b'R', b'1', ..] => parquet::read_parquet(path, bytes),
         [b'P', b'A', b'R', b'E', ..] => not("an encrypted Parquet file"),
         [0x1f, 0x8b, ..] => not("a gzip file"),
         [b'P', b'K', 3, 4, ..] => not("a zip archive, perhaps a workbook"),

@@ -5,6 +5,7 @@ mod cohort;
 mod encoder;
 mod folds;
 mod frames;
+mod harmonised;
 mod lengths;
 mod lm;
 mod memory;
@@ -134,6 +135,7 @@ impl Plan {
             let frames = Frames::new(spec, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
             keep(lengths::check(spec, source, runs, &frames, reads_volumes));
+            keep(harmonised::check(spec, source, runs));
             keep(lengths::places_suffice(spec, scans.len(), &frames));
             keep(beside::stored_windows(&loaded, &scans, &frames));
             if let SourcePlan::Cohort(cohort) = source {

@@ -9,6 +9,7 @@ mod denoise;
 mod embed;
 mod encode;
 pub(crate) mod given;
+mod harmonise;
 mod lost;
 mod mask;
 mod mirror;
@@ -33,10 +34,11 @@ pub(crate) mod work;
 pub use atlas::AtlasFiles;
 pub(crate) use chain::check_chain;
 pub use denoise::{DenoiseConfig, Nuisance};
-pub(crate) use embed::Embeddings;
 pub use embed::{EmbedConfig, WindowPooling};
+pub(crate) use embed::{Embeddings, MEASURED};
 pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
+pub use harmonise::{CombatSettings, HarmoniseConfig};
 pub use mirror::MirrorCheck;
 pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
 pub use normalise::NormaliseConfig;
@@ -95,6 +97,8 @@ pub enum Stage {
     Encode(EncodeConfig),
     /// Make a table of one vector a subject.
     Embed(EmbedConfig),
+    /// Take site and covariates out of that table, as fitted on its training people.
+    Harmonise(HarmoniseConfig),
     /// Fit encoder, resampler and gates to the training windows.
     Finetune(FitConfig),
     /// Write a report for every test window.
@@ -187,6 +191,7 @@ impl Stage {
             Self::Windows(config) => config,
             Self::Encode(config) => config,
             Self::Embed(config) => config,
+            Self::Harmonise(config) => config,
             Self::Finetune(config) => config,
             Self::Generate(config) => config,
             Self::Evaluate(config) => config,

@@ -1,0 +1,366 @@
+//! `harmonise`: site and covariates out of the table of embeddings, as fitted on its training people.
+use std::path::Path;
+
+use engine::{Failure, Reason};
+use harmonise::{Combat, CombatConfig, Person, Residuals, Terms, UnseenSite};
+use ndarray::{Array1, Array2};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tables::{Cell, Column, Table};
+
+use super::{
+    Artifact,
+    embed::{RUNS, SUBJECTS},
+    work::{Preparation, Work, load_failures, write_failures},
+};
+use crate::{
+    Error, Result,
+    event::{Control, Event},
+    media::Media,
+};
+
+/// What is taken out. Columns are those of the table of embeddings: labels of the cohort, and what was
+/// measured, such as `mean_fd_mm`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HarmoniseConfig {
+    /// Shift and scale of each site, by `ComBat`; absent: sites stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combat: Option<CombatSettings>,
+    /// Columns whose linear effect is taken out, after `ComBat`: numbers, or classes such as sex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regress_out: Vec<String>,
+}
+
+/// How sites are made alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CombatSettings {
+    /// The column that says where a person was measured.
+    pub site: String,
+    /// Columns whose effect is kept, because people of the sites differ in them: age, sex, diagnosis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
+    /// What becomes of people of a site that has no two training people.
+    pub unseen_sites: UnseenSite,
+}
+
+const HARMONISED: &str = "embeddings_harmonised.parquet";
+const HARMONISED_RUNS: &str = "embeddings_runs_harmonised.parquet";
+const FITTED: &str = "harmonise.json";
+
+impl Work for HarmoniseConfig {
+    fn name(&self) -> &'static str {
+        "harmonise"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Tokens, Artifact::Tokens)
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |problem: String| Err(Error::StageInput { stage: self.name(), problem });
+        if self.combat.is_none() && self.regress_out.is_empty() {
+            return refuse("takes nothing out, expected `combat` or `regress_out`".to_owned());
+        }
+        // an effect may be kept while sites are made alike, and be taken out then
+        for list in [self.of_combat(), self.regressed()] {
+            let again = (0..list.len()).find(|&idx| list[..idx].contains(&list[idx]));
+            if let Some(idx) = again {
+                return refuse(format!("names the column {} twice", list[idx]));
+            }
+        }
+        Ok(())
+    }
+
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for HarmoniseConfig {
+    fn inputs(&self, _: &Media<'_>) -> Value {
+        // the tables, with splits and labels, are the stage before
+        Value::Null
+    }
+
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        let Some(people) = self.table(media, SUBJECTS)? else {
+            return write_failures(dir, &[]);
+        };
+        let runs = self.table(media, RUNS)?.expect("written beside that of people");
+        let fitted = self.fit(&people)?;
+        for text in fitted.notes() {
+            control.tell(Event::Note { stage: self.name(), text });
+        }
+        files::write_json(&dir.join(FITTED), &fitted.said(self))?;
+        let scans: Vec<usize> =
+            (0..media.scans().len()).filter(|idx| !media.failures.contains_key(idx)).collect();
+        let mut failures = Vec::new();
+        for (table, name) in [(&people, HARMONISED), (&runs, HARMONISED_RUNS)] {
+            let rows = fitted.apply(self, table);
+            if name == HARMONISED_RUNS {
+                for (row, refused) in rows.iter().enumerate() {
+                    if let Err(why) = refused {
+                        let (unit, n) = (scans[row], media.scans().len());
+                        let reason = Reason::plain(why.clone());
+                        let scan = &media.scans()[unit].unit;
+                        control.tell(engine::Event::unit_failed(
+                            self.name(),
+                            (unit, n),
+                            scan,
+                            &reason,
+                        ));
+                        failures.push(Failure::of_contents(unit, reason));
+                    }
+                }
+            }
+            files::write_atomic(&dir.join(name), &harmonised(table, &rows)?.to_parquet()?)?;
+        }
+        engine::none_in_reach(&failures, scans.len() - failures.len(), "scans")?;
+        write_failures(dir, &failures)
+    }
+
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        load_failures(media, self.name(), dir)?;
+        let embeddings = media.embeddings.as_mut().expect("the table is made before");
+        if embeddings.files.is_empty() {
+            return Ok(());
+        }
+        for name in [HARMONISED, HARMONISED_RUNS] {
+            let path = dir.join(name);
+            tables::read(&path)?;
+            embeddings.files.push((name, files::read_bytes(&path)?));
+        }
+        embeddings.files.push((FITTED, files::read_bytes(&dir.join(FITTED))?));
+        Ok(())
+    }
+}
+
+/// What was fitted to the training people.
+struct Fitted {
+    combat: Option<Combat>,
+    residuals: Option<Residuals>,
+    n_people: usize,
+}
+
+impl HarmoniseConfig {
+    /// The columns that `ComBat` asks for.
+    fn of_combat(&self) -> Vec<&str> {
+        let combat = self.combat.iter();
+        combat.flat_map(|it| it.keep.iter().chain([&it.site])).map(String::as_str).collect()
+    }
+
+    /// Every column that is named.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.of_combat().into_iter().chain(self.regressed())
+    }
+
+    fn regressed(&self) -> Vec<&str> {
+        self.regress_out.iter().map(String::as_str).collect()
+    }
+
+    /// One of the tables of the stage before; none where no recording is left.
+    fn table(&self, media: &Media<'_>, name: &str) -> Result<Option<Table>> {
+        let problem = "expected the stage embed before it".to_owned();
+        let none = Error::StageInput { stage: self.name(), problem };
+        let embeddings = media.embeddings.as_ref().ok_or(none)?;
+        let bytes = embeddings.files.iter().find(|(it, _)| *it == name).map(|(_, bytes)| bytes);
+        let Some(bytes) = bytes else { return Ok(None) };
+        let table = tables::read_parquet(Path::new(name), bytes.clone())?;
+        for column in self.columns() {
+            if !matches!(
+                table.column(column),
+                Some(Column::Text(_) | Column::Flag(_) | Column::Integer(_) | Column::Number(_))
+            ) {
+                let known: Vec<&str> = table.names().filter(|it| *it != "embedding").collect();
+                let problem = format!(
+                    "the table of embeddings has no column {column} of numbers or classes, expected one of \
+                     {}",
+                    known.join(", ")
+                );
+                return Err(Error::StageInput { stage: self.name(), problem });
+            }
+        }
+        Ok(Some(table))
+    }
+
+    /// Fits on the rows of the training split, or on all where nothing is divided.
+    fn fit(&self, table: &Table) -> Result<Fitted> {
+        let trains = |row: &usize| {
+            table.column("split").is_none_or(|it| it.cell(*row) == Cell::Text("train"))
+        };
+        let none = &[][..];
+        let keep = self.combat.as_ref().map_or(none, |it| &it.keep);
+        let site = self.combat.as_ref().map(|it| it.site.as_str());
+        let known = |row: &usize| {
+            person(table, *row, site, keep).is_ok()
+                && person(table, *row, None, &self.regress_out).is_ok()
+        };
+        let rows: Vec<usize> = (0..table.n_rows()).filter(trains).filter(known).collect();
+        let refuse = |error: harmonise::Error| Error::StageInput {
+            stage: self.name(),
+            problem: error.to_string(),
+        };
+        let people = |site: Option<&str>, names: &[String]| -> Vec<Person> {
+            rows.iter().filter_map(|&row| person(table, row, site, names).ok()).collect()
+        };
+        let width = embedding(table, 0).len();
+        let mut measures = Array2::zeros((rows.len(), width));
+        for (mut into, &row) in measures.rows_mut().into_iter().zip(&rows) {
+            into.assign(&embedding(table, row));
+        }
+        let combat = match &self.combat {
+            None => None,
+            Some(settings) => {
+                let people = people(site, keep);
+                let (numbers, classes) = kinds(table, keep);
+                let config = CombatConfig { unseen_sites: settings.unseen_sites };
+                let terms = Terms::of(&people, &numbers, &classes).map_err(refuse)?;
+                let fitted = Combat::fit(measures.view(), &people, &terms, config);
+                let fitted = fitted.map_err(refuse)?;
+                for (mut row, person) in measures.rows_mut().into_iter().zip(&people) {
+                    // people of a site of one stay as they are for the fit of the rest
+                    if let Ok(without) = fitted.apply(row.view(), person) {
+                        row.assign(&without);
+                    }
+                }
+                Some(fitted)
+            }
+        };
+        let residuals = if self.regress_out.is_empty() {
+            None
+        } else {
+            let people = people(None, &self.regress_out);
+            let (numbers, classes) = kinds(table, &self.regress_out);
+            let terms = Terms::of(&people, &numbers, &classes).map_err(refuse)?;
+            Some(Residuals::fit(measures.view(), &people, &terms).map_err(refuse)?)
+        };
+        Ok(Fitted { combat, residuals, n_people: rows.len() })
+    }
+}
+
+impl Fitted {
+    /// Each row of the table without what was fitted, or why not.
+    fn apply(&self, config: &HarmoniseConfig, table: &Table) -> Vec<Result<Array1<f64>, String>> {
+        let of = |row: usize| -> Result<Array1<f64>, String> {
+            let mut measures = embedding(table, row);
+            if let (Some(combat), Some(settings)) = (&self.combat, &config.combat) {
+                let person = person(table, row, Some(&settings.site), &settings.keep)?;
+                measures = combat.apply(measures.view(), &person).map_err(|it| it.to_string())?;
+            }
+            if let Some(residuals) = &self.residuals {
+                let person = person(table, row, None, &config.regress_out)?;
+                measures =
+                    residuals.apply(measures.view(), &person).map_err(|it| it.to_string())?;
+            }
+            Ok(measures)
+        };
+        (0..table.n_rows()).map(of).collect()
+    }
+
+    /// What a reader should know of the fit.
+    fn notes(&self) -> Vec<String> {
+        let Some(combat) = &self.combat else { return Vec::new() };
+        let left_out = combat.left_out();
+        let mut notes = Vec::new();
+        if !left_out.sites.is_empty() {
+            let sites = left_out.sites.join(", ");
+            notes.push(format!("sites of one training person, left out of the fit: {sites}"));
+        }
+        if !left_out.features.is_empty() {
+            let n = left_out.features.len();
+            notes
+                .push(format!("{n} of the features are constant in training and stay as they are"));
+        }
+        notes
+    }
+
+    fn said(&self, config: &HarmoniseConfig) -> Value {
+        json!({
+            "settings": config,
+            "n_training_people": self.n_people,
+            "combat": self.combat,
+            "residuals": self.residuals,
+        })
+    }
+}
+
+/// The names of columns of numbers, and of columns of classes, each in the order given.
+fn kinds(table: &Table, names: &[String]) -> (Vec<String>, Vec<String>) {
+    let is_number =
+        |name: &&String| matches!(table.column(name), Some(Column::Integer(_) | Column::Number(_)));
+    names.iter().cloned().partition(|name| is_number(&name))
+}
+
+/// What a row says of its person, or which column it lacks.
+fn person(
+    table: &Table,
+    row: usize,
+    site: Option<&str>,
+    names: &[String],
+) -> Result<Person, String> {
+    let cell = |name: &str| table.column(name).expect("the columns were checked").cell(row);
+    let (mut numbers, mut classes) = (Vec::new(), Vec::new());
+    for name in names {
+        match cell(name) {
+            Cell::Integer(number) => numbers.push(number as f64),
+            Cell::Number(number) => numbers.push(number),
+            Cell::Text(class) => classes.push(class.to_owned()),
+            Cell::Flag(flag) => classes.push(flag.to_string()),
+            _ => return Err(format!("has no {name}, which the stage harmonise asks for")),
+        }
+    }
+    let site = match site.map(|name| (name, cell(name))) {
+        None => String::new(),
+        Some((_, Cell::Text(site))) => site.to_owned(),
+        Some((_, Cell::Integer(site))) => site.to_string(),
+        Some((_, Cell::Number(site))) => site.to_string(),
+        Some((_, Cell::Flag(site))) => site.to_string(),
+        Some((name, _)) => {
+            return Err(format!("has no {name}, which the stage harmonise asks for"));
+        }
+    };
+    Ok(Person { site, numbers, classes })
+}
+
+/// A row's vector.
+fn embedding(table: &Table, row: usize) -> Array1<f64> {
+    match table.column("embedding").map(|it| it.cell(row)) {
+        Some(Cell::Vector(values)) => values.iter().map(|&x| f64::from(x)).collect(),
+        _ => unreachable!("tables of embeddings have vectors"),
+    }
+}
+
+/// The table with the rows that could be harmonised, and their vectors as they are now.
+fn harmonised(table: &Table, rows: &[Result<Array1<f64>, String>]) -> Result<Table> {
+    let kept: Vec<bool> = rows.iter().map(Result::is_ok).collect();
+    let values: Vec<f32> =
+        rows.iter().flatten().flat_map(|it| it.iter().map(|&x| x as f32)).collect();
+    let columns = table.columns().iter().map(|(name, column)| {
+        let column = match column {
+            Column::Vector { width, .. } => {
+                Column::Vector { width: *width, values: values.clone() }
+            }
+            Column::Text(all) => Column::Text(of_rows(all, &kept)),
+            Column::Integer(all) => Column::Integer(of_rows(all, &kept)),
+            Column::Number(all) => Column::Number(of_rows(all, &kept)),
+            Column::Flag(all) => Column::Flag(of_rows(all, &kept)),
+            Column::Opaque { .. } => unreachable!("a table of ours has none"),
+        };
+        (name.clone(), column)
+    });
+    Ok(Table::new(columns)?)
+}
+
+fn of_rows<T: Clone>(all: &[T], kept: &[bool]) -> Vec<T> {
+    all.iter().zip(kept).filter(|(_, kept)| **kept).map(|(cell, _)| cell.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;
