@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flamingo", &["encoder", "files", "formats", "lm", "nn"]),
     ("train", &["encoder", "files", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
+    ("preprocess", &["cohort", "encoder", "engine", "files", "scan", "tables"]),
     (
         "pipeline",
         &[
@@ -31,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "files",
             "flamingo",
             "harmonise",
+            "preprocess",
             "report",
             "scan",
             "tables",

@@ -7,6 +7,7 @@ use std::{
 use encoder::{EncoderConfig, Filled, Fit, InputShape, InputSpace, Preparation, Reconstruction};
 use engine::{Event, Observer};
 use ndarray::Array2;
+use preprocess::{StoredSeries, steps::formula_name};
 use scan::{
     FittedNormalisation, Normalisation, OpenOptions, PadPolicy, Scan, SeriesAxes, WindowPolicy,
     WindowsConfig,
@@ -20,7 +21,7 @@ use crate::{
     reasons,
     run::{hold, run_stages},
     spec::Loaded,
-    stage::{Stage, StoredSeries, formula_name},
+    stage::Stage,
 };
 
 /// Frames of each recording that robust formulas look at, as in BrainLM's.
@@ -128,7 +129,7 @@ pub fn check_encoder(
     let media = run_stages(&plan, &plan.runs[0], &mut control)?.media;
     let parcels = media.parcels.as_ref().expect("the chain of stages was checked");
     // the plan asks for them where the encoder does
-    let places = parcels.coordinates().unwrap_or_default();
+    let places = parcels.about.coordinates().unwrap_or_default();
     let units = parcels.units.iter().zip(media.scans());
     let units = units.filter_map(|(unit, scan)| Some((unit.as_ref()?, scan)));
     let scans: Vec<_> = units.collect();

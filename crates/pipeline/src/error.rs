@@ -172,6 +172,30 @@ impl From<config::Error> for Error {
     }
 }
 
+impl From<preprocess::Error> for Error {
+    fn from(error: preprocess::Error) -> Self {
+        use preprocess::Error as E;
+        match error {
+            E::Setting { stage, field, found, expected } => {
+                Self::Setting { stage, field, found, expected }
+            }
+            E::StageInput { stage, problem } => Self::StageInput { stage, problem },
+            E::Encoder(error) => Self::Encoder(error),
+            E::Files(error) => Self::Files(error),
+            E::Stats { path, problem } => Self::Stats { path, problem },
+            E::Arrays { path, problem } => Self::Arrays { path, problem },
+            E::DegreesOfFreedom { degrees, found, least } => {
+                Self::DegreesOfFreedom { degrees, found, least }
+            }
+            E::NothingLeft { split, reason } => Self::NothingLeft { split, reason },
+            E::Scan(error) => Self::Scan(error),
+            E::Tables(error) => Self::Tables(error),
+            E::Encode(error) => Self::Encode(error),
+            E::Engine(error) => Self::Engine(error),
+        }
+    }
+}
+
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         match error {

@@ -59,10 +59,8 @@ pub use spec::{
     RepeatSpec, Spec, Strategy, schema,
 };
 pub use stage::{
-    Artifact, AtlasFiles, CombatSettings, DenoiseConfig, EmbedConfig, EncodeConfig,
-    HarmoniseConfig, MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig, ParcellateConfig,
-    PrepareConfig, ResampleTimeConfig, Stage, TensorVolumes, TokenPrecision, VolumesConfig,
-    WindowPooling,
+    Artifact, CombatSettings, EmbedConfig, EncodeConfig, HarmoniseConfig, Stage, TensorVolumes,
+    TokenPrecision, VolumesConfig, WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 
@@ -76,6 +74,10 @@ pub use flamingo::{
     PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora, import as import_model,
     import_encoder, inspect as inspect_model, inspect_encoder, is_encoder, merge_lora,
     verify as verify_model,
+};
+pub use preprocess::steps::{
+    AtlasFiles, DenoiseConfig, MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig,
+    ParcellateConfig, PrepareConfig, ResampleTimeConfig,
 };
 pub use report::{
     counted,

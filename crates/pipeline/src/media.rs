@@ -9,6 +9,7 @@ use encoder::InputShape;
 use engine::{Reason, Unit};
 use flamingo::Medium;
 use ndarray::{Array1, Array2, Axis};
+use preprocess::{Inputs, Recording, steps::Likeness};
 use report::{
     prompt::{PromptTemplate, Technique},
     slots::SlotSet,
@@ -17,9 +18,9 @@ use scan::{QualityFigures, Split, VoxelMask, VoxelSeries, WindowsConfig};
 
 use crate::{
     Error, Result,
-    plan::{CohortPlan, Plan, RunPlan, ScanView, SourcePlan, slots},
+    plan::{CohortPlan, Plan, RunPlan, SourcePlan, slots},
     spec::CohortSpec,
-    stage::{Embeddings, Likeness, Parcels, Seen, TokenSet, VolumesConfig, technique},
+    stage::{Embeddings, Parcels, Seen, TokenSet, VolumesConfig, technique},
     whitening::Whitening,
 };
 
@@ -31,7 +32,7 @@ pub(crate) struct Media<'a> {
     pub(crate) failures: BTreeMap<usize, (&'static str, Reason)>,
     /// Those of `failures` that are whole but not good enough.
     pub(crate) unwanted: BTreeSet<usize>,
-    scans: Vec<ScanView>,
+    scans: Vec<Recording>,
     digests: Mutex<HashMap<PathBuf, String>>,
     /// Parcel series of scans, in files.
     pub(crate) parcels: Option<Parcels>,
@@ -100,7 +101,7 @@ impl<'a> Media<'a> {
     }
 
     /// Every scan of the cohort; failures and units have its indices.
-    pub(crate) fn scans(&self) -> &[ScanView] {
+    pub(crate) fn scans(&self) -> &[Recording] {
         &self.scans
     }
 
@@ -111,19 +112,11 @@ impl<'a> Media<'a> {
 
     /// Names what a scan holds: the digest of its file, and of a file of many the place in it.
     pub(crate) fn digest(&self, idx: usize) -> Result<String> {
-        let scan = &self.scans[idx];
-        let of_file = match &scan.sha256 {
-            Some(sha256) => sha256.clone(),
-            None => self.digest_of(&scan.path)?,
-        };
-        Ok(match &scan.stacked {
-            Some((dataset, index)) => format!("{of_file} {dataset}[{index}]"),
-            None => of_file,
-        })
+        Ok(Inputs::digest_of(self, &self.scans[idx])?)
     }
 
     /// The digest of a file, or of both files of a pair; hashed once a run.
-    pub(crate) fn digest_of(&self, path: &Path) -> Result<String> {
+    pub(crate) fn digest_of(&self, path: &Path) -> Result<String, scan::Error> {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = digests.get(path) {
             return Ok(known.clone());
@@ -135,12 +128,7 @@ impl<'a> Media<'a> {
 
     /// The digest of a scan's confounds, where it has some.
     pub(crate) fn confounds_digest(&self, idx: usize) -> Result<Option<String>> {
-        self.scans[idx].confounds.as_deref().map(|path| self.digest_of(path)).transpose()
-    }
-
-    /// The digest of the table of its coverage, where it has one.
-    pub(crate) fn coverage_digest(&self, idx: usize) -> Result<Option<String>> {
-        self.scans[idx].coverage.as_deref().map(|path| self.digest_of(path)).transpose()
+        Ok(self.digest_if(self.scans[idx].confounds.as_deref())?)
     }
 
     /// Whether the files of a scan can be read and are those that its key names.

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use engine::Reason;
 use files::{one_line, without_folders};
+use preprocess::Recording;
 
-use crate::{Error, plan::ScanView};
+use crate::Error;
 
 /// Why work on `scan` failed; no folder of the machine is named, and no control character is left.
-pub(crate) fn of(error: &Error, scan: &ScanView) -> Reason {
+pub(crate) fn of(error: &Error, scan: &Recording) -> Reason {
     let mut named = one_line(&error.to_string());
     for path in scan::files_of_scan(&scan.path).iter().chain([&scan.path]) {
         named = named.replace(&shown(path), &scan.file);
@@ -76,8 +77,8 @@ fn without_word(text: &str, word: &str, by: &str) -> String {
 mod tests {
     use super::*;
 
-    fn scan() -> ScanView {
-        ScanView {
+    fn scan() -> Recording {
+        Recording {
             subject: "NDAR01".to_owned(),
             session: None,
             name: "sub-NDAR01_task-rest_bold".to_owned(),

@@ -200,7 +200,7 @@ pub(crate) fn record(
     );
     let parcels = media.parcels.as_ref();
     let lost = |(idx, labels): (usize, Vec<i32>)| {
-        let all = parcels.map_or(&[] as &[_], |it| it.parcels.as_slice());
+        let all = parcels.map_or(&[] as &[_], |it| it.about.parcels.as_slice());
         let names: Vec<_> =
             all.iter().filter(|it| labels.contains(&it.label)).map(|it| &it.name).collect();
         json!({ "scan": media.scans()[idx].name, "labels": labels, "names": names })
@@ -218,7 +218,7 @@ pub(crate) fn record(
         "inputs": inputs,
         "language_model": lm,
         "package": package,
-        "atlas": parcels.map(|it| &it.atlas),
+        "atlas": parcels.map(|it| &it.about.atlas),
         "lost_labels": parcels.map(|it| it.lost().map(lost).collect::<Vec<_>>()),
         "coverage": parcels.map(coverage::of_parcels),
         "stages": results.stages,

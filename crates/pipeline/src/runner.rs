@@ -136,7 +136,7 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
 fn key(stage: &Stage, inputs: &Value, upstream: Option<&Key>) -> Key {
     Key::of(&json!({
         "stage": stage,
-        "version": stage.work().version(),
+        "version": stage.version(),
         "inputs": inputs,
         "upstream": upstream,
     }))

@@ -3,11 +3,12 @@ use std::path::{Path, PathBuf};
 
 use engine::{Key, Store};
 use ndarray::Array1;
+use preprocess::steps::FITTED;
 use scan::{FittedNormalisation, Normalisation};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Error, Result, spec::CACHE, stage::FITTED};
+use crate::{Error, Result, spec::CACHE};
 
 /// A normalisation that was found, and where.
 #[derive(Clone, Debug)]
@@ -115,7 +116,7 @@ impl FoundStats {
     /// Where nothing was fitted that a table could hold, or the file cannot be written.
     pub fn export(&self, to: &Path) -> Result<()> {
         let to = &std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
-        let separator = match ending(to).as_str() {
+        let separator = match preprocess::ending(to).as_str() {
             "json" => return Ok(files::write_json(to, &self.fitted)?),
             "csv" => ',',
             "tsv" => '\t',
@@ -150,55 +151,4 @@ fn three(values: &Array1<f64>) -> Option<[f64; 3]> {
     let mut known: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
     known.sort_by(f64::total_cmp);
     Some([*known.first()?, known[known.len() / 2], *known.last()?])
-}
-
-fn ending(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
-}
-
-/// Reads a normalisation of this formula: the program's JSON, a table with `shift` and `scale`, or
-/// `.npz` with `medians` and `iqrs`, as Brain-JEPA's pre-training keeps them.
-///
-/// # Errors
-/// Names the file where it is of another formula or no such table.
-pub(crate) fn read_stats(path: &Path, formula: Normalisation) -> Result<FittedNormalisation> {
-    let refuse = |problem: String| Error::Stats { path: path.to_owned(), problem };
-    if formula.asks_each_alone() {
-        let problem = "names statistics of a formula that asks each recording by itself".to_owned();
-        return Err(refuse(problem));
-    }
-    let fitted = match ending(path).as_str() {
-        "json" => files::read_json::<FittedNormalisation>(path)?,
-        "npz" => {
-            let read = |name: &str| -> Result<Vec<f64>> {
-                Ok(scan::read_array(path, Some(name))?.into_iter().collect())
-            };
-            FittedNormalisation::of_parts(formula, &read("medians")?, &read("iqrs")?)?
-        }
-        _ => {
-            let table = tables::read(path)?;
-            let column = |name: &str| -> Result<Vec<f64>> {
-                let column = table.column(name);
-                let column = column.ok_or_else(|| refuse(format!("has no column `{name}`")))?;
-                let cell = |row: usize| match column.cell(row) {
-                    tables::Cell::Number(x) => Ok(x),
-                    tables::Cell::Integer(n) => Ok(n as f64),
-                    tables::Cell::Missing | tables::Cell::Text("n/a") if name == "scale" => {
-                        Ok(f64::NAN)
-                    }
-                    tables::Cell::Text(text) if text.trim().parse::<f64>().is_ok() => {
-                        Ok(text.trim().parse().unwrap_or(f64::NAN))
-                    }
-                    _ => Err(refuse(format!("row {}: `{name}` is no number", row + 1))),
-                };
-                (0..table.n_rows()).map(cell).collect()
-            };
-            FittedNormalisation::of_parts(formula, &column("shift")?, &column("scale")?)?
-        }
-    };
-    if fitted.kind() != formula {
-        let (found, expected) = (files::to_json(&fitted.kind()), files::to_json(&formula));
-        return Err(refuse(format!("is of the formula {found}, expected {expected}")));
-    }
-    Ok(fitted)
 }

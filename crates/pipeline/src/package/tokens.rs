@@ -7,6 +7,13 @@ use std::{
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::{Model, PackageFile};
+use preprocess::{
+    Recording, names, places,
+    steps::{
+        FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, Sides, columns, look,
+        normalised, ordered,
+    },
+};
 use report::{counted, prompt::PromptTemplate, slots::SlotSet};
 use scan::{FittedNormalisation, WindowsConfig};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,13 +23,7 @@ use crate::{
     Error, OneScan, Place, Result,
     media::Media,
     one::Timed,
-    plan::ScanView,
-    stage::{
-        AboutTokens, FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, PreparedScan,
-        Sides, Stage, TokenSet, VOLUME_LIKENESS, given, look, normalised,
-        order_parcels::{columns, names, ordered},
-        places, technique,
-    },
+    stage::{AboutTokens, PreparedScan, Stage, TokenSet, VOLUME_LIKENESS, given, technique},
 };
 
 const FORMAT: u32 = 2;
@@ -97,7 +98,7 @@ fn is_needed(stage: &Stage, windows: InputShape) -> bool {
 
 /// The files that a stage needs, which it names as they lie in the package from now on.
 fn take_in(stage: &mut Stage, media: &Media<'_>) -> Result<Vec<PackageFile>> {
-    let parcels = media.parcels.as_ref();
+    let parcels = media.parcels.as_ref().map(|it| &it.about);
     let fitted = |name: &str, text: String| {
         vec![PackageFile { name: name.to_owned(), bytes: text.into_bytes(), licence: None }]
     };
@@ -240,7 +241,7 @@ impl TokenReader {
     }
 
     /// The scan as stages see one of the cohort.
-    fn view(&self, timed: &Timed<'_>) -> Result<ScanView> {
+    fn view(&self, timed: &Timed<'_>) -> Result<Recording> {
         let Timed { scan: one, kept, .. } = timed;
         let refuse = |problem: &str| Error::NoSuchWindow {
             path: one.path.to_owned(),
@@ -261,7 +262,7 @@ impl TokenReader {
             None
         };
         let name = one.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(ScanView {
+        Ok(Recording {
             subject: "unknown".to_owned(),
             session: None,
             name: name.clone(),
@@ -280,7 +281,7 @@ impl TokenReader {
 
     /// The stages, one after the other, as the cohort's scans went through them; where an onset is given,
     /// one window from there on instead of those of the stages.
-    fn shown(&self, scan: &ScanView, onset_s: Option<f64>) -> Result<Shown> {
+    fn shown(&self, scan: &Recording, onset_s: Option<f64>) -> Result<Shown> {
         let (mut series, mut coordinates, mut volumes, mut cut) = (None, None, None, None);
         let mut parcels = Vec::new();
         for stage in &self.section.stages {

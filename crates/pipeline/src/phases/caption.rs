@@ -157,11 +157,11 @@ impl Work for CaptionConfig {
         let settings = Settings(self.name());
         if self.0.n_texts() > 1 {
             let expected = "1: a picture has one caption";
-            return settings.refuse("num_return_sequences", &self.0.n_texts(), expected);
+            return Ok(settings.refuse("num_return_sequences", &self.0.n_texts(), expected)?);
         }
         match self.0.check() {
             Err(flamingo::Error::Setting { field, found, expected }) => {
-                settings.refuse(field, &found, &expected)
+                Ok(settings.refuse(field, &found, &expected)?)
             }
             other => Ok(other?),
         }

@@ -8,6 +8,7 @@ use std::{
 use encoder::InputSpace;
 use flamingo::{FlamingoConfig, IMAGE, Medium, Model};
 use ndarray::s;
+use preprocess::Kind;
 use report::metrics::{Temperature, fit_temperature};
 use scan::Split;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::{
     runner::{Folders, Runner},
     spec::ModelSpec,
     stage::{
-        Artifact, Parcels, Stage,
+        Artifact, Stage,
         settings::{
             BELOW_ONE, FACTOR, MOST_IN_BATCH, MOST_STEPS, NOT_NEGATIVE, POSITIVE, RATE, SHARE,
             Settings,
@@ -68,11 +69,11 @@ impl Work for FitConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Windows, Artifact::Model)
+        (Artifact::Media(Kind::Windows), Artifact::Model)
     }
 
     fn gives(&self, have: Artifact) -> Option<Artifact> {
-        matches!(have, Artifact::Windows | Artifact::Tokens).then_some(Artifact::Model)
+        matches!(have, Artifact::Media(Kind::Windows | Kind::Tokens)).then_some(Artifact::Model)
     }
 
     fn needs_model(&self) -> bool {
@@ -109,7 +110,7 @@ impl Work for FitConfig {
         self.auxiliary.as_ref().map_or(Ok(()), |auxiliary| {
             settings.at_most(&[("auxiliary.batch_size", auxiliary.batch_size, MOST_IN_BATCH)])?;
             settings.numbers(NOT_NEGATIVE, &[("auxiliary.weight", auxiliary.weight)])?;
-            settings.numbers(FACTOR, &[("auxiliary.weight", auxiliary.weight)])
+            Ok(settings.numbers(FACTOR, &[("auxiliary.weight", auxiliary.weight)])?)
         })
     }
 }
@@ -216,7 +217,7 @@ fn flamingo(media: &Media<'_>) -> FlamingoConfig {
 fn coordinates(media: &Media<'_>, config: &FlamingoConfig) -> Result<Option<Vec<[f64; 3]>>> {
     let spec = config.encoder.spec(media.input())?;
     let asks = matches!(spec.input, InputSpace::Parcels { coordinates: true, .. });
-    Ok(media.parcels.as_ref().filter(|_| asks).and_then(Parcels::coordinates))
+    Ok(media.parcels.as_ref().filter(|_| asks).and_then(|it| it.about.coordinates()))
 }
 
 fn lm<'a>(media: &Media<'a>) -> &'a LmPlan {

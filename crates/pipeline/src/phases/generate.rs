@@ -41,11 +41,11 @@ impl Work for GenerateConfig {
         let settings = Settings(self.name());
         if self.n_texts() > 1 {
             let expected = "1: a window has one report";
-            return settings.refuse("num_return_sequences", &self.n_texts(), expected);
+            return Ok(settings.refuse("num_return_sequences", &self.n_texts(), expected)?);
         }
         match GenerateConfig::check(self) {
             Err(flamingo::Error::Setting { field, found, expected }) => {
-                settings.refuse(field, &found, &expected)
+                Ok(settings.refuse(field, &found, &expected)?)
             }
             other => Ok(other?),
         }

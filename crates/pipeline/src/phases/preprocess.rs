@@ -8,7 +8,7 @@ use crate::{Result, media::Media, runner::Runner, thresholds};
 pub(crate) fn preprocess<'a>(runner: &mut Runner<'a, '_, '_>) -> Result<Media<'a>> {
     let mut media = Media::new(runner.plan, runner.run);
     let stages = runner.plan.spec().stages().iter();
-    for (stage, work) in stages.filter_map(|stage| Some((stage, stage.work().preparation()?))) {
+    for (stage, work) in stages.filter_map(|stage| Some((stage, stage.preparation()?))) {
         runner.stage(
             stage,
             &mut media,

@@ -64,14 +64,14 @@ impl Work for PretrainConfig {
         ])?;
         if !self.dim.is_multiple_of(2 * self.n_heads) {
             let expected = format!("a divisor of half of dim, which is {}", self.dim);
-            return settings.refuse("n_heads", &self.n_heads, &expected);
+            return Ok(settings.refuse("n_heads", &self.n_heads, &expected)?);
         }
         let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
         settings.numbers(POSITIVE, &positive)?;
         settings.numbers(RATE, &positive[..1])?;
         settings.numbers(NOT_NEGATIVE, &[("weight_decay", self.weight_decay)])?;
         settings.numbers(FACTOR, &[("weight_decay", self.weight_decay)])?;
-        settings.numbers(SHARE, &[("final_lr", self.final_lr)])
+        Ok(settings.numbers(SHARE, &[("final_lr", self.final_lr)])?)
     }
 }
 

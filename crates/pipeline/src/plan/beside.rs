@@ -1,8 +1,9 @@
 //! What stages need of other forms of the scans: volumes, and tokens that another program made.
 use encoder::RunPooling;
+use preprocess::Recording;
 use scan::Shape;
 
-use super::{ScanView, frames::Frames};
+use super::frames::Frames;
 use crate::{
     Error, Result,
     spec::Loaded,
@@ -13,7 +14,7 @@ use crate::{
 /// is so of all scans.
 pub(super) fn stored_windows(
     loaded: &Loaded,
-    scans: &[ScanView],
+    scans: &[Recording],
     frames: &Frames<'_>,
 ) -> Result<()> {
     let weighs =
@@ -44,7 +45,7 @@ pub(super) fn stored_windows(
 }
 
 /// Refuses scans that are no volumes on the grid of `volumes`, if it is so of all of them.
-pub(super) fn volumes(config: &VolumesConfig, scans: &[ScanView]) -> Result<()> {
+pub(super) fn volumes(config: &VolumesConfig, scans: &[Recording]) -> Result<()> {
     let mut first = None;
     for scan in scans {
         match problem(config, scan) {
@@ -59,7 +60,7 @@ pub(super) fn volumes(config: &VolumesConfig, scans: &[ScanView]) -> Result<()> 
 }
 
 /// Why a scan cannot be brought to the grid; what cannot be read is told where it is read.
-fn problem(config: &VolumesConfig, scan: &ScanView) -> Option<String> {
+fn problem(config: &VolumesConfig, scan: &Recording) -> Option<String> {
     let what = match scan::shape(&scan.path, &config.options(scan)) {
         Ok(_) if scan.stacked.is_some() => "a parcel series in a file of many",
         Ok(Shape::Run { grid, .. }) => {

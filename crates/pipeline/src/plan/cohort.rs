@@ -5,6 +5,7 @@ use std::{
 };
 
 use ::cohort::Kept;
+use preprocess::Kind;
 use report::slots::SlotSet;
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
@@ -217,10 +218,10 @@ pub(crate) fn stated(slots: &SlotSet, report: &str) -> Option<String> {
 pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result<()> {
     let gives = |artifact| {
         let mut stages = spec.stages().iter();
-        stages.find(|stage| stage.work().signature().1 == artifact).map(Stage::name)
+        stages.find(|stage| stage.gives(artifact)).map(Stage::name)
     };
     let needed = [
-        (Split::Train, gives(Artifact::Series).or(gives(Artifact::Model))),
+        (Split::Train, gives(Artifact::Media(Kind::Series)).or(gives(Artifact::Model))),
         (Split::Validation, gives(Artifact::Model)),
         (Split::Test, gives(Artifact::Reports)),
     ];

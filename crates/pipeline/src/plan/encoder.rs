@@ -3,13 +3,17 @@ use encoder::{
     EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, ParcelOrder, Preparation,
     WeightsSource, parcel_order,
 };
+use preprocess::{
+    Recording, names,
+    steps::{PrepareConfig, formula_name},
+};
 use scan::PadPolicy;
 
-use super::{CohortPlan, EncoderPlan, ScanView, beside};
+use super::{CohortPlan, EncoderPlan, beside};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec, stack},
-    stage::{PrepareConfig, Stage, WindowPooling, formula_name, given, order_parcels::names},
+    stage::{Stage, WindowPooling, given},
 };
 
 /// What stages make of scans, read off their settings.
@@ -37,7 +41,7 @@ const GLOBAL_Z: &str = "global_z";
 
 /// Refuses scans without a position where stages ask for one, if it is so of all of them; some are left
 /// out when they are read.
-pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
+pub(super) fn placed(spec: &Spec, scans: &[Recording]) -> Result<()> {
     let asks = |stage: &Stage| matches!(stage, Stage::Parcellate(_) | Stage::Volumes(_));
     if !spec.stages().iter().any(asks) {
         return Ok(());
@@ -56,7 +60,7 @@ pub(super) fn placed(spec: &Spec, scans: &[ScanView]) -> Result<()> {
 /// needs and gives, and what becomes of it.
 pub(super) fn fits(
     loaded: &Loaded,
-    scans: &[ScanView],
+    scans: &[Recording],
     made: &Made,
 ) -> Result<Option<EncoderPlan>> {
     if let Some(package) = loaded.encoder_package() {
@@ -228,7 +232,7 @@ pub(super) fn fits_voxels(
 
 impl Made {
     /// Refuses an atlas that lies mirrored or divides no scan.
-    pub(super) fn by(loaded: &Loaded, scans: &[ScanView]) -> Result<Self> {
+    pub(super) fn by(loaded: &Loaded, scans: &[Recording]) -> Result<Self> {
         let stack = stack(&loaded.spec);
         let mut made = Self::default();
         for stage in loaded.spec.stages() {
@@ -323,9 +327,9 @@ impl Made {
     /// The repetition time that the encoder would meet of each scan that says one.
     fn times<'a>(
         &self,
-        scans: &'a [ScanView],
+        scans: &'a [Recording],
         volumes: bool,
-    ) -> impl Iterator<Item = (&'a ScanView, f64)> {
+    ) -> impl Iterator<Item = (&'a Recording, f64)> {
         let resampled = self.t_r.filter(|_| !volumes);
         let policy = self.policy.as_ref().map(|it| it.policy);
         let kept = move |t_r_s: f64| match (policy, resampled) {

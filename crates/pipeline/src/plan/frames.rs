@@ -2,19 +2,22 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use ::cohort::Kept;
+use preprocess::{
+    Recording,
+    steps::{ParcellateConfig, PrepareConfig, ResampleTimeConfig},
+};
 use scan::{OpenOptions, VolumeAxes};
 
-use super::ScanView;
 use crate::{
     spec::{Spec, stack},
-    stage::{ParcellateConfig, PrepareConfig, ResampleTimeConfig, Stage, VolumesConfig},
+    stage::{Stage, VolumesConfig},
 };
 
 /// Frames of the scans of a cohort. A scan whose table says no number is looked at when it is asked for,
 /// once.
 pub(super) struct Frames<'a> {
     spec: &'a Spec,
-    scans: &'a [ScanView],
+    scans: &'a [Recording],
     n_parcels: Option<usize>,
     parcellated: Option<&'a ParcellateConfig>,
     volumes: Option<&'a VolumesConfig>,
@@ -26,7 +29,7 @@ pub(super) struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     /// `n_parcels`: of the atlas, where one is read.
-    pub(super) fn new(spec: &'a Spec, scans: &'a [ScanView], n_parcels: Option<usize>) -> Self {
+    pub(super) fn new(spec: &'a Spec, scans: &'a [Recording], n_parcels: Option<usize>) -> Self {
         let stages = spec.stages().iter();
         let parcellated = stages.clone().find_map(|stage| match stage {
             Stage::Parcellate(config) => Some(config),
@@ -85,7 +88,7 @@ impl<'a> Frames<'a> {
     }
 
     /// How the scan is opened.
-    fn options(&self, scan: &ScanView) -> OpenOptions {
+    fn options(&self, scan: &Recording) -> OpenOptions {
         match (self.n_parcels, self.parcellated, self.volumes) {
             (Some(n), Some(config), _) => config.options(n, scan, stack(self.spec)),
             (_, _, Some(volumes)) => volumes.options(scan),

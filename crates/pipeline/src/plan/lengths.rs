@@ -148,7 +148,7 @@ fn groups(spec: &Spec, source: &SourcePlan, runs: &[RunPlan]) -> Result<BTreeSet
         let mut stages = spec.stages().iter();
         stages.find(|stage| uses(stage)).map(Stage::name)
     };
-    let gives = |artifact| first(&|stage| stage.work().signature().1 == artifact);
+    let gives = |artifact| first(&|stage| stage.gives(artifact));
     let fits = first(&|stage| matches!(stage, Stage::Mask(_) | Stage::Normalise(_)));
     let needed = [
         (Split::Train, fits.or(gives(Artifact::Model))),

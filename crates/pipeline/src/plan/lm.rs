@@ -20,7 +20,7 @@ pub struct LmPlan {
 pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
     let stages = loaded.spec.stages();
     let Some(model) = &loaded.spec.model else {
-        return match stages.iter().find(|stage| stage.work().needs_model()) {
+        return match stages.iter().find(|stage| stage.needs_model()) {
             Some(stage) => Err(Error::MissingSection { stage: stage.name(), section: "model" }),
             None => Ok(None),
         };

@@ -28,7 +28,6 @@ pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
 pub(crate) use scans::left_out;
 pub use trained::EncoderPlan;
-pub(crate) use view::ScanView;
 
 use std::{
     num::NonZeroUsize,
@@ -236,7 +235,7 @@ impl Plan {
 fn said(spec: &Spec) -> Vec<Error> {
     let chain = stage::check_chain(spec.stages(), &spec.cohort);
     let model = spec.model.as_ref().map_or(Ok(()), ModelSpec::check);
-    let settings = spec.stages().iter().map(|stage| stage.work().check());
+    let settings = spec.stages().iter().map(Stage::check);
     [spec.cohort.check(), chain, model]
         .into_iter()
         .chain(settings)

@@ -1,11 +1,12 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
 use encoder::InputShape;
 use flamingo::{END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
+use preprocess::Recording;
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
 
 use super::{
-    CohortPlan, EncoderPlan, LmPlan, RunPlan, ScanView,
+    CohortPlan, EncoderPlan, LmPlan, RunPlan,
     frames::Frames,
     memory::{Batch, Sizes, Texts, holds_weights},
 };
@@ -22,7 +23,7 @@ const MOST_TRAINED: usize = 4_000_000_000;
 pub(super) struct Given<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) cohort: &'a CohortPlan,
-    pub(super) scans: &'a [ScanView],
+    pub(super) scans: &'a [Recording],
     pub(super) runs: &'a [RunPlan],
     pub(super) lm: &'a LmPlan,
     pub(super) encoder: Option<&'a EncoderPlan>,

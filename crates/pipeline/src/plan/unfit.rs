@@ -3,14 +3,14 @@ use std::{path::Path, thread};
 
 use ::cohort::{Cohort, Excluded, Reason};
 use encoder::RunPooling;
+use preprocess::{
+    Recording, Step,
+    steps::{DenoiseConfig, ResampleTimeConfig},
+};
 use scan::ConfoundTable;
 
-use super::{ScanView, view};
-use crate::{
-    Error, Result,
-    spec::Spec,
-    stage::{DenoiseConfig, ResampleTimeConfig, Stage},
-};
+use super::view;
+use crate::{Error, Result, spec::Spec, stage::Stage};
 
 /// The column of framewise displacement.
 const FD: &str = "framewise_displacement";
@@ -47,7 +47,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The stage that could not go on with a scan, and why.
-    fn problem(&self, scan: &ScanView) -> Option<(&'static str, String)> {
+    fn problem(&self, scan: &Recording) -> Option<(&'static str, String)> {
         let denoise = |error: Error| ("denoise", without_path(&error, scan));
         if let Some(path) = &scan.confounds
             && let Some(problem) = self.table_problem(path, scan)
@@ -59,16 +59,16 @@ impl<'a> Asked<'a> {
             return Some(("embed", problem.to_owned()));
         }
         let config = self.denoise?;
-        let checked = match (self.resampled, scan.t_r_s) {
+        let checked: preprocess::Result<()> = match (self.resampled, scan.t_r_s) {
             (None, _) => config.check_scan(scan),
             (Some(to), Some(t_r_s)) if to.keeps(t_r_s) => config.check_filter(t_r_s),
             (Some(to), _) => config.check_filter(to.t_r_s),
         };
-        checked.err().map(denoise)
+        checked.err().map(|error| denoise(error.into()))
     }
 
     /// What is wrong with a table, whatever columns `denoise` takes.
-    fn table_problem(&self, path: &Path, scan: &ScanView) -> Option<(&'static str, String)> {
+    fn table_problem(&self, path: &Path, scan: &Recording) -> Option<(&'static str, String)> {
         let stage = "parcellate";
         let table = match ConfoundTable::read(path) {
             Ok(table) => table,
@@ -86,7 +86,7 @@ impl<'a> Asked<'a> {
         }
         let n_frames = scan.kept.as_ref().map(|kept| kept.of).or(scan.n_frames)?;
         let n_rows = table.n_frames();
-        let is_read = has_fd || self.denoise.is_some_and(DenoiseConfig::asks_for_confounds);
+        let is_read = has_fd || self.denoise.is_some_and(Step::asks_for_confounds);
         (is_read && n_rows != n_frames).then(|| {
             (stage, format!("the confounds table has {n_rows} rows, the scan {n_frames} frames"))
         })
@@ -94,7 +94,7 @@ impl<'a> Asked<'a> {
 }
 
 /// A sentence without the absolute path, which names people and machines.
-fn without_path(error: &Error, scan: &ScanView) -> String {
+fn without_path(error: &Error, scan: &Recording) -> String {
     let mut said = match error {
         Error::StageInput { problem, .. } => problem.clone(),
         Error::Setting { field, found, expected, .. } => {
@@ -109,10 +109,10 @@ fn without_path(error: &Error, scan: &ScanView) -> String {
 }
 
 /// The problem of each scan, read on all cores.
-fn problems(asked: &Asked<'_>, scans: &[ScanView]) -> Vec<Option<(&'static str, String)>> {
+fn problems(asked: &Asked<'_>, scans: &[Recording]) -> Vec<Option<(&'static str, String)>> {
     let n_threads = thread::available_parallelism().map_or(1, usize::from);
     let share = scans.len().div_ceil(n_threads).max(1);
-    let of_share = |scans: &[ScanView]| scans.iter().map(|scan| asked.problem(scan)).collect();
+    let of_share = |scans: &[Recording]| scans.iter().map(|scan| asked.problem(scan)).collect();
     thread::scope(|scope| {
         let started: Vec<_> = scans
             .chunks(share)
@@ -129,7 +129,7 @@ fn problems(asked: &Asked<'_>, scans: &[ScanView]) -> Vec<Option<(&'static str, 
 /// The first problem, where nothing is left.
 pub(super) fn leave_out(spec: &Spec, mut cohort: Cohort) -> Result<Cohort> {
     let Some(asked) = Asked::by(spec) else { return Ok(cohort) };
-    let views: Vec<ScanView> = cohort.recordings.iter().map(view::of_recording).collect();
+    let views: Vec<Recording> = cohort.recordings.iter().map(view::of_recording).collect();
     let problems = problems(&asked, &views);
     let refused = refused(&problems);
     let recordings = std::mem::take(&mut cohort.recordings);
@@ -147,7 +147,7 @@ pub(super) fn leave_out(spec: &Spec, mut cohort: Cohort) -> Result<Cohort> {
 }
 
 /// Refuses scans of a table where a stage could go on with none of them; some fail when they are read.
-pub(super) fn refuse_if_all(spec: &Spec, scans: &[ScanView]) -> Result<()> {
+pub(super) fn refuse_if_all(spec: &Spec, scans: &[Recording]) -> Result<()> {
     let Some(asked) = Asked::by(spec) else { return Ok(()) };
     let problems = problems(&asked, scans);
     let Some(source) = refused(&problems) else { return Ok(()) };
@@ -156,7 +156,7 @@ pub(super) fn refuse_if_all(spec: &Spec, scans: &[ScanView]) -> Result<()> {
     Err(Error::NoneFits { source, excluded })
 }
 
-fn excluded(scan: &ScanView, (stage, problem): (&'static str, String)) -> Excluded {
+fn excluded(scan: &Recording, (stage, problem): (&'static str, String)) -> Excluded {
     Excluded { name: scan.name.clone(), reason: Reason::Unfit { stage, problem } }
 }
 

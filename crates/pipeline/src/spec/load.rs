@@ -57,8 +57,8 @@ impl Loaded {
     }
 
     /// The digest of a file, or of both files of a pair.
-    pub(crate) fn sha256(&self, path: &Path) -> Result<String> {
-        Ok(scan::sha256_scan_by(path, |file| self.digests.sha256(file))?)
+    pub(crate) fn sha256(&self, path: &Path) -> Result<String, scan::Error> {
+        scan::sha256_scan_by(path, |file| self.digests.sha256(file))
     }
 
     /// `error` where the key it is about was written.

@@ -1,4 +1,6 @@
 //! Whether each stage can use what the stages before it give.
+use preprocess::Kind;
+
 use super::{Artifact, Stage, VolumesConfig};
 use crate::{Error, Result, spec::CohortSpec};
 
@@ -8,18 +10,18 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         return Err(Error::NoStages);
     }
     let start = match cohort {
-        CohortSpec::Pairs(_) => Artifact::Scans,
+        CohortSpec::Pairs(_) => Artifact::Media(Kind::Scans),
         CohortSpec::Pictures(_) => Artifact::Pictures,
         CohortSpec::Corpus(_) => Artifact::Texts,
         CohortSpec::Bids(_)
         | CohortSpec::Arrow(_)
         | CohortSpec::Files(_)
         | CohortSpec::Manifest(_)
-        | CohortSpec::Hdf5(_) => Artifact::Recordings,
+        | CohortSpec::Hdf5(_) => Artifact::Media(Kind::Recordings),
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
     stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
-        let (gives, (takes, _)) = (stage.work().gives(have), stage.work().signature());
+        let (gives, takes) = (stage.accepts(have), stage.takes());
         let (at, stage) = (idx, stage.name());
         if names[..idx].contains(&stage) {
             return Err(Error::StageTwice { at, stage });
@@ -56,14 +58,14 @@ fn policies_find_their_input(stages: &[Stage]) -> Result<()> {
 fn between(have: Artifact, stage: &str) -> &'static str {
     let reads_tokens = ["finetune", "embed"].contains(&stage);
     match have {
-        Artifact::ScanWindows if reads_tokens => ": put `encode` between",
-        Artifact::ParcelSeries | Artifact::Volumes if reads_tokens => {
+        Artifact::Media(Kind::ScanWindows) if reads_tokens => ": put `encode` between",
+        Artifact::Media(Kind::ParcelSeries | Kind::Volumes) if reads_tokens => {
             ": put `windows` and `encode` between"
         }
-        Artifact::ParcelSeries | Artifact::Volumes if stage == "encode" => {
+        Artifact::Media(Kind::ParcelSeries | Kind::Volumes) if stage == "encode" => {
             ": put `windows` between"
         }
-        Artifact::Series if stage == "finetune" => ": put `window` between",
+        Artifact::Media(Kind::Series) if stage == "finetune" => ": put `window` between",
         _ => "",
     }
 }

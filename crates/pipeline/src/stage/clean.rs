@@ -1,6 +1,7 @@
 //! `clean`: detrend and standardise each scan by itself.
 use std::path::Path;
 
+use preprocess::Kind;
 use scan::CleanConfig;
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ impl Work for CleanConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Series, Artifact::Series)
+        (Artifact::Media(Kind::Series), Artifact::Media(Kind::Series))
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {

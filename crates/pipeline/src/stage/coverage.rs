@@ -1,10 +1,11 @@
 //! How much of each parcel the scans of a cohort have data of: for the record, the page and a table.
 use std::fmt::Write as _;
 
+use preprocess::SeriesFacts;
 use report::counted;
 use serde::Serialize;
 
-use super::{Parcels, parcellate::SeriesFacts};
+use super::Parcels;
 
 /// The most names that a sentence lists.
 const SHOWN: usize = 5;
@@ -37,7 +38,7 @@ pub(crate) fn of_parcels(parcels: &Parcels) -> Vec<ParcelCoverage> {
             least: shares.iter().copied().reduce(f64::min),
         }
     };
-    parcels.parcels.iter().enumerate().map(of_parcel).collect()
+    parcels.about.parcels.iter().enumerate().map(of_parcel).collect()
 }
 
 /// What is to be known of the columns of the scans: `2 of 3 scans lack data of parcels: octant 8 in 2
@@ -72,14 +73,14 @@ fn lacking(parcels: &Parcels, facts: &[(usize, SeriesFacts)]) -> Option<String> 
     Some(format!(
         "{n_scans} of {} lack data of parcels (at most {most} of {}): {}{more}",
         counted(facts.len(), "scan"),
-        parcels.parcels.len(),
+        parcels.about.parcels.len(),
         shown.join(", ")
     ))
 }
 
 /// For the page: how many parcels, which of them are covered least, and which scans lack some.
 pub(crate) fn in_words(parcels: &Parcels) -> String {
-    let mut said = parcels.parcels.len().to_string();
+    let mut said = parcels.about.parcels.len().to_string();
     let all = of_parcels(parcels);
     let mut covered: Vec<(f64, &str)> =
         all.iter().filter_map(|it| Some((it.mean?, it.name.as_str()))).collect();
@@ -102,18 +103,18 @@ pub(crate) fn in_words(parcels: &Parcels) -> String {
 }
 
 /// The share of each parcel in each scan, a scan a row; tabs.
-pub(crate) fn table(parcels: &Parcels, scans: &[crate::plan::ScanView]) -> String {
+pub(crate) fn table(parcels: &Parcels, scans: &[preprocess::Recording]) -> String {
     let cell = |text: &str| text.replace(['\t', '\n', '\r'], " ");
     let mut table = "scan\tn_lost\tlost".to_owned();
-    parcels.parcels.iter().for_each(|it| _ = write!(table, "\t{}", cell(&it.name)));
+    parcels.about.parcels.iter().for_each(|it| _ = write!(table, "\t{}", cell(&it.name)));
     table.push('\n');
     for (idx, facts) in facts(parcels) {
         let is_lost = |parcel: &&scan::Parcel| facts.lost.contains(&parcel.label);
         let lost: Vec<String> =
-            parcels.parcels.iter().filter(is_lost).map(|it| cell(&it.name)).collect();
+            parcels.about.parcels.iter().filter(is_lost).map(|it| cell(&it.name)).collect();
         let lost = if lost.is_empty() { "n/a".to_owned() } else { lost.join(",") };
         let _ = write!(table, "{}\t{}\t{lost}", cell(&scans[idx].name), facts.lost.len());
-        for at in 0..parcels.parcels.len() {
+        for at in 0..parcels.about.parcels.len() {
             match &facts.coverage {
                 Some(shares) => _ = write!(table, "\t{}", shares[at]),
                 None => table.push_str("\tn/a"),
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
     use engine::{Key, Unit};
 
-    use crate::plan::ScanView;
+    use preprocess::{AboutSeries, Recording};
 
     fn unit(lost: &[i32], coverage: Option<Vec<f64>>) -> Unit {
         let quality = QualityFigures {
@@ -167,18 +168,18 @@ mod tests {
 
     fn parcels(units: impl IntoIterator<Item = Option<Unit>>) -> Parcels {
         let parcel = |label, name: &str| Parcel { label, name: name.to_owned(), centre_mm: None };
-        Parcels {
+        let about = AboutSeries {
             parcels: vec![parcel(3, "A"), parcel(8, "B")],
             atlas: Value::Null,
-            units: units.into_iter().collect(),
             preparation: Vec::new(),
             likeness: None,
             normalisation: None,
-        }
+        };
+        Parcels { units: units.into_iter().collect(), about }
     }
 
-    fn scan(name: &str) -> ScanView {
-        ScanView {
+    fn scan(name: &str) -> Recording {
+        Recording {
             subject: "1".to_owned(),
             session: None,
             name: name.to_owned(),

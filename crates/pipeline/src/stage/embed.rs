@@ -2,6 +2,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use encoder::{RunPooling, weighted_mean};
+use preprocess::Kind;
 use scan::QualityFigures;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ impl Work for EmbedConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Tokens, Artifact::Tokens)
+        (Artifact::Media(Kind::Tokens), Artifact::Media(Kind::Tokens))
     }
 
     fn check(&self) -> Result<()> {

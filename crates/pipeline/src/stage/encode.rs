@@ -5,6 +5,7 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
 use engine::{Header, Key, Numbers, Unit};
 use half::bf16;
 use ndarray::{Array2, ArrayD, IxDyn};
+use preprocess::{Kind, StoredSeries};
 use scan::{QualityFigures, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 
 use super::{
     Artifact, Stage, VolumesConfig, given,
-    parcellate::StoredSeries,
     prepared::{PreparedScan, shape},
     seen::Seen,
     work::{Preparation, Work, load_failures},
@@ -133,7 +133,7 @@ impl Work for EncodeConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::ScanWindows, Artifact::Tokens)
+        (Artifact::Media(Kind::ScanWindows), Artifact::Media(Kind::Tokens))
     }
 
     fn needs_model(&self) -> bool {
@@ -161,7 +161,7 @@ impl Preparation for EncodeConfig {
         let frozen = (!trained(config)).then(|| FrozenEncoder::open(config, input)).transpose()?;
         let identity = config.identity()?;
         let spec = config.spec(input)?;
-        let coordinates = media.parcels.as_ref().and_then(super::Parcels::coordinates);
+        let coordinates = media.parcels.as_ref().and_then(|it| it.about.coordinates());
         let size: usize = input.dims().iter().product();
         let work = |idx: usize, key: &Key| {
             let prepared = prepared(media, idx, reads_volumes, cut)?;
@@ -189,7 +189,7 @@ impl Preparation for EncodeConfig {
             let n_frames = super::windows::n_frames(media, idx).unwrap_or(cut.n_frames);
             let n_windows = cut.first_frames(n_frames).map_or(1, |first| first.len());
             let volumes = media.volumes.as_ref().filter(|_| reads_volumes);
-            let n_parcels = media.parcels.as_ref().map_or(0, |it| it.parcels.len());
+            let n_parcels = media.parcels.as_ref().map_or(0, |it| it.about.parcels.len());
             let read = volumes.map(|it| it.cost(&media.scans()[idx]));
             let read = read.unwrap_or((16 * n_frames * n_parcels) as u64);
             let window = frozen.as_ref().map_or(0, FrozenEncoder::window_bytes);
@@ -331,7 +331,7 @@ fn before(media: &Media<'_>, idx: usize) -> Result<Value> {
 
 /// What was done to every scan before it was encoded, hashed.
 fn preparation(media: &Media<'_>, volumes: bool) -> String {
-    let series = media.parcels.as_ref().filter(|_| !volumes).map(|it| &it.preparation);
+    let series = media.parcels.as_ref().filter(|_| !volumes).map(|it| &it.about.preparation);
     let volumes = media.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
     Key::of(&json!({ "series": series, "volumes": volumes, "windows": media.cut })).to_string()
 }

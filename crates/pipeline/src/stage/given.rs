@@ -6,11 +6,12 @@ use std::{
 
 use encoder::{EncoderConfig, EncoderSpec, InputShape, StoredConfig, StoredTokens, WindowTokens};
 use ndarray::{ArrayD, Axis};
+use preprocess::Recording;
 use scan::WindowsConfig;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::{Error, Result, media::Media, plan::ScanView};
+use crate::{Error, Result, media::Media};
 
 /// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
 pub(crate) fn input(config: &EncoderConfig, media: &Media<'_>) -> Result<InputShape> {
@@ -22,7 +23,7 @@ pub(crate) fn input(config: &EncoderConfig, media: &Media<'_>) -> Result<InputSh
     let parcels = media
         .parcels
         .as_ref()
-        .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.parcels.len() });
+        .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.about.parcels.len() });
     let volumes = media.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.grid() });
     readable(config, &[parcels, volumes]).map_err(Error::Encoder)
 }
@@ -37,7 +38,7 @@ pub(super) fn reads_volumes(media: &Media<'_>, grid: [usize; 3]) -> bool {
     }
     let cut = media.plan.spec().stages().iter().find_map(Stage::cut);
     let Some(WindowsConfig { n_frames, .. }) = cut else { return false };
-    let n_voxels = parcels.parcels.len();
+    let n_voxels = parcels.about.parcels.len();
     let window = InputShape::Window { n_frames, n_voxels };
     let volume = InputShape::Volume { n_frames, grid };
     let read = readable(&config, &[Some(window), Some(volume)]);
@@ -112,7 +113,7 @@ pub(crate) fn first_stored(source: &StoredTokens) -> Result<(String, InputShape)
 }
 
 /// Refuses tokens that are of none of the scans; a scan without tokens is left out when it is its turn.
-pub(crate) fn names_fit(source: &StoredTokens, scans: &[ScanView]) -> Result<()> {
+pub(crate) fn names_fit(source: &StoredTokens, scans: &[Recording]) -> Result<()> {
     let names = match source {
         StoredTokens::File(path) => scan::array_names(path)?,
         StoredTokens::Folder(dir) => {

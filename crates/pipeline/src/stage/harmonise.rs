@@ -4,6 +4,7 @@ use std::path::Path;
 use engine::{Failure, Reason};
 use harmonise::{Combat, CombatConfig, Person, Residuals, Terms, UnseenSite};
 use ndarray::{Array1, Array2};
+use preprocess::Kind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ impl Work for HarmoniseConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Tokens, Artifact::Tokens)
+        (Artifact::Media(Kind::Tokens), Artifact::Media(Kind::Tokens))
     }
 
     fn check(&self) -> Result<()> {

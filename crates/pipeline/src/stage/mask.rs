@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use ndarray::Axis;
+use preprocess::Kind;
 use scan::{Bold, QualityFigures, ReadOptions, Split, VoxelMask, VoxelMaskConfig, VoxelSeries};
 use serde_json::{Value, json};
 
@@ -25,13 +26,13 @@ impl Work for VoxelMaskConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Scans, Artifact::Series)
+        (Artifact::Media(Kind::Scans), Artifact::Media(Kind::Series))
     }
 
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
         settings.numbers(NOT_NEGATIVE, &[("above_mean", self.above_mean)])?;
-        settings.numbers(ABOVE_MEAN, &[("above_mean", self.above_mean)])
+        Ok(settings.numbers(ABOVE_MEAN, &[("above_mean", self.above_mean)])?)
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {

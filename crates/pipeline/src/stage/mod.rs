@@ -1,55 +1,35 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
-mod atlas;
 mod chain;
 mod clean;
 mod cohort_columns;
-mod columns;
+mod compare;
 pub(crate) mod coverage;
-mod denoise;
 mod embed;
 mod encode;
 pub(crate) mod given;
 mod harmonise;
-mod lost;
 mod mask;
-mod mirror;
-mod normalise;
-pub(crate) mod order_parcels;
-mod parcel_count;
-mod parcellate;
-mod prepare;
+mod parcels;
 mod prepared;
-mod resample_time;
 mod seen;
-mod series;
-pub(crate) mod settings;
-mod shares;
-mod stored_series;
+mod steps;
 mod volumes;
 mod whiten;
 mod window;
 mod windows;
 pub(crate) mod work;
 
-pub use atlas::AtlasFiles;
 pub(crate) use chain::check_chain;
-pub use denoise::{DenoiseConfig, Nuisance};
 pub use embed::{EmbedConfig, WindowPooling};
 pub(crate) use embed::{Embeddings, MEASURED};
 pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use harmonise::{CombatSettings, HarmoniseConfig};
-pub use mirror::MirrorCheck;
-pub(crate) use mirror::{LIKENESS, Likeness, Sides, VOLUME_LIKENESS, look};
-pub use normalise::NormaliseConfig;
-pub(crate) use normalise::{FITTED, formula_name, normalised};
-pub use order_parcels::OrderParcelsConfig;
-pub use parcellate::ParcellateConfig;
-pub(crate) use parcellate::{Parcels, StoredSeries, places};
-pub use prepare::PrepareConfig;
+pub(crate) use parcels::Parcels;
 pub(crate) use prepared::{PreparedScan, technique};
-pub use resample_time::ResampleTimeConfig;
+pub(crate) use preprocess::settings;
 pub(crate) use seen::Seen;
+pub(crate) use volumes::VOLUME_LIKENESS;
 pub use volumes::{TensorVolumes, VolumesConfig};
 pub(crate) use whiten::WHITENING;
 
@@ -57,13 +37,24 @@ use std::{fmt, path::PathBuf};
 
 use encoder::RunPooling;
 use flamingo::GenerateConfig;
+use preprocess::{
+    Kind, Step,
+    steps::{
+        DenoiseConfig, NormaliseConfig, OrderParcelsConfig, ParcellateConfig, PrepareConfig,
+        ResampleTimeConfig,
+    },
+};
 use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::{FitConfig, PretrainConfig};
 
-use crate::phases::{CaptionConfig, EvaluateConfig, RenderConfig};
-use work::Work;
+use crate::{
+    Result,
+    phases::{CaptionConfig, EvaluateConfig, RenderConfig},
+};
+use steps::Steps;
+use work::{Preparation, Work};
 
 /// One step of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -116,22 +107,8 @@ pub enum Stage {
 /// What one stage hands to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Artifact {
-    /// Scans as files.
-    Scans,
-    /// Recordings of a cohort as files.
-    Recordings,
-    /// One voxel series a scan.
-    Series,
-    /// One voxel series a window.
-    Windows,
-    /// One parcel series a scan.
-    ParcelSeries,
-    /// Volumes of every scan.
-    Volumes,
-    /// Windows over whole scans.
-    ScanWindows,
-    /// What an encoder makes of every scan.
-    Tokens,
+    /// Recordings somewhere between their files and what a model may be shown of them.
+    Media(Kind),
     /// A trained model.
     Model,
     /// Generated reports.
@@ -153,14 +130,7 @@ pub enum Artifact {
 impl fmt::Display for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scans => "scans",
-            Self::Recordings => "recordings",
-            Self::Series => "voxel series",
-            Self::Windows => "windows",
-            Self::ParcelSeries => "parcel series",
-            Self::Volumes => "volumes",
-            Self::ScanWindows => "windows of whole scans",
-            Self::Tokens => "tokens",
+            Self::Media(kind) => return kind.fmt(f),
             Self::Model => "a trained model",
             Self::Reports => "generated reports",
             Self::Evidence => "scores",
@@ -173,51 +143,75 @@ impl fmt::Display for Artifact {
     }
 }
 
+/// What a stage does.
+enum Role<'a> {
+    /// It prepares recordings, one as another.
+    Step(&'a dyn Step),
+    /// It does something else.
+    Work(&'a dyn Work),
+}
+
 impl Stage {
-    /// The stage's work; the only place that tells stages apart.
-    pub(crate) fn work(&self) -> &dyn Work {
+    /// Its role; the only place that tells stages apart.
+    fn role(&self) -> Role<'_> {
+        use Role::{Step, Work};
         match self {
-            Self::Mask(config) => config,
-            Self::Clean(config) => config,
-            Self::Window(config) => config,
-            Self::Whiten(config) => config,
+            Self::Mask(config) => Work(config),
+            Self::Clean(config) => Work(config),
+            Self::Window(config) => Work(config),
+            Self::Whiten(config) => Work(config),
+            Self::Parcellate(config) => Step(config),
+            Self::OrderParcels(config) => Step(config),
+            Self::Denoise(config) => Step(config),
+            Self::ResampleTime(config) => Step(config),
+            Self::Normalise(config) => Step(config),
+            Self::Prepare(config) => Step(config),
+            Self::Volumes(config) => Work(config),
+            Self::Windows(config) => Work(config),
+            Self::Encode(config) => Work(config),
+            Self::Embed(config) => Work(config),
+            Self::Harmonise(config) => Work(config),
+            Self::Finetune(config) => Work(config),
+            Self::Generate(config) => Work(config),
+            Self::Evaluate(config) => Work(config),
+            Self::Render(config) => Work(config),
+            Self::Caption(config) => Work(config),
+            Self::Pretrain(config) => Work(config),
+        }
+    }
+
+    /// The step, to be changed, where it prepares recordings.
+    fn step_mut(&mut self) -> Option<&mut dyn Step> {
+        Some(match self {
             Self::Parcellate(config) => config,
             Self::OrderParcels(config) => config,
             Self::Denoise(config) => config,
             Self::ResampleTime(config) => config,
             Self::Normalise(config) => config,
             Self::Prepare(config) => config,
-            Self::Volumes(config) => config,
-            Self::Windows(config) => config,
-            Self::Encode(config) => config,
-            Self::Embed(config) => config,
-            Self::Harmonise(config) => config,
-            Self::Finetune(config) => config,
-            Self::Generate(config) => config,
-            Self::Evaluate(config) => config,
-            Self::Render(config) => config,
-            Self::Caption(config) => config,
-            Self::Pretrain(config) => config,
+            _ => return None,
+        })
+    }
+
+    /// The step, where it prepares recordings.
+    pub(crate) fn step(&self) -> Option<&dyn Step> {
+        match self.role() {
+            Role::Step(step) => Some(step),
+            Role::Work(_) => None,
         }
     }
 
     /// Files that its settings name, relative to the file that says so.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
-        match self {
-            Self::Parcellate(config) => config.paths(),
-            Self::Normalise(config) => config.stats.iter_mut().collect(),
-            Self::Prepare(config) => config.stats.iter_mut().collect(),
-            _ => Vec::new(),
-        }
+        self.step_mut().map_or_else(Vec::new, Step::paths)
     }
 
     /// Whether a scan needs its confounds table.
     pub(crate) fn asks_for_confounds(&self) -> bool {
         match self {
-            Self::Denoise(config) => config.asks_for_confounds(),
             // windows are weighed by displacement
             Self::Embed(config) => config.run == RunPooling::InverseFd,
-            _ => false,
+            _ => self.step().is_some_and(Step::asks_for_confounds),
         }
     }
 
@@ -225,18 +219,66 @@ impl Stage {
     pub(crate) fn cut(&self) -> Option<WindowsConfig> {
         match self {
             Self::Windows(config) => Some(config.clone()),
-            Self::Prepare(config) => Some(config.windows()),
-            _ => None,
+            _ => self.step().and_then(Step::cut),
         }
     }
 
     /// Its name in the file.
     pub fn name(&self) -> &'static str {
-        self.work().name()
+        match self.role() {
+            Role::Step(step) => step.id().name,
+            Role::Work(work) => work.name(),
+        }
     }
-}
 
-/// The settings of a stage as they go into keys and digests.
-fn said(config: &impl Serialize) -> String {
-    serde_json::to_string(config).expect("settings are plain values")
+    /// Raised when the same inputs would now give another result.
+    pub(crate) fn version(&self) -> u32 {
+        match self.role() {
+            Role::Step(step) => step.id().version,
+            Role::Work(work) => work.version(),
+        }
+    }
+
+    /// Refuses settings that could only fail later.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.role() {
+            Role::Step(step) => Ok(step.check()?),
+            Role::Work(work) => work.check(),
+        }
+    }
+
+    /// What it takes, in a word.
+    pub(crate) fn takes(&self) -> Artifact {
+        match self.role() {
+            Role::Step(step) => Artifact::Media(step.takes()),
+            Role::Work(work) => work.signature().0,
+        }
+    }
+
+    /// What it makes of what is there; none where it cannot use it.
+    pub(crate) fn accepts(&self, given: Artifact) -> Option<Artifact> {
+        match (self.role(), given) {
+            (Role::Step(step), Artifact::Media(kind)) => step.accepts(kind).map(Artifact::Media),
+            (Role::Step(_), _) => None,
+            (Role::Work(work), given) => work.gives(given),
+        }
+    }
+
+    /// Whether this is what it makes of what it takes.
+    pub(crate) fn gives(&self, artifact: Artifact) -> bool {
+        self.accepts(self.takes()) == Some(artifact)
+    }
+
+    /// Whether it needs the section `model`.
+    pub(crate) fn needs_model(&self) -> bool {
+        matches!(self.role(), Role::Work(work) if work.needs_model())
+    }
+
+    /// Itself as a stage of a run, if it prepares scans.
+    pub(crate) fn preparation(&self) -> Option<Box<dyn Preparation + '_>> {
+        match self.role() {
+            Role::Step(step) => Some(Box::new(Steps(step))),
+            Role::Work(work) => work.preparation().map(|it| Box::new(it) as Box<dyn Preparation>),
+        }
+    }
 }

@@ -3,17 +3,20 @@ use std::ops::Range;
 
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
 use ndarray::{Array1, Array2, ArrayView2, s};
+use preprocess::{
+    Recording, SeriesFacts, StoredSeries,
+    steps::{Likeness, displacement},
+};
 use report::prompt::Technique;
 use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig};
 
 use super::{
-    Likeness, VolumesConfig,
+    VolumesConfig,
     encode::TokenFacts,
-    parcellate::{SeriesFacts, StoredSeries, displacement},
     seen::{Frames, Seen},
     volumes,
 };
-use crate::{Error, Result, plan::ScanView};
+use crate::{Error, Result};
 
 /// A scan's windows, ready to be encoded.
 pub(crate) struct PreparedScan {
@@ -38,7 +41,7 @@ impl PreparedScan {
     /// Where an onset is given, one window from there on.
     pub(crate) fn of_volumes(
         config: &VolumesConfig,
-        scan: &ScanView,
+        scan: &Recording,
         cut: &WindowsConfig,
         cohort: Option<&Likeness>,
         onset_s: Option<f64>,

@@ -5,6 +5,10 @@ use std::path::Path;
 use engine::{Header, Key, Numbers, Unit};
 use half::f16;
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
+use preprocess::{
+    Kind, Recording,
+    steps::{LIKENESS, Likeness, MirrorCheck, Sides, look_of_run},
+};
 use scan::{
     Affine, Background, Bold, EncoderPolicy, GlobalZ, Grid, Interpolation, Margins, OpenOptions,
     Orientation, QualityFigures, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes,
@@ -15,8 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Artifact, given,
-    mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
+    Artifact, compare, given,
     settings::Settings,
     work::{Preparation, Work, load_failures, write_failures},
 };
@@ -24,9 +27,11 @@ use crate::{
     Error, Result,
     event::Control,
     media::Media,
-    plan::ScanView,
     units::{self, Job},
 };
+
+/// Where a package that may hold both keeps the likeness of volumes.
+pub(crate) const VOLUME_LIKENESS: &str = "volume_likeness.json";
 
 /// Most voxels along an axis.
 const MOST_VOXELS: usize = 1024;
@@ -89,14 +94,14 @@ impl Work for VolumesConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Scans, Artifact::Volumes)
+        (Artifact::Media(Kind::Scans), Artifact::Media(Kind::Volumes))
     }
 
     fn gives(&self, have: Artifact) -> Option<Artifact> {
         match have {
-            Artifact::Scans | Artifact::Recordings => Some(Artifact::Volumes),
+            Artifact::Media(Kind::Scans | Kind::Recordings) => Some(Artifact::Media(Kind::Volumes)),
             // parcel series stay there for encoders that read them
-            Artifact::ParcelSeries => Some(Artifact::ParcelSeries),
+            Artifact::Media(Kind::ParcelSeries) => Some(Artifact::Media(Kind::ParcelSeries)),
             _ => None,
         }
     }
@@ -111,7 +116,11 @@ impl Work for VolumesConfig {
         self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))?;
         if !self.shape.iter().all(|n| (1..=MOST_VOXELS).contains(n)) {
             let expected = format!("1 to {MOST_VOXELS} voxels along each axis");
-            return Settings(self.name()).refuse("shape", &format!("{:?}", self.shape), &expected);
+            return Ok(Settings(self.name()).refuse(
+                "shape",
+                &format!("{:?}", self.shape),
+                &expected,
+            )?);
         }
         let Some(rows) = self.affine else { return Ok(()) };
         let affine = Affine::new(rows)?;
@@ -147,12 +156,12 @@ impl Preparation for VolumesConfig {
         let cost = |idx: usize| self.cost(&media.scans()[idx]);
         let work = |idx: usize, key: &Key| {
             let run = self.placed(&media.scans()[idx])?;
-            Ok(look_to_bytes(key, &mirror::look_of_run(&run, self.axes)))
+            Ok(look_to_bytes(key, &look_of_run(&run, self.axes)))
         };
         let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
         units::each_unit(media, dir, control, &job)?;
         let look = |unit: &Unit| Ok(engine::read(&unit.path, &unit.key)?.1.take("look").1);
-        mirror::leave_out(check, media, &self.sides(), &look, dir, control)
+        compare::leave_out(check, media, &self.sides(), &look, dir, control)
     }
 
     fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
@@ -218,7 +227,7 @@ impl VolumesConfig {
 
     /// Bytes that a scan needs at most: as it is read, turned, measured, standardised and cut; none
     /// for one that will fail to be read.
-    pub(crate) fn cost(&self, scan: &ScanView) -> u64 {
+    pub(crate) fn cost(&self, scan: &Recording) -> u64 {
         let Ok(read) = scan::footprint(&scan.path, &self.options(scan)) else { return 0 };
         let n_voxels = self.shape.iter().product::<usize>() as u64;
         let n_frames = read.n_frames().unwrap_or(0);
@@ -236,7 +245,7 @@ impl VolumesConfig {
     }
 
     /// How a scan is opened.
-    pub(crate) fn options(&self, scan: &ScanView) -> OpenOptions {
+    pub(crate) fn options(&self, scan: &Recording) -> OpenOptions {
         OpenOptions {
             t_r: scan.t_r_s,
             volume_axes: self.tensors.as_ref().map_or_else(VolumeAxes::default, |it| it.axes),
@@ -246,7 +255,7 @@ impl VolumesConfig {
     }
 
     /// A scan on its grid, `(x, y, z, t)`.
-    fn placed(&self, scan: &ScanView) -> Result<Bold> {
+    fn placed(&self, scan: &Recording) -> Result<Bold> {
         self.on_grid(self.read(scan)?.reoriented(self.axes)?)
     }
 
@@ -254,18 +263,18 @@ impl VolumesConfig {
     /// is more like those of `cohort` when it is mirrored is refused.
     pub(crate) fn prepare(
         &self,
-        scan: &ScanView,
+        scan: &Recording,
         cohort: Option<&Likeness>,
     ) -> Result<(Bold, QualityFigures)> {
         let run = self.placed(scan)?;
         if let (Some(check), Some(cohort)) = (&self.mirror_check, cohort) {
-            check.one(cohort, &self.sides(), &mirror::look_of_run(&run, self.axes))?;
+            check.one(cohort, &self.sides(), &look_of_run(&run, self.axes))?;
         }
         let quality = self.quality(&run)?;
         Ok((self.scaled(run)?, quality))
     }
 
-    fn read(&self, scan: &ScanView) -> Result<Bold> {
+    fn read(&self, scan: &Recording) -> Result<Bold> {
         let (path, t_r) = (&scan.path, scan.t_r_s);
         match scan::open(path, &self.options(scan))?.scan {
             Scan::Bold(run) => Ok(run),

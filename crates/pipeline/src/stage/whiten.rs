@@ -1,6 +1,7 @@
 //! `whiten`: make the noise of the windows white, as learned from the training windows.
 use std::{path::Path, sync::Arc};
 
+use preprocess::Kind;
 use scan::{Shrinkage, Split, WhitenConfig};
 use serde_json::{Value, json};
 
@@ -25,14 +26,14 @@ impl Work for WhitenConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Windows, Artifact::Windows)
+        (Artifact::Media(Kind::Windows), Artifact::Media(Kind::Windows))
     }
 
     fn check(&self) -> Result<()> {
         match self.shrinkage {
             Shrinkage::LedoitWolf => Ok(()),
             Shrinkage::Fixed(share) => {
-                Settings(self.name()).numbers(SHARE, &[("shrinkage.fixed", share)])
+                Ok(Settings(self.name()).numbers(SHARE, &[("shrinkage.fixed", share)])?)
             }
         }
     }

@@ -2,6 +2,7 @@
 use std::{path::Path, sync::Arc};
 
 use ndarray::{Array2, ArrayView2};
+use preprocess::Kind;
 use scan::WindowConfig;
 use serde_json::{Value, json};
 
@@ -22,13 +23,13 @@ impl Work for WindowConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Series, Artifact::Windows)
+        (Artifact::Media(Kind::Series), Artifact::Media(Kind::Windows))
     }
 
     fn check(&self) -> Result<()> {
         let settings = Settings(self.name());
         settings.at_most(&[("n_frames", self.n_frames, MOST_FRAMES)])?;
-        settings.numbers(FINITE, &[("shift_s", self.shift_s)])
+        Ok(settings.numbers(FINITE, &[("shift_s", self.shift_s)])?)
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {

@@ -1,12 +1,12 @@
 //! `windows`: which frames of a scan an encoder sees at once. They are cut when it is encoded.
 use std::path::Path;
 
+use preprocess::{Kind, SeriesFacts};
 use scan::{PadPolicy, WindowPolicy, WindowsConfig};
 use serde_json::{Value, json};
 
 use super::{
     Artifact,
-    parcellate::SeriesFacts,
     settings::{MOST_FRAMES, Settings},
     work::{Preparation, Work, each_scan, load_failures},
 };
@@ -25,11 +25,12 @@ impl Work for WindowsConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::ParcelSeries, Artifact::ScanWindows)
+        (Artifact::Media(Kind::ParcelSeries), Artifact::Media(Kind::ScanWindows))
     }
 
     fn gives(&self, have: Artifact) -> Option<Artifact> {
-        matches!(have, Artifact::ParcelSeries | Artifact::Volumes).then_some(Artifact::ScanWindows)
+        matches!(have, Artifact::Media(Kind::ParcelSeries | Kind::Volumes))
+            .then_some(Artifact::Media(Kind::ScanWindows))
     }
 
     fn check(&self) -> Result<()> {
@@ -37,13 +38,13 @@ impl Work for WindowsConfig {
         settings.at_most(&[("n_frames", self.n_frames, MOST_FRAMES)])?;
         match self.policy {
             WindowPolicy::Tiled { stride } => {
-                settings.at_least(1, &[("policy.tiled.stride", stride)])
+                Ok(settings.at_least(1, &[("policy.tiled.stride", stride)])?)
             }
             WindowPolicy::Random { n, .. } => {
-                settings.at_most(&[("policy.random.n", n, MOST_WINDOWS)])
+                Ok(settings.at_most(&[("policy.random.n", n, MOST_WINDOWS)])?)
             }
             WindowPolicy::Whole { at_most: Some(n) } => {
-                settings.at_least(1, &[("policy.whole.at_most", n)])
+                Ok(settings.at_least(1, &[("policy.whole.at_most", n)])?)
             }
             WindowPolicy::Centre | WindowPolicy::First | WindowPolicy::Whole { .. } => Ok(()),
         }

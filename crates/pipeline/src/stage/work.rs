@@ -42,7 +42,7 @@ pub(crate) trait Work {
 
 /// A stage that prepares scans: it computes into a folder, and reads its result from there, whether new
 /// or stored.
-pub(crate) trait Preparation: Work {
+pub(crate) trait Preparation {
     /// What decides the result beside the parameters and the stage before.
     fn inputs(&self, media: &Media<'_>) -> Value;
 
@@ -51,6 +51,20 @@ pub(crate) trait Preparation: Work {
 
     /// Puts the result in `dir` into `media`.
     fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()>;
+}
+
+impl<P: Preparation + ?Sized> Preparation for &P {
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        P::inputs(self, media)
+    }
+
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        P::compute(self, media, dir, control)
+    }
+
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        P::load(self, media, dir)
+    }
 }
 
 pub(crate) const FAILURES: &str = "failures.json";

@@ -159,7 +159,7 @@ impl Work for EvaluateConfig {
             ("batch_size", self.batch_size, MOST_IN_BATCH),
         ])?;
         settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
-        settings.numbers(STRENGTH, &[("logistic_c", self.logistic_c)])
+        Ok(settings.numbers(STRENGTH, &[("logistic_c", self.logistic_c)])?)
     }
 }
 

@@ -1,54 +1,58 @@
-//! The parcel series of one scan, as stages keep it in a file.
+//! Parcel series: of one scan, as steps keep it in a file, and what those of a cohort share.
 use engine::{Header, Key, Numbers, Unit};
 use ndarray::{Array1, Array2};
-use scan::QualityFigures;
+use scan::{FittedNormalisation, Parcel, QualityFigures};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Result, steps::Likeness};
 
 /// One scan's parcel series, as its file holds it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StoredSeries {
+pub struct StoredSeries {
     /// `(n_frames, n_parcels)`.
-    pub(crate) values: Array2<f64>,
+    pub values: Array2<f64>,
     /// Framewise displacement in mm of each frame, where confounds say it; NaN where they have no value.
-    pub(crate) fd_mm: Option<Array1<f64>>,
-    pub(crate) facts: SeriesFacts,
+    pub fd_mm: Option<Array1<f64>>,
+    /// What is asked of it without reading it.
+    pub facts: SeriesFacts,
 }
 
 /// What is asked of a series without reading it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SeriesFacts {
-    pub(crate) t_r_s: f64,
-    pub(crate) n_frames: usize,
+pub struct SeriesFacts {
+    /// Seconds between two frames.
+    pub t_r_s: f64,
+    /// Frames.
+    pub n_frames: usize,
     /// Labels of parcels that the scan has no data of: their columns are 0.
-    pub(crate) lost: Vec<i32>,
+    pub lost: Vec<i32>,
     /// The share of each parcel that the scan has data of, to four decimals; none where the scan is
     /// a series of parcels already and no table beside it says them.
     #[serde(default)]
-    pub(crate) coverage: Option<Vec<f64>>,
+    pub coverage: Option<Vec<f64>>,
     /// Columns of the file that are of no label of the atlas and hold no data: they were dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) dropped: Option<usize>,
+    pub dropped: Option<usize>,
     /// Of the series as they were extracted.
-    pub(crate) quality: QualityFigures,
+    pub quality: QualityFigures,
     /// Mean framewise displacement in mm, over the frames that have one.
-    pub(crate) fd_mean_mm: Option<f64>,
+    pub fd_mean_mm: Option<f64>,
     /// Frames of the file that are still there, where some were left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) kept: Option<Vec<usize>>,
+    pub kept: Option<Vec<usize>>,
 }
 
 impl SeriesFacts {
     /// Those of a scan's file.
-    pub(crate) fn of(unit: &Unit) -> Option<Self> {
+    pub fn of(unit: &Unit) -> Option<Self> {
         serde_json::from_value(unit.facts.clone()).ok()
     }
 }
 
 impl StoredSeries {
     /// Reads a scan's file.
-    pub(crate) fn read(unit: &Unit) -> Result<Self> {
+    pub fn read(unit: &Unit) -> Result<Self> {
         let (header, mut arrays) = engine::read(&unit.path, &unit.key)?;
         let damaged = |problem: String| Error::Arrays { path: unit.path.clone(), problem };
         let facts: SeriesFacts =
@@ -67,7 +71,7 @@ impl StoredSeries {
     }
 
     /// The bytes of its file.
-    pub(crate) fn to_bytes(&self, key: &Key) -> Vec<u8> {
+    pub fn to_bytes(&self, key: &Key) -> Vec<u8> {
         let values = self.values.as_standard_layout();
         let (rows, columns) = values.dim();
         let header = Header {
@@ -84,4 +88,43 @@ impl StoredSeries {
         }
         engine::to_bytes(&header, &arrays)
     }
+}
+
+/// What all parcel series of a cohort share.
+#[derive(Clone, Debug)]
+pub struct AboutSeries {
+    /// The columns of each.
+    pub parcels: Vec<Parcel>,
+    /// The files of the atlas with their digests, for the record.
+    pub atlas: Value,
+    /// What decided them beside the scans: the steps so far.
+    pub preparation: Vec<String>,
+    /// How the scans of the cohort look, where left and right are compared.
+    pub likeness: Option<Likeness>,
+    /// What was fitted to the training scans, where they were brought to scale.
+    pub normalisation: Option<FittedNormalisation>,
+}
+
+impl AboutSeries {
+    /// The same after one more step.
+    #[must_use]
+    pub fn and(mut self, said: String) -> Self {
+        self.preparation.push(said);
+        self
+    }
+
+    /// Where the parcels are, if that is known of all.
+    pub fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
+        places(&self.parcels)
+    }
+}
+
+/// Where parcels are, if that is known of all.
+pub fn places(parcels: &[Parcel]) -> Option<Vec<[f64; 3]>> {
+    parcels.iter().map(|parcel| parcel.centre_mm).collect()
+}
+
+/// What parcels are called, in their order.
+pub fn names(parcels: &[Parcel]) -> Vec<String> {
+    parcels.iter().map(|parcel| parcel.name.clone()).collect()
 }

@@ -6,12 +6,11 @@
 //! because a mean image in standard space is more like that of other people as it is than mirrored.
 use std::path::Path;
 
-use engine::{Failure, Outcomes, Reason, Unit};
 use scan::{Bold, Orientation, Parcel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, event::Control, media::Media, stage::parcellate::StoredSeries, units};
+use crate::{Error, Result, StoredSeries};
 
 /// Fewer scans than these say nothing about another one.
 const LEAST: usize = 5;
@@ -28,7 +27,7 @@ pub struct MirrorCheck {
 /// How the scans of a cohort look, for one that is not of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Likeness {
+pub struct Likeness {
     /// Their standardised mean signals in each parcel or block of voxels, the median of them; none
     /// where they are too few to say anything.
     template: Option<Vec<f64>>,
@@ -36,17 +35,16 @@ pub(crate) struct Likeness {
 
 impl Likeness {
     /// Of scans that nobody compares.
-    pub(crate) const NONE: Self = Self { template: None };
+    pub const NONE: Self = Self { template: None };
 }
 
-pub(crate) const LIKENESS: &str = "likeness.json";
-
-/// The same of volumes, in a package that may hold both.
-pub(crate) const VOLUME_LIKENESS: &str = "volume_likeness.json";
+/// Where the likeness of a cohort lies, in the result of a stage and in a package.
+pub const LIKENESS: &str = "likeness.json";
 
 /// Which places of a look lie opposite each other.
-pub(crate) struct Sides {
-    stage: &'static str,
+pub struct Sides {
+    /// The stage that compares.
+    pub stage: &'static str,
     /// What the places are, in words.
     what: &'static str,
     /// For each place the one on the other side.
@@ -58,7 +56,7 @@ pub(crate) struct Sides {
 
 impl Sides {
     /// Of the parcels of an atlas.
-    pub(crate) fn of_parcels(parcels: &[Parcel]) -> Result<Self> {
+    pub fn of_parcels(parcels: &[Parcel]) -> Result<Self> {
         let stage = "parcellate";
         let partner = partners(parcels).ok_or_else(|| {
             let problem = "mirror_check needs the place of every parcel: give atlas.coordinates";
@@ -68,7 +66,7 @@ impl Sides {
     }
 
     /// Of the voxels of a grid whose axes point to `axes`, joined into blocks.
-    pub(super) fn of_grid(shape: [usize; 3], axes: Orientation) -> Self {
+    pub fn of_grid(shape: [usize; 3], axes: Orientation) -> Self {
         let across = across(axes);
         let blocks = blocks(shape, across);
         let [_, ny, nz] = blocks;
@@ -118,7 +116,7 @@ fn block_across(voxel: usize, n_voxels: usize) -> Option<usize> {
 }
 
 /// The mean signal of each block of a run whose axes point to `axes`, standardised.
-pub(super) fn look_of_run(run: &Bold, axes: Orientation) -> Vec<f64> {
+pub fn look_of_run(run: &Bold, axes: Orientation) -> Vec<f64> {
     let (shape, across) = (run.grid_shape(), across(axes));
     let blocks = blocks(shape, across);
     let [_, ny, nz] = blocks;
@@ -138,7 +136,7 @@ pub(super) fn look_of_run(run: &Bold, axes: Orientation) -> Vec<f64> {
 }
 
 /// Refuses coordinates that lie mirrored to the voxels of their parcels.
-pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> Result<()> {
+pub(super) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> Result<()> {
     let pairs: Vec<([f64; 3], [f64; 3])> = table
         .iter()
         .filter_map(|parcel| {
@@ -168,49 +166,25 @@ pub(crate) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> 
     Err(Error::Arrays { path: path.to_owned(), problem })
 }
 
-/// Takes scans out of the finished stage in `dir` that agree better with the others when mirrored.
-pub(crate) fn leave_out(
-    check: &MirrorCheck,
-    media: &Media<'_>,
-    sides: &Sides,
-    look: &dyn Fn(&Unit) -> Result<Vec<f64>>,
-    dir: &Path,
-    control: &mut Control<'_>,
-) -> Result<()> {
-    let stage = sides.stage;
-    let listed = units::listed(media, stage, dir)?;
-    let mut means = Vec::with_capacity(listed.len());
-    for unit in &listed {
-        control.checkpoint()?;
-        means.push(unit.as_ref().map(look));
+impl Likeness {
+    /// What is wrong with each scan of a cohort beside the others, `None` where nothing is; and how
+    /// those look that are as they should be. `looks` has none of scans that are not there.
+    pub fn of_cohort(
+        check: &MirrorCheck,
+        sides: &Sides,
+        looks: &[Option<Vec<f64>>],
+    ) -> (Vec<Option<String>>, Self) {
+        let problem = |idx| judge(looks, idx, sides).and_then(|it| check.problem(sides, it));
+        let problems: Vec<Option<String>> = (0..looks.len()).map(problem).collect();
+        let alike = looks.iter().zip(&problems).filter(|(_, problem)| problem.is_none());
+        let alike: Vec<&Vec<f64>> = alike.filter_map(|(look, _)| look.as_ref()).collect();
+        (problems, Self { template: template(&alike) })
     }
-    let means: Vec<Option<Vec<f64>>> =
-        means.into_iter().map(Option::transpose).collect::<Result<_>>()?;
-    let mut failures = Outcomes::read(dir)?.failures;
-    let mut kept = Vec::with_capacity(listed.len());
-    for (idx, unit) in listed.iter().enumerate() {
-        let agreement = judge(&means, idx, sides);
-        if let Some(reason) = agreement.and_then(|it| check.problem(sides, it)) {
-            let (scans, reason) = (media.scans(), Reason::plain(reason));
-            let place = (idx, scans.len());
-            control.unit_failed(stage, place, &scans[idx].name, &reason);
-            failures.push(Failure::of_contents(idx, reason));
-            kept.push(None);
-        } else {
-            kept.push(unit.as_ref().map(|unit| unit.key.clone()));
-        }
-    }
-    let alike =
-        means.iter().zip(&kept).filter_map(|(mean, key)| mean.as_ref().filter(|_| key.is_some()));
-    let template = template(&alike.collect::<Vec<_>>());
-    files::write_json(&dir.join(LIKENESS), &Likeness { template })?;
-    failures.sort_by_key(|failure| failure.unit);
-    Ok(Outcomes { keys: kept, failures }.write(dir)?)
 }
 
 impl MirrorCheck {
     /// A margin below 0 would leave out scans that are as they should be.
-    pub(super) fn check(&self, stage: &'static str) -> Result<()> {
+    pub fn check(&self, stage: &'static str) -> Result<()> {
         if self.margin >= 0.0 {
             return Ok(());
         }
@@ -219,7 +193,7 @@ impl MirrorCheck {
     }
 
     /// Refuses a scan that agrees better with those of a cohort when it is mirrored.
-    pub(crate) fn one(&self, likeness: &Likeness, sides: &Sides, look: &[f64]) -> Result<()> {
+    pub fn one(&self, likeness: &Likeness, sides: &Sides, look: &[f64]) -> Result<()> {
         let Some(template) = &likeness.template else { return Ok(()) };
         if template.len() != look.len() {
             let (found, expected) = (look.len(), template.len());
@@ -243,7 +217,7 @@ impl MirrorCheck {
 }
 
 /// The mean signal of each parcel, standardised.
-pub(crate) fn look(series: &StoredSeries) -> Vec<f64> {
+pub fn look(series: &StoredSeries) -> Vec<f64> {
     standard(series.values.mean_axis(ndarray::Axis(0)).expect("a series has frames").to_vec())
 }
 

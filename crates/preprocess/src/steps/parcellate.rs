@@ -2,34 +2,26 @@
 use std::path::{Path, PathBuf};
 
 use cohort::Hdf5Config;
-use engine::{Key, Unit};
 use ndarray::Array1;
 use scan::{
-    ConfoundTable, ExtractConfig, FittedNormalisation, OpenOptions, Parcel, ParcelSeries,
-    QualityFigures, Scan, SeriesAxes, VoxelSeries,
+    ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries, QualityFigures, Scan,
+    SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub(crate) use super::stored_series::{SeriesFacts, StoredSeries};
 use super::{
-    Artifact,
     atlas::{AtlasFiles, ReadAtlas},
     columns,
     lost::{self, LossLimits},
-    mirror::{self, LIKENESS, Likeness, MirrorCheck, Sides},
-    settings::{SHARE, Settings},
-    shares,
-    work::{Preparation, Work, load_failures},
+    mirror::{LIKENESS, Likeness, MirrorCheck, Sides},
+    said, shares,
 };
 use crate::{
-    Error, Result,
-    event::Control,
-    media::Media,
-    plan::ScanView,
-    spec::stack,
-    units::{self, Job},
+    AboutSeries, Data, Error, Fitted, Given, Inputs, Kind, Recording, Result, SeriesFacts, Step,
+    StepId, StoredSeries, Training,
+    settings::{SHARE, Settings},
 };
 
 /// Which atlas, and how the voxels of a parcel become one number a frame.
@@ -70,145 +62,122 @@ pub struct ParcellateConfig {
     pub mirror_check: Option<MirrorCheck>,
 }
 
-/// Parcel series of the scans that are there.
-#[derive(Clone, Debug)]
-pub(crate) struct Parcels {
-    pub(crate) parcels: Vec<Parcel>,
-    /// The files of the atlas with their digests, for the record.
-    pub(crate) atlas: Value,
-    pub(crate) units: Vec<Option<Unit>>,
-    /// What decided them beside the scans: the stages so far.
-    pub(crate) preparation: Vec<String>,
-    /// How the scans of the cohort look, where left and right are compared.
-    pub(crate) likeness: Option<Likeness>,
-    /// What was fitted to the training scans, where they were brought to scale.
-    pub(crate) normalisation: Option<FittedNormalisation>,
-}
+const PARCELS: &str = "parcels.json";
+const FILES: &str = "atlas.json";
 
-impl Parcels {
-    /// The labels that each scan lost, in the order of the scans; nothing for one that lost none.
-    pub(crate) fn lost(&self) -> impl Iterator<Item = (usize, Vec<i32>)> {
-        let lost = |(idx, unit): (usize, &Option<Unit>)| {
-            Some((idx, unit.as_ref().and_then(SeriesFacts::of)?.lost))
-        };
-        self.units.iter().enumerate().filter_map(lost).filter(|(_, lost)| !lost.is_empty())
+impl Step for ParcellateConfig {
+    fn id(&self) -> StepId {
+        StepId { name: "parcellate", version: 4 }
     }
 
-    /// Where the parcels are, if that is known of all.
-    pub(crate) fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
-        places(&self.parcels)
-    }
-}
-
-/// Where parcels are, if that is known of all.
-pub(crate) fn places(parcels: &[Parcel]) -> Option<Vec<[f64; 3]>> {
-    parcels.iter().map(|parcel| parcel.centre_mm).collect()
-}
-
-impl Work for ParcellateConfig {
-    fn name(&self) -> &'static str {
-        "parcellate"
+    fn said(&self) -> String {
+        said(self)
     }
 
-    fn version(&self) -> u32 {
-        4
+    fn takes(&self) -> Kind {
+        Kind::Scans
     }
 
-    fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Scans, Artifact::ParcelSeries)
-    }
-
-    fn gives(&self, have: Artifact) -> Option<Artifact> {
-        matches!(have, Artifact::Scans | Artifact::Recordings).then_some(Artifact::ParcelSeries)
+    fn accepts(&self, given: Kind) -> Option<Kind> {
+        matches!(given, Kind::Scans | Kind::Recordings).then_some(Kind::ParcelSeries)
     }
 
     fn check(&self) -> Result<()> {
-        Settings(self.name()).numbers(SHARE, &[("min_coverage", self.min_coverage)])?;
-        self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(self.name()))
+        let name = self.id().name;
+        Settings(name).numbers(SHARE, &[("min_coverage", self.min_coverage)])?;
+        self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(name))
     }
 
-    fn preparation(&self) -> Option<&dyn Preparation> {
-        Some(self)
-    }
-}
-
-impl Preparation for ParcellateConfig {
-    fn inputs(&self, media: &Media<'_>) -> Value {
-        json!((0..media.scans().len()).map(|idx| self.key(media, idx).ok()).collect::<Vec<_>>())
-    }
-
-    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let atlas = self.read_atlas(&|path| media.place(path))?;
-        files::write_json(&dir.join("parcels.json"), &atlas.parcels())?;
-        files::write_json(
-            &dir.join("atlas.json"),
-            &self.atlas.recorded(&|path| media.place(path)),
-        )?;
-        let stack = stack(media.plan.spec());
-        let cost = |idx: usize| self.cost(&atlas, &media.scans()[idx], stack);
-        let work = |idx: usize, key: &Key| {
-            Ok(self.series(&atlas, &media.scans()[idx], stack)?.to_bytes(key))
-        };
-        let key = |idx: usize| self.key(media, idx);
-        let job = Job { stage: self.name(), key: &key, cost: &cost, work: &work };
-        units::each_unit(media, dir, control, &job)?;
-        match &self.mirror_check {
-            Some(check) => {
-                let sides = Sides::of_parcels(atlas.parcels())?;
-                let look = |unit: &Unit| Ok(mirror::look(&StoredSeries::read(unit)?));
-                mirror::leave_out(check, media, &sides, &look, dir, control)
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
-        let units = units::listed(media, self.name(), dir)?;
-        load_failures(media, self.name(), dir)?;
-        let parcels = files::read_json(&dir.join("parcels.json"))?;
-        let atlas = files::read_json(&dir.join("atlas.json"))?;
-        let facts = |unit: &Option<Unit>| unit.as_ref().and_then(SeriesFacts::of);
-        media.quality = units.iter().map(|unit| facts(unit).map(|it| it.quality)).collect();
-        let preparation = vec![super::said(self)];
-        let likeness = |_: &MirrorCheck| files::read_json(&dir.join(LIKENESS));
-        let likeness = self.mirror_check.as_ref().map(likeness).transpose()?;
-        let normalisation = None;
-        media.parcels =
-            Some(Parcels { parcels, atlas, units, preparation, likeness, normalisation });
-        Ok(())
-    }
-}
-
-impl ParcellateConfig {
-    /// The files it names.
-    pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
         let atlas = &mut self.atlas;
         let more = atlas.coordinates.iter_mut().chain(&mut atlas.names);
         atlas.labels.iter_mut().chain(more).collect()
     }
 
-    fn key(&self, media: &Media<'_>, idx: usize) -> Result<Key> {
-        let scan = &media.scans()[idx];
-        let atlas = |path: &Path| media.digest_of(&media.place(path));
-        let beside = |path: &Option<PathBuf>| path.as_deref().map(atlas).transpose();
-        Ok(Key::of(&json!({
-            "stage": self.name(),
-            "version": self.version(),
-            "scan": media.digest(idx)?,
-            "t_r_s": scan.timing(),
-            "confounds": media.confounds_digest(idx)?,
+    fn decides(&self, recording: &Recording, inputs: &dyn Inputs) -> Result<Option<Value>> {
+        let StepId { name, version } = self.id();
+        let of_atlas = |path: &Option<PathBuf>| {
+            let placed = path.as_deref().map(|path| inputs.place(path));
+            inputs.digest_if(placed.as_deref())
+        };
+        Ok(Some(json!({
+            "stage": name,
+            "version": version,
+            "scan": inputs.digest_of(recording)?,
+            "t_r_s": recording.timing(),
+            "confounds": inputs.digest_if(recording.confounds.as_deref())?,
             "atlas": [
-                beside(&self.atlas.labels)?,
-                beside(&self.atlas.coordinates)?,
-                beside(&self.atlas.names)?,
+                of_atlas(&self.atlas.labels)?,
+                of_atlas(&self.atlas.coordinates)?,
+                of_atlas(&self.atlas.names)?,
             ],
             "map": self.atlas.map,
             "extract": self.extract,
-            "read": self.reading(media.coverage_digest(idx)?),
+            "read": self.reading(inputs.digest_if(recording.coverage.as_deref())?),
             "lost": [json!(self.min_coverage), json!(self.max_lost_parcels)],
         })))
     }
 
+    fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
+        let place = |path: &Path| training.inputs.place(path);
+        let atlas = self.read_atlas(&place)?;
+        let sides = self.mirror_check.as_ref().map(|_| Sides::of_parcels(atlas.parcels()));
+        Ok(Box::new(Parcellation {
+            files: self.atlas.recorded(&place),
+            sides: sides.transpose()?,
+            config: self.clone(),
+            atlas,
+            stack: training.stack.cloned(),
+        }))
+    }
+
+    fn after(
+        &self,
+        _before: Option<AboutSeries>,
+        kept: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<AboutSeries> {
+        let likeness = |_: &MirrorCheck| files::read_json::<Likeness>(&kept(LIKENESS));
+        Ok(AboutSeries {
+            parcels: files::read_json(&kept(PARCELS))?,
+            atlas: files::read_json(&kept(FILES))?,
+            preparation: vec![self.said()],
+            likeness: self.mirror_check.as_ref().map(likeness).transpose()?,
+            normalisation: None,
+        })
+    }
+}
+
+/// An atlas that was read, for every scan of a cohort.
+struct Parcellation {
+    config: ParcellateConfig,
+    atlas: ReadAtlas,
+    /// Its files, for the record.
+    files: Value,
+    /// Which parcels lie opposite each other, where left and right are compared.
+    sides: Option<Sides>,
+    stack: Option<Hdf5Config>,
+}
+
+impl Fitted for Parcellation {
+    fn footprint(&self, recording: &Recording, _given: Option<Given<'_>>) -> u64 {
+        self.config.cost(&self.atlas, recording, self.stack.as_ref())
+    }
+
+    fn apply(&self, recording: &Recording, _given: Data) -> Result<Data> {
+        Ok(self.config.series(&self.atlas, recording, self.stack.as_ref())?.into())
+    }
+
+    fn keep(&self, dir: &Path) -> Result<()> {
+        files::write_json(&dir.join(PARCELS), &self.atlas.parcels())?;
+        Ok(files::write_json(&dir.join(FILES), &self.files)?)
+    }
+
+    fn compares(&self) -> Option<(&MirrorCheck, &Sides)> {
+        self.config.mirror_check.as_ref().zip(self.sides.as_ref())
+    }
+}
+
+impl ParcellateConfig {
     /// How series are read, for the key, and the table of their coverage.
     fn reading(&self, coverage: Option<String>) -> Vec<Value> {
         let mut said = vec![json!(self.axes), json!(self.dataset), json!(self.stored_numbers)];
@@ -218,7 +187,7 @@ impl ParcellateConfig {
     }
 
     /// Reads the atlas; settings that cannot apply to it are refused.
-    pub(crate) fn read_atlas(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
+    pub fn read_atlas(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<ReadAtlas> {
         let atlas = self.atlas.read(place)?;
         atlas.check(&self.extract)?;
         if let Some(columns) = self.columns {
@@ -232,7 +201,7 @@ impl ParcellateConfig {
 
     /// Refuses scans of another kind than the atlas divides, if it is so of all of them; some fail
     /// when they are read.
-    pub(crate) fn reads_some(&self, atlas: &ReadAtlas, scans: &[ScanView]) -> Result<()> {
+    pub fn reads_some(&self, atlas: &ReadAtlas, scans: &[Recording]) -> Result<()> {
         let mut first = None;
         for scan in scans {
             match Self::divided(atlas, scan, &self.options(atlas.n_parcels(), scan, None)) {
@@ -244,7 +213,7 @@ impl ParcellateConfig {
     }
 
     /// Refuses a scan of another kind than the atlas divides, by its header.
-    fn divided(atlas: &ReadAtlas, scan: &ScanView, options: &OpenOptions) -> Result<()> {
+    fn divided(atlas: &ReadAtlas, scan: &Recording, options: &OpenOptions) -> Result<()> {
         // what lies in a file of many is a parcel series
         if scan.stacked.is_some() { Ok(()) } else { atlas.divides(&scan.path, options) }
     }
@@ -254,10 +223,10 @@ impl ParcellateConfig {
     }
 
     /// How a scan is opened for an atlas of `n_parcels`; `stack` says how a file of many is read.
-    pub(crate) fn options(
+    pub fn options(
         &self,
         n_parcels: usize,
-        scan: &ScanView,
+        scan: &Recording,
         stack: Option<&Hdf5Config>,
     ) -> OpenOptions {
         let by_parcels = SeriesAxes::ByParcels(self.columns.unwrap_or(n_parcels));
@@ -282,7 +251,7 @@ impl ParcellateConfig {
     }
 
     /// The most bytes that work on a scan takes; none for one that the work will fail to read.
-    fn cost(&self, atlas: &ReadAtlas, scan: &ScanView, stack: Option<&Hdf5Config>) -> u64 {
+    fn cost(&self, atlas: &ReadAtlas, scan: &Recording, stack: Option<&Hdf5Config>) -> u64 {
         let options = self.options(atlas.n_parcels(), scan, stack);
         if Self::divided(atlas, scan, &options).is_err() {
             return 0;
@@ -297,10 +266,10 @@ impl ParcellateConfig {
     }
 
     /// A scan's series; `stack` says how a file of many is read.
-    pub(crate) fn series(
+    pub fn series(
         &self,
         atlas: &ReadAtlas,
-        scan: &ScanView,
+        scan: &Recording,
         stack: Option<&Hdf5Config>,
     ) -> Result<StoredSeries> {
         let options = self.options_for(atlas, scan, stack)?;
@@ -367,7 +336,7 @@ fn stored(
 
 /// Framewise displacement of each of the frames of a scan; NaN where its table has no value, as in the
 /// first frame.
-pub(super) fn displacement(scan: &ScanView, n_frames: usize) -> Result<Option<Array1<f64>>> {
+pub fn displacement(scan: &Recording, n_frames: usize) -> Result<Option<Array1<f64>>> {
     let Some(path) = scan.confounds.as_deref() else { return Ok(None) };
     let table = ConfoundTable::read(path)?;
     let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };

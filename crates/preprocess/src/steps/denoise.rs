@@ -9,14 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    Artifact,
-    parcellate::{SeriesFacts, StoredSeries},
-    series::{self, Change},
+use super::said;
+use crate::{
+    Data, Error, Fitted, Given, Inputs, Recording, Result, Step, StepId, StoredSeries, Training,
     settings::{Rule, Settings},
-    work::{Preparation, Work},
 };
-use crate::{Error, Result, event::Control, media::Media, plan::ScanView};
 
 /// What is taken out of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,21 +61,17 @@ impl Nuisance {
     }
 }
 
-impl Work for DenoiseConfig {
-    fn name(&self) -> &'static str {
-        "denoise"
+impl Step for DenoiseConfig {
+    fn id(&self) -> StepId {
+        StepId { name: "denoise", version: 2 }
     }
 
-    fn version(&self) -> u32 {
-        2
-    }
-
-    fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::ParcelSeries, Artifact::ParcelSeries)
+    fn said(&self) -> String {
+        said(self)
     }
 
     fn check(&self) -> Result<()> {
-        let (settings, least) = (Settings(self.name()), self.min_degrees_of_freedom);
+        let (settings, least) = (Settings(self.id().name), self.min_degrees_of_freedom);
         settings.at_least(1, &[("min_degrees_of_freedom", least)])?;
         let edges = self.edges();
         for (field, hz) in &edges {
@@ -92,48 +85,39 @@ impl Work for DenoiseConfig {
         }
     }
 
-    fn preparation(&self) -> Option<&dyn Preparation> {
-        Some(self)
+    fn asks_for_confounds(&self) -> bool {
+        self.confounds != Nuisance::None
+    }
+
+    fn decides(&self, recording: &Recording, inputs: &dyn Inputs) -> Result<Option<Value>> {
+        Ok(Some(json!(inputs.digest_if(recording.confounds.as_deref())?)))
+    }
+
+    fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {
+        Ok(Box::new(self.clone()))
     }
 }
 
-impl Preparation for DenoiseConfig {
-    fn inputs(&self, media: &Media<'_>) -> Value {
-        let table = |idx| media.confounds_digest(idx).ok();
-        let tables = json!((0..media.scans().len()).map(table).collect::<Vec<_>>());
-        series::keys(self, &super::said(self), &tables, media)
+impl Fitted for DenoiseConfig {
+    fn footprint(&self, recording: &Recording, given: Option<Given<'_>>) -> u64 {
+        let Some(given) = given else { return 0 };
+        let (n_frames, t_r_s) = (given.facts.n_frames, given.facts.t_r_s);
+        let path = recording.confounds.as_deref().filter(|_| self.asks_for_confounds());
+        // a table that cannot be read will say so
+        let table = path.and_then(|it| ConfoundTable::footprint(it, n_frames).ok());
+        let (n_confounds, n_bytes) = table.unwrap_or_default();
+        let signal = self.signal.n_bytes(n_frames, given.n_parcels, n_confounds, t_r_s);
+        given.n_bytes(n_frames) + n_bytes + signal
     }
 
-    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let more = |idx: usize| Ok(json!(media.confounds_digest(idx)?));
-        let n_series = series::parcels(media).parcels.len();
-        let cost = |idx: usize, facts: &SeriesFacts| {
-            let path =
-                media.scans()[idx].confounds.as_deref().filter(|_| self.asks_for_confounds());
-            // a table that cannot be read will say so
-            let table = path.and_then(|it| ConfoundTable::footprint(it, facts.n_frames).ok());
-            let (n_confounds, n_bytes) = table.unwrap_or_default();
-            let (n_frames, t_r_s) = (facts.n_frames, facts.t_r_s);
-            (n_frames, n_bytes + self.signal.n_bytes(n_frames, n_series, n_confounds, t_r_s))
-        };
-        let work = |idx: usize, series: StoredSeries| self.clean(&media.scans()[idx], series);
-        let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &more, media, dir, control, &change)
-    }
-
-    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
-        series::load(self, super::said(self), media, dir)
+    fn apply(&self, recording: &Recording, given: Data) -> Result<Data> {
+        Ok(self.clean(recording, given.into_series())?.into())
     }
 }
 
 impl DenoiseConfig {
-    /// Whether a scan needs its confounds table.
-    pub(crate) fn asks_for_confounds(&self) -> bool {
-        self.confounds != Nuisance::None
-    }
-
     /// A scan's series without what is taken out.
-    pub(crate) fn clean(&self, scan: &ScanView, mut series: StoredSeries) -> Result<StoredSeries> {
+    pub fn clean(&self, scan: &Recording, mut series: StoredSeries) -> Result<StoredSeries> {
         self.needs_all_frames(scan)?;
         let chosen = self.chosen(scan.confounds.as_deref())?;
         let (t_r_s, n_frames) = (series.facts.t_r_s, series.values.nrows());
@@ -165,7 +149,7 @@ impl DenoiseConfig {
     }
 
     /// Refuses a filter whose edges are no frequencies of a series with so many seconds between frames.
-    pub(crate) fn check_filter(&self, t_r_s: f64) -> Result<()> {
+    pub fn check_filter(&self, t_r_s: f64) -> Result<()> {
         let nyquist = 0.5 / t_r_s;
         match self.edges().into_iter().find(|(_, hz)| *hz >= nyquist) {
             None => Ok(()),
@@ -175,13 +159,13 @@ impl DenoiseConfig {
                     scan::seconds(nyquist),
                     scan::seconds(t_r_s)
                 );
-                Settings(self.name()).refuse(field, &hz, &expected)
+                Settings(self.id().name).refuse(field, &hz, &expected)
             }
         }
     }
 
     /// Refuses what [`clean`](Self::clean) would refuse of a scan, by its header and its confounds.
-    pub(crate) fn check_scan(&self, scan: &ScanView) -> Result<()> {
+    pub fn check_scan(&self, scan: &Recording) -> Result<()> {
         self.needs_all_frames(scan)?;
         let chosen = self.chosen(scan.confounds.as_deref())?;
         let n_rows = chosen.as_ref().map(|chosen| chosen.values.nrows());
@@ -195,7 +179,7 @@ impl DenoiseConfig {
     }
 
     /// Refuses what cannot be done where frames of a run were left out before.
-    fn needs_all_frames(&self, scan: &ScanView) -> Result<()> {
+    fn needs_all_frames(&self, scan: &Recording) -> Result<()> {
         let what = match (&self.confounds, self.signal.filter) {
             (Nuisance::Strategy(_) | Nuisance::Columns(_), _) => "confounds",
             (Nuisance::None, Filter::Butterworth { .. } | Filter::Cosine { .. }) => "filters",
@@ -207,7 +191,7 @@ impl DenoiseConfig {
             kept.frames.len(),
             kept.of
         );
-        Err(Error::StageInput { stage: self.name(), problem })
+        Err(Error::StageInput { stage: self.id().name, problem })
     }
 
     /// What a scan's table says of its frames.
@@ -215,7 +199,8 @@ impl DenoiseConfig {
         match (self.confounds.config(), confounds) {
             (None, _) => Ok(None),
             (Some(_), None) => {
-                let (stage, problem) = (self.name(), "the scan has no confounds table".to_owned());
+                let (stage, problem) =
+                    (self.id().name, "the scan has no confounds table".to_owned());
                 Err(Error::StageInput { stage, problem })
             }
             (Some(config), Some(path)) => Ok(Some(ConfoundTable::read(path)?.select(&config)?)),

@@ -4,7 +4,7 @@ use std::fs;
 
 use ndarray::{Array4, array};
 
-use crate::{plan::ScanView, stage::ParcellateConfig};
+use crate::{Recording, steps::ParcellateConfig};
 
 use super::*;
 
@@ -77,8 +77,8 @@ impl Folder {
         serde_json::from_value(config).unwrap()
     }
 
-    fn scan(&self, name: &str) -> ScanView {
-        ScanView {
+    fn scan(&self, name: &str) -> Recording {
+        Recording {
             subject: "1".to_owned(),
             session: None,
             name: name.to_owned(),
@@ -188,7 +188,7 @@ fn series_that_are_parcelled_need_tables_alone() {
     let atlas = config.read_atlas(&whole).unwrap();
     assert_eq!((atlas.n_parcels(), &atlas.parcels()[1].name[..]), (2, "Second"));
     assert_eq!(atlas.parcels()[1].centre_mm, Some([40.0, 0.0, 0.0]));
-    let scan = ScanView { t_r_s: Some(2.0), ..folder.scan("s.tsv") };
+    let scan = Recording { t_r_s: Some(2.0), ..folder.scan("s.tsv") };
     let series = config.series(&atlas, &scan, None).unwrap();
     assert_eq!(series.values, array![[0.5, 4.0], [0.25, 6.0], [1.5, 5.0]]);
     let said = config.series(&atlas, &folder.scan("run.nii"), None).unwrap_err().to_string();
@@ -286,7 +286,7 @@ fn surface_series_become_the_means_of_labels_and_annotations() {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/surface").join(name)
     };
     let folder = Folder::new();
-    let scan = ScanView {
+    let scan = Recording {
         path: surface("sub-01_task-rest_hemi-R_space-fsaverage_bold.func.gii"),
         ..folder.scan("run")
     };
@@ -320,7 +320,7 @@ fn surface_series_become_the_means_of_labels_and_annotations() {
     let alone = json!({ "atlas": { "id": "small", "labels": surface("lh.old.annot") } });
     let alone: ParcellateConfig = serde_json::from_value(alone).unwrap();
     let atlas = alone.read_atlas(&whole).unwrap();
-    let scan = ScanView { t_r_s: Some(2.0), ..folder.scan("lh.gii") };
+    let scan = Recording { t_r_s: Some(2.0), ..folder.scan("lh.gii") };
     let said = alone.reads_some(&atlas, std::slice::from_ref(&scan)).unwrap_err().to_string();
     assert!(said.contains("12 × 5, and either axis may be time"), "{said}");
     let turned = ParcellateConfig { axes: Some(scan::SeriesAxes::ParcelsTime), ..alone };
@@ -342,7 +342,7 @@ fn the_good_components_of_a_table_are_those_that_the_atlas_lists() {
         let atlas = json!({ "id": "d25", "names": folder.at("names.txt") });
         serde_json::from_value(json!({ "atlas": atlas, "columns": columns })).unwrap()
     };
-    let scan = ScanView { t_r_s: Some(0.735), ..folder.scan("dr_stage1.txt") };
+    let scan = Recording { t_r_s: Some(0.735), ..folder.scan("dr_stage1.txt") };
     let chosen = config(Some(25));
     let atlas = chosen.read_atlas(&whole).unwrap();
     chosen.some_have_the_parcels(&atlas, std::slice::from_ref(&scan), None).unwrap();

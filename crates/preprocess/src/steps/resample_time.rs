@@ -1,20 +1,14 @@
 //! `resample_time`: parcel series at the repetition time that an encoder was trained on.
-use std::path::Path;
-
 use ndarray::{Array2, Axis};
 use scan::{Resampling, resample_time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{
-    Artifact,
-    parcellate::{SeriesFacts, StoredSeries},
-    series::{self, Change},
+use super::said;
+use crate::{
+    Data, Fitted, Given, Recording, Result, Step, StepId, StoredSeries, Training,
     settings::{NOT_NEGATIVE, POSITIVE, Rule, Settings},
-    work::{Preparation, Work},
 };
-use crate::{Result, event::Control, media::Media};
 
 /// To which repetition time, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,59 +25,47 @@ pub struct ResampleTimeConfig {
 /// No scanner is faster, and no slower one has a series to speak of.
 const SECONDS: Rule = ("0.01 to 1000", |x| (0.01..=1000.0).contains(&x));
 
-impl Work for ResampleTimeConfig {
-    fn name(&self) -> &'static str {
-        "resample_time"
+impl Step for ResampleTimeConfig {
+    fn id(&self) -> StepId {
+        StepId { name: "resample_time", version: 1 }
     }
 
-    fn version(&self) -> u32 {
-        1
-    }
-
-    fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::ParcelSeries, Artifact::ParcelSeries)
+    fn said(&self) -> String {
+        said(self)
     }
 
     fn check(&self) -> Result<()> {
-        let settings = Settings(self.name());
+        let settings = Settings(self.id().name);
         settings.numbers(POSITIVE, &[("t_r_s", self.t_r_s)])?;
         settings.numbers(SECONDS, &[("t_r_s", self.t_r_s)])?;
         settings.numbers(NOT_NEGATIVE, &[("tolerance_s", self.tolerance_s)])
     }
 
-    fn preparation(&self) -> Option<&dyn Preparation> {
-        Some(self)
+    fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {
+        Ok(Box::new(self.clone()))
     }
 }
 
-impl Preparation for ResampleTimeConfig {
-    fn inputs(&self, media: &Media<'_>) -> Value {
-        series::keys(self, &super::said(self), &Value::Null, media)
+impl Fitted for ResampleTimeConfig {
+    fn footprint(&self, _recording: &Recording, given: Option<Given<'_>>) -> u64 {
+        let Some(given) = given else { return 0 };
+        let seconds = given.facts.n_frames as f64 * given.facts.t_r_s;
+        given.n_bytes((seconds / self.t_r_s).ceil() as usize + 1)
     }
 
-    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let none = |_: usize| Ok(Value::Null);
-        let cost = |_: usize, facts: &SeriesFacts| {
-            ((facts.n_frames as f64 * facts.t_r_s / self.t_r_s).ceil() as usize + 1, 0)
-        };
-        let work = |_: usize, series: StoredSeries| self.resampled(series);
-        let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &none, media, dir, control, &change)
-    }
-
-    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
-        series::load(self, super::said(self), media, dir)
+    fn apply(&self, _recording: &Recording, given: Data) -> Result<Data> {
+        Ok(self.resampled(given.into_series())?.into())
     }
 }
 
 impl ResampleTimeConfig {
     /// Whether a scan of this repetition time stays as it is.
-    pub(crate) fn keeps(&self, t_r_s: f64) -> bool {
+    pub fn keeps(&self, t_r_s: f64) -> bool {
         (t_r_s - self.t_r_s).abs() <= self.tolerance_s
     }
 
     /// A series at that repetition time.
-    pub(crate) fn resampled(&self, mut series: StoredSeries) -> Result<StoredSeries> {
+    pub fn resampled(&self, mut series: StoredSeries) -> Result<StoredSeries> {
         let t_r_s = series.facts.t_r_s;
         if self.keeps(t_r_s) {
             return Ok(series);

@@ -103,7 +103,7 @@ impl AtlasFiles {
 
 /// An atlas by what its labels lie on.
 #[derive(Clone, Debug)]
-pub(crate) enum ReadAtlas {
+pub enum ReadAtlas {
     /// On voxels.
     Image(Box<Atlas>),
     /// On vertices of the cortex and voxels at once.
@@ -114,7 +114,7 @@ pub(crate) enum ReadAtlas {
 
 impl ReadAtlas {
     /// Regions, ascending by label: the columns of every series.
-    pub(crate) fn parcels(&self) -> &[Parcel] {
+    pub fn parcels(&self) -> &[Parcel] {
         match self {
             Self::Image(atlas) => atlas.parcels(),
             Self::Grayordinates(atlas) => atlas.parcels(),
@@ -123,7 +123,7 @@ impl ReadAtlas {
     }
 
     /// Number of regions.
-    pub(crate) fn n_parcels(&self) -> usize {
+    pub fn n_parcels(&self) -> usize {
         self.parcels().len()
     }
 

@@ -2,32 +2,39 @@
 use crate::{Error, Result};
 
 /// The settings of the stage of this name.
-pub(crate) struct Settings(pub(crate) &'static str);
+pub struct Settings(pub &'static str);
 
 /// What is expected of a number, in words and as a rule; none holds for NaN.
-pub(crate) type Rule = (&'static str, fn(f64) -> bool);
+pub type Rule = (&'static str, fn(f64) -> bool);
 
-pub(crate) const POSITIVE: Rule = ("a positive number", |x| x.is_finite() && x > 0.0);
-pub(crate) const NOT_NEGATIVE: Rule = ("0 or more", |x| x.is_finite() && x >= 0.0);
-pub(crate) const SHARE: Rule = ("0 to 1", |x| (0.0..=1.0).contains(&x));
-pub(crate) const BELOW_ONE: Rule = ("0 or more, below 1", |x| (0.0..1.0).contains(&x));
-pub(crate) const FINITE: Rule = ("a finite number", f64::is_finite);
+/// Above 0, and finite.
+pub const POSITIVE: Rule = ("a positive number", |x| x.is_finite() && x > 0.0);
+/// 0 or above, and finite.
+pub const NOT_NEGATIVE: Rule = ("0 or more", |x| x.is_finite() && x >= 0.0);
+/// A part of a whole.
+pub const SHARE: Rule = ("0 to 1", |x| (0.0..=1.0).contains(&x));
+/// A part that is not the whole.
+pub const BELOW_ONE: Rule = ("0 or more, below 1", |x| (0.0..1.0).contains(&x));
+/// Any number but infinity.
+pub const FINITE: Rule = ("a finite number", f64::is_finite);
 /// A weight or a factor of a training, which computes in 32 bits.
-pub(crate) const FACTOR: Rule = ("0 to 1000000", |x| (0.0..=1e6).contains(&x));
-pub(crate) const RATE: Rule = ("above 0, at most 10", |x| x > 0.0 && x <= 10.0);
+pub const FACTOR: Rule = ("0 to 1000000", |x| (0.0..=1e6).contains(&x));
+/// A rate of learning.
+pub const RATE: Rule = ("above 0, at most 10", |x| x > 0.0 && x <= 10.0);
 
 // Limits beyond which a number is a slip, or takes all memory or time there is.
 /// Most steps of a training.
-pub(crate) const MOST_STEPS: usize = 100_000_000;
+pub const MOST_STEPS: usize = 100_000_000;
 /// Most texts or windows worked on side by side.
-pub(crate) const MOST_IN_BATCH: usize = 4096;
+pub const MOST_IN_BATCH: usize = 4096;
 /// Most frames of a window.
-pub(crate) const MOST_FRAMES: usize = 100_000;
+pub const MOST_FRAMES: usize = 100_000;
 /// Most random draws behind a number.
-pub(crate) const MOST_DRAWS: usize = 1_000_000;
+pub const MOST_DRAWS: usize = 1_000_000;
 
 impl Settings {
-    pub(crate) fn at_least(&self, least: usize, counts: &[(&'static str, usize)]) -> Result<()> {
+    /// Refuses counts below `least`, the first by its key.
+    pub fn at_least(&self, least: usize, counts: &[(&'static str, usize)]) -> Result<()> {
         match counts.iter().find(|(_, found)| *found < least) {
             None => Ok(()),
             Some((field, found)) => self.refuse(field, found, &format!("at least {least}")),
@@ -35,7 +42,7 @@ impl Settings {
     }
 
     /// Refuses 0, and counts above the most that is given beside each.
-    pub(crate) fn at_most(&self, counts: &[(&'static str, usize, usize)]) -> Result<()> {
+    pub fn at_most(&self, counts: &[(&'static str, usize, usize)]) -> Result<()> {
         for &(field, found, most) in counts {
             self.at_least(1, &[(field, found)])?;
             if found > most {
@@ -45,7 +52,8 @@ impl Settings {
         Ok(())
     }
 
-    pub(crate) fn numbers(&self, rule: Rule, numbers: &[(&'static str, f64)]) -> Result<()> {
+    /// Refuses numbers for which a rule does not hold, the first by its key.
+    pub fn numbers(&self, rule: Rule, numbers: &[(&'static str, f64)]) -> Result<()> {
         let (expected, holds) = rule;
         match numbers.iter().find(|(_, found)| !holds(*found)) {
             None => Ok(()),
@@ -53,12 +61,8 @@ impl Settings {
         }
     }
 
-    pub(crate) fn refuse(
-        &self,
-        field: &'static str,
-        found: &dyn ToString,
-        expected: &str,
-    ) -> Result<()> {
+    /// Says of a key what was found and what was expected.
+    pub fn refuse(&self, field: &'static str, found: &dyn ToString, expected: &str) -> Result<()> {
         let (found, expected) = (found.to_string(), expected.to_owned());
         Err(Error::Setting { stage: self.0, field, found, expected })
     }

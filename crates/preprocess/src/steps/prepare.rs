@@ -7,16 +7,16 @@ use ndarray::Array1;
 use scan::{EncoderPolicy, FittedNormalisation, PadPolicy, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Artifact, FITTED,
-    normalise::fitted_on,
-    parcellate::{SeriesFacts, StoredSeries},
-    series::{self, Change},
-    work::{Preparation, Work, write_failures},
+    normalise::{self, fitted_on},
+    said,
 };
-use crate::{Error, Result, event::Control, media::Media, plan::ScanView, stats::read_stats};
+use crate::{
+    AboutSeries, Data, Error, Fitted, Given, Kind, Recording, Result, Step, StepId, StoredSeries,
+    Training,
+};
 
 /// Which policy, and what may be chosen within it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,34 +36,28 @@ pub struct PrepareConfig {
     pub stats: Option<PathBuf>,
 }
 
-impl Work for PrepareConfig {
-    fn name(&self) -> &'static str {
-        "prepare"
+impl Step for PrepareConfig {
+    fn id(&self) -> StepId {
+        StepId { name: "prepare", version: 1 }
     }
 
-    fn version(&self) -> u32 {
-        1
+    fn said(&self) -> String {
+        said(self)
     }
 
-    fn signature(&self) -> (Artifact, Artifact) {
-        let takes =
-            if self.policy.reads_volumes() { Artifact::Volumes } else { Artifact::ParcelSeries };
-        (takes, Artifact::ScanWindows)
+    fn takes(&self) -> Kind {
+        if self.policy.reads_volumes() { Kind::Volumes } else { Kind::ParcelSeries }
     }
 
-    fn gives(&self, have: Artifact) -> Option<Artifact> {
+    fn accepts(&self, given: Kind) -> Option<Kind> {
         // series of parcels may stand before the volumes of a policy that reads these
-        let takes = match have {
-            Artifact::Volumes => self.policy.reads_volumes(),
-            Artifact::ParcelSeries => true,
-            _ => false,
-        };
-        takes.then_some(Artifact::ScanWindows)
+        let takes = given == Kind::ParcelSeries || given == self.takes();
+        takes.then_some(Kind::ScanWindows)
     }
 
     fn check(&self) -> Result<()> {
         let setting = |field, found: String, expected: &str| {
-            let (stage, expected) = (self.name(), expected.to_owned());
+            let (stage, expected) = (self.id().name, expected.to_owned());
             Err(Error::Setting { stage, field, found, expected })
         };
         match self.first_frame {
@@ -84,66 +78,76 @@ impl Work for PrepareConfig {
         }
     }
 
-    fn preparation(&self) -> Option<&dyn Preparation> {
-        Some(self)
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        self.stats.iter_mut().collect()
+    }
+
+    fn cut(&self) -> Option<WindowsConfig> {
+        Some(self.windows())
+    }
+
+    fn volume_policy(&self) -> Option<EncoderPolicy> {
+        self.policy.reads_volumes().then_some(self.policy)
+    }
+
+    fn learns_from(&self, training: &Training<'_>) -> Option<Value> {
+        Some(fitted_on(self.stats.as_deref(), training))
+    }
+
+    /// Policies that ask each recording alone read one.
+    fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
+        let (stats, formula) = (self.stats.as_deref(), self.policy.normalisation());
+        let fitted = normalise::fit(stats, formula, 1, training)?;
+        Ok(Box::new(ByPolicy { config: self.clone(), fitted }))
+    }
+
+    fn after(
+        &self,
+        before: Option<AboutSeries>,
+        kept: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<AboutSeries> {
+        normalise::after(self.said(), before, kept)
     }
 }
 
-impl Preparation for PrepareConfig {
-    fn inputs(&self, media: &Media<'_>) -> Value {
-        if self.policy.reads_volumes() {
-            return json!(super::said(self));
-        }
-        let more = fitted_on(self.stats.as_deref(), media);
-        series::keys(self, &super::said(self), &more, media)
+/// A policy for series, with its scale.
+struct ByPolicy {
+    config: PrepareConfig,
+    fitted: FittedNormalisation,
+}
+
+impl Fitted for ByPolicy {
+    fn footprint(&self, _recording: &Recording, given: Option<Given<'_>>) -> u64 {
+        let Some(given) = given else { return 0 };
+        given.n_bytes(self.config.policy.n_frames(given.facts.n_frames, given.facts.t_r_s))
     }
 
-    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        if self.policy.reads_volumes() {
-            return write_failures(dir, &[]);
-        }
-        let fitted = self.fit(media, control)?;
-        let path = dir.join(FITTED);
-        files::write_json(&path, &fitted)?;
-        let digest = scan::sha256_file(&path)?;
-        let more = |_: usize| Ok(json!(digest));
-        let cost =
-            |_: usize, facts: &SeriesFacts| (self.policy.n_frames(facts.n_frames, facts.t_r_s), 0);
-        let work = |_: usize, series: StoredSeries| self.prepared(&fitted, series);
-        let change = Change { cost: &cost, work: &work };
-        series::each_series(self, &super::said(self), &more, media, dir, control, &change)
+    fn apply(&self, _recording: &Recording, given: Data) -> Result<Data> {
+        Ok(self.config.prepared(&self.fitted, given.into_series())?.into())
     }
 
-    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
-        if self.policy.reads_volumes() {
-            super::work::load_failures(media, self.name(), dir)?;
-            let volumes = media.volumes.as_mut().ok_or_else(|| self.no_volumes())?;
-            volumes.policy = Some(self.policy);
-        } else {
-            let path = dir.join(FITTED);
-            let fitted: FittedNormalisation = files::read_json(&path)?;
-            let said = format!("{} {}", super::said(self), scan::sha256_file(&path)?);
-            series::load(self, said, media, dir)?;
-            media.parcels.as_mut().expect("series come from an atlas").normalisation = Some(fitted);
-        }
-        media.cut = Some(self.windows());
-        Ok(())
+    fn decides(&self) -> Option<Value> {
+        Some(normalise::digest(&self.fitted))
+    }
+
+    fn keep(&self, dir: &Path) -> Result<()> {
+        normalise::keep(&self.fitted, dir)
     }
 }
 
 impl PrepareConfig {
     /// The windows of a scan.
-    pub(crate) fn windows(&self) -> WindowsConfig {
+    pub fn windows(&self) -> WindowsConfig {
         self.policy.windows(self.short_scans)
     }
 
     fn no_volumes(&self) -> Error {
         let problem = "its policy reads volumes, expected the stage volumes before it".to_owned();
-        Error::StageInput { stage: self.name(), problem }
+        Error::StageInput { stage: self.id().name, problem }
     }
 
     /// Refuses a policy of volumes where no stage makes them.
-    pub(crate) fn finds(&self, has_volumes: bool, has_series: bool) -> Result<()> {
+    pub fn finds(&self, has_volumes: bool, has_series: bool) -> Result<()> {
         match (self.policy.reads_volumes(), has_volumes, has_series) {
             (true, false, _) => Err(self.no_volumes()),
             (false, _, false) => {
@@ -151,14 +155,14 @@ impl PrepareConfig {
                     "its policy reads series of parcels, expected the stage parcellate before \
                                it"
                     .to_owned();
-                Err(Error::StageInput { stage: self.name(), problem })
+                Err(Error::StageInput { stage: self.id().name, problem })
             }
             _ => Ok(()),
         }
     }
 
     /// A series on the scale and at the rate; one that is too short where that is refused fails.
-    pub(crate) fn prepared(
+    pub fn prepared(
         &self,
         fitted: &FittedNormalisation,
         mut series: StoredSeries,
@@ -184,22 +188,9 @@ impl PrepareConfig {
         Ok(series)
     }
 
-    /// Policies that ask each recording alone read one.
-    fn fit(&self, media: &Media<'_>, control: &Control<'_>) -> Result<FittedNormalisation> {
-        if let Some(path) = &self.stats {
-            return read_stats(&media.place(path), self.policy.normalisation());
-        }
-        series::fitted(media, control, self.policy.normalisation(), 1)
-    }
-
     /// Refuses what the encoder's authors' code does not do with a short scan, and the tokens that a
     /// masked one of the cohort would lack.
-    pub(crate) fn fits(
-        &self,
-        encoder: &EncoderSpec,
-        learned: bool,
-        scans: &[ScanView],
-    ) -> Result<()> {
+    pub fn fits(&self, encoder: &EncoderSpec, learned: bool, scans: &[Recording]) -> Result<()> {
         let windows = self.windows();
         encoder.check_short_scans(windows.pad, learned).map_err(Error::Encoder)?;
         if windows.pad == PadPolicy::Refuse {
@@ -221,12 +212,12 @@ impl PrepareConfig {
     }
 
     /// Frames of a scan afterwards, as far as its header says.
-    fn frames_of(&self, scan: &ScanView) -> Option<usize> {
+    fn frames_of(&self, scan: &Recording) -> Option<usize> {
         Some(self.policy.n_frames(scan.n_frames?, scan.t_r_s?))
     }
 
     /// Refuses a cohort of which no scan is long enough.
-    fn some_long_enough(&self, windows: &WindowsConfig, scans: &[ScanView]) -> Result<()> {
+    fn some_long_enough(&self, windows: &WindowsConfig, scans: &[Recording]) -> Result<()> {
         let needed = if self.policy.picks() { 480 } else { windows.n_frames };
         let mut longest = 0;
         for scan in scans {
@@ -248,12 +239,12 @@ impl PrepareConfig {
         if scans.is_empty() {
             Ok(())
         } else {
-            Err(Error::StageInput { stage: self.name(), problem })
+            Err(Error::StageInput { stage: self.id().name, problem })
         }
     }
 
     /// What becomes of a cohort's scans, as far as their headers say; nothing where none says.
-    pub(crate) fn of_cohort(&self, scans: &[ScanView]) -> Option<String> {
+    pub fn of_cohort(&self, scans: &[Recording]) -> Option<String> {
         let windows = self.windows();
         let before: Vec<(usize, f64)> =
             scans.iter().filter_map(|scan| Some((scan.n_frames?, scan.t_r_s?))).collect();
@@ -279,7 +270,7 @@ impl PrepareConfig {
     }
 
     /// The policy in words, for a plan and a card.
-    pub(crate) fn in_words(&self) -> String {
+    pub fn in_words(&self) -> String {
         let name = serde_json::to_value(self.policy).expect("a plain word");
         let name = name.as_str().unwrap_or_default().to_owned();
         let windows = self.windows();

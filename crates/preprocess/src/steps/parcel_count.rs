@@ -2,16 +2,16 @@
 use cohort::Hdf5Config;
 use scan::{OpenOptions, SeriesAxes, Shape};
 
-use super::{ParcellateConfig, atlas::ReadAtlas, columns::one_a_number, work::Work as _};
-use crate::{Error, Result, plan::ScanView};
+use super::{ParcellateConfig, atlas::ReadAtlas, columns::one_a_number};
+use crate::{Error, Recording, Result, Step as _};
 
 impl ParcellateConfig {
     /// Refuses series of another number of parcels than the atlas has, if it is so of all scans; some fail
     /// when they are read.
-    pub(crate) fn some_have_the_parcels(
+    pub fn some_have_the_parcels(
         &self,
         atlas: &ReadAtlas,
-        scans: &[ScanView],
+        scans: &[Recording],
         stack: Option<&Hdf5Config>,
     ) -> Result<()> {
         let mut first = None;
@@ -29,7 +29,7 @@ impl ParcellateConfig {
     pub(super) fn options_for(
         &self,
         atlas: &ReadAtlas,
-        scan: &ScanView,
+        scan: &Recording,
         stack: Option<&Hdf5Config>,
     ) -> Result<OpenOptions> {
         let n = atlas.n_parcels();
@@ -55,7 +55,7 @@ impl ParcellateConfig {
                  `time_parcels`",
                 scan.file
             );
-            return Err(Error::StageInput { stage: self.name(), problem });
+            return Err(Error::StageInput { stage: self.id().name, problem });
         }
         Ok(OpenOptions { axes: Some(SeriesAxes::ByParcels(columns)), ..options })
     }
@@ -64,7 +64,7 @@ impl ParcellateConfig {
     fn has_the_parcels(
         &self,
         atlas: &ReadAtlas,
-        scan: &ScanView,
+        scan: &Recording,
         options: &OpenOptions,
     ) -> Result<()> {
         let n = self.columns.unwrap_or(atlas.n_parcels());
@@ -99,6 +99,6 @@ impl ParcellateConfig {
             None => format!("the {n} parcels of atlas {id}"),
         };
         let problem = format!("{file} has {sides}, expected {expected}");
-        Err(Error::StageInput { stage: self.name(), problem })
+        Err(Error::StageInput { stage: self.id().name, problem })
     }
 }

@@ -1,0 +1,222 @@
+//! What a step is: nothing of a cohort's store, of a run or of a page.
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use cohort::Hdf5Config;
+use engine::Unit;
+use scan::{EncoderPolicy, Parcel, WindowsConfig};
+use serde_json::Value;
+
+use crate::{
+    AboutSeries, Kind, Recording, Result, SeriesFacts, StoredSeries,
+    steps::{MirrorCheck, Sides},
+};
+
+/// Name and version of a step: both go into the keys of what it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepId {
+    /// Its name in a pipeline file.
+    pub name: &'static str,
+    /// Raised when the same inputs would now give another result.
+    pub version: u32,
+}
+
+/// One step of a recording's road, as its settings say it.
+///
+/// A step is asked in three places. The plan asks what it [`accepts`](Self::accepts), before a scan is
+/// opened. Then it is fitted, once for all recordings: it reads the files that it names, and learns what
+/// it learns from those that may be learned from. What was [`Fitted`] prepares one recording after
+/// another, those of a cohort as one that is of none.
+pub trait Step: fmt::Debug + Send + Sync {
+    /// Its name and version.
+    fn id(&self) -> StepId;
+
+    /// Its settings as they go into keys.
+    fn said(&self) -> String;
+
+    /// What it takes, in a word.
+    fn takes(&self) -> Kind {
+        Kind::ParcelSeries
+    }
+
+    /// What it makes of what is there; none where it cannot use it.
+    fn accepts(&self, given: Kind) -> Option<Kind> {
+        (given == self.takes()).then_some(given)
+    }
+
+    /// Refuses settings that could only fail later.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Files that its settings name.
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    /// Whether a recording needs its confounds table.
+    fn asks_for_confounds(&self) -> bool {
+        false
+    }
+
+    /// Where it cuts windows out of whole scans.
+    fn cut(&self) -> Option<WindowsConfig> {
+        None
+    }
+
+    /// The policy by which volumes are made when they are encoded; such a step leaves series alone.
+    fn volume_policy(&self) -> Option<EncoderPolicy> {
+        None
+    }
+
+    /// What decides the result of a recording beside the settings, the version and what came before;
+    /// none where nothing does. Of a step that opens scans it is all there is, the step itself with it.
+    fn decides(&self, _recording: &Recording, _inputs: &dyn Inputs) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
+    /// What decides that which is fitted, beside the settings and what came before; none where nothing
+    /// is.
+    fn learns_from(&self, _training: &Training<'_>) -> Option<Value> {
+        None
+    }
+
+    /// Makes it ready for recordings.
+    fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>>;
+
+    /// What all series share after it, by what they shared before and by the files that
+    /// [`Fitted::keep`] wrote, each of which lies at `kept(name)`.
+    fn after(
+        &self,
+        before: Option<AboutSeries>,
+        kept: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<AboutSeries> {
+        let _ = kept;
+        Ok(before.expect("series come from an atlas").and(self.said()))
+    }
+}
+
+/// A step that is ready for recordings.
+pub trait Fitted: Send + Sync {
+    /// The most bytes that work on a recording takes; none for one that the work will fail to read.
+    /// `given` tells of the series that it takes, where it takes one.
+    fn footprint(&self, recording: &Recording, given: Option<Given<'_>>) -> u64;
+
+    /// One step further with a recording.
+    fn apply(&self, recording: &Recording, given: Data) -> Result<Data>;
+
+    /// What was fitted, for the keys of what it makes; none where the settings decide it.
+    fn decides(&self) -> Option<Value> {
+        None
+    }
+
+    /// Writes into `dir` what [`Step::after`] reads.
+    fn keep(&self, _dir: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// How recordings are held against each other once all are there.
+    fn compares(&self) -> Option<(&MirrorCheck, &Sides)> {
+        None
+    }
+}
+
+/// A recording at a place of its road.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// A file that nobody opened yet.
+    Scan,
+    /// One series a parcel.
+    Series(Box<StoredSeries>),
+}
+
+impl From<StoredSeries> for Data {
+    fn from(series: StoredSeries) -> Self {
+        Self::Series(Box::new(series))
+    }
+}
+
+impl Data {
+    /// The series.
+    ///
+    /// # Panics
+    /// Where it is none: the chain of steps is checked before a recording is opened.
+    pub fn into_series(self) -> StoredSeries {
+        match self {
+            Self::Series(series) => *series,
+            Self::Scan => unreachable!("the chain of steps was checked"),
+        }
+    }
+}
+
+/// What is known of a series that was not read.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// What its file says of it.
+    pub facts: &'a SeriesFacts,
+    /// Its columns.
+    pub n_parcels: usize,
+}
+
+impl Given<'_> {
+    /// Bytes of the series as it is and as it becomes with so many frames; its file is read, and then
+    /// written, as bytes and as a whole.
+    pub fn n_bytes(&self, n_frames: usize) -> u64 {
+        4 * 8 * (self.facts.n_frames.max(n_frames) * self.n_parcels) as u64
+    }
+}
+
+/// Files that settings and recordings name.
+pub trait Inputs: Sync {
+    /// A path of the settings, as seen from here.
+    fn place(&self, path: &Path) -> PathBuf;
+
+    /// The digest of a file, or of both files of a pair.
+    fn digest(&self, path: &Path) -> Result<String>;
+
+    /// The digest of a file that may be there.
+    fn digest_if(&self, path: Option<&Path>) -> Result<Option<String>> {
+        path.map(|path| self.digest(path)).transpose()
+    }
+
+    /// Names what a recording holds: the digest of its file, and of a file of many the place in it.
+    fn digest_of(&self, recording: &Recording) -> Result<String> {
+        let of_file = match &recording.sha256 {
+            Some(sha256) => sha256.clone(),
+            None => self.digest(&recording.path)?,
+        };
+        Ok(match &recording.stacked {
+            Some((dataset, index)) => format!("{of_file} {dataset}[{index}]"),
+            None => of_file,
+        })
+    }
+}
+
+/// What a step may be fitted on.
+pub struct Training<'a> {
+    /// Files that settings name.
+    pub inputs: &'a dyn Inputs,
+    /// How a file of many recordings is read.
+    pub stack: Option<&'a Hdf5Config>,
+    /// What the series before it share, where there are any.
+    pub about: Option<&'a AboutSeries>,
+    /// Recordings that may be learned from: their numbers in the cohort.
+    pub trained_on: Vec<usize>,
+    /// The series of those that are there.
+    pub series: Vec<&'a Unit>,
+    /// Why the first recording is not there, where one is not.
+    pub reason: String,
+    /// Bytes that numbers of all series together may take.
+    pub n_bytes: u64,
+    /// Whether to stop.
+    pub stop: &'a dyn Fn() -> engine::Result<()>,
+}
+
+impl Training<'_> {
+    /// Parcels of the series before it.
+    pub(crate) fn parcels(&self) -> &[Parcel] {
+        self.about.map_or(&[], |about| &about.parcels)
+    }
+}

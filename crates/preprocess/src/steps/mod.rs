@@ -1,0 +1,29 @@
+//! The steps, one a file.
+mod atlas;
+mod columns;
+mod denoise;
+mod lost;
+mod mirror;
+mod normalise;
+mod order_parcels;
+mod parcel_count;
+mod parcellate;
+mod prepare;
+mod resample_time;
+mod shares;
+
+pub use atlas::{AtlasFiles, ReadAtlas};
+pub use denoise::{DenoiseConfig, Nuisance};
+pub use mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look, look_of_run};
+pub use normalise::{FITTED, NormaliseConfig, formula_name, normalised};
+pub use order_parcels::{OrderParcelsConfig, columns, ordered};
+pub use parcellate::{ParcellateConfig, displacement};
+pub use prepare::PrepareConfig;
+pub use resample_time::ResampleTimeConfig;
+
+use serde::Serialize;
+
+/// The settings of a step as they go into keys and digests.
+fn said(config: &impl Serialize) -> String {
+    serde_json::to_string(config).expect("settings are plain values")
+}
