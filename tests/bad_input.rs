@@ -27,7 +27,7 @@ fn left_out(cohort: &Cohort, scan: &str) -> String {
     assert!(failed[0].contains(scan), "{status}");
     assert!(!status.contains(&cohort.dir().display().to_string()), "no folder is told: {status}");
     assert!(dir.join("record.json").is_file() && dir.join("config_used.yaml").is_file());
-    failed[0].rsplit('\t').next().unwrap_or_default().to_owned()
+    failed[0].rsplit('\t').nth(1).unwrap_or_default().to_owned()
 }
 
 #[test]

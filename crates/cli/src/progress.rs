@@ -108,7 +108,7 @@ impl Observer<Event> for Progress {
                 self.work = None;
                 self.line(&format!("{stage} (stage {} of {n})", idx + 1));
             }
-            Event::StageCached { stage } => self.line(&format!("{stage}: stored result taken")),
+            Event::StageCached { stage, .. } => self.line(&format!("{stage}: stored result taken")),
             Event::StageFinished { stage, seconds } => {
                 if let Some(bar) = &self.bar {
                     bar.reset();
@@ -144,6 +144,7 @@ impl Observer<Event> for Progress {
                 n,
                 reason,
                 anonymous,
+                ..
             }) => {
                 let (unit, reason) = if self.names {
                     (unit.clone(), reason)

@@ -138,8 +138,9 @@ fn motion(recording: &Recording) -> Result<[Result<f64, &'static str>; 2], Reaso
         return Ok([Err("a confounds table or a column of framewise displacement"); 2]);
     };
     let unreadable = |error: scan::Error| {
+        let kind = error.kind();
         let problem = error.to_string().replace(&format!("{}: ", path.display()), "");
-        Reason::Unreadable { part: Part::Confounds, problem }
+        Reason::Unreadable { part: Part::Confounds, problem, kind }
     };
     let table = ConfoundTable::read(path).map_err(unreadable)?;
     if table.column("framewise_displacement").is_none() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use scan::FailureKind;
 use serde::Serialize;
 
 /// A file of a recording.
@@ -83,6 +84,9 @@ pub enum Reason {
         part: Part,
         /// The sentence, without the path.
         problem: String,
+        /// What kind of failure it is.
+        #[serde(skip)]
+        kind: FailureKind,
     },
     /// Nobody says when its frames were taken, or two say different things.
     RepetitionTime {
@@ -132,6 +136,9 @@ pub enum Reason {
         stage: &'static str,
         /// The sentence, without the path.
         problem: String,
+        /// What kind of failure it is.
+        #[serde(skip)]
+        kind: FailureKind,
     },
     /// A threshold is asked for, and nothing says the figure.
     Unmeasured {
@@ -156,6 +163,28 @@ impl Reason {
                 | Self::Joined { .. }
                 | Self::SameRun { is_copy: true, .. }
         )
+    }
+
+    /// What kind of failure it is, to count by.
+    pub fn failure_kind(&self) -> FailureKind {
+        match self {
+            Self::Entities
+            | Self::Query
+            | Self::Unknown { .. }
+            | Self::NoScan
+            | Self::Joined { .. }
+            | Self::SameRun { is_copy: true, .. } => FailureKind::NotSelected,
+            Self::Label { .. } | Self::Name { .. } | Self::SameRun { .. } => FailureKind::Name,
+            Self::Outside { .. } => FailureKind::OutsideFolder,
+            Self::Missing { part: Part::Confounds } => FailureKind::NoConfounds,
+            Self::Missing { .. } => FailureKind::Missing,
+            Self::NoFile { .. } => FailureKind::Unreadable,
+            Self::Unreadable { kind, .. } | Self::Unfit { kind, .. } => *kind,
+            Self::RepetitionTime { .. } => FailureKind::RepetitionTime,
+            Self::Censored { .. } => FailureKind::ConfoundsMismatch,
+            Self::Row { .. } => FailureKind::Table,
+            Self::Quality { .. } | Self::Unmeasured { .. } => FailureKind::Quality,
+        }
     }
 
     /// The stage that could not go on with the recording, where one was asked.
@@ -217,7 +246,7 @@ impl fmt::Display for Reason {
             }
             Self::Missing { part } => write!(f, "{part} is not there"),
             Self::NoFile { part } => write!(f, "{part} is no file"),
-            Self::Unreadable { part, problem } => write!(f, "{part} cannot be read: {problem}"),
+            Self::Unreadable { part, problem, .. } => write!(f, "{part} cannot be read: {problem}"),
             Self::RepetitionTime { problem } => {
                 write!(f, "repetition time: {problem}; give `t_r` to settle it")
             }

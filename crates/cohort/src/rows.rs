@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use scan::{ArrowRows, Attribute, OpenOptions};
+use scan::{ArrowRows, Attribute, FailureKind, OpenOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -119,9 +119,10 @@ impl ArrowConfig {
                 labels.insert("split".to_owned(), Value::Text(split.to_owned()));
             }
             let recording = entities(&who, index).and_then(|entities| {
-                let n_frames = rows
-                    .n_frames(index)
-                    .map_err(|problem| Reason::Unreadable { part: Part::Scan, problem })?;
+                let n_frames = rows.n_frames(index).map_err(|problem| {
+                    let kind = FailureKind::Shape;
+                    Reason::Unreadable { part: Part::Scan, problem, kind }
+                })?;
                 let t_r = rows.each_t_r()[index];
                 Ok(Recording {
                     entities,

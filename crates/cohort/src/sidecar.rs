@@ -9,6 +9,8 @@ use std::{
     rc::Rc,
 };
 
+use scan::FailureKind;
+
 use crate::{
     bids::EXTENSIONS,
     entity::BidsName,
@@ -174,7 +176,11 @@ fn stem(name: &str) -> &str {
 }
 
 fn keys(path: &Path) -> Result<Keys, Reason> {
-    let unreadable = |problem: String| Reason::Unreadable { part: Part::Sidecar, problem };
+    let unreadable = |problem: String| Reason::Unreadable {
+        part: Part::Sidecar,
+        problem,
+        kind: FailureKind::Sidecar,
+    };
     let n_bytes = std::fs::metadata(path).map_err(|it| unreadable(it.to_string()))?.len();
     if n_bytes > MAX_BYTES {
         return Err(unreadable(format!("has {n_bytes} bytes, the limit is {MAX_BYTES}")));

@@ -9,6 +9,8 @@
 
 use std::path::Path;
 
+use scan::FailureKind;
+
 use crate::{
     censored::{self, Kept},
     reason::{Part, Reason},
@@ -69,12 +71,15 @@ impl Header {
     /// Reads it; what is wrong is a sentence without the path.
     pub(crate) fn read(path: &Path) -> Result<Self, Reason> {
         let without_path = |text: String| text.replace(&format!("{}: ", path.display()), "");
-        let unreadable = |problem: String| Reason::Unreadable { part: Part::Scan, problem };
-        let glance = scan::glance(path).map_err(|it| unreadable(without_path(it.to_string())))?;
+        let unreadable =
+            |problem: String, kind| Reason::Unreadable { part: Part::Scan, problem, kind };
+        let glance = scan::glance(path)
+            .map_err(|error| unreadable(without_path(error.to_string()), error.kind()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_called_image = [".nii", ".nii.gz"].iter().any(|ending| name.ends_with(ending));
         if is_called_image && glance.n_frames.is_none() {
-            return Err(unreadable("it is called an image and holds none".to_owned()));
+            let problem = "it is called an image and holds none".to_owned();
+            return Err(unreadable(problem, FailureKind::Unreadable));
         }
         let n_frames = glance.n_frames.or_else(|| censored::rows_of_table(path));
         Ok(Self { n_frames, t_r: glance.t_r })

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Error, Reason, Result, lock::Lost};
+use crate::{Error, Kind, Reason, Result, lock::Lost};
 
 /// Something that happened to units of work.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub enum Event {
         reason: String,
         /// The same in words that name nobody.
         anonymous: String,
+        /// What kind of failure it is.
+        kind: Kind,
     },
     /// A stored result of a unit is not what it should be, and is made again.
     UnitRedone {
@@ -76,8 +78,9 @@ impl Event {
         unit: &str,
         reason: &Reason,
     ) -> Self {
-        let Reason { named: reason, anonymous } = reason.clone();
-        Self::UnitFailed { stage, unit: unit.to_owned(), number: idx + 1, n, reason, anonymous }
+        let Reason { named: reason, anonymous, kind } = reason.clone();
+        let (unit, number) = (unit.to_owned(), idx + 1);
+        Self::UnitFailed { stage, unit, number, n, reason, anonymous, kind }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Every unit once, each result kept as soon as it is there.
 
-use std::{borrow::Borrow, path::Path, time::Duration};
+use std::{borrow::Borrow, collections::BTreeMap, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Control, Error, Event, Failure, Key, Result, Store, arrays,
+    Budget, Control, Error, Event, Failure, Key, Kind, Result, Store, arrays,
     store::{FAILURES, UNITS},
 };
 
@@ -242,6 +242,15 @@ struct Listed {
 }
 
 impl Outcomes {
+    /// How many failed, by the kind of failure.
+    pub fn counts(&self) -> BTreeMap<&Kind, usize> {
+        let mut counts = BTreeMap::new();
+        for failure in &self.failures {
+            *counts.entry(&failure.reason.kind).or_default() += 1;
+        }
+        counts
+    }
+
     /// Writes the list of results and the failures into the folder of a stage.
     pub fn write(&self, dir: &Path) -> Result<()> {
         files::write_json(&dir.join(UNITS), &Listed { keys: self.keys.clone() })?;
@@ -268,7 +277,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Execution, Header, Numbers, Observer, Reason, read, to_bytes};
+    use crate::{Execution, Header, Kind, Numbers, Observer, Reason, read, to_bytes};
 
     /// Squares of whole numbers; some are broken, some cannot be read at first.
     struct Squares {
@@ -346,7 +355,7 @@ mod tests {
                 return Err(error);
             }
             let again = error.to_string().starts_with("away");
-            let reason = Reason::plain(error.to_string());
+            let reason = Reason::plain(error.to_string()).of_kind(Kind::new("cut"));
             Ok(Judged { failure: Failure { unit, reason, transient: again }, again })
         }
     }
@@ -419,6 +428,7 @@ mod tests {
         assert_eq!(heard, ["2/4 broken: cannot read: cut", "1 tried again", "1 tried again"]);
         assert_eq!(outcomes.failures.len(), 1);
         assert!(!outcomes.failures[0].transient);
+        assert_eq!(outcomes.counts(), [(&Kind::new("cut"), 1)].into());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use crate::{
     digests::check as check_digests,
     each::{Engine, Judged, Outcomes, Units, none_in_reach},
     error::{Error, Result},
-    failure::{Failure, Reason},
+    failure::{Failure, Kind, Reason},
     kept::Kept,
     key::Key,
     lock::{Lock, Lost, utc},

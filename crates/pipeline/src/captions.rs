@@ -19,6 +19,8 @@ pub(crate) struct PictureRecord<'a> {
     /// The stage it went through, or failed in.
     stage: &'static str,
     reason: Option<&'a str>,
+    /// What kind of failure it is.
+    kind: Option<&'a str>,
 }
 
 /// One a picture, in the order of the table.
@@ -32,6 +34,7 @@ pub(crate) fn units<'a>(plan: &'a Plan, captions: Option<&'a Captions>) -> Vec<P
             status: if failure.is_some() { "FAIL" } else { "SUCCESS" },
             stage,
             reason: failure.map(|reason| reason.named.as_str()),
+            kind: failure.map(|reason| reason.kind.as_str()),
         }
     };
     plan.pictures().pictures.iter().enumerate().map(record).collect()
@@ -40,11 +43,12 @@ pub(crate) fn units<'a>(plan: &'a Plan, captions: Option<&'a Captions>) -> Vec<P
 /// One line a picture.
 pub(crate) fn status(plan: &Plan, captions: Option<&Captions>) -> String {
     let mut table =
-        "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\n".to_owned();
+        "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\tkind\n".to_owned();
     let (name, version) = (&plan.spec().name, env!("CARGO_PKG_VERSION"));
-    for PictureRecord { image, status, stage, reason } in units(plan, captions) {
+    for PictureRecord { image, status, stage, reason, kind } in units(plan, captions) {
         let (image, reason) = (files::one_line(image), files::one_line(reason.unwrap_or("n/a")));
-        let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}");
+        let kind = kind.unwrap_or("n/a");
+        let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}\t{kind}");
     }
     table
 }

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use scan::Split;
+use scan::{FailureKind, Split};
 
 use crate::stage::Artifact;
 
@@ -222,6 +222,51 @@ impl Error {
                 true
             }
             Self::Stage { source, .. } => source.is_interrupted(),
+            _ => false,
+        }
+    }
+
+    /// What kind of failure it is of a recording or a picture.
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Scan(error) | Self::Encode(encoder::Error::Scan(error)) => error.kind(),
+            Self::Row { source, .. } => source.kind(),
+            Self::Stage { source, .. }
+            | Self::Series { source, .. }
+            | Self::NoneFits { source, .. } => source.kind(),
+            Self::Files(files::Error::Io { source, .. })
+            | Self::Encode(encoder::Error::Read { source, .. }) => FailureKind::of_io(source),
+            Self::Files(_)
+            | Self::Encode(
+                encoder::Error::Pointer { .. }
+                | encoder::Error::Image { .. }
+                | encoder::Error::Pixels { .. },
+            ) => FailureKind::Unreadable,
+            Self::Encode(encoder::Error::NotFinite { .. }) => FailureKind::NonFinite,
+            Self::Encode(encoder::Error::Input { .. }) => FailureKind::Shape,
+            Self::Engine(engine::Error::OverBudget { .. }) => FailureKind::Memory,
+            Self::Tables(_) => FailureKind::Table,
+            Self::RepetitionTime { .. } | Self::EncoderTime { .. } => FailureKind::RepetitionTime,
+            Self::Grid { .. } => FailureKind::Geometry,
+            Self::Sides { .. } => FailureKind::LeftRight,
+            Self::DegreesOfFreedom { .. } => FailureKind::ConfoundsMismatch,
+            _ => FailureKind::Other,
+        }
+    }
+
+    /// The stage in which a run ended.
+    pub(crate) fn stage(&self) -> Option<&'static str> {
+        match self {
+            Self::Stage { stage, .. } => Some(stage),
+            _ => None,
+        }
+    }
+
+    /// Whether another run took the run folder over.
+    pub(crate) fn is_lock_lost(&self) -> bool {
+        match self {
+            Self::Engine(engine::Error::LockLost { .. }) => true,
+            Self::Stage { source, .. } => source.is_lock_lost(),
             _ => false,
         }
     }

@@ -29,6 +29,8 @@ pub enum Event {
     StageCached {
         /// Stage name.
         stage: &'static str,
+        /// Scans that it left out when it was computed.
+        failures: Vec<engine::Failure>,
     },
     /// A stage is done.
     StageFinished {

@@ -36,6 +36,7 @@ mod stats;
 mod summary;
 mod thresholds;
 mod units;
+mod watch;
 mod whitening;
 
 pub use caption::{Caption, caption};

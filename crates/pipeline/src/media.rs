@@ -95,11 +95,6 @@ impl<'a> Media<'a> {
         self.failures.keys().copied().collect()
     }
 
-    /// Scans that are left out because they failed.
-    pub(crate) fn n_failed(&self) -> usize {
-        self.failures.len() - self.unwanted.len()
-    }
-
     /// Every scan of the cohort; failures and units have its indices.
     pub(crate) fn scans(&self) -> &[Recording] {
         &self.scans

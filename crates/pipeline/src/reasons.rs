@@ -2,7 +2,7 @@
 //! name nobody.
 use std::path::Path;
 
-use engine::Reason;
+use engine::{Kind, Reason};
 use files::{one_line, without_folders};
 use preprocess::Recording;
 
@@ -33,7 +33,8 @@ pub(crate) fn of(error: &Error, scan: &Recording) -> Reason {
     for (name, what) in names.iter().filter(|(name, _)| !name.is_empty()) {
         anonymous = anonymous.replace(name, what);
     }
-    Reason { named, anonymous: without_word(&anonymous, &scan.subject, "its subject") }
+    let anonymous = without_word(&anonymous, &scan.subject, "its subject");
+    Reason { named, anonymous, kind: Kind::new(error.kind().name()) }
 }
 
 /// Why the file `name` of a table, at `path`, could not be worked on.
@@ -42,7 +43,7 @@ pub(crate) fn of_file(error: &Error, path: &Path, name: &str) -> Reason {
     let named = without_folders(&named);
     let names = [name.to_owned(), file_name(path)].into_iter().filter(|it| !it.is_empty());
     let anonymous = names.fold(named.clone(), |text, name| text.replace(&name, "the file"));
-    Reason { named, anonymous }
+    Reason { named, anonymous, kind: Kind::new(error.kind().name()) }
 }
 
 fn shown(path: &Path) -> String {

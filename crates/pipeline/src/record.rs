@@ -6,8 +6,8 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use engine::{Key, utc};
-use scan::Split;
+use engine::{Key, Reason, utc};
+use scan::{FailureKind, Split};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,9 +15,10 @@ use crate::{
     Error, Result, captions,
     media::Media,
     phases::Results,
-    plan::{RecordingsPlan, SourcePlan},
+    plan::{Plan, RecordingsPlan, RunPlan, SourcePlan},
     spec::Loaded,
     stage::coverage,
+    watch::Failed,
 };
 
 /// When a run began.
@@ -68,20 +69,24 @@ struct UnitRecord {
     fold: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     split: Option<Split>,
-    /// `SUCCESS`, `FAIL`, or `EXCLUDED` where it was not wanted.
+    /// `SUCCESS`, `FAIL`, `INCOMPLETE` where the run could not be finished, or `EXCLUDED` where it was
+    /// not wanted.
     status: String,
     /// The last stage it went through, or the one it failed in.
     stage: String,
     reason: Option<String>,
+    /// What kind of failure it is.
+    kind: Option<String>,
 }
 
-fn units(media: &Media<'_>) -> Vec<UnitRecord> {
+/// One a scan; `ended` is the stage in which a run ended that could not be finished.
+fn units(media: &Media<'_>, ended: Option<&str>) -> Vec<UnitRecord> {
     let cohort = match &media.plan.source {
         SourcePlan::Cohort(cohort) => cohort,
-        SourcePlan::Recordings(recordings) => return recordings_of(media, recordings),
+        SourcePlan::Recordings(recordings) => return recordings_of(media, recordings, ended),
         SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Vec::new(),
     };
-    let last = media.plan.spec().stages().last().map_or("", |stage| stage.name());
+    let (last, good) = good(media, ended);
     let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {
         let failure = media.failures.get(&scan_idx);
         UnitRecord {
@@ -92,17 +97,24 @@ fn units(media: &Media<'_>) -> Vec<UnitRecord> {
             n_windows: Some(cohort.rows.iter().filter(|row| row.scan_idx == scan_idx).count()),
             fold: media.run.fold,
             split: media.split_of(scan_idx),
-            status: if failure.is_some() { "FAIL" } else { "SUCCESS" }.to_owned(),
+            status: if failure.is_some() { "FAIL" } else { good }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
             reason: failure.map(|(_, reason)| reason.named.clone()),
+            kind: failure.map(|(_, reason)| reason.kind.to_string()),
         }
     };
     cohort.scans.iter().enumerate().map(unit).collect()
 }
 
+/// The last stage of a scan that did not fail, and how it is called.
+fn good<'a>(media: &Media<'a>, ended: Option<&'a str>) -> (&'a str, &'static str) {
+    let last = || media.plan.spec().stages().last().map_or("", |stage| stage.name());
+    ended.map_or_else(|| (last(), "SUCCESS"), |stage| (stage, "INCOMPLETE"))
+}
+
 /// The recordings, then those that were left out before anything was read.
-fn recordings_of(media: &Media<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
-    let last = media.plan.spec().stages().last().map_or("", |stage| stage.name());
+fn recordings_of(media: &Media<'_>, plan: &RecordingsPlan, ended: Option<&str>) -> Vec<UnitRecord> {
+    let (last, good) = good(media, ended);
     let taken = plan.recordings().iter().enumerate().map(|(idx, recording)| {
         let failure = media.failures.get(&idx);
         UnitRecord {
@@ -114,13 +126,14 @@ fn recordings_of(media: &Media<'_>, plan: &RecordingsPlan) -> Vec<UnitRecord> {
             fold: media.run.fold,
             split: media.split_of(idx),
             status: match failure {
-                None => "SUCCESS",
+                None => good,
                 Some(_) if media.unwanted.contains(&idx) => "EXCLUDED",
                 Some(_) => "FAIL",
             }
             .to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
             reason: failure.map(|(_, reason)| reason.named.clone()),
+            kind: failure.map(|(_, reason)| reason.kind.to_string()),
         }
     });
     taken.chain(plan.excluded().iter().map(left_out)).collect()
@@ -139,6 +152,7 @@ fn left_out(excluded: &cohort::Excluded) -> UnitRecord {
         status: if excluded.reason.is_failure() { "FAIL" } else { "EXCLUDED" }.to_owned(),
         stage: excluded.reason.stage().unwrap_or("cohort").to_owned(),
         reason: Some(files::without_folders(&files::one_line(&excluded.reason.to_string()))),
+        kind: Some(excluded.reason.failure_kind().to_string()),
     }
 }
 
@@ -224,7 +238,7 @@ pub(crate) fn record(
         "stages": results.stages,
         "units": match &plan.source {
             SourcePlan::Pictures(_) => json!(captions::units(plan, results.captions.as_ref())),
-            _ => json!(units(media)),
+            _ => json!(units(media, None)),
         },
         "verdict": results.evaluation.as_ref().map(|it| &it.verdict),
         "files": files,
@@ -233,20 +247,39 @@ pub(crate) fn record(
 
 /// One line a scan or recording, in the words of cohort tools.
 pub(crate) fn status(media: &Media<'_>) -> String {
-    table(&media.plan.spec().name, &units(media))
+    table(&media.plan.spec().name, &units(media, None))
+}
+
+/// The same of a run that ended in stage `ended`; nothing where no scan is known to have failed.
+pub(crate) fn unfinished_status(
+    plan: &Plan,
+    run: &RunPlan,
+    failed: Failed,
+    ended: &str,
+) -> Option<String> {
+    let is_of_scans = matches!(plan.source, SourcePlan::Cohort(_) | SourcePlan::Recordings(_));
+    if failed.is_empty() || !is_of_scans {
+        return None;
+    }
+    let mut media = Media::new(plan, run);
+    let is_unwanted = |reason: &Reason| reason.kind.as_str() == FailureKind::Quality.name();
+    let unwanted = failed.iter().filter(|(_, (_, reason))| is_unwanted(reason));
+    media.unwanted = unwanted.map(|(idx, _)| *idx).collect();
+    media.failures = failed;
+    Some(table(&plan.spec().name, &units(&media, Some(ended))))
 }
 
 fn table(pipeline: &str, units: &[UnitRecord]) -> String {
     let mut table =
         "participant_id\tsession_id\trun\tscan\tfold\tsplit\tpipeline_name\tpipeline_version\t\
-                     pipeline_step\tstatus\treason\n"
+                     pipeline_step\tstatus\treason\tkind\n"
             .to_owned();
     for unit in units {
         let reason = files::one_line(unit.reason.as_deref().unwrap_or("n/a"));
         let or_none = |value: Option<String>| value.unwrap_or_else(|| "n/a".to_owned());
         let _ = writeln!(
             table,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{reason}\t{}",
             unit.subject,
             unit.session.as_deref().unwrap_or("n/a"),
             unit.run.as_deref().unwrap_or("n/a"),
@@ -257,6 +290,7 @@ fn table(pipeline: &str, units: &[UnitRecord]) -> String {
             env!("CARGO_PKG_VERSION"),
             unit.stage,
             unit.status,
+            unit.kind.as_deref().unwrap_or("n/a"),
         );
     }
     table

@@ -1,6 +1,6 @@
 //! The loop over repetitions.
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -14,9 +14,10 @@ use crate::{
     phases::{self, Evaluation, Results},
     plan::{Plan, RunPlan},
     publish,
-    record::Started,
+    record::{self, Started},
     runner::Runner,
     summary,
+    watch::{Failed, Watch},
 };
 
 /// How a run is done; its results do not depend on it.
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub run_dir: PathBuf,
     /// Scans or pictures that were left out.
     pub n_failed: usize,
+    /// The same by the kind of failure, as `status.tsv` names it.
+    pub failed: BTreeMap<String, usize>,
     /// All of them.
     pub n_units: usize,
     /// What one of them is called.
@@ -50,7 +53,8 @@ pub struct Outcome {
 /// One repetition, done.
 pub(crate) struct Finished {
     pub(crate) evaluation: Option<Evaluation>,
-    pub(crate) n_failed: usize,
+    /// Scans or pictures that failed, by the kind of failure.
+    pub(crate) failed: BTreeMap<String, usize>,
 }
 
 /// Runs everything; an interrupted run goes on where it was when started again.
@@ -62,7 +66,9 @@ pub fn run(
 ) -> Result<Outcome> {
     let RunOptions { jobs, stop_on_first_failure } = *options;
     let execution = Execution { jobs, stop_on_first_failure };
-    let control = Control::new(observer, stop).executing(execution);
+    let mut watch = Watch::new(observer);
+    let failed = watch.failed();
+    let control = Control::new(&mut watch, stop).executing(execution);
     let lock = hold(plan, &plan.spec().name)?;
     engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());
@@ -73,7 +79,7 @@ pub fn run(
         if let Some(name) = run.label.clone() {
             control.tell(Event::Repetition { name, idx, n });
         }
-        finished.push(run_one(plan, run, &mut control)?);
+        finished.push(run_one(plan, run, &mut control, &failed)?);
     }
     summary::conclude(plan, finished, &mut control)
 }
@@ -87,13 +93,26 @@ pub(crate) fn hold(plan: &Plan, name: &str) -> Result<Lock> {
     Ok(lock)
 }
 
-fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Finished> {
+fn run_one(
+    plan: &Plan,
+    run: &RunPlan,
+    control: &mut Control<'_>,
+    failed: &dyn Fn() -> Failed,
+) -> Result<Finished> {
     let started = Started::now();
     let results = match run_stages(plan, run, control) {
         // each recording has its reason, though nothing else is there to publish
         Err(Error::NoneGood { stage, reasons, status }) => {
             files::write_atomic(&plan.dir_of(run).join("status.tsv"), status.as_bytes())?;
             return Err(Error::NoneGood { stage, reasons, status });
+        }
+        // those that failed have theirs, the others are not done
+        Err(error) if !error.is_interrupted() && !error.is_lock_lost() => {
+            let ended = error.stage().unwrap_or("n/a");
+            if let Some(status) = record::unfinished_status(plan, run, failed(), ended) {
+                files::write_atomic(&plan.dir_of(run).join("status.tsv"), status.as_bytes())?;
+            }
+            return Err(error);
         }
         ran => ran?,
     };
@@ -102,8 +121,8 @@ fn run_one(plan: &Plan, run: &RunPlan, control: &mut Control<'_>) -> Result<Fini
         control.tell(Event::Note { stage: "parcellate", text });
     }
     control.tell(Event::Published { run_dir: plan.dir_of(run) });
-    let n_failed = results.n_failed();
-    Ok(Finished { evaluation: results.evaluation, n_failed })
+    let failed = results.failed_by_kind();
+    Ok(Finished { evaluation: results.evaluation, failed })
 }
 
 /// What the stages of one run give, each computed or taken from where it is kept. A stored file that

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use engine::{Key, Store, check_digests};
+use engine::{Failure, Key, Store, check_digests};
 use serde_json::{Value, json};
 
 use crate::{
@@ -107,9 +107,9 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
         if dir.is_dir() {
             // a damaged result is made again; what it loads is taken only if all of it could be read
             match stored(&dir, |dir| load(context, dir)) {
-                Ok(Some((result, checked))) => {
+                Ok(Some((result, checked, failures))) => {
                     self.checked.extend(checked);
-                    self.control.tell(Event::StageCached { stage: name });
+                    self.control.tell(Event::StageCached { stage: name, failures });
                     return Ok((result, true));
                 }
                 Ok(None) => {}
@@ -142,17 +142,19 @@ fn key(stage: &Stage, inputs: &Value, upstream: Option<&Key>) -> Key {
     }))
 }
 
-/// A stored result whose every file is what was written, with their digests; `None` where scans were
-/// left out for reasons that may have passed.
+/// A stored result whose every file is what was written, with their digests and the scans that it left
+/// out; `None` where some were left out for reasons that may have passed.
 fn stored<T>(
     dir: &Path,
     load: impl FnOnce(&Path) -> Result<T>,
-) -> Result<Option<(T, BTreeMap<PathBuf, String>)>> {
+) -> Result<Option<(T, BTreeMap<PathBuf, String>, Vec<Failure>)>> {
     let checked = check_digests(dir)?;
-    if read_failures(dir).is_ok_and(|failures| failures.iter().any(|it| it.transient)) {
+    // stages that work on no single scan list none
+    let failures = read_failures(dir).unwrap_or_default();
+    if failures.iter().any(|it| it.transient) {
         return Ok(None);
     }
-    Ok(Some((load(dir)?, checked)))
+    Ok(Some((load(dir)?, checked, failures)))
 }
 
 #[cfg(test)]

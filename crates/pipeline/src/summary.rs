@@ -1,4 +1,6 @@
 //! What many repetitions say together.
+use std::collections::BTreeMap;
+
 use report::{
     counted,
     evidence::{Answer, MissingBaseline},
@@ -23,11 +25,17 @@ pub(crate) fn conclude(
     finished: Vec<Finished>,
     control: &mut Control<'_>,
 ) -> Result<Outcome> {
-    let mut n_failed = finished.iter().map(|it| it.n_failed).max().unwrap_or(0);
+    // of repetitions, the one in which most failed
+    let n_of = |failed: &BTreeMap<String, usize>| failed.values().sum::<usize>();
+    let failed = finished.iter().map(|it| &it.failed).max_by_key(|it| n_of(it)).cloned();
+    let mut failed = failed.unwrap_or_default();
     let (n_units, unit) = match &plan.source {
         SourcePlan::Cohort(cohort) => (cohort.scans.len(), "scan"),
         SourcePlan::Recordings(recordings) => {
-            n_failed += recordings.cohort.failed().count();
+            for excluded in recordings.cohort.failed() {
+                let kind = excluded.reason.failure_kind().to_string();
+                *failed.entry(kind).or_default() += 1;
+            }
             (recordings.recordings().len() + recordings.cohort.failed().count(), "recording")
         }
         SourcePlan::Pictures(pictures) => (pictures.pictures.len(), "picture"),
@@ -37,7 +45,8 @@ pub(crate) fn conclude(
         finished.into_iter().filter_map(|it| it.evaluation).collect();
     let mut outcome = Outcome {
         run_dir: plan.run_dir.clone(),
-        n_failed,
+        n_failed: n_of(&failed),
+        failed,
         n_units,
         unit,
         table: None,

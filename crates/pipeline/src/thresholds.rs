@@ -1,7 +1,7 @@
 //! Thresholds of quality that only a scan that was read can be held against.
 use ::cohort::{Count, Excluded, QcThresholds, Recording};
 
-use engine::{Event, Reason};
+use engine::{Event, Kind, Reason};
 
 use crate::{
     Error, Result,
@@ -63,7 +63,9 @@ pub(crate) fn leave_out(
         }
         let found = thresholds.judge_read(recording, quality.n_frames, quality.median_tsnr);
         if let Some(reason) = found {
-            let (unit, said) = (media.scans()[idx].name.clone(), Reason::plain(reason.to_string()));
+            let kind = Kind::new(reason.failure_kind().name());
+            let said = Reason::plain(reason.to_string()).of_kind(kind);
+            let unit = media.scans()[idx].name.clone();
             control.tell(Event::unit_failed(stage, (idx, media.scans().len()), &unit, &said));
             excluded.push(Excluded { name: unit, reason });
             media.exclude(idx, stage, said);

@@ -26,6 +26,7 @@ mod dense;
 mod describe;
 mod digest;
 mod error;
+mod failure_kind;
 mod footprint;
 mod foreign;
 mod frames;
@@ -82,6 +83,7 @@ pub use describe::{
 };
 pub use digest::{files_of_scan, sha256_file, sha256_scan, sha256_scan_by};
 pub use error::{Error, Result};
+pub use failure_kind::FailureKind;
 pub use footprint::{Footprint, footprint};
 pub use formats::{MAX_SETTINGS, MAX_TABLE, pointer, read_text_up_to, read_up_to};
 pub use frames::{BoldFile, Frame, Frames};

@@ -72,17 +72,23 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
 }
 
 fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
-    let Outcome { run_dir, n_failed, n_units, unit, table, verdict, metrics } = outcome;
+    let Outcome { run_dir, n_failed, failed, n_units, unit, table, verdict, metrics } = outcome;
     if *n_failed > 0 {
         let rest = if n_failed < n_units { ", the rest is complete" } else { "" };
         let units = counted(*n_units, unit);
         print::note(&format!("{n_failed} of {units} failed{rest}; reasons are in status.tsv"));
+        let mut kinds: Vec<(&String, &usize)> = failed.iter().collect();
+        kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        for (kind, n) in kinds {
+            print::note(&format!("{n:>7}  {kind}"));
+        }
     }
     print::note(&format!("run directory: {}", run_dir.display()));
     if args.json {
         return print::json(&json!({
             "run_dir": run_dir,
             "n_failed": n_failed,
+            "failed": failed,
             format!("n_{unit}s"): n_units,
             "verdict": verdict,
             "metrics": metrics,

@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use scan::FailureKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -384,8 +385,8 @@ fn bare(entities: &Entities, scan: PathBuf) -> Recording {
 /// The entries of a folder, or why there are none.
 fn list_folder(path: &Path, name: &str) -> Result<Folder, (String, Reason)> {
     Folder::list(path).map_err(|error| {
-        let (part, problem) = (Part::Folder, error.to_string());
-        (name.to_owned(), Reason::Unreadable { part, problem })
+        let (part, problem, kind) = (Part::Folder, error.to_string(), FailureKind::of_io(&error));
+        (name.to_owned(), Reason::Unreadable { part, problem, kind })
     })
 }
 

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use scan::FailureKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -200,6 +201,7 @@ impl Walk<'_> {
             self.folder(path, depth + 1, &captured).map_err(|error| Reason::Unreadable {
                 part: Part::Folder,
                 problem: error.to_string(),
+                kind: FailureKind::of_io(&error),
             })
         } else {
             Err(Reason::Outside { part: Part::Folder, way: Way::Link })

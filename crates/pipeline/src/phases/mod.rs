@@ -42,10 +42,16 @@ impl Results<'_> {
         self.reports.as_deref().unwrap_or_default()
     }
 
-    /// Scans or pictures that are left out because they failed.
-    pub(crate) fn n_failed(&self) -> usize {
-        let pictures = self.captions.as_ref().map_or(0, |it| it.failures.len());
-        self.media.n_failed() + pictures
+    /// Scans or pictures that are left out because they failed, by the kind of failure.
+    pub(crate) fn failed_by_kind(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let pictures = self.captions.iter().flat_map(|it| it.failures.values());
+        let scans = self.media.failures.iter();
+        let scans = scans.filter(|(idx, _)| !self.media.unwanted.contains(idx));
+        for reason in scans.map(|(_, (_, reason))| reason).chain(pictures) {
+            *counts.entry(reason.kind.to_string()).or_default() += 1;
+        }
+        counts
     }
 }
 

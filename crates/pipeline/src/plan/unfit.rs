@@ -7,13 +7,16 @@ use preprocess::{
     Recording, Step,
     steps::{DenoiseConfig, ResampleTimeConfig},
 };
-use scan::ConfoundTable;
+use scan::{ConfoundTable, FailureKind};
 
 use super::view;
 use crate::{Error, Result, spec::Spec, stage::Stage};
 
 /// The column of framewise displacement.
 const FD: &str = "framewise_displacement";
+
+/// The stage that could not go on with a scan, why, and what kind of failure that is.
+type Problem = (&'static str, String, FailureKind);
 
 /// What stages ask of a scan's confounds and of its length.
 struct Asked<'a> {
@@ -47,8 +50,15 @@ impl<'a> Asked<'a> {
     }
 
     /// The stage that could not go on with a scan, and why.
-    fn problem(&self, scan: &Recording) -> Option<(&'static str, String)> {
-        let denoise = |error: Error| ("denoise", without_path(&error, scan));
+    fn problem(&self, scan: &Recording) -> Option<Problem> {
+        let denoise = |error: Error| {
+            // what the stage refuses without a file being wrong: too few frames for its confounds
+            let kind = match error.kind() {
+                FailureKind::Other => FailureKind::ConfoundsMismatch,
+                kind => kind,
+            };
+            ("denoise", without_path(&error, scan), kind)
+        };
         if let Some(path) = &scan.confounds
             && let Some(problem) = self.table_problem(path, scan)
         {
@@ -56,7 +66,7 @@ impl<'a> Asked<'a> {
         }
         if self.weighs_by_fd && scan.confounds.is_none() {
             let problem = "no confounds table says the displacement that inverse_fd needs";
-            return Some(("embed", problem.to_owned()));
+            return Some(("embed", problem.to_owned(), FailureKind::NoConfounds));
         }
         let config = self.denoise?;
         let checked: preprocess::Result<()> = match (self.resampled, scan.t_r_s) {
@@ -68,27 +78,32 @@ impl<'a> Asked<'a> {
     }
 
     /// What is wrong with a table, whatever columns `denoise` takes.
-    fn table_problem(&self, path: &Path, scan: &Recording) -> Option<(&'static str, String)> {
+    fn table_problem(&self, path: &Path, scan: &Recording) -> Option<Problem> {
         let stage = "parcellate";
         let table = match ConfoundTable::read(path) {
             Ok(table) => table,
-            Err(error) => return Some((stage, without_path(&error.into(), scan))),
+            Err(error) => {
+                let kind = error.kind();
+                return Some((stage, without_path(&error.into(), scan), kind));
+            }
         };
         let has_fd = table.column(FD).is_some();
         if self.weighs_by_fd && !has_fd {
             let problem = format!("the confounds table has no column {FD}, which inverse_fd needs");
-            return Some(("embed", problem));
+            return Some(("embed", problem, FailureKind::ConfoundsMismatch));
         }
         let has_values = table.column(FD).and_then(scan::mean_displacement).is_some();
         if self.weighs_by_fd && !has_values {
             let problem = format!("no frame has a value of {FD}, which inverse_fd needs");
-            return Some(("embed", problem));
+            return Some(("embed", problem, FailureKind::ConfoundsMismatch));
         }
         let n_frames = scan.kept.as_ref().map(|kept| kept.of).or(scan.n_frames)?;
         let n_rows = table.n_frames();
         let is_read = has_fd || self.denoise.is_some_and(Step::asks_for_confounds);
         (is_read && n_rows != n_frames).then(|| {
-            (stage, format!("the confounds table has {n_rows} rows, the scan {n_frames} frames"))
+            let problem =
+                format!("the confounds table has {n_rows} rows, the scan {n_frames} frames");
+            (stage, problem, FailureKind::ConfoundsMismatch)
         })
     }
 }
@@ -109,7 +124,7 @@ fn without_path(error: &Error, scan: &Recording) -> String {
 }
 
 /// The problem of each scan, read on all cores.
-fn problems(asked: &Asked<'_>, scans: &[Recording]) -> Vec<Option<(&'static str, String)>> {
+fn problems(asked: &Asked<'_>, scans: &[Recording]) -> Vec<Option<Problem>> {
     let n_threads = thread::available_parallelism().map_or(1, usize::from);
     let share = scans.len().div_ceil(n_threads).max(1);
     let of_share = |scans: &[Recording]| scans.iter().map(|scan| asked.problem(scan)).collect();
@@ -156,14 +171,14 @@ pub(super) fn refuse_if_all(spec: &Spec, scans: &[Recording]) -> Result<()> {
     Err(Error::NoneFits { source, excluded })
 }
 
-fn excluded(scan: &Recording, (stage, problem): (&'static str, String)) -> Excluded {
-    Excluded { name: scan.name.clone(), reason: Reason::Unfit { stage, problem } }
+fn excluded(scan: &Recording, (stage, problem, kind): Problem) -> Excluded {
+    Excluded { name: scan.name.clone(), reason: Reason::Unfit { stage, problem, kind } }
 }
 
 /// The first problem, where every scan has one.
-fn refused(problems: &[Option<(&'static str, String)>]) -> Option<Box<Error>> {
+fn refused(problems: &[Option<Problem>]) -> Option<Box<Error>> {
     let n = problems.len();
-    let (stage, problem) = problems.first()?.clone()?;
+    let (stage, problem, _) = problems.first()?.clone()?;
     if !problems.iter().all(Option::is_some) {
         return None;
     }

@@ -1,8 +1,9 @@
 //! Scans of a cohort held against each other: those whose left and right seem exchanged are left out.
 use std::path::Path;
 
-use engine::{Failure, Outcomes, Reason, Unit};
+use engine::{Failure, Kind, Outcomes, Reason, Unit};
 use preprocess::steps::{LIKENESS, Likeness, MirrorCheck, Sides};
+use scan::FailureKind;
 
 use crate::{Result, event::Control, media::Media, units};
 
@@ -32,7 +33,8 @@ pub(crate) fn leave_out(
             keys.push(unit.as_ref().map(|unit| unit.key.clone()));
             continue;
         };
-        let (scans, reason) = (media.scans(), Reason::plain(problem));
+        let kind = Kind::new(FailureKind::LeftRight.name());
+        let (scans, reason) = (media.scans(), Reason::plain(problem).of_kind(kind));
         control.unit_failed(stage, (idx, scans.len()), &scans[idx].name, &reason);
         failures.push(Failure::of_contents(idx, reason));
         keys.push(None);
