@@ -19,6 +19,7 @@ mod encoder_check;
 mod encoder_packages;
 mod encoder_policies;
 mod encoders;
+mod engine;
 mod inputs;
 mod language_models;
 mod limits;

@@ -2,6 +2,7 @@
 
 pub mod captioner;
 pub mod checks;
+pub mod cohort;
 mod compare;
 mod corpus;
 pub mod covering;
@@ -95,6 +96,16 @@ enum Chore {
         #[arg(long, default_value = "1")]
         threads: usize,
     },
+    /// Write a cohort of small recordings with a pipeline, to try the engine with
+    Cohort {
+        /// How many recordings
+        n: usize,
+        /// Where to
+        folder: PathBuf,
+        /// Break three in a hundred, in twelve ways
+        #[arg(long)]
+        broken: bool,
+    },
     /// Kill, stop and damage runs of a small pipeline at random moments, and compare what they publish
     Kills {
         /// Rounds, each of several kills and resumes
@@ -154,6 +165,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             fixtures::write(&root, &fixtures::all(&root)?)
         }
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
+        Chore::Cohort { n, folder, broken } => cohort::write(&root, &folder, n, broken),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
         Chore::Compare { old, new, names, threads } => {
             compare::run(&root, &old, &new, &names, threads)

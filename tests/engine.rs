@@ -1,0 +1,139 @@
+//! The engine over a cohort of many small recordings, some of them broken.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+use tests::{Ran, files_below, root, run, says};
+use xtask::cohort;
+
+/// A cohort in a folder of its own; gone with the value.
+struct Many {
+    dir: PathBuf,
+    _gone_with_the_value: TempDir,
+}
+
+impl Many {
+    fn new(n: usize, is_broken: bool) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().join("data/cohort");
+        cohort::write(&root(), &dir, n, is_broken).unwrap();
+        Self { dir, _gone_with_the_value: temporary }
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        let pipeline = self.dir.join("pipeline.yaml").display().to_string();
+        let args: Vec<&str> = ["run", &pipeline].into_iter().chain(words.iter().copied()).collect();
+        run(&args).naming(&self.dir, "[cohort]")
+    }
+
+    /// What is published below `outputs`, without the record, which holds times.
+    fn published(&self, outputs: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let dir = self.dir.join(outputs).join("cohort");
+        let is_same = |path: &PathBuf| !path.ends_with("record.json");
+        let files = files_below(&dir).into_iter().filter(is_same);
+        files.map(|path| (below(&path, &dir), fs::read(&path).unwrap())).collect()
+    }
+
+    /// Every stored result below `outputs`.
+    fn stored(&self, outputs: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let dir = self.dir.join(outputs).join("cache");
+        let is_stored = |path: &PathBuf| path.components().any(|it| it.as_os_str() == "scans");
+        let files = files_below(&dir).into_iter().filter(is_stored);
+        files.map(|path| (below(&path, &dir), fs::read(&path).unwrap())).collect()
+    }
+}
+
+fn below(path: &Path, dir: &Path) -> PathBuf {
+    path.strip_prefix(dir).unwrap().to_owned()
+}
+
+#[test]
+fn broken_recordings_are_left_out_by_kind_whatever_the_jobs() {
+    let it = Many::new(200, true);
+    let ran = it.run(&["--jobs", "1", "--set", "outputs=one"]).exits_with(1);
+    says(
+        &ran.stderr,
+        &["12 of 200 recordings failed, the rest is complete", "      2  truncated\n"],
+    );
+    let status = fs::read_to_string(it.dir.join("one/cohort/status.tsv")).unwrap();
+    let mut lines = status.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let columns = lines.next().unwrap();
+    assert_eq!(columns.last(), Some(&"kind"));
+    let at = columns.iter().position(|it| *it == "status").unwrap();
+    let mut kinds = BTreeMap::new();
+    let mut n_good = 0;
+    for cells in lines {
+        let kind = *cells.last().unwrap();
+        match cells[at] {
+            "SUCCESS" => n_good += usize::from(kind == "n/a"),
+            _ => *kinds.entry(kind.to_owned()).or_insert(0) += 1,
+        }
+    }
+    assert_eq!(n_good, 188);
+    let expected = [
+        ("confounds_mismatch", 1),
+        ("geometry", 1),
+        ("header", 1),
+        ("left_right", 1),
+        ("missing", 1),
+        ("no_confounds", 1),
+        ("no_data", 1),
+        ("repetition_time", 1),
+        ("shape", 1),
+        ("sidecar", 1),
+        ("truncated", 2),
+    ];
+    assert_eq!(kinds, expected.map(|(kind, n)| (kind.to_owned(), n)).into());
+    let record = fs::read_to_string(it.dir.join("one/cohort/record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let of_record = record["units"].as_array().unwrap().iter().filter_map(|it| it["kind"].as_str());
+    assert_eq!(of_record.filter(|kind| *kind == "truncated").count(), 2);
+
+    for (jobs, outputs) in [("2", "two"), ("4", "four")] {
+        let set = format!("outputs={outputs}");
+        it.run(&["--jobs", jobs, "--set", &set]).exits_with(1);
+        let differs = |a: &[(PathBuf, Vec<u8>)], b: &[(PathBuf, Vec<u8>)]| {
+            let pairs = a.iter().zip(b).filter(|(a, b)| a != b);
+            pairs.map(|(a, _)| a.0.display().to_string()).collect::<Vec<_>>()
+        };
+        let (one, other) = (it.stored("one"), it.stored(outputs));
+        assert!(one.len() > 300 && one.len() == other.len());
+        assert_eq!(differs(&one, &other), [""; 0], "{jobs} jobs");
+        let (one, other) = (it.published("one"), it.published(outputs));
+        assert_eq!(one.len(), other.len());
+        // it names the folder of the outputs
+        let differs = differs(&one, &other);
+        assert!(differs.iter().all(|it| it == "config_used.yaml"), "{jobs} jobs: {differs:?}");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_be_finished_says_what_became_of_each_recording() {
+    let it = Many::new(12, false);
+    let pipeline = it.dir.join("pipeline.yaml");
+    let text = fs::read_to_string(&pipeline).unwrap();
+    let text = text.replace(
+        "  - windows:",
+        "  - normalise: { formula: robust_paper, pool_frames: 40 }\n  - windows:",
+    );
+    fs::write(&pipeline, text).unwrap();
+    let ran = it.run(&["--mem-mb", "1"]).exits_with(2);
+    says(&ran.one_error(), &["MB of memory, the budget is 1 MB"]);
+    let status = fs::read_to_string(it.dir.join("runs/cohort/status.tsv")).unwrap();
+    assert_eq!(status.matches("\tparcellate\tFAIL\t").count(), 12, "{status}");
+    assert_eq!(status.matches("\tmemory\n").count(), 12, "{status}");
+
+    // the first failure of several: the others are not done
+    fs::write(it.dir.join(cohort::scan_name(3)), "no scan").unwrap();
+    let bytes = fs::read(it.dir.join(cohort::scan_name(4))).unwrap();
+    fs::write(it.dir.join(cohort::scan_name(4)), &bytes[..bytes.len() / 2]).unwrap();
+    let ran = it.run(&["--jobs", "1", "--stop-on-first-failure"]).exits_with(1);
+    says(&ran.stderr, &["stopped at the first failure, in stage parcellate"]);
+    let status = fs::read_to_string(it.dir.join("runs/cohort/status.tsv")).unwrap();
+    assert_eq!(status.matches("\tFAIL\t").count(), 2, "{status}");
+    assert_eq!(status.matches("\tparcellate\tINCOMPLETE\t").count(), 10, "{status}");
+}
