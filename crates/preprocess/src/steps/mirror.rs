@@ -174,8 +174,10 @@ impl Likeness {
         sides: &Sides,
         looks: &[Option<Vec<f64>>],
     ) -> (Vec<Option<String>>, Self) {
-        let problem = |idx| judge(looks, idx, sides).and_then(|it| check.problem(sides, it));
-        let problems: Vec<Option<String>> = (0..looks.len()).map(problem).collect();
+        let all = Sorted::of(looks);
+        let problem = |own: &Vec<f64>| check.problem(sides, judge(own, &all, sides)?);
+        let problems: Vec<Option<String>> =
+            looks.iter().map(|own| own.as_ref().and_then(problem)).collect();
         let alike = looks.iter().zip(&problems).filter(|(_, problem)| problem.is_none());
         let alike: Vec<&Vec<f64>> = alike.filter_map(|(look, _)| look.as_ref()).collect();
         (problems, Self { template: template(&alike) })
@@ -221,15 +223,39 @@ pub fn look(series: &StoredSeries) -> Vec<f64> {
     standard(series.values.mean_axis(ndarray::Axis(0)).expect("a series has frames").to_vec())
 }
 
-/// Correlation with the mean of the other scans, as it is and mirrored.
-fn judge(means: &[Option<Vec<f64>>], idx: usize, sides: &Sides) -> Option<(f64, f64)> {
-    let own = means[idx].as_ref()?;
-    let others: Vec<&Vec<f64>> = means
-        .iter()
-        .enumerate()
-        .filter_map(|(other, mean)| mean.as_ref().filter(|_| other != idx))
-        .collect();
-    Some(agreement(own, &template(&others)?, sides))
+/// Correlation with what the other scans have in common, as it is and mirrored.
+fn judge(own: &[f64], all: &Sorted, sides: &Sides) -> Option<(f64, f64)> {
+    Some(agreement(own, &all.template_without(own)?, sides))
+}
+
+/// The values of each parcel over all scans, in order: so a cohort is sorted once, not for each scan.
+struct Sorted(Vec<Vec<f64>>);
+
+impl Sorted {
+    fn of(means: &[Option<Vec<f64>>]) -> Self {
+        let means: Vec<&Vec<f64>> = means.iter().flatten().collect();
+        let n_parcels = means.first().map_or(0, |mean| mean.len());
+        let sorted = |parcel: usize| {
+            let mut values: Vec<f64> = means.iter().map(|mean| mean[parcel]).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        Self((0..n_parcels).map(sorted).collect())
+    }
+
+    /// [`template`] of all scans but `own`, which is one of them.
+    fn template_without(&self, own: &[f64]) -> Option<Vec<f64>> {
+        let n_others = self.0.first()?.len() - 1;
+        if n_others < LEAST {
+            return None;
+        }
+        let middle = |(values, own): (&Vec<f64>, &f64)| {
+            let at = values.partition_point(|value| value.total_cmp(own).is_lt());
+            let middle = n_others / 2;
+            values[if middle < at { middle } else { middle + 1 }]
+        };
+        Some(standard(self.0.iter().zip(own).map(middle).collect()))
+    }
 }
 
 /// What scans have in common; none where they are too few.
@@ -335,10 +361,17 @@ mod tests {
         let person = |noise: f64| Some(standard(vec![9.0 + noise, 5.0, 3.0 - noise, 1.0]));
         let mut means: Vec<_> = (0..6).map(|idx| person(0.1 * f64::from(idx))).collect();
         means.push(Some(standard(vec![5.0, 9.0, 1.0, 3.0])));
-        let gain = |idx: usize| judge(&means, idx, &sides).map(|(a, b)| b - a).unwrap();
+        let all = Sorted::of(&means);
+        let own = |idx: usize| means[idx].as_ref().unwrap();
+        let gain = |idx: usize| judge(own(idx), &all, &sides).map(|(a, b)| b - a).unwrap();
         assert!(gain(0) < -0.1 && gain(5) < -0.1);
         assert!(gain(6) > 0.1, "{}", gain(6));
-        assert!(judge(&means[..3], 0, &sides).is_none());
+        assert!(judge(own(0), &Sorted::of(&means[..3]), &sides).is_none());
+        for idx in 0..means.len() {
+            let others = means.iter().enumerate().filter(|(other, _)| *other != idx);
+            let others: Vec<&Vec<f64>> = others.map(|(_, mean)| mean.as_ref().unwrap()).collect();
+            assert_eq!(all.template_without(own(idx)), template(&others));
+        }
     }
 
     #[test]
