@@ -4,6 +4,7 @@
 //! Everything follows from the number of a recording, so that two cohorts of one size are the same bytes.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
@@ -131,10 +132,10 @@ fn confounds(subject: usize, n_rows: usize) -> String {
     for row in 0..n_rows {
         for name in names {
             let scale = if name.starts_with("rot") { 0.0005 } else { 0.03 };
-            text += &format!("{:.6}\t", random.random_range(-scale..scale));
+            let _ = write!(text, "{:.6}\t", random.random_range(-scale..scale));
         }
         let fd_mm: f64 = random.random_range(0.05..0.25);
-        text += &if row == 0 { "n/a\n".to_owned() } else { format!("{fd_mm:.6}\n") };
+        let _ = if row == 0 { writeln!(text, "n/a") } else { writeln!(text, "{fd_mm:.6}") };
     }
     text
 }
@@ -197,7 +198,7 @@ pub fn write(repository: &Path, folder: &Path, n: usize, is_broken: bool) -> Res
         recording(folder, subject, way)?;
         let (scan, confounds) = (scan_name(subject), confounds_name(subject));
         let confounds = if way == Some(Way::NoConfounds) { "" } else { &confounds };
-        table += &format!("{:05},rest,{scan},{confounds}\n", subject + 1);
+        let _ = writeln!(table, "{:05},rest,{scan},{confounds}", subject + 1);
     }
     write_volume(folder.join("atlas.nii.gz"), &labels())?;
     put("recordings.csv", &table)?;

@@ -142,12 +142,12 @@ fn key(stage: &Stage, inputs: &Value, upstream: Option<&Key>) -> Key {
     }))
 }
 
+/// A result with the digests of its files and the scans that it left out.
+type Stored<T> = (T, BTreeMap<PathBuf, String>, Vec<Failure>);
+
 /// A stored result whose every file is what was written, with their digests and the scans that it left
 /// out; `None` where some were left out for reasons that may have passed.
-fn stored<T>(
-    dir: &Path,
-    load: impl FnOnce(&Path) -> Result<T>,
-) -> Result<Option<(T, BTreeMap<PathBuf, String>, Vec<Failure>)>> {
+fn stored<T>(dir: &Path, load: impl FnOnce(&Path) -> Result<T>) -> Result<Option<Stored<T>>> {
     let checked = check_digests(dir)?;
     // stages that work on no single scan list none
     let failures = read_failures(dir).unwrap_or_default();
