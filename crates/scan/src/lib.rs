@@ -104,7 +104,7 @@ pub use nii::{
     read_volume, write_bold, write_volume,
 };
 pub use open::{OpenOptions, Opened, Scan, Space, VolumeAxes, open};
-pub use pairs::{Pair, PairsTable, read_pairs};
+pub use pairs::{Pair, PairsTable, read_pairs, read_pairs_with};
 pub use prepare::{
     Background, EncoderPolicy, FittedNormalisation, GlobalZ, Margins, Normalisation, PadPolicy,
     PolicyRate, PreparedSeries, Resampling, Window, WindowPolicy, WindowsConfig,

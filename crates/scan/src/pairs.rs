@@ -12,10 +12,11 @@
 //! | `report` | text, in quotation marks where it has commas or line breaks |
 //! | `split` | `train`, `validation` (or `choose`, as older tables say) or `test` |
 //!
-//! A column `site` may be there too: where the person was scanned, in every row.
+//! A column `site` may be there too: where the person was scanned, in every row. Further columns are allowed
+//! by name only.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     path::{Path, PathBuf},
 };
 
@@ -52,6 +53,9 @@ pub struct Pair {
     /// Where the person was scanned, if the table says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
+    /// The cells of the further columns, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub further: BTreeMap<String, String>,
 }
 
 /// A checked table.
@@ -65,6 +69,11 @@ pub struct PairsTable {
 
 /// Reads and checks a table: columns, every cell, scans that are there, no pair twice.
 pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
+    read_pairs_with(path, &[])
+}
+
+/// The same for a table that may have further columns.
+pub fn read_pairs_with(path: impl AsRef<Path>, further: &[&str]) -> Result<PairsTable> {
     let path = path.as_ref();
     crate::pointer::refuse(path)?;
     let bytes = formats::read_up_to(path, formats::MAX_TABLE)
@@ -83,6 +92,7 @@ pub fn read_pairs(path: impl AsRef<Path>) -> Result<PairsTable> {
     PairsTable::checked(
         path,
         &headers,
+        further,
         records.map(|(idx, record)| record.map_err(|e| record_error(path, idx + 2, e))),
     )
 }
@@ -93,22 +103,24 @@ impl PairsTable {
         ["subject", "session", "scan", "onset", "duration", "report", "split", SITE];
 
     /// Checks rows that were read from the table in `path` in another form than text; every row has a cell
-    /// for each name.
+    /// for each name. It may have `further` columns.
     pub fn of_rows(
         path: impl AsRef<Path>,
         names: &[String],
+        further: &[&str],
         rows: impl Iterator<Item = Vec<String>>,
     ) -> Result<Self> {
         let names = StringRecord::from(names.to_vec());
-        Self::checked(path.as_ref(), &names, rows.map(|row| Ok(StringRecord::from(row))))
+        Self::checked(path.as_ref(), &names, further, rows.map(|row| Ok(StringRecord::from(row))))
     }
 
     fn checked(
         path: &Path,
         names: &StringRecord,
+        further: &[&str],
         records: impl Iterator<Item = Result<StringRecord>>,
     ) -> Result<Self> {
-        let columns = Columns::find(path, names)?;
+        let columns = Columns::find(path, names, further)?;
         let mut table = Self { path: path.to_path_buf(), pairs: Vec::new() };
         for (idx, record) in records.enumerate() {
             let (row, record) = (idx + 2, record?);
@@ -202,14 +214,24 @@ impl PairsTable {
 struct Columns {
     required: [usize; 7],
     site: Option<usize>,
+    further: Vec<(String, usize)>,
 }
 
 impl Columns {
-    fn find(path: &Path, headers: &StringRecord) -> Result<Self> {
+    fn find(path: &Path, headers: &StringRecord, further: &[&str]) -> Result<Self> {
         let path = || path.to_path_buf();
         let allowed: &'static [&'static str] = &PairsTable::COLUMNS;
         let mut places = [None; 8];
+        let mut more: Vec<(String, usize)> = Vec::new();
         for (place, header) in headers.iter().enumerate() {
+            if further.contains(&header) && !allowed.contains(&header) {
+                if more.iter().any(|it| it.0 == header) {
+                    let problem = "a column appears twice";
+                    return Err(Error::Table { path: path(), problem });
+                }
+                more.push((header.to_owned(), place));
+                continue;
+            }
             let Some(column) = allowed.iter().position(|name| *name == header) else {
                 let found = header.to_owned();
                 return Err(Error::UnknownColumn { path: path(), found, allowed });
@@ -222,7 +244,7 @@ impl Columns {
         for ((place, slot), column) in places.iter().zip(&mut found).zip(allowed) {
             *slot = place.ok_or_else(|| Error::MissingColumn { path: path(), column })?;
         }
-        Ok(Self { required: found, site: places[7] })
+        Ok(Self { required: found, site: places[7], further: more })
     }
 }
 
@@ -259,11 +281,17 @@ impl Cells<'_> {
             report: report.to_owned(),
             split,
             site: self.site()?,
+            further: self.further(),
         })
     }
 
     fn text(&self, column: usize) -> &str {
         &self.record[self.columns.required[column]]
+    }
+
+    fn further(&self) -> BTreeMap<String, String> {
+        let cell = |(name, place): &(String, usize)| (name.clone(), self.record[*place].to_owned());
+        self.columns.further.iter().map(cell).collect()
     }
 
     /// The site; a table that has the column says it of every row.
