@@ -31,5 +31,6 @@ mod robustness;
 mod seen;
 mod short_scans;
 mod signal;
+mod slots;
 mod study;
 mod tuning;

@@ -76,6 +76,8 @@ pub enum Error {
     Row { path: PathBuf, row: usize, source: Box<scan::Error> },
     #[error("{}: row {row}: {problem}", path.display())]
     RowProblem { path: PathBuf, row: usize, problem: String },
+    #[error("{}: {problem}", path.display())]
+    TableProblem { path: PathBuf, problem: String },
     #[error("{}: split {split}: {problem}", path.display())]
     SplitProblem { path: PathBuf, split: Split, problem: String },
     #[error("{}: every test report states {value}, a comparison needs two different values", path.display())]

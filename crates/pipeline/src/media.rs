@@ -284,9 +284,14 @@ impl<'a> Media<'a> {
         })
     }
 
-    /// The scored value's index.
+    /// The class of the first scored slot's true value: of a number its bin, of a set none.
     pub(crate) fn class(&self, row: usize) -> Option<usize> {
-        let truth = self.cohort().rows[row].truth.as_ref()?;
-        self.slots().scored().values.get_index_of(truth)
+        self.class_of(row, *self.slots().scored_idxs().first()?)
+    }
+
+    /// The same of any slot.
+    pub(crate) fn class_of(&self, row: usize, slot_idx: usize) -> Option<usize> {
+        let truth = self.cohort().rows[row].truths[slot_idx].as_ref()?;
+        self.slots().slots()[slot_idx].class(truth)
     }
 }

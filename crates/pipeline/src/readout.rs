@@ -135,7 +135,8 @@ pub(crate) fn likelihoods(
     })
 }
 
-/// For each query the log-likelihood of every value of `slot` where its text states that slot.
+/// For each query the log-likelihood of every value of `slot`, which is one of several values, where its text
+/// states that slot.
 pub(crate) fn slot_likelihoods(
     model: &Model,
     slots: &SlotSet,
@@ -147,7 +148,7 @@ pub(crate) fn slot_likelihoods(
     let mut items = Vec::new();
     for (query, text) in queries {
         let of =
-            |text: &str| slots.alternatives(text, slot).expect("asked for slots of the set only");
+            |text: &str| slots.alternatives(text, slot).expect("one of several values of the set");
         let mut alternatives = of(text);
         // odd bytes are read again as more tokens than were written: the slot's own words remain
         if !fits(model, query, &alternatives) {
@@ -197,7 +198,11 @@ pub(crate) fn answers(
         .map(|(text, stopped)| Answer { text, stopped, slots: Vec::new() })
         .collect();
     for (slot_idx, slot) in slots.slots().iter().enumerate() {
-        let found = slot_likelihoods(model, slots, &slot.name, &with_text, reading, control)?;
+        let found = if slot.is_one_of_values() {
+            slot_likelihoods(model, slots, &slot.name, &with_text, reading, control)?
+        } else {
+            vec![Vec::new(); answers.len()]
+        };
         for (answer, likelihoods) in answers.iter_mut().zip(found) {
             let values = slot.values.keys().cloned();
             let probabilities = values.zip(softmax(&likelihoods, temperature)).collect();

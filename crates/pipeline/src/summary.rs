@@ -66,7 +66,8 @@ pub(crate) fn conclude(
             let metrics = serde_json::to_value(&summary).expect("plain values");
             let intervals = "range over repetitions".to_owned();
             let (rows, missing) = (summary.table, summary.missing);
-            (SummaryTable { intervals, rows, missing }, metrics)
+            let measure = many[0].evidence.measure;
+            (SummaryTable { measure, intervals, rows, missing }, metrics)
         }
     };
     let mut table = table.terminal();
@@ -74,6 +75,10 @@ pub(crate) fn conclude(
         table.push_str("\ngenerated texts against their references: ");
         table.push_str(&only.texts.to_string());
         table.push('\n');
+        if !only.statements.slots.is_empty() {
+            table.push('\n');
+            table.push_str(&only.statements.terminal());
+        }
     }
     if plan.is_repeated() {
         publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
@@ -122,6 +127,10 @@ impl Summary {
             name,
             over_repetitions: Some(range(evaluations.iter().map(of))),
         };
+        let of_some = |name, of: fn(&Evaluation) -> Option<f64>| Score {
+            name,
+            over_repetitions: over_all(evaluations.iter().map(of)),
+        };
         let repetition = |(run, it): (&crate::plan::RunPlan, &Evaluation)| Repetition {
             label: run.label.clone(),
             seed: run.seed,
@@ -142,12 +151,14 @@ impl Summary {
                 score("recall_at_1", |it| it.evidence.retrieval.recall_at_1),
                 score("mrr", |it| it.evidence.retrieval.mrr),
                 score("sensitivity", |it| it.evidence.sensitivity),
-                score("brier", |it| it.calibration.brier),
-                score("ece", |it| it.calibration.reliability.ece),
+                of_some("brier", |it| Some(it.calibration.as_ref()?.brier)),
+                of_some("ece", |it| Some(it.calibration.as_ref()?.reliability.ece)),
                 score("bleu_4", |it| it.texts.scores.bleu[3]),
                 score("rouge_l", |it| it.texts.scores.rouge_l),
                 score("cider_d", |it| it.texts.scores.cider_d),
                 score("cider_r", |it| it.texts.scores.cider_r),
+                of_some("f1_micro", |it| it.statements.together.as_ref()?.micro.f1),
+                of_some("f1_macro", |it| it.statements.together.as_ref()?.macro_mean.f1),
             ],
             repetitions: plan.runs.iter().zip(evaluations).map(repetition).collect(),
         }
@@ -206,7 +217,11 @@ fn verdict(evaluations: &[Evaluation]) -> String {
 
 /// Mean and range of what is written with the own scan minus with another person's.
 fn written(evaluations: &[Evaluation]) -> Option<Interval> {
-    let each = evaluations.iter().map(|it| it.evidence.written.map(|written| written.estimate));
+    over_all(evaluations.iter().map(|it| it.evidence.written.map(|written| written.estimate)))
+}
+
+/// Mean and range of what every repetition has.
+fn over_all(each: impl Iterator<Item = Option<f64>>) -> Option<Interval> {
     Some(range(each.collect::<Option<Vec<f64>>>()?.into_iter()))
 }
 

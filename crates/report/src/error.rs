@@ -83,6 +83,68 @@ pub enum Error {
         /// The form.
         form: String,
     },
+    /// A slot is of exactly one kind.
+    #[error("slot {slot} has {found} of choice, ordinal, number, flag, set and values, expected 1")]
+    SlotKinds {
+        /// The slot.
+        slot: String,
+        /// How many kinds it names.
+        found: usize,
+    },
+    /// A number that could not be written or scored.
+    #[error("slot {slot}: a number needs {expected}")]
+    NumberForm {
+        /// The slot.
+        slot: String,
+        /// What its settings must be.
+        expected: &'static str,
+    },
+    /// A member of a set whose name would be read as several, or as none.
+    #[error("slot {slot}: the member {member:?} may hold no comma and may not be `none`")]
+    MemberName {
+        /// The slot.
+        slot: String,
+        /// The member.
+        member: String,
+    },
+    /// A slot whose own sentences say something else.
+    #[error("slot {slot} writes {sentence:?} for {value}, which reads back as {found}")]
+    NotReadBack {
+        /// The slot.
+        slot: String,
+        /// The sentence.
+        sentence: String,
+        /// What it is to say.
+        value: String,
+        /// What it says.
+        found: String,
+    },
+    /// A true value of a table that the slot does not have.
+    #[error("the true value of slot {slot} is {found:?}, expected {expected}")]
+    BadTruth {
+        /// The slot.
+        slot: String,
+        /// The cell.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
+    /// A slot that nothing could be scored by.
+    #[error("slot {slot} cannot be scored: {problem}")]
+    CannotBeScored {
+        /// The slot.
+        slot: String,
+        /// Why.
+        problem: &'static str,
+    },
+    /// Only one of several values follows from one of several values.
+    #[error(
+        "slot {slot} cannot be derived: it and the first scored slot must each be one of several values"
+    )]
+    NotDerivable {
+        /// The slot.
+        slot: String,
+    },
     /// The scored slot cannot follow itself.
     #[error("slot {slot} is the scored one and cannot be derived from itself")]
     DerivedFromItself {

@@ -129,7 +129,14 @@ pub struct GeneratedSlot {
     /// The values that contradict each other, if several are stated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicting: Vec<String>,
-    /// Probability of each allowed value in place of the stated one; they sum to 1.
+    /// A value that is stated as possible only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedged: Option<String>,
+    /// A stated number that cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_range: Option<String>,
+    /// Probability of each allowed value in place of the stated one; they sum to 1. Empty for numbers and
+    /// sets.
     pub probabilities: IndexMap<String, f64>,
     /// Probability of the stated value.
     pub confidence: Option<f64>,
@@ -142,16 +149,26 @@ impl GeneratedSlot {
         let confidence = stated.as_ref().and_then(|value| probabilities.get(value).copied());
         let conflicting = match reading {
             SlotReading::Conflicting { values } => values.clone(),
-            SlotReading::Stated { .. } | SlotReading::Absent => Vec::new(),
+            _ => Vec::new(),
         };
-        Self { name: name.to_owned(), stated, conflicting, probabilities, confidence }
+        let (hedged, out_of_range) = match reading.clone() {
+            SlotReading::Hedged { value } => (Some(value), None),
+            SlotReading::OutOfRange { value } => (None, Some(value)),
+            _ => (None, None),
+        };
+        let name = name.to_owned();
+        Self { name, stated, conflicting, hedged, out_of_range, probabilities, confidence }
     }
 
     fn sentence(&self) -> String {
         match (&self.stated, self.confidence) {
             (Some(value), Some(confidence)) => format!("{value} (probability {confidence:.2})"),
             (Some(value), None) => value.clone(),
-            (None, _) if self.conflicting.is_empty() => "not stated".to_owned(),
+            (None, _) if self.conflicting.is_empty() => match (&self.hedged, &self.out_of_range) {
+                (Some(value), _) => format!("possible only: {value}"),
+                (None, Some(value)) => format!("out of range: {value}"),
+                (None, None) => "not stated".to_owned(),
+            },
             (None, _) => format!("contradictory: {}", self.conflicting.join(", ")),
         }
     }

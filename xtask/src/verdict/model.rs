@@ -172,6 +172,7 @@ fn input(
         stated,
         no_scan: vec![Some(name(0)); copies * n],
         free_text: None,
+        shares: None,
         majority: name(0),
         baselines: Vec::new(),
         missing: Vec::new(),

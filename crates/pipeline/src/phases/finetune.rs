@@ -259,7 +259,7 @@ fn with_margin(media: &Media<'_>, row: usize, reach: usize) -> Result<(Arc<Mediu
     Ok((Arc::new(medium.into_dyn()), margin))
 }
 
-/// From the scored slot of the windows that were not trained on.
+/// From the first scored slot with probabilities, of the windows that were not trained on.
 fn temperature(
     model: &Model,
     media: &Media<'_>,
@@ -267,7 +267,13 @@ fn temperature(
     reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Temperature> {
-    let labelled = validation.iter().filter_map(|&row| Some((row, media.class(row)?)));
+    let slots = media.slots();
+    // of numbers and sets there are no probabilities
+    let mut scored = slots.scored_idxs().iter().copied();
+    let Some(idx) = scored.find(|&idx| slots.slots()[idx].is_one_of_values()) else {
+        return Ok(Temperature::ONE);
+    };
+    let labelled = validation.iter().filter_map(|&row| Some((row, media.class_of(row, idx)?)));
     let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
     let queries: Vec<(Query, String)> = rows
         .iter()
@@ -277,8 +283,10 @@ fn temperature(
             Ok((query, media.cohort().rows[row].report.clone()))
         })
         .collect::<Result<_>>()?;
-    let slots = media.slots();
-    let scored = &slots.scored().name;
+    if rows.is_empty() {
+        return Ok(Temperature::ONE);
+    }
+    let scored = &slots.slots()[idx].name;
     let found = readout::slot_likelihoods(model, slots, scored, &queries, reading, control)?;
     Ok(fit_temperature(&found, &class)?)
 }

@@ -1,11 +1,11 @@
 //! `render`: figures and one page, from what was measured.
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use ndarray::Axis;
 use report::{
     generated::GeneratedReport,
     render::{
-        Page, PageReport, SummaryTable, WindowMap,
+        OnPage, Page, PageReport, SummaryTable, WindowMap,
         svg::{self, CurvePoint},
     },
 };
@@ -38,7 +38,7 @@ impl Work for RenderConfig {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -91,16 +91,19 @@ fn load(dir: &Path) -> Result<Pages> {
     names.map(|name| Ok((name.clone(), files::read_bytes(&dir.join(name))?))).collect()
 }
 
-fn figures(evaluation: &Evaluation) -> [(&'static str, String); 4] {
+fn figures(evaluation: &Evaluation) -> Vec<(&'static str, String)> {
     let evidence = &evaluation.evidence;
     let (accuracy, shuffled) = (evidence.accuracy.estimate, &evidence.shuffled.draws);
     let n_windows = evaluation.windows.len();
-    [
-        ("confusion.svg", svg::confusion(&evaluation.scored().confusion)),
+    let mut figures = vec![
         ("shuffled.svg", svg::permutation_histogram(accuracy, shuffled, n_windows)),
-        ("reliability.svg", svg::reliability(&evaluation.calibration.reliability)),
         ("training.svg", svg::loss_curve(&curve(evaluation))),
-    ]
+    ];
+    let scores = evaluation.scored();
+    figures.extend(scores.map(|it| ("confusion.svg", svg::confusion(&it.confusion))));
+    let calibration = evaluation.calibration.as_ref();
+    figures.extend(calibration.map(|it| ("reliability.svg", svg::reliability(&it.reliability))));
+    figures
 }
 
 /// A fit's curve as it is drawn.
@@ -121,21 +124,34 @@ fn page(
     reports: &[WrittenReport],
     evaluation: &Evaluation,
 ) -> Result<Page> {
-    let scored = media.slots().scored_idx();
-    let entry = |(idx, mut report): (usize, GeneratedReport)| {
+    let slots = media.slots();
+    let entry = |(idx, report): (usize, GeneratedReport)| {
         let row = reports[idx].row;
-        report.slots[..=scored].rotate_right(1);
-        let truth = media.cohort().rows[row].truth.clone().unwrap_or_default();
-        let caption = format!("Mean of the cleaned window; true value: {truth}");
+        let planned = &media.cohort().rows[row];
+        let on_page = |&slot_idx: &usize| {
+            let (slot, found) = (&slots.slots()[slot_idx], &report.slots[slot_idx]);
+            let truth = planned.truths[slot_idx].clone().unwrap_or_default();
+            let stated = found.stated.clone();
+            let is_right = stated.as_ref().is_some_and(|it| slot.agrees(&truth, it));
+            let (slot, confidence) = (slot.name.clone(), found.confidence);
+            OnPage { slot, truth, stated, is_right, confidence }
+        };
+        let scored: Vec<OnPage> = slots.scored_idxs().iter().map(on_page).collect();
+        let truth = scored.is_empty().then(|| planned.report.clone());
+        let mut caption = "Mean of the cleaned window".to_owned();
+        if let (false, Some(truth)) = (scored.is_empty(), &planned.truth) {
+            write!(caption, "; true value: {truth}").expect("a String takes every line");
+        }
         let map = config.window_maps.then(|| window_map(media, row, caption));
-        PageReport { report, truth, map }
+        PageReport { report, scored, truth, map }
     };
     Ok(Page {
         title: media.plan.spec().name.clone(),
         evidence: evaluation.evidence.clone(),
         table: SummaryTable::new(&evaluation.evidence),
-        scores: evaluation.scored().clone(),
-        reliability: evaluation.calibration.reliability.clone(),
+        scores: evaluation.scored().cloned(),
+        reliability: evaluation.calibration.as_ref().map(|it| it.reliability.clone()),
+        statements: evaluation.statements.clone(),
         curve: curve(evaluation),
         reports: publish::generated(media, trained, reports)?
             .into_iter()

@@ -1,6 +1,7 @@
 //! Whether the reports of each split state what stages learn and measure.
 use std::collections::BTreeSet;
 
+use report::slots::SlotKind;
 use scan::{NoiseWhitening, Shrinkage, Split, WhitenConfig};
 
 use super::{CohortPlan, RunPlan, slots};
@@ -9,13 +10,31 @@ use crate::{Error, Result, spec::Spec, stage::Stage};
 /// Refuses splits whose reports say too little about the scored slot.
 pub(super) fn suffice(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result<()> {
     let has = |is: fn(&Stage) -> bool| spec.stages().iter().any(is);
-    let slot = &slots(spec).scored().name;
-    let stated = |split: Split| {
-        let rows = cohort.rows.iter().zip(&run.splits).filter(move |(_, it)| **it == split);
-        rows.filter_map(|(row, _)| row.truth.as_deref())
-    };
     let refuse = |split, problem: String| {
         Err(Error::SplitProblem { path: cohort.table.clone(), split, problem })
+    };
+    let set = slots(spec);
+    let Some(first) = set.scored() else {
+        if has(|stage| matches!(stage, Stage::Whiten(_))) {
+            let problem = "no slot is scored, within whose values whiten looks for noise";
+            return refuse(Split::Train, problem.to_owned());
+        }
+        return Ok(());
+    };
+    let slot = &first.name;
+    let is_set = matches!(first.kind, SlotKind::Set { .. });
+    if is_set && has(|stage| matches!(stage, Stage::Whiten(_))) {
+        let problem =
+            format!("the first scored slot {slot} is a set; whiten looks for noise within values");
+        return refuse(Split::Train, problem);
+    }
+    let place = set.scored_idxs()[0];
+    let labels =
+        cohort.rows.iter().map(|row| row.truths[place].as_deref().map(|it| first.label(it)));
+    let labels: Vec<Option<String>> = labels.collect();
+    let stated = |split: Split| {
+        let rows = labels.iter().zip(&run.splits).filter(move |(_, it)| **it == split);
+        rows.filter_map(|(label, _)| label.as_deref())
     };
     if has(|stage| matches!(stage, Stage::Finetune(_))) && stated(Split::Validation).count() == 0 {
         let problem = format!(
@@ -31,7 +50,9 @@ pub(super) fn suffice(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> Result
     }
     let trained: Vec<&str> = stated(Split::Train).collect();
     noise_has_an_inverse(spec, cohort, &trained)?;
-    if !has(|stage| matches!(stage, Stage::Evaluate(_))) {
+    // with several slots a linear model that cannot be fitted is said to be missing
+    let one = set.scored_idxs().len() == 1 && !is_set;
+    if !(one && has(|stage| matches!(stage, Stage::Evaluate(_)))) {
         return Ok(());
     }
     let mut counts: Vec<(&str, usize)> = Vec::new();

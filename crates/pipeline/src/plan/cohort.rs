@@ -1,12 +1,14 @@
 //! The cohort table against its scans: headers, windows, reports, splits.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use ::cohort::Kept;
+use config::Component;
 use preprocess::Kind;
-use report::slots::SlotSet;
+use report::slots::{Slot, SlotReading, SlotSet};
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
 use super::{RunPlan, pairs, scans};
@@ -92,7 +94,10 @@ pub struct RowPlan {
     pub duration_s: f64,
     /// The true report.
     pub report: String,
-    /// What the true report states in the scored slot.
+    /// The true value of each slot, where it is known.
+    pub truths: Vec<Option<String>>,
+    /// What windows are told apart by: the true value of the scored slot, of several all of them, of free
+    /// text the report.
     pub truth: Option<String>,
     /// The table's split.
     pub split: Split,
@@ -104,14 +109,16 @@ pub(super) fn plan(
     window: Option<&WindowConfig>,
 ) -> Result<CohortPlan> {
     let path = loaded.resolve(&spec.table);
-    let table = pairs::read(&path)?;
+    let slots = slots_of(spec);
+    let further: Vec<&str> = slots.slots().iter().filter_map(|it| it.truth.column()).collect();
+    let table = pairs::read(&path, &further)?;
     if loaded.spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
         table.check_splits(spec.split_unit)?;
     }
     if let Some(found) = spec.t_r.filter(|it| !(it.is_finite() && *it > 0.0)) {
         return Err(scan::Error::BadRepetitionTime { found }.into());
     }
-    let (mut scans, rows) = list(loaded, &table, spec.slots.get())?;
+    let (mut scans, rows) = list(loaded, &table, slots)?;
     if loaded.spec.stages().iter().any(Stage::asks_for_confounds) {
         scans.iter_mut().for_each(|it| it.confounds = ::cohort::confounds_beside(&it.path));
     }
@@ -156,6 +163,7 @@ fn list(
             scans.push(scan_plan(loaded, table, pair, &scans)?);
         }
         let scan_idx = known.unwrap_or(scans.len() - 1);
+        let truths = truths(slots, pair, &table.path)?;
         rows.push(RowPlan {
             row: pair.row,
             scan_idx,
@@ -163,7 +171,8 @@ fn list(
             onset_s: pair.onset,
             duration_s: pair.duration,
             report: pair.report.clone(),
-            truth: stated(slots, &pair.report),
+            truth: joint(slots, &truths, &pair.report),
+            truths,
             split: pair.split,
         });
     }
@@ -209,9 +218,49 @@ fn scan_plan(
     })
 }
 
-/// The scored slot's value in a report.
-pub(crate) fn stated(slots: &SlotSet, report: &str) -> Option<String> {
-    slots.parse(report).slots[slots.scored_idx()].value().map(str::to_owned)
+/// The true value of each slot: what the report states, or the cell of a column.
+fn truths(slots: &SlotSet, pair: &Pair, table: &Path) -> Result<Vec<Option<String>>> {
+    let stated = slots.parse(&pair.report).slots;
+    let of = |(slot, reading): (&Slot, &SlotReading)| {
+        let Some(column) = slot.truth.column() else {
+            return Ok(reading.value().map(str::to_owned));
+        };
+        // `site` is a column of every table
+        let site = pair.site.as_ref().filter(|_| column == "site");
+        let Some(cell) = pair.further.get(column).or(site) else {
+            let problem =
+                format!("column {column} is missing, which slot {} is true by", slot.name);
+            return Err(Error::TableProblem { path: table.to_owned(), problem });
+        };
+        slot.true_value(cell).map_err(|error| {
+            let (path, row, problem) = (table.to_owned(), pair.row, error.to_string());
+            Error::RowProblem { path, row, problem }
+        })
+    };
+    slots.slots().iter().zip(&stated).map(of).collect()
+}
+
+/// Stands for what is not stated among the values of several slots.
+const NOT_STATED: &str = "not stated";
+
+/// What windows are told apart by; none where nothing of it is known.
+fn joint(slots: &SlotSet, truths: &[Option<String>], report: &str) -> Option<String> {
+    if slots.scored_idxs().is_empty() {
+        return Some(report.to_owned());
+    }
+    let values = slots.scored_idxs().iter().map(|&idx| truths[idx].as_deref());
+    joined(slots, &values.collect::<Vec<_>>())
+}
+
+/// The values of all scored slots in one; a number counts by its bin. None where none is there.
+pub(crate) fn joined(slots: &SlotSet, values: &[Option<&str>]) -> Option<String> {
+    values.iter().any(Option::is_some).then(|| {
+        let scored = slots.scored_idxs().iter().map(|&idx| &slots.slots()[idx]);
+        let label = |(slot, value): (&Slot, Option<&str>)| {
+            value.map_or_else(|| NOT_STATED.to_owned(), |value| slot.label(value))
+        };
+        scored.zip(values.iter().copied()).map(label).collect::<Vec<_>>().join("; ")
+    })
 }
 
 /// Each split that a stage needs is there, and no scan is in two of them under two names.
@@ -238,7 +287,7 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
                 return Err(Error::UnscoredReport {
                     path: cohort.table.clone(),
                     row: row.row,
-                    slot: slots(spec).scored().name.clone(),
+                    slot: slots(spec).scored().map_or_else(String::new, |it| it.name.clone()),
                     report: row.report.clone(),
                 });
             }
@@ -258,7 +307,13 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
 /// The slots of the cohort's reports.
 pub(crate) fn slots(spec: &Spec) -> &SlotSet {
     match &spec.cohort {
-        CohortSpec::Pairs(pairs) => pairs.slots.get(),
+        CohortSpec::Pairs(pairs) => slots_of(pairs),
         _ => unreachable!("only stages after scans ask for slots"),
     }
+}
+
+/// The slots of a table's reports; of free text none.
+pub(crate) fn slots_of(pairs: &PairsSpec) -> &SlotSet {
+    static NONE: LazyLock<SlotSet> = LazyLock::new(SlotSet::default);
+    pairs.slots.as_ref().map_or(&NONE, Component::get)
 }

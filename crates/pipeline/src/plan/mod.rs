@@ -22,7 +22,7 @@ mod unfit;
 mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
-pub(crate) use cohort::{slots, stated};
+pub(crate) use cohort::{joined, slots};
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;

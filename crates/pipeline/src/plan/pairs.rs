@@ -6,10 +6,10 @@ use tables::Cell;
 
 use crate::Result;
 
-/// Reads CSV, TSV or Parquet; the content decides, not the name.
-pub(super) fn read(path: &Path) -> Result<PairsTable> {
+/// Reads CSV, TSV or Parquet, which may have `further` columns; the content decides, not the name.
+pub(super) fn read(path: &Path, further: &[&str]) -> Result<PairsTable> {
     if !is_parquet(path) {
-        return Ok(scan::read_pairs(path)?);
+        return Ok(scan::read_pairs_with(path, further)?);
     }
     let table = tables::read(path)?;
     let names: Vec<String> = table.names().map(str::to_owned).collect();
@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path) -> Result<PairsTable> {
         let cells = table.columns().iter().map(|(_, column)| in_words(column.cell(row)));
         cells.collect::<Vec<String>>()
     };
-    Ok(PairsTable::of_rows(path, &names, (0..table.n_rows()).map(cells))?)
+    Ok(PairsTable::of_rows(path, &names, further, (0..table.n_rows()).map(cells))?)
 }
 
 fn is_parquet(path: &Path) -> bool {
@@ -70,7 +70,7 @@ mod tests {
         ];
         let mut all = forms.map(|(name, bytes)| {
             fs::write(at(name), bytes).unwrap();
-            read(&at(name)).unwrap().pairs
+            read(&at(name), &[]).unwrap().pairs
         });
         assert_eq!(all[0].len(), 2);
         assert_eq!((all[0][1].subject.as_str(), all[0][1].session.as_str()), ("12", "b+1"));
@@ -82,7 +82,7 @@ mod tests {
             Table::new([("subject", text(["1", "2"]))]).unwrap().to_parquet().unwrap(),
         )
         .unwrap();
-        let said = read(&at("d.parquet")).unwrap_err().to_string();
+        let said = read(&at("d.parquet"), &[]).unwrap_err().to_string();
         assert!(said.contains("d.parquet") && said.contains("session"), "{said}");
     }
 }

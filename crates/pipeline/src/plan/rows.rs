@@ -114,8 +114,10 @@ mod tests {
     use super::*;
 
     fn row(number: usize, onset_s: f64, duration_s: f64) -> RowPlan {
-        let (report, truth, split) = (String::new(), None, Split::Train);
-        RowPlan { row: number, scan_idx: 0, window: 1, onset_s, duration_s, report, truth, split }
+        let (report, split) = (String::new(), Split::Train);
+        let (truth, truths) = (None, Vec::new());
+        let (row, scan_idx, window) = (number, 0, 1);
+        RowPlan { row, scan_idx, window, onset_s, duration_s, report, truths, truth, split }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use scan::Split;
 
 use super::{
     CohortPlan, EncoderPlan, LmPlan, RunPlan,
+    cohort::slots_of,
     frames::Frames,
     memory::{Batch, Sizes, Texts, holds_weights},
 };
@@ -49,7 +50,7 @@ pub(super) fn check(given: &Given<'_>) -> Result<()> {
         Stage::Generate(config) => Some(config),
         _ => None,
     });
-    generate.map_or(Ok(()), |config| writing_fits(config, &lm, prompt, pairs.slots.get()))
+    generate.map_or(Ok(()), |config| writing_fits(config, &lm, prompt, slots_of(pairs)))
 }
 
 /// The tokens that say where a scan is looked at and where a report ends are put where they belong;
@@ -234,7 +235,7 @@ fn writing_fits(
     }
     // the values of a slot are compared where a text states it, or after its canonical words
     for slot in slots.slots() {
-        let alternatives = slots.alternatives("", &slot.name).expect("a slot of the set");
+        let Some(alternatives) = slots.alternatives("", &slot.name) else { continue };
         for choice in &alternatives.choices {
             let text = format!("{}{}", alternatives.prefix, choice.surface);
             let n_tokens = lm.rest_length(&text)?;

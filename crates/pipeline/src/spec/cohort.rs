@@ -118,8 +118,10 @@ pub struct PairsSpec {
     pub table: PathBuf,
     /// What may never be in two splits at once.
     pub split_unit: SplitUnit,
-    /// What a report states that is either right or wrong.
-    pub slots: Component<SlotSet>,
+    /// What a report states that is either right or wrong. Without it reports are free text, judged by their
+    /// likeness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<Component<SlotSet>>,
     /// What the model is told before it writes; holds `{technique}` once.
     pub prompt: PromptTemplate,
     /// Repetition time of all scans in seconds, whatever files say.

@@ -164,7 +164,7 @@ fn index_of(source: &Source, spec: &Spec) -> PathBuf {
 
 fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
     if let CohortSpec::Pairs(pairs) = &mut spec.cohort {
-        pairs.slots = pairs.slots.clone().inline(dir)?;
+        pairs.slots = pairs.slots.take().map(|slots| slots.inline(dir)).transpose()?;
     }
     spec.model = spec.model.map(|model| model.inline(dir)).transpose()?;
     spec.stages = spec.stages.inline_with(dir, |strategy, folder| {

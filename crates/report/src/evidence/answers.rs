@@ -36,19 +36,19 @@ impl Shuffled {
             .map(|_| {
                 deals.iter_mut().for_each(|deal| deal.shuffle(&mut rng));
                 let dealt = input.blocks.iter().zip(&deals).flat_map(|(block, deal)| {
-                    block.iter().zip(deal).map(|(&window, &scan)| input.is_correct(window, scan))
+                    block.iter().zip(deal).map(|(&window, &scan)| input.right(window, scan))
                 });
-                share(dealt)
+                average(dealt)
             })
             .collect();
         let estimate = mean(&draws);
-        let real = share(input.compared().map(|(window, place)| input.is_correct(window, place)));
+        let real = average(input.compared().map(|(window, place)| input.right(window, place)));
         let reached = draws.iter().filter(|&&draw| draw >= real).count();
         let (expected, cluster): (Vec<f64>, Vec<usize>) = input
             .compared()
             .map(|(window, _)| {
                 let scans = 0..input.value[window].len();
-                let right = share(scans.map(|scan| input.is_correct(window, scan)));
+                let right = average(scans.map(|scan| input.right(window, scan)));
                 (right, units.resampled()[window])
             })
             .unzip();
@@ -63,19 +63,28 @@ impl Shuffled {
     }
 }
 
-/// 1 where the right scan gives the true value, 0 elsewhere.
+/// How right each window is with its own scan: of one slot 1 where it is the true value, 0 elsewhere.
 pub(super) fn real(input: &EvidenceInput) -> Vec<f64> {
-    right(&input.stated, &input.truth)
+    match &input.shares {
+        Some(shares) => shares.stated.clone(),
+        None => right(&input.stated, &input.truth),
+    }
 }
 
 /// The same without a scan.
 pub(super) fn without_scan(input: &EvidenceInput) -> Vec<f64> {
-    right(&input.no_scan, &input.truth)
+    match &input.shares {
+        Some(shares) => shares.no_scan.clone(),
+        None => right(&input.no_scan, &input.truth),
+    }
 }
 
 /// The same when the most frequent training value is always stated.
 pub(super) fn majority(input: &EvidenceInput) -> Vec<f64> {
-    input.truth.iter().map(|truth| number(*truth == input.majority)).collect()
+    match &input.shares {
+        Some(shares) => shares.majority.clone(),
+        None => input.truth.iter().map(|truth| number(*truth == input.majority)).collect(),
+    }
 }
 
 fn right(stated: &[Option<String>], truth: &[String]) -> Vec<f64> {
@@ -85,19 +94,21 @@ fn right(stated: &[Option<String>], truth: &[String]) -> Vec<f64> {
 
 /// The share of pairs of a window and another scan in which the answer changes.
 pub(super) fn sensitivity(input: &EvidenceInput) -> f64 {
-    share(input.compared().flat_map(|(window, own)| {
+    average(input.compared().flat_map(|(window, own)| {
         let row = &input.value[window];
-        (0..row.len()).filter(move |&scan| scan != own).map(move |scan| row[scan] != row[own])
+        (0..row.len())
+            .filter(move |&scan| scan != own)
+            .map(move |scan| number(row[scan] != row[own]))
     }))
 }
 
-fn share(answers: impl Iterator<Item = bool>) -> f64 {
-    let (mut yes, mut all) = (0, 0);
+fn average(answers: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut all) = (0.0, 0);
     for answer in answers {
-        yes += usize::from(answer);
+        sum += answer;
         all += 1;
     }
-    if all == 0 { 0.0 } else { yes as f64 / all as f64 }
+    if all == 0 { 0.0 } else { sum / f64::from(all) }
 }
 
 fn number(answer: bool) -> f64 {

@@ -33,6 +33,9 @@ pub struct EvidenceInput {
     /// Generated reports with their own scan, where no slot is scored: what is written is then judged by
     /// ROUGE-L to the own true report minus to those of other people.
     pub free_text: Option<Vec<String>>,
+    /// How right what was written is, where that is no matter of one value: of several slots, and of free
+    /// text.
+    pub shares: Option<Shares>,
     /// The most frequent value among the training windows.
     pub majority: String,
     /// Other ways to answer, on the same windows.
@@ -43,13 +46,55 @@ pub struct EvidenceInput {
     pub gates: Vec<GateOpening>,
 }
 
+/// How right each text is, from 0 to 1: the share of the scored slots that it states rightly, or its ROUGE-L.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shares {
+    /// As `value` of the input: of what was generated from prompt `i` and a scan.
+    pub cells: Vec<Vec<f64>>,
+    /// With the own scan.
+    pub stated: Vec<f64>,
+    /// Without any scan.
+    pub no_scan: Vec<f64>,
+    /// Of what is most frequent among the training windows.
+    pub majority: Vec<f64>,
+}
+
+/// What tells how right a text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Whether the scored slot is right; of several the share that is.
+    #[default]
+    Accuracy,
+    /// ROUGE-L to the true report.
+    RougeL,
+}
+
+impl Measure {
+    /// Its name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::RougeL => "ROUGE-L",
+        }
+    }
+
+    /// The same where a sentence begins with it.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Accuracy",
+            Self::RougeL => "ROUGE-L",
+        }
+    }
+}
+
 /// Another way to answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Its name in tables.
     pub name: String,
-    /// Whether it is right about each window.
-    pub correct: Vec<bool>,
+    /// How right it is about each window: 1 or 0 of one slot, of several the share that is right.
+    pub correct: Vec<f64>,
 }
 
 /// Another way to answer that could not be had.
@@ -109,6 +154,12 @@ impl EvidenceInput {
         same_length("stated values", self.stated.len(), n)?;
         same_length("values without scan", self.no_scan.len(), n)?;
         same_length("generated reports", self.free_text.as_ref().map_or(n, Vec::len), n)?;
+        if let Some(Shares { cells, stated, no_scan, majority }) = &self.shares {
+            let rows = cells.len();
+            for found in [rows, stated.len(), no_scan.len(), majority.len()] {
+                same_length("shares", found, n)?;
+            }
+        }
         for baseline in &self.baselines {
             same_length("answers of a baseline", baseline.correct.len(), n)?;
         }
@@ -128,6 +179,8 @@ impl EvidenceInput {
             let expected = expected[idx].unwrap_or(0);
             same_length("likelihoods in a row", nll.len(), expected)?;
             same_length("generated values in a row", value.len(), expected)?;
+            let of_row = self.shares.as_ref().and_then(|it| it.cells.get(idx));
+            same_length("shares in a row", of_row.map_or(expected, Vec::len), expected)?;
             if let Some(&found) = nll.iter().find(|nll| !nll.is_finite()) {
                 return Err(Error::NotFinite { what: "a likelihood of report", idx, found });
             }
@@ -143,8 +196,12 @@ impl EvidenceInput {
     }
 
     /// Whether the report of a window is right with the scan at this place of its row.
-    pub(super) fn is_correct(&self, report: usize, place: usize) -> bool {
-        self.value[report][place].as_deref() == Some(self.truth[report].as_str())
+    pub(super) fn right(&self, report: usize, place: usize) -> f64 {
+        if let Some(shares) = &self.shares {
+            return shares.cells[report][place];
+        }
+        let stated = self.value[report][place].as_deref();
+        f64::from(u8::from(stated == Some(self.truth[report].as_str())))
     }
 }
 
@@ -176,8 +233,9 @@ pub(crate) mod example {
             stated: (0..n).map(|j| Some(name(stated(j)))).collect(),
             no_scan: vec![Some(name(0)); n],
             free_text: None,
+            shares: None,
             majority: name(1),
-            baselines: vec![Baseline { name: "LDA".to_owned(), correct: vec![false; n] }],
+            baselines: vec![Baseline { name: "LDA".to_owned(), correct: vec![0.0; n] }],
             missing: Vec::new(),
             gates: vec![GateOpening { block: 0, attention: 0.2, feed_forward: -0.1 }],
         }

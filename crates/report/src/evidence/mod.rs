@@ -22,7 +22,9 @@ pub use answers::Shuffled;
 pub use blocks::blocks;
 #[cfg(test)]
 pub(crate) use input::example;
-pub use input::{Baseline, EvidenceConfig, EvidenceInput, GateOpening, MissingBaseline};
+pub use input::{
+    Baseline, EvidenceConfig, EvidenceInput, GateOpening, Measure, MissingBaseline, Shares,
+};
 pub use likelihood::Retrieval;
 pub use units::{Level, Unit, UnitCounts};
 pub use verdict::{Answer, BestBaseline, Kind, Reason, Verdict};
@@ -70,6 +72,9 @@ pub struct Evidence {
     pub sensitivity: f64,
     /// How far each gate is open.
     pub gates: Vec<GateOpening>,
+    /// What `accuracy`, `shuffled`, `no_scan`, `majority` and the baselines measure.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub measure: Measure,
 }
 
 /// How well a baseline does.
@@ -146,8 +151,16 @@ impl Evidence {
             missing_baselines: input.missing.clone(),
             sensitivity: answers::sensitivity(input),
             gates: input.gates.clone(),
+            measure: match input.free_text {
+                Some(_) => Measure::RougeL,
+                None => Measure::Accuracy,
+            },
         })
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The accuracy of every other way to answer, also without a scan and with the majority template, and
@@ -157,10 +170,7 @@ fn baselines(input: &EvidenceInput, units: &Units, real: &[f64]) -> Result<Vec<B
         ("no scan", answers::without_scan(input)),
         ("majority template", answers::majority(input)),
     ];
-    let given = input.baselines.iter().map(|it| {
-        let right = it.correct.iter().map(|&right| f64::from(u8::from(right))).collect();
-        (it.name.as_str(), right)
-    });
+    let given = input.baselines.iter().map(|it| (it.name.as_str(), it.correct.clone()));
     let score = |(name, right): (&str, Vec<f64>)| {
         let gained: Vec<f64> = real.iter().zip(&right).map(|(own, other)| own - other).collect();
         Ok(BaselineScore {
@@ -247,7 +257,7 @@ mod tests {
     fn baselines_are_compared_window_by_window() {
         let mut input = example::seeing(16);
         input.stated[0] = None;
-        input.baselines[0].correct = vec![true; 16];
+        input.baselines[0].correct = vec![1.0; 16];
         let best = measure(&input).verdict.baseline.unwrap();
         assert_eq!((best.name.as_str(), best.is_beaten()), ("LDA", false));
         assert_eq!(best.difference.estimate, -1.0 / 16.0);
@@ -305,6 +315,57 @@ mod tests {
         let said =
             "Intervals resample 40 subjects. Random pairings exchange scans within sites only (2).";
         assert_eq!(known.verdict.units(), said);
+    }
+
+    #[test]
+    fn shares_of_one_slot_are_its_accuracy() {
+        let mut input = example::seeing(16);
+        let plain = measure(&input);
+        let right = |stated: &Option<String>, truth: &String| {
+            f64::from(u8::from(stated.as_ref() == Some(truth)))
+        };
+        let of = |stated: &[Option<String>]| {
+            stated.iter().zip(&input.truth).map(|(it, truth)| right(it, truth)).collect()
+        };
+        let cells = input.value.iter().zip(&input.truth);
+        input.shares = Some(Shares {
+            cells: cells
+                .map(|(row, truth)| row.iter().map(|it| right(it, truth)).collect())
+                .collect(),
+            stated: of(&input.stated),
+            no_scan: of(&input.no_scan),
+            majority: input
+                .truth
+                .iter()
+                .map(|it| right(&Some(input.majority.clone()), it))
+                .collect(),
+        });
+        assert_eq!(measure(&input), plain);
+        input.shares.as_mut().unwrap().cells[2].pop();
+        let error = Evidence::measure(&input, &CONFIG).unwrap_err().to_string();
+        assert_eq!(error, "shares in a row: found 15, expected 16");
+    }
+
+    #[test]
+    fn free_text_is_measured_by_its_likeness() {
+        let mut input = example::seeing(16);
+        input.truth = (0..16).map(|idx| format!("finding {idx} in region {}", idx % 4)).collect();
+        let seen = input.truth.clone();
+        let likeness = |text: &str, truth: &str| crate::metrics::rouge_l(text, truth);
+        let row = |truth: &String| seen.iter().map(|text| likeness(text, truth)).collect();
+        input.shares = Some(Shares {
+            cells: input.truth.iter().map(row).collect(),
+            stated: vec![1.0; 16],
+            no_scan: vec![0.0; 16],
+            majority: input.truth.iter().map(|it| likeness(&seen[0], it)).collect(),
+        });
+        input.value = vec![seen.iter().cloned().map(Some).collect(); 16];
+        input.free_text = Some(seen);
+        input.baselines.clear();
+        let found = measure(&input);
+        assert_eq!((found.verdict.answer, found.measure), (Answer::Yes, Measure::RougeL));
+        assert_eq!((found.accuracy.estimate, found.no_scan.estimate), (1.0, 0.0));
+        assert!(found.majority.estimate > 0.2 && found.written.unwrap().low > 0.2);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What was written: how much better it fits with the own scan than with another person's.
 
 use super::{EvidenceInput, units::Units};
-use crate::metrics::{Interval, RowMeans, rouge_l, share_interval};
+use crate::metrics::{Interval, RowMeans, ptb, rouge_of_words, share_interval};
 
-/// Accuracy of the scored slot with the own scan minus with other people's, "not stated" counted
+/// Accuracy of the scored slots with the own scan minus with other people's, "not stated" counted
 /// wrong; of other runs or windows where there is one person only. `None` where no window has another
 /// person's scan to compare with.
 pub(super) fn of_slot(input: &EvidenceInput, units: &Units) -> Option<Interval> {
@@ -12,7 +12,7 @@ pub(super) fn of_slot(input: &EvidenceInput, units: &Units) -> Option<Interval> 
     let mut own = Vec::new();
     for block in &input.blocks {
         for (place, &window) in block.iter().enumerate() {
-            let right = |place: usize| f64::from(u8::from(input.is_correct(window, place)));
+            let right = |place: usize| input.right(window, place);
             let others =
                 block.iter().enumerate().filter(|(_, scan)| other[**scan] != other[window]);
             let before = rows.len();
@@ -35,9 +35,11 @@ pub(super) fn of_slot(input: &EvidenceInput, units: &Units) -> Option<Interval> 
 pub(super) fn of_text(input: &EvidenceInput, texts: &[String], units: &Units) -> Option<Interval> {
     let (cluster, other) = (units.resampled(), units.of(units.others()));
     let mut rows = RowMeans::new(units.counts.at(units.resampled));
+    let references: Vec<_> = input.truth.iter().map(|text| [ptb::words(text)]).collect();
     for block in &input.blocks {
         for &window in block {
-            let score = |reference: usize| rouge_l(&texts[window], &input.truth[reference]);
+            let text = ptb::words(&texts[window]);
+            let score = |reference: usize| rouge_of_words(&text, &references[reference]);
             let others = block.iter().filter(|scan| other[**scan] != other[window]);
             let cells = others.map(|&scan| (cluster[scan], -score(scan)));
             rows.push(cluster[window], score(window), cells);

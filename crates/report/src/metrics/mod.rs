@@ -10,6 +10,7 @@ mod risk;
 mod rouge_l;
 mod share;
 mod slot_scores;
+mod slot_statements;
 mod statements;
 mod student;
 mod temperature;
@@ -20,10 +21,12 @@ pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
 pub use interval::Interval;
 pub(crate) use jackknife::{Jackknife, RowMeans, effective};
 pub use risk::{RiskCoverage, RiskPoint, risk_coverage};
+pub(crate) use rouge_l::of_words as rouge_of_words;
 pub use rouge_l::rouge_l;
 pub use share::share_interval;
 pub(crate) use share::{agreeing, mean_share_interval};
 pub use slot_scores::{Confusion, SlotScores, n_distinct, slot_scores};
+pub use slot_statements::{Findings, SlotCalibration, SlotStatements, together};
 pub use statements::{
     Agreement, NumberError, SetScores, StatementRates, number_error, set_scores, statement_rates,
 };

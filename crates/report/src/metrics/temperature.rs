@@ -21,6 +21,11 @@ pub struct Temperature {
     pub nll_after: f64,
 }
 
+impl Temperature {
+    /// Where there is nothing to fit it to.
+    pub const ONE: Self = Self { value: 1.0, nll_before: 0.0, nll_after: 0.0 };
+}
+
 /// Probabilities of the values of a slot from their log-likelihoods.
 ///
 /// ```

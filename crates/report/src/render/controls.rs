@@ -42,11 +42,7 @@ fn push(html: &mut String, line: std::fmt::Arguments<'_>) {
     html.write_fmt(line).expect("a String takes every line");
 }
 
-fn rows(
-    evidence: &Evidence,
-    n_different: usize,
-    n_texts: usize,
-) -> Vec<(&'static str, String, String)> {
+fn rows(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<(String, String, String)> {
     let Evidence { verdict, retrieval, .. } = evidence;
     let or_none = |interval: Option<Interval>| {
         interval
@@ -54,6 +50,8 @@ fn rows(
     };
     let n_first = (retrieval.recall_at_1 * retrieval.n as f64).round();
     let by_chance = retrieval.chance_at_1 * retrieval.n as f64;
+    let measure = evidence.measure.heading();
+    let own = format!("{measure} with the own scan minus another person's");
     let mut rows = vec![
         (
             "Two-alternative forced choice over pairs of windows",
@@ -85,11 +83,7 @@ fn rows(
             format!("{:.3}", evidence.permutation_p),
             "any value alike by chance".to_owned(),
         ),
-        (
-            "Accuracy with the own scan minus another person's",
-            or_none(evidence.written),
-            "0 for a blind model".to_owned(),
-        ),
+        (own.as_str(), or_none(evidence.written), "0 for a blind model".to_owned()),
         (
             "Own scan is the likeliest",
             format!("{n_first} of {}", retrieval.n),
@@ -107,14 +101,15 @@ fn rows(
             "1 if every scan gives the same".to_owned(),
         ),
     ];
+    let over = format!("{measure} over the best baseline");
     rows.extend(verdict.baseline.as_ref().map(|best| {
         (
-            "Accuracy over the best baseline",
+            over.as_str(),
             best.difference.to_string(),
             format!("0 if level with {}", super::html::escape(&best.name)),
         )
     }));
-    rows
+    rows.into_iter().map(|(name, value, chance)| (name.to_owned(), value, chance)).collect()
 }
 
 fn three_digits(interval: Interval) -> String {

@@ -3,10 +3,12 @@
 mod controls;
 mod html;
 mod page;
+mod statements;
 pub mod svg;
 mod table;
 mod window_map;
 
-pub use page::{Page, PageReport};
+pub use page::{OnPage, Page, PageReport};
+pub use statements::StatementTable;
 pub use table::{SummaryRow, SummaryTable};
 pub use window_map::WindowMap;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    SummaryTable, WindowMap, controls,
+    StatementTable, SummaryTable, WindowMap, controls,
     html::escape,
     svg::{self, CurvePoint},
 };
@@ -24,10 +24,12 @@ pub struct Page {
     pub evidence: Evidence,
     /// Generated reports beside controls and baselines.
     pub table: SummaryTable,
-    /// Scores of the scored slot.
-    pub scores: SlotScores,
-    /// Calibration of the scored slot.
-    pub reliability: Reliability,
+    /// Scores of the first scored slot; none of free text, and of numbers and sets.
+    pub scores: Option<SlotScores>,
+    /// Calibration of the first scored slot that has probabilities.
+    pub reliability: Option<Reliability>,
+    /// What is stated in every slot.
+    pub statements: StatementTable,
     /// How the fit went.
     pub curve: Vec<CurvePoint>,
     /// One entry a window.
@@ -39,12 +41,29 @@ pub struct Page {
 /// One window on the page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageReport {
-    /// What was written; its first slot is the scored one.
+    /// What was written.
     pub report: GeneratedReport,
-    /// The true value of the scored slot.
-    pub truth: String,
+    /// The scored slots; none of free text.
+    pub scored: Vec<OnPage>,
+    /// The true report, where no slot is scored.
+    pub truth: Option<String>,
     /// A slice of the window.
     pub map: Option<WindowMap>,
+}
+
+/// One scored slot of a report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnPage {
+    /// The slot.
+    pub slot: String,
+    /// Its true value; empty where none is known.
+    pub truth: String,
+    /// What is stated, if exactly one value is.
+    pub stated: Option<String>,
+    /// Whether that is right.
+    pub is_right: bool,
+    /// Its probability.
+    pub confidence: Option<f64>,
 }
 
 impl Page {
@@ -59,6 +78,7 @@ impl Page {
         );
         html.push_str(&self.banner());
         html.push_str(&self.summary());
+        html.push_str(&self.statements.html());
         html.push_str(&self.controls());
         html.push_str(&self.figures());
         html.push_str(&self.windows());
@@ -91,17 +111,28 @@ impl Page {
     }
 
     fn summary(&self) -> String {
-        let scores = &self.scores;
-        let precision = scores.precision.map_or("none".to_owned(), |p| format!("{p:.2}"));
+        let (title, stated) = match &self.scores {
+            None => ("Likeness to the true reports", String::new()),
+            Some(scores) => {
+                let precision = scores.precision.map_or("none".to_owned(), |p| format!("{p:.2}"));
+                let SlotScores { n_stated, n, n_correct, .. } = scores;
+                let said = format!(
+                    "Stated in {n_stated} of {n} reports, right in {n_correct} (precision {precision}). "
+                );
+                ("Accuracy of the scored slot", said)
+            }
+        };
+        let n_scored = self.statements.slots.iter().filter(|it| it.scored).count();
+        let (title, stated) = match n_scored {
+            0 | 1 => (title.to_owned(), stated),
+            n => (format!("Accuracy, mean of {n} scored slots"), String::new()),
+        };
         format!(
-            "<h2>Accuracy of the scored slot</h2>\n<div class=\"scroll\">{}</div>\n\
-             <p class=\"soft\">Stated in {} of {} reports, right in {} (precision {precision}). \
+            "<h2>{title}</h2>\n<div class=\"scroll\">{}</div>\n\
+             <p class=\"soft\">{stated}\
              Good: generated far above shuffled, no scan and majority, near the linear models. \
              Bad: generated level with shuffled. Bars: estimate; lines: 95 % interval.</p>\n",
             self.table.html(),
-            scores.n_stated,
-            scores.n,
-            scores.n_correct,
         )
     }
 
@@ -128,23 +159,24 @@ impl Page {
             "Right scans against shuffled scans",
             histogram,
             &format!(
-                "Accuracy when the scans are dealt to the prompts at random, {} deals, and with the \
+                "{} when the scans are dealt to the prompts at random, {} deals, and with the \
                  right scans (p = {:.3}). Good: the line far to the right of the bars. Bad: the line \
                  among them.",
+                self.evidence.measure.heading(),
                 shuffled.draws.len(),
                 shuffled.p
             ),
-        ) + &figure(
+        ) + &self.scores.as_ref().map_or_else(String::new, |scores| figure(
             "Stated and true values",
-            svg::confusion(&self.scores.confusion),
+            svg::confusion(&scores.confusion),
             "Rows: true value; columns: stated value; numbers: reports; shade: share of the row. Good: \
              dark framed diagonal. Bad: one dark column, the same answer for every scan.",
-        ) + &figure(
+        )) + &self.reliability.as_ref().map_or_else(String::new, |reliability| figure(
             "Calibration of the confidence",
-            svg::reliability(&self.reliability),
+            svg::reliability(reliability),
             "Confidence in the most probable value against the share that is right, in bins of equal \
              size. Good: points on the diagonal. Bad: points below it, confident and wrong.",
-        ) + &figure(
+        )) + &figure(
             "Training",
             svg::loss_curve(&self.curve),
             "Loss on the training windows and on the validation windows, which select the step. Good: both \
@@ -203,36 +235,49 @@ fn undecided(reason: Option<Reason>) -> &'static str {
 
 impl PageReport {
     fn html(&self, answer: Answer) -> String {
-        let GeneratedReport { subject, session, window, text, slots, .. } = &self.report;
-        let scored = slots.first();
-        let stated = scored.and_then(|slot| slot.stated.as_deref());
-        let (class, mark) = match stated {
-            Some(value) if value == self.truth => ("right", "✓ right"),
-            Some(_) => ("wrong", "✗ wrong"),
-            None => ("wrong", "✗ not stated"),
-        };
+        let GeneratedReport { subject, session, window, text, .. } = &self.report;
+        let (class, judged) = self.judged();
         let stamp = match answer {
             Answer::Yes => "",
             Answer::No => " <span class=\"stamp\">NOT SCAN-DEPENDENT</span>",
             Answer::Undecided => " <span class=\"stamp\">SCAN DEPENDENCE UNDECIDED</span>",
         };
         let session = session.as_ref().map_or(String::new(), |ses| format!(", session {ses}"));
-        let confidence = scored
-            .and_then(|slot| slot.confidence)
-            .map_or(String::new(), |confidence| format!(" with probability {confidence:.2}"));
         format!(
             "<article class=\"{class}\">{}<h3>Subject {}{}, {}{stamp}</h3>\
-             <pre>{}</pre><p class=\"soft\">{mark}: true value {}, stated {}{confidence}. {}. \
+             <pre>{}</pre><p class=\"soft\">{judged}. {}. \
              {DISCLAIMER}</p></article>\n",
             self.map.as_ref().map_or(String::new(), WindowMap::html),
             escape(subject),
             escape(&session),
             window.stretch(),
             escape(text.trim()),
-            escape(&self.truth),
-            escape(stated.unwrap_or("nothing")),
             escape(&window.scan),
         )
+    }
+
+    /// The class of the article, and each scored slot with its truth.
+    fn judged(&self) -> (&'static str, String) {
+        if let Some(truth) = &self.truth {
+            return ("", format!("True report: {}", escape(truth.trim())));
+        }
+        let several = self.scored.len() > 1;
+        let said = self.scored.iter().map(|it| {
+            let mark = match &it.stated {
+                Some(_) if it.is_right => "✓ right",
+                Some(_) => "✗ wrong",
+                None => "✗ not stated",
+            };
+            let slot = if several { format!("{} ", escape(&it.slot)) } else { String::new() };
+            let (truth, stated) = (escape(&it.truth), it.stated.as_deref().unwrap_or("nothing"));
+            let confidence = it.confidence.filter(|_| it.stated.is_some());
+            let confidence =
+                confidence.map_or(String::new(), |p| format!(" with probability {p:.2}"));
+            format!("{slot}{mark}: true value {truth}, stated {}{confidence}", escape(stated))
+        });
+        let said: Vec<String> = said.collect();
+        let all = self.scored.iter().all(|it| it.is_right);
+        (if all { "right" } else { "wrong" }, said.join("; "))
     }
 }
 
@@ -261,12 +306,20 @@ mod tests {
         Page {
             title: "quick <start>".to_owned(),
             table: SummaryTable::new(&evidence),
-            scores: slot_scores(&labels, &truth, &stated).unwrap(),
-            reliability: reliability(&vec![vec![0.7, 0.3]; 16], &[0; 16]).unwrap(),
+            scores: Some(slot_scores(&labels, &truth, &stated).unwrap()),
+            reliability: Some(reliability(&vec![vec![0.7, 0.3]; 16], &[0; 16]).unwrap()),
+            statements: StatementTable::default(),
             curve: (0..200).map(point).collect(),
             reports: vec![PageReport {
                 report: example::faces(),
-                truth: "face".to_owned(),
+                scored: vec![OnPage {
+                    slot: "viewed".to_owned(),
+                    truth: "face".to_owned(),
+                    stated: Some("face".to_owned()),
+                    is_right: true,
+                    confidence: Some(0.625),
+                }],
+                truth: None,
                 map: Some(map),
             }],
             methods: vec![("seed".to_owned(), "7".to_owned())],
@@ -292,6 +345,18 @@ mod tests {
         let links = html.replace("http://www.w3.org/2000/svg", "");
         assert!(!links.contains("http") && !links.contains("<script") && !links.contains("url("));
         assert!(!html.contains("NaN") && html.matches(DISCLAIMER).count() >= 3);
+    }
+
+    #[test]
+    fn free_text_stands_beside_the_true_report() {
+        let mut page = page(&crate::evidence::example::seeing(16));
+        (page.scores, page.reliability) = (None, None);
+        page.reports[0].scored.clear();
+        page.reports[0].truth = Some("Findings: none.".to_owned());
+        let html = page.html();
+        assert!(html.contains("True report: Findings: none.") && !html.contains("true value"));
+        assert!(html.contains("<h2>Likeness to the true reports</h2>"));
+        assert_eq!(html.matches("<svg").count(), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::html::escape;
 use crate::{
-    evidence::{Evidence, MissingBaseline},
+    evidence::{Evidence, Measure, MissingBaseline},
     metrics::Interval,
 };
 
@@ -22,6 +22,9 @@ pub struct SummaryRow {
 /// Generated reports, their controls and the baselines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SummaryTable {
+    /// What the numbers are.
+    #[serde(default)]
+    pub measure: Measure,
     /// What the ends of the intervals are, such as `95 % interval over subjects`.
     pub intervals: String,
     /// From top to bottom.
@@ -41,13 +44,14 @@ impl SummaryTable {
         ];
         rows.extend(evidence.baselines.iter().map(|it| row(&it.name, it.accuracy)));
         let intervals = format!("95 % interval over {}s", evidence.verdict.resampled.noun());
-        Self { intervals, rows, missing: evidence.missing_baselines.clone() }
+        let missing = evidence.missing_baselines.clone();
+        Self { measure: evidence.measure, intervals, rows, missing }
     }
 
     /// Aligned columns, without colours.
     pub fn terminal(&self) -> String {
         let width = self.width();
-        let mut text = format!("{:width$}  accuracy  {}\n", "", self.intervals);
+        let mut text = format!("{:width$}  {:>8}  {}\n", "", self.measure.name(), self.intervals);
         for SummaryRow { name, accuracy } in &self.rows {
             let Interval { estimate, low, high } = accuracy;
             writeln!(text, "{name:width$}  {estimate:>8.2}  [{low:.2}, {high:.2}]")
@@ -62,7 +66,8 @@ impl SummaryTable {
     /// The same in Markdown.
     pub fn markdown(&self) -> String {
         let width = self.width();
-        let mut text = format!("| {:width$} | accuracy | {} |\n", "", self.intervals);
+        let mut text =
+            format!("| {:width$} | {:>8} | {} |\n", "", self.measure.name(), self.intervals);
         let under = "-".repeat(self.intervals.chars().count());
         writeln!(text, "| {} | -------: | {under} |", "-".repeat(width))
             .expect("a String takes every line");
@@ -83,8 +88,9 @@ impl SummaryTable {
     /// The same for the page, with a bar a row.
     pub(super) fn html(&self) -> String {
         let mut text = format!(
-            "<table><thead><tr><th scope=\"col\">reports</th><th scope=\"col\">accuracy</th>\
+            "<table><thead><tr><th scope=\"col\">reports</th><th scope=\"col\">{}</th>\
              <th scope=\"col\">{}</th><td></td></tr></thead><tbody>\n",
+            self.measure.name(),
             escape(&self.intervals),
         );
         for (idx, SummaryRow { name, accuracy }) in self.rows.iter().enumerate() {
@@ -131,6 +137,7 @@ mod tests {
             accuracy: Interval { estimate, low, high },
         };
         SummaryTable {
+            measure: Measure::Accuracy,
             intervals: "95 % interval".to_owned(),
             rows: vec![row("generated", 0.75, 0.5625, 0.9375), row("LDA", 1.0, 1.0, 1.0)],
             missing: Vec::new(),

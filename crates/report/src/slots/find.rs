@@ -29,16 +29,27 @@ pub(super) struct Hit<'a> {
     pub(super) form_idx: usize,
 }
 
+/// A value with one of its forms, and which of them that is.
+pub(super) type Form<'a> = (&'a str, usize, &'a str);
+
+/// The forms of a slot's values.
+pub(super) fn forms_of(slot: &Slot) -> Vec<Form<'_>> {
+    slot.values
+        .iter()
+        .flat_map(|(value, forms)| {
+            forms.iter().enumerate().map(move |(idx, form)| (value.as_str(), idx, form.as_str()))
+        })
+        .collect()
+}
+
 /// All occurrences in `text[within]`, left to right, the longest form first, none overlapping.
-pub(super) fn hits<'a>(slot: &'a Slot, text: &str, within: Range<usize>) -> Vec<Hit<'a>> {
+pub(super) fn hits<'a>(forms: &[Form<'a>], text: &str, within: Range<usize>) -> Vec<Hit<'a>> {
     let mut hits = Vec::new();
     let mut at = within.start;
     while at < within.end {
-        let longest = slot
-            .values
+        let longest = forms
             .iter()
-            .flat_map(|(value, forms)| forms.iter().enumerate().map(move |form| (value, form)))
-            .filter_map(|(value, (form_idx, form))| {
+            .filter_map(|&(value, form_idx, form)| {
                 let end = match_words(text, at, within.end, form)?;
                 Some(Hit { range: at..end, value, form_idx })
             })
@@ -56,7 +67,7 @@ pub(super) fn hits<'a>(slot: &'a Slot, text: &str, within: Range<usize>) -> Vec<
 }
 
 /// Where `form` ends if it stands at byte `start` of `text` as whole words.
-fn match_words(text: &str, start: usize, limit: usize, form: &str) -> Option<usize> {
+pub(super) fn match_words(text: &str, start: usize, limit: usize, form: &str) -> Option<usize> {
     if text[..start].chars().next_back().is_some_and(char::is_alphanumeric)
         || joined(text[..start].chars().rev())
     {
@@ -98,7 +109,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<(&'static str, String)> {
         let slots: &'static crate::slots::SlotSet = Box::leak(Box::new(example::haxby()));
-        hits(slots.scored(), text, 0..text.len())
+        hits(&forms_of(slots.scored().unwrap()), text, 0..text.len())
             .into_iter()
             .map(|hit| (hit.value, text[hit.range].to_owned()))
             .collect()
@@ -123,12 +134,12 @@ mod tests {
 
     #[test]
     fn the_longest_form_wins() {
-        let mut slot = example::haxby().scored().clone();
+        let mut slot = example::haxby().scored().unwrap().clone();
         slot.values.insert("pix".to_owned(), vec!["pictures".to_owned()]);
         slot.values.insert("scr".to_owned(), vec!["scrambled".to_owned()]);
         let text = "scrambled pictures, pictures, scrambled";
         let values: Vec<&str> =
-            hits(&slot, text, 0..text.len()).iter().map(|hit| hit.value).collect();
+            hits(&forms_of(&slot), text, 0..text.len()).iter().map(|hit| hit.value).collect();
         assert_eq!(values, ["scrambledpix", "pix", "scr"]);
     }
 }

@@ -1,14 +1,23 @@
 //! What a report can say that is either right or wrong: named slots, their values, the words for
 //! them.
 
+mod cell;
+mod clause;
 #[cfg(test)]
 pub(crate) mod example;
 mod find;
+mod number;
 mod parse;
+mod reading;
 mod rewrite;
 mod set;
+mod slot;
+mod write;
 
 pub use find::SlotSpan;
-pub use parse::{ParsedReport, SlotReading};
+pub use number::NumberForm;
+pub use parse::ParsedReport;
+pub use reading::{NONE, SlotReading};
 pub use rewrite::{Alternatives, Choice};
-pub use set::{Derivation, Section, Slot, SlotSet};
+pub use set::{Derivation, SlotSet};
+pub use slot::{Author, Forms, Place, Section, Slot, SlotKind, Truth};

@@ -4,16 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Section, SlotSet, SlotSpan,
-    find::{Hit, hits},
-};
-
-const HEADINGS: [(&str, Option<Section>); 3] = [
-    ("technique", None),
-    ("findings", Some(Section::Findings)),
-    ("impression", Some(Section::Impression)),
-];
+use super::{Section, SlotReading, SlotSet, SlotSpan};
 
 /// A report, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,56 +15,6 @@ pub struct ParsedReport {
     pub impression: Option<String>,
     /// What each slot of the set reads, in the set's order.
     pub slots: Vec<SlotReading>,
-}
-
-/// What a report says about one slot. Words decide, not grammar: `no faces` reads as `faces`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SlotReading {
-    /// Exactly one value.
-    Stated {
-        /// The value.
-        value: String,
-        /// Which of its forms was used first.
-        form_idx: usize,
-        /// Where in the report.
-        range: Range<usize>,
-    },
-    /// No value.
-    Absent,
-    /// Several values, in the order of the text.
-    Conflicting {
-        /// Each of them once.
-        values: Vec<String>,
-    },
-}
-
-impl SlotReading {
-    /// The value, if exactly one was stated.
-    pub fn value(&self) -> Option<&str> {
-        match self {
-            Self::Stated { value, .. } => Some(value),
-            Self::Absent | Self::Conflicting { .. } => None,
-        }
-    }
-
-    fn of(hits: &[Hit<'_>]) -> Self {
-        let mut values: Vec<String> = Vec::new();
-        for hit in hits {
-            if !values.iter().any(|value| value == hit.value) {
-                values.push(hit.value.to_owned());
-            }
-        }
-        match hits.first() {
-            None => Self::Absent,
-            Some(first) if values.len() == 1 => Self::Stated {
-                value: first.value.to_owned(),
-                form_idx: first.form_idx,
-                range: first.range.clone(),
-            },
-            Some(_) => Self::Conflicting { values },
-        }
-    }
 }
 
 impl SlotSet {
@@ -92,33 +33,35 @@ impl SlotSet {
     /// assert_eq!(slots.parse("Findings: cats or houses.").slots[0].value(), None);
     /// ```
     pub fn parse(&self, report_text: &str) -> ParsedReport {
-        let sections = Sections::of(report_text);
+        let sections = self.taken_apart(report_text);
         ParsedReport {
             findings: sections.text(report_text, Section::Findings),
             impression: sections.text(report_text, Section::Impression),
             slots: (0..self.slots().len())
-                .map(|idx| SlotReading::of(&self.hits(&sections, report_text, idx)))
+                .map(|idx| {
+                    SlotReading::of(&self.slots()[idx], &self.mentions(&sections, report_text, idx))
+                })
                 .collect(),
         }
     }
 
     /// Every surface form of every slot in its own section, by where it starts.
     pub fn spans(&self, report_text: &str) -> Vec<SlotSpan> {
-        let sections = Sections::of(report_text);
+        let sections = self.taken_apart(report_text);
         let mut spans: Vec<SlotSpan> = (0..self.slots().len())
             .flat_map(|slot_idx| {
-                self.hits(&sections, report_text, slot_idx)
+                self.mentions(&sections, report_text, slot_idx)
                     .into_iter()
-                    .map(move |hit| SlotSpan { range: hit.range, slot_idx })
+                    .map(move |it| SlotSpan { range: it.range, slot_idx })
             })
             .collect();
         spans.sort_by_key(|span| (span.range.start, span.slot_idx));
         spans
     }
 
-    pub(super) fn hits(&self, sections: &Sections, text: &str, slot_idx: usize) -> Vec<Hit<'_>> {
-        let slot = &self.slots()[slot_idx];
-        sections.ranges(slot.section).flat_map(|range| hits(slot, text, range)).collect()
+    /// The pieces of a report, by the headings of these slots' sections.
+    pub(super) fn taken_apart(&self, text: &str) -> Sections {
+        Sections::of(text, &self.sections().collect::<Vec<_>>())
     }
 }
 
@@ -133,14 +76,14 @@ struct Piece {
 }
 
 impl Sections {
-    pub(super) fn of(text: &str) -> Self {
+    fn of(text: &str, headings: &[Section]) -> Self {
         let mut pieces = Vec::new();
         let mut open = Piece { section: None, start: 0, body: 0..text.len() };
         for (start, _) in text.char_indices() {
-            let Some((section, body)) = heading_at(text, start) else { continue };
+            let Some((section, body)) = heading_at(text, start, headings) else { continue };
             open.body.end = start;
             pieces.push(open);
-            open = Piece { section, start, body: body..text.len() };
+            open = Piece { section: Some(section), start, body: body..text.len() };
         }
         pieces.push(open);
         if !pieces.iter().any(|piece| piece.section == Some(Section::Findings)) {
@@ -172,15 +115,15 @@ impl Sections {
 }
 
 /// The section that a heading at `start` opens, and where its body begins.
-fn heading_at(text: &str, start: usize) -> Option<(Option<Section>, usize)> {
+fn heading_at(text: &str, start: usize, headings: &[Section]) -> Option<(Section, usize)> {
     if text[..start].chars().next_back().is_some_and(char::is_alphanumeric) {
         return None;
     }
-    HEADINGS.into_iter().find_map(|(heading, section)| {
-        let end = start + heading.len();
-        let word = text.get(start..end)?;
+    headings.iter().find_map(|&section| {
+        let end = start + section.heading().len();
+        let words = text.get(start..end)?;
         let after = text[end..].trim_start();
-        (word.eq_ignore_ascii_case(heading) && after.starts_with(':'))
+        (words.eq_ignore_ascii_case(section.heading()) && after.starts_with(':'))
             .then(|| (section, text.len() - after.len() + 1))
     })
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Slot, SlotSet, find::Hit, parse::Sections};
+use super::{Slot, SlotSet, clause::Polarity, parse::Sections, reading::Mention};
 use crate::Result;
 
 /// The same beginning, continued with each value of a slot.
@@ -28,16 +28,21 @@ pub struct Choice {
 }
 
 impl SlotSet {
-    /// What the report could have said in a slot instead; `None` if there is no such slot.
+    /// What the report could have said in a slot instead; `None` if there is no such slot, or if it is not
+    /// one of several values.
     ///
     /// The place is where the report first states the slot. A report that does not state it is cut at
     /// the slot's section and continued with the slot's canonical words.
     pub fn alternatives(&self, report_text: &str, slot: &str) -> Option<Alternatives> {
         let slot_idx = self.slots().iter().position(|candidate| candidate.name == slot)?;
         let slot = &self.slots()[slot_idx];
-        let sections = Sections::of(report_text);
-        let (prefix, form_idx, capital) = match self.hits(&sections, report_text, slot_idx).first()
-        {
+        if !slot.is_one_of_values() {
+            return None;
+        }
+        let sections = self.taken_apart(report_text);
+        let mentions = self.mentions(&sections, report_text, slot_idx);
+        let stated = mentions.iter().find(|it| it.polarity == Polarity::Affirmed);
+        let (prefix, form_idx, capital) = match stated {
             Some(hit) => {
                 let stated = &report_text[hit.range.clone()];
                 (report_text[..hit.range.start].to_owned(), hit.form_idx, is_capital(stated))
@@ -66,12 +71,12 @@ impl SlotSet {
     /// assert_eq!(distractor, "Findings: Viewing of houses.");
     /// ```
     pub fn with_value(&self, report_text: &str, scored_value: &str) -> Result<String> {
-        let sections = Sections::of(report_text);
-        let mut changes: Vec<(Hit<'_>, String)> = Vec::new();
+        let sections = self.taken_apart(report_text);
+        let mut changes: Vec<(Mention, String)> = Vec::new();
         for (slot_idx, value) in self.implied(scored_value)?.into_iter().enumerate() {
             let Some(value) = value else { continue };
             let slot = &self.slots()[slot_idx];
-            for hit in self.hits(&sections, report_text, slot_idx) {
+            for hit in self.mentions(&sections, report_text, slot_idx) {
                 let capital = is_capital(&report_text[hit.range.clone()]);
                 let surface = with_case(&slot.values[&value][hit.form_idx], capital);
                 changes.push((hit, surface));
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn there_and_back_is_the_identity() {
         let slots = haxby();
-        for value in slots.scored().values.keys() {
+        for value in slots.scored().unwrap().values.keys() {
             let there = slots.with_value(FACES, value).unwrap();
             assert_eq!(slots.parse(&there).slots[0].value(), Some(value.as_str()));
             assert_eq!(slots.with_value(&there, "face").unwrap(), FACES);

@@ -1,100 +1,11 @@
 //! The slots of one kind of report, checked once, when they are read.
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::slot::{Author, Section, Slot, SlotKind};
 use crate::{Error, Result};
-
-/// Where in a report a slot is stated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Section {
-    /// What the scan shows.
-    Findings,
-    /// What it amounts to.
-    Impression,
-}
-
-impl Section {
-    /// The word before the colon.
-    pub const fn heading(self) -> &'static str {
-        match self {
-            Self::Findings => "Findings",
-            Self::Impression => "Impression",
-        }
-    }
-}
-
-/// One thing a report can be right or wrong about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Slot {
-    /// Its name, unique in the set.
-    pub name: String,
-    /// Where it is stated.
-    pub section: Section,
-    /// The words before the value in a canonical sentence.
-    pub lead: String,
-    /// Every value and its surface forms; the k-th form of one value can stand where the k-th of
-    /// another does.
-    pub values: IndexMap<String, Vec<String>>,
-}
-
-impl Slot {
-    /// The values in the order of the file.
-    pub fn labels(&self) -> Vec<String> {
-        self.values.keys().cloned().collect()
-    }
-
-    fn check(&self) -> Result<()> {
-        let slot = || self.name.clone();
-        let Some((_, first)) = self.values.first() else {
-            return Err(Error::TooFewValues { slot: slot(), found: 0 });
-        };
-        if self.values.len() < 2 {
-            return Err(Error::TooFewValues { slot: slot(), found: self.values.len() });
-        }
-        let n_forms = first.len().max(1);
-        let mut owners: HashMap<String, &str> = HashMap::new();
-        for (value, forms) in &self.values {
-            if forms.len() != n_forms {
-                let (value, found) = (value.clone(), forms.len());
-                return Err(Error::UnequalForms { slot: slot(), value, found, expected: n_forms });
-            }
-            for form in forms {
-                let (value, form) = (value.clone(), form.clone());
-                if !form.starts_with(char::is_alphanumeric)
-                    || !form.ends_with(char::is_alphanumeric)
-                {
-                    return Err(Error::FormWithoutWords { slot: slot(), value, form });
-                }
-                let folded = form.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-                if let Some(&other) = owners.get(&folded)
-                    && other != value
-                {
-                    let other = other.to_owned();
-                    return Err(Error::SharedForm { slot: slot(), form, value, other });
-                }
-            }
-            for form in forms {
-                let folded = form.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-                owners.insert(folded, value);
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn has(&self, value: &str) -> Result<()> {
-        if self.values.contains_key(value) {
-            return Ok(());
-        }
-        let (slot, value) = (self.name.clone(), value.to_owned());
-        Err(Error::UnknownValue { slot, value, expected: self.labels() })
-    }
-}
 
 /// How a slot follows from the scored one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -106,12 +17,20 @@ pub enum Derivation {
     Map(IndexMap<String, String>),
 }
 
-/// What is written in a file of slots.
+/// One name or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What is written in a file of slots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Fields {
-    /// The slot whose value is scored.
-    scored: String,
+    /// The slot whose value is scored, or the list of those that are; others follow from the first.
+    scored: Names,
     /// Every slot of a report.
     slots: Vec<Slot>,
     /// The slots that follow from the scored one.
@@ -120,19 +39,21 @@ struct Fields {
 }
 
 /// The slots of one kind of report. One in hand is valid: names are unique, no form of a slot means
-/// two things, derived slots follow from every scored value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// two things, derived slots follow from every scored value, and what the forms can write is read back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Fields", into = "Fields")]
 pub struct SlotSet {
-    scored_idx: usize,
+    scored: Vec<usize>,
     slots: Vec<Slot>,
     derive: IndexMap<String, Derivation>,
+    /// Whether headings beside those of all reports are read.
+    many_sections: bool,
 }
 
 impl SlotSet {
-    /// Checks and keeps the slots; `scored` is the name of the one whose value is scored.
+    /// Checks and keeps the slots; `scored` are the names of those whose value is scored.
     pub fn new(
-        scored: &str,
+        scored: &[&str],
         slots: Vec<Slot>,
         derive: IndexMap<String, Derivation>,
     ) -> Result<Self> {
@@ -142,20 +63,35 @@ impl SlotSet {
             }
             slot.check()?;
         }
-        let scored_idx = position(&slots, scored)?;
+        let idxs = scored.iter().map(|name| position(&slots, name));
+        let idxs = idxs.collect::<Result<Vec<usize>>>()?;
+        for (place, &idx) in idxs.iter().enumerate() {
+            can_be_scored(&slots[idx])?;
+            if idxs[..place].contains(&idx) {
+                return Err(Error::DuplicateSlot { slot: slots[idx].name.clone() });
+            }
+        }
         for (name, derivation) in &derive {
             let slot = &slots[position(&slots, name)?];
-            if name == scored {
+            let first = idxs.first().map(|&idx| &slots[idx]);
+            let first = first.filter(|it| it.is_one_of_values() && slot.is_one_of_values());
+            let Some(first) = first else {
+                return Err(Error::NotDerivable { slot: name.clone() });
+            };
+            if scored.contains(&name.as_str()) {
                 return Err(Error::DerivedFromItself { slot: name.clone() });
             }
             if let Derivation::Map(map) = derivation {
-                map.keys().try_for_each(|value| slots[scored_idx].has(value))?;
+                map.keys().try_for_each(|value| first.has(value))?;
             }
-            for value in slots[scored_idx].values.keys() {
+            for value in first.values.keys() {
                 slot.has(derivation.of(name, value)?)?;
             }
         }
-        Ok(Self { scored_idx, slots, derive })
+        let many_sections = slots.iter().any(|slot| !slot.section.is_common());
+        let set = Self { scored: idxs, slots, derive, many_sections };
+        set.reads_back()?;
+        Ok(set)
     }
 
     /// Every slot, in the order of the file.
@@ -168,31 +104,50 @@ impl SlotSet {
         self.slots.iter().find(|slot| slot.name == name)
     }
 
-    /// The slot whose value is scored.
-    pub fn scored(&self) -> &Slot {
-        &self.slots[self.scored_idx]
+    /// The first slot whose value is scored; none of free text.
+    pub fn scored(&self) -> Option<&Slot> {
+        self.scored.first().map(|&idx| &self.slots[idx])
     }
 
-    /// Its place in [`Self::slots`].
-    pub const fn scored_idx(&self) -> usize {
-        self.scored_idx
+    /// The places of the scored slots in [`Self::slots`].
+    pub fn scored_idxs(&self) -> &[usize] {
+        &self.scored
     }
 
-    /// What every slot must say when the scored one says `scored_value`; `None` for slots that are
+    /// Sections whose headings are read.
+    pub(super) fn sections(&self) -> impl Iterator<Item = Section> {
+        let many = self.many_sections;
+        Section::ALL.into_iter().filter(move |it| many || it.is_common())
+    }
+
+    /// What every slot must say when the first scored one says `scored_value`; `None` for slots that are
     /// free of it.
     pub fn implied(&self, scored_value: &str) -> Result<Vec<Option<String>>> {
-        self.scored().has(scored_value)?;
+        let Some(&first) = self.scored.first() else { return Ok(vec![None; self.slots.len()]) };
+        self.slots[first].has(scored_value)?;
         self.slots
             .iter()
             .enumerate()
             .map(|(idx, slot)| match self.derive.get(&slot.name) {
-                _ if idx == self.scored_idx => Ok(Some(scored_value.to_owned())),
+                _ if idx == first => Ok(Some(scored_value.to_owned())),
                 Some(derivation) => {
                     derivation.of(&slot.name, scored_value).map(|v| Some(v.to_owned()))
                 }
                 None => Ok(None),
             })
             .collect()
+    }
+}
+
+/// Refuses a scored slot that the model does not state, or whose numbers fall into no bins.
+fn can_be_scored(slot: &Slot) -> Result<()> {
+    let refuse = |problem| Err(Error::CannotBeScored { slot: slot.name.clone(), problem });
+    if slot.stated_by == Author::Program {
+        return refuse("the program states it");
+    }
+    match &slot.kind {
+        SlotKind::Number(form) if form.bins.is_empty() => refuse("its numbers have no bins"),
+        _ => Ok(()),
     }
 }
 
@@ -218,13 +173,22 @@ impl TryFrom<Fields> for SlotSet {
     type Error = Error;
 
     fn try_from(fields: Fields) -> Result<Self> {
-        Self::new(&fields.scored, fields.slots, fields.derive)
+        let scored = match &fields.scored {
+            Names::One(name) => vec![name.as_str()],
+            Names::Several(names) => names.iter().map(String::as_str).collect(),
+        };
+        Self::new(&scored, fields.slots, fields.derive)
     }
 }
 
 impl From<SlotSet> for Fields {
     fn from(set: SlotSet) -> Self {
-        let scored = set.scored().name.clone();
+        let mut names: Vec<String> =
+            set.scored.iter().map(|&idx| set.slots[idx].name.clone()).collect();
+        let scored = match names.len() {
+            1 => Names::One(names.remove(0)),
+            _ => Names::Several(names),
+        };
         Self { scored, slots: set.slots, derive: set.derive }
     }
 }
@@ -241,22 +205,17 @@ mod tests {
                 ((*value).to_owned(), forms.iter().map(|&form| form.to_owned()).collect())
             })
             .collect();
-        Slot {
-            name: name.to_owned(),
-            section: Section::Findings,
-            lead: "Shown:".to_owned(),
-            values,
-        }
+        example::words(name, values)
     }
 
     fn refused(slots: Vec<Slot>) -> String {
-        SlotSet::new("a", slots, IndexMap::new()).unwrap_err().to_string()
+        SlotSet::new(&["a"], slots, IndexMap::new()).unwrap_err().to_string()
     }
 
     #[test]
     fn values_keep_the_order_of_the_file_and_survive_writing() {
         let set = example::haxby();
-        assert_eq!(set.scored().labels(), ["cat", "face", "house", "scrambledpix"]);
+        assert_eq!(set.scored().unwrap().labels(), ["cat", "face", "house", "scrambledpix"]);
         let json = serde_json::to_string(&set).unwrap();
         assert_eq!(serde_json::from_str::<SlotSet>(&json).unwrap(), set);
     }
@@ -305,7 +264,7 @@ mod tests {
         let bc = || slot("b", &[("x", &["exes"]), ("z", &["zeds"])]);
         let with = |name: &str, derivation: Derivation| {
             let derive = IndexMap::from([(name.to_owned(), derivation)]);
-            SlotSet::new("a", vec![ab(), bc()], derive).unwrap_err().to_string()
+            SlotSet::new(&["a"], vec![ab(), bc()], derive).unwrap_err().to_string()
         };
         let map = |pairs: &[(&str, &str)]| {
             Derivation::Map(pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect())

@@ -7,14 +7,28 @@ use report::{
 use scan::Split;
 
 use super::EvaluateConfig;
-use crate::{Result, aside::aside, event::Control, media::Media};
+use crate::{Result, aside::aside, event::Control, media::Media, plan::joined};
 
-/// What the linear models answer, and the training windows' most frequent class.
+/// What the linear models answer, and what is most frequent in training.
 pub(super) struct Baselines {
-    pub(super) majority: usize,
+    /// The most frequent training value of each scored slot; of free text the most frequent report.
+    pub(super) majority: Vec<Option<String>>,
     pub(super) linear: Vec<Baseline>,
     /// Models that these windows cannot be fitted with.
     pub(super) missing: Vec<MissingBaseline>,
+}
+
+const NAMES: [&str; 2] = ["logistic regression", "shrinkage LDA"];
+
+impl Baselines {
+    /// The most frequent values in one, as windows are told apart by.
+    pub(super) fn joint_majority(&self, media: &Media<'_>) -> String {
+        let values: Vec<Option<&str>> = self.majority.iter().map(Option::as_deref).collect();
+        if media.slots().scored_idxs().is_empty() {
+            return values.first().copied().flatten().unwrap_or_default().to_owned();
+        }
+        joined(media.slots(), &values).unwrap_or_default()
+    }
 }
 
 pub(super) fn fit(
@@ -24,17 +38,93 @@ pub(super) fn fit(
     control: &Control<'_>,
 ) -> Result<Baselines> {
     let trained = media.rows_of(Split::Train)?;
-    let labelled = trained.into_iter().filter_map(|row| Some((row, media.class(row)?)));
-    let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
-    let n_classes = media.slots().scored().values.len();
-    let truth: Vec<Option<usize>> = test.iter().map(|&row| media.class(row)).collect();
-    let (train, test) = (features(media, &rows)?, features(media, test)?);
-    let majority = majority_class(&class, n_classes)?;
-    let logistic_c = config.logistic_c;
-    let (linear, missing) = aside(control, move || {
-        linear(train.view(), &class, n_classes, logistic_c, test.view(), &truth)
-    })?;
-    Ok(Baselines { majority, linear, missing })
+    let slots = media.slots();
+    let nothing = |reason: &str| {
+        let missing =
+            |name: &str| MissingBaseline { name: name.to_owned(), reason: reason.to_owned() };
+        NAMES.iter().map(|name| missing(name)).collect::<Vec<_>>()
+    };
+    if slots.scored_idxs().is_empty() {
+        let reports = trained.iter().map(|&row| media.cohort().rows[row].report.as_str());
+        let majority = vec![most_frequent(reports)];
+        let missing = nothing("linear models choose among values, and free text has none");
+        return Ok(Baselines { majority, linear: Vec::new(), missing });
+    }
+    let features_of_test = features(media, test)?;
+    let mut majority = Vec::new();
+    // by model: the answers about each slot
+    let mut right: [Vec<Vec<Option<f64>>>; 2] = [Vec::new(), Vec::new()];
+    let mut missing: Vec<MissingBaseline> = Vec::new();
+    for &idx in slots.scored_idxs() {
+        let slot = &slots.slots()[idx];
+        let labelled = trained.iter().filter_map(|&row| Some((row, media.class_of(row, idx)?)));
+        let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+        if class.is_empty() {
+            let values =
+                trained.iter().filter_map(|&row| media.cohort().rows[row].truths[idx].as_deref());
+            majority.push(most_frequent(values));
+            missing.extend(nothing(&format!("the slot {} has no classes in training", slot.name)));
+            continue;
+        }
+        let n_classes = slot.values.len();
+        let first = majority_class(&class, n_classes)?;
+        // a number of that bin
+        let of_class = rows.iter().zip(&class).find(|(_, it)| **it == first);
+        let value = of_class.and_then(|(&row, _)| media.cohort().rows[row].truths[idx].clone());
+        majority.push(value);
+        let truth: Vec<Option<usize>> = test.iter().map(|&row| media.class_of(row, idx)).collect();
+        let (train, tested) = (features(media, &rows)?, features_of_test.clone());
+        let logistic_c = config.logistic_c;
+        let known: Vec<bool> = truth.iter().map(Option::is_some).collect();
+        let (linear, lacks) = aside(control, move || {
+            linear(train.view(), &class, n_classes, logistic_c, tested.view(), &truth)
+        })?;
+        for (name, right) in NAMES.iter().zip(&mut right) {
+            let found = linear.iter().find(|it| it.name == *name);
+            right.extend(found.map(|it| {
+                it.correct.iter().zip(&known).map(|(it, known)| known.then_some(*it)).collect()
+            }));
+        }
+        let several = slots.scored_idxs().len() > 1;
+        missing.extend(lacks.into_iter().map(|it| MissingBaseline {
+            reason: if several { format!("{}: {}", slot.name, it.reason) } else { it.reason },
+            name: it.name,
+        }));
+    }
+    // a model that lacks one slot has no mean over them
+    let n_slots = slots.scored_idxs().len();
+    let fitted = NAMES.iter().zip(right).filter(|(_, of_slots)| of_slots.len() == n_slots);
+    let linear = fitted.map(|(name, of_slots)| Baseline {
+        name: (*name).to_owned(),
+        correct: (0..test.len()).map(|at| mean_known(of_slots.iter().map(|it| it[at]))).collect(),
+    });
+    let linear = linear.collect();
+    let mut once: Vec<MissingBaseline> = Vec::new();
+    for it in missing {
+        if !once.iter().any(|known| known.name == it.name) {
+            once.push(it);
+        }
+    }
+    Ok(Baselines { majority, linear, missing: once })
+}
+
+/// The mean over the slots whose truth is known.
+fn mean_known(right: impl Iterator<Item = Option<f64>>) -> f64 {
+    let known: Vec<f64> = right.flatten().collect();
+    known.iter().sum::<f64>() / known.len().max(1) as f64
+}
+
+/// The most frequent of some texts, the first of equally frequent ones.
+fn most_frequent<'a>(texts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for text in texts {
+        match counts.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((text, 1)),
+        }
+    }
+    let most = counts.iter().map(|it| it.1).max()?;
+    counts.into_iter().find(|it| it.1 == most).map(|it| it.0.to_owned())
 }
 
 /// Fits both models. One that does not converge, or that these windows do not determine, is missing: the
@@ -50,15 +140,16 @@ fn linear(
     let logistic = Logistic::fit(train, class, n_classes, logistic_c);
     let lda = ShrinkageLda::fit(train, class, n_classes);
     let answers = [
-        ("logistic regression", logistic.and_then(|it| it.predict(test))),
-        ("shrinkage LDA", lda.and_then(|it| it.predict(test))),
+        (NAMES[0], logistic.and_then(|it| it.predict(test))),
+        (NAMES[1], lda.and_then(|it| it.predict(test))),
     ];
     let (mut fitted, mut missing) = (Vec::new(), Vec::new());
     for (name, predicted) in answers {
         let name = name.to_owned();
         match predicted {
             Ok(predicted) => {
-                let right = predicted.iter().zip(truth).map(|(it, truth)| Some(*it) == *truth);
+                let right = predicted.iter().zip(truth);
+                let right = right.map(|(it, truth)| f64::from(u8::from(Some(*it) == *truth)));
                 fitted.push(Baseline { name, correct: right.collect() });
             }
             Err(error) => missing.push(MissingBaseline { name, reason: error.to_string() }),

@@ -4,21 +4,21 @@ use std::{collections::BTreeMap, sync::Arc};
 use flamingo::{GenerateConfig, Medium, Model};
 use report::{
     evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, blocks},
-    metrics::{brier, n_distinct, reliability, slot_scores},
+    metrics::n_distinct,
     render::SummaryTable,
 };
 use scan::Split;
 
 use super::{
-    Calibration, EvaluateConfig, Evaluation, NamedScores, TextScores, WindowScore, Written,
-    WrittenReport, baselines,
+    EvaluateConfig, Evaluation, TextScores, WindowScore, Written, WrittenReport, baselines,
+    said::{self, Texts, Values},
 };
 use crate::{
     Result,
     aside::aside,
     event::Control,
     media::Media,
-    plan::{ScanPlan, stated},
+    plan::ScanPlan,
     readout::{self, Query},
     stage::Stage,
 };
@@ -40,7 +40,9 @@ pub(super) fn evaluate(
         (units, truth, blocks)
     })?;
     let nll = cross_nll(config, written, &test, &blocks, control)?;
-    let Values { value, stated, no_scan } = cross_values(written, &test, &blocks, control)?;
+    let texts = cross_texts(written, &test, &blocks, control)?;
+    let said = Values::of(media, &texts, &test, &blocks, &baselines.majority);
+    let Values { value, stated, no_scan, shares, free_text } = said;
     let input = EvidenceInput {
         units,
         truth,
@@ -49,8 +51,9 @@ pub(super) fn evaluate(
         value,
         stated,
         no_scan,
-        free_text: None,
-        majority: label(media, baselines.majority),
+        free_text,
+        shares,
+        majority: baselines.joint_majority(media),
         baselines: baselines.linear,
         missing: baselines.missing,
         gates: gates(model)?,
@@ -77,9 +80,11 @@ pub(super) fn evaluate(
         seed: media.run.seed,
         verdict: evidence.verdict.to_string(),
         table: SummaryTable::new(&evidence).rows,
-        scored_slot: media.slots().scored().name.clone(),
-        slots: all_slots(media, reports)?,
-        calibration: calibration(media, reports, fit)?,
+        scored_slot: media.slots().scored().map_or_else(String::new, |it| it.name.clone()),
+        scored_slots: scored_slots(media),
+        slots: said::all_slots(media, reports)?,
+        statements: said::statements(media, reports)?,
+        calibration: said::calibration(media, reports, fit)?,
         texts: TextScores::of(&pairs)?,
         n_distinct_reports: n_distinct(&texts),
         stopped: n_stopped as f64 / texts.len() as f64,
@@ -127,25 +132,16 @@ fn media_of(media: &Media<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Med
     rows.iter().map(|&row| Ok((row, media.medium(row)?))).collect()
 }
 
-/// Values of the scored slot in generated texts.
-struct Values {
-    /// Of prompt `i` with scan `k` of its block.
-    value: Vec<Vec<Option<String>>>,
-    /// Of prompt `i` with its own scan.
-    stated: Vec<Option<String>>,
-    /// Of prompt `i` without a scan.
-    no_scan: Vec<Option<String>>,
-}
-
-fn cross_values(
+/// What is written after every prompt with every scan of its block, and with none.
+fn cross_texts(
     written: &Written<'_>,
     test: &[usize],
     blocks: &[Vec<usize>],
     control: &mut Control<'_>,
-) -> Result<Values> {
+) -> Result<Texts> {
     let Written { media, trained, reports, reading } = *written;
     // many windows share a prompt; what was generated for one is there for all
-    let mut wanted: BTreeMap<(String, Option<usize>), Option<String>> = BTreeMap::new();
+    let mut wanted = Texts::new();
     for &row in test {
         wanted.extend([Some(row), None].map(|scan| ((media.prompt(row), scan), None)));
     }
@@ -168,22 +164,10 @@ fn cross_values(
     });
     let queries: Vec<Query> = queries.collect();
     let texts = readout::texts(&trained.model, &queries, generation(media), reading, control)?;
-    wanted.extend(missing.into_iter().zip(texts.into_iter().map(|(text, _)| Some(text))));
-    let value = |row: usize, scan: Option<usize>| {
-        stated(media.slots(), wanted[&(media.prompt(row), scan)].as_deref().unwrap_or_default())
-    };
-    let mut values = vec![Vec::new(); test.len()];
-    for block in blocks {
-        for &report in block {
-            let scans = block.iter().map(|&scan| value(test[report], Some(test[scan])));
-            values[report] = scans.collect();
-        }
+    for (key, (text, _)) in missing.into_iter().zip(texts) {
+        wanted.insert(key, Some(text));
     }
-    Ok(Values {
-        value: values,
-        stated: test.iter().map(|&row| value(row, Some(row))).collect(),
-        no_scan: test.iter().map(|&row| value(row, None)).collect(),
-    })
+    Ok(wanted)
 }
 
 /// As the reports themselves were generated.
@@ -205,52 +189,13 @@ fn gates(model: &Model) -> Result<Vec<GateOpening>> {
     Ok(gates.collect())
 }
 
-/// Every slot of the generated reports against the same slot of the true ones.
-fn all_slots(media: &Media<'_>, reports: &[WrittenReport]) -> Result<Vec<NamedScores>> {
-    let slots = media.slots();
-    let parsed: Vec<_> = reports
-        .iter()
-        .map(|it| {
-            let truth = &media.cohort().rows[it.row].report;
-            (slots.parse(truth), slots.parse(&it.answer.text))
-        })
-        .collect();
-    let score = |(idx, slot): (usize, &report::slots::Slot)| {
-        let truth: Vec<_> = parsed.iter().map(|(truth, _)| truth.slots[idx].value()).collect();
-        let stated: Vec<_> = parsed.iter().map(|(_, text)| text.slots[idx].value()).collect();
-        let scores = slot_scores(&slot.labels(), &truth, &stated)?;
-        Ok(NamedScores { slot: slot.name.clone(), scores })
-    };
-    slots.slots().iter().enumerate().map(score).collect()
-}
-
-fn calibration(
-    media: &Media<'_>,
-    reports: &[WrittenReport],
-    fit: &super::Fit,
-) -> Result<Calibration> {
-    let scored = media.slots().scored_idx();
-    let (probabilities, class): (Vec<Vec<f64>>, Vec<usize>) = reports
-        .iter()
-        .filter_map(|it| {
-            let probabilities = it.answer.slots[scored].probabilities.values().copied().collect();
-            Some((probabilities, media.class(it.row)?))
-        })
-        .unzip();
-    Ok(Calibration {
-        temperature: fit.temperature,
-        brier: brier(&probabilities, &class)?,
-        reliability: reliability(&probabilities, &class)?,
-    })
-}
-
 fn windows(
     media: &Media<'_>,
     reports: &[WrittenReport],
     input: &EvidenceInput,
     test: &[usize],
 ) -> Vec<WindowScore> {
-    let scored = media.slots().scored_idx();
+    let scored = media.slots().scored_idxs().first().copied();
     let place = |window: usize| {
         let of_block = |block: &Vec<usize>| block.iter().position(|it| *it == window);
         input.blocks.iter().find_map(of_block)
@@ -274,7 +219,7 @@ fn windows(
                 truth: input.truth[idx].clone(),
                 generated: input.stated[idx].clone(),
                 no_scan: input.no_scan[idx].clone(),
-                confidence: answer.and_then(|it| it.slots[scored].confidence),
+                confidence: answer.and_then(|it| it.slots[scored?].confidence),
                 nll_own: own,
                 nll_others: others,
             }
@@ -311,7 +256,9 @@ fn truth(media: &Media<'_>, row: usize) -> String {
     truth.expect("the plan asks every test report for the scored slot")
 }
 
-fn label(media: &Media<'_>, class: usize) -> String {
-    let (value, _) = media.slots().scored().values.get_index(class).expect("a class of the slot");
-    value.clone()
+/// All scored slots, where there are several.
+fn scored_slots(media: &Media<'_>) -> Vec<String> {
+    let slots = media.slots();
+    let names = slots.scored_idxs().iter().map(|&idx| slots.slots()[idx].name.clone());
+    if slots.scored_idxs().len() > 1 { names.collect() } else { Vec::new() }
 }

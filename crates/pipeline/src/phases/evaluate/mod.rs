@@ -1,12 +1,13 @@
 //! `evaluate`: scores of the reports, and whether they depend on the scans.
 mod baselines;
 mod measure;
+mod said;
 mod texts;
 
 use report::{
     evidence::{Evidence, EvidenceConfig},
     metrics::{Reliability, SlotScores, Temperature},
-    render::SummaryRow,
+    render::{StatementTable, SummaryRow},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,10 +77,18 @@ pub(crate) struct Evaluation {
     /// Accuracy in the scored slot, one row a way to answer.
     pub(crate) table: Vec<SummaryRow>,
     pub(crate) evidence: Evidence,
+    /// The first scored slot; empty of free text.
     pub(crate) scored_slot: String,
+    /// All of them, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scored_slots: Vec<String>,
     /// One entry a slot of the report.
     pub(crate) slots: Vec<NamedScores>,
-    pub(crate) calibration: Calibration,
+    /// What is stated in every slot, beside what is true.
+    pub(crate) statements: StatementTable,
+    /// None where no scored slot has probabilities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) calibration: Option<Calibration>,
     pub(crate) texts: TextScores,
     pub(crate) n_distinct_reports: usize,
     /// Share of reports that ended by themselves.
@@ -127,10 +136,10 @@ pub(crate) struct WindowScore {
 }
 
 impl Evaluation {
-    /// Scores of the scored slot.
-    pub(crate) fn scored(&self) -> &SlotScores {
+    /// Scores of the first scored slot, unless it is a set.
+    pub(crate) fn scored(&self) -> Option<&SlotScores> {
         let scored = self.slots.iter().find(|it| it.slot == self.scored_slot);
-        &scored.expect("the scored slot is one of the slots").scores
+        scored.map(|it| &it.scores)
     }
 }
 
@@ -140,7 +149,7 @@ impl Work for EvaluateConfig {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn signature(&self) -> (Artifact, Artifact) {

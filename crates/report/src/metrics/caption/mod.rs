@@ -56,25 +56,6 @@ impl Caption {
     pub fn from_tokens(candidate: Vec<String>, references: Vec<Vec<String>>) -> Self {
         Self { candidate, references }
     }
-
-    /// ROUGE-L: the largest precision and the largest recall over the references make the score.
-    fn rouge_l(&self) -> f64 {
-        let candidate = or_empty_token(&self.candidate);
-        let (mut precision, mut recall) = (0.0_f64, 0.0_f64);
-        for reference in &self.references {
-            let reference = or_empty_token(reference);
-            let common = rouge_l::common_subsequence(candidate, reference) as f64;
-            precision = precision.max(common / candidate.len() as f64);
-            recall = recall.max(common / reference.len() as f64);
-        }
-        rouge_l::f_measure(precision, recall)
-    }
-}
-
-/// For ROUGE-L a text without tokens holds one empty token: two such texts are equal.
-fn or_empty_token(tokens: &[String]) -> &[String] {
-    static NOTHING: [String; 1] = [String::new()];
-    if tokens.is_empty() { &NOTHING } else { tokens }
 }
 
 /// Scores texts, each against its references.
@@ -98,7 +79,8 @@ pub fn caption_scores(captions: &[Caption]) -> Result<CorpusScores> {
     let vocabulary = Vocabulary::new(captions);
     let (bleu, of_items) = bleu::scores(&vocabulary);
     let (cider_d, cider_r) = cider::scores(&vocabulary, captions);
-    let rouge: Vec<f64> = captions.iter().map(Caption::rouge_l).collect();
+    let rouge: Vec<f64> =
+        captions.iter().map(|it| rouge_l::of_words(&it.candidate, &it.references)).collect();
     let corpus = CaptionScores {
         bleu,
         rouge_l: mean(&rouge),

@@ -1,0 +1,174 @@
+//! Typed slots and free text from the table to the verdict, on the quickstart with too little training.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use tests::{Ran, root, run};
+
+const TYPED: &str = "
+scored: [viewed, domain, load]
+slots:
+  - name: viewed
+    section: findings
+    lead: The ventral temporal pattern fits viewing of
+    choice: { bottle: [bottles], cat: [cats], chair: [chairs], face: [faces], house: [houses], scissors: [scissors], scrambledpix: [scrambled pictures], shoe: [shoes] }
+  - name: domain
+    section: findings
+    lead: The stimulus domain is
+    ordinal: { patterns: [patterns], objects: [objects], places: [places], living: [living things] }
+    abnormal: [living]
+  - name: load
+    section: findings
+    lead: Mean load
+    number: { unit: mm, range: [0, 10], decimals: 1, bins: [5] }
+    about: [mean load]
+    truth: { column: load }
+";
+
+/// The short quickstart on a copy of its table; `slots` takes the place of its line, `row` of each row.
+fn pipeline(dir: &Path, slots: &str, header: &str, row: impl Fn(usize, &str) -> String) -> String {
+    let fixtures = root().join("fixtures");
+    let text = fs::read_to_string(root().join("pipelines/quickstart-short.yaml")).unwrap();
+    let table = fs::read_to_string(fixtures.join("haxby2001/pairs.csv")).unwrap();
+    let lead = format!("{}/haxby2001/run", fixtures.display());
+    let mut rows = csv_records(&table).into_iter();
+    let mut csv = format!("{}{header}\n", rows.next().unwrap());
+    for (idx, record) in rows.enumerate() {
+        csv += &row(idx, &record.replacen(",run", &format!(",{lead}"), 1));
+        csv.push('\n');
+    }
+    fs::write(dir.join("pairs.csv"), csv).unwrap();
+    let text = text
+        .replace("../fixtures/haxby2001/pairs.csv", "pairs.csv")
+        .replace("    slots: { file: ../configs/slots/haxby_v1.yaml }\n", slots)
+        .replace("../configs", &root().join("configs").display().to_string())
+        .replace("../fixtures", &fixtures.display().to_string())
+        .replace("outputs: ../runs", "outputs: runs");
+    let path = dir.join("short.yaml");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Records of a table whose reports have line breaks.
+fn csv_records(table: &str) -> Vec<String> {
+    let mut records: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in table.lines() {
+        match records.last_mut().filter(|_| open) {
+            Some(record) => record.extend(["\n", line]),
+            None => records.push(line.to_owned()),
+        }
+        open ^= line.matches('"').count() % 2 == 1;
+    }
+    records
+}
+
+fn go(pipeline: &str) -> Ran {
+    let sets = [
+        "stages.finetune.steps=6",
+        "stages.finetune.batch_size=4",
+        "stages.finetune.validate_every=2",
+        "stages.generate.max_new_tokens=40",
+    ];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    run(&["run", pipeline].into_iter().chain(sets).collect::<Vec<_>>())
+}
+
+fn metrics(dir: &Path) -> Value {
+    let path = dir.join("runs/quickstart-short/metrics.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn several_slots_are_scored_and_each_has_its_statements() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("typed.yaml"), TYPED).unwrap();
+    let slots = "    slots: { file: typed.yaml }\n";
+    let load = |idx: usize| {
+        if idx.is_multiple_of(3) { "n/a".to_owned() } else { format!("{}.5", idx % 9) }
+    };
+    let path =
+        pipeline(dir.path(), slots, ",load", |idx, record| format!("{record},{}", load(idx)));
+    let ran = go(&path).exits_with(0);
+    let found = metrics(dir.path());
+    assert_eq!(found["scored_slot"], "viewed");
+    assert_eq!(found["scored_slots"].as_array().unwrap().len(), 3);
+    let slots = found["statements"]["slots"].as_array().unwrap();
+    let kinds: Vec<&str> = slots.iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["choice", "ordinal", "number"]);
+    assert_eq!(slots[0]["n_truth"], 16);
+    // what no report states has an error of none, and what has no truth cannot be omitted
+    assert_eq!(slots[2]["number"]["mae"], Value::Null);
+    assert!(slots[2]["n_truth"].as_u64().unwrap() < 16 && slots[2]["n_right"] == 0);
+    assert!(slots[0]["calibration"]["risk_coverage"]["area"].is_number());
+    assert!(slots[2].get("calibration").is_none());
+    assert!(found["statements"]["together"]["micro"]["recall"].is_number());
+    assert!(ran.stdout.contains("\nstatements "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nall scored slots: F1 "), "{}", ran.stdout);
+    let page = fs::read_to_string(dir.path().join("runs/quickstart-short/index.html")).unwrap();
+    assert!(page.contains("<h2>Statements</h2>") && page.contains("mean of 3 scored slots"));
+    // truth and statement of a bin are one
+    let truth = found["windows"][1]["truth"].as_str().unwrap();
+    assert!(
+        truth.contains("; ")
+            && (truth.contains("below 5")
+                || truth.contains("5 and above")
+                || truth.contains("not stated")),
+        "{truth}"
+    );
+}
+
+#[test]
+fn free_text_is_judged_by_its_likeness() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = pipeline(dir.path(), "", "", |_, record| record.to_owned());
+    // whitening looks for noise within the values of a slot
+    let refused = go(&path).exits_with(2);
+    assert!(
+        refused.stderr.contains("no slot is scored, within whose values whiten looks for noise")
+    );
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace("  - whiten: { shrinkage: { fixed: 0.3 } }\n", "");
+    let text = text.replace("      auxiliary: { weight: 0.5, batch_size: 64 }\n", "");
+    fs::write(&path, text.replace("class_averaging: 0.5", "class_averaging: 0.0")).unwrap();
+    let ran = go(&path).exits_with(0);
+    let found = metrics(dir.path());
+    assert_eq!(
+        (&found["scored_slot"], &found["evidence"]["measure"]),
+        (&"".into(), &"rouge_l".into())
+    );
+    assert!(found.get("calibration").is_none());
+    assert_eq!(found["statements"]["slots"].as_array().unwrap().len(), 0);
+    // one reference a text: the same as that of the captions
+    let (own, text) = (&found["evidence"]["accuracy"]["estimate"], &found["texts"]["rouge_l"]);
+    assert!((own.as_f64().unwrap() - text.as_f64().unwrap()).abs() < 1e-9, "{own} {text}");
+    assert!(found["evidence"]["written"]["estimate"].is_number());
+    assert!(ran.stdout.lines().next().unwrap().contains("ROUGE-L"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("SCAN-DEPENDENT: "), "{}", ran.stdout);
+    let page = fs::read_to_string(dir.path().join("runs/quickstart-short/index.html")).unwrap();
+    assert!(page.contains("True report: Findings: "));
+    // the package writes without slots too
+    let model = dir.path().join("runs/quickstart-short/model").display().to_string();
+    let scan = root().join("fixtures/haxby2001/run011/bold_1slice.nii.gz").display().to_string();
+    let words = ["generate", "--model", &model, "--scan", &scan, "--window", "3"];
+    assert!(run(&words).exits_with(0).stdout.contains("Model: quickstart-short"));
+}
+
+#[test]
+fn truths_that_are_none_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("typed.yaml"), TYPED).unwrap();
+    let slots = "    slots: { file: typed.yaml }\n";
+    let path = pipeline(dir.path(), slots, ",load", |_, record| format!("{record},11"));
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    let expected = "row 2: the true value of slot load is \"11\", expected a number from 0 to 10";
+    assert!(said.contains(expected), "{said}");
+    let path = pipeline(dir.path(), slots, "", |_, record| record.to_owned());
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    assert!(said.contains("column load is missing, which slot load is true by"), "{said}");
+    let wrong = TYPED.replace("bins: [5]", "bins: [50]");
+    fs::write(dir.path().join("typed.yaml"), wrong).unwrap();
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    assert!(said.contains("slot load: a number needs bins that ascend within the range"), "{said}");
+    assert!(said.contains("typed.yaml"), "{said}");
+}
