@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("flamingo", &["encoder", "files", "formats", "lm", "nn"]),
     ("train", &["encoder", "files", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
-    ("preprocess", &["cohort", "encoder", "engine", "files", "scan", "tables"]),
+    ("preprocess", &["cohort", "encoder", "engine", "files", "flamingo", "scan", "tables"]),
     (
         "pipeline",
         &[

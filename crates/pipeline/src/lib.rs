@@ -30,6 +30,7 @@ mod record;
 mod run;
 mod runner;
 mod score;
+mod shown;
 mod spec;
 mod stage;
 mod stats;
@@ -60,8 +61,8 @@ pub use spec::{
     RepeatSpec, Spec, Strategy, schema,
 };
 pub use stage::{
-    Artifact, CombatSettings, EmbedConfig, EncodeConfig, HarmoniseConfig, Stage, TensorVolumes,
-    TokenPrecision, VolumesConfig, WindowPooling,
+    Artifact, CombatSettings, EmbedConfig, EncodeConfig, HarmoniseConfig, Stage, TokenPrecision,
+    WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 
@@ -78,7 +79,7 @@ pub use flamingo::{
 };
 pub use preprocess::steps::{
     AtlasFiles, DenoiseConfig, MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig,
-    ParcellateConfig, PrepareConfig, ResampleTimeConfig,
+    ParcellateConfig, PrepareConfig, ResampleTimeConfig, TensorVolumes, VolumesConfig,
 };
 pub use report::{
     counted,

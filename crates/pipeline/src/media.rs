@@ -9,7 +9,10 @@ use encoder::InputShape;
 use engine::{Reason, Unit};
 use flamingo::Medium;
 use ndarray::{Array1, Array2, Axis};
-use preprocess::{Inputs, Recording, steps::Likeness};
+use preprocess::{
+    Inputs, Recording, Seen,
+    steps::{Likeness, VolumesConfig},
+};
 use report::{
     prompt::{PromptTemplate, Technique},
     slots::SlotSet,
@@ -19,8 +22,9 @@ use scan::{QualityFigures, Split, VoxelMask, VoxelSeries, WindowsConfig};
 use crate::{
     Error, Result,
     plan::{CohortPlan, Plan, RunPlan, SourcePlan, slots},
+    shown::technique,
     spec::CohortSpec,
-    stage::{Embeddings, Parcels, Seen, TokenSet, VolumesConfig, technique},
+    stage::{Embeddings, Parcels, TokenSet},
     whitening::Whitening,
 };
 

@@ -13,6 +13,7 @@ use crate::{
     event::Control,
     package::{Look, Reader, model_id},
     readout::{self, Query, Reading},
+    shown,
 };
 
 /// Which part of the scan.
@@ -130,7 +131,11 @@ pub fn generate(
         disclaimer: Disclaimer,
         subject: subject.unwrap_or_else(|| "unknown".to_owned()),
         session,
-        window: seen.look.seen.window(&scan.path.display().to_string(), seen.look.stretch_s),
+        window: shown::window(
+            &seen.look.seen,
+            &scan.path.display().to_string(),
+            seen.look.stretch_s,
+        ),
         prompt: seen.look.prompt,
         text: answer.text,
         slots: answer.slots,

@@ -15,6 +15,7 @@ use crate::{
     phases::{Results, Trained, WrittenReport},
     plan::SourcePlan,
     record::{self, Started},
+    shown,
     stage::coverage,
 };
 
@@ -197,7 +198,7 @@ fn of_window(
         disclaimer: Disclaimer,
         subject: scan.subject.clone(),
         session: Some(scan.session.clone()),
-        window: seen.window(&scan.name, stretch_s),
+        window: shown::window(&seen, &scan.name, stretch_s),
         prompt: written.prompt.clone(),
         text: written.answer.text.clone(),
         slots: written.answer.slots.clone(),

@@ -1,16 +1,22 @@
 //! The road of one recording: from a file to what a model may be shown of it.
 //!
 //! ```text
-//! Recording ── parcellate ─→ series ── denoise, resample_time, normalise … ─→ series
-//!              └───────────────── each a Step, fitted once: Fitted ─────────────────┘
+//! Recording ─┬─ parcellate ─→ series ── denoise, resample_time, normalise … ─→ series ─┬─ windows ─→ PreparedScan
+//!            └─ volumes ──────────────────────────────────────────────────→ volumes ─┘
+//!               └────────────── each a Step; fitted once, a Fitted ──────────────┘
 //! ```
 //!
 //! A [`Step`] knows nothing of a cohort's store, of a run or of a page. Whoever walks a cohort asks it what
-//! decides a result, fits it once, and applies what was [`Fitted`] to one recording after another.
+//! decides a result, fits it once, and applies what was [`Fitted`] to one recording after another, and
+//! keeps what comes of it. A [`Recipe`] is the steps in their order: for one recording from file to
+//! windows, and for what a package keeps.
 
 mod error;
 mod kind;
+mod prepared;
+mod recipe;
 mod recording;
+mod seen;
 mod series;
 pub mod settings;
 mod stats;
@@ -20,8 +26,11 @@ pub mod steps;
 pub use crate::{
     error::{Error, Result},
     kind::Kind,
+    prepared::{PreparedScan, shape},
+    recipe::{Mismatch, Recipe},
     recording::Recording,
+    seen::{FrameRange, Seen},
     series::{AboutSeries, SeriesFacts, StoredSeries, names, places},
     stats::{ending, read_stats},
-    step::{Data, Fitted, Given, Inputs, Step, StepId, Training},
+    step::{Data, Fitted, Given, Inputs, Packing, Step, StepId, Training},
 };

@@ -5,13 +5,16 @@ use std::{
 };
 
 use cohort::Hdf5Config;
+use encoder::InputShape;
 use engine::Unit;
+use flamingo::PackageFile;
 use scan::{EncoderPolicy, Parcel, WindowsConfig};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     AboutSeries, Kind, Recording, Result, SeriesFacts, StoredSeries,
-    steps::{MirrorCheck, Sides},
+    steps::{Likeness, MirrorCheck, Sides, Volumes},
 };
 
 /// Name and version of a step: both go into the keys of what it makes.
@@ -83,7 +86,23 @@ pub trait Step: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Makes it ready for recordings.
+    /// Whether windows that an encoder reads depend on it.
+    fn serves(&self, windows: InputShape) -> bool {
+        !matches!(windows, InputShape::Volume { .. })
+    }
+
+    /// Changes its settings to what a package keeps of them, and gives the files that go with them.
+    fn pack(&mut self, _kept: &Packing<'_>) -> Result<Vec<PackageFile>> {
+        Ok(Vec::new())
+    }
+
+    /// The files of a package that it reads.
+    fn parts(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Makes it ready for recordings: reads the files that it names, and learns what it learns, or reads
+    /// what was fitted before.
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>>;
 
     /// What all series share after it, by what they shared before and by the files that
@@ -106,6 +125,11 @@ pub trait Fitted: Send + Sync {
 
     /// One step further with a recording.
     fn apply(&self, recording: &Recording, given: Data) -> Result<Data>;
+
+    /// The columns of series after it, where it says them.
+    fn parcels(&self) -> Option<&[Parcel]> {
+        None
+    }
 
     /// What was fitted, for the keys of what it makes; none where the settings decide it.
     fn decides(&self) -> Option<Value> {
@@ -130,6 +154,8 @@ pub enum Data {
     Scan,
     /// One series a parcel.
     Series(Box<StoredSeries>),
+    /// Images on one grid.
+    Volumes(Box<Volumes>),
 }
 
 impl From<StoredSeries> for Data {
@@ -146,7 +172,7 @@ impl Data {
     pub fn into_series(self) -> StoredSeries {
         match self {
             Self::Series(series) => *series,
-            Self::Scan => unreachable!("the chain of steps was checked"),
+            Self::Scan | Self::Volumes(_) => unreachable!("the chain of steps was checked"),
         }
     }
 }
@@ -176,6 +202,11 @@ pub trait Inputs: Sync {
     /// The digest of a file, or of both files of a pair.
     fn digest(&self, path: &Path) -> Result<String>;
 
+    /// Where that lies which was fitted before; none where it is to be fitted.
+    fn fitted(&self, _name: &str) -> Option<PathBuf> {
+        None
+    }
+
     /// The digest of a file that may be there.
     fn digest_if(&self, path: Option<&Path>) -> Result<Option<String>> {
         path.map(|path| self.digest(path)).transpose()
@@ -200,8 +231,8 @@ pub struct Training<'a> {
     pub inputs: &'a dyn Inputs,
     /// How a file of many recordings is read.
     pub stack: Option<&'a Hdf5Config>,
-    /// What the series before it share, where there are any.
-    pub about: Option<&'a AboutSeries>,
+    /// Parcels of the series before it.
+    pub parcels: &'a [Parcel],
     /// Recordings that may be learned from: their numbers in the cohort.
     pub trained_on: Vec<usize>,
     /// The series of those that are there.
@@ -214,9 +245,35 @@ pub struct Training<'a> {
     pub stop: &'a dyn Fn() -> engine::Result<()>,
 }
 
-impl Training<'_> {
-    /// Parcels of the series before it.
-    pub(crate) fn parcels(&self) -> &[Parcel] {
-        self.about.map_or(&[], |about| &about.parcels)
+impl<'a> Training<'a> {
+    /// Nothing to learn from: what was fitted lies in a package.
+    pub(crate) fn of_package(inputs: &'a dyn Inputs, parcels: &'a [Parcel]) -> Self {
+        Self {
+            inputs,
+            stack: None,
+            parcels,
+            trained_on: Vec::new(),
+            series: Vec::new(),
+            reason: String::new(),
+            n_bytes: 0,
+            stop: &|| Ok(()),
+        }
     }
+}
+
+/// What a package may keep of the cohort that steps were fitted on.
+#[derive(Clone, Copy)]
+pub struct Packing<'a> {
+    /// What the parcel series of the cohort share, where there are any.
+    pub about: Option<&'a AboutSeries>,
+    /// How the volumes of the cohort look, where left and right are compared.
+    pub volume_likeness: Option<&'a Likeness>,
+    /// Where the files lie that settings name.
+    pub place: &'a dyn Fn(&Path) -> PathBuf,
+}
+
+/// What was fitted, as a file of a package.
+pub(crate) fn packed(name: &str, fitted: &impl Serialize) -> PackageFile {
+    let bytes = files::to_json(fitted).into_bytes();
+    PackageFile { name: name.to_owned(), bytes, licence: None }
 }

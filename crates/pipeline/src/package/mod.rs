@@ -10,11 +10,12 @@ use std::{
 
 use encoder::{EncoderConfig, InputShape};
 use flamingo::{Manifest, Medium, Model, PackageFile};
+use preprocess::Seen;
 use report::slots::SlotSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, OneScan, Result, media::Media, plan::CohortPlan, stage::Seen};
+use crate::{Error, OneScan, Result, media::Media, plan::CohortPlan};
 use tokens::TokenReader;
 use windows::{Preprocessing, WindowReader};
 

@@ -6,33 +6,24 @@ use std::{
 };
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
-use flamingo::{Model, PackageFile};
-use preprocess::{
-    Recording, names, places,
-    steps::{
-        FITTED, LIKENESS, Likeness, NormaliseConfig, PrepareConfig, Sides, columns, look,
-        normalised, ordered,
-    },
-};
+use flamingo::Model;
+use preprocess::{Inputs, Packing, PreparedScan, Recipe, Recording, Step};
 use report::{counted, prompt::PromptTemplate, slots::SlotSet};
-use scan::{FittedNormalisation, WindowsConfig};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
 use crate::{
     Error, OneScan, Place, Result,
     media::Media,
     one::Timed,
-    stage::{AboutTokens, PreparedScan, Stage, TokenSet, VOLUME_LIKENESS, given, technique},
+    shown::technique,
+    stage::{AboutTokens, EncodeConfig, Stage, TokenSet, given},
 };
 
 const FORMAT: u32 = 2;
 
 /// The key that only this section has.
 pub(super) const SECTION: &str = "tokens";
-
-/// Where a package keeps the atlas.
-const ATLAS: &str = "atlas";
 
 /// The section `preprocessing` of a model that is shown tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,14 +48,17 @@ pub(crate) struct FromTokens {
 pub(super) fn packed(media: &Media<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
     let encoder = media.plan.loaded.encoder().expect("tokens come from an encoder");
     let windows = given::input(&encoder, media)?;
-    let (mut stages, mut files) = (Vec::new(), Vec::new());
+    let mut stages = Vec::new();
     if given::stored(&encoder).is_none() {
         let all = media.plan.spec().stages().iter();
-        stages = all.filter(|stage| is_needed(stage, windows)).cloned().collect();
-        for stage in &mut stages {
-            files.extend(take_in(stage, media)?);
-        }
+        stages = all.filter(|stage| stage.serves(windows)).cloned().collect();
     }
+    let kept = Packing {
+        about: media.parcels.as_ref().map(|it| &it.about),
+        volume_likeness: media.volume_likeness.as_ref(),
+        place: &|path| media.place(path),
+    };
+    let files = Recipe::pack(stages.iter_mut().filter_map(Stage::step_mut), &kept)?;
     let section = FromTokens {
         format: FORMAT,
         tokens: set.about.clone(),
@@ -81,81 +75,6 @@ pub(super) fn packed(media: &Media<'_>, set: &TokenSet, temperature: f64) -> Res
     Ok(Packed { section, files, frozen_encoder: is_before.then_some(encoder) })
 }
 
-/// Whether the windows of one scan depend on a stage.
-fn is_needed(stage: &Stage, windows: InputShape) -> bool {
-    let reads_volumes = matches!(windows, InputShape::Volume { .. });
-    match stage {
-        Stage::Parcellate(config) => !reads_volumes || config.mirror_check.is_some(),
-        Stage::OrderParcels(_)
-        | Stage::Denoise(_)
-        | Stage::ResampleTime(_)
-        | Stage::Normalise(_) => !reads_volumes,
-        Stage::Volumes(_) => reads_volumes,
-        Stage::Prepare(_) | Stage::Windows(_) | Stage::Encode(_) => true,
-        _ => false,
-    }
-}
-
-/// The files that a stage needs, which it names as they lie in the package from now on.
-fn take_in(stage: &mut Stage, media: &Media<'_>) -> Result<Vec<PackageFile>> {
-    let parcels = media.parcels.as_ref().map(|it| &it.about);
-    let fitted = |name: &str, text: String| {
-        vec![PackageFile { name: name.to_owned(), bytes: text.into_bytes(), licence: None }]
-    };
-    match stage {
-        Stage::Prepare(config) if config.policy.reads_volumes() => Ok(Vec::new()),
-        Stage::Normalise(_) | Stage::Prepare(_) => {
-            // the package holds what was taken
-            if let Stage::Normalise(NormaliseConfig { stats, .. })
-            | Stage::Prepare(PrepareConfig { stats, .. }) = stage
-            {
-                *stats = None;
-            }
-            let normalisation = parcels.and_then(|it| it.normalisation.as_ref());
-            Ok(fitted(FITTED, files::to_json(normalisation.expect("it was fitted"))))
-        }
-        Stage::Volumes(_) => {
-            let likeness = media.volume_likeness.as_ref();
-            Ok(likeness.map_or_else(Vec::new, |it| fitted(VOLUME_LIKENESS, files::to_json(it))))
-        }
-        Stage::Parcellate(config) => {
-            let likeness = parcels.and_then(|it| it.likeness.as_ref());
-            let mut all = likeness.map_or_else(Vec::new, |it| fitted(LIKENESS, files::to_json(it)));
-            let atlas = &mut config.atlas;
-            let parts = [
-                ("labels", &mut atlas.labels),
-                ("coordinates", &mut atlas.coordinates),
-                ("names", &mut atlas.names),
-            ];
-            let given = parts.into_iter().filter_map(|(name, it)| Some((name, it.as_mut()?)));
-            for (name, path) in given {
-                let from = media.place(path);
-                *path = inside(name, &from);
-                for half in scan::files_of_scan(&from) {
-                    all.push(PackageFile {
-                        name: inside(name, &half).display().to_string(),
-                        bytes: files::read_bytes(&half)?,
-                        licence: Some("the atlas's own".to_owned()),
-                    });
-                }
-            }
-            Ok(all)
-        }
-        _ => Ok(Vec::new()),
-    }
-}
-
-/// Where a file of the atlas lies in a package: called by what it is, with its own ending, and by its
-/// hemisphere, as which it is found again beside the other.
-fn inside(name: &str, file: &Path) -> PathBuf {
-    let ending = |path: &Path| path.extension().map(|it| format!(".{}", it.to_string_lossy()));
-    let last = ending(file).unwrap_or_default();
-    let before =
-        if last == ".gz" { ending(Path::new(file.file_stem().unwrap_or_default())) } else { None };
-    let side = scan::hemisphere_of_name(file).map_or_else(String::new, |side| format!("{side}."));
-    Path::new(ATLAS).join(format!("{side}{name}{}{last}", before.unwrap_or_default()))
-}
-
 /// The shortest and the longest repetition time.
 fn times(set: &TokenSet) -> Result<[f64; 2]> {
     let mut range = [f64::INFINITY, 0.0];
@@ -168,18 +87,28 @@ fn times(set: &TokenSet) -> Result<[f64; 2]> {
 
 /// A package of a model that sees tokens of a whole scan.
 pub(crate) struct TokenReader {
-    dir: PathBuf,
     pub(super) section: FromTokens,
-    normalisation: Option<FittedNormalisation>,
-    likeness: Option<Likeness>,
-    volume_likeness: Option<Likeness>,
+    recipe: Recipe,
+    encode: EncodeConfig,
     /// None where the encoder is part of the model.
     frozen: Option<FrozenEncoder>,
 }
 
-/// What was fitted in the training, from the part `name`.
-fn fitted<T: DeserializeOwned>(part: &dyn Fn(&Path) -> Result<PathBuf>, name: &str) -> Result<T> {
-    Ok(files::read_json(&part(Path::new(name))?)?)
+/// The files of a package.
+struct Files<'a>(&'a Path);
+
+impl Inputs for Files<'_> {
+    fn place(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+
+    fn digest(&self, path: &Path) -> preprocess::Result<String> {
+        Ok(scan::sha256_scan(path)?)
+    }
+
+    fn fitted(&self, name: &str) -> Option<PathBuf> {
+        Some(self.0.join(name))
+    }
 }
 
 impl TokenReader {
@@ -198,34 +127,20 @@ impl TokenReader {
             let problem = "its encoder is another one than made the tokens of its training";
             return Err(Error::Package { path, problem: problem.to_owned() });
         }
-        let any = |asks: fn(&Stage) -> bool| section.stages.iter().any(asks);
-        let normalises = any(|it| match it {
-            Stage::Normalise(_) => true,
-            Stage::Prepare(config) => !config.policy.reads_volumes(),
-            _ => false,
-        });
-        let compares =
-            any(|it| matches!(it, Stage::Parcellate(config) if config.mirror_check.is_some()));
-        let compares_volumes =
-            any(|it| matches!(it, Stage::Volumes(config) if config.mirror_check.is_some()));
-        let part = |name: &Path| part(dir, model, name);
-        for stage in &section.stages {
-            if let Stage::Parcellate(config) = stage {
-                let atlas = &config.atlas;
-                let given = [&atlas.labels, &atlas.coordinates, &atlas.names].into_iter().flatten();
-                given.into_iter().try_for_each(|it| part(it).map(drop))?;
-            }
+        let steps: Vec<&dyn Step> = section.stages.iter().filter_map(Stage::step).collect();
+        for file in steps.iter().flat_map(|step| step.parts()) {
+            part(dir, model, &file)?;
         }
-        Ok(Self {
-            normalisation: normalises.then(|| fitted(&part, FITTED)).transpose()?,
-            likeness: compares.then(|| fitted(&part, LIKENESS)).transpose()?,
-            volume_likeness: compares_volumes
-                .then(|| fitted(&part, VOLUME_LIKENESS))
-                .transpose()?,
-            dir: path,
-            section,
-            frozen,
-        })
+        let recipe = Recipe::unpack(&steps, &Files(dir))?;
+        let encode = section.stages.iter().find_map(|stage| match stage {
+            Stage::Encode(config) => Some(config.clone()),
+            _ => None,
+        });
+        let Some((recipe, encode)) = recipe.zip(encode) else {
+            let problem = "its stages do not lead from a scan to tokens".to_owned();
+            return Err(Error::Package { path, problem });
+        };
+        Ok(Self { section, recipe, encode, frozen })
     }
 
     pub(super) fn look(&self, one: &OneScan<'_>, known: Option<&KnownScan>) -> Result<Look> {
@@ -279,74 +194,14 @@ impl TokenReader {
         })
     }
 
-    /// The stages, one after the other, as the cohort's scans went through them; where an onset is given,
-    /// one window from there on instead of those of the stages.
+    /// The scan as the cohort's were shown; where an onset is given, one window from there on instead of
+    /// those of the stages.
     fn shown(&self, scan: &Recording, onset_s: Option<f64>) -> Result<Shown> {
-        let (mut series, mut coordinates, mut volumes, mut cut) = (None, None, None, None);
-        let mut parcels = Vec::new();
-        for stage in &self.section.stages {
-            match stage {
-                Stage::Parcellate(config) => {
-                    let atlas = config.read_atlas(&|path| self.dir.join(path))?;
-                    let extracted = config.series(&atlas, scan, None)?;
-                    if let (Some(check), Some(likeness)) = (&config.mirror_check, &self.likeness) {
-                        let sides = Sides::of_parcels(atlas.parcels())?;
-                        check.one(likeness, &sides, &look(&extracted))?;
-                    }
-                    coordinates = places(atlas.parcels());
-                    parcels = atlas.parcels().to_vec();
-                    series = Some(extracted);
-                }
-                Stage::OrderParcels(config) => {
-                    let order = config.order(&names(&parcels))?;
-                    parcels = ordered(&parcels, &order);
-                    coordinates = places(&parcels);
-                    series = series.map(|it| columns(it, &order));
-                }
-                Stage::Denoise(config) => {
-                    series = series.map(|it| config.clean(scan, it)).transpose()?;
-                }
-                Stage::ResampleTime(config) => {
-                    series = series.map(|it| config.resampled(it)).transpose()?;
-                }
-                Stage::Normalise(_) => {
-                    let fitted = self.normalisation.as_ref().expect("it was opened");
-                    series = series.map(|it| normalised(fitted, it)).transpose()?;
-                }
-                Stage::Volumes(config) => volumes = Some(config.clone()),
-                Stage::Windows(config) => cut = Some(config.clone()),
-                Stage::Prepare(config) => {
-                    cut = Some(config.windows());
-                    if let Some(volumes) =
-                        volumes.as_mut().filter(|_| config.policy.reads_volumes())
-                    {
-                        volumes.policy = Some(config.policy);
-                    } else {
-                        let fitted = self.normalisation.as_ref().expect("it was opened");
-                        series = series.map(|it| config.prepared(fitted, it)).transpose()?;
-                    }
-                }
-                Stage::Encode(config) => {
-                    let cut: WindowsConfig = cut.expect("the chain of stages was checked");
-                    let prepared = match (&volumes, series) {
-                        (Some(volumes), _) => {
-                            let cohort = self.volume_likeness.as_ref();
-                            PreparedScan::of_volumes(volumes, scan, &cut, cohort, onset_s)?
-                        }
-                        (None, Some(series)) => PreparedScan::of_series(series, &cut, onset_s)?,
-                        (None, None) => break,
-                    };
-                    self.check_time(&scan.path, prepared.t_r_s)?;
-                    let input = self.section.windows;
-                    let tokens =
-                        prepared.tokens(self.frozen.as_ref(), input, coordinates.as_deref())?;
-                    return Ok(Shown { medium: config.medium(tokens, input), prepared });
-                }
-                _ => {}
-            }
-        }
-        let problem = "its stages do not lead from a scan to tokens".to_owned();
-        Err(Error::Package { path: self.dir.clone(), problem })
+        let prepared = self.recipe.prepare(scan, onset_s)?;
+        self.check_time(&scan.path, prepared.t_r_s)?;
+        let (input, coordinates) = (self.section.windows, self.recipe.coordinates());
+        let tokens = prepared.tokens(self.frozen.as_ref(), input, coordinates.as_deref())?;
+        Ok(Shown { medium: self.encode.medium(tokens, input), prepared })
     }
 
     /// Refuses a scan of another rate than those of the cohort.

@@ -2,6 +2,7 @@
 use std::{path::Path, sync::Arc};
 
 use flamingo::{Medium, Model, PackageFile};
+use preprocess::Seen;
 use report::{
     counted,
     prompt::{PromptTemplate, Technique},
@@ -16,7 +17,7 @@ use crate::{
     media::Media,
     one::Timed,
     plan::left_out,
-    stage::{Seen, Stage, WHITENING},
+    stage::{Stage, WHITENING},
     whitening::Whitening,
 };
 

@@ -1,13 +1,13 @@
 //! What stages need of other forms of the scans: volumes, and tokens that another program made.
 use encoder::RunPooling;
-use preprocess::Recording;
+use preprocess::{Recording, steps::VolumesConfig};
 use scan::Shape;
 
 use super::frames::Frames;
 use crate::{
     Error, Result,
     spec::Loaded,
-    stage::{Stage, VolumesConfig, given},
+    stage::{Stage, given},
 };
 
 /// Refuses to weigh windows of tokens that another program made by the displacement in other windows, if it

@@ -4,13 +4,13 @@ use std::{cell::RefCell, collections::BTreeMap};
 use ::cohort::Kept;
 use preprocess::{
     Recording,
-    steps::{ParcellateConfig, PrepareConfig, ResampleTimeConfig},
+    steps::{ParcellateConfig, PrepareConfig, ResampleTimeConfig, VolumesConfig},
 };
 use scan::{OpenOptions, VolumeAxes};
 
 use crate::{
     spec::{Spec, stack},
-    stage::{Stage, VolumesConfig},
+    stage::Stage,
 };
 
 /// Frames of the scans of a cohort. A scan whose table says no number is looked at when it is asked for,

@@ -1,7 +1,7 @@
 //! Whether each stage can use what the stages before it give.
-use preprocess::Kind;
+use preprocess::{Kind, steps::VolumesConfig};
 
-use super::{Artifact, Stage, VolumesConfig};
+use super::{Artifact, Stage};
 use crate::{Error, Result, spec::CohortSpec};
 
 /// Checks that each stage appears once, gets what it needs, and has a cohort that it can work on.

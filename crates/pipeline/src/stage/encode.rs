@@ -5,16 +5,14 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
 use engine::{Header, Key, Numbers, Unit};
 use half::bf16;
 use ndarray::{Array2, ArrayD, IxDyn};
-use preprocess::{Kind, StoredSeries};
+use preprocess::{Data, Kind, PreparedScan, Seen, StoredSeries, shape, steps::VolumesConfig};
 use scan::{QualityFigures, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Artifact, Stage, VolumesConfig, given,
-    prepared::{PreparedScan, shape},
-    seen::Seen,
+    Artifact, Stage, given,
     work::{Preparation, Work, load_failures},
 };
 use crate::{
@@ -172,7 +170,7 @@ impl Preparation for EncodeConfig {
                 let tokens = prepared.tokens(frozen.as_ref(), input, coordinates.as_deref())?;
                 (tokens, prepared.seen.clone())
             };
-            Ok(self.to_bytes(key, &spec.id, input, &prepared.facts(&tokens, seen), &tokens))
+            Ok(self.to_bytes(key, &spec.id, input, &facts(&prepared, &tokens, seen), &tokens))
         };
         let key = |idx: usize| {
             Ok(Key::of(&json!({
@@ -232,6 +230,21 @@ impl Preparation for EncodeConfig {
     }
 }
 
+/// `seen`: what the tokens were made of, where this program made them.
+fn facts(of: &PreparedScan, tokens: &WindowTokens, seen: Seen) -> TokenFacts {
+    let n_windows = tokens.n_windows;
+    TokenFacts {
+        seen,
+        n_windows,
+        n_frames: of.n_frames,
+        t_r_s: of.t_r_s,
+        fd_mm: of.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
+        fd_mean_mm: of.fd_mean_mm,
+        n_lost: of.n_lost,
+        quality: of.quality.clone(),
+    }
+}
+
 /// A scan of the cohort, ready to be encoded.
 fn prepared(
     media: &Media<'_>,
@@ -241,13 +254,16 @@ fn prepared(
 ) -> Result<PreparedScan> {
     // tokens that were made elsewhere need neither, but their scan is measured
     let volumes = volumes || media.parcels.is_none();
-    if let Some(config) = media.volumes.as_ref().filter(|_| volumes) {
+    let scan = &media.scans()[idx];
+    let data = if let Some(config) = media.volumes.as_ref().filter(|_| volumes) {
         // mirrored ones are left out already
-        return PreparedScan::of_volumes(config, &media.scans()[idx], cut, None, None);
-    }
-    let parcels = media.parcels.as_ref().expect("windows come from series or volumes");
-    let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
-    PreparedScan::of_series(StoredSeries::read(unit)?, cut, None)
+        Data::Volumes(Box::new(config.volumes(scan, None)?))
+    } else {
+        let parcels = media.parcels.as_ref().expect("windows come from series or volumes");
+        let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
+        StoredSeries::read(unit)?.into()
+    };
+    Ok(PreparedScan::of(data, scan, cut, None)?)
 }
 
 impl EncodeConfig {
@@ -319,7 +335,7 @@ fn before(media: &Media<'_>, idx: usize) -> Result<Value> {
     let volumes = |it: &VolumesConfig| -> Result<Value> {
         let (scan, confounds) = (media.digest(idx)?, media.confounds_digest(idx)?);
         let kept = media.scans()[idx].kept.as_ref().map(|kept| json!(kept));
-        let decides = [json!(it.said()), json!(scan), json!(confounds)];
+        let decides = [json!(it.decides_volumes()), json!(scan), json!(confounds)];
         Ok(decides.into_iter().chain(kept).collect())
     };
     let volumes = media.volumes.as_ref().map(volumes).transpose()?;
@@ -332,6 +348,6 @@ fn before(media: &Media<'_>, idx: usize) -> Result<Value> {
 /// What was done to every scan before it was encoded, hashed.
 fn preparation(media: &Media<'_>, volumes: bool) -> String {
     let series = media.parcels.as_ref().filter(|_| !volumes).map(|it| &it.about.preparation);
-    let volumes = media.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::said);
+    let volumes = media.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::decides_volumes);
     Key::of(&json!({ "series": series, "volumes": volumes, "windows": media.cut })).to_string()
 }

@@ -10,8 +10,6 @@ pub(crate) mod given;
 mod harmonise;
 mod mask;
 mod parcels;
-mod prepared;
-mod seen;
 mod steps;
 mod volumes;
 mod whiten;
@@ -26,22 +24,18 @@ pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use harmonise::{CombatSettings, HarmoniseConfig};
 pub(crate) use parcels::Parcels;
-pub(crate) use prepared::{PreparedScan, technique};
 pub(crate) use preprocess::settings;
-pub(crate) use seen::Seen;
-pub(crate) use volumes::VOLUME_LIKENESS;
-pub use volumes::{TensorVolumes, VolumesConfig};
 pub(crate) use whiten::WHITENING;
 
 use std::{fmt, path::PathBuf};
 
-use encoder::RunPooling;
+use encoder::{InputShape, RunPooling};
 use flamingo::GenerateConfig;
 use preprocess::{
     Kind, Step,
     steps::{
         DenoiseConfig, NormaliseConfig, OrderParcelsConfig, ParcellateConfig, PrepareConfig,
-        ResampleTimeConfig,
+        ResampleTimeConfig, VolumesConfig,
     },
 };
 use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
@@ -147,6 +141,8 @@ impl fmt::Display for Artifact {
 enum Role<'a> {
     /// It prepares recordings, one as another.
     Step(&'a dyn Step),
+    /// It prepares them when they are encoded; its own stage looks at the cohort as a whole.
+    Deferred(&'a dyn Step, &'a dyn Preparation),
     /// It does something else.
     Work(&'a dyn Work),
 }
@@ -154,7 +150,7 @@ enum Role<'a> {
 impl Stage {
     /// Its role; the only place that tells stages apart.
     fn role(&self) -> Role<'_> {
-        use Role::{Step, Work};
+        use Role::{Deferred, Step, Work};
         match self {
             Self::Mask(config) => Work(config),
             Self::Clean(config) => Work(config),
@@ -166,8 +162,8 @@ impl Stage {
             Self::ResampleTime(config) => Step(config),
             Self::Normalise(config) => Step(config),
             Self::Prepare(config) => Step(config),
-            Self::Volumes(config) => Work(config),
-            Self::Windows(config) => Work(config),
+            Self::Volumes(config) => Deferred(config, config),
+            Self::Windows(config) => Deferred(config, config),
             Self::Encode(config) => Work(config),
             Self::Embed(config) => Work(config),
             Self::Harmonise(config) => Work(config),
@@ -181,7 +177,7 @@ impl Stage {
     }
 
     /// The step, to be changed, where it prepares recordings.
-    fn step_mut(&mut self) -> Option<&mut dyn Step> {
+    pub(crate) fn step_mut(&mut self) -> Option<&mut dyn Step> {
         Some(match self {
             Self::Parcellate(config) => config,
             Self::OrderParcels(config) => config,
@@ -189,6 +185,8 @@ impl Stage {
             Self::ResampleTime(config) => config,
             Self::Normalise(config) => config,
             Self::Prepare(config) => config,
+            Self::Volumes(config) => config,
+            Self::Windows(config) => config,
             _ => return None,
         })
     }
@@ -196,7 +194,7 @@ impl Stage {
     /// The step, where it prepares recordings.
     pub(crate) fn step(&self) -> Option<&dyn Step> {
         match self.role() {
-            Role::Step(step) => Some(step),
+            Role::Step(step) | Role::Deferred(step, _) => Some(step),
             Role::Work(_) => None,
         }
     }
@@ -217,16 +215,18 @@ impl Stage {
 
     /// Where it cuts windows out of whole scans.
     pub(crate) fn cut(&self) -> Option<WindowsConfig> {
-        match self {
-            Self::Windows(config) => Some(config.clone()),
-            _ => self.step().and_then(Step::cut),
-        }
+        self.step().and_then(Step::cut)
+    }
+
+    /// Whether what a model is shown of one scan depends on it, where an encoder reads these windows.
+    pub(crate) fn serves(&self, windows: InputShape) -> bool {
+        matches!(self, Self::Encode(_)) || self.step().is_some_and(|step| step.serves(windows))
     }
 
     /// Its name in the file.
     pub fn name(&self) -> &'static str {
         match self.role() {
-            Role::Step(step) => step.id().name,
+            Role::Step(step) | Role::Deferred(step, _) => step.id().name,
             Role::Work(work) => work.name(),
         }
     }
@@ -234,7 +234,7 @@ impl Stage {
     /// Raised when the same inputs would now give another result.
     pub(crate) fn version(&self) -> u32 {
         match self.role() {
-            Role::Step(step) => step.id().version,
+            Role::Step(step) | Role::Deferred(step, _) => step.id().version,
             Role::Work(work) => work.version(),
         }
     }
@@ -242,7 +242,7 @@ impl Stage {
     /// Refuses settings that could only fail later.
     pub(crate) fn check(&self) -> Result<()> {
         match self.role() {
-            Role::Step(step) => Ok(step.check()?),
+            Role::Step(step) | Role::Deferred(step, _) => Ok(step.check()?),
             Role::Work(work) => work.check(),
         }
     }
@@ -250,7 +250,7 @@ impl Stage {
     /// What it takes, in a word.
     pub(crate) fn takes(&self) -> Artifact {
         match self.role() {
-            Role::Step(step) => Artifact::Media(step.takes()),
+            Role::Step(step) | Role::Deferred(step, _) => Artifact::Media(step.takes()),
             Role::Work(work) => work.signature().0,
         }
     }
@@ -258,9 +258,11 @@ impl Stage {
     /// What it makes of what is there; none where it cannot use it.
     pub(crate) fn accepts(&self, given: Artifact) -> Option<Artifact> {
         match (self.role(), given) {
-            (Role::Step(step), Artifact::Media(kind)) => step.accepts(kind).map(Artifact::Media),
-            (Role::Step(_), _) => None,
             (Role::Work(work), given) => work.gives(given),
+            (Role::Step(step) | Role::Deferred(step, _), Artifact::Media(kind)) => {
+                step.accepts(kind).map(Artifact::Media)
+            }
+            _ => None,
         }
     }
 
@@ -278,6 +280,7 @@ impl Stage {
     pub(crate) fn preparation(&self) -> Option<Box<dyn Preparation + '_>> {
         match self.role() {
             Role::Step(step) => Some(Box::new(Steps(step))),
+            Role::Deferred(_, preparation) => Some(Box::new(preparation)),
             Role::Work(work) => work.preparation().map(|it| Box::new(it) as Box<dyn Preparation>),
         }
     }

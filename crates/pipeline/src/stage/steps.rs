@@ -165,7 +165,7 @@ fn training<T>(
     fit(&Training {
         inputs: media,
         stack: stack(media.plan.spec()),
-        about: media.parcels.as_ref().map(|it| &it.about),
+        parcels: media.parcels.as_ref().map_or(&[][..], |it| &it.about.parcels),
         series,
         trained_on,
         reason: first.map_or_else(String::new, |(_, reason)| reason.anonymous.clone()),

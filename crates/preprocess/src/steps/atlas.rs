@@ -1,6 +1,7 @@
 //! The files of an atlas, and what they divide: runs of volumes, or series of vertices and voxels.
 use std::path::{Path, PathBuf};
 
+use flamingo::PackageFile;
 use scan::{
     Atlas, DenseSeries, ExtractConfig, Footprint, GrayordinateAtlas, MapName, OpenOptions, Parcel,
     ParcelSeries, Reduction, Scan, WorkingGrid,
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::mirror;
 use crate::{Error, Result};
+
+/// Where a package keeps the atlas.
+const ATLAS: &str = "atlas";
 
 /// The stage that reads an atlas.
 const STAGE: &str = "parcellate";
@@ -51,6 +55,28 @@ impl AtlasFiles {
             "coordinates": self.coordinates.as_deref().map(file),
             "names": self.names.as_deref().map(file),
         })
+    }
+
+    /// Names each as it lies in a package from now on, and gives what lies there.
+    pub(super) fn pack(&mut self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Vec<PackageFile>> {
+        let mut all = Vec::new();
+        let parts = [
+            ("labels", &mut self.labels),
+            ("coordinates", &mut self.coordinates),
+            ("names", &mut self.names),
+        ];
+        for (name, path) in parts.into_iter().filter_map(|(name, it)| Some((name, it.as_mut()?))) {
+            let from = place(path);
+            *path = inside(name, &from);
+            for half in scan::files_of_scan(&from) {
+                all.push(PackageFile {
+                    name: inside(name, &half).display().to_string(),
+                    bytes: files::read_bytes(&half)?,
+                    licence: Some("the atlas's own".to_owned()),
+                });
+            }
+        }
+        Ok(all)
     }
 
     /// Reads them. The place of each parcel is checked against its voxels; vertices do not
@@ -99,6 +125,17 @@ impl AtlasFiles {
         }
         Ok(ReadAtlas::Listed(parcels))
     }
+}
+
+/// Where a file of the atlas lies in a package: called by what it is, with its own ending, and by its
+/// hemisphere, as which it is found again beside the other.
+fn inside(name: &str, file: &Path) -> PathBuf {
+    let ending = |path: &Path| path.extension().map(|it| format!(".{}", it.to_string_lossy()));
+    let last = ending(file).unwrap_or_default();
+    let before =
+        if last == ".gz" { ending(Path::new(file.file_stem().unwrap_or_default())) } else { None };
+    let side = scan::hemisphere_of_name(file).map_or_else(String::new, |side| format!("{side}."));
+    Path::new(ATLAS).join(format!("{side}{name}{}{last}", before.unwrap_or_default()))
 }
 
 /// An atlas by what its labels lie on.

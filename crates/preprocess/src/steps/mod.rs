@@ -11,6 +11,8 @@ mod parcellate;
 mod prepare;
 mod resample_time;
 mod shares;
+mod volumes;
+mod windows;
 
 pub use atlas::{AtlasFiles, ReadAtlas};
 pub use denoise::{DenoiseConfig, Nuisance};
@@ -20,6 +22,7 @@ pub use order_parcels::{OrderParcelsConfig, columns, ordered};
 pub use parcellate::{ParcellateConfig, displacement};
 pub use prepare::PrepareConfig;
 pub use resample_time::ResampleTimeConfig;
+pub use volumes::{TensorVolumes, VOLUME_LIKENESS, Volumes, VolumesConfig, cut_volumes};
 
 use serde::Serialize;
 

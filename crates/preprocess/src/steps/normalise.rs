@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::Unit;
+use flamingo::PackageFile;
 use scan::{FittedNormalisation, Normalisation, Split};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,10 @@ use serde_json::{Value, json};
 use super::said;
 use crate::{
     AboutSeries, Data, Error, Fitted, Given, Recording, Result, SeriesFacts, Step, StepId,
-    StoredSeries, Training, settings::Settings, stats::read_stats,
+    StoredSeries, Training,
+    settings::Settings,
+    stats::read_stats,
+    step::{Packing, packed},
 };
 
 /// Which formula, and how much of each scan it looks at.
@@ -58,6 +62,14 @@ impl Step for NormaliseConfig {
         Some(fitted_on(self.stats.as_deref(), training))
     }
 
+    fn pack(&mut self, kept: &Packing<'_>) -> Result<Vec<PackageFile>> {
+        Ok(pack(&mut self.stats, kept))
+    }
+
+    fn parts(&self) -> Vec<PathBuf> {
+        vec![FITTED.into()]
+    }
+
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let stats = self.stats.as_deref();
         Ok(Box::new(ToScale::new(fit(stats, self.formula, self.pool_frames, training)?)))
@@ -80,6 +92,13 @@ pub(super) fn fitted_on(stats: Option<&Path>, training: &Training<'_>) -> Value 
     }
 }
 
+/// What was fitted, as a package keeps it; where the numbers came from is of no use there.
+pub(super) fn pack(stats: &mut Option<PathBuf>, kept: &Packing<'_>) -> Vec<PackageFile> {
+    *stats = None;
+    let fitted = kept.about.and_then(|it| it.normalisation.as_ref());
+    vec![packed(FITTED, fitted.expect("it was fitted"))]
+}
+
 /// The numbers in `stats`, or else a formula fitted to the training scans, which are read one at a time,
 /// again for other parcels where memory asks for it.
 pub(super) fn fit(
@@ -88,6 +107,9 @@ pub(super) fn fit(
     pool_frames: usize,
     training: &Training<'_>,
 ) -> Result<FittedNormalisation> {
+    if let Some(path) = training.inputs.fitted(FITTED) {
+        return Ok(files::read_json(&path)?);
+    }
     if let Some(path) = stats {
         return read_stats(&training.inputs.place(path), formula);
     }

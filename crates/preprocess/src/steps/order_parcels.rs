@@ -35,12 +35,12 @@ impl Step for OrderParcelsConfig {
     }
 
     fn learns_from(&self, training: &Training<'_>) -> Option<Value> {
-        Some(json!(names(training.parcels())))
+        Some(json!(names(training.parcels)))
     }
 
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
-        let order = self.order(&names(training.parcels()))?;
-        let parcels = ordered(training.parcels(), &order);
+        let order = self.order(&names(training.parcels))?;
+        let parcels = ordered(training.parcels, &order);
         Ok(Box::new(Order { order, parcels }))
     }
 
@@ -68,6 +68,10 @@ impl Fitted for Order {
 
     fn apply(&self, _recording: &Recording, given: Data) -> Result<Data> {
         Ok(columns(given.into_series(), &self.order).into())
+    }
+
+    fn parcels(&self) -> Option<&[Parcel]> {
+        Some(&self.parcels)
     }
 
     fn decides(&self) -> Option<Value> {

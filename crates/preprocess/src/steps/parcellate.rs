@@ -2,6 +2,8 @@
 use std::path::{Path, PathBuf};
 
 use cohort::Hdf5Config;
+use encoder::InputShape;
+use flamingo::PackageFile;
 use ndarray::Array1;
 use scan::{
     ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries, QualityFigures, Scan,
@@ -15,13 +17,14 @@ use super::{
     atlas::{AtlasFiles, ReadAtlas},
     columns,
     lost::{self, LossLimits},
-    mirror::{LIKENESS, Likeness, MirrorCheck, Sides},
+    mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look},
     said, shares,
 };
 use crate::{
     AboutSeries, Data, Error, Fitted, Given, Inputs, Kind, Recording, Result, SeriesFacts, Step,
     StepId, StoredSeries, Training,
     settings::{SHARE, Settings},
+    step::{Packing, packed},
 };
 
 /// Which atlas, and how the voxels of a parcel become one number a frame.
@@ -118,13 +121,33 @@ impl Step for ParcellateConfig {
         })))
     }
 
+    fn serves(&self, windows: InputShape) -> bool {
+        // volumes are compared by their parcels too
+        !matches!(windows, InputShape::Volume { .. }) || self.mirror_check.is_some()
+    }
+
+    fn pack(&mut self, kept: &Packing<'_>) -> Result<Vec<PackageFile>> {
+        let likeness = kept.about.and_then(|it| it.likeness.as_ref());
+        let likeness = likeness.map(|it| packed(LIKENESS, it));
+        Ok(likeness.into_iter().chain(self.atlas.pack(kept.place)?).collect())
+    }
+
+    fn parts(&self) -> Vec<PathBuf> {
+        let atlas = &self.atlas;
+        let given = [&atlas.labels, &atlas.coordinates, &atlas.names].into_iter().flatten();
+        let likeness = self.mirror_check.as_ref().map(|_| PathBuf::from(LIKENESS));
+        given.cloned().chain(likeness).collect()
+    }
+
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let place = |path: &Path| training.inputs.place(path);
         let atlas = self.read_atlas(&place)?;
         let sides = self.mirror_check.as_ref().map(|_| Sides::of_parcels(atlas.parcels()));
+        let likeness = training.inputs.fitted(LIKENESS).filter(|_| sides.is_some());
         Ok(Box::new(Parcellation {
             files: self.atlas.recorded(&place),
             sides: sides.transpose()?,
+            likeness: likeness.map(|path| files::read_json(&path)).transpose()?,
             config: self.clone(),
             atlas,
             stack: training.stack.cloned(),
@@ -155,6 +178,8 @@ struct Parcellation {
     files: Value,
     /// Which parcels lie opposite each other, where left and right are compared.
     sides: Option<Sides>,
+    /// How the scans of the cohort look, for one that is not of it.
+    likeness: Option<Likeness>,
     stack: Option<Hdf5Config>,
 }
 
@@ -164,7 +189,15 @@ impl Fitted for Parcellation {
     }
 
     fn apply(&self, recording: &Recording, _given: Data) -> Result<Data> {
-        Ok(self.config.series(&self.atlas, recording, self.stack.as_ref())?.into())
+        let series = self.config.series(&self.atlas, recording, self.stack.as_ref())?;
+        if let (Some((check, sides)), Some(cohort)) = (self.compares(), &self.likeness) {
+            check.one(cohort, sides, &look(&series))?;
+        }
+        Ok(series.into())
+    }
+
+    fn parcels(&self) -> Option<&[Parcel]> {
+        Some(self.atlas.parcels())
     }
 
     fn keep(&self, dir: &Path) -> Result<()> {

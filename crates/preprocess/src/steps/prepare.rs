@@ -2,7 +2,8 @@
 //! scale, repetition time, windows, and what becomes of short scans.
 use std::path::{Path, PathBuf};
 
-use encoder::EncoderSpec;
+use encoder::{EncoderSpec, InputShape};
+use flamingo::PackageFile;
 use ndarray::Array1;
 use scan::{EncoderPolicy, FittedNormalisation, PadPolicy, WindowsConfig};
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     AboutSeries, Data, Error, Fitted, Given, Kind, Recording, Result, Step, StepId, StoredSeries,
-    Training,
+    Training, step::Packing,
 };
 
 /// Which policy, and what may be chosen within it.
@@ -90,12 +91,30 @@ impl Step for PrepareConfig {
         self.policy.reads_volumes().then_some(self.policy)
     }
 
+    fn serves(&self, _windows: InputShape) -> bool {
+        true
+    }
+
+    fn pack(&mut self, kept: &Packing<'_>) -> Result<Vec<PackageFile>> {
+        if self.policy.reads_volumes() {
+            return Ok(Vec::new());
+        }
+        Ok(normalise::pack(&mut self.stats, kept))
+    }
+
+    fn parts(&self) -> Vec<PathBuf> {
+        if self.policy.reads_volumes() { Vec::new() } else { vec![normalise::FITTED.into()] }
+    }
+
     fn learns_from(&self, training: &Training<'_>) -> Option<Value> {
         Some(fitted_on(self.stats.as_deref(), training))
     }
 
     /// Policies that ask each recording alone read one.
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
+        if self.policy.reads_volumes() {
+            return Ok(Box::new(VolumePolicy(self.policy)));
+        }
         let (stats, formula) = (self.stats.as_deref(), self.policy.normalisation());
         let fitted = normalise::fit(stats, formula, 1, training)?;
         Ok(Box::new(ByPolicy { config: self.clone(), fitted }))
@@ -107,6 +126,23 @@ impl Step for PrepareConfig {
         kept: &dyn Fn(&str) -> PathBuf,
     ) -> Result<AboutSeries> {
         normalise::after(self.said(), before, kept)
+    }
+}
+
+/// A policy for volumes, which are made by it when they are encoded.
+struct VolumePolicy(EncoderPolicy);
+
+impl Fitted for VolumePolicy {
+    fn footprint(&self, _recording: &Recording, _given: Option<Given<'_>>) -> u64 {
+        0
+    }
+
+    fn apply(&self, _recording: &Recording, given: Data) -> Result<Data> {
+        let Data::Volumes(mut volumes) = given else {
+            unreachable!("the chain of steps was checked")
+        };
+        volumes.config.policy = Some(self.0);
+        Ok(Data::Volumes(volumes))
     }
 }
 

@@ -1,14 +1,6 @@
 use super::*;
 
 #[test]
-fn an_atlas_keeps_the_endings_of_its_files() {
-    let name = |file: &str| inside("labels", Path::new(file)).display().to_string();
-    assert_eq!(name("/data/A424+2mm.v2.nii.gz"), "atlas/labels.nii.gz");
-    assert_eq!(name("a.hdr"), "atlas/labels.hdr");
-    assert_eq!(name("coordinates"), "atlas/labels");
-}
-
-#[test]
 fn a_whole_scan_is_one_window_and_an_onset_begins_another() {
     let one = |place| OneScan { path: Path::new("s.nii"), place, confounds: None, t_r: None };
     let windows = vec![super::super::KnownWindow { onset_s: 0.0, duration_s: 30.0 }];

@@ -369,3 +369,11 @@ fn the_good_components_of_a_table_are_those_that_the_atlas_lists() {
         "{said}"
     );
 }
+
+#[test]
+fn an_atlas_keeps_the_endings_of_its_files() {
+    let name = |file: &str| inside("labels", Path::new(file)).display().to_string();
+    assert_eq!(name("/data/A424+2mm.v2.nii.gz"), "atlas/labels.nii.gz");
+    assert_eq!(name("a.hdr"), "atlas/labels.hdr");
+    assert_eq!(name("coordinates"), "atlas/labels");
+}

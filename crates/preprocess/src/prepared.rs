@@ -3,50 +3,63 @@ use std::ops::Range;
 
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
 use ndarray::{Array1, Array2, ArrayView2, s};
-use preprocess::{
-    Recording, SeriesFacts, StoredSeries,
-    steps::{Likeness, displacement},
-};
-use report::prompt::Technique;
 use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig};
 
-use super::{
-    VolumesConfig,
-    encode::TokenFacts,
+use crate::{
+    Data, Error, Recording, Result, SeriesFacts, StoredSeries,
     seen::{Frames, Seen},
-    volumes,
+    steps::{self, Volumes, displacement},
 };
-use crate::{Error, Result};
 
 /// A scan's windows, ready to be encoded.
-pub(crate) struct PreparedScan {
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreparedScan {
     /// Each of the input's dimensions, row-major.
     windows: Vec<Vec<f32>>,
     /// Of a window that is not full, where the encoder's mask hides the rest: its real frames.
     masked: Vec<Option<usize>>,
     /// The frames of the file in them.
-    pub(crate) seen: Seen,
-    n_frames: usize,
-    pub(crate) t_r_s: f64,
+    pub seen: Seen,
+    /// Frames of the scan as it was prepared.
+    pub n_frames: usize,
+    /// Seconds between two of them.
+    pub t_r_s: f64,
     /// Mean framewise displacement in mm of each window, where it is known of all.
-    fd_mm: Option<Vec<f64>>,
-    fd_mean_mm: Option<f64>,
-    n_lost: usize,
+    pub fd_mm: Option<Vec<f64>>,
+    /// Of the whole scan.
+    pub fd_mean_mm: Option<f64>,
+    /// Parcels that the scan has no data of.
+    pub n_lost: usize,
     /// Of the whole scan, as it was read.
-    pub(crate) quality: QualityFigures,
+    pub quality: QualityFigures,
 }
 
 impl PreparedScan {
-    /// Windows of volumes; a scan that is more like those of `cohort` when it is mirrored is refused.
-    /// Where an onset is given, one window from there on.
-    pub(crate) fn of_volumes(
-        config: &VolumesConfig,
-        scan: &Recording,
+    /// The windows of a recording as its steps left it; where an onset is given, one from there on.
+    ///
+    /// # Panics
+    /// Where nothing was made of its file: the chain of steps is checked before a recording is opened.
+    pub fn of(
+        data: Data,
+        recording: &Recording,
         cut: &WindowsConfig,
-        cohort: Option<&Likeness>,
         onset_s: Option<f64>,
     ) -> Result<Self> {
-        let (run, quality) = config.prepare(scan, cohort)?;
+        match data {
+            Data::Scan => unreachable!("the chain of steps was checked"),
+            Data::Series(series) => Self::of_series(*series, cut, onset_s),
+            Data::Volumes(volumes) => Self::of_volumes(*volumes, recording, cut, onset_s),
+        }
+    }
+
+    fn of_volumes(
+        volumes: Volumes,
+        scan: &Recording,
+        cut: &WindowsConfig,
+        onset_s: Option<f64>,
+    ) -> Result<Self> {
+        let Volumes { config, run, quality } = volumes;
+        let run = config.scaled(run)?;
         let fd_mm = displacement(scan, run.n_frames())?;
         let (n, t_r_s) = (run.n_frames(), run.t_r());
         let kept = scan.kept.as_ref().map(|kept| kept.frames.as_slice());
@@ -56,7 +69,7 @@ impl PreparedScan {
         let windows = windows(numbers.view(), cut, &frames, onset_s)?;
         Ok(Self {
             masked: masked(&windows, cut),
-            windows: volumes::cut(&run, cut, &windows),
+            windows: steps::cut_volumes(&run, cut, &windows),
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
@@ -67,12 +80,7 @@ impl PreparedScan {
         })
     }
 
-    /// Windows of parcel series; where an onset is given, one window from there on.
-    pub(crate) fn of_series(
-        series: StoredSeries,
-        cut: &WindowsConfig,
-        onset_s: Option<f64>,
-    ) -> Result<Self> {
+    fn of_series(series: StoredSeries, cut: &WindowsConfig, onset_s: Option<f64>) -> Result<Self> {
         let SeriesFacts { quality, kept, t_r_s, .. } = &series.facts;
         let frames = Frames::of(quality.n_frames, quality.t_r, kept.as_deref(), *t_r_s);
         let windows = windows(series.values.view(), cut, &frames, onset_s)?;
@@ -93,7 +101,7 @@ impl PreparedScan {
     }
 
     /// What the model is shown: the encoder's tokens, or the windows where none is frozen.
-    pub(crate) fn tokens(
+    pub fn tokens(
         &self,
         encoder: Option<&FrozenEncoder>,
         input: InputShape,
@@ -130,21 +138,6 @@ impl PreparedScan {
             let problem = "the scan has no window".to_owned();
             Error::StageInput { stage: "encode", problem }
         })
-    }
-
-    /// `seen`: what the tokens were made of, where this program made them.
-    pub(super) fn facts(&self, tokens: &WindowTokens, seen: Seen) -> TokenFacts {
-        let n_windows = tokens.n_windows;
-        TokenFacts {
-            seen,
-            n_windows,
-            n_frames: self.n_frames,
-            t_r_s: self.t_r_s,
-            fd_mm: self.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
-            fd_mean_mm: self.fd_mean_mm,
-            n_lost: self.n_lost,
-            quality: self.quality.clone(),
-        }
     }
 }
 
@@ -186,18 +179,8 @@ fn of_windows(fd_mm: &Array1<f64>, windows: &[scan::Window]) -> Option<Vec<f64>>
     windows.iter().map(of).collect()
 }
 
-/// How a whole scan was acquired, for the words before its report.
-pub(crate) fn technique(quality: &QualityFigures) -> Technique {
-    Technique {
-        t_r_s: quality.t_r,
-        n_volumes: quality.n_frames,
-        n_voxels: quality.n_voxels,
-        median_tsnr: quality.median_tsnr,
-    }
-}
-
 /// Sizes of a scan's tokens, or of its windows.
-pub(super) fn shape(tokens: &WindowTokens, input: InputShape) -> Vec<usize> {
+pub fn shape(tokens: &WindowTokens, input: InputShape) -> Vec<usize> {
     let WindowTokens { n_windows, n_tokens, dim, .. } = *tokens;
     let item = if n_tokens == 0 { input.dims() } else { vec![n_tokens, dim] };
     [&[n_windows], item.as_slice()].concat()

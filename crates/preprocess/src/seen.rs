@@ -1,15 +1,24 @@
 //! Which frames of a scan's file a model is shown, and the seconds that they take.
 use std::ops::Range;
 
-use report::generated::{FrameRange, Window};
 use serde::{Deserialize, Serialize};
+
+/// Consecutive frames of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameRange {
+    /// The first, from 0.
+    pub first: usize,
+    /// The last; it is in it.
+    pub last: usize,
+}
 
 /// The frames of a file that windows were made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Consecutive frames, ascending; empty where it is not known.
-    frames: Vec<FrameRange>,
+    pub frames: Vec<FrameRange>,
     /// Seconds between two frames of the file.
     t_r_s: f64,
 }
@@ -45,7 +54,7 @@ impl<'a> Frames<'a> {
 
 impl Seen {
     /// Consecutive frames of a file as they are.
-    pub(crate) fn range(frames: &Range<usize>, t_r_s: f64) -> Self {
+    pub fn range(frames: &Range<usize>, t_r_s: f64) -> Self {
         let last = frames.end.saturating_sub(1);
         Self { frames: vec![FrameRange { first: frames.start, last }], t_r_s }
     }
@@ -78,17 +87,12 @@ impl Seen {
 
     /// Onset and duration of what lies from the first to the end of the last of them, in seconds; none
     /// where they are not known. The first frame of the file stands at `start_s`.
-    pub(crate) fn stretch_s(&self, start_s: f64) -> Option<(f64, f64)> {
+    pub fn stretch_s(&self, start_s: f64) -> Option<(f64, f64)> {
         let (first, last) = (self.frames.first()?, self.frames.last()?);
         // headers hold 32 bits: to the millisecond
         let rounded = |seconds: f64| (1e3 * seconds).round() / 1e3;
         let onset_s = rounded(start_s + first.first as f64 * self.t_r_s);
         Some((onset_s, rounded((last.last + 1 - first.first) as f64 * self.t_r_s)))
-    }
-
-    /// A report's window: these frames, and of the scan the stretch that they take.
-    pub(crate) fn window(&self, scan: &str, (onset_s, duration_s): (f64, f64)) -> Window {
-        Window::new(scan, onset_s, duration_s).of_frames(self.frames.clone())
     }
 }
 

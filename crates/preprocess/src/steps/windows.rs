@@ -1,0 +1,65 @@
+//! `windows`: which frames of a scan an encoder sees at once. They are cut when it is encoded.
+use encoder::InputShape;
+use scan::{WindowPolicy, WindowsConfig};
+
+use super::said;
+use crate::{
+    Data, Fitted, Given, Kind, Recording, Result, Step, StepId, Training,
+    settings::{MOST_FRAMES, Settings},
+};
+
+/// Most windows drawn out of a scan.
+const MOST_WINDOWS: usize = 10_000;
+
+impl Step for WindowsConfig {
+    fn id(&self) -> StepId {
+        StepId { name: "windows", version: 1 }
+    }
+
+    fn said(&self) -> String {
+        said(self)
+    }
+
+    fn accepts(&self, given: Kind) -> Option<Kind> {
+        matches!(given, Kind::ParcelSeries | Kind::Volumes).then_some(Kind::ScanWindows)
+    }
+
+    fn check(&self) -> Result<()> {
+        let settings = Settings(self.id().name);
+        settings.at_most(&[("n_frames", self.n_frames, MOST_FRAMES)])?;
+        match self.policy {
+            WindowPolicy::Tiled { stride } => {
+                settings.at_least(1, &[("policy.tiled.stride", stride)])
+            }
+            WindowPolicy::Random { n, .. } => {
+                settings.at_most(&[("policy.random.n", n, MOST_WINDOWS)])
+            }
+            WindowPolicy::Whole { at_most: Some(n) } => {
+                settings.at_least(1, &[("policy.whole.at_most", n)])
+            }
+            WindowPolicy::Centre | WindowPolicy::First | WindowPolicy::Whole { .. } => Ok(()),
+        }
+    }
+
+    fn cut(&self) -> Option<WindowsConfig> {
+        Some(self.clone())
+    }
+
+    fn serves(&self, _windows: InputShape) -> bool {
+        true
+    }
+
+    fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Fitted for WindowsConfig {
+    fn footprint(&self, _recording: &Recording, _given: Option<Given<'_>>) -> u64 {
+        0
+    }
+
+    fn apply(&self, _recording: &Recording, given: Data) -> Result<Data> {
+        Ok(given)
+    }
+}
