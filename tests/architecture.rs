@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("train", &["encoder", "files", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
     ("preprocess", &["cohort", "encoder", "engine", "files", "flamingo", "scan", "tables"]),
+    ("pages", &["report"]),
     (
         "pipeline",
         &[
@@ -54,8 +55,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["cli"]),
     ("hdf5-metno", &["scan"]),
     ("nifti", &["scan"]),
-    ("base64", &["report", "scan"]),
-    ("png", &["encoder", "report"]),
+    ("base64", &["pages", "report", "scan"]),
+    ("png", &["encoder", "pages", "report"]),
     ("polars", &["tables"]),
     ("sha2", &["files"]),
     // the pipeline files, and the manifest of a model package

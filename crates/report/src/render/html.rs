@@ -1,7 +1,7 @@
 //! Text that cannot become markup.
 
 /// A text as the content of an element or of a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

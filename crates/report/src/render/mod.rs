@@ -8,7 +8,8 @@ pub mod svg;
 mod table;
 mod window_map;
 
-pub use page::{OnPage, Page, PageReport};
+pub use html::escape;
+pub use page::{OnPage, Page, PageReport, STYLE};
 pub use statements::StatementTable;
 pub use table::{SummaryRow, SummaryTable};
 pub use window_map::WindowMap;

@@ -13,7 +13,8 @@ use crate::{
     metrics::{Reliability, SlotScores, n_distinct},
 };
 
-const STYLE: &str = include_str!("page.css");
+/// The style of every page, dark and light.
+pub const STYLE: &str = include_str!("page.css");
 
 /// Everything a page shows.
 #[derive(Clone, Debug, PartialEq)]

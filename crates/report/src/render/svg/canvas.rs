@@ -20,9 +20,12 @@ const STYLE: &str = "<style>\
 
 /// Where a text hangs on its point.
 #[derive(Clone, Copy)]
-pub(super) enum Anchor {
+pub enum Anchor {
+    /// The text begins there.
     Start,
+    /// The text is centred there.
     Middle,
+    /// The text ends there.
     End,
 }
 
@@ -37,13 +40,13 @@ impl Anchor {
 }
 
 /// An SVG that grows; coordinates in pixels from the top left.
-pub(super) struct Canvas {
+pub struct Canvas {
     text: String,
 }
 
 impl Canvas {
     /// `title` is what a reader who cannot see the figure is told.
-    pub(super) fn new(width: f64, height: f64, title: &str) -> Self {
+    pub fn new(width: f64, height: f64, title: &str) -> Self {
         let title = escape(title);
         let text = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"nf\" role=\"img\" \
@@ -53,59 +56,68 @@ impl Canvas {
         Self { text }
     }
 
-    pub(super) fn push(&mut self, element: impl Display) {
+    /// An element as it is written.
+    pub fn push(&mut self, element: impl Display) {
         writeln!(self.text, "{element}").expect("a String takes every line");
     }
 
-    pub(super) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
+    /// Words, escaped.
+    pub fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
         let (anchor, text) = (anchor.word(), escape(text));
         self.push(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" class=\"{class}\">{text}</text>"
         ));
     }
 
-    pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    /// A straight line.
+    pub fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.push(format_args!(
             "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" class=\"{class}\"/>",
             from.0, from.1, to.0, to.1
         ));
     }
 
-    pub(super) fn path(&mut self, class: &str, points: &[(f64, f64)]) {
+    /// A line through points.
+    pub fn path(&mut self, class: &str, points: &[(f64, f64)]) {
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         self.push(format_args!("<polyline class=\"{class}\" points=\"{}\"/>", points.join(" ")));
     }
 
-    pub(super) fn rect(&mut self, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
+    /// A rectangle by its upper left corner and its sides.
+    pub fn rect(&mut self, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
         self.push(format_args!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
              class=\"{class}\"/>"
         ));
     }
 
-    pub(super) fn finish(mut self) -> String {
+    /// The whole SVG.
+    pub fn finish(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
     }
 }
 
 /// A plotting area and the ranges it shows.
-pub(super) struct Axes {
+pub struct Axes {
     /// Pixels of the left, top, right and bottom edge.
-    pub(super) edges: [f64; 4],
-    pub(super) x: (f64, f64),
-    pub(super) y: (f64, f64),
+    pub edges: [f64; 4],
+    /// Lowest and highest number across.
+    pub x: (f64, f64),
+    /// Lowest and highest number upwards.
+    pub y: (f64, f64),
 }
 
 impl Axes {
-    pub(super) fn at(&self, x: f64, y: f64) -> (f64, f64) {
+    /// The pixel of a pair of numbers.
+    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let [left, top, right, bottom] = self.edges;
         let share = |value: f64, (low, high): (f64, f64)| (value - low) / (high - low);
         (left + share(x, self.x) * (right - left), bottom - share(y, self.y) * (bottom - top))
     }
 
     /// Grid, numbers and names of both axes.
-    pub(super) fn draw(&self, canvas: &mut Canvas, x_name: &str, y_name: &str) {
+    pub fn draw(&self, canvas: &mut Canvas, x_name: &str, y_name: &str) {
         let [left, top, right, bottom] = self.edges;
         for (value, label) in ticks(self.y) {
             let (_, y) = self.at(self.x.0, value);

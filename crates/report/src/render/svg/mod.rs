@@ -1,7 +1,7 @@
 //! Figures as self-contained SVG: they open alone and sit in a page, in light and in dark, and no two
 //! things differ by colour alone. Colours: Okabe & Ito.
 
-mod canvas;
+pub mod canvas;
 mod confusion;
 mod loss_curve;
 mod permutation_histogram;
