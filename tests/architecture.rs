@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "flamingo",
             "harmonise",
             "preprocess",
+            "pages",
             "report",
             "scan",
             "tables",

@@ -7,6 +7,7 @@ use tests::{Cohort, Stored, Synthetic, run, says};
 use xtask::synthetic;
 
 const ENCODE: &str = "encode-cohort";
+const DISCLAIMER: &str = "not for diagnosis; not a medical device.";
 const BIDS: &str = "  bids:\n    dir: bids\n    entities: { task: [rest] }\n";
 
 fn encode(n: usize, cohort: &str) -> Synthetic {
@@ -217,4 +218,35 @@ fn sites_are_made_alike_by_what_training_people_show() {
         assert_eq!(failed.len(), 1, "{rows:?}");
         assert!(failed[0][3].contains("site C has no two training people"), "{failed:?}");
     }
+}
+
+#[test]
+fn a_cohort_has_a_page_and_everybody_a_page_of_their_own() {
+    let it = Synthetic::new(4, Stored::Mixed, ENCODE);
+    it.edit_pipeline("outputs:", "  - render: { people: true }\noutputs:");
+    let broken = it.dir().join("bids").join(synthetic::scan_name(2));
+    let bytes = fs::read(&broken).unwrap();
+    fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    it.run(&[]).exits_with(1);
+    let page = |name: &str| fs::read_to_string(it.result(ENCODE, name)).unwrap();
+    let index = page("index.html");
+    for person in ["01", "02", "04"] {
+        let own = page(&format!("sub-{person}.html"));
+        assert!(index.contains(&format!("href=\"sub-{person}.html\"")), "{person}");
+        assert!(own.contains("href=\"index.html\"") && own.contains("Series of all parcels"));
+        assert!(own.contains("How parcels go together") && own.contains("Median tSNR"));
+        assert!(own.contains("The series are those after parcellate"), "{own}");
+        assert!(own.len() < 5_000_000);
+    }
+    let reason = status(&it, "")[2][3].clone();
+    assert_ne!(reason, "n/a");
+    for html in [&index, &page("sub-03.html")] {
+        let shown = reason.replace('\'', "&#39;");
+        assert!(html.contains(&shown), "{reason} is not told");
+        assert!(html.matches(DISCLAIMER).count() >= 2);
+        let links = html.replace("http://www.w3.org/2000/svg", "");
+        assert!(!links.contains("http") && !links.contains("<script") && !links.contains("NaN"));
+    }
+    let again = it.run(&[]).exits_with(1);
+    assert_eq!(page("index.html"), index, "{again}");
 }

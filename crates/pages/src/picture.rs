@@ -18,6 +18,16 @@ impl Picture {
         Self { width, pixels: places.map(|(row, column)| at(row, column)).collect() }
     }
 
+    /// The same with at most so many pixels on each side, by leaving some out.
+    #[must_use]
+    pub fn reduced(&self, most: usize) -> Self {
+        let (height, width) = (self.height().min(most), self.width.min(most));
+        Self::of(height, width, |row, column| {
+            let row = row * self.height() / height;
+            self.pixels[row * self.width + column * self.width / width]
+        })
+    }
+
     /// Rows.
     pub fn height(&self) -> usize {
         self.pixels.len() / self.width.max(1)
@@ -62,5 +72,7 @@ mod tests {
         assert_eq!(bytes, picture.pixels.as_flattened());
         assert_eq!(bytes[15..], [1, 2, 200]);
         assert!(Picture::of(0, 3, |_, _| [0; 3]).png().is_none());
+        let small = Picture::of(4, 4, |row, column| [row as u8, column as u8, 0]).reduced(2);
+        assert_eq!(small.pixels, [[0, 0, 0], [0, 2, 0], [2, 0, 0], [2, 2, 0]]);
     }
 }

@@ -137,8 +137,10 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
     if let Some(parcels) = &media.parcels {
         out.put("coverage.tsv", coverage::table(parcels, media.scans()).as_bytes())?;
     }
-    for (path, bytes) in results.pages.iter().flatten() {
-        out.put(path, bytes)?;
+    if let Some(pages) = &results.pages {
+        for name in &pages.names {
+            out.put_file(name, &pages.dir.join(name))?;
+        }
     }
     let status = match &plan.source {
         SourcePlan::Pictures(_) => captions::status(plan, results.captions.as_ref()),

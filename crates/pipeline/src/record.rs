@@ -245,6 +245,28 @@ pub(crate) fn record(
     })
 }
 
+/// A recording that is not among the results, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Left {
+    pub(crate) subject: String,
+    pub(crate) scan: String,
+    /// `FAIL`, or `EXCLUDED` where it was not wanted.
+    pub(crate) status: String,
+    pub(crate) reason: String,
+}
+
+/// The recordings that are not among the results.
+pub(crate) fn left(media: &Media<'_>) -> Vec<Left> {
+    let units = units(media, None).into_iter().filter(|unit| unit.status != "SUCCESS");
+    let left = |unit: UnitRecord| Left {
+        subject: unit.subject,
+        scan: unit.scan,
+        status: unit.status,
+        reason: unit.reason.unwrap_or_default(),
+    };
+    units.map(left).collect()
+}
+
 /// One line a scan or recording, in the words of cohort tools.
 pub(crate) fn status(media: &Media<'_>) -> String {
     table(&media.plan.spec().name, &units(media, None))

@@ -3,6 +3,7 @@ mod caption;
 mod evaluate;
 mod finetune;
 mod generate;
+mod people;
 mod preprocess;
 mod pretrain;
 mod render;
@@ -13,6 +14,7 @@ pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Trained;
 pub(crate) use generate::WrittenReport;
+pub(crate) use people::can_be_drawn;
 pub(crate) use pretrain::TrainedLm;
 pub(crate) use render::Pages;
 pub use render::RenderConfig;
@@ -69,9 +71,9 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
     let written = trained.as_ref().zip(reports.as_deref());
     let evaluation =
         from(written, |(trained, reports)| evaluate::evaluate(runner, &media, trained, reports))?;
-    let pages = from(written.zip(evaluation.as_ref()), |((trained, reports), evaluation)| {
-        render::render(runner, &media, trained, reports, evaluation)
-    })?;
+    let measured = written.zip(evaluation.as_ref());
+    let measured = measured.map(|((trained, reports), evaluation)| (trained, reports, evaluation));
+    let pages = render::render(runner, &media, measured)?;
     let captions = caption::caption(runner)?;
     let language_model = pretrain::pretrain(runner)?;
     Ok(Results {

@@ -1,7 +1,11 @@
 //! `render`: figures and one page, from what was measured.
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use ndarray::Axis;
+use preprocess::Kind;
 use report::{
     generated::GeneratedReport,
     render::{
@@ -13,23 +17,32 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Evaluation, Trained, WrittenReport};
+use super::{Evaluation, Trained, WrittenReport, people};
 use crate::{
     Result,
     media::Media,
-    publish,
+    plan::SourcePlan,
+    publish, record,
     runner::Runner,
     stage::{Artifact, Stage, coverage, work::Work},
 };
 
 const INDEX: &str = "index.html";
 
+/// The list of everybody, beside the page of a run that has evidence.
+const PEOPLE: &str = "people.html";
+
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenderConfig {
     /// Draw one slice of the mean of every test window.
+    #[serde(default)]
     pub window_maps: bool,
+    /// Draw a page a person and a page of the cohort from the parcel series: carpet plots, matrices of
+    /// correlations, motion and signal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub people: bool,
 }
 
 impl Work for RenderConfig {
@@ -44,18 +57,36 @@ impl Work for RenderConfig {
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Evidence, Artifact::Pages)
     }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        match have {
+            Artifact::Evidence => Some(Artifact::Pages),
+            Artifact::Media(Kind::ParcelSeries | Kind::ScanWindows | Kind::Tokens)
+                if self.people =>
+            {
+                Some(Artifact::Pages)
+            }
+            _ => None,
+        }
+    }
 }
 
-/// Figures and pages, by their path in the run directory.
-pub(crate) type Pages = BTreeMap<String, Vec<u8>>;
+/// Figures and pages, in a stored folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    pub(crate) dir: PathBuf,
+    /// Relative to it, and to the run directory.
+    pub(crate) names: Vec<String>,
+}
+
+/// A trained model, what it wrote, and what was found out about that.
+type Measured<'a> = (&'a Trained, &'a [WrittenReport], &'a Evaluation);
 
 /// Draws the pages, where a stage asks for it.
 pub(super) fn render(
     runner: &mut Runner<'_, '_, '_>,
     media: &Media<'_>,
-    trained: &Trained,
-    reports: &[WrittenReport],
-    evaluation: &Evaluation,
+    measured: Option<Measured<'_>>,
 ) -> Result<Option<Pages>> {
     let found = runner.find(|stage| match stage {
         Stage::Render(config) => Some(config),
@@ -66,11 +97,16 @@ pub(super) fn render(
         stage,
         &mut (),
         |()| {
-            let scans = media.cohort().scans.iter();
-            let scans = scans.map(|scan| (&scan.subject, &scan.session, scan.run));
-            json!([scans.collect::<Vec<_>>(), media.left_out()])
+            let mut inputs = vec![named(media), json!(media.left_out())];
+            inputs.extend(config.people.then(|| json!(record::left(media))));
+            json!(inputs)
         },
-        |(), folders, _| {
+        |(), folders, control| {
+            let everybody = if measured.is_some() { PEOPLE } else { INDEX };
+            if config.people {
+                people::write(media, everybody, folders.result, control)?;
+            }
+            let Some((trained, reports, evaluation)) = measured else { return Ok(()) };
             for (name, figure) in figures(evaluation) {
                 let path = folders.result.join("figures").join(name);
                 files::write_atomic(&path, figure.as_bytes())?;
@@ -84,11 +120,27 @@ pub(super) fn render(
     Ok(Some(pages))
 }
 
+/// The scans as pages name them.
+fn named(media: &Media<'_>) -> Value {
+    match &media.plan.source {
+        SourcePlan::Cohort(cohort) => {
+            let scans = cohort.scans.iter();
+            json!(scans.map(|scan| (&scan.subject, &scan.session, scan.run)).collect::<Vec<_>>())
+        }
+        _ => {
+            json!(media.scans().iter().map(|scan| (&scan.subject, &scan.name)).collect::<Vec<_>>())
+        }
+    }
+}
+
 fn load(dir: &Path) -> Result<Pages> {
-    let figures = files::list(&dir.join("figures"))?;
-    let names = figures.iter().map(|name| format!("figures/{name}"));
-    let names = names.chain([INDEX.to_owned()]);
-    names.map(|name| Ok((name.clone(), files::read_bytes(&dir.join(name))?))).collect()
+    let is_page = |name: &String| Path::new(name).extension().is_some_and(|it| it == "html");
+    let mut names: Vec<String> = files::list(dir)?.into_iter().filter(is_page).collect();
+    let figures = dir.join("figures");
+    if figures.is_dir() {
+        names.extend(files::list(&figures)?.iter().map(|name| format!("figures/{name}")));
+    }
+    Ok(Pages { dir: dir.to_owned(), names })
 }
 
 fn figures(evaluation: &Evaluation) -> Vec<(&'static str, String)> {

@@ -2,7 +2,7 @@
 use preprocess::{Kind, steps::VolumesConfig};
 
 use super::{Artifact, Stage};
-use crate::{Error, Result, spec::CohortSpec};
+use crate::{Error, Result, phases::can_be_drawn, spec::CohortSpec};
 
 /// Checks that each stage appears once, gets what it needs, and has a cohort that it can work on.
 pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
@@ -31,6 +31,7 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     })?;
     has_reports(stages, cohort)?;
     has_a_mask(stages)?;
+    can_be_drawn(stages)?;
     policies_find_their_input(stages)
 }
 
@@ -66,6 +67,11 @@ fn between(have: Artifact, stage: &str) -> &'static str {
             ": put `windows` between"
         }
         Artifact::Media(Kind::Series) if stage == "finetune" => ": put `window` between",
+        Artifact::Media(Kind::ParcelSeries | Kind::ScanWindows | Kind::Tokens)
+            if stage == "render" =>
+        {
+            ": with `people: true` it draws these"
+        }
         _ => "",
     }
 }
@@ -156,6 +162,26 @@ mod tests {
         assert!(said.ends_with("gives parcel series: put `windows` between"), "{said}");
         let said = refused(PAIRS, &[MASK, FINETUNE]);
         assert!(said.ends_with("gives voxel series: put `window` between"), "{said}");
+    }
+
+    #[test]
+    fn pages_of_people_are_drawn_from_parcel_series() {
+        let bids = "bids: { dir: d }";
+        let render = "- render: { people: true }\n";
+        assert!(of_cohort(bids, &[PARCELLATE, render]).is_ok());
+        assert!(of_cohort(bids, &[PARCELLATE, WINDOWS, ENCODE, render]).is_ok());
+        let volumes =
+            "- volumes: { shape: [4, 4, 4], axes: RAS, background: minimum, half: true }\n";
+        let said = refused(bids, &[volumes, WINDOWS, ENCODE, render]);
+        let expected = "stages.render: people: true draws series of parcels, expected the stage \
+                        parcellate before it";
+        assert_eq!(said, expected);
+        let said = refused(bids, &[PARCELLATE, "- render: {}\n"]);
+        assert_eq!(
+            said,
+            "stage render needs scores, but what comes before it gives parcel series: with \
+             `people: true` it draws these"
+        );
     }
 
     #[test]
