@@ -80,6 +80,20 @@ impl Budget {
         work: impl Fn(usize, &U) -> Result<R, E> + Sync,
         mut done: impl FnMut(usize, Result<R, E>) -> Result<(), S>,
     ) -> Result<(), S> {
+        self.steps(units, cost, work, |index, step| match step {
+            Step::Begun => Ok(()),
+            Step::Ended(result) => done(index, result),
+        })
+    }
+
+    /// The same, with the beginning of each unit.
+    pub(crate) fn steps<U: Sync, R: Send, E: From<Error> + Send, S>(
+        &self,
+        units: &[U],
+        cost: impl Fn(&U) -> u64,
+        work: impl Fn(usize, &U) -> Result<R, E> + Sync,
+        mut told: impl FnMut(usize, Step<R, E>) -> Result<(), S>,
+    ) -> Result<(), S> {
         let costs = units.iter().map(cost).collect();
         let queue = Queue { costs, limit: self.n_bytes, ..Queue::default() };
         let (give, results) = sync_channel(self.n_workers.get());
@@ -92,24 +106,35 @@ impl Budget {
                     while let Some(index) = queue.take() {
                         // Given back even if the work panics, or the others would wait for ever.
                         let _room = Room { queue, n_bytes: queue.held(index) };
+                        if give.send((index, Step::Begun)).is_err() {
+                            return;
+                        }
                         let result = match queue.costs[index] {
                             found if found > queue.limit => {
                                 Err(Error::OverBudget { found, limit: queue.limit }.into())
                             }
                             _ => work(index, &units[index]),
                         };
-                        if give.send((index, result)).is_err() {
+                        if give.send((index, Step::Ended(result))).is_err() {
                             return;
                         }
                     }
                 });
             }
             drop(give);
-            let outcome = results.iter().try_for_each(|(index, result)| done(index, result));
+            let outcome = results.iter().try_for_each(|(index, step)| told(index, step));
             queue.stop();
             outcome
         })
     }
+}
+
+/// What becomes of a unit.
+pub(crate) enum Step<R, E> {
+    /// A worker has it.
+    Begun,
+    /// What the worker made of it.
+    Ended(Result<R, E>),
 }
 
 /// Units in their order, given out as there is room for them.

@@ -21,6 +21,20 @@ pub enum Event {
         /// What there is.
         total: usize,
     },
+    /// Work on a unit begins.
+    UnitBegun {
+        /// Stage that works on it.
+        stage: &'static str,
+        /// Its place among all units, from 0.
+        unit: usize,
+    },
+    /// The result of a unit is kept.
+    UnitDone {
+        /// Stage that worked on it.
+        stage: &'static str,
+        /// Its place among all units, from 0.
+        unit: usize,
+    },
     /// A unit is left out, the others go on.
     UnitFailed {
         /// Stage that could not go on with it.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Budget, Control, Error, Event, Failure, Key, Kind, Result, Store, arrays,
+    budget::Step,
     store::{FAILURES, UNITS},
 };
 
@@ -192,18 +193,23 @@ impl<U: Units> Round<'_, U> {
             Ok(files::write_atomic(&store.unit(stage, key), &units.make(*unit, key)?)?)
         };
         let jobs = control.execution().jobs;
-        self.engine.budget.with_jobs(jobs).each(
+        self.engine.budget.with_jobs(jobs).steps(
             &pending,
             |(unit, _)| units.footprint(*unit),
             work,
-            |at, result| {
+            |at, step| {
                 let (unit, key) = &pending[at];
-                match result {
-                    Ok(()) => {
+                match step {
+                    Step::Begun => {
+                        control.tell(Event::UnitBegun { stage, unit: *unit });
+                        return Ok(());
+                    }
+                    Step::Ended(Ok(())) => {
                         self.keys[*unit] = Some(key.clone());
                         self.done += 1;
+                        control.tell(Event::UnitDone { stage, unit: *unit });
                     }
-                    Err(error) => failed.push(self.failed(*unit, error, control)?),
+                    Step::Ended(Err(error)) => failed.push(self.failed(*unit, error, control)?),
                 }
                 let done = self.done + failed.len();
                 control.tell(Event::Advanced { stage, done, total: self.total });

@@ -17,6 +17,7 @@ mod digests;
 mod each;
 mod error;
 mod failure;
+mod journal;
 mod kept;
 mod key;
 mod lock;
@@ -31,9 +32,10 @@ pub use crate::{
     each::{Engine, Judged, Outcomes, Units, none_in_reach},
     error::{Error, Result},
     failure::{Failure, Kind, Reason},
+    journal::Journal,
     kept::Kept,
     key::Key,
-    lock::{Lock, Lost, utc},
-    store::{Store, Unit},
+    lock::{Holding, Lock, Lost, Process, this_process, utc},
+    store::{Facts, Store, Unit},
     sweep::leftovers,
 };

@@ -41,6 +41,50 @@ struct Holder {
     token: String,
 }
 
+/// A process, as people are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its machine.
+    pub host: String,
+    /// Its number there.
+    pub pid: u32,
+    /// Now, in seconds since 1970.
+    pub since: u64,
+}
+
+/// The process that asks.
+pub fn this_process() -> Process {
+    let Holder { host, pid, since, .. } = Holder::this();
+    Process { host, pid, since }
+}
+
+/// A lock that somebody took, looked at from outside.
+#[derive(Debug)]
+pub struct Holding {
+    /// The holder's machine.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    seen: Seen,
+}
+
+impl Holding {
+    /// The lock at `path`; `None` where nobody holds it.
+    pub fn of(path: &Path) -> Result<Option<Self>> {
+        let of = |seen: Seen| {
+            let (host, pid) = seen.holder.as_ref().map(|it| (it.host.clone(), it.pid))?;
+            Some(Self { host, pid, seen })
+        };
+        Ok(Seen::looked_at(path)?.and_then(of))
+    }
+
+    /// Whether the holder still works, as far as can be known: its process is there on this machine, or
+    /// it gave a sign within minutes.
+    pub fn is_alive(&self) -> bool {
+        !self.seen.is_gone(&Holder::this())
+    }
+}
+
 /// Holds a folder until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -127,6 +171,11 @@ impl Lock {
         Self { path: path.to_owned(), holder, taken, ended, lost, sign: sign.ok() }
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What tells whether it is lost, as long as the lock is held.
     pub fn lost(&self) -> Lost {
         self.lost.clone()
@@ -206,6 +255,7 @@ fn holder_of(path: &Path) -> Option<Holder> {
 }
 
 /// A lock file that is there.
+#[derive(Debug)]
 struct Seen {
     /// `None` where the file is being written, or no lock of ours.
     holder: Option<Holder>,
@@ -225,6 +275,17 @@ impl Seen {
         let now = tempfile::tempfile_in(dir).and_then(|file: File| file.metadata()?.modified());
         let now = now.map_err(files::at("create a file in", dir))?;
         let silent_for = now.duration_since(written).unwrap_or_default();
+        Ok(Some(Self { holder: holder_of(path), silent_for }))
+    }
+
+    /// The same without a file being written: the time is that of this machine.
+    fn looked_at(path: &Path) -> Result<Option<Self>> {
+        let written = match fs::metadata(path).and_then(|it| it.modified()) {
+            Ok(written) => written,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(files::at("read", path)(error).into()),
+        };
+        let silent_for = SystemTime::now().duration_since(written).unwrap_or_default();
         Ok(Some(Self { holder: holder_of(path), silent_for }))
     }
 
@@ -360,6 +421,23 @@ mod tests {
         let process = Some("1".to_owned());
         write(&path, &Holder { process, ..Holder::this() }, Duration::ZERO);
         drop(take(&path).unwrap());
+    }
+
+    #[test]
+    fn a_lock_is_looked_at_without_being_taken() {
+        let (_dir, path) = folder();
+        assert!(Holding::of(&path).unwrap().is_none());
+        let lock = take(&path).unwrap();
+        let holding = Holding::of(&path).unwrap().unwrap();
+        assert!(holding.is_alive() && holding.pid == std::process::id());
+        drop(lock);
+        let other = Holder { machine: Some("another boot".to_owned()), ..Holder::this() };
+        write(&path, &other, SILENCE + SIGN);
+        assert!(!Holding::of(&path).unwrap().unwrap().is_alive());
+        // its clock, or ours, was set back
+        let later = OpenOptions::new().write(true).open(&path).unwrap();
+        later.set_modified(SystemTime::now() + SILENCE * 9).unwrap();
+        assert!(Holding::of(&path).unwrap().unwrap().is_alive());
     }
 
     #[test]

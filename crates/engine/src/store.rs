@@ -1,9 +1,11 @@
 //! Results by key: the same key, the same result, computed once.
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{Control, Error, Event, Key, Lock, Outcomes, Result, arrays, digests};
@@ -19,7 +21,32 @@ pub struct Unit {
     /// Its file.
     pub path: PathBuf,
     /// What its header says.
-    pub facts: Value,
+    pub facts: Facts,
+}
+
+/// What a header says of its arrays, as text: a cohort has many, and few are asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Facts(Box<str>);
+
+impl Facts {
+    /// From what the header says.
+    pub fn of(facts: &Value) -> Self {
+        Self(facts.to_string().into())
+    }
+
+    /// In the form of whoever wrote it.
+    ///
+    /// # Errors
+    /// Where it has another form.
+    pub fn get<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A folder of results: `<stage>/<key>/` of stages, `<stage>/scans/<key>.safetensors` of units.
@@ -50,7 +77,7 @@ impl Store {
         let unit = |key: Key| {
             let path = self.unit(stage, &key);
             match arrays::check(&path, &key) {
-                Ok(header) => Ok(Unit { key, path, facts: header.facts }),
+                Ok(header) => Ok(Unit { key, path, facts: Facts::of(&header.facts) }),
                 Err(problem) => Err(Error::Damaged { path, problem }),
             }
         };

@@ -46,7 +46,7 @@ pub struct SeriesFacts {
 impl SeriesFacts {
     /// Those of a scan's file.
     pub fn of(unit: &Unit) -> Option<Self> {
-        serde_json::from_value(unit.facts.clone()).ok()
+        unit.facts.get().ok()
     }
 }
 

@@ -163,7 +163,11 @@ mod tests {
             kept: None,
         };
         let facts = serde_json::to_value(facts).unwrap();
-        Unit { key: Key::of(&serde_json::Value::Null), path: PathBuf::new(), facts }
+        Unit {
+            key: Key::of(&serde_json::Value::Null),
+            path: PathBuf::new(),
+            facts: engine::Facts::of(&facts),
+        }
     }
 
     fn parcels(units: impl IntoIterator<Item = Option<Unit>>) -> Parcels {

@@ -116,7 +116,8 @@ impl TokenSet {
     }
 
     pub(crate) fn facts(unit: &Unit) -> Result<TokenFacts> {
-        serde_json::from_value(unit.facts.clone())
+        unit.facts
+            .get()
             .map_err(|source| files::Error::Json { path: unit.path.clone(), source }.into())
     }
 }
