@@ -140,7 +140,7 @@ fn a_cohort_without_usable_training_scans_ends_as_one_that_cannot_start() {
         fs::write(cohort.scan(run), &bytes[..bytes.len() / 2 + run]).unwrap();
     }
     let ran = cohort.run(&[]).exits_with(2);
-    assert!(!cohort.outputs().join("windows").exists(), "{ran}");
+    assert!(!cohort.outputs().join("windows/record.json").exists(), "{ran}");
     assert!(cohort.has_no_partial_file());
     assert_snapshot!(ran.stderr, @"
     mask (stage 1 of 4)

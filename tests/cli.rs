@@ -78,7 +78,7 @@ fn an_interrupted_run_says_how_to_go_on() {
         );
         assert_eq!(ran.stdout, "");
         assert!(
-            !outputs.path().join("tiny-lm").exists(),
+            !outputs.path().join("tiny-lm/lm").exists(),
             "nothing is published before all is done"
         );
         let _ = run(&args).exits_with(0);

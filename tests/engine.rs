@@ -7,7 +7,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tests::{Ran, files_below, root, run, says};
+use tests::{Ran, files_below, root, run, run_until, says};
 use xtask::cohort;
 
 /// A cohort in a folder of its own; gone with the value.
@@ -30,10 +30,11 @@ impl Many {
         run(&args).naming(&self.dir, "[cohort]")
     }
 
-    /// What is published below `outputs`, without the record, which holds times.
+    /// What is published below `outputs`, without record and journal, which hold times.
     fn published(&self, outputs: &str) -> Vec<(PathBuf, Vec<u8>)> {
         let dir = self.dir.join(outputs).join("cohort");
-        let is_same = |path: &PathBuf| !path.ends_with("record.json");
+        let timed = ["record.json", "journal.jsonl"];
+        let is_same = |path: &PathBuf| !timed.iter().any(|name| path.ends_with(name));
         let files = files_below(&dir).into_iter().filter(is_same);
         files.map(|path| (below(&path, &dir), fs::read(&path).unwrap())).collect()
     }
@@ -93,6 +94,17 @@ fn broken_recordings_are_left_out_by_kind_whatever_the_jobs() {
     let of_record = record["units"].as_array().unwrap().iter().filter_map(|it| it["kind"].as_str());
     assert_eq!(of_record.filter(|kind| *kind == "truncated").count(), 2);
 
+    let dir = it.dir.join("one/cohort").display().to_string();
+    let status = run(&["status", &dir, "--json"]).exits_with(1);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!((&status["state"], &status["failed"]["truncated"]), (&"finished".into(), &2.into()));
+    let of = |at: usize, name: &str| status["stages"][at][name].as_u64();
+    assert_eq!((of(0, "done"), of(0, "failed"), of(0, "left")), (Some(188), Some(5), Some(0)));
+    assert_eq!((of(2, "done"), of(3, "done")), (Some(188), Some(188)));
+    let table = run(&["status", &dir, "--tsv"]).exits_with(1).stdout;
+    let n_of = |word: &str| table.lines().filter(|line| line.ends_with(word)).count();
+    assert_eq!((n_of("\tSUCCESS"), n_of("\tFAIL"), n_of("\tUNAVAILABLE")), (188, 11, 1));
+
     for (jobs, outputs) in [("2", "two"), ("4", "four")] {
         let set = format!("outputs={outputs}");
         it.run(&["--jobs", jobs, "--set", &set]).exits_with(1);
@@ -109,6 +121,39 @@ fn broken_recordings_are_left_out_by_kind_whatever_the_jobs() {
         let differs = differs(&one, &other);
         assert!(differs.iter().all(|it| it == "config_used.yaml"), "{jobs} jobs: {differs:?}");
     }
+}
+
+#[test]
+fn a_killed_run_is_known_to_have_stopped_and_does_nothing_twice() {
+    let it = Many::new(40, false);
+    let pipeline = it.dir.join("pipeline.yaml").display().to_string();
+    let dir = it.dir.join("runs/cohort").display().to_string();
+    run(&["status", &dir]).exits_with(2);
+    let killed = run_until(&["run", &pipeline, "--jobs", "1"], "encode (stage 3 of 4)", "KILL");
+    assert_eq!(killed.code, None);
+    let stopped = run(&["status", &dir, "--wait"]).exits_with(75);
+    says(
+        &stopped.stdout,
+        &["cohort: stopped, process ", "parcellate             40        0        0        0"],
+    );
+    assert_eq!(stopped.stdout.matches("\tINCOMPLETE").count(), 40, "{stopped}");
+    let encoded = |folder: &str| {
+        let of_encode = |path: &&PathBuf| path.to_string_lossy().contains("/encode/scans/");
+        let files = files_below(&it.dir.join(folder));
+        files.iter().filter(of_encode).filter(|path| path.extension().is_some()).count()
+    };
+    let n_kept = encoded("runs/cache");
+    it.run(&[]).exits_with(0);
+    let journal = fs::read_to_string(it.dir.join("runs/cohort/journal.jsonl")).unwrap();
+    let n_done = |stage: &str| {
+        let line =
+            |line: &&str| line.contains(&format!("\"{stage}\"")) && line.contains("\"done\"}");
+        journal.lines().filter(line).count()
+    };
+    assert_eq!(n_done("parcellate"), 0, "{journal}");
+    assert_eq!(n_done("encode"), 40 - n_kept);
+    let status = run(&["status", &dir, "--wait"]).exits_with(0);
+    assert_eq!(status.stdout.matches("\tSUCCESS").count(), 40, "{status}");
 }
 
 #[test]

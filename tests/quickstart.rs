@@ -102,7 +102,7 @@ fn assert_same_bytes(one: &Path, other: &Path) {
         files.map(|path| path.strip_prefix(dir).expect("it lies below").to_owned()).collect()
     };
     assert_eq!(names(one), names(other));
-    let differs = ["record.json", "config_used.yaml"].map(Path::new);
+    let differs = ["record.json", "config_used.yaml", "journal.jsonl"].map(Path::new);
     for name in names(one).iter().filter(|name| !differs.contains(&name.as_path())) {
         let read = |dir: &Path| fs::read(dir.join(name)).expect("a file of a run directory");
         assert!(read(one) == read(other), "{} differs", name.display());
@@ -216,8 +216,8 @@ fn the_record_holds_the_digest_of_every_file() {
         let found = scan::sha256_file(dir.join(name)).unwrap();
         assert_eq!(Some(found.as_str()), digest.as_str(), "{name}");
     }
-    // the record itself is the only file without one
-    assert_eq!(files_below(&dir).len(), digests.len() + 1);
+    // only the record itself and the journal have none
+    assert_eq!(files_below(&dir).len(), digests.len() + 2);
     let text = fs::read_to_string(dir.join("record.json")).unwrap();
     assert!(!text.contains(&*root().to_string_lossy()), "a record names no folder of this machine");
 }
@@ -251,13 +251,19 @@ fn a_killed_and_then_stopped_run_goes_on_to_the_same_bytes() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let killed = run_until(&args, "finetune: step 2, held out", "KILL");
     assert_eq!(killed.code, None, "{killed}");
-    assert!(!run_dir(outputs.path()).exists(), "nothing is published before all is done");
+    assert!(
+        !run_dir(outputs.path()).join("record.json").exists(),
+        "nothing is published before all is done"
+    );
 
     let stopped = run_until(&args, "finetune: step 4, held out", "TERM").exits_with(75);
     assert!(stopped.stderr.contains("whiten: stored result taken"), "{stopped}");
     let last = "\nstopped after saving, run the same command again to go on\n";
     assert!(stopped.stderr.ends_with(last), "{stopped}");
-    assert!(!run_dir(outputs.path()).exists(), "nothing is published before all is done");
+    assert!(
+        !run_dir(outputs.path()).join("record.json").exists(),
+        "nothing is published before all is done"
+    );
 
     let finished = run_into(outputs.path()).exits_with(0);
     assert!(!finished.stderr.contains("step 4, held out"), "it began again: {finished}");

@@ -31,7 +31,9 @@ fn in_process(
 
 fn published(it: &Synthetic) -> Vec<(PathBuf, Vec<u8>)> {
     let dir = it.dir().join("runs").join(ENCODE);
-    let files = files_below(&dir).into_iter().filter(|path| !path.ends_with("record.json"));
+    let timed = ["record.json", "journal.jsonl"];
+    let is_same = |path: &PathBuf| !timed.iter().any(|name| path.ends_with(name));
+    let files = files_below(&dir).into_iter().filter(is_same);
     files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 

@@ -178,7 +178,7 @@ impl Run {
         if !dir.exists() {
             bail!("nothing was published");
         }
-        let timed = ["record.json", "config_used.yaml"].map(Path::new);
+        let timed = ["record.json", "config_used.yaml", "journal.jsonl"].map(Path::new);
         let files = below(&dir)?.into_iter().filter(|path| !timed.contains(&path.as_path()));
         files.map(|path| Ok((path.clone(), fs::read(dir.join(path))?))).collect()
     }

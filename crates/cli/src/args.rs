@@ -56,6 +56,17 @@ Examples:
 Results are stored by what decides them: a second run does nothing twice, a changed parameter
 recomputes its stage and those below, a stopped run goes on where it was.")]
     Run(RunArgs),
+    /// Say how a run stands, by the files of its folder: also of one that another machine works on.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo status runs/encode-cohort
+  neuroflamingo status runs/encode-cohort --wait && echo all done
+  neuroflamingo status runs/encode-cohort --tsv > processing_status.tsv
+
+The table has Nipoppy's columns and words, one row a visit: SUCCESS, FAIL, INCOMPLETE where the run is
+not finished, UNAVAILABLE where a scan is missing or not wanted. Exit codes: 0 finished; 1 finished,
+some scans failed; 2 no run, or it ended with an error; 75 not finished.")]
+    Status(StatusArgs),
     /// Check a pipeline file: every file, header, window, split and parameter, no scan read.
     #[command(after_help = "\
 Example:
@@ -157,6 +168,21 @@ pub(crate) struct RunArgs {
     /// End at the first scan that fails; what is finished by then is kept.
     #[arg(long)]
     pub(crate) stop_on_first_failure: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct StatusArgs {
+    /// The folder of a run.
+    pub(crate) run: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the table alone.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) tsv: bool,
+    /// Wait until nobody works on it any more.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 /// A model, and what it is asked about.

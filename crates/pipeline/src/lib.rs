@@ -17,6 +17,7 @@ mod captions;
 mod check_encoder;
 mod error;
 mod event;
+mod journal;
 mod media;
 mod one;
 mod package;
@@ -34,6 +35,7 @@ mod shown;
 mod spec;
 mod stage;
 mod stats;
+mod status;
 mod summary;
 mod thresholds;
 mod units;
@@ -65,6 +67,7 @@ pub use stage::{
     WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
+pub use status::{RunState, RunStatus, StageStatus, VisitStatus, status};
 
 pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};

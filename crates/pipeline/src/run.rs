@@ -11,13 +11,14 @@ use engine::{Execution, Lock, Observer, Store};
 use crate::{
     Error, Result,
     event::{Control, Event},
+    journal::{Ended, Scribe},
     phases::{self, Evaluation, Results},
     plan::{Plan, RunPlan},
     publish,
     record::{self, Started},
     runner::Runner,
     summary,
-    watch::{Failed, Watch},
+    watch::{Watch, Watched},
 };
 
 /// How a run is done; its results do not depend on it.
@@ -67,11 +68,22 @@ pub fn run(
     let RunOptions { jobs, stop_on_first_failure } = *options;
     let execution = Execution { jobs, stop_on_first_failure };
     let mut watch = Watch::new(observer);
-    let failed = watch.failed();
+    let watched = watch.watched();
     let control = Control::new(&mut watch, stop).executing(execution);
     let lock = hold(plan, &plan.spec().name)?;
     engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());
+    watched.write(Scribe::begin(plan, lock.path())?);
+    let outcome = run_all(plan, &mut control, &watched);
+    watched.end(match &outcome {
+        Ok(_) => Ended::Done,
+        Err(error) if error.is_interrupted() || error.is_first_failure() => Ended::Stopped,
+        Err(_) => Ended::Failed,
+    });
+    outcome
+}
+
+fn run_all(plan: &Plan, control: &mut Control<'_>, watched: &Watched) -> Result<Outcome> {
     plan.loaded.digests().save()?;
     let n = plan.runs.len();
     let mut finished = Vec::with_capacity(n);
@@ -79,9 +91,9 @@ pub fn run(
         if let Some(name) = run.label.clone() {
             control.tell(Event::Repetition { name, idx, n });
         }
-        finished.push(run_one(plan, run, &mut control, &failed)?);
+        finished.push(run_one(plan, run, control, watched)?);
     }
-    summary::conclude(plan, finished, &mut control)
+    summary::conclude(plan, finished, control)
 }
 
 /// Takes the lock `name`, and removes what killed runs left in the cache unless others work there.
@@ -97,7 +109,7 @@ fn run_one(
     plan: &Plan,
     run: &RunPlan,
     control: &mut Control<'_>,
-    failed: &dyn Fn() -> Failed,
+    watched: &Watched,
 ) -> Result<Finished> {
     let started = Started::now();
     let results = match run_stages(plan, run, control) {
@@ -109,7 +121,7 @@ fn run_one(
         // those that failed have theirs, the others are not done
         Err(error) if !error.is_interrupted() && !error.is_lock_lost() => {
             let ended = error.stage().unwrap_or("n/a");
-            if let Some(status) = record::unfinished_status(plan, run, failed(), ended) {
+            if let Some(status) = record::unfinished_status(plan, run, watched.failed(), ended) {
                 files::write_atomic(&plan.dir_of(run).join("status.tsv"), status.as_bytes())?;
             }
             return Err(error);

@@ -6,26 +6,57 @@ use std::{
 
 use engine::{Observer, Reason};
 
-use crate::event::Event;
+use crate::{
+    event::Event,
+    journal::{Ended, Scribe},
+};
 
 /// Stage and reason of each scan that failed, by its place among all scans.
 pub(crate) type Failed = BTreeMap<usize, (&'static str, Reason)>;
 
-/// Hands events on, and remembers the failures among them.
+/// Hands events on, remembers the failures among them, and writes the journal of the run.
 pub(crate) struct Watch<'a> {
     inner: &'a mut dyn Observer<Event>,
     failed: Arc<Mutex<Failed>>,
+    /// Where the lock on the run folder is held.
+    scribe: Arc<Mutex<Option<Scribe>>>,
+}
+
+/// The other end of a [`Watch`].
+#[derive(Clone)]
+pub(crate) struct Watched {
+    failed: Arc<Mutex<Failed>>,
+    scribe: Arc<Mutex<Option<Scribe>>>,
+}
+
+impl Watched {
+    /// The failures of the repetition that runs.
+    pub(crate) fn failed(&self) -> Failed {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What happens from now on goes into a journal.
+    pub(crate) fn write(&self, scribe: Scribe) {
+        *self.scribe.lock().unwrap_or_else(PoisonError::into_inner) = Some(scribe);
+    }
+
+    /// The run ends.
+    pub(crate) fn end(&self, ended: Ended) {
+        let mut scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut scribe) = scribe.take() {
+            scribe.end(ended);
+        }
+    }
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(inner: &'a mut dyn Observer<Event>) -> Self {
-        Self { inner, failed: Arc::default() }
+        Self { inner, failed: Arc::default(), scribe: Arc::default() }
     }
 
-    /// What tells the failures of the repetition that runs.
-    pub(crate) fn failed(&self) -> impl Fn() -> Failed + use<> {
-        let failed = Arc::clone(&self.failed);
-        move || failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Its other end.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { failed: Arc::clone(&self.failed), scribe: Arc::clone(&self.scribe) }
     }
 }
 
@@ -51,6 +82,9 @@ impl Observer<Event> for Watch<'_> {
             _ => {}
         }
         drop(failed);
+        if let Some(scribe) = &mut *self.scribe.lock().unwrap_or_else(PoisonError::into_inner) {
+            scribe.event(event);
+        }
         self.inner.event(event);
     }
 }

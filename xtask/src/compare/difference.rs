@@ -1,7 +1,7 @@
 //! In what two folders of runs differ.
 //!
 //! Published files are compared byte for byte, but for two: `record.json` without times, host and stage
-//! keys, and `config_used.yaml` by what it means. Of what is stored, the results of single scans are
+//! keys, and `config_used.yaml` by what it means; the journal, which holds times, is not. Of what is stored, the results of single scans are
 //! compared by their arrays; a key that is another one is noted.
 
 use std::{
@@ -17,6 +17,7 @@ use crate::kills::below;
 
 const CACHE: &str = "cache";
 const RECORD: &str = "record.json";
+const JOURNAL: &str = "journal.jsonl";
 const CONFIG: &str = "config_used.yaml";
 
 /// The metadata of a stored result that says what it is of.
@@ -37,7 +38,8 @@ pub(super) struct Found {
 pub(super) fn of_runs(old: &Path, new: &Path) -> Result<Found> {
     let mut found = Found::default();
     let published = |dir: &Path| -> Result<BTreeSet<PathBuf>> {
-        Ok(below(dir)?.into_iter().filter(|path| !path.starts_with(CACHE)).collect())
+        let is_compared = |path: &PathBuf| !path.starts_with(CACHE) && !path.ends_with(JOURNAL);
+        Ok(below(dir)?.into_iter().filter(is_compared).collect())
     };
     let (before, after) = (published(old)?, published(new)?);
     for path in before.union(&after) {

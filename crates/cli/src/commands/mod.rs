@@ -7,6 +7,7 @@ mod inspect;
 mod lora;
 mod package;
 mod pipeline;
+mod status;
 mod text;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ impl Done {
 pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
     match command {
         Command::Run(args) => pipeline::run(&args, verbose),
+        Command::Status(args) => status::run(&args),
         Command::Check(args) => pipeline::check(&args, verbose),
         Command::Generate(args) => text::generate(&args),
         Command::Score(args) => text::score(&args),
