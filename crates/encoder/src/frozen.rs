@@ -43,11 +43,13 @@ pub struct FrozenEncoder {
 }
 
 impl FrozenEncoder {
-    /// Reads the encoder's weights, if it has any.
+    /// Reads the encoder's weights, if it has any; from then on the process keeps the memory that one
+    /// window frees for the next.
     ///
     /// # Errors
     /// Where windows of this size do not fit, or the weights are not the encoder's.
     pub fn open(config: &EncoderConfig, input: InputShape) -> Result<Self> {
+        nn::keep_freed_memory();
         let name = config.spec(input)?.name;
         let failed = Error::inside(name);
         let weights = Builder::new(config.base(Precision::default())?, DType::F32);

@@ -3,7 +3,7 @@
 
 use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::{Builder, LayerNorm, Linear, attention, gelu, merge_heads, split_heads};
+use nn::{Activation, Builder, LayerNorm, Linear, attention, merge_heads, view_heads};
 
 /// The sizes of a stack of blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,15 +123,18 @@ impl Block {
     pub(crate) fn attending(&self, xs: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let [q, k, v] = self.projections.heads(&xs.apply(&self.norm_1)?, context, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        let attended = merge_heads(&attention(&q, &k, &v, scale, None)?)?.apply(&self.out)?;
+        let attended = merge_heads(&attention(&q, &k, &v, scale, None)?)?;
         let [scale_1, scale_2] = &self.layer_scales;
-        let xs = (xs + scaled(attended, scale_1.as_ref())?)?;
-        &xs + scaled(xs.apply(&self.norm_2)?.apply(&self.mlp)?, scale_2.as_ref())?
+        let xs = match scale_1 {
+            Some(gamma) => (xs + attended.apply(&self.out)?.broadcast_mul(gamma)?)?,
+            None => self.out.added(&attended, xs)?,
+        };
+        let normed = xs.apply(&self.norm_2)?;
+        match scale_2 {
+            Some(gamma) => &xs + normed.apply(&self.mlp)?.broadcast_mul(gamma)?,
+            None => self.mlp.added(&normed, &xs),
+        }
     }
-}
-
-fn scaled(xs: Tensor, gamma: Option<&Tensor>) -> Result<Tensor> {
-    gamma.map_or_else(|| Ok(xs.clone()), |gamma| xs.broadcast_mul(gamma))
 }
 
 impl Module for Block {
@@ -170,8 +173,8 @@ impl Projections {
         Ok(Self::Packed(Linear::with_bias(dim, 3 * dim, vb)?))
     }
 
-    /// `(batch, n_tokens, dim)` to three `(batch, n_heads, n_tokens, head_dim)`; keys and values of
-    /// `context` where there is one.
+    /// `(batch, n_tokens, dim)` to three views `(batch, n_heads, n_tokens, head_dim)`; keys and values
+    /// of `context` where there is one.
     pub(crate) fn heads(
         &self,
         xs: &Tensor,
@@ -180,7 +183,7 @@ impl Projections {
     ) -> Result<[Tensor; 3]> {
         match self {
             Self::Apart([q, k, v]) => {
-                let heads = |xs: &Tensor, linear: &Linear| split_heads(&xs.apply(linear)?, n_heads);
+                let heads = |xs: &Tensor, linear: &Linear| view_heads(&xs.apply(linear)?, n_heads);
                 let context = context.unwrap_or(xs);
                 Ok([heads(xs, q)?, heads(context, k)?, heads(context, v)?])
             }
@@ -188,8 +191,9 @@ impl Projections {
                 bail!("packed projections attend to their own tokens alone")
             }
             Self::Packed(qkv) => {
-                let (all, dim) = (xs.apply(qkv)?, xs.dim(D::Minus1)?);
-                let third = |at| split_heads(&all.narrow(D::Minus1, at * dim, dim)?, n_heads);
+                let (batch, n_tokens, dim) = xs.dims3()?;
+                let all = xs.apply(qkv)?.reshape((batch, n_tokens, 3 * n_heads, dim / n_heads))?;
+                let third = |at| all.narrow(2, at * n_heads, n_heads)?.transpose(1, 2);
                 Ok([third(0)?, third(1)?, third(2)?])
             }
         }
@@ -212,9 +216,16 @@ impl Mlp {
     }
 }
 
+impl Mlp {
+    /// What it gives, added to `residual`.
+    pub(crate) fn added(&self, xs: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.narrow.added(&self.widen.activated(xs, Activation::Gelu)?, residual)
+    }
+}
+
 impl Module for Mlp {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        gelu(&xs.apply(&self.widen)?)?.apply(&self.narrow)
+        self.widen.activated(xs, Activation::Gelu)?.apply(&self.narrow)
     }
 }
 

@@ -50,21 +50,19 @@ impl Activation {
             .zip(dxs.par_chunks_mut(per_task))
             .for_each(|((xs, dys), dxs)| widest(Slopes { activation: self, xs, dys, dxs }));
     }
-}
 
-struct Values<'a, T> {
-    activation: Activation,
-    xs: &'a [T],
-    ys: &'a mut [T],
-}
+    /// Replaces every element by the function of it.
+    pub(crate) fn in_place(self, xs: &mut [f32]) {
+        xs.par_chunks_mut(per_task(xs.len())).for_each(|xs| widest(InPlace(self, xs)));
+    }
 
-impl<T: Real> Work for Values<'_, T> {
-    type Out = ();
-
+    /// Writes the function of a number to its place, one by one.
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let each = self.xs.iter().copied().zip(self.ys);
-        match self.activation {
+    pub(crate) fn each<'a, T: Real, const FMA: bool>(
+        self,
+        each: impl Iterator<Item = (T, &'a mut T)>,
+    ) {
+        match self {
             Activation::Gelu => {
                 for (x, y) in each {
                     *y = x * gauss_cdf::<T, FMA>(x);
@@ -87,6 +85,32 @@ impl<T: Real> Work for Values<'_, T> {
                 }
             }
         }
+    }
+}
+
+struct Values<'a, T> {
+    activation: Activation,
+    xs: &'a [T],
+    ys: &'a mut [T],
+}
+
+impl<T: Real> Work for Values<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.activation.each::<T, FMA>(self.xs.iter().copied().zip(self.ys));
+    }
+}
+
+struct InPlace<'a>(Activation, &'a mut [f32]);
+
+impl Work for InPlace<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.0.each::<f32, FMA>(self.1.iter_mut().map(|x| (*x, x)));
     }
 }
 

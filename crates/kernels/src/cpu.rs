@@ -1,27 +1,52 @@
 //! What the CPU can do beyond the instructions every program may use.
 
+/// Sets of instructions, each with all those before it.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Any,
+    Avx2,
+    Avx512,
+    Vnni,
+}
+
+/// The CPU's level, asked for once: hot loops ask for every row.
+#[cfg(target_arch = "x86_64")]
+fn level() -> Level {
+    static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        match (avx2, avx512, is_x86_feature_detected!("avx512vnni")) {
+            (false, ..) => Level::Any,
+            (true, false, _) => Level::Avx2,
+            (true, true, false) => Level::Avx512,
+            (true, true, true) => Level::Vnni,
+        }
+    })
+}
+
 /// Whether code compiled for `avx2,fma,f16c` may run.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
+    level() >= Level::Avx2
 }
 
 /// Whether code compiled for the AVX-512 of servers since 2017 may run.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx512() -> bool {
-    has_avx2()
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
+    level() >= Level::Avx512
 }
 
 /// Whether its products of bytes and of sixteen-bit numbers may be used besides.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_vnni() -> bool {
-    has_avx512() && is_x86_feature_detected!("avx512vnni")
+    level() >= Level::Vnni
 }
 
 /// Work over slices, written once and compiled for AVX-512, for AVX2 and for any CPU.

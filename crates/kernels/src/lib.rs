@@ -10,6 +10,7 @@
 
 mod activation;
 mod adamw;
+mod after;
 mod allocator;
 mod attention;
 mod bandwidth;
@@ -29,15 +30,18 @@ mod real;
 mod rotary;
 mod rows;
 mod scan;
+mod scratch;
 mod softmax;
 #[cfg(test)]
 mod testing;
+mod tile;
 mod token_convolution;
 mod vector;
 mod worker;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
+pub use after::After;
 pub use allocator::keep_freed_memory;
 pub use attention::{Attention, AttentionShape, Moments};
 pub use bandwidth::read_all;
@@ -45,9 +49,9 @@ pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
 pub use convert::{from_bf16, from_f16, from_q8_0, to_bf16, to_f16, to_q8_0};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
-pub use linear::{Matrix, Weights, linear, linear_backward};
+pub use linear::{Matrix, Weights, linear, linear_backward, linear_with};
 pub use mapped::{Mapped, as_f32, as_u16};
-pub use masked_attention::{Heads, attention};
+pub use masked_attention::{Heads, attention, attention_streams};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use real::Real;
 pub use rotary::{RotaryTable, rotate};

@@ -1,10 +1,12 @@
 //! Layer norm (Ba et al. 2016) and RMS norm (Zhang and Sennrich 2019) over rows of `dim` entries.
 
 use crate::Real;
+use crate::cpu::{Work, widest};
 use crate::rows::{map_rows, sum_rows};
 use crate::vector::sum_of;
 
 /// `(mean, 1 / sqrt(variance + eps))` of a row; the variance is the biased one, as PyTorch's.
+#[inline(always)]
 fn moments<T: Real>(x: &[T], eps: T) -> (T, T) {
     let n = T::of(x.len() as f64);
     let mean = sum_of(x, |v| v) / n;
@@ -12,6 +14,7 @@ fn moments<T: Real>(x: &[T], eps: T) -> (T, T) {
     (mean, T::ONE / (variance + eps).sqrt())
 }
 
+#[inline(always)]
 fn inverse_rms<T: Real>(x: &[T], eps: T) -> T {
     let n = T::of(x.len() as f64);
     T::ONE / (sum_of(x, |v| v * v) / n + eps).sqrt()
@@ -19,12 +22,29 @@ fn inverse_rms<T: Real>(x: &[T], eps: T) -> T {
 
 /// `y = (x − mean) / sqrt(var + eps) · weight + bias`, row by row.
 pub fn layer_norm<T: Real>(xs: &[T], weight: &[T], bias: &[T], eps: f64, ys: &mut [T]) {
-    map_rows(xs, ys, weight.len(), |_, x, y| {
+    map_rows(xs, ys, weight.len(), |_, x, y| widest(LayerNorm { x, weight, bias, eps, y }));
+}
+
+/// A row of [`layer_norm`].
+struct LayerNorm<'a, T> {
+    x: &'a [T],
+    weight: &'a [T],
+    bias: &'a [T],
+    eps: f64,
+    y: &'a mut [T],
+}
+
+impl<T: Real> Work for LayerNorm<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { x, weight, bias, eps, y } = self;
         let (mean, rstd) = moments(x, T::of(eps));
-        for (i, y) in y.iter_mut().enumerate() {
-            *y = (x[i] - mean) * rstd * weight[i] + bias[i];
+        for (((y, &x), &weight), &bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+            *y = (x - mean) * rstd * weight + bias;
         }
-    });
+    }
 }
 
 /// Gradients of [`layer_norm`]: writes `dx` and, when asked for, returns `(dweight, dbias)`.
@@ -69,12 +89,28 @@ pub fn layer_norm_backward<T: Real>(
 
 /// `y = x / sqrt(mean(x²) + eps) · weight`, row by row.
 pub fn rms_norm<T: Real>(xs: &[T], weight: &[T], eps: f64, ys: &mut [T]) {
-    map_rows(xs, ys, weight.len(), |_, x, y| {
+    map_rows(xs, ys, weight.len(), |_, x, y| widest(RmsNorm { x, weight, eps, y }));
+}
+
+/// A row of [`rms_norm`].
+struct RmsNorm<'a, T> {
+    x: &'a [T],
+    weight: &'a [T],
+    eps: f64,
+    y: &'a mut [T],
+}
+
+impl<T: Real> Work for RmsNorm<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { x, weight, eps, y } = self;
         let r = inverse_rms(x, T::of(eps));
-        for (i, y) in y.iter_mut().enumerate() {
-            *y = x[i] * r * weight[i];
+        for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * r * weight;
         }
-    });
+    }
 }
 
 /// Gradients of [`rms_norm`]: writes `dx` and, when asked for, returns `dweight`.

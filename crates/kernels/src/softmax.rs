@@ -55,9 +55,12 @@ fn alibi<T: Real>(
     move |key| T::of(slope * (key as f64 - query as f64))
 }
 
-/// Adds bias and mask to the scores of a row; false where the row is silent.
+/// Adds bias and mask to the scores of a row with the keys from `first` on; false where the row is
+/// silent.
+#[inline(always)]
 pub(crate) fn prepare<T: Real>(
     scores: &mut [T],
+    first: usize,
     row: usize,
     n_heads: usize,
     mask: Option<&KeyMask>,
@@ -69,17 +72,15 @@ pub(crate) fn prepare<T: Real>(
         (RowKind::Silent, _) => return false,
         (RowKind::Uniform, _) => scores.fill(T::ZERO),
         (RowKind::Scored, Some(slopes)) => {
-            let bias = alibi::<T>(slopes, row, mask.n_queries, scores.len());
+            let bias = alibi::<T>(slopes, row, mask.n_queries, mask.n_keys);
             for (key, score) in scores.iter_mut().enumerate() {
-                *score += bias(key);
+                *score += bias(first + key);
             }
         }
         (RowKind::Scored, None) => {}
     }
-    for (score, &allowed) in scores.iter_mut().zip(allowed) {
-        if !allowed {
-            *score = T::LOWEST;
-        }
+    for (score, &allowed) in scores.iter_mut().zip(&allowed[first..]) {
+        *score = if allowed { *score } else { T::LOWEST };
     }
     true
 }
@@ -97,7 +98,7 @@ pub fn softmax<T: Real>(
 ) {
     map_rows(scores, weights, n_keys, |row, s, w| {
         w.copy_from_slice(s);
-        if !prepare(w, row, n_heads, mask, slopes) {
+        if !prepare(w, 0, row, n_heads, mask, slopes) {
             return w.fill(T::ZERO);
         }
         let mut max = T::LOWEST;

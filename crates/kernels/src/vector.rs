@@ -81,7 +81,7 @@ pub(crate) fn gauss_tail<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn exp_minus_with<const FMA: bool>(xs: &mut [f32], shift: f32) -> f32 {
+pub(crate) fn exp_minus_with<const FMA: bool>(xs: &mut [f32], shift: f32) -> f32 {
     let mut sums = [0.; LANES];
     let (lanes, rest) = xs.as_chunks_mut::<LANES>();
     for lanes in lanes {
@@ -102,7 +102,7 @@ fn exp_minus_with<const FMA: bool>(xs: &mut [f32], shift: f32) -> f32 {
 }
 
 #[inline(always)]
-fn largest_with(xs: &[f32]) -> f32 {
+pub(crate) fn largest_with(xs: &[f32]) -> f32 {
     let mut tops = [f32::MIN; LANES];
     let (lanes, rest) = xs.as_chunks::<LANES>();
     for lanes in lanes {

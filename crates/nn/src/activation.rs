@@ -29,6 +29,16 @@ pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
     if xs.device().is_cpu() { apply(xs, Activation::GeluTanh) } else { xs.gelu() }
 }
 
+/// The function of every element; any shape.
+pub fn activated(xs: &Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::Gelu => gelu(xs),
+        Activation::GeluTanh => gelu_tanh(xs),
+        Activation::QuickGelu => quick_gelu(xs),
+        Activation::Silu => silu(xs),
+    }
+}
+
 fn apply(xs: &Tensor, activation: Activation) -> Result<Tensor> {
     xs.contiguous()?.apply_op1(Pointwise(activation))
 }

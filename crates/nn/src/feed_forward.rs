@@ -3,7 +3,7 @@
 use crate::Builder;
 use candle_core::{Module, Result, Tensor};
 
-use crate::{LayerNorm, Linear, gelu};
+use crate::{Activation, LayerNorm, Linear};
 
 /// Norm, widen, GELU, narrow; no biases (Alayrac et al. 2022, appendix A.1.1).
 ///
@@ -29,7 +29,8 @@ impl FeedForward {
 impl Module for FeedForward {
     /// `(…, dim)` to the same shape; the residual is the caller's.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        gelu(&xs.apply(&self.norm)?.apply(&self.widen)?)?.apply(&self.narrow)
+        let hidden = self.widen.activated(&xs.apply(&self.norm)?, Activation::Gelu)?;
+        hidden.apply(&self.narrow)
     }
 }
 

@@ -25,15 +25,16 @@ mod selective_scan;
 mod token_convolution;
 pub mod weights;
 
-pub use activation::{gelu, gelu_tanh, quick_gelu, silu};
+pub use activation::{activated, gelu, gelu_tanh, quick_gelu, silu};
 pub use attention::{
-    KeyMask, Mask, RowKind, attention, merge_heads, split_heads, streamed_attention,
+    KeyMask, Mask, RowKind, attention, merge_heads, split_heads, streamed_attention, view_heads,
+    window_attention,
 };
 pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
 pub use error::{Error, Result};
 pub use feed_forward::FeedForward;
-pub use kernels::{on_worker, read_all};
+pub use kernels::{Activation, keep_freed_memory, on_worker, read_all};
 pub use linear::Linear;
 pub use loss::cross_entropy;
 pub use low_rank::LowRank;

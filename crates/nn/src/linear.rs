@@ -3,7 +3,9 @@
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::Init;
 
-use crate::{Builder, LowRank, Matrix};
+use kernels::Activation;
+
+use crate::{Builder, LowRank, Matrix, activated};
 
 /// `y = x Wᵀ + b`, weight `(out, in)`.
 #[derive(Clone, Debug)]
@@ -40,6 +42,45 @@ impl Linear {
     /// A layer of a weight `(out, in)` and a bias `(out)` that were read under other names.
     pub fn of(weight: Matrix, bias: Option<Tensor>) -> Self {
         Self { weight, bias, low_rank: None }
+    }
+}
+
+impl Linear {
+    /// The activation of what the layer gives, `(…, in)` to `(…, out)`, in one pass where nothing
+    /// asks for a gradient.
+    pub fn activated(&self, xs: &Tensor, activation: Activation) -> Result<Tensor> {
+        match self.fused(xs, Some(activation), None)? {
+            Some(ys) => Ok(ys),
+            None => activated(&self.forward(xs)?, activation),
+        }
+    }
+
+    /// What the layer gives, added to `residual` `(…, out)`, likewise.
+    pub fn added(&self, xs: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        match self.fused(xs, None, Some(residual))? {
+            Some(ys) => Ok(ys),
+            None => residual + self.forward(xs)?,
+        }
+    }
+
+    fn fused(
+        &self,
+        xs: &Tensor,
+        activation: Option<Activation>,
+        residual: Option<&Tensor>,
+    ) -> Result<Option<Tensor>> {
+        let (dim_out, dim_in) = self.weight.dims()?;
+        let mut shape = xs.dims().to_vec();
+        if self.low_rank.is_some() || shape.pop() != Some(dim_in) {
+            return Ok(None);
+        }
+        shape.push(dim_out);
+        if residual.is_some_and(|residual| residual.dims() != shape) {
+            return Ok(None);
+        }
+        let rows = xs.reshape(((), dim_in))?;
+        let ys = self.weight.fused(&rows, self.bias.as_ref(), activation, residual)?;
+        ys.map(|ys| ys.reshape(shape)).transpose()
     }
 }
 
@@ -90,6 +131,33 @@ mod tests {
         let thawed = Linear::tied(weight.as_tensor().clone().into());
         let gap = (frozen.forward(&xs)? - thawed.forward(&xs)?)?.abs()?.max_all()?;
         assert_eq!(gap.to_scalar::<f64>()?, 0.);
+        Ok(())
+    }
+
+    #[test]
+    fn what_follows_in_one_pass_is_what_follows_in_steps() -> Result<()> {
+        use candle_core::{DType, Var};
+        let single = |name, shape: (usize, usize, usize)| {
+            sample(name, shape)?.as_detached_tensor().to_dtype(DType::F32)
+        };
+        for n in [1, 50] {
+            let (xs, before) = (single("x", (2, n, 4))?, single("r", (2, n, 5))?);
+            let weight = single("w", (1, 5, 4))?.squeeze(0)?;
+            let bias = Some(single("b", (1, 1, 5))?.flatten_all()?);
+            let layer = Linear::of(weight.into(), bias);
+            let bits = |ys: &Tensor| ys.flatten_all()?.to_vec1::<f32>();
+            let plain = layer.forward(&xs)?;
+            for f in [Activation::Gelu, Activation::QuickGelu] {
+                assert_eq!(bits(&layer.activated(&xs, f)?)?, bits(&activated(&plain, f)?)?);
+            }
+            assert_eq!(bits(&layer.added(&xs, &before)?)?, bits(&(&before + &plain)?)?);
+            // whoever asks for a gradient gets it
+            let var = Var::from_tensor(&xs)?;
+            let ys =
+                layer.added(&layer.activated(&var, Activation::Gelu)?.narrow(2, 0, 4)?, &before)?;
+            assert!(ys.sum_all()?.backward()?.get(&var).is_some());
+            assert!(layer.added(&xs, &before.narrow(2, 0, 4)?).is_err());
+        }
         Ok(())
     }
 

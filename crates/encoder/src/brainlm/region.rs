@@ -157,7 +157,7 @@ impl Module for Layer {
         let [q, k, v] = self.projections.heads(xs, None, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
         let context = attention(&q, &k, &v, scale, None)? + token_convolution(&v, &self.taps)?;
-        let ys = (merge_heads(&context?)?.apply(&self.out)? + xs)?.apply(&self.norm_1)?;
-        (ys.apply(&self.mlp)? + ys)?.apply(&self.norm_2)
+        let ys = self.out.added(&merge_heads(&context?)?, xs)?.apply(&self.norm_1)?;
+        self.mlp.added(&ys, &ys)?.apply(&self.norm_2)
     }
 }

@@ -12,9 +12,9 @@ pub mod names;
 mod tests;
 pub mod weights;
 
-use candle_core::{D, Module, Result, Tensor, bail};
+use candle_core::{D, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::{Builder, LayerNorm, Linear, attention, gelu, merge_heads, quick_gelu, split_heads};
+use nn::{Activation, Builder, LayerNorm, Linear, attention, merge_heads};
 
 pub use config::{ClipActivation, ClipConfig, VisionFeature};
 
@@ -159,20 +159,22 @@ impl Block {
     }
 
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let xs = (xs + self.attend(&xs.apply(&self.ln_1)?)?)?;
-        let hidden = xs.apply(&self.ln_2)?.apply(&self.c_fc)?;
-        let hidden = match self.activation {
-            ClipActivation::QuickGelu => quick_gelu(&hidden)?,
-            ClipActivation::Gelu => gelu(&hidden)?,
+        let xs = self.out_proj.added(&self.attend(&xs.apply(&self.ln_1)?)?, xs)?;
+        let activation = match self.activation {
+            ClipActivation::QuickGelu => Activation::QuickGelu,
+            ClipActivation::Gelu => Activation::Gelu,
         };
-        &xs + hidden.apply(&self.c_proj)?
+        let hidden = self.c_fc.activated(&xs.apply(&self.ln_2)?, activation)?;
+        self.c_proj.added(&hidden, &xs)
     }
 
     fn attend(&self, xs: &Tensor) -> Result<Tensor> {
-        let qkv = xs.apply(&self.in_proj)?.chunk(3, D::Minus1)?;
-        let heads = |xs: &Tensor| split_heads(&xs.contiguous()?, self.n_heads);
-        let (q, k, v) = (heads(&qkv[0])?, heads(&qkv[1])?, heads(&qkv[2])?);
+        let (batch, n_tokens, width) = xs.dims3()?;
+        let qkv = xs.apply(&self.in_proj)?;
+        let qkv = qkv.reshape((batch, n_tokens, 3 * self.n_heads, width / self.n_heads))?;
+        let heads = |at| qkv.narrow(2, at * self.n_heads, self.n_heads)?.transpose(1, 2);
+        let (q, k, v) = (heads(0)?, heads(1)?, heads(2)?);
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        self.out_proj.forward(&merge_heads(&attention(&q, &k, &v, scale, None)?)?)
+        merge_heads(&attention(&q, &k, &v, scale, None)?)
     }
 }

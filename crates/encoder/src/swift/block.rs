@@ -1,17 +1,17 @@
 //! A block of SwiFT: attention inside of windows, then a multilayer perceptron.
 
-use candle_core::{D, Module, Result, Tensor};
-use nn::{Builder, LayerNorm, Linear, Mask, attention, merge_heads};
+use candle_core::{Result, Tensor};
+use nn::{Builder, LayerNorm, Linear, Mask, window_attention};
 
 use super::partition::Partition;
 use super::size::EPS;
-use crate::vit::{Mlp, Projections};
+use crate::vit::Mlp;
 
 /// Pre-norm, without a bias for relative positions.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     norm_1: LayerNorm,
-    qkv: Projections,
+    qkv: Linear,
     out: Linear,
     norm_2: LayerNorm,
     mlp: Mlp,
@@ -23,7 +23,7 @@ impl Block {
         let (attn, mlp) = (vb.pp("attn"), vb.pp("mlp"));
         Ok(Self {
             norm_1: LayerNorm::new(dim, EPS, vb.pp("norm1"))?,
-            qkv: Projections::packed(dim, attn.pp("qkv"))?,
+            qkv: Linear::with_bias(dim, 3 * dim, attn.pp("qkv"))?,
             out: Linear::with_bias(dim, dim, attn.pp("proj"))?,
             norm_2: LayerNorm::new(dim, EPS, vb.pp("norm2"))?,
             mlp: Mlp::new(dim, 4 * dim, mlp.pp("linear1"), mlp.pp("linear2"))?,
@@ -39,11 +39,10 @@ impl Block {
         partition: &Partition,
         mask: Option<&Mask>,
     ) -> Result<Tensor> {
-        let windows = partition.divide(&xs.apply(&self.norm_1)?)?;
-        let [q, k, v] = self.qkv.heads(&windows, None, self.n_heads)?;
-        let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        let attended = merge_heads(&attention(&q, &k, &v, scale, mask)?)?.apply(&self.out)?;
+        let qkv = partition.padded(&xs.apply(&self.norm_1)?)?.apply(&self.qkv)?;
+        let (order, size) = partition.order();
+        let attended = window_attention(&qkv, order, size, self.n_heads, mask)?.apply(&self.out)?;
         let xs = (xs + partition.join(&attended)?)?;
-        &xs + self.mlp.forward(&xs.apply(&self.norm_2)?)?
+        self.mlp.added(&xs.apply(&self.norm_2)?, &xs)
     }
 }

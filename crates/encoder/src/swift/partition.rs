@@ -3,6 +3,8 @@
 //! Padding, shifting and dividing are one order of rows, so that they and their reverse are one
 //! selection each.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Result, Tensor};
 use nn::{KeyMask, Mask};
 
@@ -10,9 +12,11 @@ use nn::{KeyMask, Mask};
 #[derive(Clone, Debug)]
 pub(super) struct Partition {
     /// Rows of the tokens, window by window; the row after the last token stands for padding.
-    into: Tensor,
+    into: Arc<[u32]>,
     /// Where each token lies in the windows.
     back: Tensor,
+    /// Whether windows reach beyond the grid.
+    pads: bool,
     n_windows: usize,
     /// Tokens of a window.
     size: usize,
@@ -97,7 +101,8 @@ impl Partition {
             Tensor::from_vec(rows, n, &Device::Cpu)
         };
         Ok(Self {
-            into: rows(into)?,
+            pads: into.len() > n_tokens,
+            into: into.into(),
             back: rows(back)?,
             n_windows,
             size,
@@ -120,15 +125,18 @@ impl Partition {
         Ok(Some(Mask::new(KeyMask { allowed, rows: None, n_queries, n_keys })?))
     }
 
-    /// Tokens `(batch, n_tokens, dim)` to `(batch · n_windows, size, dim)`, padding zero.
-    pub(super) fn divide(&self, tokens: &Tensor) -> Result<Tensor> {
-        let (batch, _, dim) = tokens.dims3()?;
-        let tokens = tokens.pad_with_zeros(1, 0, 1)?;
-        let windows = tokens.contiguous()?.index_select(&self.into, 1)?;
-        windows.reshape((batch * self.n_windows, self.size, dim))
+    /// The row of every token of every window, and the tokens of a window; rows are those of
+    /// [`Partition::padded`].
+    pub(super) fn order(&self) -> (&Arc<[u32]>, usize) {
+        (&self.into, self.size)
     }
 
-    /// The reverse, without the padding.
+    /// Tokens `(batch, n_tokens, dim)`, and a row of zeros where windows reach beyond the grid.
+    pub(super) fn padded(&self, tokens: &Tensor) -> Result<Tensor> {
+        if self.pads { tokens.pad_with_zeros(1, 0, 1) } else { Ok(tokens.clone()) }
+    }
+
+    /// From `(batch · n_windows, size, dim)` back to the grid, without the padding.
     pub(super) fn join(&self, windows: &Tensor) -> Result<Tensor> {
         let (n, _, dim) = windows.dims3()?;
         let tokens = windows.reshape((n / self.n_windows, self.n_windows * self.size, dim))?;
@@ -156,8 +164,11 @@ mod tests {
         let tokens = Tensor::arange(0f32, 240., &Device::Cpu)?.reshape((2, 120, 1))?;
         for shifts in [false, true] {
             let partition = Partition::new(grid, [2, 4, 3, 2], shifts)?;
-            let windows = partition.divide(&tokens)?;
-            assert_eq!(windows.dims(), [2 * 2 * 2 * 2, 2 * 2 * 3 * 2, 1]);
+            let (order, size) = partition.order();
+            assert_eq!((order.len(), size), (2 * 2 * 2 * 24, 24));
+            let order = Tensor::new(&order[..], &Device::Cpu)?;
+            let windows = partition.padded(&tokens)?.index_select(&order, 1)?;
+            let windows = windows.reshape(((), size, 1))?;
             let back = partition.join(&windows)?;
             assert_eq!(
                 back.flatten_all()?.to_vec1::<f32>()?,

@@ -1,4 +1,4 @@
-//! Many input rows, as prefill and training have them: matrix products with the weights widened
+//! Many input rows on CPUs without AVX-512: matrix products of the gemm crate with the weights widened
 //! piece by piece, so that no `f32` copy of the matrix ever exists.
 
 #![allow(unsafe_code, reason = "the gemm crate takes pointers")]
@@ -15,7 +15,7 @@ use crate::format::{BLOCK, Format, widen_blocks};
 const WIDTH: usize = 128;
 /// Terms of every sum that are added at a time; so many floats times [`WIDTH`] are the widened
 /// piece, which stays in the second cache.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 /// Most blocks of a widened piece, whichever way it lies.
 const PIECE: usize = {
     let (wide, deep) = (WIDTH * spaced(DEPTH / BLOCK), DEPTH * spaced(WIDTH / BLOCK));
@@ -140,7 +140,7 @@ fn add_product(
 /// Widens the entries `(outputs, inputs)` of the weights to rows that lie as far apart as said.
 ///
 /// `inputs` starts at a block.
-fn widen<F: Format>(
+pub(super) fn widen<F: Format>(
     weights: &[F::Item],
     n_in: usize,
     outputs: Range<usize>,
@@ -165,6 +165,6 @@ fn widen<F: Format>(
 
 /// Blocks from a row to the next: an odd number, because rows that lie a power of two apart push
 /// each other out of the caches.
-const fn spaced(n_blocks: usize) -> usize {
+pub(super) const fn spaced(n_blocks: usize) -> usize {
     n_blocks | 1
 }

@@ -6,10 +6,12 @@
 
 mod few;
 mod many;
+mod tiled;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
 use crate::format::{BLOCK, Bf16, F16, F32, Format, Q8_0};
+use crate::{After, tile};
 
 /// Most input rows of which [`linear`] makes the sums one by one; from there on a matrix product
 /// is faster.
@@ -104,16 +106,27 @@ impl<'a> Matrix<'a> {
 /// Up to 32 rows give the same bits together as one by one; more rows are a blocked product, whose
 /// sums run in another order. Neither depends on the number of threads.
 pub fn linear(xs: &[f32], matrix: &Matrix, bias: Option<&[f32]>, ys: &mut [f32]) {
+    linear_with(xs, matrix, &After { bias, ..After::default() }, ys);
+}
+
+/// `ys = activation(xs Wᵀ + bias) + residual`: the bits of the same steps one after the other.
+pub fn linear_with(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]) {
     let Matrix { n_in, n_out, .. } = *matrix;
     let n_rows = n_rows(xs, n_in, ys, n_out);
+    let After { bias, residual, .. } = after;
     assert!(bias.is_none_or(|bias| bias.len() == n_out), "a bias has an entry for each output");
+    assert!(residual.is_none_or(|xs| xs.len() == ys.len()), "a residual is shaped as the result");
     if ys.is_empty() {
         return;
     }
-    by_format!(matrix, F, items => if n_rows <= FEW {
-        few::linear::<F>(xs, items, n_in, bias, ys);
+    by_format!(matrix, F, items => if n_rows > FEW && tile::is_there() {
+        tiled::linear::<F>(xs, items, n_in, after, ys);
+    } else if n_rows > FEW {
+        many::linear::<F>(xs, items, n_in, *bias, ys);
+        after.finish_biased(ys);
     } else {
-        many::linear::<F>(xs, items, n_in, bias, ys);
+        few::linear::<F>(xs, items, n_in, *bias, ys);
+        after.finish_biased(ys);
     });
 }
 
@@ -125,7 +138,11 @@ pub fn linear_backward(dys: &[f32], matrix: &Matrix, dxs: &mut [f32]) {
     if dys.is_empty() || dxs.is_empty() {
         return dxs.fill(0.);
     }
-    by_format!(matrix, F, items => many::linear_backward::<F>(dys, items, n_in, dxs));
+    by_format!(matrix, F, items => if tile::is_there() {
+        tiled::linear_backward::<F>(dys, items, n_in, dxs);
+    } else {
+        many::linear_backward::<F>(dys, items, n_in, dxs);
+    });
 }
 
 /// The rows of the inputs, which must be those of the outputs.

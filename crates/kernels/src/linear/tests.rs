@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::few::{Rows, TILE, Tile};
 use super::*;
+use crate::Activation;
 use crate::format::LANES;
 
 /// One of the ways to make a tile's products.
@@ -149,6 +150,66 @@ proptest! {
     }
 
     #[test]
+    fn tiles_give_what_the_gemm_crate_gives_in_steps(
+        seed: u64, n_rows in prop_oneof![33usize..90, 1200usize..1300], n_out in 1usize..150,
+        n_in in lengths(), activated: bool, biased: bool, residual: bool,
+    ) {
+        if !tile::is_there() {
+            return Ok(());
+        }
+        let stored = Stored::new(seed, n_out, n_in);
+        let (xs, dys) = (numbers(!seed, n_rows * n_in), numbers(seed ^ 9, n_rows * n_out));
+        let (bias, before) = (numbers(seed ^ 7, n_out), numbers(seed ^ 5, n_rows * n_out));
+        let after = After {
+            bias: biased.then_some(&bias),
+            activation: activated.then_some(Activation::Gelu),
+            residual: residual.then_some(&before),
+        };
+        for matrix in (0..N_FORMATS).filter_map(|format| stored.matrix(format)) {
+            let (mut ours, mut theirs) = (vec![f32::NAN; n_rows * n_out], vec![0.; n_rows * n_out]);
+            let (mut dxs, mut dxs_theirs) = (vec![f32::NAN; n_rows * n_in], vec![0.; n_rows * n_in]);
+            by_format!(matrix, F, items => {
+                tiled::linear::<F>(&xs, items, n_in, &after, &mut ours);
+                many::linear::<F>(&xs, items, n_in, after.bias, &mut theirs);
+                tiled::linear_backward::<F>(&dys, items, n_in, &mut dxs);
+                many::linear_backward::<F>(&dys, items, n_in, &mut dxs_theirs);
+            });
+            if activated {
+                let sums = theirs.clone();
+                Activation::Gelu.forward(&sums, &mut theirs);
+            }
+            if residual {
+                theirs.iter_mut().zip(&before).for_each(|(y, x)| *y += x);
+            }
+            for (ours, theirs, n_terms) in [(&ours, &theirs, n_in), (&dxs, &dxs_theirs, n_out)] {
+                let bound = 3e-7 * n_terms as f32 + 1e-5;
+                for (ours, theirs) in ours.iter().zip(theirs) {
+                    prop_assert!((ours - theirs).abs() < bound, "{} {}", ours, theirs);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_product_is_the_same_for_few_rows(
+        seed: u64, n_rows in 1usize..40, n_out in 1usize..40,
+    ) {
+        let n_in = 37;
+        let (stored, xs) = (Stored::new(seed, n_out, n_in), numbers(!seed, n_rows * n_in));
+        let (bias, before) = (numbers(seed ^ 7, n_out), numbers(seed ^ 5, n_rows * n_out));
+        let (bias, activation) = (Some(&bias[..]), Some(Activation::Silu));
+        let after = After { bias, activation, residual: Some(&before) };
+        let matrix = stored.matrix(0).expect("f32 takes any length");
+        let (mut ours, mut sums) = (vec![0.; n_rows * n_out], vec![0.; n_rows * n_out]);
+        linear_with(&xs, &matrix, &after, &mut ours);
+        linear(&xs, &matrix, bias, &mut sums);
+        let mut theirs = sums.clone();
+        Activation::Silu.forward(&sums, &mut theirs);
+        theirs.iter_mut().zip(&before).for_each(|(y, x)| *y += x);
+        prop_assert_eq!(bits(&ours), bits(&theirs));
+    }
+
+    #[test]
     fn a_batch_equals_its_rows_bit_for_bit(
         seed: u64, n_rows in 2usize..=FEW, n_out in 1usize..30, n_in in lengths(),
     ) {
@@ -236,7 +297,7 @@ fn the_number_of_threads_changes_no_bit() {
         });
         (bits(&ys), bits(&dxs))
     };
-    for n_rows in [1, 8, 100, 600] {
+    for n_rows in [1, 8, 100, 600, 2500] {
         assert!(with_threads(1, n_rows) == with_threads(3, n_rows), "{n_rows} rows");
     }
 }

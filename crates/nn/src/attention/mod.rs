@@ -1,6 +1,7 @@
 //! Softmax attention over heads, with the mask of Flamingo's cross-attention.
 
 mod streamed;
+mod windows;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use kernels::Heads;
 pub use kernels::{KeyMask, RowKind};
 
 pub use self::streamed::streamed_attention;
+pub use self::windows::window_attention;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
@@ -50,7 +52,7 @@ impl Mask {
 /// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_kv_heads, n_keys,
 /// head_dim)`, result as the queries. Where there are fewer key heads, neighbouring query heads share
 /// one (Ainslie et al. 2023). The scale multiplies the queries before the product, as in OpenFlamingo.
-/// Without a mask, long sequences go through [`streamed_attention`].
+/// Without a mask, long sequences go through [`streamed_attention`], unless nothing asks for a gradient.
 pub fn attention(
     queries: &Tensor,
     keys: &Tensor,
@@ -59,14 +61,17 @@ pub fn attention(
     mask: Option<&Mask>,
 ) -> Result<Tensor> {
     let (_, n_heads, n_queries, _) = queries.dims4()?;
-    if mask.is_none() && n_queries * keys.dim(2)? >= streamed::MANY_SCORES {
+    let is_long = mask.is_none() && n_queries * keys.dim(2)? >= streamed::MANY_SCORES;
+    let is_traceless = [queries, keys, values].iter().all(|xs| is_plain(xs))
+        && n_heads.is_multiple_of(keys.dim(1)?.max(1));
+    if is_long && !(is_traceless && kernels::attention_streams()) {
         return streamed_attention(queries, keys, values, scale, None);
     }
-    let inputs = [queries, keys, values];
-    if inputs.iter().all(|xs| is_plain(xs)) && n_heads.is_multiple_of(keys.dim(1)?.max(1)) {
+    if is_traceless {
         check(mask, queries, keys.dim(2)?)?;
         let op = Traceless { scale: scale as f32, mask: mask.cloned() };
-        return queries.apply_op3_no_bwd(keys, values, &op);
+        // the kernel leaves the heads of a token side by side
+        return queries.apply_op3_no_bwd(keys, values, &op)?.transpose(1, 2);
     }
     let keys = share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
     let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
@@ -99,6 +104,7 @@ impl CustomOp3 for Traceless {
         values: &CpuStorage,
         v: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let (batch, n_heads, n_queries, dim) = q.shape().dims4()?;
         let mut out = vec![0.; q.shape().elem_count()];
         let mask = self.mask.as_ref();
         kernels::attention(
@@ -110,7 +116,7 @@ impl CustomOp3 for Traceless {
             mask.and_then(|mask| mask.slopes.as_deref()),
             &mut out,
         );
-        Ok((CpuStorage::F32(out), q.shape().clone()))
+        Ok((CpuStorage::F32(out), Shape::from((batch, n_queries, n_heads, dim))))
     }
 }
 
@@ -125,10 +131,17 @@ fn heads<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Heads<'a>> {
 /// Refuses a mask for other queries or keys.
 fn check(mask: Option<&Mask>, queries: &Tensor, n_keys: usize) -> Result<()> {
     let (batch, _, n_queries, _) = queries.dims4()?;
+    check_dims(mask, (batch, n_queries, n_keys))
+}
+
+/// Refuses a mask that is not one of `(batch, n_queries, n_keys)`.
+fn check_dims(mask: Option<&Mask>, dims: (usize, usize, usize)) -> Result<()> {
     match mask {
-        Some(mask) if mask.dims() != (batch, n_queries, n_keys) => bail!(
-            "attention of {:?} to {n_keys} keys does not fit a mask {:?}",
-            queries.dims(),
+        Some(mask) if mask.dims() != dims => bail!(
+            "attention of {} items, {} queries to {} keys, does not fit a mask {:?}",
+            dims.0,
+            dims.1,
+            dims.2,
             mask.dims()
         ),
         _ => Ok(()),
@@ -152,6 +165,12 @@ fn share(xs: &Tensor, n_heads: usize) -> Result<Tensor> {
 pub fn split_heads(xs: &Tensor, n_heads: usize) -> Result<Tensor> {
     let (batch, n_tokens, dim) = xs.dims3()?;
     xs.reshape((batch, n_tokens, n_heads, dim / n_heads))?.transpose(1, 2)?.contiguous()
+}
+
+/// The same as a view of the same memory, which attention reads where it lies.
+pub fn view_heads(xs: &Tensor, n_heads: usize) -> Result<Tensor> {
+    let (batch, n_tokens, dim) = xs.dims3()?;
+    xs.reshape((batch, n_tokens, n_heads, dim / n_heads))?.transpose(1, 2)
 }
 
 /// `(batch, n_heads, n_tokens, head_dim)` to `(batch, n_tokens, n_heads · head_dim)`.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
+use kernels::{Activation, After};
+
 use super::Numbers;
 use crate::op::{filled, slice, with_slice};
 
@@ -33,10 +35,37 @@ impl Constant for Tensor {
     }
 }
 
-/// `x Wᵀ` in `f32`, plus a frozen bias where there is one, by our kernels.
+/// What follows a product: a frozen bias, and, where nothing asks for a gradient, an activation and a
+/// residual shaped as the result.
+#[derive(Clone, Default)]
+pub(super) struct Then {
+    pub(super) bias: Option<Tensor>,
+    pub(super) activation: Option<Activation>,
+    pub(super) residual: Option<Tensor>,
+}
+
+impl Then {
+    /// Whether a backward pass would need what is not kept.
+    pub(super) fn is_final(&self) -> bool {
+        self.activation.is_some() || self.residual.is_some()
+    }
+}
+
+/// `x Wᵀ` in `f32`, and what follows it, by our kernels.
 pub(super) struct FrozenProduct<W> {
     pub(super) weight: W,
-    pub(super) bias: Option<Tensor>,
+    pub(super) then: Then,
+}
+
+/// Runs `f` on the data of a tensor, where there is one.
+fn with_optional<R>(
+    tensor: Option<&Tensor>,
+    f: impl FnOnce(Option<&[f32]>) -> Result<R>,
+) -> Result<R> {
+    match tensor {
+        Some(tensor) => with_slice(tensor, |values| f(Some(values)))?,
+        None => f(None),
+    }
 }
 
 impl<W: Constant> CustomOp1 for FrozenProduct<W> {
@@ -52,17 +81,21 @@ impl<W: Constant> CustomOp1 for FrozenProduct<W> {
             if dim_in != n_in {
                 bail!("a product with {n_in} columns was given rows of {dim_in}")
             }
-            let mut ys = vec![0.; n * n_out];
-            match &self.bias {
-                Some(bias) if bias.elem_count() != n_out => {
-                    bail!("a bias of {} entries beside {n_out} outputs", bias.elem_count())
-                }
-                Some(bias) => with_slice(bias, |bias| {
-                    kernels::linear(xs, weight, Some(bias), &mut ys);
-                })?,
-                None => kernels::linear(xs, weight, None, &mut ys),
-            }
-            Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
+            let Then { bias, activation, residual } = &self.then;
+            with_optional(bias.as_ref(), |bias| {
+                with_optional(residual.as_ref(), |residual| {
+                    if let Some(bias) = bias.filter(|bias| bias.len() != n_out) {
+                        bail!("a bias of {} entries beside {n_out} outputs", bias.len())
+                    }
+                    if let Some(residual) = residual.filter(|xs| xs.len() != n * n_out) {
+                        bail!("a residual of {} entries beside {n} × {n_out}", residual.len())
+                    }
+                    let mut ys = vec![0.; n * n_out];
+                    let after = After { bias, activation: *activation, residual };
+                    kernels::linear_with(xs, weight, &after, &mut ys);
+                    Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
+                })
+            })
         })?
     }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Result, Tensor};
+use kernels::Activation;
 
 use self::blocks::BlocksProduct;
-use self::frozen::{FrozenProduct, PlainProduct};
+use self::frozen::{FrozenProduct, PlainProduct, Then};
 pub(crate) use self::numbers::Numbers;
 pub use self::precision::Precision;
 
@@ -66,32 +67,52 @@ impl Matrix {
     /// `xs Wᵀ` for `xs` `(n, in)`; the result is `(n, out)`. Sums run in `f32` or, in a pass in
     /// `f64`, in `f64`.
     pub fn product(&self, xs: &Tensor) -> Result<Tensor> {
-        self.frozen(xs, None)?.map_or_else(|| self.plain(xs), Ok)
+        self.frozen(xs, Then::default())?.map_or_else(|| self.plain(xs), Ok)
     }
 
     /// `xs Wᵀ + bias` for `bias` `(out)`, which a frozen product adds as it goes.
     pub fn affine(&self, xs: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if !bias.track_op()
             && bias.dtype() == DType::F32
-            && let Some(ys) = self.frozen(xs, Some(bias.contiguous()?))?
+            && let Some(ys) =
+                self.frozen(xs, Then { bias: Some(bias.contiguous()?), ..Then::default() })?
         {
             return Ok(ys);
         }
         self.product(xs)?.broadcast_add(bias)
     }
 
+    /// `activation(xs Wᵀ + bias) + residual` in one pass, for a residual `(n, out)`; nothing where
+    /// something asks for a gradient, or our kernels do not make the product.
+    pub(crate) fn fused(
+        &self,
+        xs: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Option<Activation>,
+        residual: Option<&Tensor>,
+    ) -> Result<Option<Tensor>> {
+        let beside = [bias, residual];
+        let mut beside = beside.iter().flatten();
+        if xs.track_op() || beside.any(|it| it.track_op() || it.dtype() != DType::F32) {
+            return Ok(None);
+        }
+        let contiguous = |it: &Tensor| it.contiguous();
+        let [bias, residual] = [bias, residual].map(|it| it.map(contiguous).transpose());
+        self.frozen(xs, Then { bias: bias?, activation, residual: residual? })
+    }
+
     /// By our kernels, where the weights are frozen numbers and the pass is in `f32` on the CPU.
-    fn frozen(&self, xs: &Tensor, bias: Option<Tensor>) -> Result<Option<Tensor>> {
+    fn frozen(&self, xs: &Tensor, then: Then) -> Result<Option<Tensor>> {
         if !xs.device().is_cpu() || xs.dtype() != DType::F32 {
             return Ok(None);
         }
         let xs = xs.contiguous()?;
         Ok(Some(match &self.0 {
             Kind::Tensor(weight) if !weight.track_op() && weight.dtype() == DType::F32 => {
-                xs.apply_op1(FrozenProduct { weight: weight.contiguous()?, bias })?
+                applied(&xs, FrozenProduct { weight: weight.contiguous()?, then })?
             }
             Kind::Numbers(numbers) => {
-                xs.apply_op1(FrozenProduct { weight: numbers.clone(), bias })?
+                applied(&xs, FrozenProduct { weight: numbers.clone(), then })?
             }
             _ => return Ok(None),
         }))
@@ -143,4 +164,12 @@ impl Matrix {
     pub fn is_mapped(&self) -> bool {
         matches!(&self.0, Kind::Numbers(numbers) if numbers.is_mapped())
     }
+}
+
+/// A product, with its backward pass where it has one.
+fn applied<W: frozen::Constant + 'static>(
+    xs: &Tensor,
+    product: FrozenProduct<W>,
+) -> Result<Tensor> {
+    if product.then.is_final() { xs.apply_op1_no_bwd(&product) } else { xs.apply_op1(product) }
 }
