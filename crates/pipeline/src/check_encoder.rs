@@ -7,7 +7,7 @@ use std::{
 use encoder::{EncoderConfig, Filled, Fit, InputShape, InputSpace, Preparation, Reconstruction};
 use engine::{Event, Observer};
 use ndarray::Array2;
-use preprocess::{StoredSeries, steps::formula_name};
+use preprocess::{Kind, StoredSeries, steps::formula_name};
 use scan::{
     FittedNormalisation, Normalisation, OpenOptions, PadPolicy, Scan, SeriesAxes, WindowPolicy,
     WindowsConfig,
@@ -21,7 +21,7 @@ use crate::{
     reasons,
     run::{hold, run_stages},
     spec::Loaded,
-    stage::Stage,
+    stage::{Artifact, Stage},
 };
 
 /// Frames of each recording that robust formulas look at, as in BrainLM's.
@@ -111,7 +111,7 @@ pub fn check_encoder(
     let stages = &mut loaded.spec.stages.get_mut().0;
     let cut = |(at, stage): (usize, &Stage)| Some((at, stage.cut()?));
     let cut = stages.iter().enumerate().find_map(cut);
-    let has_series = stages.iter().any(|stage| matches!(stage, Stage::Parcellate(_)));
+    let has_series = stages.iter().any(|stage| stage.gives(Artifact::Media(Kind::ParcelSeries)));
     let (Some((last, windows)), true) = (cut, has_series) else {
         let problem = "an encoder is checked on windows of parcel series, expected the stages \
                        parcellate, and windows or prepare";

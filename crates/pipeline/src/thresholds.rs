@@ -1,7 +1,8 @@
 //! Thresholds of quality that only a scan that was read can be held against.
 use ::cohort::{Count, Excluded, QcThresholds, Recording};
 
-use engine::{Event, Kind, Reason};
+use engine::{Event, Reason};
+use preprocess::Kind;
 
 use crate::{
     Error, Result,
@@ -10,7 +11,7 @@ use crate::{
     plan::SourcePlan,
     record,
     spec::{CohortSpec, Spec},
-    stage::Stage,
+    stage::{Artifact, Stage},
 };
 
 /// The thresholds of a cohort of recordings.
@@ -28,8 +29,8 @@ fn of_cohort(cohort: &CohortSpec) -> Option<&QcThresholds> {
 /// Refuses a threshold that neither tables nor headers nor any stage could judge.
 pub(crate) fn can_be_judged(spec: &Spec, recordings: &[Recording]) -> Result<()> {
     let has = |is: fn(&Stage) -> bool| spec.stages().iter().any(is);
-    let reads_parcels = has(|stage| matches!(stage, Stage::Parcellate(_)));
-    let reads_volumes = has(|stage| matches!(stage, Stage::Volumes(_)))
+    let reads_parcels = has(|stage| stage.gives(Artifact::Media(Kind::ParcelSeries)));
+    let reads_volumes = has(|stage| stage.gives(Artifact::Media(Kind::Volumes)))
         && has(|stage| matches!(stage, Stage::Encode(_)));
     let Some(thresholds) = of_cohort(&spec.cohort) else { return Ok(()) };
     if reads_parcels || reads_volumes {
@@ -63,7 +64,7 @@ pub(crate) fn leave_out(
         }
         let found = thresholds.judge_read(recording, quality.n_frames, quality.median_tsnr);
         if let Some(reason) = found {
-            let kind = Kind::new(reason.failure_kind().name());
+            let kind = engine::Kind::new(reason.failure_kind().name());
             let said = Reason::plain(reason.to_string()).of_kind(kind);
             let unit = media.scans()[idx].name.clone();
             control.tell(Event::unit_failed(stage, (idx, media.scans().len()), &unit, &said));

@@ -13,6 +13,7 @@
 
 mod error;
 mod kind;
+mod made;
 mod prepared;
 mod recipe;
 mod recording;
@@ -26,6 +27,7 @@ pub mod steps;
 pub use crate::{
     error::{Error, Result},
     kind::Kind,
+    made::{Made, Need, Planned, Timing},
     prepared::{PreparedScan, shape},
     recipe::{Mismatch, Recipe},
     recording::Recording,

@@ -3,8 +3,8 @@ use flamingo::PackageFile;
 use scan::{Parcel, WindowsConfig};
 
 use crate::{
-    Data, Fitted, Inputs, Kind, PreparedScan, Recording, Result, Step, Training, places,
-    step::Packing,
+    Data, Fitted, Inputs, Kind, Made, Packing, Planned, PreparedScan, Recording, Result, Step,
+    Timing, Training, places,
 };
 
 /// Steps in their order, each ready for recordings.
@@ -31,6 +31,24 @@ impl Recipe {
             Ok(have)
         };
         steps.into_iter().enumerate().map(kind).collect()
+    }
+
+    /// What `steps` make of recordings; without `planned` as far as their settings alone say it.
+    ///
+    /// # Errors
+    /// Where a step does not find what its settings ask for, or cannot read a file that it names.
+    pub fn made<'a>(
+        steps: impl IntoIterator<Item = &'a dyn Step>,
+        planned: Option<Planned<'_>>,
+    ) -> Result<Made> {
+        let mut made = Made::default();
+        steps.into_iter().try_for_each(|step| step.makes(&mut made, planned))?;
+        Ok(made)
+    }
+
+    /// The timing of a recording after `steps`.
+    pub fn timing<'a>(steps: impl IntoIterator<Item = &'a dyn Step>, in_file: Timing) -> Timing {
+        steps.into_iter().fold(in_file, |timing, step| step.timing(timing))
     }
 
     /// Changes `steps` to what a package keeps of them, and gives the files that go with them.

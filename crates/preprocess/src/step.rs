@@ -8,12 +8,12 @@ use cohort::Hdf5Config;
 use encoder::InputShape;
 use engine::Unit;
 use flamingo::PackageFile;
-use scan::{EncoderPolicy, Parcel, WindowsConfig};
+use scan::{EncoderPolicy, OpenOptions, Parcel, WindowsConfig};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    AboutSeries, Kind, Recording, Result, SeriesFacts, StoredSeries,
+    AboutSeries, Kind, Made, Need, Planned, Recording, Result, SeriesFacts, StoredSeries, Timing,
     steps::{Likeness, MirrorCheck, Sides, Volumes},
 };
 
@@ -66,6 +66,49 @@ pub trait Step: fmt::Debug + Send + Sync {
 
     /// Where it cuts windows out of whole scans.
     fn cut(&self) -> Option<WindowsConfig> {
+        None
+    }
+
+    /// What there is after it, where `made` was before; without `planned` as far as settings say it.
+    ///
+    /// # Errors
+    /// Where it does not find what it needs, or cannot read a file that it names.
+    fn makes(&self, _made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The timing of a recording after it.
+    fn timing(&self, given: Timing) -> Timing {
+        given
+    }
+
+    /// How it would open a recording; `n_parcels` are those of the atlas, where one was read.
+    fn opens(
+        &self,
+        _recording: &Recording,
+        _n_parcels: Option<usize>,
+        _stack: Option<&Hdf5Config>,
+    ) -> Option<OpenOptions> {
+        None
+    }
+
+    /// Every number of frames that it needs.
+    fn needs(&self, _reads_volumes: bool) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Whether it cannot do without recordings that are learned from.
+    fn learns(&self) -> bool {
+        false
+    }
+
+    /// Refuses a recording that it could not go on with, by its header and the tables beside it.
+    fn check_recording(&self, _recording: &Recording, _given: Timing) -> Result<()> {
+        Ok(())
+    }
+
+    /// In words for a plan and a card, where it follows a policy.
+    fn policy_in_words(&self) -> Option<String> {
         None
     }
 

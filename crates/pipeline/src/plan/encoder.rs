@@ -3,35 +3,14 @@ use encoder::{
     EncoderConfig, EncoderSpec, FrozenEncoder, InputShape, InputSpace, ParcelOrder, Preparation,
     WeightsSource, parcel_order,
 };
-use preprocess::{
-    Recording, names,
-    steps::{PrepareConfig, formula_name},
-};
-use scan::PadPolicy;
+use preprocess::{Kind, Made, Recording, Step, steps::PrepareConfig};
 
 use super::{CohortPlan, EncoderPlan, beside};
 use crate::{
     Error, Result,
-    spec::{Loaded, Spec, stack},
+    spec::{Loaded, Spec},
     stage::{Stage, WindowPooling, given},
 };
-
-/// What stages make of scans, read off their settings.
-#[derive(Default)]
-pub(super) struct Made {
-    parcels: Option<InputSpace>,
-    volumes: Option<InputSpace>,
-    /// Absent: each scan has its own.
-    t_r: Option<(f64, f64)>,
-    normalisation: Option<String>,
-    /// Frames of a window over whole scans.
-    n_frames: Option<usize>,
-    /// What becomes of scans that are shorter.
-    pad: Option<PadPolicy>,
-    policy: Option<PrepareConfig>,
-    /// What the parcels are called, in their order.
-    labels: Vec<String>,
-}
 
 /// Numbers of a token; published encoders have some thousands.
 const WIDEST: usize = 1 << 17;
@@ -42,8 +21,8 @@ const GLOBAL_Z: &str = "global_z";
 /// Refuses scans without a position where stages ask for one, if it is so of all of them; some are left
 /// out when they are read.
 pub(super) fn placed(spec: &Spec, scans: &[Recording]) -> Result<()> {
-    let asks = |stage: &Stage| matches!(stage, Stage::Parcellate(_) | Stage::Volumes(_));
-    if !spec.stages().iter().any(asks) {
+    let opens = |step: &dyn Step| step.takes() == Kind::Scans;
+    if !spec.steps().any(opens) {
         return Ok(());
     }
     let mut first = None;
@@ -69,11 +48,8 @@ pub(super) fn fits(
     }
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
-    let Some(n_frames) = made.n_frames else { return Ok(None) };
-    let volumes = loaded.spec.stages().iter().find_map(|stage| match stage {
-        Stage::Volumes(config) => Some(config),
-        _ => None,
-    });
+    let Some(cut) = &made.cut else { return Ok(None) };
+    let (n_frames, volumes) = (cut.n_frames, made.volumes.as_ref());
     if let Some(source) = given::stored(config) {
         // the scan is measured, by its parcels if there are any
         if let (Some(volumes), None) = (volumes, &made.parcels) {
@@ -85,12 +61,8 @@ pub(super) fn fits(
         has_what_is_embedded(&plan, &loaded.spec)?;
         return Ok(Some(plan));
     }
-    let window =
-        made.parcels.as_ref().map(|space| InputShape::Window { n_frames, n_voxels: count(space) });
-    let volume = made.volumes.as_ref().map(|space| match space {
-        InputSpace::Volume { shape, .. } => InputShape::Volume { n_frames, grid: *shape },
-        _ => unreachable!("volumes are volumes"),
-    });
+    let window = made.n_parcels().map(|n_voxels| InputShape::Window { n_frames, n_voxels });
+    let volume = volumes.map(|it| InputShape::Volume { n_frames, grid: it.grid() });
     let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
     let reads_volumes = matches!(input, InputShape::Volume { .. });
     let encoder = config.spec(input).map_err(Error::Encoder)?;
@@ -101,7 +73,7 @@ pub(super) fn fits(
     is_trained(config, &loaded.spec, encoder.name, reads_volumes)?;
     has_what_is_embedded(&plan, &loaded.spec)?;
     let (space, normalisation) = if reads_volumes {
-        (made.volumes.clone(), Some(GLOBAL_Z.to_owned()))
+        (made.volume_space(), Some(GLOBAL_Z.to_owned()))
     } else {
         (made.parcels.clone(), made.normalisation.clone())
     };
@@ -111,20 +83,17 @@ pub(super) fn fits(
         Preparation { space, n_frames, t_r_s, normalisation }
     };
     if !reads_volumes {
-        made.stands_as(&encoder)?;
+        stand_as(&made.labels, &encoder)?;
     }
     // whatever is wrong without a repetition time is of no scan
     encoder.check(&given(None)).map_err(Error::Encoder)?;
     // before the rate: what is too short has none worth naming
     let learned = matches!(config.weights(), Some(WeightsSource::File(_)));
-    match (&made.policy, made.pad) {
-        (Some(policy), _) => policy.fits(&encoder, learned, scans)?,
-        (None, Some(pad)) => {
-            encoder.check_short_scans(pad, learned).map_err(Error::Encoder)?;
-        }
-        (None, None) => {}
+    match &made.policy {
+        Some(policy) => policy.fits(&encoder, learned, scans)?,
+        None => encoder.check_short_scans(cut.pad, learned).map_err(Error::Encoder)?,
     }
-    let mut unfit = made.times(scans, reads_volumes).filter_map(|(scan, t_r_s)| {
+    let mut unfit = times(made, scans, reads_volumes).filter_map(|(scan, t_r_s)| {
         let error = encoder.check(&given(Some(t_r_s))).err()?;
         Some((scan, error))
     });
@@ -230,122 +199,46 @@ pub(super) fn fits_voxels(
     })
 }
 
-impl Made {
-    /// Refuses an atlas that lies mirrored or divides no scan.
-    pub(super) fn by(loaded: &Loaded, scans: &[Recording]) -> Result<Self> {
-        let stack = stack(&loaded.spec);
-        let mut made = Self::default();
-        for stage in loaded.spec.stages() {
-            match stage {
-                Stage::Parcellate(config) => {
-                    let atlas = config.read_atlas(&|path| loaded.resolve(path))?;
-                    config.reads_some(&atlas, scans)?;
-                    config.some_have_the_parcels(&atlas, scans, stack)?;
-                    let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
-                    made.labels = names(atlas.parcels());
-                    made.parcels = Some(InputSpace::Parcels {
-                        atlas: Some(config.atlas.id.clone()),
-                        n: atlas.n_parcels(),
-                        coordinates,
-                    });
-                }
-                Stage::OrderParcels(config) => {
-                    let order = config.order(&made.labels)?;
-                    made.labels = order.iter().map(|&at| made.labels[at].clone()).collect();
-                    if let Some(InputSpace::Parcels { atlas, .. }) = &mut made.parcels {
-                        *atlas = Some(config.atlas.clone());
-                    }
-                }
-                Stage::ResampleTime(config) => {
-                    made.t_r = Some((config.t_r_s, config.tolerance_s));
-                }
-                Stage::Normalise(config) => {
-                    made.normalisation = Some(formula_name(config.formula));
-                }
-                Stage::Volumes(config) => {
-                    let (shape, axes) = (config.grid(), config.axes.to_string());
-                    made.volumes = Some(InputSpace::Volume { shape, axes });
-                }
-                Stage::Windows(config) => {
-                    (made.n_frames, made.pad) = (Some(config.n_frames), Some(config.pad));
-                }
-                Stage::Prepare(config) => made.prepare(config)?,
-                _ => {}
-            }
-        }
-        Ok(made)
+/// Refuses parcels that stand in another order than the encoder's, or are others, by their labels.
+fn stand_as(labels: &[String], spec: &EncoderSpec) -> Result<()> {
+    let InputSpace::Parcels { atlas: Some(atlas), n, .. } = &spec.input else { return Ok(()) };
+    if labels.len() != *n {
+        return Ok(());
     }
-
-    /// Refuses parcels that stand in another order than the encoder's, or are others, by their labels.
-    fn stands_as(&self, spec: &EncoderSpec) -> Result<()> {
-        let InputSpace::Parcels { atlas: Some(atlas), n, .. } = &spec.input else { return Ok(()) };
-        if self.labels.len() != *n {
-            return Ok(());
+    let refuse = |reason: String| {
+        Err(Error::Encoder(encoder::Error::Setting { encoder: spec.name, reason }))
+    };
+    match parcel_order(atlas, labels) {
+        Ok(ParcelOrder::Same | ParcelOrder::Unknown) => Ok(()),
+        Ok(ParcelOrder::Permuted(order)) => {
+            let first = (0..order.len()).find(|&at| order[at] != at).unwrap_or_default();
+            refuse(format!(
+                "reads the parcels of {atlas}, and those of the atlas are the same in another order: \
+                 label {} is `{}`, expected `{}`; the stage `order_parcels: {{ atlas: {atlas} }}` \
+                 brings them into it",
+                first + 1,
+                labels[first],
+                labels[order[first]],
+            ))
         }
-        let refuse = |reason: String| {
-            Err(Error::Encoder(encoder::Error::Setting { encoder: spec.name, reason }))
-        };
-        match parcel_order(atlas, &self.labels) {
-            Ok(ParcelOrder::Same | ParcelOrder::Unknown) => Ok(()),
-            Ok(ParcelOrder::Permuted(order)) => {
-                let first = (0..order.len()).find(|&at| order[at] != at).unwrap_or_default();
-                refuse(format!(
-                    "reads the parcels of {atlas}, and those of the atlas are the same in another order: \
-                     label {} is `{}`, expected `{}`; the stage `order_parcels: {{ atlas: {atlas} }}` \
-                     brings them into it",
-                    first + 1,
-                    self.labels[first],
-                    self.labels[order[first]],
-                ))
-            }
-            Err(other) => refuse(format!("reads the parcels of {atlas}: {other}")),
-        }
-    }
-
-    /// What a policy makes of what is there.
-    fn prepare(&mut self, config: &PrepareConfig) -> Result<()> {
-        let windows = config.windows();
-        (self.n_frames, self.pad) = (Some(windows.n_frames), Some(windows.pad));
-        if config.policy.reads_volumes() {
-            if let (Some(InputSpace::Volume { shape, .. }), Some(margins)) =
-                (&mut self.volumes, config.policy.margins())
-            {
-                *shape = margins.grid(*shape)?;
-            }
-        } else {
-            self.normalisation = Some(formula_name(config.policy.normalisation()));
-        }
-        self.policy = Some(config.clone());
-        Ok(())
-    }
-
-    /// Parcels of a series; none where there are none.
-    pub(super) fn n_parcels(&self) -> Option<usize> {
-        self.parcels.as_ref().map(count)
-    }
-
-    /// The repetition time that the encoder would meet of each scan that says one.
-    fn times<'a>(
-        &self,
-        scans: &'a [Recording],
-        volumes: bool,
-    ) -> impl Iterator<Item = (&'a Recording, f64)> {
-        let resampled = self.t_r.filter(|_| !volumes);
-        let policy = self.policy.as_ref().map(|it| it.policy);
-        let kept = move |t_r_s: f64| match (policy, resampled) {
-            (Some(policy), _) => policy.t_r_s(t_r_s),
-            (None, Some((to, tolerance))) if (t_r_s - to).abs() > tolerance => to,
-            _ => t_r_s,
-        };
-        // its authors' code takes scans that are near to its rate as they are
-        let scans = if policy.is_some_and(|it| it.rate().is_some()) { &[] } else { scans };
-        scans.iter().filter_map(move |scan| Some((scan, kept(scan.t_r_s?))))
+        Err(other) => refuse(format!("reads the parcels of {atlas}: {other}")),
     }
 }
 
-fn count(space: &InputSpace) -> usize {
-    match space {
-        InputSpace::Parcels { n, .. } => *n,
-        _ => 0,
-    }
+/// The repetition time that the encoder would meet of each scan that says one.
+fn times<'a>(
+    made: &Made,
+    scans: &'a [Recording],
+    volumes: bool,
+) -> impl Iterator<Item = (&'a Recording, f64)> {
+    let resampled = made.rate.filter(|_| !volumes);
+    let policy = made.policy.as_ref().map(|it| it.policy);
+    let kept = move |t_r_s: f64| match (policy, resampled) {
+        (Some(policy), _) => policy.t_r_s(t_r_s),
+        (None, Some((to, tolerance))) if (t_r_s - to).abs() > tolerance => to,
+        _ => t_r_s,
+    };
+    // its authors' code takes scans that are near to its rate as they are
+    let scans = if policy.is_some_and(|it| it.rate().is_some()) { &[] } else { scans };
+    scans.iter().filter_map(move |scan| Some((scan, kept(scan.t_r_s?))))
 }

@@ -1,7 +1,8 @@
 //! Whether scans are long enough for what stages take of them.
 use std::collections::BTreeSet;
 
-use scan::{Normalisation, PadPolicy, Split};
+use preprocess::Need;
+use scan::Split;
 
 use super::{RunPlan, SourcePlan, frames::Frames};
 use crate::{
@@ -13,20 +14,6 @@ use crate::{
 /// Some scans of which one at least must be long enough: those of a split of a run, or all.
 type Group = (Option<Split>, Vec<usize>);
 
-/// How many frames a stage needs.
-struct Need {
-    stage: &'static str,
-    /// The setting that says so.
-    field: Option<&'static str>,
-    least: usize,
-    /// What else would do.
-    or: &'static str,
-    /// Frames as the stage meets them, or as the file has them.
-    in_file: bool,
-    /// Only the scans that are learned from.
-    of_training: bool,
-}
-
 /// Refuses a cohort of which a split has no scan that is long enough; some that are too short are left
 /// out when they are read.
 pub(super) fn check(
@@ -37,7 +24,10 @@ pub(super) fn check(
     reads_volumes: bool,
 ) -> Result<()> {
     let groups = groups(spec, source, runs)?;
-    for need in needs(spec, reads_volumes) {
+    let stages = spec.stages().iter();
+    let needs = stages
+        .flat_map(|stage| stage.needs(reads_volumes).into_iter().map(|need| (stage.name(), need)));
+    for (stage, need) in needs {
         let concerned = groups.iter().filter(|(split, _)| {
             !need.of_training || split.is_none_or(|split| split == Split::Train)
         });
@@ -53,7 +43,7 @@ pub(super) fn check(
                 continue;
             }
             let longest = scans.iter().filter_map(n_frames).max().unwrap_or(0);
-            return Err(need.refusal(*split, longest));
+            return Err(refusal(stage, &need, *split, longest));
         }
     }
     Ok(())
@@ -81,65 +71,17 @@ pub(super) fn places_suffice(spec: &Spec, n_scans: usize, frames: &Frames<'_>) -
     Ok(())
 }
 
-impl Need {
-    fn refusal(&self, split: Option<Split>, longest: usize) -> Error {
-        let of_split = split.map_or(String::new(), |split| format!(" of split {split}"));
-        let Self { stage, least, or, .. } = *self;
-        let Some(field) = self.field else {
-            let problem = format!(
-                "needs scans of at least {least} frames, the longest{of_split} has {longest}"
-            );
-            return Error::StageInput { stage, problem };
-        };
-        let found = least.to_string();
-        let expected = format!("at most {longest}, the frames of the longest scan{of_split}{or}");
-        Error::Setting { stage, field, found, expected }
-    }
-}
-
-/// Every number of frames that some stage needs.
-fn needs(spec: &Spec, reads_volumes: bool) -> Vec<Need> {
-    let need = |stage, field, least| Need {
-        stage,
-        field,
-        least,
-        or: "",
-        in_file: false,
-        of_training: false,
+fn refusal(stage: &'static str, need: &Need, split: Option<Split>, longest: usize) -> Error {
+    let of_split = split.map_or(String::new(), |split| format!(" of split {split}"));
+    let Need { least, or, .. } = *need;
+    let Some(field) = need.field else {
+        let problem =
+            format!("needs scans of at least {least} frames, the longest{of_split} has {longest}");
+        return Error::StageInput { stage, problem };
     };
-    let mut needs = Vec::new();
-    for stage in spec.stages() {
-        let name = stage.name();
-        match stage {
-            // what the quality of a scan is measured on
-            Stage::Mask(_) | Stage::Parcellate(_) => {
-                needs.push(Need { in_file: true, ..need(name, None, 3) });
-            }
-            Stage::Clean(config) => {
-                needs.push(Need { in_file: true, ..need(name, None, config.least_frames()) });
-            }
-            Stage::Normalise(config) => {
-                let pools = matches!(
-                    config.formula,
-                    Normalisation::RobustPaper | Normalisation::RobustToolkitBug
-                );
-                if pools {
-                    let field = Some("pool_frames");
-                    let of_training = true;
-                    needs.push(Need { of_training, ..need(name, field, config.pool_frames) });
-                }
-            }
-            Stage::Windows(config) if config.pad == PadPolicy::Refuse => {
-                let or = ", or another `pad` than refuse";
-                let windows =
-                    |in_file| Need { or, in_file, ..need(name, Some("n_frames"), config.n_frames) };
-                needs.push(windows(false));
-                needs.extend(reads_volumes.then(|| windows(true)));
-            }
-            _ => {}
-        }
-    }
-    needs
+    let found = least.to_string();
+    let expected = format!("at most {longest}, the frames of the longest scan{of_split}{or}");
+    Error::Setting { stage, field, found, expected }
 }
 
 /// The scans of every split that a stage cannot do without, or all scans where nothing is divided.
@@ -149,7 +91,7 @@ fn groups(spec: &Spec, source: &SourcePlan, runs: &[RunPlan]) -> Result<BTreeSet
         stages.find(|stage| uses(stage)).map(Stage::name)
     };
     let gives = |artifact| first(&|stage| stage.gives(artifact));
-    let fits = first(&|stage| matches!(stage, Stage::Mask(_) | Stage::Normalise(_)));
+    let fits = first(&Stage::learns);
     let needed = [
         (Split::Train, fits.or(gives(Artifact::Model))),
         (Split::Validation, gives(Artifact::Model)),

@@ -35,6 +35,7 @@ use std::{
 };
 
 use frames::Frames;
+use preprocess::{Made, Planned, Recipe};
 use report::counted;
 use scan::Split;
 
@@ -124,8 +125,11 @@ impl Plan {
         if matches!(source, Some(SourcePlan::Cohort(_))) {
             keep(unfit::refuse_if_all(spec, &scans));
         }
-        let made = encoder::Made::by(&loaded, &scans).map_err(|error| keep(Err(error))).ok();
-        let n_parcels = made.as_ref().and_then(encoder::Made::n_parcels);
+        let planned =
+            Planned { inputs: &loaded, recordings: &scans, stack: crate::spec::stack(spec) };
+        let made = Recipe::made(spec.steps(), Some(planned));
+        let made = made.map_err(|error| keep(Err(error.into()))).ok();
+        let n_parcels = made.as_ref().and_then(Made::n_parcels);
         let encoder = made.and_then(|made| {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });

@@ -1,7 +1,7 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
 use encoder::InputShape;
 use flamingo::{END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
-use preprocess::Recording;
+use preprocess::{Recipe, Recording};
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
 
@@ -110,10 +110,8 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
 
 /// Tokens of the longest prompt that a row may get, with its `<image>`.
 fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> Result<usize> {
-    let of_volumes = given.loaded.spec.stages().iter().map(|stage| match stage {
-        Stage::Volumes(config) => config.shape.iter().product(),
-        _ => 0,
-    });
+    let made = Recipe::made(given.loaded.spec.steps(), None)?;
+    let of_volumes = made.volumes.map(|it| it.shape.iter().product());
     let of_grid = given.cohort.grid.iter().product();
     let known = [given.n_parcels.unwrap_or(0), of_grid].into_iter().chain(of_volumes);
     let n_voxels: usize = known.max().unwrap_or(0);

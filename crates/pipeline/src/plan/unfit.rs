@@ -3,10 +3,7 @@ use std::{path::Path, thread};
 
 use ::cohort::{Cohort, Excluded, Reason};
 use encoder::RunPooling;
-use preprocess::{
-    Recording, Step,
-    steps::{DenoiseConfig, ResampleTimeConfig},
-};
+use preprocess::{Kind, Recording, Step, Timing};
 use scan::{ConfoundTable, FailureKind};
 
 use super::view;
@@ -20,9 +17,7 @@ type Problem = (&'static str, String, FailureKind);
 
 /// What stages ask of a scan's confounds and of its length.
 struct Asked<'a> {
-    denoise: Option<&'a DenoiseConfig>,
-    /// The stage that changes the number of frames before confounds are taken out.
-    resampled: Option<&'a ResampleTimeConfig>,
+    steps: Vec<&'a dyn Step>,
     /// Whether windows are weighted by displacement.
     weighs_by_fd: bool,
 }
@@ -30,35 +25,15 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// None where no stage reads whole scans.
     fn by(spec: &'a Spec) -> Option<Self> {
-        let stages = spec.stages();
-        let position = |is: fn(&Stage) -> bool| stages.iter().position(is);
-        position(|stage| matches!(stage, Stage::Parcellate(_) | Stage::Volumes(_)))?;
-        let denoise = stages.iter().find_map(|stage| match stage {
-            Stage::Denoise(config) => Some(config),
-            _ => None,
-        });
-        let denoised = position(|stage| matches!(stage, Stage::Denoise(_)));
-        let resampled = stages.iter().enumerate().find_map(|(at, stage)| match stage {
-            Stage::ResampleTime(config) if denoised.is_some_and(|denoised| at < denoised) => {
-                Some(config)
-            }
-            _ => None,
-        });
+        let steps: Vec<&dyn Step> = spec.steps().collect();
+        steps.iter().find(|step| step.takes() == Kind::Scans)?;
         let weighs =
             |stage: &Stage| matches!(stage, Stage::Embed(it) if it.run == RunPooling::InverseFd);
-        Some(Self { denoise, resampled, weighs_by_fd: position(weighs).is_some() })
+        Some(Self { steps, weighs_by_fd: spec.stages().iter().any(weighs) })
     }
 
     /// The stage that could not go on with a scan, and why.
     fn problem(&self, scan: &Recording) -> Option<Problem> {
-        let denoise = |error: Error| {
-            // what the stage refuses without a file being wrong: too few frames for its confounds
-            let kind = match error.kind() {
-                FailureKind::Other => FailureKind::ConfoundsMismatch,
-                kind => kind,
-            };
-            ("denoise", without_path(&error, scan), kind)
-        };
         if let Some(path) = &scan.confounds
             && let Some(problem) = self.table_problem(path, scan)
         {
@@ -68,13 +43,18 @@ impl<'a> Asked<'a> {
             let problem = "no confounds table says the displacement that inverse_fd needs";
             return Some(("embed", problem.to_owned(), FailureKind::NoConfounds));
         }
-        let config = self.denoise?;
-        let checked: preprocess::Result<()> = match (self.resampled, scan.t_r_s) {
-            (None, _) => config.check_scan(scan),
-            (Some(to), Some(t_r_s)) if to.keeps(t_r_s) => config.check_filter(t_r_s),
-            (Some(to), _) => config.check_filter(to.t_r_s),
-        };
-        checked.err().map(|error| denoise(error.into()))
+        let mut timing = Timing::in_file(scan);
+        self.steps.iter().find_map(|step| {
+            let checked = step.check_recording(scan, timing);
+            timing = step.timing(timing);
+            let error = checked.err()?.into();
+            // what the step refuses without a file being wrong: too few frames for its confounds
+            let kind = match Error::kind(&error) {
+                FailureKind::Other => FailureKind::ConfoundsMismatch,
+                kind => kind,
+            };
+            Some((step.id().name, without_path(&error, scan), kind))
+        })
     }
 
     /// What is wrong with a table, whatever columns `denoise` takes.
@@ -99,7 +79,7 @@ impl<'a> Asked<'a> {
         }
         let n_frames = scan.kept.as_ref().map(|kept| kept.of).or(scan.n_frames)?;
         let n_rows = table.n_frames();
-        let is_read = has_fd || self.denoise.is_some_and(Step::asks_for_confounds);
+        let is_read = has_fd || self.steps.iter().any(|step| step.asks_for_confounds());
         (is_read && n_rows != n_frames).then(|| {
             let problem =
                 format!("the confounds table has {n_rows} rows, the scan {n_frames} frames");

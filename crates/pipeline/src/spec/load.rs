@@ -7,6 +7,7 @@ use std::{
 use config::{Source, YamlError};
 use encoder::{EncoderConfig, WeightsSource};
 use files::DigestIndex;
+use preprocess::Inputs;
 
 use super::{CohortSpec, Spec};
 use crate::{Error, Result, plan::RunPlan, stage::Stage};
@@ -24,6 +25,16 @@ pub struct Loaded {
     pub spec: Spec,
     source: Source,
     digests: Arc<DigestIndex>,
+}
+
+impl Inputs for Loaded {
+    fn place(&self, path: &Path) -> PathBuf {
+        self.resolve(path)
+    }
+
+    fn digest(&self, path: &Path) -> preprocess::Result<String> {
+        Ok(self.sha256(path)?)
+    }
 }
 
 impl Loaded {

@@ -14,6 +14,7 @@ pub use repeat::{FoldsSpec, RepeatSpec};
 use std::path::PathBuf;
 
 use config::Component;
+use preprocess::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,11 @@ impl Spec {
     /// The stages, once components are inlined.
     pub fn stages(&self) -> &[Stage] {
         &self.stages.get().0
+    }
+
+    /// Those that prepare recordings.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &dyn Step> {
+        self.stages().iter().filter_map(Stage::step)
     }
 }
 

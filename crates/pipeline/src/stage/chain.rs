@@ -1,5 +1,5 @@
 //! Whether each stage can use what the stages before it give.
-use preprocess::{Kind, steps::VolumesConfig};
+use preprocess::{Kind, Recipe};
 
 use super::{Artifact, Stage};
 use crate::{Error, Result, phases::can_be_drawn, spec::CohortSpec};
@@ -32,26 +32,8 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     has_reports(stages, cohort)?;
     has_a_mask(stages)?;
     can_be_drawn(stages)?;
-    policies_find_their_input(stages)
-}
-
-/// Refuses a policy whose volumes or series no stage before it makes, or makes otherwise.
-fn policies_find_their_input(stages: &[Stage]) -> Result<()> {
-    let (mut volumes, mut has_series) = (None::<&VolumesConfig>, false);
-    for stage in stages {
-        match stage {
-            Stage::Volumes(config) => volumes = Some(config),
-            Stage::Parcellate(_) => has_series = true,
-            Stage::Prepare(config) => {
-                config.finds(volumes.is_some(), has_series)?;
-                if let Some(volumes) = volumes.filter(|_| config.policy.reads_volumes()) {
-                    volumes.fits(config.policy)?;
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    // a policy finds the volumes or series that it reads
+    Ok(Recipe::made(stages.iter().filter_map(Stage::step), None).map(drop)?)
 }
 
 /// The stages that lead from `have` to `stage`, as words of a sentence; empty where there is no

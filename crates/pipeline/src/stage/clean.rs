@@ -1,7 +1,7 @@
 //! `clean`: detrend and standardise each scan by itself.
 use std::path::Path;
 
-use preprocess::Kind;
+use preprocess::{Kind, Need};
 use scan::CleanConfig;
 use serde_json::Value;
 
@@ -23,6 +23,10 @@ impl Work for CleanConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Media(Kind::Series), Artifact::Media(Kind::Series))
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need { in_file: true, ..Need::of(None, self.least_frames()) }]
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {

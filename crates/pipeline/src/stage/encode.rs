@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Artifact, Stage, given,
+    Artifact, given,
     work::{Preparation, Work, load_failures},
 };
 use crate::{
@@ -324,10 +324,7 @@ fn trained(config: &EncoderConfig) -> bool {
 
 /// The policy of the stage `prepare`, if there is one, in words.
 fn policy(media: &Media<'_>) -> Option<String> {
-    media.plan.spec().stages().iter().find_map(|stage| match stage {
-        Stage::Prepare(config) => Some(config.in_words()),
-        _ => None,
-    })
+    media.plan.spec().steps().find_map(preprocess::Step::policy_in_words)
 }
 
 /// Everything that decides the windows of a scan.

@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use ndarray::Axis;
-use preprocess::Kind;
+use preprocess::{Kind, Need};
 use scan::{Bold, QualityFigures, ReadOptions, Split, VoxelMask, VoxelMaskConfig, VoxelSeries};
 use serde_json::{Value, json};
 
@@ -33,6 +33,15 @@ impl Work for VoxelMaskConfig {
         let settings = Settings(self.name());
         settings.numbers(NOT_NEGATIVE, &[("above_mean", self.above_mean)])?;
         Ok(settings.numbers(ABOVE_MEAN, &[("above_mean", self.above_mean)])?)
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        // what the quality of a scan is measured on
+        vec![Need { in_file: true, ..Need::of(None, 3) }]
+    }
+
+    fn learns(&self) -> bool {
+        true
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {

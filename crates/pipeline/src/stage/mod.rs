@@ -32,7 +32,7 @@ use std::{fmt, path::PathBuf};
 use encoder::{InputShape, RunPooling};
 use flamingo::GenerateConfig;
 use preprocess::{
-    Kind, Step,
+    Kind, Need, Step,
     steps::{
         DenoiseConfig, NormaliseConfig, OrderParcelsConfig, ParcellateConfig, PrepareConfig,
         ResampleTimeConfig, VolumesConfig,
@@ -269,6 +269,22 @@ impl Stage {
     /// Whether this is what it makes of what it takes.
     pub(crate) fn gives(&self, artifact: Artifact) -> bool {
         self.accepts(self.takes()) == Some(artifact)
+    }
+
+    /// Every number of frames that it needs.
+    pub(crate) fn needs(&self, reads_volumes: bool) -> Vec<Need> {
+        match self.role() {
+            Role::Step(step) | Role::Deferred(step, _) => step.needs(reads_volumes),
+            Role::Work(work) => work.needs(),
+        }
+    }
+
+    /// Whether it cannot do without recordings that are learned from.
+    pub(crate) fn learns(&self) -> bool {
+        match self.role() {
+            Role::Step(step) | Role::Deferred(step, _) => step.learns(),
+            Role::Work(work) => work.learns(),
+        }
     }
 
     /// Whether it needs the section `model`.

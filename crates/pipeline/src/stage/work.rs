@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use engine::{Event, Failure, none_in_reach};
+use preprocess::Need;
 use serde_json::Value;
 
 use super::Artifact;
@@ -32,6 +33,16 @@ pub(crate) trait Work {
     /// Refuses settings that could only fail later.
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Every number of frames that it needs.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Whether it cannot do without recordings that are learned from.
+    fn learns(&self) -> bool {
+        false
     }
 
     /// Itself, if it prepares scans.

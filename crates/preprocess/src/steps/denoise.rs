@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::said;
 use crate::{
-    Data, Error, Fitted, Given, Inputs, Recording, Result, Step, StepId, StoredSeries, Training,
+    Data, Error, Fitted, Given, Inputs, Recording, Result, Step, StepId, StoredSeries, Timing,
+    Training,
     settings::{Rule, Settings},
 };
 
@@ -87,6 +88,14 @@ impl Step for DenoiseConfig {
 
     fn asks_for_confounds(&self) -> bool {
         self.confounds != Nuisance::None
+    }
+
+    fn check_recording(&self, recording: &Recording, given: Timing) -> Result<()> {
+        match given.t_r_s {
+            _ if given == Timing::in_file(recording) => self.check_scan(recording),
+            Some(t_r_s) => self.check_filter(t_r_s),
+            None => Ok(()),
+        }
     }
 
     fn decides(&self, recording: &Recording, inputs: &dyn Inputs) -> Result<Option<Value>> {

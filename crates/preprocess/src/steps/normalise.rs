@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::said;
 use crate::{
-    AboutSeries, Data, Error, Fitted, Given, Recording, Result, SeriesFacts, Step, StepId,
-    StoredSeries, Training,
+    AboutSeries, Data, Error, Fitted, Given, Made, Need, Planned, Recording, Result, SeriesFacts,
+    Step, StepId, StoredSeries, Training,
     settings::Settings,
     stats::read_stats,
     step::{Packing, packed},
@@ -52,6 +52,22 @@ impl Step for NormaliseConfig {
 
     fn check(&self) -> Result<()> {
         Settings(self.id().name).at_least(1, &[("pool_frames", self.pool_frames)])
+    }
+
+    fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
+        made.normalisation = Some(formula_name(self.formula));
+        Ok(())
+    }
+
+    fn needs(&self, _reads_volumes: bool) -> Vec<Need> {
+        let pools =
+            matches!(self.formula, Normalisation::RobustPaper | Normalisation::RobustToolkitBug);
+        let need = Need { of_training: true, ..Need::of(Some("pool_frames"), self.pool_frames) };
+        pools.then_some(need).into_iter().collect()
+    }
+
+    fn learns(&self) -> bool {
+        true
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

@@ -1,7 +1,7 @@
 //! `order_parcels`: the columns of parcel series in the order of an encoder's atlas, by their labels.
 use std::path::{Path, PathBuf};
 
-use encoder::{ParcelOrder, parcel_order};
+use encoder::{InputSpace, ParcelOrder, parcel_order};
 use ndarray::Axis;
 use scan::Parcel;
 use schemars::JsonSchema;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::said;
 use crate::{
-    AboutSeries, Data, Error, Fitted, Given, Recording, Result, Step, StepId, StoredSeries,
-    Training, names,
+    AboutSeries, Data, Error, Fitted, Given, Made, Planned, Recording, Result, Step, StepId,
+    StoredSeries, Training, names,
 };
 
 /// Into which order.
@@ -32,6 +32,17 @@ impl Step for OrderParcelsConfig {
 
     fn said(&self) -> String {
         said(self)
+    }
+
+    fn makes(&self, made: &mut Made, planned: Option<Planned<'_>>) -> Result<()> {
+        if planned.is_some() {
+            let order = self.order(&made.labels)?;
+            made.labels = order.iter().map(|&at| made.labels[at].clone()).collect();
+        }
+        if let Some(InputSpace::Parcels { atlas, .. }) = &mut made.parcels {
+            *atlas = Some(self.atlas.clone());
+        }
+        Ok(())
     }
 
     fn learns_from(&self, training: &Training<'_>) -> Option<Value> {

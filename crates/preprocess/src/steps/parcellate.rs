@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use cohort::Hdf5Config;
-use encoder::InputShape;
+use encoder::{InputShape, InputSpace};
 use flamingo::PackageFile;
 use ndarray::Array1;
 use scan::{
@@ -21,8 +21,8 @@ use super::{
     said, shares,
 };
 use crate::{
-    AboutSeries, Data, Error, Fitted, Given, Inputs, Kind, Recording, Result, SeriesFacts, Step,
-    StepId, StoredSeries, Training,
+    AboutSeries, Data, Error, Fitted, Given, Inputs, Kind, Made, Need, Planned, Recording, Result,
+    SeriesFacts, Step, StepId, StoredSeries, Training, names,
     settings::{SHARE, Settings},
     step::{Packing, packed},
 };
@@ -89,6 +89,36 @@ impl Step for ParcellateConfig {
         let name = self.id().name;
         Settings(name).numbers(SHARE, &[("min_coverage", self.min_coverage)])?;
         self.mirror_check.as_ref().map_or(Ok(()), |it| it.check(name))
+    }
+
+    fn makes(&self, made: &mut Made, planned: Option<Planned<'_>>) -> Result<()> {
+        let id = Some(self.atlas.id.clone());
+        let Some(planned) = planned else {
+            made.parcels = Some(InputSpace::Parcels { atlas: id, n: 0, coordinates: false });
+            return Ok(());
+        };
+        let atlas = self.read_atlas(&|path| planned.inputs.place(path))?;
+        self.reads_some(&atlas, planned.recordings)?;
+        self.some_have_the_parcels(&atlas, planned.recordings, planned.stack)?;
+        let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
+        made.labels = names(atlas.parcels());
+        let n = atlas.n_parcels();
+        made.parcels = Some(InputSpace::Parcels { atlas: id, n, coordinates });
+        Ok(())
+    }
+
+    fn opens(
+        &self,
+        recording: &Recording,
+        n_parcels: Option<usize>,
+        stack: Option<&Hdf5Config>,
+    ) -> Option<OpenOptions> {
+        Some(self.options(n_parcels?, recording, stack))
+    }
+
+    fn needs(&self, _reads_volumes: bool) -> Vec<Need> {
+        // what the quality of a scan is measured on
+        vec![Need { in_file: true, ..Need::of(None, 3) }]
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    normalise::{self, fitted_on},
+    normalise::{self, fitted_on, formula_name},
     said,
 };
 use crate::{
-    AboutSeries, Data, Error, Fitted, Given, Kind, Recording, Result, Step, StepId, StoredSeries,
-    Training, step::Packing,
+    AboutSeries, Data, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId,
+    StoredSeries, Timing, Training, step::Packing,
 };
 
 /// Which policy, and what may be chosen within it.
@@ -77,6 +77,34 @@ impl Step for PrepareConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
+        self.finds(made.volumes.is_some(), made.parcels.is_some())?;
+        match made.volumes.as_mut().filter(|_| self.policy.reads_volumes()) {
+            Some(volumes) => {
+                volumes.fits(self.policy)?;
+                volumes.policy = Some(self.policy);
+            }
+            None => made.normalisation = Some(formula_name(self.policy.normalisation())),
+        }
+        made.cut = Some(self.windows());
+        made.policy = Some(self.clone());
+        Ok(())
+    }
+
+    fn timing(&self, given: Timing) -> Timing {
+        let Some((n_frames, t_r_s)) = given.both() else {
+            return Timing { n_frames: None, ..given };
+        };
+        Timing {
+            n_frames: Some(self.policy.n_frames(n_frames, t_r_s)),
+            t_r_s: Some(self.policy.t_r_s(t_r_s)),
+        }
+    }
+
+    fn policy_in_words(&self) -> Option<String> {
+        Some(self.in_words())
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::said;
 use crate::{
-    Data, Fitted, Given, Recording, Result, Step, StepId, StoredSeries, Training,
+    Data, Fitted, Given, Made, Planned, Recording, Result, Step, StepId, StoredSeries, Timing,
+    Training,
     settings::{NOT_NEGATIVE, POSITIVE, Rule, Settings},
 };
 
@@ -39,6 +40,22 @@ impl Step for ResampleTimeConfig {
         settings.numbers(POSITIVE, &[("t_r_s", self.t_r_s)])?;
         settings.numbers(SECONDS, &[("t_r_s", self.t_r_s)])?;
         settings.numbers(NOT_NEGATIVE, &[("tolerance_s", self.tolerance_s)])
+    }
+
+    fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
+        made.rate = Some((self.t_r_s, self.tolerance_s));
+        Ok(())
+    }
+
+    fn timing(&self, given: Timing) -> Timing {
+        match given.t_r_s {
+            Some(t_r_s) if self.keeps(t_r_s) => given,
+            Some(t_r_s) => Timing {
+                n_frames: given.n_frames.map(|n| self.how.n_frames(n, t_r_s, self.t_r_s)),
+                t_r_s: Some(self.t_r_s),
+            },
+            None => Timing { n_frames: None, t_r_s: Some(self.t_r_s) },
+        }
     }
 
     fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {

@@ -2,6 +2,7 @@
 //! the scan is encoded, because volumes are too large to be kept twice.
 use std::path::PathBuf;
 
+use cohort::Hdf5Config;
 use encoder::InputShape;
 use flamingo::PackageFile;
 use half::f16;
@@ -20,7 +21,7 @@ use super::{
     said,
 };
 use crate::{
-    Data, Error, Fitted, Given, Kind, Recording, Result, Step, StepId, Training,
+    Data, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId, Training,
     settings::Settings,
     step::{Packing, packed},
 };
@@ -126,6 +127,20 @@ impl Step for VolumesConfig {
             return Err(Error::Setting { stage, field, found, expected });
         }
         Ok(())
+    }
+
+    fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
+        made.volumes = Some(self.clone());
+        Ok(())
+    }
+
+    fn opens(
+        &self,
+        recording: &Recording,
+        _n_parcels: Option<usize>,
+        _stack: Option<&Hdf5Config>,
+    ) -> Option<OpenOptions> {
+        Some(self.options(recording))
     }
 
     fn serves(&self, windows: InputShape) -> bool {

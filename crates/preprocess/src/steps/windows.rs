@@ -1,10 +1,10 @@
 //! `windows`: which frames of a scan an encoder sees at once. They are cut when it is encoded.
 use encoder::InputShape;
-use scan::{WindowPolicy, WindowsConfig};
+use scan::{PadPolicy, WindowPolicy, WindowsConfig};
 
 use super::said;
 use crate::{
-    Data, Fitted, Given, Kind, Recording, Result, Step, StepId, Training,
+    Data, Fitted, Given, Kind, Made, Need, Planned, Recording, Result, Step, StepId, Training,
     settings::{MOST_FRAMES, Settings},
 };
 
@@ -43,6 +43,20 @@ impl Step for WindowsConfig {
 
     fn cut(&self) -> Option<WindowsConfig> {
         Some(self.clone())
+    }
+
+    fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
+        made.cut = Some(self.clone());
+        Ok(())
+    }
+
+    fn needs(&self, reads_volumes: bool) -> Vec<Need> {
+        if self.pad != PadPolicy::Refuse {
+            return Vec::new();
+        }
+        let or = ", or another `pad` than refuse";
+        let need = |in_file| Need { or, in_file, ..Need::of(Some("n_frames"), self.n_frames) };
+        [need(false)].into_iter().chain(reads_volumes.then(|| need(true))).collect()
     }
 
     fn serves(&self, _windows: InputShape) -> bool {
