@@ -1,6 +1,9 @@
 //! The map of ARCHITECTURE.md, held: who may depend on whom, and who may use what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
@@ -114,24 +117,48 @@ fn a_crates_directory_has_its_name() {
     }
 }
 
-#[test]
-fn no_source_file_is_longer_than_a_sitting() {
-    fn walk(folder: &std::path::Path, long: &mut Vec<String>) {
-        for entry in std::fs::read_dir(folder).expect("a folder of the workspace").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                walk(&path, long);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let lines = std::fs::read_to_string(&path).expect("a source file").lines().count();
-                if lines > 800 {
-                    long.push(format!("{}: {lines} lines", path.display()));
-                }
-            }
+/// Every source file below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the workspace").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
         }
     }
-    let mut long = Vec::new();
+}
+
+#[test]
+fn no_source_file_is_longer_than_a_sitting() {
+    let mut all = Vec::new();
     for folder in ["crates", "tests", "xtask"] {
-        walk(&tests::root().join(folder), &mut long);
+        sources(&tests::root().join(folder), &mut all);
     }
-    assert!(long.is_empty(), "{long:#?}");
+    let lines =
+        |path: &PathBuf| std::fs::read_to_string(path).expect("a source file").lines().count();
+    let long: Vec<PathBuf> = all.into_iter().filter(|path| lines(path) > 800).collect();
+    assert!(long.is_empty(), "more than 800 lines: {long:#?}");
+}
+
+#[test]
+fn steps_are_told_apart_in_one_file() {
+    let registry = tests::root().join("crates/pipeline/src/stage/mod.rs");
+    let text = std::fs::read_to_string(&registry).expect("the registry of stages");
+    let steps: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("=> Step(config)") || line.contains("=> Deferred(config"))
+        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once('(').map(|it| it.0))
+        .collect();
+    assert!(steps.len() >= 8, "the registry is written otherwise now: {steps:?}");
+    let (mut all, mut told) = (Vec::new(), Vec::new());
+    for folder in ["crates/cli", "crates/pipeline"] {
+        sources(&tests::root().join(folder), &mut all);
+    }
+    for path in all.into_iter().filter(|it| *it != registry) {
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let of_file = steps.iter().filter(|step| text.contains(&format!("Stage::{step}(")));
+        told.extend(of_file.map(|step| format!("{}: Stage::{step}", path.display())));
+    }
+    assert!(told.is_empty(), "ask `preprocess::Step` instead: {told:#?}");
 }

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreparedScan {
     /// Each of the input's dimensions, row-major.
-    windows: Vec<Vec<f32>>,
+    pub windows: Vec<Vec<f32>>,
     /// Of a window that is not full, where the encoder's mask hides the rest: its real frames.
     masked: Vec<Option<usize>>,
     /// The frames of the file in them.

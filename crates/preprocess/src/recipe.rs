@@ -105,3 +105,6 @@ pub struct Mismatch {
     /// What there is.
     pub have: Kind,
 }
+
+#[cfg(test)]
+mod tests;
