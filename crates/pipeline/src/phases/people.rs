@@ -5,7 +5,7 @@ use pages::{
     Carpet, CohortPage, Matrix, Outcome, Outlier, PersonPage, PersonRow, RecordingView, by_network,
     carpet, glass_brain, matrix, outliers,
 };
-use preprocess::{SeriesFacts, StoredSeries};
+use preprocess::{Kind, SeriesFacts, StoredSeries};
 use rayon::prelude::*;
 use report::counted;
 use scan::{ConnectivityKind, CovarianceEstimator};
@@ -15,7 +15,7 @@ use crate::{
     event::Control,
     media::Media,
     record::{Left, left},
-    stage::{Parcels, Stage},
+    stage::{Artifact, Parcels, Stage},
 };
 
 /// Pixels of a side of a thumbnail.
@@ -280,7 +280,7 @@ fn boilerplate(media: &Media<'_>, parcels: &Parcels, after: &str) -> String {
 /// Refuses pages of people where no series of parcels are read.
 pub(crate) fn can_be_drawn(stages: &[Stage]) -> Result<()> {
     let asks = stages.iter().any(|it| matches!(it, Stage::Render(config) if config.people));
-    if !asks || stages.iter().any(|it| matches!(it, Stage::Parcellate(_))) {
+    if !asks || stages.iter().any(|it| it.gives(Artifact::Media(Kind::ParcelSeries))) {
         return Ok(());
     }
     let problem =
