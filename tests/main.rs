@@ -10,6 +10,7 @@ mod bad_recordings;
 mod bad_scans;
 mod captions;
 mod cli;
+mod clusters;
 mod cohort_outputs;
 mod cohort_scan;
 mod cohorts;

@@ -79,7 +79,7 @@ pub(crate) fn run(root: &Path, n: usize, seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     if let Some(program) = std::env::var_os("NEUROFLAMINGO") {
         return Ok(program.into());
     }

@@ -15,6 +15,7 @@ mod pairs;
 mod precision;
 pub mod published;
 mod random_model;
+mod slurm;
 pub mod synthetic;
 mod verdict;
 
@@ -114,6 +115,9 @@ enum Chore {
         #[arg(long, default_value = "1")]
         seed: u64,
     },
+    /// Run the synthetic cohort as a job array of Slurm on this machine, disturb it, and compare what it
+    /// publishes with a local run
+    Slurm,
     /// How often the verdict is wrong, over simulated models that see or do not see the scan
     Verdict {
         /// Models a design
@@ -167,6 +171,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Cohort { n, folder, broken } => cohort::write(&root, &folder, n, broken),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
+        Chore::Slurm => slurm::run(&root),
         Chore::Compare { old, new, names, threads } => {
             compare::run(&root, &old, &new, &names, threads)
         }

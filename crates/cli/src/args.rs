@@ -3,6 +3,7 @@ mod cohort;
 mod encoder;
 mod import;
 mod lora;
+mod submit;
 mod writing;
 
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -14,6 +15,7 @@ pub(crate) use cohort::{CohortCommand, CohortScanArgs};
 pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand, EncoderStatsArgs};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
 pub(crate) use lora::{ExportArgs, LoraCommand, MergeArgs};
+pub(crate) use submit::{SchemaArgs, ShardArgs, SlurmArgs, SubmitCommand};
 pub(crate) use writing::{PromptArgs, WritingArgs};
 
 /// Turns brain scans into text, and measures whether the text depends on the scan.
@@ -67,6 +69,9 @@ The table has Nipoppy's columns and words, one row a visit: SUCCESS, FAIL, INCOM
 not finished, UNAVAILABLE where a scan is missing or not wanted. Exit codes: 0 finished; 1 finished,
 some scans failed; 2 no run, or it ended with an error; 75 not finished.")]
     Status(StatusArgs),
+    /// Run a pipeline file as jobs of a cluster.
+    #[command(subcommand)]
+    Submit(SubmitCommand),
     /// Check a pipeline file: every file, header, window, split and parameter, no scan read.
     #[command(after_help = "\
 Example:
@@ -119,7 +124,7 @@ Weights are random. A job is a language model and how many of its blocks share a
 a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threads.")]
     Bench(BenchArgs),
     /// Print the JSON Schema of pipeline files, for editors.
-    Schema,
+    Schema(SchemaArgs),
     /// Look at a scan.
     #[command(subcommand)]
     Scan(ScanCommand),
@@ -168,6 +173,8 @@ pub(crate) struct RunArgs {
     /// End at the first scan that fails; what is finished by then is kept.
     #[arg(long)]
     pub(crate) stop_on_first_failure: bool,
+    #[command(flatten)]
+    pub(crate) shard: ShardArgs,
 }
 
 #[derive(Debug, Group)]

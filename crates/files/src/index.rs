@@ -81,6 +81,36 @@ impl DigestIndex {
         Self { path: path.to_owned(), trusting: true, state: Mutex::new(state) }
     }
 
+    /// The same, which keeps what is new in a part of its own, until [`DigestIndex::gather`]: several
+    /// processes add to one index without writing one file. `name` is a file name.
+    pub fn open_part(path: &Path, name: &str) -> Self {
+        let part = parts_of(path).join(format!("{name}.json"));
+        let mut known = Sealed::read(path);
+        known.extend(Sealed::read(&part));
+        let state = State { known, ..State::default() };
+        Self { path: part, trusting: true, state: Mutex::new(state) }
+    }
+
+    /// Takes the parts of the index into its file.
+    pub fn gather(&self) -> Result<()> {
+        let parts = parts_of(&self.path);
+        let names = if parts.is_dir() { crate::list(&parts)? } else { Vec::new() };
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in &names {
+            let part = Sealed::read(&parts.join(name));
+            let mut state = self.state();
+            state.new.extend(part.clone());
+            if self.trusting {
+                state.known.extend(part);
+            }
+        }
+        self.save()?;
+        // a process that still works loses what it added at most, and that is read again
+        names.iter().try_for_each(|name| crate::remove_file(&parts.join(name)))
+    }
+
     /// The same, but every file is read.
     pub fn verifying(path: &Path) -> Self {
         Self { path: path.to_owned(), trusting: false, state: Mutex::default() }
@@ -145,6 +175,11 @@ impl Seen {
     }
 }
 
+/// The folder of the parts of an index.
+fn parts_of(path: &Path) -> PathBuf {
+    path.with_extension("parts")
+}
+
 /// `None` where the system does not say enough to know a file again.
 #[cfg(unix)]
 fn seen(path: &Path) -> io::Result<Option<Seen>> {
@@ -170,6 +205,31 @@ mod tests {
 
     fn settle() {
         std::thread::sleep(SETTLED + Duration::from_millis(50));
+    }
+
+    #[test]
+    fn parts_of_an_index_are_gathered_into_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b, list] = ["a", "b", "digests.json"].map(|name| dir.path().join(name));
+        fs::write(&a, "abc").unwrap();
+        fs::write(&b, "abd").unwrap();
+        settle();
+        for (name, path) in [("run-1", &a), ("run-2", &b)] {
+            let part = DigestIndex::open_part(&list, name);
+            part.sha256(path).unwrap();
+            part.save().unwrap();
+            assert!(!list.exists(), "a part writes its own file only");
+        }
+        let again = DigestIndex::open_part(&list, "run-1");
+        assert_eq!((again.sha256(&a).unwrap(), again.n_read()), (sha256_bytes(b"abc"), 0));
+        DigestIndex::open(&list).gather().unwrap();
+        assert!(crate::list(&parts_of(&list)).unwrap().is_empty());
+        let whole = DigestIndex::open(&list);
+        assert_eq!(
+            [&a, &b].map(|path| whole.sha256(path).unwrap()),
+            [sha256_bytes(b"abc"), sha256_bytes(b"abd")]
+        );
+        assert_eq!(whole.n_read(), 0);
     }
 
     #[test]

@@ -107,6 +107,16 @@ pub enum Error {
     #[error("every picture failed, the first with: {reason}")]
     NoPicture { reason: String },
 
+    // a job array
+    #[error("{}: {problem}", path.display())]
+    WorkList { path: PathBuf, problem: String },
+    #[error("{place}: {problem}")]
+    Submit { place: String, problem: String },
+    #[error(
+        "stage {stage} must see every recording, so nothing can be divided among tasks: run the pipeline as one job"
+    )]
+    Indivisible { stage: &'static str },
+
     // repetitions
     #[error("repeat.{field} is {found}, expected {expected}")]
     Repeat { field: &'static str, found: String, expected: String },

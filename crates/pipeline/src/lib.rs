@@ -31,11 +31,13 @@ mod record;
 mod run;
 mod runner;
 mod score;
+mod shard;
 mod shown;
 mod spec;
 mod stage;
 mod stats;
 mod status;
+mod submit;
 mod summary;
 mod thresholds;
 mod units;
@@ -58,6 +60,7 @@ pub use prompts::{Prompt, read_lines};
 pub use record::write_left_out;
 pub use run::{Outcome, RunOptions, run};
 pub use score::{Asked, Continuation, Scores, score};
+pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
     RepeatSpec, Spec, Strategy, schema,
@@ -68,6 +71,7 @@ pub use stage::{
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 pub use status::{RunState, RunStatus, StageStatus, VisitStatus, status};
+pub use submit::{Resources, Site, Submission, SubmitOptions, site_schema, submit_slurm};
 
 pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};

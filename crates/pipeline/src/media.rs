@@ -36,6 +36,8 @@ pub(crate) struct Media<'a> {
     pub(crate) failures: BTreeMap<usize, (&'static str, Reason)>,
     /// Those of `failures` that are whole but not good enough.
     pub(crate) unwanted: BTreeSet<usize>,
+    /// Whether only some scans are worked on, as a task of an array does; no stage may compare them.
+    pub(crate) is_part: bool,
     scans: Vec<Recording>,
     digests: Mutex<HashMap<PathBuf, String>>,
     /// Parcel series of scans, in files.
@@ -68,6 +70,7 @@ impl<'a> Media<'a> {
             digests: Mutex::default(),
             failures: BTreeMap::new(),
             unwanted: BTreeSet::new(),
+            is_part: false,
             scans,
             parcels: None,
             volumes: None,
@@ -82,6 +85,15 @@ impl<'a> Media<'a> {
             windows: Vec::new(),
             whitening: None,
         }
+    }
+
+    /// Only `scans`; the others are left to other tasks.
+    pub(crate) fn part(plan: &'a Plan, run: &'a RunPlan, scans: &[usize]) -> Self {
+        let mut media = Self { is_part: true, ..Self::new(plan, run) };
+        let others = (0..media.scans.len()).filter(|idx| !scans.contains(idx));
+        let reason = || Reason::plain("left to another task".to_owned());
+        media.failures = others.map(|idx| (idx, ("cohort", reason()))).collect();
+        media
     }
 
     /// Leaves out a scan that could be read and is not good enough.

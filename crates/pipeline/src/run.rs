@@ -30,6 +30,13 @@ pub struct RunOptions {
     pub stop_on_first_failure: bool,
 }
 
+impl RunOptions {
+    pub(crate) fn execution(&self) -> Execution {
+        let Self { jobs, stop_on_first_failure } = *self;
+        Execution { jobs, stop_on_first_failure }
+    }
+}
+
 /// What a finished run has to say.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -65,11 +72,9 @@ pub fn run(
     observer: &mut dyn Observer<Event>,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
-    let RunOptions { jobs, stop_on_first_failure } = *options;
-    let execution = Execution { jobs, stop_on_first_failure };
     let mut watch = Watch::new(observer);
     let watched = watch.watched();
-    let control = Control::new(&mut watch, stop).executing(execution);
+    let control = Control::new(&mut watch, stop).executing(options.execution());
     let lock = hold(plan, &plan.spec().name)?;
     engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());
@@ -84,6 +89,7 @@ pub fn run(
 }
 
 fn run_all(plan: &Plan, control: &mut Control<'_>, watched: &Watched) -> Result<Outcome> {
+    plan.loaded.digests().gather()?;
     plan.loaded.digests().save()?;
     let n = plan.runs.len();
     let mut finished = Vec::with_capacity(n);

@@ -123,6 +123,12 @@ pub trait Step: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether nothing of it is fitted to several recordings, so that each may be prepared without the
+    /// others.
+    fn is_by_recording(&self) -> bool {
+        true
+    }
+
     /// What decides that which is fitted, beside the settings and what came before; none where nothing
     /// is.
     fn learns_from(&self, _training: &Training<'_>) -> Option<Value> {

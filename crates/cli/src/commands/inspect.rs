@@ -4,10 +4,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Done;
-use crate::{args::FileArgs, print};
+use crate::{
+    args::{FileArgs, SchemaArgs},
+    print,
+};
 
-pub(super) fn schema() -> Result<Done> {
-    print::out(pipeline::schema().trim_end())?;
+pub(super) fn schema(args: SchemaArgs) -> Result<Done> {
+    let schema = if args.site { pipeline::site_schema() } else { pipeline::schema() };
+    print::out(schema.trim_end())?;
     Ok(Done::All)
 }
 

@@ -8,13 +8,16 @@ mod lora;
 mod package;
 mod pipeline;
 mod status;
+mod submit;
 mod text;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::args::{CohortCommand, Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand};
+use crate::args::{
+    CohortCommand, Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand, SubmitCommand,
+};
 
 /// How a command ended; the numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +58,12 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
     match command {
         Command::Run(args) => pipeline::run(&args, verbose),
         Command::Status(args) => status::run(&args),
+        Command::Submit(SubmitCommand::Slurm(args)) => submit::slurm(&args, verbose),
         Command::Check(args) => pipeline::check(&args, verbose),
         Command::Generate(args) => text::generate(&args),
         Command::Score(args) => text::score(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Schema => inspect::schema(),
+        Command::Schema(args) => inspect::schema(args),
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Cohort(CohortCommand::Scan(args)) => cohort::scan(&args),
         Command::Model(ModelCommand::Inspect(args)) => inspect::model(&args),

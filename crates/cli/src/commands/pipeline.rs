@@ -1,8 +1,13 @@
 //! `run` and `check`.
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use anyhow::{Context as _, Result};
-use pipeline::{Excluded, Loaded, Outcome, Plan, RunOptions, counted};
+use pipeline::{
+    Excluded, Loaded, Outcome, Plan, RunOptions, Shard, ShardOutcome, WorkList, counted,
+};
 use serde_json::json;
 
 use super::Done;
@@ -13,16 +18,16 @@ use crate::{
 };
 
 /// Subjects are named only where the user asks for more.
-fn name_excluded(excluded: &[Excluded], verbose: bool) {
+pub(super) fn name_excluded(excluded: &[Excluded], verbose: bool) {
     excluded.iter().filter(|_| verbose).for_each(|excluded| print::note(&excluded.to_string()));
 }
 
-fn read(args: &PipelineArgs) -> Result<Loaded> {
+pub(super) fn read(args: &PipelineArgs) -> Result<Loaded> {
     let loaded = Loaded::read(&args.pipeline, &args.set)?;
     Ok(if args.verify { loaded.verifying() } else { loaded })
 }
 
-fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Result<Plan> {
+pub(super) fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Result<Plan> {
     let plan =
         Plan::new(loaded.clone()).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
     Ok(match args.mem_mb {
@@ -43,8 +48,11 @@ pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
 }
 
 pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
-    let RunArgs { pipeline: args, jobs, stop_on_first_failure } = args;
+    let RunArgs { pipeline: args, jobs, stop_on_first_failure, shard } = args;
     let options = RunOptions { jobs: *jobs, stop_on_first_failure: *stop_on_first_failure };
+    if let Some((list, task)) = shard.work_list.as_deref().zip(shard.task) {
+        return run_task(args, &options, list, task, verbose);
+    }
     let loaded = read(args)?;
     let plan = match plan(args, &loaded, verbose) {
         Ok(plan) => plan,
@@ -69,6 +77,49 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
         failed if failed < outcome.n_units => Done::Some,
         _ => Done::Nothing,
     })
+}
+
+/// One task of a work list.
+fn run_task(
+    args: &PipelineArgs,
+    options: &RunOptions,
+    list: &Path,
+    task: usize,
+    verbose: bool,
+) -> Result<Done> {
+    let loaded = read(args)?;
+    let name = Shard::file_name(&loaded.spec.name, task);
+    let plan = plan(args, &loaded.for_task(&name), verbose)?;
+    let shard = Shard::of_list(&plan, &WorkList::read(list)?, task)?;
+    run_shard(args, &plan, &shard, options, verbose)
+}
+
+pub(super) fn run_shard(
+    args: &PipelineArgs,
+    plan: &Plan,
+    shard: &Shard,
+    options: &RunOptions,
+    verbose: bool,
+) -> Result<Done> {
+    let stop = stop_on_signals()?;
+    let mut progress = Progress::new(verbose);
+    let outcome = pipeline::run_shard(plan, shard, options, &mut progress, &stop);
+    progress.done();
+    let ShardOutcome { n_failed, n_scans, stopped_before } = outcome?;
+    let recordings = counted(n_scans, "recording");
+    let rest = stopped_before.map_or_else(String::new, |stage| {
+        format!("; `{stage}` and what follows is left to the run that gathers")
+    });
+    if n_failed > 0 {
+        print::note(&format!("{n_failed} of {recordings} failed{rest}"));
+    } else {
+        print::note(&format!("{recordings} done{rest}"));
+    }
+    if args.json {
+        let left = stopped_before;
+        print::json(&json!({ "n_failed": n_failed, "n_recordings": n_scans, "left": left }))?;
+    }
+    Ok(if n_failed == 0 { Done::All } else { Done::Some })
 }
 
 fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {

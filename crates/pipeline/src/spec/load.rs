@@ -62,6 +62,13 @@ impl Loaded {
         Self { digests: Arc::new(digests), ..self }
     }
 
+    /// The same for a task of an array, which keeps digests in a file of its own.
+    #[must_use]
+    pub fn for_task(self, name: &str) -> Self {
+        let index = DigestIndex::open_part(&index_of(&self.source, &self.spec), name);
+        Self { digests: Arc::new(index), ..self }
+    }
+
     /// Digests of the files that it names; those that did not change are known without being read.
     pub fn digests(&self) -> &DigestIndex {
         &self.digests

@@ -16,6 +16,10 @@ pub(crate) fn leave_out(
     dir: &Path,
     control: &mut Control<'_>,
 ) -> Result<()> {
+    if media.is_part {
+        // the run that gathers holds all of them against each other
+        return Ok(files::write_json(&dir.join(LIKENESS), &Likeness::NONE)?);
+    }
     let stage = sides.stage;
     let listed = units::listed(media, stage, dir)?;
     let mut looks = Vec::with_capacity(listed.len());

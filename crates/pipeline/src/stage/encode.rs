@@ -145,6 +145,10 @@ impl Work for EncodeConfig {
 }
 
 impl Preparation for EncodeConfig {
+    fn is_by_recording(&self) -> bool {
+        true
+    }
+
     fn inputs(&self, media: &Media<'_>) -> Value {
         let before =
             (0..media.scans().len()).map(|idx| before(media, idx).ok()).collect::<Vec<_>>();

@@ -25,6 +25,10 @@ use crate::{
 pub(crate) struct Steps<'a>(pub(super) &'a dyn Step);
 
 impl Preparation for Steps<'_> {
+    fn is_by_recording(&self) -> bool {
+        self.0.is_by_recording()
+    }
+
     fn inputs(&self, media: &Media<'_>) -> Value {
         let Self(step) = self;
         if step.volume_policy().is_some() {
@@ -160,7 +164,12 @@ fn training<T>(
     let trained_on = media.trained_on();
     let units = media.parcels.as_ref().map_or(&[][..], |it| &it.units);
     let there = trained_on.iter().filter_map(|&idx| units.get(idx)?.as_ref());
-    let series: Vec<&Unit> = there.collect();
+    let series: Vec<&Unit> = if media.is_part {
+        // a task comes here only where nothing is fitted: any recording is as good
+        units.iter().flatten().collect()
+    } else {
+        there.collect()
+    };
     let first = media.failures.values().next();
     fit(&Training {
         inputs: media,

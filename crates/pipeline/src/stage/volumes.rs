@@ -21,6 +21,10 @@ use crate::{
 };
 
 impl Preparation for VolumesConfig {
+    fn is_by_recording(&self) -> bool {
+        true
+    }
+
     fn inputs(&self, media: &Media<'_>) -> Value {
         if !compares(self, media) {
             return Value::Null;

@@ -9,6 +9,10 @@ use super::work::{Preparation, each_scan, load_failures};
 use crate::{Result, event::Control, media::Media};
 
 impl Preparation for WindowsConfig {
+    fn is_by_recording(&self) -> bool {
+        true
+    }
+
     fn inputs(&self, media: &Media<'_>) -> Value {
         json!((0..media.scans().len()).map(|idx| n_frames(media, idx)).collect::<Vec<_>>())
     }

@@ -57,6 +57,11 @@ pub(crate) trait Preparation {
     /// What decides the result beside the parameters and the stage before.
     fn inputs(&self, media: &Media<'_>) -> Value;
 
+    /// Whether it works on each recording by itself, so that a task of an array may do it for its own.
+    fn is_by_recording(&self) -> bool {
+        false
+    }
+
     /// Writes the result into `dir`.
     fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()>;
 
@@ -65,6 +70,10 @@ pub(crate) trait Preparation {
 }
 
 impl<P: Preparation + ?Sized> Preparation for &P {
+    fn is_by_recording(&self) -> bool {
+        P::is_by_recording(self)
+    }
+
     fn inputs(&self, media: &Media<'_>) -> Value {
         P::inputs(self, media)
     }

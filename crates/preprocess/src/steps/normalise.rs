@@ -74,6 +74,10 @@ impl Step for NormaliseConfig {
         self.stats.iter_mut().collect()
     }
 
+    fn is_by_recording(&self) -> bool {
+        self.stats.is_some() || self.formula.asks_each_alone()
+    }
+
     fn learns_from(&self, training: &Training<'_>) -> Option<Value> {
         Some(fitted_on(self.stats.as_deref(), training))
     }

@@ -134,6 +134,11 @@ impl Step for PrepareConfig {
         if self.policy.reads_volumes() { Vec::new() } else { vec![normalise::FITTED.into()] }
     }
 
+    fn is_by_recording(&self) -> bool {
+        let formula = self.policy.normalisation();
+        self.policy.reads_volumes() || self.stats.is_some() || formula.asks_each_alone()
+    }
+
     fn learns_from(&self, training: &Training<'_>) -> Option<Value> {
         Some(fitted_on(self.stats.as_deref(), training))
     }

@@ -6,6 +6,8 @@
 mod environment;
 mod need;
 mod notebooks;
+mod scripts;
+mod slurm;
 
 use std::process::ExitCode;
 
@@ -13,7 +15,7 @@ use environment::Environment;
 use need::Need;
 
 /// Every check, in the order in which they run.
-const CHECKS: &[Check] = &[notebooks::CHECK];
+const CHECKS: &[Check] = &[notebooks::CHECK, scripts::CHECK, slurm::CHECK];
 
 /// One check: its name, what it needs and how it is run.
 struct Check {

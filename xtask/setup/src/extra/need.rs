@@ -8,6 +8,8 @@ use super::environment::Environment;
 pub(super) enum Need {
     /// A command on the PATH.
     Command(&'static str),
+    /// Commands of a package, by its name in Debian, on the PATH or among the daemons.
+    Package(&'static str, &'static [&'static str]),
     /// A python3 with the packages of this requirements file, a path in the repository. They are
     /// installed from PyPI into a virtual environment under `target/`.
     Python(&'static str),
@@ -18,6 +20,12 @@ impl Need {
     pub(super) fn missing(&self, environment: &Environment) -> Option<String> {
         match self {
             Self::Command(name) => (!on_path(name)).then(|| (*name).to_owned()),
+            Self::Package(name, commands) => {
+                let is_there = |command: &&str| {
+                    on_path(command) || is_program(&Path::new("/usr/sbin").join(command))
+                };
+                (!commands.iter().all(is_there)).then(|| (*name).to_owned())
+            }
             Self::Python(requirements) => environment.prepare_python(requirements).err(),
         }
     }
@@ -43,6 +51,14 @@ mod tests {
         assert!(!on_path("a-command-that-is-nowhere"));
         // a folder is no command
         assert!(!is_program(Path::new("/")));
+    }
+
+    #[test]
+    fn a_package_is_named_where_a_command_of_it_is_missing() {
+        let environment = Environment::new().unwrap();
+        assert_eq!(Need::Package("dash", &["sh"]).missing(&environment), None);
+        let missing = Need::Package("slurm-wlm", &["sh", "a-command-that-is-nowhere"]);
+        assert_eq!(missing.missing(&environment).as_deref(), Some("slurm-wlm"));
     }
 
     #[test]

@@ -1,0 +1,184 @@
+//! A shard of a run: what one task of a job array does.
+//!
+//! ```text
+//! work list, task K ─→ its recordings ─→ stages up to the first that must see all ─→ units in the store
+//!                                                                                └→ tasks/…/K.tsv
+//! ```
+//!
+//! Nothing is published. The ordinary run afterwards finds the units in the store and does the rest.
+mod outcomes;
+mod work_list;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+use engine::{Lock, Observer, Store};
+
+pub(crate) use outcomes::settled;
+pub use work_list::WorkList;
+
+use crate::{
+    Error, Result,
+    event::{Control, Event},
+    media::Media,
+    plan::Plan,
+    run::RunOptions,
+    stage::{
+        Stage,
+        work::{Preparation, read_failures},
+    },
+};
+use outcomes::Ended;
+
+/// How long the lock of a task may be held by one that was killed on another machine.
+const HELD: Duration = Duration::from_mins(8);
+
+/// The recordings of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Names its lock and its table of outcomes; safe in file names.
+    name: String,
+    /// Which recordings, by their place in the plan.
+    scans: Vec<usize>,
+    /// The folder of such tables, below the run directory.
+    folder: String,
+}
+
+/// How it went with a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardOutcome {
+    /// Recordings that failed.
+    pub n_failed: usize,
+    /// All of the shard.
+    pub n_scans: usize,
+    /// The first stage that was left to the run that gathers; none where all stages work by recording.
+    pub stopped_before: Option<&'static str>,
+}
+
+impl Shard {
+    /// The recordings of task `task` of a work list.
+    ///
+    /// # Errors
+    /// Names the list where it is of another plan, names a recording that the plan does not have, or
+    /// has no such task.
+    pub fn of_list(plan: &Plan, list: &WorkList, task: usize) -> Result<Self> {
+        let scans = list.scans_of(plan, task)?;
+        Ok(Self { name: task.to_string(), scans, folder: list.digest()[..16].to_owned() })
+    }
+
+    /// All recordings for which `is_wanted` holds, given subject and session; none where there are none.
+    pub fn of_some(plan: &Plan, is_wanted: impl Fn(&str, Option<&str>) -> bool) -> Option<Self> {
+        let scans = plan.scans();
+        let wanted = |idx: &usize| is_wanted(&scans[*idx].subject, scans[*idx].session.as_deref());
+        let wanted: Vec<usize> = (0..scans.len()).filter(wanted).collect();
+        let names: Vec<&str> = wanted.iter().map(|&idx| scans[idx].name.as_str()).collect();
+        let digest = files::sha256_bytes(names.join("\n").as_bytes());
+        let (name, folder) = (digest[..16].to_owned(), work_list::digest_of(plan)[..16].to_owned());
+        (!wanted.is_empty()).then_some(Self { name, scans: wanted, folder })
+    }
+
+    /// A name that no other shard of the pipeline has, for files that only this one writes.
+    pub fn file_name(pipeline: &str, task: usize) -> String {
+        format!("{pipeline}.task-{task}")
+    }
+
+    fn table(&self, plan: &Plan) -> PathBuf {
+        outcomes::folder(plan).join(&self.folder).join(format!("{}.tsv", self.name))
+    }
+}
+
+/// The stages that a task can do.
+fn by_recording(plan: &Plan) -> impl Iterator<Item = (&'static str, Box<dyn Preparation + '_>)> {
+    let stages = plan.spec().stages().iter();
+    stages.map_while(|stage| {
+        Some((stage.name(), stage.preparation().filter(|it| it.is_by_recording())?))
+    })
+}
+
+/// Refuses a pipeline whose first stage must see every recording.
+pub(crate) fn check_divisible(plan: &Plan) -> Result<()> {
+    if by_recording(plan).next().is_some() {
+        return Ok(());
+    }
+    Err(Error::Indivisible { stage: plan.spec().stages().first().map_or("", Stage::name) })
+}
+
+/// Takes the recordings of a shard through the stages that work recording by recording. A shard that was
+/// stopped goes on where it was.
+pub fn run_shard(
+    plan: &Plan,
+    shard: &Shard,
+    options: &RunOptions,
+    observer: &mut dyn Observer<Event>,
+    stop: &AtomicBool,
+) -> Result<ShardOutcome> {
+    check_divisible(plan)?;
+    let mut control = Control::new(observer, stop).executing(options.execution());
+    let lock = wait_for(plan, shard, &mut control)?;
+    let mut control = control.holding(lock.lost());
+    // no stage before the first that sees all knows of seeds and splits
+    let mut media = Media::part(plan, &plan.runs[0], &shard.scans);
+    let scratch = tempfile::tempdir();
+    let scratch = scratch.map_err(files::at("make a folder in", &std::env::temp_dir()))?;
+    let n = plan.spec().stages().len();
+    let (mut ended, mut n_done, mut last) = (Ended::default(), 0, "");
+    for (idx, (stage, work)) in by_recording(plan).enumerate() {
+        if shard.scans.iter().all(|idx| media.failures.contains_key(idx)) {
+            break;
+        }
+        control.checkpoint()?;
+        control.tell(Event::StageStarted { stage, idx, n });
+        let (begun, dir) = (Instant::now(), scratch.path().join(stage));
+        files::make_dir(&dir)?;
+        match work.compute(&media, &dir, &mut control) {
+            // a run of the whole cohort would end here; a task has its own few recordings only
+            Err(Error::Engine(engine::Error::OutOfReach { reason, .. })) => {
+                let there = shard.scans.iter().filter(|idx| !media.failures.contains_key(idx));
+                ended.fail_all(there.copied(), stage, &reason);
+                break;
+            }
+            computed => computed.map_err(|source| of_stage(stage, source))?,
+        }
+        let failures = read_failures(&dir)?;
+        ended.fail(failures.into_iter().map(|it| (it, stage)));
+        work.load(&mut media, &dir).map_err(|source| of_stage(stage, source))?;
+        plan.loaded.digests().save()?;
+        control.tell(Event::StageFinished { stage, seconds: begun.elapsed().as_secs_f64() });
+        (n_done, last) = (idx + 1, stage);
+    }
+    ended.write(plan, &shard.scans, last, &shard.table(plan))?;
+    let rest = plan.spec().stages().get(n_done).map(Stage::name);
+    let n_failed = ended.n_failed();
+    Ok(ShardOutcome { n_failed, n_scans: shard.scans.len(), stopped_before: rest })
+}
+
+fn of_stage(stage: &'static str, source: Error) -> Error {
+    if source.is_interrupted() {
+        return engine::Error::Interrupted.into();
+    }
+    Error::Stage { stage, source: Box::new(source) }
+}
+
+/// The lock of a task; where one that was killed held it on another machine, until that counts as gone.
+fn wait_for(plan: &Plan, shard: &Shard, control: &mut Control<'_>) -> Result<Lock> {
+    const LOOK: Duration = Duration::from_millis(500);
+    let name = format!("{}.task-{}-{}", plan.spec().name, shard.folder, shard.name);
+    let path = Store::new(&plan.cache_dir).lock(&name);
+    let begun = Instant::now();
+    let mut is_told = false;
+    loop {
+        match Lock::take(&path, &shard.table(plan)) {
+            Err(engine::Error::Locked { holder, .. }) if begun.elapsed() < HELD => {
+                if !is_told {
+                    control.tell(engine::Event::Waiting { stage: "task", holder });
+                }
+                is_told = true;
+                control.wait(LOOK)?;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
