@@ -14,6 +14,7 @@ mod clusters;
 mod cohort_outputs;
 mod cohort_scan;
 mod cohorts;
+mod compose;
 mod covering;
 mod docs;
 mod encoder_check;

@@ -6,9 +6,10 @@ use serde_json::Value;
 use tests::{files_below, root, run};
 
 /// What `--set` calls the component that a folder of `configs/` holds.
-const COMPONENTS: [(&str, &str); 5] = [
+const COMPONENTS: [(&str, &str); 6] = [
     ("encoder", "model.encoder"),
     ("gates", "model.gates"),
+    ("report", "stages.compose.report"),
     ("resampler", "model.resampler"),
     ("slots", "cohort.pairs.slots"),
     ("strategy", "stages"),
@@ -16,6 +17,9 @@ const COMPONENTS: [(&str, &str); 5] = [
 
 /// Pipelines over whole heads.
 const SWAP: &str = "pipelines/swap-encoders.yaml";
+
+/// A pipeline that composes reports.
+const COMPOSE: &str = "pipelines/compose-cohort.yaml";
 
 /// Each strategy with the digest of what it says; other numbers need another name.
 const STRATEGIES: [(&str, &str); 1] =
@@ -57,7 +61,12 @@ fn every_config_is_the_component_its_folder_names() {
         // in the pipeline that names it: what fits whole heads does not fit the voxels of one slice
         let name = path.file_name().expect("a file has a name").to_string_lossy();
         let swaps = std::fs::read_to_string(root().join(SWAP)).expect("a pipeline is text");
-        plan(if swaps.contains(&*name) { SWAP } else { "pipelines/quickstart.yaml" }, &[&set]);
+        let pipeline = match &*folder {
+            "report" => COMPOSE,
+            _ if swaps.contains(&*name) => SWAP,
+            _ => "pipelines/quickstart.yaml",
+        };
+        plan(pipeline, &[&set]);
     }
 }
 

@@ -107,6 +107,21 @@ pub fn coordinates() -> String {
     rows.collect()
 }
 
+/// The table of the atlas's names: seven networks on either side, as Schaefer's names have them.
+fn names() -> String {
+    const NETWORKS: [&str; 7] =
+        ["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default"];
+    let n_side = N_PARCELS / 2;
+    let mut text = "index\tname\n".to_owned();
+    for parcel in 0..N_PARCELS {
+        let (side, at) = (["RH", "LH"][parcel / n_side], parcel % n_side);
+        let network = NETWORKS[at * NETWORKS.len() / n_side];
+        let row = format!("{}\t7Networks_{side}_{network}_{}\n", parcel + 1, at + 1);
+        text.push_str(&row);
+    }
+    text
+}
+
 /// A person's parcel series `(n_frames, n_parcels)`, whole numbers.
 fn series(subject: usize) -> Array2<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(SEED + subject as u64);
@@ -229,6 +244,7 @@ fn confounds(subject: usize) -> String {
 pub fn texts() -> Vec<(String, String)> {
     let mut texts = vec![
         ("atlas/synthetic424_coordinates.tsv".to_owned(), coordinates()),
+        ("atlas/synthetic424_names.tsv".to_owned(), names()),
         (
             "bids/dataset_description.json".to_owned(),
             "{\n  \"Name\": \"synthetic\",\n  \"BIDSVersion\": \"1.9.0\",\n  \"DatasetType\": \"derivative\"\n}\n"

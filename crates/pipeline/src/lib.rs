@@ -51,7 +51,7 @@ pub use check_encoder::{
 pub use error::{Error, Result};
 pub use event::{Control, Event};
 pub use one::{OneScan, Place, generate};
-pub use phases::{CaptionConfig, EvaluateConfig, RenderConfig};
+pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
 pub use plan::{
     CohortPlan, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan,
     RunPlan, ScanPlan, SourcePlan,

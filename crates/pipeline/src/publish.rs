@@ -142,6 +142,9 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
             out.put_file(name, &pages.dir.join(name))?;
         }
     }
+    for (path, bytes) in results.composed.iter().flatten() {
+        out.put(path, bytes)?;
+    }
     let status = match &plan.source {
         SourcePlan::Pictures(_) => captions::status(plan, results.captions.as_ref()),
         _ => record::status(media),

@@ -145,6 +145,14 @@ pub enum Error {
         /// The slot.
         slot: String,
     },
+    /// A statement of a composed report that could never be made.
+    #[error("statement {statement}: {problem}")]
+    StatementSpec {
+        /// Its slot.
+        statement: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The scored slot cannot follow itself.
     #[error("slot {slot} is the scored one and cannot be derived from itself")]
     DerivedFromItself {

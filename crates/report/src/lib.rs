@@ -2,6 +2,7 @@
 //!
 //! Plain numbers and strings in, plain numbers and strings out: no tensors, no files, no printing.
 
+pub mod compose;
 mod count;
 mod error;
 pub mod evidence;

@@ -1,5 +1,6 @@
 //! The results of a run, in order: each is made from those before it.
 mod caption;
+mod compose;
 mod evaluate;
 mod finetune;
 mod generate;
@@ -10,6 +11,8 @@ mod render;
 
 pub use caption::CaptionConfig;
 pub(crate) use caption::Captions;
+pub use compose::ComposeConfig;
+pub(crate) use compose::{ComposedFiles, has_training_people};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Trained;
@@ -32,6 +35,8 @@ pub(crate) struct Results<'a> {
     pub(crate) pages: Option<Pages>,
     /// Of a run over pictures.
     pub(crate) captions: Option<Captions>,
+    /// Reports that were composed, and what belongs to them.
+    pub(crate) composed: Option<ComposedFiles>,
     /// Of a run over text alone.
     pub(crate) language_model: Option<TrainedLm>,
     pub(crate) stages: Vec<StageRecord>,
@@ -75,6 +80,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
     let measured = measured.map(|((trained, reports), evaluation)| (trained, reports, evaluation));
     let pages = render::render(runner, &media, measured)?;
     let captions = caption::caption(runner)?;
+    let composed = compose::compose(runner, &media)?;
     let language_model = pretrain::pretrain(runner)?;
     Ok(Results {
         media,
@@ -83,6 +89,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
         evaluation,
         pages,
         captions,
+        composed,
         language_model,
         stages: std::mem::take(&mut runner.records),
         checked: std::mem::take(&mut runner.checked),

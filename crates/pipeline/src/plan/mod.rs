@@ -40,7 +40,7 @@ use report::counted;
 use scan::Split;
 
 use crate::{
-    Error, Result,
+    Error, Result, phases,
     spec::{CACHE, CohortSpec, Loaded, ModelSpec, Spec},
     stage::{self, Stage},
 };
@@ -162,6 +162,9 @@ impl Plan {
             }
         }
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
+        if let (Some(source), Some(runs)) = (&source, &runs) {
+            keep(phases::has_training_people(spec, source, runs));
+        }
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
             unreachable!("what is missing was a problem")

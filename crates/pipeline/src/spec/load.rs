@@ -188,7 +188,11 @@ fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
     spec.stages = spec.stages.inline_with(dir, |strategy, folder| {
         let paths = strategy.0.iter_mut().flat_map(Stage::paths);
         paths.for_each(|path| *path = files::join(folder, path));
+        strategy.0.iter_mut().for_each(|stage| stage.component_in(folder));
     })?;
+    for stage in &mut spec.stages.get_mut().0 {
+        stage.inline(dir)?;
+    }
     Ok(spec)
 }
 

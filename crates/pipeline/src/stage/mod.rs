@@ -27,8 +27,12 @@ pub(crate) use parcels::Parcels;
 pub(crate) use preprocess::settings;
 pub(crate) use whiten::WHITENING;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
+use config::Component;
 use encoder::{InputShape, RunPooling};
 use flamingo::GenerateConfig;
 use preprocess::{
@@ -45,7 +49,7 @@ use train::{FitConfig, PretrainConfig};
 
 use crate::{
     Result,
-    phases::{CaptionConfig, EvaluateConfig, RenderConfig},
+    phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig},
 };
 use steps::Steps;
 use work::{Preparation, Work};
@@ -96,6 +100,8 @@ pub enum Stage {
     Caption(CaptionConfig),
     /// Train a small language model from text.
     Pretrain(PretrainConfig),
+    /// Compose reference reports from what was measured and from columns of the table.
+    Compose(ComposeConfig),
 }
 
 /// What one stage hands to the next.
@@ -119,6 +125,8 @@ pub enum Artifact {
     Texts,
     /// A language model folder.
     LanguageModel,
+    /// Reference reports that were composed.
+    Composed,
 }
 
 impl fmt::Display for Artifact {
@@ -133,6 +141,7 @@ impl fmt::Display for Artifact {
             Self::Captions => "captions",
             Self::Texts => "texts",
             Self::LanguageModel => "a language model",
+            Self::Composed => "composed reports",
         })
     }
 }
@@ -173,6 +182,7 @@ impl Stage {
             Self::Render(config) => Work(config),
             Self::Caption(config) => Work(config),
             Self::Pretrain(config) => Work(config),
+            Self::Compose(config) => Work(config),
         }
     }
 
@@ -199,6 +209,21 @@ impl Stage {
         }
     }
 
+    /// The component that it names, as seen from where `folder` is.
+    pub(crate) fn component_in(&mut self, folder: &Path) {
+        if let Self::Compose(ComposeConfig { report: Component::File { file } }) = self {
+            *file = files::join(folder, file);
+        }
+    }
+
+    /// Reads the component that it names.
+    pub(crate) fn inline(&mut self, dir: &Path) -> Result<()> {
+        if let Self::Compose(config) = self {
+            config.report = config.report.clone().inline(dir)?;
+        }
+        Ok(())
+    }
+
     /// Files that its settings name, relative to the file that says so.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
         self.step_mut().map_or_else(Vec::new, Step::paths)
@@ -209,6 +234,8 @@ impl Stage {
         match self {
             // windows are weighed by displacement
             Self::Embed(config) => config.run == RunPooling::InverseFd,
+            // motion is reported
+            Self::Compose(_) => true,
             _ => self.step().is_some_and(Step::asks_for_confounds),
         }
     }

@@ -8,8 +8,14 @@ impl Slot {
     /// set its members with commas between or `none`; `form_idx` counts around. `None` if there is no such
     /// value.
     pub fn sentence(&self, value: &str, form_idx: usize) -> Option<String> {
+        let words = self.words(value, form_idx)?;
+        Some(format!("{} {words}.", self.lead.trim_end()).trim_start().to_owned())
+    }
+
+    /// The words for a value alone.
+    pub(crate) fn words(&self, value: &str, form_idx: usize) -> Option<String> {
         let form = |forms: &Vec<String>| forms.get(form_idx % forms.len().max(1)).cloned();
-        let words = match &self.kind {
+        Some(match &self.kind {
             SlotKind::Number(number) => number.written(value.parse().ok()?),
             SlotKind::Set { none } if value == NONE => form(none)?,
             SlotKind::Set { .. } => {
@@ -17,8 +23,15 @@ impl Slot {
                 listed(&members.collect::<Option<Vec<String>>>()?)
             }
             _ => form(self.values.get(value)?)?,
-        };
-        Some(format!("{} {words}.", self.lead.trim_end()).trim_start().to_owned())
+        })
+    }
+
+    /// Whether what was read is this value as it is written: of a number after rounding.
+    pub(crate) fn says(&self, value: &str, read: &str) -> bool {
+        match self.number() {
+            Some(form) => value.parse().is_ok_and(|value| form.number(value) == read),
+            None => read == value,
+        }
     }
 
     /// What its forms can write: every form of every value, the ends of a number's range, each member, all
@@ -46,18 +59,6 @@ impl Slot {
             _ => each(&mut self.values.keys()),
         }
     }
-
-    /// Whether a reading is the value that was written.
-    fn is_read_as(&self, value: &str, reading: &SlotReading) -> bool {
-        let Some(read) = reading.value() else { return false };
-        match self.number() {
-            Some(form) => {
-                let written = value.parse().map(|value| form.rounded(form.truth(value)));
-                written.is_ok_and(|written| read.trim_end_matches('+') == written)
-            }
-            None => read == value,
-        }
-    }
 }
 
 impl SlotSet {
@@ -73,7 +74,7 @@ impl SlotSet {
                 let sentence = slot.sentence(&value, form_idx).unwrap_or_default();
                 let text = format!("{}: {sentence}", slot.section.heading());
                 let found = &self.parse(&text).slots[idx];
-                if !slot.is_read_as(&value, found) {
+                if !found.value().is_some_and(|read| slot.says(&value, read)) {
                     let (slot, found) = (slot.name.clone(), in_words(found));
                     return Err(Error::NotReadBack { slot, sentence, value, found });
                 }

@@ -1,0 +1,315 @@
+//! `compose`: reference reports from what was measured and from columns of the cohort's table.
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+
+use config::Component;
+use preprocess::{Kind, SeriesFacts, StoredSeries};
+use report::{
+    compose::{
+        Composed, Measured, Parcellation, ReportSpec, Spread, Statistics, Template,
+        network_measures,
+    },
+    slots::SlotSet,
+};
+use scan::{ConnectivityKind, CovarianceEstimator, Split};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tables::{Column, Separator, Table};
+
+use crate::{
+    Error, Result,
+    event::Control,
+    media::Media,
+    plan::{RunPlan, SourcePlan},
+    runner::Runner,
+    spec::Spec,
+    stage::{Artifact, Stage, work::Work},
+};
+
+/// What is composed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComposeConfig {
+    /// The kind of report.
+    pub report: Component<ReportSpec>,
+}
+
+const COMPOSED: &str = "composed.json";
+/// Where the files stand in the folder of a run.
+const FOLDER: &str = "composed";
+
+/// What the stage keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Composition {
+    slots: SlotSet,
+    statistics: Statistics,
+    reports: Vec<ScanReport>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ScanReport {
+    scan_idx: usize,
+    scan: String,
+    seconds: f64,
+    #[serde(flatten)]
+    composed: Composed,
+}
+
+/// Files, by their path in the run directory.
+pub(crate) type ComposedFiles = BTreeMap<String, Vec<u8>>;
+
+impl Work for ComposeConfig {
+    fn name(&self) -> &'static str {
+        "compose"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        (Artifact::Media(Kind::ParcelSeries), Artifact::Composed)
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(self.report.get().check()?)
+    }
+}
+
+/// Refuses to compose without training people to measure others by.
+pub(crate) fn has_training_people(
+    spec: &Spec,
+    source: &SourcePlan,
+    runs: &[RunPlan],
+) -> Result<()> {
+    let composes = spec.stages().iter().any(|it| matches!(it, Stage::Compose(_)));
+    if !composes {
+        return Ok(());
+    }
+    let refuse = |problem: String| Err(Error::StageInput { stage: "compose", problem });
+    let SourcePlan::Recordings(recordings) = source else {
+        return refuse(
+            "composes reports for recordings; those of cohort.pairs have some".to_owned(),
+        );
+    };
+    for run in runs {
+        let trained = recordings.recordings().iter().zip(&run.splits);
+        let trained = trained.filter(|(_, split)| **split == Split::Train);
+        let mut people: Vec<&str> = trained.map(|(it, _)| it.subject()).collect();
+        people.sort_unstable();
+        people.dedup();
+        if people.len() < Statistics::MIN_PEOPLE {
+            return refuse(format!(
+                "measures everyone by the training people, and there are {}: expected at least {} in \
+                 cohort.{}.split",
+                people.len(),
+                Statistics::MIN_PEOPLE,
+                spec.cohort.name(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Composes a report for every scan, where a stage asks for it.
+pub(super) fn compose(
+    runner: &mut Runner<'_, '_, '_>,
+    media: &Media<'_>,
+) -> Result<Option<ComposedFiles>> {
+    let found = runner.find(|stage| match stage {
+        Stage::Compose(config) => Some(config),
+        _ => None,
+    });
+    let Some((stage, config)) = found else { return Ok(None) };
+    let files = runner.stage(
+        stage,
+        &mut (),
+        |()| {
+            let splits: Vec<_> = (0..media.scans().len()).map(|idx| media.split_of(idx)).collect();
+            let subjects: Vec<_> = media.scans().iter().map(|it| (&it.subject, &it.name)).collect();
+            let labels: Vec<_> = labels(media);
+            json!([{ "splits": splits, "scans": subjects, "labels": labels, "seed": media.run.seed },
+                   media.left_out()])
+        },
+        |(), folders, control| {
+            let composition = composition(config.report.get(), media, control)?;
+            Ok(files::write_json(&folders.result.join(COMPOSED), &composition)?)
+        },
+        |(), dir| written(media, &files::read_json(&dir.join(COMPOSED))?),
+    )?;
+    Ok(Some(files))
+}
+
+fn labels<'a>(media: &Media<'a>) -> Vec<&'a ::cohort::Labels> {
+    match &media.plan.source {
+        SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn composition(
+    spec: &ReportSpec,
+    media: &Media<'_>,
+    control: &mut Control<'_>,
+) -> Result<Composition> {
+    let parcels = media.parcels.as_ref().expect("reports are composed from parcel series");
+    let names: Vec<&str> = parcels.about.parcels.iter().map(|it| it.name.as_str()).collect();
+    let parcellation = Parcellation::of_names(&names);
+    if parcellation.networks().is_empty() {
+        let first = names.first().copied().unwrap_or_default();
+        let problem = format!(
+            "finds no network in the names of the atlas, such as {first:?}: expected names as \
+             7Networks_LH_Default_PFC_1"
+        );
+        return Err(Error::StageInput { stage: "compose", problem });
+    }
+    let template: Template = spec.resolve(parcellation.networks())?;
+    let labels = labels(media);
+    let (mut measured, mut facts) = (Vec::new(), Vec::new());
+    for (idx, unit) in parcels.units.iter().enumerate() {
+        control.checkpoint()?;
+        let Some(unit) = unit.as_ref().filter(|_| !media.failures.contains_key(&idx)) else {
+            continue;
+        };
+        let series = StoredSeries::read(unit)?;
+        let mut quantities = of_series(&series.facts);
+        let mut z = scan::fisher_z(&scan::connectivity(
+            &series.values,
+            ConnectivityKind::Correlation,
+            CovarianceEstimator::Empirical,
+        )?);
+        for (at, parcel) in parcels.about.parcels.iter().enumerate() {
+            if series.facts.lost.contains(&parcel.label) {
+                z.row_mut(at).fill(f64::NAN);
+                z.column_mut(at).fill(f64::NAN);
+            }
+        }
+        quantities.extend(network_measures(z.view(), &parcellation));
+        let columns = labels[idx].iter().map(|(name, value)| (name.clone(), value.in_words()));
+        let view = &media.scans()[idx];
+        measured.push(Measured {
+            subject: view.subject.clone(),
+            name: view.name.clone(),
+            is_training: media.split_of(idx) == Some(Split::Train),
+            columns: columns.collect(),
+            quantities,
+        });
+        facts.push((idx, series.facts.n_frames as f64 * series.facts.t_r_s));
+    }
+    let statistics = Statistics::fit(&measured)?;
+    let reports = measured.iter().zip(facts).map(|(scan, (scan_idx, seconds))| {
+        let composed = template.compose(scan, &statistics, media.run.seed)?;
+        Ok(ScanReport { scan_idx, scan: scan.name.clone(), seconds, composed })
+    });
+    let reports = reports.collect::<Result<Vec<_>>>()?;
+    Ok(Composition { slots: template.slots, statistics, reports })
+}
+
+/// What is known of a scan beside its connectivity.
+fn of_series(facts: &SeriesFacts) -> BTreeMap<String, f64> {
+    let coverage = facts.coverage.as_ref().filter(|it| !it.is_empty());
+    let percent = coverage.map(|it| 100.0 * it.iter().sum::<f64>() / it.len() as f64);
+    let known = [
+        ("frames", Some(facts.n_frames as f64)),
+        ("t_r", Some(facts.t_r_s)),
+        ("mean_fd", facts.fd_mean_mm),
+        ("tsnr", facts.quality.median_tsnr),
+        ("coverage", percent.map(|it| it.min(100.0))),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// The table of reports, their slots, the statistics behind them, and each report for people.
+fn written(media: &Media<'_>, found: &Composition) -> Result<ComposedFiles> {
+    let at = |name: &str| format!("{FOLDER}/{name}");
+    let mut files = ComposedFiles::new();
+    files.insert(at("reports.csv"), table(media, found)?);
+    let slots = "# What the reports of reports.csv state: cohort.pairs.slots.\n".to_owned();
+    files.insert(at("slots.yaml"), (slots + &config::write(&found.slots)).into_bytes());
+    files.insert(at("statistics.tsv"), statistics(&found.statistics).into_bytes());
+    let statements: Vec<_> = found
+        .reports
+        .iter()
+        .map(|it| json!({ "scan": it.scan, "statements": it.composed.statements }))
+        .collect();
+    files.insert(at("statements.json"), (files::to_json(&statements) + "\n").into_bytes());
+    for it in &found.reports {
+        files.insert(
+            at(&format!("{}.txt", it.scan)),
+            (it.composed.text.clone() + "\n").into_bytes(),
+        );
+    }
+    Ok(files)
+}
+
+fn table(media: &Media<'_>, found: &Composition) -> Result<Vec<u8>> {
+    let folder = media.plan.dir_of(media.run).join(FOLDER);
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = |of: &dyn Fn(&ScanReport) -> Option<String>| {
+        Column::Text(found.reports.iter().map(of).collect())
+    };
+    let scan = |it: &ScanReport| &media.scans()[it.scan_idx];
+    let path = |it: &ScanReport| {
+        let path = whole(&scan(it).path);
+        let relative = files::relative(&path, &whole(&folder)).unwrap_or(path);
+        Some(relative.display().to_string())
+    };
+    let split = |it: &ScanReport| media.split_of(it.scan_idx).map(|split| split.to_string());
+    // letters, digits and + only, as the table wants them
+    let label = |label: &str| {
+        label.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '+').collect::<String>()
+    };
+    let session = |it: &ScanReport| label(scan(it).session.as_deref().unwrap_or("1"));
+    let number = |of: &dyn Fn(&ScanReport) -> f64| {
+        Column::Number(found.reports.iter().map(|it| Some(of(it))).collect())
+    };
+    let mut columns: Vec<(String, Column)> = [
+        ("subject", text(&|it| Some(label(&scan(it).subject)))),
+        ("session", text(&|it| Some(session(it)))),
+        ("scan", text(&path)),
+        ("onset", number(&|_| 0.0)),
+        ("duration", number(&|it| it.seconds)),
+        ("report", text(&|it| Some(it.composed.model_text.clone()))),
+        ("split", text(&split)),
+    ]
+    .map(|(name, column)| (name.to_owned(), column))
+    .into();
+    // where it is known of all, the verdict keeps to scans of one site
+    let labels = labels(media);
+    let site = |it: &ScanReport| labels[it.scan_idx].get("site").map(::cohort::Value::in_words);
+    let is_slot = found.slots.slot("site").is_some();
+    if !is_slot && found.reports.iter().all(|it| site(it).is_some()) {
+        columns.push(("site".to_owned(), text(&site)));
+    }
+    for (idx, slot) in found.slots.slots().iter().enumerate() {
+        let value = |it: &ScanReport| {
+            Some(it.composed.values[idx].clone().unwrap_or_else(|| "n/a".to_owned()))
+        };
+        // members of a set are parted by semicolons, which a cell need not quote
+        let cell = |it: &ScanReport| value(it).map(|value| value.replace(", ", "; "));
+        columns.push((slot.name.clone(), text(&cell)));
+    }
+    Ok(Table::new(columns)?.to_text(Separator::Comma)?)
+}
+
+/// A row a quantity, and how many people it is of.
+fn statistics(found: &Statistics) -> String {
+    let mut text = "quantity\tn_people\tmean\tsd\n".to_owned();
+    for (name, Spread { n, mean, sd }) in &found.quantities {
+        writeln!(text, "{name}\t{n}\t{mean:.6}\t{sd:.6}").expect("a String takes every line");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_a_table_for_people() {
+        let spread = Spread { n: 9, mean: 0.5, sd: 0.125 };
+        let found = Statistics { n_people: 9, quantities: [("tsnr".to_owned(), spread)].into() };
+        let expected = "quantity\tn_people\tmean\tsd\ntsnr\t9\t0.500000\t0.125000\n";
+        assert_eq!(statistics(&found), expected);
+    }
+}
