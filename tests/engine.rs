@@ -157,6 +157,47 @@ fn a_killed_run_is_known_to_have_stopped_and_does_nothing_twice() {
 }
 
 #[test]
+fn what_no_record_refers_to_is_pruned_and_nothing_else() {
+    let it = Many::new(12, false);
+    let outputs = it.dir.join("runs").display().to_string();
+    it.run(&[]).exits_with(0);
+    let before = it.stored("runs");
+    it.run(&["--set", "stages.windows.n_frames=10", "--set", "name=other"]).exits_with(0);
+    let both = it.stored("runs").len();
+    assert_eq!((before.len(), both), (24, 36), "series are shared");
+    let prune = |words: &[&str]| {
+        let start = ["store", "prune", &outputs];
+        run(&start.into_iter().chain(words.iter().copied()).collect::<Vec<_>>())
+    };
+    says(&prune(&[]).exits_with(0).stdout, &["0 results of 0.0 MB removed"]);
+    fs::remove_dir_all(it.dir.join("runs/other")).unwrap();
+    let list = run(&["store", "list", &outputs, "--json"]).exits_with(0);
+    let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    let stage =
+        |name: &str| list.as_array().unwrap().iter().find(|it| it["stage"] == name).unwrap();
+    assert_eq!(stage("parcellate")["n_bytes"], stage("parcellate")["n_bytes_in_use"]);
+    assert_eq!(stage("encode")["n_scans"], 24);
+    let in_use = stage("encode")["n_bytes_in_use"].as_u64().unwrap();
+    assert!(in_use > 0 && in_use < stage("encode")["n_bytes"].as_u64().unwrap());
+
+    // its windows, its tokens in a list and twelve files, its table
+    says(&prune(&["--dry-run"]).exits_with(0).stdout, &["15 results of ", "would be removed"]);
+    assert_eq!(it.stored("runs").len(), both);
+    says(&prune(&[]).exits_with(0).stdout, &["15 results of ", " MB removed"]);
+    assert!(it.stored("runs") == before);
+    let again = it.run(&[]).exits_with(0);
+    says(&again.stderr, &["embed: stored result taken"]);
+
+    // a stopped run has no record yet: what it did so far is not thrown away unasked
+    let pipeline = it.dir.join("pipeline.yaml").display().to_string();
+    let words = ["run", &pipeline, "--jobs", "1", "--set", "stages.windows.n_frames=11"];
+    let _ = run_until(&words, "encode (stage 3 of 4)", "KILL");
+    says(&prune(&[]).exits_with(2).stderr, &["was stopped before its end", "--unfinished"]);
+    prune(&["--unfinished"]).exits_with(0);
+    assert!(it.stored("runs") == before);
+}
+
+#[test]
 fn a_run_that_cannot_be_finished_says_what_became_of_each_recording() {
     let it = Many::new(12, false);
     let pipeline = it.dir.join("pipeline.yaml");

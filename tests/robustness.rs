@@ -315,6 +315,16 @@ fn control_characters_of_files_do_not_reach_the_terminal() {
 }
 
 #[test]
+fn a_task_of_slurm_takes_the_cores_that_it_was_given() {
+    let it = cohort(2);
+    let how = "unset RAYON_NUM_THREADS; SLURM_CPUS_PER_TASK=1 exec \"$1\" run \"$2\"";
+    shell(&it, how, &[]).exits_with(0);
+    let record = fs::read_to_string(it.result(ENCODE, "record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["threads"], 1);
+}
+
+#[test]
 fn the_record_tells_the_threads_that_were_used() {
     let it = cohort(2);
     let how = "RAYON_NUM_THREADS=1 exec \"$1\" run \"$2\"";

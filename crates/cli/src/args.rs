@@ -3,6 +3,7 @@ mod cohort;
 mod encoder;
 mod import;
 mod lora;
+mod store;
 mod submit;
 mod writing;
 
@@ -15,6 +16,7 @@ pub(crate) use cohort::{CohortCommand, CohortScanArgs};
 pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand, EncoderStatsArgs};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
 pub(crate) use lora::{ExportArgs, LoraCommand, MergeArgs};
+pub(crate) use store::{PruneArgs, StoreArgs, StoreCommand};
 pub(crate) use submit::{SchemaArgs, ShardArgs, SlurmArgs, SubmitCommand};
 pub(crate) use writing::{PromptArgs, WritingArgs};
 
@@ -137,6 +139,9 @@ a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threa
     /// Try a brain encoder on your own scans.
     #[command(subcommand)]
     Encoder(EncoderCommand),
+    /// See and prune what is stored for later runs.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Read and write LoRA adapters of PEFT.
     #[command(subcommand)]
     Lora(LoraCommand),

@@ -13,6 +13,7 @@ use commands::Done;
 fn main() -> ExitCode {
     let args = Args::parse();
     print::logs(args.verbose);
+    pipeline::limit_threads();
     match commands::run(args.command, args.verbose > 0) {
         Ok(done) => done.into(),
         Err(error) => {

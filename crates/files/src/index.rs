@@ -116,6 +116,11 @@ impl DigestIndex {
         Self { path: path.to_owned(), trusting: false, state: Mutex::default() }
     }
 
+    /// An index of other files in `path`, which trusts as this one does.
+    pub fn beside(&self, path: &Path) -> Self {
+        if self.trusting { Self::open(path) } else { Self::verifying(path) }
+    }
+
     /// The SHA-256 of a file, in hexadecimal.
     pub fn sha256(&self, path: &Path) -> io::Result<String> {
         let name = sha256_bytes(std::path::absolute(path)?.as_os_str().as_encoded_bytes());

@@ -171,6 +171,10 @@ pub enum Error {
     Engine(engine::Error),
     #[error("no recording is left after stage {stage}:\n  {reasons}")]
     NoneGood { stage: &'static str, reasons: String, status: String },
+    #[error("{}: a run works here, nothing is removed", path.display())]
+    CacheInUse { path: PathBuf },
+    #[error("{}: this run was stopped before its end, so nothing says yet which results it goes on with", path.display())]
+    Unfinished { path: PathBuf },
     #[error("{}", several(problems))]
     Several { problems: Vec<Error> },
 }
@@ -403,6 +407,9 @@ impl Error {
             Self::DegreesOfFreedom { .. } => Some(
                 "take fewer columns (`columns: { motion: basic, demean: true }`), or longer scans"
                     .to_owned(),
+            ),
+            Self::Unfinished { .. } => Some(
+                "run it again to its end, or give --unfinished to remove what it did so far".to_owned(),
             ),
             Self::Engine(error) => error.hint(),
             Self::Files(error) if error.is_of_absence() => {

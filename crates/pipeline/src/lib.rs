@@ -37,6 +37,7 @@ mod spec;
 mod stage;
 mod stats;
 mod status;
+mod stored;
 mod submit;
 mod summary;
 mod thresholds;
@@ -58,7 +59,7 @@ pub use plan::{
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::write_left_out;
-pub use run::{Outcome, RunOptions, run};
+pub use run::{Outcome, RunOptions, limit_threads, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
@@ -71,6 +72,7 @@ pub use stage::{
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 pub use status::{RunState, RunStatus, StageStatus, VisitStatus, status};
+pub use stored::{Pruned, StoredStage, prune, stored};
 pub use submit::{Resources, Site, Submission, SubmitOptions, site_schema, submit_slurm};
 
 pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};

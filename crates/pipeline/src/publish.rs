@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use files::DigestIndex;
 use flamingo::{MANIFEST, Manifest};
 use report::generated::{Disclaimer, GeneratedReport, report_file_name};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use crate::{
     media::Media,
     package::model_id,
     phases::{Results, Trained, WrittenReport},
-    plan::SourcePlan,
+    plan::{Plan, SourcePlan},
     record::{self, Started},
     shown,
     stage::coverage,
@@ -27,18 +28,22 @@ pub(crate) struct Publisher {
     files: BTreeMap<String, String>,
     /// Digests of stored files that were checked in this run, by path.
     checked: BTreeMap<PathBuf, String>,
+    /// What earlier runs published: a file of the same size, times and inode is not read.
+    published: DigestIndex,
 }
 
 impl Publisher {
-    pub(crate) fn new(dir: &Path) -> Result<Self> {
+    pub(crate) fn new(plan: &Plan, dir: &Path) -> Result<Self> {
         files::make_dir(dir)?;
-        Ok(Self { dir: dir.to_owned(), files: BTreeMap::new(), checked: BTreeMap::new() })
+        let published = plan.loaded.digests().beside(&plan.cache_dir.join("published.json"));
+        let (files, checked) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { dir: dir.to_owned(), files, checked, published })
     }
 
     /// Writes a file that this run computed or checked, unless it is there with these bytes.
     pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         let (target, digest) = (self.dir.join(path), files::sha256_bytes(bytes));
-        if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
+        if self.published.sha256(&target).ok().as_ref() != Some(&digest) {
             files::write_atomic(&target, bytes)?;
         }
         self.files.insert(path.to_owned(), digest);
@@ -63,7 +68,7 @@ impl Publisher {
         let known = self.checked.get(source).cloned();
         let digest =
             known.ok_or_else(|| engine::Error::damaged(source, "it is no part of the result"))?;
-        if scan::sha256_file(&target).ok().as_ref() != Some(&digest) {
+        if self.published.sha256(&target).ok().as_ref() != Some(&digest) {
             let same = files::copy_checked(source, &target, &digest)?;
             if !same {
                 return Err(engine::Error::damaged(source, engine::Error::CHANGED).into());
@@ -102,6 +107,7 @@ impl Publisher {
                 files::remove_inside(&self.dir, stale)?;
             }
         }
+        self.published.save()?;
         Ok(files::write_json(&path, &record(&self.files))?)
     }
 }
@@ -111,7 +117,7 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
     let media = &results.media;
     let (plan, run) = (media.plan, media.run);
     let dir = plan.dir_of(run);
-    let mut out = Publisher { checked: results.checked.clone(), ..Publisher::new(&dir)? };
+    let mut out = Publisher { checked: results.checked.clone(), ..Publisher::new(plan, &dir)? };
     out.put("config_used.yaml", plan.loaded.as_used(&dir, run).as_bytes())?;
     if let Some(trained) = &results.trained {
         out.put_model("model", &trained.model_dir)?;

@@ -37,6 +37,21 @@ impl RunOptions {
     }
 }
 
+/// Lets work take as many threads as SLURM gives a task, where `RAYON_NUM_THREADS` does not say how
+/// many; without both as many as there are cores, within the limits of the control group. To be called
+/// before anything else works.
+pub fn limit_threads() {
+    let said = |name| std::env::var(name).ok()?.parse().ok().filter(|n: &usize| *n > 0);
+    if said("RAYON_NUM_THREADS").is_some() {
+        return;
+    }
+    if let Some(n) = said("SLURM_CPUS_PER_TASK") {
+        let most = std::thread::available_parallelism().map_or(n, usize::from);
+        // an error says that threads are there already
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(n.min(most)).build_global();
+    }
+}
+
 /// What a finished run has to say.
 #[derive(Clone, Debug)]
 pub struct Outcome {

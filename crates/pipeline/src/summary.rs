@@ -236,7 +236,7 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Interval {
 }
 
 fn publish(plan: &Plan, metrics: &Value, table: &str, verdict: &str) -> Result<()> {
-    let mut out = Publisher::new(&plan.run_dir)?;
+    let mut out = Publisher::new(plan, &plan.run_dir)?;
     out.put("metrics.json", (files::to_json(metrics) + "\n").as_bytes())?;
     let heading = "Mean and range over repetitions.\n\n";
     out.put("summary.txt", format!("{heading}{table}\n{verdict}\n").as_bytes())?;

@@ -8,6 +8,7 @@ mod lora;
 mod package;
 mod pipeline;
 mod status;
+mod store;
 mod submit;
 mod text;
 
@@ -16,7 +17,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::args::{
-    CohortCommand, Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand, SubmitCommand,
+    CohortCommand, Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand, StoreCommand,
+    SubmitCommand,
 };
 
 /// How a command ended; the numbers are promised to scripts.
@@ -70,6 +72,8 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Model(ModelCommand::Verify(args)) => inspect::verify(&args),
         Command::Model(ModelCommand::Import(args)) => import::import(&args),
         Command::Encoder(EncoderCommand::Check(args)) => encoder::check(&args, verbose),
+        Command::Store(StoreCommand::List(args)) => store::list(&args),
+        Command::Store(StoreCommand::Prune(args)) => store::prune(&args),
         Command::Lora(LoraCommand::Merge(args)) => lora::merge(&args),
         Command::Lora(LoraCommand::Export(args)) => lora::export(&args),
         Command::Encoder(EncoderCommand::Stats(args)) => encoder::stats(&args),
