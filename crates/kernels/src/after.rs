@@ -15,6 +15,16 @@ pub struct After<'a> {
 }
 
 impl After<'_> {
+    /// Panics where the parts are not those of rows of `n_columns`, `n` entries in all.
+    pub(crate) fn check(&self, n_columns: usize, n: usize) {
+        let Self { bias, residual, .. } = self;
+        assert!(
+            bias.is_none_or(|bias| bias.len() == n_columns),
+            "a bias has an entry for each output"
+        );
+        assert!(residual.is_none_or(|xs| xs.len() == n), "a residual is shaped as the result");
+    }
+
     /// The same for the entries `(row, first ..)` of a result with rows of `n_columns`.
     pub(crate) fn piece(&self, row: usize, n_columns: usize, first: usize) -> Self {
         let start = row * n_columns + first;

@@ -49,6 +49,36 @@ pub(crate) fn has_vnni() -> bool {
     level() >= Level::Vnni
 }
 
+/// Whether CPU and system let this process multiply tiles of bf16. Asked for once; where the system
+/// refuses, it is as if the CPU had none.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_amx() -> bool {
+    static THERE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *THERE.get_or_init(|| {
+        // leaf 7, EDX: bit 22 products of bf16, bit 24 tiles
+        const BITS: u32 = 1 << 22 | 1 << 24;
+        let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
+        has_avx512() && features & BITS == BITS && tiles_are_allowed()
+    })
+}
+
+/// Asks Linux for the registers of tiles, which it gives to a process that asks.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "a system call")]
+fn tiles_are_allowed() -> bool {
+    /// `ARCH_REQ_XCOMP_PERM`
+    const REQUEST: libc::c_long = 0x1023;
+    /// The number of the tiles' data among the parts of a thread's state.
+    const TILE_DATA: libc::c_long = 18;
+    // SAFETY: the call takes two numbers and changes nothing but what this process may use
+    unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) == 0 }
+}
+
+#[cfg(all(target_arch = "x86_64", not(all(target_os = "linux", target_env = "gnu"))))]
+fn tiles_are_allowed() -> bool {
+    false
+}
+
 /// Work over slices, written once and compiled for AVX-512, for AVX2 and for any CPU.
 pub(crate) trait Work {
     /// What it returns.

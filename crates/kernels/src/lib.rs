@@ -49,7 +49,7 @@ pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
 pub use convert::{from_bf16, from_f16, from_q8_0, to_bf16, to_f16, to_q8_0};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
-pub use linear::{Matrix, Weights, linear, linear_backward, linear_with};
+pub use linear::{Matrix, Weights, linear, linear_backward, linear_rounded, linear_with};
 pub use mapped::{Mapped, as_f32, as_u16};
 pub use masked_attention::{Heads, attention, attention_streams};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};

@@ -4,12 +4,16 @@
 //! `f32` exactly and sums run in `f32`: half as many bytes cost no accuracy beyond the stored
 //! weight's own.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod few;
 mod many;
+mod rounded;
 mod tiled;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
+pub use self::rounded::linear_rounded;
 use crate::format::{BLOCK, Bf16, F16, F32, Format, Q8_0};
 use crate::{After, tile};
 
@@ -113,9 +117,8 @@ pub fn linear(xs: &[f32], matrix: &Matrix, bias: Option<&[f32]>, ys: &mut [f32])
 pub fn linear_with(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]) {
     let Matrix { n_in, n_out, .. } = *matrix;
     let n_rows = n_rows(xs, n_in, ys, n_out);
-    let After { bias, residual, .. } = after;
-    assert!(bias.is_none_or(|bias| bias.len() == n_out), "a bias has an entry for each output");
-    assert!(residual.is_none_or(|xs| xs.len() == ys.len()), "a residual is shaped as the result");
+    let bias = &after.bias;
+    after.check(n_out, ys.len());
     if ys.is_empty() {
         return;
     }

@@ -14,11 +14,20 @@ use crate::op::{filled, slice, with_slice};
 pub(super) trait Constant: Send + Sync {
     /// Runs `f` on the matrix.
     fn with_view<R>(&self, f: impl FnOnce(&kernels::Matrix<'_>) -> R) -> Result<R>;
+
+    /// Whether products round their inputs to bf16.
+    fn rounds(&self) -> bool {
+        false
+    }
 }
 
 impl Constant for Arc<Numbers> {
     fn with_view<R>(&self, f: impl FnOnce(&kernels::Matrix<'_>) -> R) -> Result<R> {
         Ok(f(&self.view()))
+    }
+
+    fn rounds(&self) -> bool {
+        Numbers::rounds(self)
     }
 }
 
@@ -92,7 +101,12 @@ impl<W: Constant> CustomOp1 for FrozenProduct<W> {
                     }
                     let mut ys = vec![0.; n * n_out];
                     let after = After { bias, activation: *activation, residual };
-                    kernels::linear_with(xs, weight, &after, &mut ys);
+                    let linear = if self.weight.rounds() {
+                        kernels::linear_rounded
+                    } else {
+                        kernels::linear_with
+                    };
+                    linear(xs, weight, &after, &mut ys);
                     Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
                 })
             })

@@ -14,6 +14,8 @@ pub(crate) struct Numbers {
     store: Store,
     n_in: usize,
     n_out: usize,
+    /// Whether inputs are rounded as the weights are.
+    rounds: bool,
 }
 
 enum Store {
@@ -45,7 +47,7 @@ impl Numbers {
             Precision::Q8_0 if n_in.is_multiple_of(32) => Store::Q8_0(kernels::to_q8_0(&numbers)?),
             Precision::Q8_0 => return None,
         };
-        Self::new(store, n_in)
+        Some(Self::new(store, n_in)?.asked_for(format))
     }
 
     /// The bits of half precisions.
@@ -64,7 +66,17 @@ impl Numbers {
 
     fn new(store: Store, n_in: usize) -> Option<Self> {
         let n_out = kernels::Matrix::new(store.weights()?, n_in)?.n_out();
-        Some(Self { store, n_in, n_out })
+        Some(Self { store, n_in, n_out, rounds: false })
+    }
+
+    /// The same, kept because this precision was asked for: beside bf16, inputs are rounded too.
+    pub(crate) fn asked_for(self, precision: Precision) -> Self {
+        Self { rounds: precision == Precision::Bf16, ..self }
+    }
+
+    /// Whether products round their inputs to bf16.
+    pub(super) fn rounds(&self) -> bool {
+        self.rounds
     }
 
     pub(super) fn dims(&self) -> (usize, usize) {

@@ -7,16 +7,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// In which numbers the matrices of a frozen model are kept in memory. Sums, norms and softmax are
-/// in `f32` whatever it says.
+/// in `f32` whatever it says; `bf16` rounds what is multiplied with them too, as PyTorch does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// As their file stores them: read where they lie in the file, where that can be.
+    /// As their file stores them: read where they lie in the file, where that can be. What is
+    /// multiplied with them stays in `f32`, also beside bf16.
     Stored,
     /// Widened to `f32`.
     #[default]
     F32,
-    /// Rounded to the upper half of an `f32`.
+    /// Rounded to the upper half of an `f32`, and so are the inputs of every product.
     Bf16,
     /// Rounded to IEEE half precision.
     F16,

@@ -217,7 +217,7 @@ impl Constant {
             let stored = format(entry.dtype);
             let wanted = precision == Precision::Stored || Some(precision) == stored;
             if let Some(numbers) = wanted.then(|| file.matrix(entry)).flatten() {
-                return Ok(numbers.into());
+                return Ok(numbers.asked_for(precision).into());
             }
         }
         match precision {

@@ -1,0 +1,138 @@
+//! Products whose inputs are rounded to bf16, as PyTorch's are beside weights in bf16.
+//!
+//! Sums stay in `f32`. Rounding is the same for few rows and for many, with and without tiles, so how
+//! many rows come together, and on which CPU, changes nothing but the order of sums.
+
+#[cfg(target_arch = "x86_64")]
+use super::{FEW, Weights, amx};
+use super::{Matrix, linear_with};
+use crate::cpu::{Work, widest};
+use crate::{After, scratch};
+
+/// As [`linear_with`], of inputs rounded to bf16, ties to even: many rows beside weights in bf16 are
+/// multiplied in the tiles of AMX where CPU and system have them.
+pub fn linear_rounded(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Matrix { weights: Weights::Bf16(weights), n_in, n_out } = *matrix
+        && super::n_rows(xs, n_in, ys, n_out) > FEW
+        && n_out > 0
+        && amx::is_there()
+    {
+        after.check(n_out, ys.len());
+        return amx::linear(xs, weights, n_in, after, ys);
+    }
+    scratch::with(xs.len(), |rounded| {
+        widest(Round(xs, rounded));
+        linear_with(rounded, matrix, after, ys);
+    });
+}
+
+/// The upper half of the nearest bf16; what is no number stays none.
+#[inline(always)]
+pub(super) fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if x.is_nan() { bits | 1 << 22 } else { bits.wrapping_add(0x7fff + (bits >> 16 & 1)) }
+}
+
+struct Round<'a>(&'a [f32], &'a mut [f32]);
+
+impl Work for Round<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (x, y) in self.0.iter().zip(self.1) {
+            *y = f32::from_bits(round(*x) & 0xffff_0000);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::noise;
+    use crate::{Activation, Weights, to_bf16};
+
+    /// `round(xs) Wᵀ` in `f64`, and the sum of the magnitudes of each entry's terms.
+    fn exact(xs: &[f32], weights: &[u16], n_in: usize) -> Vec<(f64, f64)> {
+        let wide = |bits: u16| f64::from(f32::from_bits(u32::from(bits) << 16));
+        let xs = to_bf16(xs);
+        let pairs = xs.chunks(n_in).flat_map(|x| weights.chunks(n_in).map(move |w| (x, w)));
+        pairs
+            .map(|(x, w)| {
+                let terms = x.iter().zip(w).map(|(&x, &w)| wide(x) * wide(w));
+                terms.fold((0., 0.), |(sum, size), term| (sum + term, size + term.abs()))
+            })
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn products_are_those_of_rounded_inputs(
+            seed in 1u64..1000, n_rows in prop_oneof![1usize..100, 250usize..280],
+            n_out in 1usize..80, n_in in prop_oneof![1usize..70, 200usize..600],
+            activated: bool, residual: bool,
+        ) {
+            let xs: Vec<f32> = noise(seed, n_rows * n_in);
+            let weights = to_bf16(&noise::<f32>(seed + 1, n_out * n_in));
+            let (bias, before) = (noise::<f32>(seed + 2, n_out), noise::<f32>(seed + 3, n_rows * n_out));
+            let matrix = Matrix::new(Weights::Bf16(&weights), n_in).expect("whole rows");
+            let mut ys = vec![f32::NAN; n_rows * n_out];
+            let after = After {
+                bias: Some(&bias),
+                activation: activated.then_some(Activation::Gelu),
+                residual: residual.then_some(&before),
+            };
+            linear_rounded(&xs, &matrix, &after, &mut ys);
+            for (at, (sum, size)) in exact(&xs, &weights, n_in).into_iter().enumerate() {
+                let mut sum = sum + f64::from(bias[at % n_out]);
+                if activated {
+                    let mut activated = [0.];
+                    Activation::Gelu.forward(&[sum], &mut activated);
+                    sum = activated[0];
+                }
+                if residual {
+                    sum += f64::from(before[at]);
+                }
+                let error = (f64::from(ys[at]) - sum).abs();
+                prop_assert!(error < 1e-6 * (size + 2.), "entry {}: {} for {}", at, ys[at], sum);
+            }
+        }
+    }
+
+    #[test]
+    fn neither_threads_nor_the_batch_change_a_bit() {
+        let (n_in, n_out) = (330, 77);
+        let weights = to_bf16(&noise::<f32>(1, n_out * n_in));
+        let matrix = Matrix::new(Weights::Bf16(&weights), n_in).expect("whole rows");
+        let xs: Vec<f32> = noise(2, 600 * n_in);
+        let run = |n_threads: usize, n_rows: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
+            let mut ys = vec![f32::NAN; n_rows * n_out];
+            pool.expect("a pool").install(|| {
+                linear_rounded(&xs[..n_rows * n_in], &matrix, &After::default(), &mut ys);
+            });
+            ys.truncate(40 * n_out);
+            ys
+        };
+        let one = run(1, 40);
+        assert!(one == run(3, 40) && one == run(1, 600) && one == run(2, 333));
+    }
+
+    #[test]
+    fn numbers_round_to_even_and_none_stays_none() {
+        // the second and the third lie half-way between neighbours
+        let [low, high] = [0x3f80_8000, 0x3f81_8000].map(f32::from_bits);
+        let xs = [0., low, high, -1.5, f32::MAX, -0., f32::INFINITY];
+        for x in xs {
+            assert_eq!((round(x) >> 16) as u16, half::bf16::from_f32(x).to_bits(), "{x}");
+        }
+        for bits in [0x7fff_ffff, 0xff80_0001, 0x7f80_0001] {
+            assert!(f32::from_bits(round(f32::from_bits(bits)) & 0xffff_0000).is_nan());
+        }
+    }
+}
