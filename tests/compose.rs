@@ -138,7 +138,7 @@ fn without_training_people_or_networks_nothing_is_composed() {
     let path = cohort(dir.path(), "");
     let said = run(&["check", &path]).exits_with(2).stderr;
     assert!(
-        said.contains("compose measures everyone by the training people, and there are 0"),
+        said.contains("stages.compose: measures everyone by the training people, and there are 0"),
         "{said}"
     );
     let path = cohort(dir.path(), SPLIT);
