@@ -111,13 +111,13 @@ mod tests {
 
     #[test]
     fn time_is_linear_in_the_length_of_the_text() {
-        // a second power would take far longer
+        // a second power would take minutes, and a busy machine takes some seconds
         for part in ["1a.", "&", "+", "😀", "a@.", "<a ", "<!a", "www.a'", "A. ", "’", "(", "a,"]
         {
             let text = part.repeat(100_000 / part.len());
             let start = std::time::Instant::now();
             lines(&text);
-            assert!(start.elapsed().as_secs() < 6, "{part:?} took {:?}", start.elapsed());
+            assert!(start.elapsed().as_secs() < 60, "{part:?} took {:?}", start.elapsed());
         }
     }
 }
