@@ -55,6 +55,10 @@ fn every_config_is_the_component_its_folder_names() {
     for path in yaml_files("configs") {
         let inside = path.strip_prefix(root().join("configs")).expect("it lies in configs");
         let folder = inside.iter().next().expect("a path has a first part").to_string_lossy();
+        if folder == "cluster" {
+            // what Slurm is told, no part of a pipeline: the commands of docs/clusters.md read it
+            continue;
+        }
         let known = COMPONENTS.iter().find(|(name, _)| *name == folder);
         let (_, key) = known.unwrap_or_else(|| panic!("configs/{folder} is no known component"));
         let set = format!("{key}={{file: {}}}", path.display());

@@ -22,7 +22,7 @@ fn run(environment: &Environment) -> Result<(), String> {
     let mut submit = Command::new(program);
     submit.current_dir(environment.root());
     submit.args(["submit", "slurm", "pipelines/encode-cohort.yaml", "--print"]);
-    submit.args(["--site", "clusters/slurm.yaml", "--set"]);
+    submit.args(["--site", "configs/cluster/slurm.yaml", "--set"]);
     submit.arg(format!("outputs={}", folder.display()));
     output(&mut submit)?;
     let mut shellcheck = Command::new(environment.python_program(REQUIREMENTS, "shellcheck"));
