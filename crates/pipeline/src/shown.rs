@@ -1,9 +1,6 @@
 //! What a model is shown of a scan, in the words of prompts and reports.
 use preprocess::Seen;
-use report::{
-    generated::{FrameRange, Window},
-    prompt::Technique,
-};
+use report::{generated::Window, prompt::Technique};
 use scan::QualityFigures;
 
 /// How a whole scan was acquired, for the words before its report.
@@ -18,6 +15,5 @@ pub(crate) fn technique(quality: &QualityFigures) -> Technique {
 
 /// A report's window: the frames that were seen, and of the scan the stretch that they take.
 pub(crate) fn window(seen: &Seen, scan: &str, (onset_s, duration_s): (f64, f64)) -> Window {
-    let range = |it: &preprocess::FrameRange| FrameRange { first: it.first, last: it.last };
-    Window::new(scan, onset_s, duration_s).of_frames(seen.frames.iter().map(range).collect())
+    Window::new(scan, onset_s, duration_s).of_frames(seen.frames.clone())
 }

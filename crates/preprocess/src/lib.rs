@@ -31,7 +31,7 @@ pub use crate::{
     prepared::{PreparedScan, shape},
     recipe::{Mismatch, Recipe},
     recording::Recording,
-    seen::{FrameRange, Seen},
+    seen::Seen,
     series::{AboutSeries, SeriesFacts, StoredSeries, names, places},
     stats::{ending, read_stats},
     step::{Data, Fitted, Given, Inputs, Packing, Step, StepId, Training},

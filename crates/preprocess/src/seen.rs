@@ -1,17 +1,8 @@
 //! Which frames of a scan's file a model is shown, and the seconds that they take.
 use std::ops::Range;
 
+use scan::FrameRange;
 use serde::{Deserialize, Serialize};
-
-/// Consecutive frames of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FrameRange {
-    /// The first, from 0.
-    pub first: usize,
-    /// The last; it is in it.
-    pub last: usize,
-}
 
 /// The frames of a file that windows were made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! A written report with everything needed to judge it: where it comes from, what it states, how sure
 //! that is, and what it must not be used for.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use indexmap::IndexMap;
-use scan::seconds;
+use scan::{FrameRange, seconds};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{Error, Result, slots::SlotReading};
@@ -76,16 +76,6 @@ pub struct Window {
     pub frames: Vec<FrameRange>,
 }
 
-/// Consecutive frames of a scan, counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FrameRange {
-    /// The first of them.
-    pub first: usize,
-    /// The last of them.
-    pub last: usize,
-}
-
 impl Window {
     /// Keeps only the file name of `scan`.
     pub fn new(scan: &str, onset_s: f64, duration_s: f64) -> Self {
@@ -109,12 +99,6 @@ impl Window {
             Some((last, before)) => format!(" (frames {} and {last})", before.join(", ")),
         };
         format!("{start} s to {end} s{frames}")
-    }
-}
-
-impl fmt::Display for FrameRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.first, self.last)
     }
 }
 

@@ -121,4 +121,4 @@ pub use surface::{SurfaceDescription, SurfaceFile, hemisphere_of_name};
 pub use tables::{SeriesAxes, read_series};
 pub use tensor::{read_npy, write_npy};
 pub use whiten::{NoiseWhitening, Shrinkage, WhitenConfig, residuals_by_group};
-pub use window::WindowConfig;
+pub use window::{FrameRange, WindowConfig};

@@ -1,6 +1,6 @@
 //! The frames of a run that belong to one event.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use ndarray::{Axis, Slice};
 use schemars::JsonSchema;
@@ -13,6 +13,22 @@ use crate::{
 
 /// Ties closer than this many frames go up: a repetition time kept in 32 bits is off by as much.
 const TIE: f64 = 1e-6;
+
+/// Consecutive frames of a scan, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameRange {
+    /// The first of them.
+    pub first: usize,
+    /// The last of them.
+    pub last: usize,
+}
+
+impl fmt::Display for FrameRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.first, self.last)
+    }
+}
 
 /// Where a window lies relative to its event, and how long it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
