@@ -21,7 +21,7 @@ pub use carpet::{Carpet, carpet};
 pub use cohort::{CohortPage, Outcome, PersonRow};
 pub use glass::glass_brain;
 pub use matrix::{Matrix, matrix};
-pub use network::{by_network, network};
+pub use network::by_network;
 pub use outliers::{Outlier, outliers};
 pub use person::{PersonPage, RecordingView};
 pub use picture::Picture;

@@ -46,7 +46,7 @@ pub(super) fn write(
     control: &mut Control<'_>,
 ) -> Result<()> {
     let parcels = media.parcels.as_ref().expect("the plan asks for parcel series");
-    let (order, networks) = by_network(parcels.about.parcels.iter().map(|it| it.name.as_str()));
+    let (order, networks) = by_network(&preprocess::names(&parcels.about.parcels));
     let steps: Vec<&str> = media.plan.spec().stages().iter().map(Stage::name).collect();
     let of_series = ["encode", "embed", "windows", "volumes", "render", "finetune"];
     let last = steps.iter().position(|it| of_series.contains(it)).unwrap_or(steps.len());

@@ -40,6 +40,11 @@ impl Parcellation {
     pub fn networks(&self) -> &[String] {
         &self.names
     }
+
+    /// The network of a parcel, as its place among the networks.
+    pub fn network_of(&self, parcel: usize) -> Option<usize> {
+        self.network[parcel]
+    }
 }
 
 /// Whether a parcel lies on the left, and its network.
