@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use ::cohort::Labels;
 use encoder::InputShape;
 use engine::{Reason, Unit};
 use flamingo::Medium;
@@ -174,6 +175,14 @@ impl<'a> Media<'a> {
         scans.sort_unstable();
         scans.dedup();
         scans
+    }
+
+    /// What the cohort says of each scan; nothing where it has no labels.
+    pub(crate) fn labels(&self) -> Vec<&'a Labels> {
+        match &self.plan.source {
+            SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The split of a scan; `None` where nothing is divided, or where its windows are in several.

@@ -1,7 +1,7 @@
 //! Parcel series: of one scan, as steps keep it in a file, and what those of a cohort share.
 use engine::{Header, Key, Numbers, Unit};
 use ndarray::{Array1, Array2};
-use scan::{FittedNormalisation, Parcel, QualityFigures};
+use scan::{ConnectivityKind, CovarianceEstimator, FittedNormalisation, Parcel, QualityFigures};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,6 +68,20 @@ impl StoredSeries {
             fd_mm: (fd_mm.len() == rows).then(|| fd_mm.into()),
             facts,
         })
+    }
+
+    /// Correlations `(n_parcels, n_parcels)` of its columns, which are `parcels`; NaN in the rows and columns
+    /// of those that it lost.
+    pub fn correlations(&self, parcels: &[Parcel]) -> Result<Array2<f64>> {
+        let kind = ConnectivityKind::Correlation;
+        let mut found = scan::connectivity(&self.values, kind, CovarianceEstimator::Empirical)?;
+        for (at, parcel) in parcels.iter().enumerate() {
+            if self.facts.lost.contains(&parcel.label) {
+                found.row_mut(at).fill(f64::NAN);
+                found.column_mut(at).fill(f64::NAN);
+            }
+        }
+        Ok(found)
     }
 
     /// The bytes of its file.

@@ -10,7 +10,7 @@ use report::{
     },
     slots::SlotSet,
 };
-use scan::{ConnectivityKind, CovarianceEstimator, Split};
+use scan::Split;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -127,7 +127,7 @@ pub(super) fn compose(
         |()| {
             let splits: Vec<_> = (0..media.scans().len()).map(|idx| media.split_of(idx)).collect();
             let subjects: Vec<_> = media.scans().iter().map(|it| (&it.subject, &it.name)).collect();
-            let labels: Vec<_> = labels(media);
+            let labels = media.labels();
             json!([{ "splits": splits, "scans": subjects, "labels": labels, "seed": media.run.seed },
                    media.left_out()])
         },
@@ -138,13 +138,6 @@ pub(super) fn compose(
         |(), dir| written(media, &files::read_json(&dir.join(COMPOSED))?),
     )?;
     Ok(Some(files))
-}
-
-fn labels<'a>(media: &Media<'a>) -> Vec<&'a ::cohort::Labels> {
-    match &media.plan.source {
-        SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),
-        _ => Vec::new(),
-    }
 }
 
 fn composition(
@@ -164,7 +157,7 @@ fn composition(
         return Err(Error::StageInput { stage: "compose", problem });
     }
     let template: Template = spec.resolve(parcellation.networks())?;
-    let labels = labels(media);
+    let labels = media.labels();
     let (mut measured, mut facts) = (Vec::new(), Vec::new());
     for (idx, unit) in parcels.units.iter().enumerate() {
         control.checkpoint()?;
@@ -173,17 +166,7 @@ fn composition(
         };
         let series = StoredSeries::read(unit)?;
         let mut quantities = of_series(&series.facts);
-        let mut z = scan::fisher_z(&scan::connectivity(
-            &series.values,
-            ConnectivityKind::Correlation,
-            CovarianceEstimator::Empirical,
-        )?);
-        for (at, parcel) in parcels.about.parcels.iter().enumerate() {
-            if series.facts.lost.contains(&parcel.label) {
-                z.row_mut(at).fill(f64::NAN);
-                z.column_mut(at).fill(f64::NAN);
-            }
-        }
+        let z = scan::fisher_z(&series.correlations(&parcels.about.parcels)?);
         quantities.extend(network_measures(z.view(), &parcellation));
         let columns = labels[idx].iter().map(|(name, value)| (name.clone(), value.in_words()));
         let view = &media.scans()[idx];
@@ -275,7 +258,7 @@ fn table(media: &Media<'_>, found: &Composition) -> Result<Vec<u8>> {
     .map(|(name, column)| (name.to_owned(), column))
     .into();
     // where it is known of all, the verdict keeps to scans of one site
-    let labels = labels(media);
+    let labels = media.labels();
     let site = |it: &ScanReport| labels[it.scan_idx].get("site").map(::cohort::Value::in_words);
     let is_slot = found.slots.slot("site").is_some();
     if !is_slot && found.reports.iter().all(|it| site(it).is_some()) {

@@ -8,7 +8,6 @@ use pages::{
 use preprocess::{Kind, SeriesFacts, StoredSeries};
 use rayon::prelude::*;
 use report::counted;
-use scan::{ConnectivityKind, CovarianceEstimator};
 
 use crate::{
     Error, Result,
@@ -47,10 +46,8 @@ pub(super) fn write(
 ) -> Result<()> {
     let parcels = media.parcels.as_ref().expect("the plan asks for parcel series");
     let (order, networks) = by_network(&preprocess::names(&parcels.about.parcels));
-    let steps: Vec<&str> = media.plan.spec().stages().iter().map(Stage::name).collect();
-    let of_series = ["encode", "embed", "windows", "volumes", "render", "finetune"];
-    let last = steps.iter().position(|it| of_series.contains(it)).unwrap_or(steps.len());
-    let after = steps[..last].join(", ");
+    let steps = media.plan.spec().stages().iter().filter(|stage| stage.changes_series());
+    let after = steps.map(Stage::name).collect::<Vec<_>>().join(", ");
     let cohort = Cohort {
         media,
         parcels,
@@ -153,18 +150,7 @@ impl Cohort<'_> {
             t_r_s: facts.t_r_s,
             fd_mm: fd_mm.map(|it| it.view()),
         });
-        let kind = ConnectivityKind::Correlation;
-        let mut correlations =
-            scan::connectivity(&series.values, kind, CovarianceEstimator::Empirical).ok();
-        if let Some(correlations) = &mut correlations {
-            // what a lost parcel has in common with others is not known
-            for (parcel, known) in self.parcels.about.parcels.iter().enumerate() {
-                if facts.lost.contains(&known.label) {
-                    correlations.row_mut(parcel).fill(f64::NAN);
-                    correlations.column_mut(parcel).fill(f64::NAN);
-                }
-            }
-        }
+        let correlations = series.correlations(&self.parcels.about.parcels).ok();
         let drawn = correlations.as_ref().map(|it| Matrix {
             values: it.view(),
             order: &self.order,

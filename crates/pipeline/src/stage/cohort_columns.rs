@@ -6,7 +6,7 @@ use scan::Split;
 use serde_json::json;
 use tables::Column;
 
-use crate::{media::Media, plan::SourcePlan};
+use crate::media::Media;
 
 /// Fold, splits and labels of the scans of a run.
 pub(super) struct CohortColumns<'a> {
@@ -20,12 +20,8 @@ pub(super) struct CohortColumns<'a> {
 impl<'a> CohortColumns<'a> {
     pub(super) fn of(media: &Media<'a>) -> Self {
         let n_scans = media.scans().len();
-        let labels = match &media.plan.source {
-            SourcePlan::Recordings(plan) => plan.recordings().iter().map(|it| &it.labels).collect(),
-            _ => Vec::new(),
-        };
         let splits = (0..n_scans).map(|idx| media.split_of(idx)).collect();
-        Self { fold: media.run.fold, splits, labels }
+        Self { fold: media.run.fold, splits, labels: media.labels() }
     }
 
     /// Everything that decides the columns.

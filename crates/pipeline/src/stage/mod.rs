@@ -209,6 +209,11 @@ impl Stage {
         }
     }
 
+    /// Whether parcel series are others after it.
+    pub(crate) fn changes_series(&self) -> bool {
+        matches!(self.role(), Role::Step(step) if step.volume_policy().is_none())
+    }
+
     /// The component that it names, as seen from where `folder` is.
     pub(crate) fn component_in(&mut self, folder: &Path) {
         if let Self::Compose(ComposeConfig { report: Component::File { file } }) = self {
