@@ -217,6 +217,10 @@ fn sites_are_made_alike_by_what_training_people_show() {
         let failed: Vec<_> = rows.iter().filter(|row| row[2] == "FAIL").collect();
         assert_eq!(failed.len(), 1, "{rows:?}");
         assert!(failed[0][3].contains("site C has no two training people"), "{failed:?}");
+        let text =
+            fs::read_to_string(it.result(ENCODE, &format!("fold-{fold}/status.tsv"))).unwrap();
+        let line = text.lines().find(|line| line.contains("FAIL")).unwrap();
+        assert!(line.ends_with("\ttable"), "{line}");
     }
 }
 

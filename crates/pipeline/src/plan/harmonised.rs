@@ -13,16 +13,12 @@ use crate::{
 /// Refuses what could only fail when all scans are encoded.
 pub(super) fn check(spec: &Spec, source: &SourcePlan, runs: &[RunPlan]) -> Result<()> {
     let refuse = |problem: String| Err(Error::StageInput { stage: "harmonise", problem });
-    let mut stages = spec.stages().iter();
-    let is_embedded = stages.by_ref().take_while(|it| !matches!(it, Stage::Harmonise(_)));
-    let is_embedded = is_embedded.filter(|it| matches!(it, Stage::Embed(_))).count() > 0;
-    let Some(config) = spec.stages().iter().find_map(|stage| match stage {
-        Stage::Harmonise(config) => Some(config),
+    let found = spec.stages().iter().enumerate().find_map(|(at, stage)| match stage {
+        Stage::Harmonise(config) => Some((at, config)),
         _ => None,
-    }) else {
-        return Ok(());
-    };
-    if !is_embedded {
+    });
+    let Some((at, config)) = found else { return Ok(()) };
+    if !spec.stages()[..at].iter().any(|it| matches!(it, Stage::Embed(_))) {
         return refuse("expected the stage embed before it".to_owned());
     }
     let SourcePlan::Recordings(plan) = source else {

@@ -1,10 +1,10 @@
 //! `harmonise`: site and covariates out of the table of embeddings, as fitted on its training people.
 use std::path::Path;
 
-use engine::{Failure, Reason};
+use engine::{Failure, Kind, Reason};
 use harmonise::{Combat, CombatConfig, Person, Residuals, Terms, UnseenSite};
 use ndarray::{Array1, Array2};
-use preprocess::Kind;
+use scan::FailureKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -61,7 +61,8 @@ impl Work for HarmoniseConfig {
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
-        (Artifact::Media(Kind::Tokens), Artifact::Media(Kind::Tokens))
+        let tokens = Artifact::Media(preprocess::Kind::Tokens);
+        (tokens, tokens)
     }
 
     fn check(&self) -> Result<()> {
@@ -102,26 +103,20 @@ impl Preparation for HarmoniseConfig {
         files::write_json(&dir.join(FITTED), &fitted.said(self))?;
         let scans: Vec<usize> =
             (0..media.scans().len()).filter(|idx| !media.failures.contains_key(idx)).collect();
-        let mut failures = Vec::new();
-        for (table, name) in [(&people, HARMONISED), (&runs, HARMONISED_RUNS)] {
-            let rows = fitted.apply(self, table);
-            if name == HARMONISED_RUNS {
-                for (row, refused) in rows.iter().enumerate() {
-                    if let Err(why) = refused {
-                        let (unit, n) = (scans[row], media.scans().len());
-                        let reason = Reason::plain(why.clone());
-                        let scan = &media.scans()[unit].unit;
-                        control.tell(engine::Event::unit_failed(
-                            self.name(),
-                            (unit, n),
-                            scan,
-                            &reason,
-                        ));
-                        failures.push(Failure::of_contents(unit, reason));
-                    }
-                }
-            }
-            files::write_atomic(&dir.join(name), &harmonised(table, &rows)?.to_parquet()?)?;
+        let write = |table: &Table, rows: &[_], name: &str| -> Result<()> {
+            let bytes = harmonised(table, rows)?.to_parquet()?;
+            Ok(files::write_atomic(&dir.join(name), &bytes)?)
+        };
+        write(&people, &fitted.apply(self, &people), HARMONISED)?;
+        let rows = fitted.apply(self, &runs);
+        write(&runs, &rows, HARMONISED_RUNS)?;
+        let (mut failures, n) = (Vec::new(), media.scans().len());
+        for (&unit, refused) in scans.iter().zip(&rows) {
+            let Err(why) = refused else { continue };
+            let kind = Kind::new(FailureKind::Table.name());
+            let reason = Reason::plain(why.clone()).of_kind(kind);
+            control.unit_failed(self.name(), (unit, n), &media.scans()[unit].unit, &reason);
+            failures.push(Failure::of_contents(unit, reason));
         }
         engine::none_in_reach(&failures, scans.len() - failures.len(), "scans")?;
         write_failures(dir, &failures)
