@@ -244,6 +244,7 @@ fn a_cohort_has_a_page_and_everybody_a_page_of_their_own() {
     }
     let reason = status(&it, "")[2][3].clone();
     assert_ne!(reason, "n/a");
+    assert!(index.contains("failed: truncated"), "{index}");
     for html in [&index, &page("sub-03.html")] {
         let shown = reason.replace('\'', "&#39;");
         assert!(html.contains(&shown), "{reason} is not told");

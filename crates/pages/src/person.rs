@@ -33,7 +33,7 @@ pub struct RecordingView {
     /// What was measured: name and value.
     pub facts: Vec<(String, String)>,
     /// [`carpet`](crate::carpet).
-    pub carpet: Option<String>,
+    pub carpet: String,
     /// [`matrix`](crate::matrix).
     pub matrix: Option<String>,
     /// [`glass_brain`](crate::glass_brain) of the mean correlation of parcels.
@@ -67,21 +67,21 @@ impl RecordingView {
         let figures = [
             (
                 "Series of all parcels",
-                &self.carpet,
+                Some(&self.carpet),
                 "Each row is a parcel, each column a frame; grey runs from two standard deviations below the \
                  parcel's mean (black) to two above it (white). Good: fine grain without edges. Bad: vertical \
                  bands in many parcels at once, most of all below a peak of displacement.",
             ),
             (
                 "How parcels go together",
-                &self.matrix,
+                self.matrix.as_ref(),
                 "Correlations of the series: blue −1, white 0, red 1. Good: blocks along the \
                  diagonal, both hemispheres alike. Bad: one colour everywhere (a signal that all parcels \
                  share, such as motion), or grey stripes (parcels without data).",
             ),
             (
                 "Mean correlation of each parcel with the others",
-                &self.glass,
+                self.glass.as_ref(),
                 "Points lie at the centres of parcels; larger and darker ones go more with the rest of the \
                  brain (red) or against it (blue). Good: both sides alike. Bad: one side or one pole that \
                  stands out, or points outside the outline (an atlas of another space).",
@@ -111,7 +111,7 @@ mod tests {
             recordings: vec![RecordingView {
                 name: "sub-01_bold.nii.gz".to_owned(),
                 facts: vec![("TR".to_owned(), "2 s".to_owned())],
-                carpet: Some("<svg></svg>".to_owned()),
+                carpet: "<svg></svg>".to_owned(),
                 ..RecordingView::default()
             }],
             left_out: vec![("run-2".to_owned(), "file is missing".to_owned())],

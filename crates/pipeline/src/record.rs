@@ -253,6 +253,7 @@ pub(crate) struct Left {
     /// `FAIL`, or `EXCLUDED` where it was not wanted.
     pub(crate) status: String,
     pub(crate) reason: String,
+    pub(crate) kind: String,
 }
 
 /// The recordings that are not among the results.
@@ -263,6 +264,7 @@ pub(crate) fn left(media: &Media<'_>) -> Vec<Left> {
         scan: unit.scan,
         status: unit.status,
         reason: unit.reason.unwrap_or_default(),
+        kind: unit.kind.unwrap_or_default(),
     };
     units.map(left).collect()
 }

@@ -174,7 +174,7 @@ impl Cohort<'_> {
             name: self.media.scans()[idx].name.clone(),
             after: self.after.clone(),
             facts: self.facts(facts),
-            carpet: Some(carpet),
+            carpet,
             matrix: drawn.as_ref().map(matrix),
             glass,
         };
@@ -229,11 +229,14 @@ impl Cohort<'_> {
         };
         let points: Vec<Outlier> = there.iter().filter_map(point).collect();
         let mut counts = vec![("complete".to_owned(), there.len())];
-        for status in ["FAIL", "EXCLUDED"] {
-            let n = left.iter().filter(|it| it.status == status).count();
-            let word = if status == "FAIL" { "failed" } else { "left out" };
-            counts.push((word.to_owned(), n));
+        let mut kinds: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+        for it in left {
+            *kinds.entry((it.status != "FAIL", it.kind.as_str())).or_default() += 1;
         }
+        let named = |((unwanted, kind), n): ((bool, &str), usize)| {
+            (format!("{}: {kind}", if unwanted { "left out" } else { "failed" }), n)
+        };
+        counts.extend(kinds.into_iter().map(named));
         let settings = |stage: &Stage| {
             let all = serde_json::to_value(stage).unwrap_or_default();
             (format!("Stage {}", stage.name()), all[stage.name()].to_string())
