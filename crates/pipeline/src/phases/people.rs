@@ -214,8 +214,10 @@ impl Cohort<'_> {
 
     fn page(&self, people: Vec<PersonRow>, left: &[Left]) -> CohortPage {
         let media = self.media;
-        let there: Vec<usize> =
-            (0..media.scans().len()).filter(|&it| self.parcels.units[it].is_some()).collect();
+        // one whose series were read may have failed later
+        let is_whole =
+            |idx: &usize| self.parcels.units[*idx].is_some() && !media.failures.contains_key(idx);
+        let there: Vec<usize> = (0..media.scans().len()).filter(is_whole).collect();
         let point = |&idx: &usize| {
             let facts = SeriesFacts::of(self.parcels.units[idx].as_ref()?)?;
             let scan = &media.scans()[idx];
