@@ -26,7 +26,7 @@ fn in_process(
     plan: &Plan,
     observer: &mut dyn Observer<Event>,
 ) -> Result<Outcome, Box<pipeline::Error>> {
-    Ok(pipeline::run(plan, &pipeline::RunOptions::default(), observer, &AtomicBool::new(false))?)
+    Ok(pipeline::run(plan, pipeline::Execution::default(), observer, &AtomicBool::new(false))?)
 }
 
 fn published(it: &Synthetic) -> Vec<(PathBuf, Vec<u8>)> {

@@ -59,7 +59,7 @@ pub use plan::{
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::write_left_out;
-pub use run::{Outcome, RunOptions, limit_threads, run};
+pub use run::{Outcome, limit_threads, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
@@ -79,7 +79,7 @@ pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
 pub use encoder::{ClipActivation, VisionFeature};
-pub use engine::{Event as EngineEvent, Observer, Silent};
+pub use engine::{Event as EngineEvent, Execution, Observer, Silent};
 pub use flamingo::{
     EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, MergedLora,
     PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora, import as import_model,

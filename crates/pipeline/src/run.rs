@@ -1,7 +1,6 @@
 //! The loop over repetitions.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
@@ -20,22 +19,6 @@ use crate::{
     summary,
     watch::{Watch, Watched},
 };
-
-/// How a run is done; its results do not depend on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunOptions {
-    /// Scans at once; `None`: as many as there are cores.
-    pub jobs: Option<NonZeroUsize>,
-    /// End at the first scan that fails, after those that have begun.
-    pub stop_on_first_failure: bool,
-}
-
-impl RunOptions {
-    pub(crate) fn execution(&self) -> Execution {
-        let Self { jobs, stop_on_first_failure } = *self;
-        Execution { jobs, stop_on_first_failure }
-    }
-}
 
 /// Lets work take as many threads as SLURM gives a task, where `RAYON_NUM_THREADS` does not say how
 /// many; without both as many as there are cores, within the limits of the control group. To be called
@@ -83,13 +66,13 @@ pub(crate) struct Finished {
 /// Runs everything; an interrupted run goes on where it was when started again.
 pub fn run(
     plan: &Plan,
-    options: &RunOptions,
+    execution: Execution,
     observer: &mut dyn Observer<Event>,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let mut watch = Watch::new(observer);
     let watched = watch.watched();
-    let control = Control::new(&mut watch, stop).executing(options.execution());
+    let control = Control::new(&mut watch, stop).executing(execution);
     let lock = hold(plan, &plan.spec().name)?;
     engine::leftovers(&plan.run_dir, lock.taken)?;
     let mut control = control.holding(lock.lost());

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use pipeline::{
-    Excluded, Loaded, Outcome, Plan, RunOptions, Shard, ShardOutcome, WorkList, counted,
+    Excluded, Execution, Loaded, Outcome, Plan, Shard, ShardOutcome, WorkList, counted,
 };
 use serde_json::json;
 
@@ -49,9 +49,9 @@ pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
 
 pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
     let RunArgs { pipeline: args, jobs, stop_on_first_failure, shard } = args;
-    let options = RunOptions { jobs: *jobs, stop_on_first_failure: *stop_on_first_failure };
+    let execution = Execution { jobs: *jobs, stop_on_first_failure: *stop_on_first_failure };
     if let Some((list, task)) = shard.work_list.as_deref().zip(shard.task) {
-        return run_task(args, &options, list, task, verbose);
+        return run_task(args, execution, list, task, verbose);
     }
     let loaded = read(args)?;
     let plan = match plan(args, &loaded, verbose) {
@@ -68,7 +68,7 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
     plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
-    let outcome = pipeline::run(&plan, &options, &mut progress, &stop);
+    let outcome = pipeline::run(&plan, execution, &mut progress, &stop);
     progress.done();
     let outcome = outcome?;
     show(args, &outcome)?;
@@ -82,7 +82,7 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
 /// One task of a work list.
 fn run_task(
     args: &PipelineArgs,
-    options: &RunOptions,
+    execution: Execution,
     list: &Path,
     task: usize,
     verbose: bool,
@@ -91,19 +91,19 @@ fn run_task(
     let name = Shard::file_name(&loaded.spec.name, task);
     let plan = plan(args, &loaded.for_task(&name), verbose)?;
     let shard = Shard::of_list(&plan, &WorkList::read(list)?, task)?;
-    run_shard(args, &plan, &shard, options, verbose)
+    run_shard(args, &plan, &shard, execution, verbose)
 }
 
 pub(super) fn run_shard(
     args: &PipelineArgs,
     plan: &Plan,
     shard: &Shard,
-    options: &RunOptions,
+    execution: Execution,
     verbose: bool,
 ) -> Result<Done> {
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
-    let outcome = pipeline::run_shard(plan, shard, options, &mut progress, &stop);
+    let outcome = pipeline::run_shard(plan, shard, execution, &mut progress, &stop);
     progress.done();
     let ShardOutcome { n_failed, n_scans, stopped_before } = outcome?;
     let recordings = counted(n_scans, "recording");

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{Lock, Observer, Store};
+use engine::{Execution, Lock, Observer, Store};
 
 pub(crate) use outcomes::settled;
 pub use work_list::WorkList;
@@ -25,7 +25,6 @@ use crate::{
     event::{Control, Event},
     media::Media,
     plan::Plan,
-    run::RunOptions,
     stage::{
         Stage,
         work::{Preparation, read_failures},
@@ -69,17 +68,6 @@ impl Shard {
         Ok(Self { name: task.to_string(), scans, folder: list.digest()[..16].to_owned() })
     }
 
-    /// All recordings for which `is_wanted` holds, given subject and session; none where there are none.
-    pub fn of_some(plan: &Plan, is_wanted: impl Fn(&str, Option<&str>) -> bool) -> Option<Self> {
-        let scans = plan.scans();
-        let wanted = |idx: &usize| is_wanted(&scans[*idx].subject, scans[*idx].session.as_deref());
-        let wanted: Vec<usize> = (0..scans.len()).filter(wanted).collect();
-        let names: Vec<&str> = wanted.iter().map(|&idx| scans[idx].name.as_str()).collect();
-        let digest = files::sha256_bytes(names.join("\n").as_bytes());
-        let (name, folder) = (digest[..16].to_owned(), work_list::digest_of(plan)[..16].to_owned());
-        (!wanted.is_empty()).then_some(Self { name, scans: wanted, folder })
-    }
-
     /// A name that no other shard of the pipeline has, for files that only this one writes.
     pub fn file_name(pipeline: &str, task: usize) -> String {
         format!("{pipeline}.task-{task}")
@@ -111,12 +99,12 @@ pub(crate) fn check_divisible(plan: &Plan) -> Result<()> {
 pub fn run_shard(
     plan: &Plan,
     shard: &Shard,
-    options: &RunOptions,
+    execution: Execution,
     observer: &mut dyn Observer<Event>,
     stop: &AtomicBool,
 ) -> Result<ShardOutcome> {
     check_divisible(plan)?;
-    let mut control = Control::new(observer, stop).executing(options.execution());
+    let mut control = Control::new(observer, stop).executing(execution);
     let lock = wait_for(plan, shard, &mut control)?;
     let mut control = control.holding(lock.lost());
     // no stage before the first that sees all knows of seeds and splits
