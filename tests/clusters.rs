@@ -73,10 +73,15 @@ fn tasks_and_a_gathering_run_publish_what_a_run_alone_does() {
     assert!(!folder.join("status.tsv").exists());
     let made = units(&it, "parts");
     assert_eq!(made.len(), 6);
+    let outputs = it.dir().join("parts").display().to_string();
+    let pruned = run(&["store", "prune", &outputs]).exits_with(2);
+    says(&pruned.stderr, &["stopped before its end"]);
+    assert_eq!(units(&it, "parts"), made, "no record names them yet, and they stay");
     // a task that is done does nothing again
     task(&it, "parts", &list, 3).exits_with(0);
     it.run(&["outputs=parts"]).exits_with(0);
     assert_eq!(units(&it, "parts"), made, "the run finds what the tasks made");
+    run(&["store", "prune", &outputs]).exits_with(0);
     let [alone, parts] =
         ["alone", "parts"].map(|name| published(&it.dir().join(name).join(ENCODE)));
     assert_eq!(alone.keys().collect::<Vec<_>>(), parts.keys().collect::<Vec<_>>());

@@ -173,7 +173,7 @@ pub enum Error {
     NoneGood { stage: &'static str, reasons: String, status: String },
     #[error("{}: a run works here, nothing is removed", path.display())]
     CacheInUse { path: PathBuf },
-    #[error("{}: this run was stopped before its end, so nothing says yet which results it goes on with", path.display())]
+    #[error("{}: this run was stopped before its end, or its tasks are not gathered, so nothing says yet which results it goes on with", path.display())]
     Unfinished { path: PathBuf },
     #[error("{}", several(problems))]
     Several { problems: Vec<Error> },

@@ -10,7 +10,7 @@ use engine::{Key, Lock, Outcomes, Store, utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Error, Result, RunState, journal::JOURNAL, spec::CACHE, status::status};
+use crate::{Error, Result, RunState, journal::JOURNAL, shard::TASKS, spec::CACHE, status::status};
 
 /// What one stage left in the cache.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -80,8 +80,8 @@ pub fn stored(outputs: &Path) -> Result<Vec<StoredStage>> {
 /// Removes what no run folder of `outputs` refers to; with `dry_run`, only says what it would remove.
 ///
 /// # Errors
-/// Where a run works in the cache, and, unless `unfinished` is set, where a run was stopped: nothing
-/// says yet which results it goes on with.
+/// Where a run works in the cache, and, unless `unfinished` is set, where a run was stopped or tasks of one
+/// are not gathered: nothing says yet which results it goes on with.
 pub fn prune(outputs: &Path, dry_run: bool, unfinished: bool) -> Result<Pruned> {
     let cache = cache(outputs)?;
     let lock = Lock::take(&Store::new(&cache).lock("store-prune"), &cache)?;
@@ -212,13 +212,26 @@ fn used(
     Ok(used)
 }
 
-/// Run folders whose last run did not finish.
+/// Run folders whose last run did not finish, or whose tasks no run has gathered.
 fn stopped(outputs: &Path) -> Result<Vec<PathBuf>> {
     let mut stopped = Vec::new();
     for dir in run_folders(outputs)? {
-        if dir.join(JOURNAL).is_file() && status(&dir)?.state != RunState::Finished {
+        let is_unfinished =
+            dir.join(JOURNAL).is_file() && status(&dir)?.state != RunState::Finished;
+        if is_unfinished || has_tasks_to_gather(&dir)? {
             stopped.push(dir);
         }
     }
     Ok(stopped)
+}
+
+/// Whether a task ended after the last record was written.
+fn has_tasks_to_gather(dir: &Path) -> Result<bool> {
+    let tasks = dir.join(TASKS);
+    if !tasks.is_dir() {
+        return Ok(false);
+    }
+    let (_, ended) = size(&tasks)?;
+    let record = fs::metadata(dir.join("record.json")).and_then(|about| about.modified());
+    Ok(record.map_or(true, |written| written < ended))
 }

@@ -17,7 +17,7 @@ use std::{
 
 use engine::{Execution, Lock, Observer, Store};
 
-pub(crate) use outcomes::settled;
+pub(crate) use outcomes::{TASKS, settled};
 pub use work_list::WorkList;
 
 use crate::{

@@ -71,9 +71,12 @@ impl Ended {
     }
 }
 
+/// The folder of a run directory in which the tables lie.
+pub(crate) const TASKS: &str = "tasks";
+
 /// Where the tables of a run lie.
 pub(super) fn folder(plan: &Plan) -> PathBuf {
-    plan.run_dir.join("tasks")
+    plan.run_dir.join(TASKS)
 }
 
 /// Recordings that need no other task, by name: done, or failed for what they contain. A table that
