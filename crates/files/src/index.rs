@@ -81,7 +81,7 @@ impl DigestIndex {
         Self { path: path.to_owned(), trusting: true, state: Mutex::new(state) }
     }
 
-    /// The same, which keeps what is new in a part of its own, until [`DigestIndex::gather`]: several
+    /// The index in `path`, with what is new in a part of its own until [`DigestIndex::gather`]: several
     /// processes add to one index without writing one file. `name` is a file name.
     pub fn open_part(path: &Path, name: &str) -> Self {
         let part = parts_of(path).join(format!("{name}.json"));
@@ -111,7 +111,7 @@ impl DigestIndex {
         names.iter().try_for_each(|name| crate::remove_file(&parts.join(name)))
     }
 
-    /// The same, but every file is read.
+    /// An index in `path` that knows nothing: every file is read.
     pub fn verifying(path: &Path) -> Self {
         Self { path: path.to_owned(), trusting: false, state: Mutex::default() }
     }

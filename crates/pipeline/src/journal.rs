@@ -37,7 +37,7 @@ pub(crate) struct Begun {
     pub(crate) scans: Vec<Listed>,
 }
 
-/// A scan: subject, session, name; and for one that was left out before, why.
+/// A scan: subject and session; and for one that was left out before, the kind of reason.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) subject: String,
@@ -82,7 +82,7 @@ pub(crate) enum Entry {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         failed: Vec<(usize, String)>,
     },
-    /// The run ended: with an error where `error` is one.
+    /// The run ended.
     Ended { at: f64, ended: Ended },
 }
 
