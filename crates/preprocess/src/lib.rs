@@ -14,6 +14,8 @@
 mod error;
 mod kind;
 mod made;
+mod mirror;
+mod policy;
 mod prepared;
 mod recipe;
 mod recording;
@@ -23,6 +25,7 @@ pub mod settings;
 mod stats;
 mod step;
 pub mod steps;
+mod volumes;
 
 pub use crate::{
     error::{Error, Result},

@@ -4,10 +4,7 @@ use cohort::Hdf5Config;
 use encoder::InputSpace;
 use scan::WindowsConfig;
 
-use crate::{
-    Inputs, Recording,
-    steps::{PrepareConfig, VolumesConfig},
-};
+use crate::{Inputs, Recording, policy::PrepareConfig, volumes::VolumesConfig};
 
 /// What is there after some steps.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig}
 use crate::{
     Data, Error, Recording, Result, SeriesFacts, StoredSeries,
     seen::{Frames, Seen},
-    steps::{self, Volumes, displacement},
+    volumes::{Volumes, cut_volumes},
 };
 
 /// A scan's windows, ready to be encoded.
@@ -60,7 +60,7 @@ impl PreparedScan {
     ) -> Result<Self> {
         let Volumes { config, run, quality } = volumes;
         let run = config.scaled(run)?;
-        let fd_mm = displacement(scan, run.n_frames())?;
+        let fd_mm = scan.displacement(run.n_frames())?;
         let (n, t_r_s) = (run.n_frames(), run.t_r());
         let kept = scan.kept.as_ref().map(|kept| kept.frames.as_slice());
         let frames = Frames::of(n, t_r_s, kept, t_r_s);
@@ -69,7 +69,7 @@ impl PreparedScan {
         let windows = windows(numbers.view(), cut, &frames, onset_s)?;
         Ok(Self {
             masked: masked(&windows, cut),
-            windows: steps::cut_volumes(&run, cut, &windows),
+            windows: cut_volumes(&run, cut, &windows),
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),

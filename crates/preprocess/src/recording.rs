@@ -2,7 +2,11 @@
 use std::path::{Path, PathBuf};
 
 use cohort::Kept;
+use ndarray::Array1;
+use scan::ConfoundTable;
 use serde_json::{Value, json};
+
+use crate::{Error, Result};
 
 /// One recording, wherever it was listed.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +43,23 @@ impl Recording {
     /// The tables beside it.
     pub fn beside(&self) -> impl Iterator<Item = &Path> {
         [&self.confounds, &self.coverage].into_iter().filter_map(|it| it.as_deref())
+    }
+
+    /// Framewise displacement in mm of each of its frames; NaN where its table has no value, as in the first
+    /// frame.
+    pub fn displacement(&self, n_frames: usize) -> Result<Option<Array1<f64>>> {
+        let Some(path) = self.confounds.as_deref() else { return Ok(None) };
+        let table = ConfoundTable::read(path)?;
+        let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.of == fd_mm.len()) {
+            return Ok(Some(kept.frames.iter().map(|&frame| fd_mm[frame]).collect()));
+        }
+        if fd_mm.len() != n_frames {
+            let (found, expected) = (fd_mm.len(), n_frames);
+            let problem = format!("has {found} rows, but the scan has {expected} frames");
+            return Err(Error::Arrays { path: path.to_owned(), problem });
+        }
+        Ok(Some(fd_mm.to_vec().into()))
     }
 
     /// Everything that decides when its frames were taken.

@@ -5,7 +5,7 @@ use scan::{ConnectivityKind, CovarianceEstimator, FittedNormalisation, Parcel, Q
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, steps::Likeness};
+use crate::{Error, Result, mirror::Likeness};
 
 /// One scan's parcel series, as its file holds it.
 #[derive(Clone, Debug, PartialEq)]

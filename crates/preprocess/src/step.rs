@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::{
     AboutSeries, Kind, Made, Need, Planned, Recording, Result, SeriesFacts, StoredSeries, Timing,
-    steps::{Likeness, MirrorCheck, Sides, Volumes},
+    mirror::{Likeness, MirrorCheck, Sides},
+    volumes::Volumes,
 };
 
 /// Name and version of a step: both go into the keys of what it makes.

@@ -10,8 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::mirror;
-use crate::{Error, Result};
+use crate::{Error, Result, mirror};
 
 /// Where a package keeps the atlas.
 const ATLAS: &str = "atlas";

@@ -3,7 +3,6 @@ mod atlas;
 mod columns;
 mod denoise;
 mod lost;
-mod mirror;
 mod normalise;
 mod order_parcels;
 mod parcel_count;
@@ -16,13 +15,17 @@ mod windows;
 
 pub use atlas::{AtlasFiles, ReadAtlas};
 pub use denoise::{DenoiseConfig, Nuisance};
-pub use mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look, look_of_run};
 pub use normalise::{FITTED, NormaliseConfig, formula_name, normalised};
 pub use order_parcels::{OrderParcelsConfig, columns, ordered};
-pub use parcellate::{ParcellateConfig, displacement};
-pub use prepare::PrepareConfig;
+pub use parcellate::ParcellateConfig;
 pub use resample_time::ResampleTimeConfig;
-pub use volumes::{TensorVolumes, VOLUME_LIKENESS, Volumes, VolumesConfig, cut_volumes};
+pub use volumes::VOLUME_LIKENESS;
+
+pub use crate::{
+    mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look, look_of_run},
+    policy::PrepareConfig,
+    volumes::{TensorVolumes, Volumes, VolumesConfig, cut_volumes},
+};
 
 use serde::Serialize;
 

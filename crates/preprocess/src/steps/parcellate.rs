@@ -17,12 +17,13 @@ use super::{
     atlas::{AtlasFiles, ReadAtlas},
     columns,
     lost::{self, LossLimits},
-    mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look},
     said, shares,
 };
 use crate::{
-    AboutSeries, Data, Error, Fitted, Given, Inputs, Kind, Made, Need, Planned, Recording, Result,
-    SeriesFacts, Step, StepId, StoredSeries, Training, names,
+    AboutSeries, Data, Fitted, Given, Inputs, Kind, Made, Need, Planned, Recording, Result,
+    SeriesFacts, Step, StepId, StoredSeries, Training,
+    mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look},
+    names,
     settings::{SHARE, Settings},
     step::{Packing, packed},
 };
@@ -348,7 +349,7 @@ impl ParcellateConfig {
                 opened => atlas.extract(&opened, &self.extract)?,
             }
         };
-        let fd_mm = displacement(scan, series.n_frames())?;
+        let fd_mm = scan.displacement(series.n_frames())?;
         let n_beside = series.n_parcels().saturating_sub(atlas.n_parcels());
         let mut stored = stored(series, atlas.parcels(), &self.limits(), fd_mm)?;
         stored.facts.dropped = (n_beside > 0).then_some(n_beside);
@@ -395,21 +396,4 @@ fn stored(
         kept: None,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })
-}
-
-/// Framewise displacement of each of the frames of a scan; NaN where its table has no value, as in the
-/// first frame.
-pub fn displacement(scan: &Recording, n_frames: usize) -> Result<Option<Array1<f64>>> {
-    let Some(path) = scan.confounds.as_deref() else { return Ok(None) };
-    let table = ConfoundTable::read(path)?;
-    let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
-    if let Some(kept) = scan.kept.as_ref().filter(|kept| kept.of == fd_mm.len()) {
-        return Ok(Some(kept.frames.iter().map(|&frame| fd_mm[frame]).collect()));
-    }
-    if fd_mm.len() != n_frames {
-        let (found, expected) = (fd_mm.len(), n_frames);
-        let problem = format!("has {found} rows, but the scan has {expected} frames");
-        return Err(Error::Arrays { path: path.to_owned(), problem });
-    }
-    Ok(Some(fd_mm.to_vec().into()))
 }
