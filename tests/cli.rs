@@ -1,7 +1,7 @@
 //! What the program says, word for word.
 
 use insta::assert_snapshot;
-use tests::{Cohort, run, run_until};
+use tests::{Cohort, program, run, run_until};
 
 const SCAN: &str = "fixtures/haxby2001/run001/bold_1slice.nii.gz";
 
@@ -141,4 +141,14 @@ fn wrong_usage_ends_with_2() {
         let ran = run(args).exits_with(2);
         assert!(ran.stdout.is_empty() && ran.stderr.contains("Usage:"), "{ran}");
     }
+}
+
+#[test]
+fn a_set_of_instructions_that_is_none_is_refused_before_anything_begins() {
+    let mut schema = std::process::Command::new(program());
+    let ran = schema.arg("schema").env("NEUROFLAMINGO_CPU", "avx3").output();
+    let ran = ran.expect("the program runs");
+    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(2), 0));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(said.contains("NEUROFLAMINGO_CPU is `avx3`, expected one of plain"), "{said}");
 }

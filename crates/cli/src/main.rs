@@ -14,6 +14,13 @@ fn main() -> ExitCode {
     let args = Args::parse();
     print::logs(args.verbose);
     pipeline::limit_threads();
+    match pipeline::instructions() {
+        Ok(name) => tracing::info!(instructions = name, "CPU"),
+        Err(error) => {
+            print::error(&anyhow::Error::msg(error));
+            return Done::Nothing.into();
+        }
+    }
     match commands::run(args.command, args.verbose > 0) {
         Ok(done) => done.into(),
         Err(error) => {

@@ -48,6 +48,7 @@ pub use bandwidth::read_all;
 pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
 pub use convert::{from_bf16, from_f16, from_q8_0, to_bf16, to_f16, to_q8_0};
+pub use cpu::instructions;
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use linear::{Matrix, Weights, linear, linear_backward, linear_rounded, linear_with};
 pub use mapped::{Mapped, as_f32, as_u16};

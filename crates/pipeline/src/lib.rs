@@ -51,6 +51,7 @@ pub use check_encoder::{
 };
 pub use error::{Error, Result};
 pub use event::{Control, Event};
+pub use kernels::instructions;
 pub use one::{OneScan, Place, generate};
 pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
 pub use plan::{

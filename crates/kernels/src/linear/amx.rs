@@ -20,9 +20,8 @@ use std::arch::asm;
 
 use rayon::prelude::*;
 
-use super::rounded::round;
+use super::rounded::round_pairs;
 use crate::columns::columns;
-use crate::cpu::{Work, widest};
 use crate::{After, scratch, tile};
 
 /// Rows and columns of a tile of sums.
@@ -89,28 +88,10 @@ fn pack(xs: &[f32], n_in: usize, packed: &mut [f32]) {
     scratch::with(packed.len(), |rounded| {
         rounded.fill(0.);
         for (x, rounded) in xs.chunks(n_in).zip(rounded.chunks_mut(pairs)) {
-            widest(Pairs(x, rounded));
+            round_pairs(x, rounded);
         }
         tile::pack_columns(rounded, pairs, pairs, SIDE, packed);
     });
-}
-
-/// Two rounded numbers in the bits of each float.
-struct Pairs<'a>(&'a [f32], &'a mut [f32]);
-
-impl Work for Pairs<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let (pairs, rest) = self.0.as_chunks::<2>();
-        for (pair, place) in pairs.iter().zip(self.1.iter_mut()) {
-            *place = f32::from_bits(round(pair[0]) >> 16 | round(pair[1]) & 0xffff_0000);
-        }
-        if let [last] = rest {
-            self.1[pairs.len()] = f32::from_bits(round(*last) >> 16);
-        }
-    }
 }
 
 /// The outputs `first .. first + 32`, as far as there are so many.

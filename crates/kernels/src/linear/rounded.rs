@@ -4,22 +4,28 @@
 //! many rows come together, and on which CPU, changes nothing but the order of sums.
 
 #[cfg(target_arch = "x86_64")]
-use super::{FEW, Weights, amx};
-use super::{Matrix, linear_with};
+use super::amx;
+use super::{FEW, Matrix, Weights, linear_with, tiled};
 use crate::cpu::{Work, widest};
+use crate::tile::{Entry, Pair};
 use crate::{After, scratch};
 
 /// As [`linear_with`], of inputs rounded to bf16, ties to even: many rows beside weights in bf16 are
-/// multiplied in the tiles of AMX where CPU and system have them.
+/// multiplied in the tiles of AMX where CPU and system have them, or else by the products of pairs of
+/// AVX-512.
 pub fn linear_rounded(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
     if let Matrix { weights: Weights::Bf16(weights), n_in, n_out } = *matrix
         && super::n_rows(xs, n_in, ys, n_out) > FEW
         && n_out > 0
-        && amx::is_there()
     {
         after.check(n_out, ys.len());
-        return amx::linear(xs, weights, n_in, after, ys);
+        #[cfg(target_arch = "x86_64")]
+        if amx::is_there() {
+            return amx::linear(xs, weights, n_in, after, ys);
+        }
+        if Pair::is_there() {
+            return tiled::linear_of_pairs(xs, weights, n_in, after, ys);
+        }
     }
     scratch::with(xs.len(), |rounded| {
         widest(Round(xs, rounded));
@@ -29,9 +35,32 @@ pub fn linear_rounded(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]
 
 /// The upper half of the nearest bf16; what is no number stays none.
 #[inline(always)]
-pub(super) fn round(x: f32) -> u32 {
+fn round(x: f32) -> u32 {
     let bits = x.to_bits();
     if x.is_nan() { bits | 1 << 22 } else { bits.wrapping_add(0x7fff + (bits >> 16 & 1)) }
+}
+
+/// Rounds a row to pairs of bf16, the first of each in the lower half of a float's bits; what an odd
+/// last one is paired with is zero.
+pub(super) fn round_pairs(xs: &[f32], pairs: &mut [f32]) {
+    widest(Pairs(xs, pairs));
+}
+
+struct Pairs<'a>(&'a [f32], &'a mut [f32]);
+
+impl Work for Pairs<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let (pairs, rest) = self.0.as_chunks::<2>();
+        for (pair, place) in pairs.iter().zip(self.1.iter_mut()) {
+            *place = f32::from_bits(round(pair[0]) >> 16 | round(pair[1]) & 0xffff_0000);
+        }
+        if let [last] = rest {
+            self.1[pairs.len()] = f32::from_bits(round(*last) >> 16);
+        }
+    }
 }
 
 struct Round<'a>(&'a [f32], &'a mut [f32]);

@@ -15,11 +15,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::many::{DEPTH, spaced, widen};
+use super::rounded::round_pairs;
 use crate::After;
 use crate::columns::columns;
 use crate::format::{BLOCK, Format};
 use crate::scratch;
-use crate::tile::{self, Left, ROWS, WIDE, multiply, packed_len};
+use crate::tile::{self, Entry, Left, Pair, ROWS, Single, WIDE, multiply, packed_len};
 
 /// Floats of the inputs of a slab: three quarters of a megabyte.
 const SLAB: usize = 3 << 16;
@@ -41,7 +42,7 @@ pub(super) fn linear<F: Format>(
     ys: &mut [f32],
 ) {
     let n_out = ys.len() / (xs.len() / n_in);
-    product(xs, n_in, n_out, after, ys, |columns, panel| {
+    product::<Single>(xs, n_in, n_out, after, ys, |columns, panel| {
         let (n, room) = (columns.len(), tile::room(columns.len()));
         let mut wide = [[0.; BLOCK]; WIDE * spaced(DEPTH / BLOCK)];
         for start in (0..n_in).step_by(DEPTH) {
@@ -61,7 +62,7 @@ pub(super) fn linear_backward<F: Format>(
     dxs: &mut [f32],
 ) {
     let n_out = dys.len() / (dxs.len() / n_in);
-    product(dys, n_out, n_in, &After::default(), dxs, |columns, panel| {
+    product::<Single>(dys, n_out, n_in, &After::default(), dxs, |columns, panel| {
         let n = columns.len();
         let mut wide = [[0.; BLOCK]; DEPTH];
         for start in (0..n_out).step_by(DEPTH) {
@@ -74,9 +75,55 @@ pub(super) fn linear_backward<F: Format>(
     });
 }
 
+/// `ys = after(round(xs) Wᵀ)` of weights in bf16 and inputs rounded to it, two by two.
+pub(super) fn linear_of_pairs(
+    xs: &[f32],
+    weights: &[u16],
+    n_in: usize,
+    after: &After,
+    ys: &mut [f32],
+) {
+    /// From a row of a copied piece to the next; see [`spaced`].
+    const STRIDE: usize = DEPTH + BLOCK;
+    let (n_rows, n_pairs) = (xs.len() / n_in, n_in.div_ceil(2));
+    let n_out = ys.len() / n_rows;
+    scratch::with(n_rows * n_pairs, |rounded| {
+        let rows = rounded.par_chunks_mut(ROWS * n_pairs).zip(xs.par_chunks(ROWS * n_in));
+        rows.for_each(|(rounded, xs)| {
+            let rows = rounded.chunks_mut(n_pairs).zip(xs.chunks(n_in));
+            rows.for_each(|(rounded, xs)| round_pairs(xs, rounded));
+        });
+        product::<Pair>(rounded, n_pairs, n_out, after, ys, |columns, panel| {
+            let (n, room) = (columns.len(), tile::room(columns.len()));
+            let rows = &weights[columns.start * n_in..columns.end * n_in];
+            let mut copied = [0.; WIDE * STRIDE];
+            for start in (0..n_pairs).step_by(DEPTH) {
+                let terms = start..n_pairs.min(start + DEPTH);
+                for (row, copied) in rows.chunks(n_in).zip(copied.chunks_mut(STRIDE)) {
+                    copy_pairs(&row[2 * start..n_in.min(2 * terms.end)], copied);
+                }
+                let part = &mut panel[terms.start * room..terms.end * room];
+                tile::pack_columns(&copied, STRIDE, terms.len(), n, part);
+            }
+        });
+    });
+}
+
+/// Two numbers in the bits of each float; what an odd last one is paired with is zero.
+fn copy_pairs(numbers: &[u16], pairs: &mut [f32]) {
+    let (whole, rest) = numbers.as_chunks::<2>();
+    let both = |low: u16, high: u16| f32::from_bits(u32::from(low) | u32::from(high) << 16);
+    for (pair, place) in whole.iter().zip(pairs.iter_mut()) {
+        *place = both(pair[0], pair[1]);
+    }
+    if let [last] = rest {
+        pairs[whole.len()] = both(*last, 0);
+    }
+}
+
 /// `ys (n_rows, n_columns) = after(xs (n_rows, n_terms) · (n_terms, n_columns))`, where `pack` makes
 /// the panel of a range of columns.
-fn product(
+fn product<E: Entry>(
     xs: &[f32],
     n_terms: usize,
     n_columns: usize,
@@ -100,7 +147,7 @@ fn product(
             for start in (0..n_rows).step_by(slab) {
                 let ys = &mut ys[start..n_rows.min(start + slab)];
                 let rows = Rows { xs: &xs[start * n_terms..], n_terms, n_rows: ys.len() };
-                rows.sums(panel, room, sums);
+                rows.sums::<E>(panel, room, sums);
                 for (row, (y, sums)) in ys.iter_mut().zip(sums.chunks(room)).enumerate() {
                     let place = (first_row + start + row, first + at);
                     let after = after.piece(place.0, n_columns, place.1);
@@ -172,12 +219,19 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// Their sums with a panel.
-    fn sums(&self, panel: &[f32], room: usize, sums: &mut [f32]) {
+    fn sums<E: Entry>(&self, panel: &[f32], room: usize, sums: &mut [f32]) {
         let Self { xs, n_terms, n_rows } = *self;
         for start in (0..n_terms).step_by(DEPTH) {
             let end = n_terms.min(start + DEPTH);
             let left = Left { entries: &xs[start..], stride: n_terms, n_rows };
-            multiply(left, &panel[start * room..end * room], end - start, start > 0, sums, room);
+            multiply::<E>(
+                left,
+                &panel[start * room..end * room],
+                end - start,
+                start > 0,
+                sums,
+                room,
+            );
         }
     }
 }

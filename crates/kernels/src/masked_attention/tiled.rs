@@ -15,7 +15,7 @@ use super::{Block, Inputs, QUERIES};
 use crate::cpu::{Work, widest};
 use crate::scratch;
 use crate::softmax::prepare;
-use crate::tile::{self, Left, NARROW, ROWS, WIDE, multiply, packed_len};
+use crate::tile::{self, Left, NARROW, ROWS, Single, WIDE, multiply, packed_len};
 use crate::vector::{exp, exp_minus_with, largest_with};
 
 /// Keys of a block.
@@ -95,7 +95,7 @@ fn attend_block(inputs: &Inputs, packed: &[f32], block: Block) {
                 for key in (0..n).step_by(WIDE) {
                     let room = tile::room(n - key);
                     let panel = &keys[(start + key) * dim..][..room * dim];
-                    multiply(left, panel, dim, false, &mut scores[key..], KEYS);
+                    multiply::<Single>(left, panel, dim, false, &mut scores[key..], KEYS);
                 }
                 widest(Weigh {
                     inputs,
@@ -109,7 +109,7 @@ fn attend_block(inputs: &Inputs, packed: &[f32], block: Block) {
                 for column in (0..dim).step_by(WIDE) {
                     let room = tile::room(dim - column);
                     let panel = &values[column * n_keys + start * room..][..n * room];
-                    multiply(left, panel, n, true, &mut sums[column..], wide);
+                    multiply::<Single>(left, panel, n, true, &mut sums[column..], wide);
                 }
             }
         }
