@@ -153,7 +153,7 @@ fn an_unknown_column_is_named_with_those_allowed() {
     let cohort = Cohort::new();
     cohort.edit_table("report", "raport");
     assert_snapshot!(refused(&cohort, &[]), @r#"
-    error: [cohort]/pairs.csv: unknown column "raport", allowed are subject, session, scan, onset, duration, report, split, site
+    error: [cohort]/pairs.csv: unknown column "raport", allowed are subject, session, scan, onset, duration, report, split, site, sex, age
     "#);
 }
 

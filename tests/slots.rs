@@ -87,8 +87,9 @@ fn several_slots_are_scored_and_each_has_its_statements() {
     let load = |idx: usize| {
         if idx.is_multiple_of(3) { "n/a".to_owned() } else { format!("{}.5", idx % 9) }
     };
-    let path =
-        pipeline(dir.path(), slots, ",load", |idx, record| format!("{record},{}", load(idx)));
+    let path = pipeline(dir.path(), slots, ",load,sex,age", |idx, record| {
+        format!("{record},{},M,90+", load(idx))
+    });
     let ran = go(&path).exits_with(0);
     let found = metrics(dir.path());
     assert_eq!(found["scored_slot"], "viewed");
@@ -102,6 +103,23 @@ fn several_slots_are_scored_and_each_has_its_statements() {
     assert!(slots[2]["n_truth"].as_u64().unwrap() < 16 && slots[2]["n_right"] == 0);
     assert!(slots[0]["calibration"]["risk_coverage"]["area"].is_number());
     assert!(slots[2].get("calibration").is_none());
+    // scans of others: of anybody, of people who match, and of the same label
+    let conditions = found["evidence"]["conditions"].as_array().unwrap();
+    let names: Vec<&str> = conditions.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let others = "another run's scan";
+    let matched = format!("{others} of the same sex and age");
+    assert_eq!(names[..2], [others, &matched]);
+    assert_eq!(conditions[1]["n_windows"], 16);
+    assert_eq!(conditions[0]["likelihood_gain"], conditions[1]["likelihood_gain"]);
+    assert!(ran.stdout.contains(&format!("\n{matched}")), "{}", ran.stdout);
+    let n_missing = (16 - slots[2]["n_truth"].as_u64().unwrap()).to_string();
+    let note = format!(
+        "slot load: {n_missing} of 16 test windows have no true value; their other slots count"
+    );
+    assert!(found["notes"].as_array().unwrap().contains(&note.as_str().into()));
+    assert!(ran.stdout.contains(&format!("{note}\n")), "{}", ran.stdout);
+    assert_eq!(found["answers"].as_array().unwrap().len(), 3);
+    assert_eq!(found["copying"]["n"], 16);
     assert!(found["statements"]["together"]["micro"]["recall"].is_number());
     assert!(ran.stdout.contains("\nstatements "), "{}", ran.stdout);
     assert!(ran.stdout.contains("\nall scored slots: F1 "), "{}", ran.stdout);
@@ -116,6 +134,39 @@ fn several_slots_are_scored_and_each_has_its_statements() {
                 || truth.contains("not stated")),
         "{truth}"
     );
+}
+
+#[test]
+fn rows_without_truth_are_written_and_not_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("typed.yaml"), TYPED.replace("[viewed, domain, load]", "[load]"))
+        .unwrap();
+    let slots = "    slots: { file: typed.yaml }\n";
+    let missing = |idx: usize| idx.is_multiple_of(3);
+    let load = |idx: usize| {
+        if missing(idx) { "n/a".to_owned() } else { format!("{}.5", idx % 8) }
+    };
+    let path =
+        pipeline(dir.path(), slots, ",load", |idx, record| format!("{record},{}", load(idx)));
+    let ran = go(&path).exits_with(0);
+    let found = metrics(dir.path());
+    let n = found["windows"].as_array().unwrap().len();
+    assert_eq!((n, &found["evidence"]["retrieval"]["n"]), (11, &11.into()));
+    assert!(found["windows"].as_array().unwrap().iter().all(|it| it["truth"] != ""));
+    // all are written
+    assert_eq!((&found["texts"]["n"], &found["copying"]["n"]), (&16.into(), &16.into()));
+    let note = "5 of 16 test windows have no true value of any scored slot: their reports are written, and \
+                not measured\n";
+    assert!(ran.stdout.contains(note), "{}", ran.stdout);
+    // where nobody has a truth nothing can be measured
+    let path = pipeline(dir.path(), slots, ",load", |idx, record| {
+        let is_test = record.ends_with(",test");
+        format!("{record},{}", if is_test { "n/a".to_owned() } else { load(idx) })
+    });
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    let expected =
+        "split test: no row has a true value of a scored slot, expected two different ones";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

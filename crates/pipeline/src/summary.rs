@@ -5,7 +5,7 @@ use report::{
     counted,
     evidence::{Answer, MissingBaseline},
     metrics::Interval,
-    render::{SummaryRow, SummaryTable},
+    render::{SummaryRow, SummaryTable, other_scans},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -78,6 +78,12 @@ pub(crate) fn conclude(
         if !only.statements.slots.is_empty() {
             table.push('\n');
             table.push_str(&only.statements.terminal());
+        }
+        table.push('\n');
+        table.push_str(&other_scans(&only.evidence));
+        for note in &only.notes {
+            table.push_str(note);
+            table.push('\n');
         }
     }
     if plan.is_repeated() {

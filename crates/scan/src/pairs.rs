@@ -98,9 +98,12 @@ pub fn read_pairs_with(path: impl AsRef<Path>, further: &[&str]) -> Result<Pairs
 }
 
 impl PairsTable {
-    /// The columns; all are required but `site`.
-    pub const COLUMNS: [&str; 8] =
-        ["subject", "session", "scan", "onset", "duration", "report", "split", SITE];
+    /// The columns; all are required but `site`, `sex` and `age`.
+    pub const COLUMNS: [&str; 10] =
+        ["subject", "session", "scan", "onset", "duration", "report", "split", SITE, "sex", "age"];
+
+    /// Optional columns whose cells stand among the further ones of each row, as they are.
+    const OF_PEOPLE: [&str; 2] = ["sex", "age"];
 
     /// Checks rows that were read from the table in `path` in another form than text; every row has a cell
     /// for each name. It may have `further` columns.
@@ -224,7 +227,8 @@ impl Columns {
         let mut places = [None; 8];
         let mut more: Vec<(String, usize)> = Vec::new();
         for (place, header) in headers.iter().enumerate() {
-            if further.contains(&header) && !allowed.contains(&header) {
+            let of_people = PairsTable::OF_PEOPLE.contains(&header);
+            if of_people || (further.contains(&header) && !allowed.contains(&header)) {
                 if more.iter().any(|it| it.0 == header) {
                     let problem = "a column appears twice";
                     return Err(Error::Table { path: path(), problem });

@@ -159,7 +159,7 @@ fn input(
             window: window.to_string(),
             site: design.site_known.then(|| sites[subject].to_string()),
             scan_digest: format!("digest {run}"),
-            window_digest: String::new(),
+            ..Unit::default()
         }
     };
     let stated: Vec<Option<String>> = all().map(|(_, idx)| stated[idx].clone()).collect();

@@ -1,5 +1,6 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -65,7 +66,7 @@ impl Work for FitConfig {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -283,7 +284,8 @@ fn temperature(
             Ok((query, media.cohort().rows[row].report.clone()))
         })
         .collect::<Result<_>>()?;
-    if rows.is_empty() {
+    // of one value any temperature that is low enough is as good
+    if class.iter().collect::<BTreeSet<_>>().len() < 2 {
         return Ok(Temperature::ONE);
     }
     let scored = &slots.slots()[idx].name;

@@ -8,6 +8,7 @@ use ndarray::Axis;
 use preprocess::Kind;
 use report::{
     generated::GeneratedReport,
+    metrics::Copying,
     render::{
         OnPage, Page, PageReport, SummaryTable, WindowMap,
         svg::{self, CurvePoint},
@@ -51,7 +52,7 @@ impl Work for RenderConfig {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -234,6 +235,16 @@ fn window_map(media: &Media<'_>, row: usize, caption: String) -> WindowMap {
     WindowMap { rows, zooms_mm: [x_mm, y_mm], caption }
 }
 
+/// What generated texts repeat of those that were trained on.
+fn shared(copying: &Copying) -> String {
+    let Copying { n, n_distinct, n_verbatim, longest_run, mean_share, .. } = copying;
+    format!(
+        "{n_verbatim} of {n} texts ({n_distinct} different) stand in training reports word for word; the longest \
+         run of shared words has {longest_run}, and a text's own longest is {:.0} % of it on average",
+        100.0 * mean_share
+    )
+}
+
 /// What was done with what, in words.
 fn methods(media: &Media<'_>, evaluation: &Evaluation) -> Vec<(String, String)> {
     let fit = &evaluation.fit;
@@ -255,9 +266,11 @@ fn methods(media: &Media<'_>, evaluation: &Evaluation) -> Vec<(String, String)> 
             ),
         ),
         ("Texts against the true ones".to_owned(), evaluation.texts.to_string()),
+        ("Shared with training reports".to_owned(), shared(&evaluation.copying)),
         ("Seed".to_owned(), evaluation.seed.to_string()),
         ("Version".to_owned(), format!("neuroflamingo {}", env!("CARGO_PKG_VERSION"))),
     ];
+    methods.extend(evaluation.notes.iter().map(|note| ("Note".to_owned(), note.clone())));
     if let Some(parcels) = &media.parcels {
         methods.push(("Parcels".to_owned(), coverage::in_words(parcels)));
     }

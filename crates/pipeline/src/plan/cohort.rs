@@ -99,6 +99,10 @@ pub struct RowPlan {
     /// What windows are told apart by: the true value of the scored slot, of several all of them, of free
     /// text the report.
     pub truth: Option<String>,
+    /// The person's sex as the table has it, in lower case.
+    pub sex: Option<String>,
+    /// The person's age as the table has it.
+    pub age: Option<String>,
     /// The table's split.
     pub split: Split,
 }
@@ -173,12 +177,20 @@ fn list(
             report: pair.report.clone(),
             truth: joint(slots, &truths, &pair.report),
             truths,
+            sex: of_person(pair, "sex").map(|it| it.to_lowercase()),
+            age: of_person(pair, "age"),
             split: pair.split,
         });
     }
     let sites = sites(table);
     scans.iter_mut().for_each(|scan| scan.site = sites.get(scan.subject.as_str()).cloned());
     Ok((scans, rows))
+}
+
+/// What an optional column says of a person.
+fn of_person(pair: &Pair, column: &str) -> Option<String> {
+    let cell = pair.further.get(column)?.trim();
+    (!matches!(cell, "" | "n/a")).then(|| cell.to_owned())
 }
 
 /// The site of each subject. Who was scanned at several is like nobody who was at one of them only.
@@ -281,13 +293,16 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
             return Err(Error::EmptySplit { path: cohort.table.clone(), split, stage });
         }
     }
-    if gives(Artifact::Evidence).is_some() {
+    // a cell of a column may be missing; a report that does not state what it is scored by is a mistake
+    let slots = slots(spec);
+    let by_text = |idx: &usize| slots.slots()[*idx].truth.column().is_none();
+    if gives(Artifact::Evidence).is_some() && slots.scored_idxs().iter().any(by_text) {
         for (row, split) in cohort.rows.iter().zip(&run.splits) {
             if row.truth.is_none() && *split != Split::Validation {
                 return Err(Error::UnscoredReport {
                     path: cohort.table.clone(),
                     row: row.row,
-                    slot: slots(spec).scored().map_or_else(String::new, |it| it.name.clone()),
+                    slot: slots.scored().map_or_else(String::new, |it| it.name.clone()),
                     report: row.report.clone(),
                 });
             }
@@ -299,6 +314,11 @@ pub(super) fn check_splits(spec: &Spec, cohort: &CohortPlan, run: &RunPlan) -> R
         values.dedup();
         if let [value] = values[..] {
             return Err(Error::OneValue { path: cohort.table.clone(), value: value.clone() });
+        }
+        if values.is_empty() {
+            let (path, split) = (cohort.table.clone(), Split::Test);
+            let problem = "no row has a true value of a scored slot, expected two different ones";
+            return Err(Error::SplitProblem { path, split, problem: problem.to_owned() });
         }
     }
     scans::check_same_bytes(cohort, &run.splits)

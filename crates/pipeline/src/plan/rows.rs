@@ -115,9 +115,21 @@ mod tests {
 
     fn row(number: usize, onset_s: f64, duration_s: f64) -> RowPlan {
         let (report, split) = (String::new(), Split::Train);
-        let (truth, truths) = (None, Vec::new());
+        let (truth, truths, sex, age) = (None, Vec::new(), None, None);
         let (row, scan_idx, window) = (number, 0, 1);
-        RowPlan { row, scan_idx, window, onset_s, duration_s, report, truths, truth, split }
+        RowPlan {
+            row,
+            scan_idx,
+            window,
+            onset_s,
+            duration_s,
+            report,
+            truths,
+            truth,
+            sex,
+            age,
+            split,
+        }
     }
 
     #[test]

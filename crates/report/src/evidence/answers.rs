@@ -102,6 +102,15 @@ pub(super) fn sensitivity(input: &EvidenceInput) -> f64 {
     }))
 }
 
+/// Of the windows whose report states a value, the share that state the same without a scan; `None` where none
+/// states any.
+pub fn unchanged(stated: &[Option<String>], no_scan: &[Option<String>]) -> Option<f64> {
+    let both = stated.iter().zip(no_scan).filter(|(stated, _)| stated.is_some());
+    let (n, same) =
+        both.fold((0_u32, 0_u32), |(n, same), (own, none)| (n + 1, same + u32::from(own == none)));
+    (n > 0).then(|| f64::from(same) / f64::from(n))
+}
+
 fn average(answers: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut all) = (0.0, 0);
     for answer in answers {
@@ -152,6 +161,19 @@ mod tests {
         // of the 15 other scans 3 show the same value
         assert!((sensitivity(&example::seeing(16)) - 12.0 / 15.0).abs() < 1e-12);
         assert_eq!(sensitivity(&example::blind(16)), 0.0);
+    }
+
+    #[test]
+    fn what_is_claimed_without_a_scan_too_is_counted() {
+        // of 8 windows 2 show a cat, which is also said of no scan
+        let mut input = example::seeing(8);
+        assert_eq!(unchanged(&input.stated, &input.no_scan), Some(0.25));
+        let blind = example::blind(8);
+        assert_eq!(unchanged(&blind.stated, &blind.no_scan), Some(1.0));
+        input.stated[0] = None;
+        assert_eq!(unchanged(&input.stated, &input.no_scan), Some(1.0 / 7.0));
+        input.stated.fill(None);
+        assert_eq!(unchanged(&input.stated, &vec![None; 8]), None);
     }
 
     #[test]

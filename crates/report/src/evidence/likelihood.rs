@@ -5,34 +5,81 @@ use serde::{Deserialize, Serialize};
 use super::{EvidenceInput, units::Units};
 use crate::metrics::{Interval, RowMeans, agreeing};
 
-/// Finding the scan of a report among the scans it was compared with, by likelihood.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Finding what belongs to something by likelihood: the scan of a report, or the report of a scan, among
+/// those it was compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Retrieval {
-    /// Reports.
+    /// Reports, or scans.
     pub n: usize,
-    /// Share of reports whose own scan is likeliest; a shared first place does not count.
+    /// Share whose own one is likeliest; a shared first place does not count.
     pub recall_at_1: f64,
-    /// The share that chance reaches: 1 / scans to choose from.
+    /// The share that chance reaches: 1 / how many there are to choose from.
     pub chance_at_1: f64,
+    /// Share whose own one is among the five likeliest.
+    #[serde(default)]
+    pub recall_at_5: f64,
+    /// The share that chance reaches.
+    #[serde(default)]
+    pub chance_at_5: f64,
     /// Mean of 1 / rank.
     pub mrr: f64,
-    /// Median rank, from 1; equal scans share the mean of their ranks.
+    /// Median rank, from 1; equals share the mean of their ranks.
     pub median_rank: f64,
+    /// Mean of (rank − 1) / (how many there are to choose from − 1): 0 at best, 0.5 by chance.
+    #[serde(default)]
+    pub normalised_rank: f64,
 }
 
 impl Retrieval {
-    pub(super) fn of(input: &EvidenceInput) -> Self {
-        let rows = || input.compared().map(|(window, place)| (&input.nll[window], place));
-        let mut ranks: Vec<f64> = rows().map(|(row, own)| rank(row, own)).collect();
-        ranks.sort_by(f64::total_cmp);
+    /// The scan of each report, by the rows of the table.
+    pub(super) fn of_scans(input: &EvidenceInput) -> Self {
+        let rows = input.compared().map(|(window, place)| (input.nll[window].clone(), place));
+        Self::of(rows.collect())
+    }
+
+    /// The report of each scan. Reports are unlike in length and words, so each is taken by how much likelier it
+    /// is with this scan than with the scans of its block on average.
+    pub(super) fn of_reports(input: &EvidenceInput) -> Self {
+        let rows = input.blocks.iter().flat_map(|block| {
+            let mean = |report: usize| {
+                input.nll[report].iter().sum::<f64>() / input.nll[report].len() as f64
+            };
+            let means: Vec<f64> = block.iter().map(|&report| mean(report)).collect();
+            (0..block.len())
+                .map(move |scan| {
+                    let of_scan = block.iter().zip(&means);
+                    (of_scan.map(|(&report, mean)| input.nll[report][scan] - mean).collect(), scan)
+                })
+                .collect::<Vec<_>>()
+        });
+        Self::of(rows.collect())
+    }
+
+    /// Of rows of negative log-likelihoods with the place of the own one.
+    fn of(rows: Vec<(Vec<f64>, usize)>) -> Self {
+        let ranks: Vec<f64> = rows.iter().map(|(row, own)| rank(row, *own)).collect();
         let n = ranks.len();
         let share = |sum: f64| sum / n as f64;
+        let within =
+            |places: f64| share(ranks.iter().filter(|&&rank| rank <= places).count() as f64);
+        let chance = |places: f64| {
+            share(rows.iter().map(|(row, _)| places.min(row.len() as f64) / row.len() as f64).sum())
+        };
+        let normalised = ranks.iter().zip(&rows).map(|(rank, (row, _))| match row.len() {
+            1 => 0.5,
+            len => (rank - 1.0) / (len - 1) as f64,
+        });
+        let mut ordered = ranks.clone();
+        ordered.sort_by(f64::total_cmp);
         Self {
             n,
-            recall_at_1: share(ranks.iter().filter(|&&rank| rank <= 1.0).count() as f64),
-            chance_at_1: share(rows().map(|(row, _)| 1.0 / row.len() as f64).sum()),
+            recall_at_1: within(1.0),
+            chance_at_1: chance(1.0),
+            recall_at_5: within(5.0),
+            chance_at_5: chance(5.0),
             mrr: share(ranks.iter().map(|rank| 1.0 / rank).sum()),
-            median_rank: f64::midpoint(ranks[(n - 1) / 2], ranks[n / 2]),
+            median_rank: f64::midpoint(ordered[(n - 1) / 2], ordered[n / 2]),
+            normalised_rank: share(normalised.sum()),
         }
     }
 }
@@ -85,7 +132,7 @@ mod tests {
         let mut input = example::seeing(3);
         input.nll = nll;
         let units = Units::new(&input.units, &values);
-        (Retrieval::of(&input), two_afc_of_rows(&input, &units, &values))
+        (Retrieval::of_scans(&input), two_afc_of_rows(&input, &units, &values))
     }
 
     #[test]
@@ -98,6 +145,25 @@ mod tests {
         assert_eq!((found.recall_at_1, found.chance_at_1), (1.0 / 3.0, 1.0 / 3.0));
         assert!((found.mrr - (1.0 + 2.0 / 3.0 + 0.5) / 3.0).abs() < 1e-15);
         assert_eq!((found.median_rank, found.n), (1.5, 3));
+        assert_eq!((found.recall_at_5, found.chance_at_5), (1.0, 1.0));
+        // (0 + 0.5 + 1) / 2 each
+        assert_eq!(found.normalised_rank, 0.25);
+    }
+
+    #[test]
+    fn the_report_of_a_scan_is_found_whatever_reports_cost() {
+        // less their means 7/3, 7/3 and 8/3 the columns are (-4/3, 2/3, -5/3), (-1/3, -1/3, 7/3) and
+        // (5/3, -1/3, -2/3): the own ranks are 2, 1.5 and 1
+        let nll = vec![vec![1.0, 2.0, 4.0], vec![3.0, 2.0, 2.0], vec![1.0, 5.0, 2.0]];
+        let mut input = example::seeing(3);
+        input.nll = nll.clone();
+        let found = Retrieval::of_reports(&input);
+        assert_eq!((found.n, found.recall_at_1, found.median_rank), (3, 1.0 / 3.0, 1.5));
+        assert!((found.mrr - (0.5 + 2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-15);
+        assert!((found.normalised_rank - 0.25).abs() < 1e-15);
+        // a long report is no better a match
+        input.nll[2].iter_mut().for_each(|it| *it += 7.0);
+        assert!((Retrieval::of_reports(&input).mrr - found.mrr).abs() < 1e-12);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod answers;
 mod blocks;
+mod conditions;
 mod input;
 mod likelihood;
 mod pairs;
@@ -18,15 +19,16 @@ mod written;
 
 use serde::{Deserialize, Serialize};
 
-pub use answers::Shuffled;
+pub use answers::{Shuffled, unchanged};
 pub use blocks::blocks;
+pub use conditions::{Condition, ConditionKind};
 #[cfg(test)]
 pub(crate) use input::example;
 pub use input::{
     Baseline, EvidenceConfig, EvidenceInput, GateOpening, Measure, MissingBaseline, Shares,
 };
 pub use likelihood::Retrieval;
-pub use units::{Level, Unit, UnitCounts};
+pub use units::{Level, Unit, UnitCounts, age_bin};
 pub use verdict::{Answer, BestBaseline, Kind, Reason, Verdict};
 
 use self::{pairs::Pairs, rule::Findings, units::Units};
@@ -53,8 +55,14 @@ pub struct Evidence {
     /// Accuracy of the scored slot with the own scan minus with another person's; of free text, ROUGE-L to
     /// the own true report minus to another person's. Decides.
     pub written: Option<Interval>,
+    /// The own scan against scans of other people: of anybody, of people who match, of the same label.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
     /// Finding a report's scan among those it was compared with.
     pub retrieval: Retrieval,
+    /// Finding a scan's report.
+    #[serde(default)]
+    pub retrieval_of_reports: Retrieval,
     /// Share of right values with the right scan.
     pub accuracy: Interval,
     /// The same with scans dealt at random.
@@ -70,6 +78,10 @@ pub struct Evidence {
     pub missing_baselines: Vec<MissingBaseline>,
     /// Share of answers that change when the scan is another one.
     pub sensitivity: f64,
+    /// Of the reports that state a scored value (of free text, of all), the share that say the same without a
+    /// scan: claims that no scan is needed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged_without_scan: Option<f64>,
     /// How far each gate is open.
     pub gates: Vec<GateOpening>,
     /// What `accuracy`, `shuffled`, `no_scan`, `majority` and the baselines measure.
@@ -109,10 +121,7 @@ impl Evidence {
             (pairs.two_afc(&units), likelihood::two_afc_of_rows(input, &units, &values));
         let likelihood_gain = pairs.gain.interval();
         let permutation_p = permutation::p_value(input, &units, config);
-        let written = match &input.free_text {
-            Some(texts) => written::of_text(input, texts, &units),
-            None => written::of_slot(input, &units),
-        };
+        let written = written::of_others(input, &units);
         let same_value = Pairs::of_equal_values(input, &units, &values);
         let best = baselines.iter().reduce(|best, it| {
             if it.accuracy.estimate > best.accuracy.estimate { it } else { best }
@@ -142,7 +151,9 @@ impl Evidence {
             likelihood_gain,
             permutation_p,
             written,
-            retrieval: Retrieval::of(input),
+            conditions: conditions::derangements(input, &units, &values),
+            retrieval: Retrieval::of_scans(input),
+            retrieval_of_reports: Retrieval::of_reports(input),
             accuracy: accuracy(&real)?,
             shuffled: Shuffled::of(input, &units, config)?,
             no_scan: accuracy(&answers::without_scan(input))?,
@@ -150,6 +161,7 @@ impl Evidence {
             baselines,
             missing_baselines: input.missing.clone(),
             sensitivity: answers::sensitivity(input),
+            unchanged_without_scan: answers::unchanged(&input.stated, &input.no_scan),
             gates: input.gates.clone(),
             measure: match input.free_text {
                 Some(_) => Measure::RougeL,

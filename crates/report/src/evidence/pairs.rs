@@ -38,14 +38,32 @@ impl Pairs {
         units: &Units,
         values: &[usize],
     ) -> Option<Self> {
-        [Level::Subject, Level::Run, Level::Window].into_iter().find_map(|level| {
-            let of = units.of(level);
-            let pairs = Self::of(input, units, |i, j| values[i] == values[j] && of[i] != of[j]);
-            (pairs.n > 0).then_some(pairs)
+        let of = units.of(Self::level_of_equal_values(input, units, values)?);
+        Some(Self::of(input, units, |i, j| values[i] == values[j] && of[i] != of[j]))
+    }
+
+    /// The largest unit of which two members that are compared share a true value.
+    pub(super) fn level_of_equal_values(
+        input: &EvidenceInput,
+        units: &Units,
+        values: &[usize],
+    ) -> Option<Level> {
+        [Level::Subject, Level::Run, Level::Window].into_iter().find(|level| {
+            let of = units.of(*level);
+            let shares = |i: usize, j: usize| values[i] == values[j] && of[i] != of[j];
+            input
+                .blocks
+                .iter()
+                .any(|block| block.iter().any(|&i| block.iter().any(|&j| shares(i, j))))
         })
     }
 
-    fn of(input: &EvidenceInput, units: &Units, wanted: impl Fn(usize, usize) -> bool) -> Self {
+    /// Pairs of windows that are `wanted`, which must not depend on their order.
+    pub(super) fn of(
+        input: &EvidenceInput,
+        units: &Units,
+        wanted: impl Fn(usize, usize) -> bool,
+    ) -> Self {
         let cluster = units.resampled();
         let mut all = Sums::default();
         let mut touched = vec![Sums::default(); units.counts.at(units.resampled)];

@@ -29,6 +29,12 @@ pub struct Unit {
     /// Where it was scanned, if that is known.
     #[serde(default)]
     pub site: Option<String>,
+    /// The subject's sex, if that is known, in one spelling.
+    #[serde(default)]
+    pub sex: Option<String>,
+    /// The decade of the subject's age, if that is known; see [`age_bin`].
+    #[serde(default)]
+    pub age_bin: Option<String>,
     /// Digest of the scan's file, empty if unknown: scans of equal digest are one scan.
     #[serde(default)]
     pub scan_digest: String,
@@ -36,6 +42,25 @@ pub struct Unit {
     /// window.
     #[serde(default)]
     pub window_digest: String,
+}
+
+/// The decade of an age: `30 to 39` of `36`, `90 and above` of `90+`. Words stand for themselves, and an empty
+/// cell or `n/a` for nothing.
+pub fn age_bin(cell: &str) -> Option<String> {
+    let cell = cell.trim();
+    if matches!(cell, "" | "n/a") {
+        return None;
+    }
+    let digits = cell.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(cell.len());
+    let Some(years) = cell[..digits].parse::<f64>().ok().filter(|it| *it < 1000.0) else {
+        return Some(cell.to_lowercase());
+    };
+    let decade = (years / 10.0).floor() * 10.0;
+    Some(if decade >= 90.0 {
+        "90 and above".to_owned()
+    } else {
+        format!("{decade:.0} to {:.0}", decade + 9.0)
+    })
 }
 
 /// A level of sampling, from the largest unit to the smallest.
@@ -109,6 +134,8 @@ pub(super) struct Units {
     clusters: [Vec<usize>; 3],
     /// One entry a window.
     sites: Vec<Option<String>>,
+    /// Site, sex and age of each window.
+    people: Vec<[Option<String>; 3]>,
     pub(super) counts: UnitCounts,
     /// What intervals resample: the largest unit with at least 8 members, but nothing smaller than the
     /// carrier.
@@ -130,7 +157,10 @@ impl Units {
         let many = |level: &Level| counts.at(*level) >= MIN_MEMBERS;
         let largest = Level::ALL.into_iter().find(many).unwrap_or(Level::Window);
         let sites = units.iter().map(|unit| unit.site.clone()).collect();
-        Self { sites, counts, resampled: largest.min(carrier), carrier, clusters }
+        let people = units.iter();
+        let people =
+            people.map(|it| [it.site.clone(), it.sex.clone(), it.age_bin.clone()]).collect();
+        Self { sites, people, counts, resampled: largest.min(carrier), carrier, clusters }
     }
 
     /// The number of each window's unit, from 0 in the order in which they first occur.
@@ -159,6 +189,26 @@ impl Units {
     pub(super) fn n_sites(&self) -> Option<usize> {
         let known = self.carrier == Level::Subject && self.sites.iter().any(Option::is_some);
         known.then(|| self.sites.iter().collect::<HashSet<_>>().len())
+    }
+
+    /// What subjects can be matched by, and the group of each window; none of a window of which one of these
+    /// is not known. `None` where nothing is known of anybody.
+    pub(super) fn matched(&self) -> Option<(String, Vec<Option<usize>>)> {
+        const NAMES: [&str; 3] = ["site", "sex", "age"];
+        let known: Vec<usize> = (0..NAMES.len())
+            .filter(|&at| self.people.iter().any(|person| person[at].is_some()))
+            .collect();
+        let names: Vec<&str> = known.iter().map(|&at| NAMES[at]).collect();
+        let (last, before) = names.split_last()?;
+        let names = if before.is_empty() {
+            (*last).to_owned()
+        } else {
+            format!("{} and {last}", before.join(", "))
+        };
+        let groups = numbered(self.people.iter());
+        let whole = |person: &[Option<String>; 3]| known.iter().all(|&at| person[at].is_some());
+        let groups = groups.into_iter().zip(&self.people);
+        Some((names, groups.map(|(group, person)| whole(person).then_some(group)).collect()))
     }
 
     /// What a carrier may change scans within: the site of a subject, the subject of a run, the run of
@@ -338,6 +388,43 @@ mod tests {
         let found = Units::new(&units, &[0, 1, 1, 0]);
         assert_eq!((found.parents(), found.n_sites()), (vec![0, 1, 0, 1], Some(2)));
         assert_eq!(Units::new(&cohort(4, 1, 1), &[0, 1, 1, 0]).n_sites(), None);
+    }
+
+    #[test]
+    fn people_are_matched_by_what_is_known_of_all() {
+        let mut units = cohort(5, 1, 1);
+        assert!(Units::new(&units, &[0; 5]).matched().is_none());
+        for (unit, sex) in units.iter_mut().zip(["f", "m", "f", "m", "f"]) {
+            unit.sex = Some(sex.to_owned());
+        }
+        let (names, groups) = Units::new(&units, &[0; 5]).matched().unwrap();
+        let by_sex = [Some(0), Some(1), Some(0), Some(1), Some(0)];
+        assert_eq!((names.as_str(), groups.as_slice()), ("sex", by_sex.as_slice()));
+        for (unit, age) in units.iter_mut().zip(["36", "31.5", "41", "39", "n/a"]) {
+            unit.age_bin = age_bin(age);
+        }
+        let (names, groups) = Units::new(&units, &[0; 5]).matched().unwrap();
+        assert_eq!(names, "sex and age");
+        assert_eq!(groups, [Some(0), Some(1), Some(2), Some(1), None]);
+    }
+
+    #[test]
+    fn ages_are_counted_by_decades() {
+        let bins = ["0.5", "9", "10", "36 years", "89.9", "90+", "104", "Adult", " n/a", ""];
+        let found: Vec<Option<String>> = bins.into_iter().map(age_bin).collect();
+        let expected = [
+            Some("0 to 9"),
+            Some("0 to 9"),
+            Some("10 to 19"),
+            Some("30 to 39"),
+            Some("80 to 89"),
+            Some("90 and above"),
+            Some("90 and above"),
+            Some("adult"),
+            None,
+            None,
+        ];
+        assert_eq!(found, expected.map(|it| it.map(str::to_owned)));
     }
 
     #[test]

@@ -3,18 +3,37 @@
 use super::{EvidenceInput, units::Units};
 use crate::metrics::{Interval, RowMeans, ptb, rouge_of_words, share_interval};
 
-/// Accuracy of the scored slots with the own scan minus with other people's, "not stated" counted
-/// wrong; of other runs or windows where there is one person only. `None` where no window has another
-/// person's scan to compare with.
-pub(super) fn of_slot(input: &EvidenceInput, units: &Units) -> Option<Interval> {
-    let (cluster, other) = (units.resampled(), units.of(units.others()));
+/// With the own scan minus with other people's; of other runs or windows where there is one person only.
+pub(super) fn of_others(input: &EvidenceInput, units: &Units) -> Option<Interval> {
+    let other = units.of(units.others());
+    beside(input, units, |window, scan| other[window] != other[scan])
+}
+
+/// With the own scan minus with scans that are `partners` of the window.
+pub(super) fn beside(
+    input: &EvidenceInput,
+    units: &Units,
+    partners: impl Fn(usize, usize) -> bool,
+) -> Option<Interval> {
+    match &input.free_text {
+        Some(texts) => of_text(input, texts, units, partners),
+        None => of_slot(input, units, partners),
+    }
+}
+
+/// Accuracy of the scored slots, "not stated" counted wrong. `None` where no window has a partner.
+fn of_slot(
+    input: &EvidenceInput,
+    units: &Units,
+    partners: impl Fn(usize, usize) -> bool,
+) -> Option<Interval> {
+    let cluster = units.resampled();
     let mut rows = RowMeans::new(units.counts.at(units.resampled));
     let mut own = Vec::new();
     for block in &input.blocks {
         for (place, &window) in block.iter().enumerate() {
             let right = |place: usize| input.right(window, place);
-            let others =
-                block.iter().enumerate().filter(|(_, scan)| other[**scan] != other[window]);
+            let others = block.iter().enumerate().filter(|(_, scan)| partners(window, **scan));
             let before = rows.len();
             let cells = others.map(|(place, &scan)| (cluster[scan], -right(place)));
             rows.push(cluster[window], right(place), cells);
@@ -31,16 +50,21 @@ pub(super) fn of_slot(input: &EvidenceInput, units: &Units) -> Option<Interval> 
     Some(at_the_ceiling(found, &values, &clusters))
 }
 
-/// ROUGE-L of each generated report to its own true report minus to other people's.
-pub(super) fn of_text(input: &EvidenceInput, texts: &[String], units: &Units) -> Option<Interval> {
-    let (cluster, other) = (units.resampled(), units.of(units.others()));
+/// ROUGE-L of each generated report to its own true report minus to those of its partners.
+fn of_text(
+    input: &EvidenceInput,
+    texts: &[String],
+    units: &Units,
+    partners: impl Fn(usize, usize) -> bool,
+) -> Option<Interval> {
+    let cluster = units.resampled();
     let mut rows = RowMeans::new(units.counts.at(units.resampled));
     let references: Vec<_> = input.truth.iter().map(|text| [ptb::words(text)]).collect();
     for block in &input.blocks {
         for &window in block {
             let text = ptb::words(&texts[window]);
             let score = |reference: usize| rouge_of_words(&text, &references[reference]);
-            let others = block.iter().filter(|scan| other[**scan] != other[window]);
+            let others = block.iter().filter(|scan| partners(window, **scan));
             let cells = others.map(|&scan| (cluster[scan], -score(scan)));
             rows.push(cluster[window], score(window), cells);
         }
@@ -69,7 +93,7 @@ mod tests {
 
     fn of(input: &EvidenceInput) -> Interval {
         let values: Vec<usize> = (0..input.truth.len()).map(|idx| idx % 4).collect();
-        of_slot(input, &Units::new(&input.units, &values)).unwrap()
+        of_others(input, &Units::new(&input.units, &values)).unwrap()
     }
 
     #[test]
@@ -92,14 +116,15 @@ mod tests {
     fn free_text_is_judged_by_its_likeness_to_the_own_report() {
         let mut input = example::seeing(16);
         input.truth = (0..16).map(|idx| format!("finding {idx} in region {}", idx % 4)).collect();
-        let values: Vec<usize> = (0..16).collect();
-        let of = |input: &EvidenceInput, texts: &[String]| {
-            of_text(input, texts, &Units::new(&input.units, &values)).unwrap()
+        let (truth, values) = (input.truth.clone(), (0..16).collect::<Vec<usize>>());
+        let mut of = |texts: Vec<String>| {
+            input.free_text = Some(texts);
+            of_others(&input, &Units::new(&input.units, &values)).unwrap()
         };
-        let right = of(&input, &input.truth);
+        let right = of(truth);
         assert!(right.low > 0.2, "{right}");
         let same = vec!["finding 3 in region 3".to_owned(); 16];
-        let blind = of(&input, &same);
+        let blind = of(same);
         assert!(blind.contains(0.0) && blind.estimate.abs() < 1e-12, "{blind}");
     }
 
@@ -124,6 +149,6 @@ mod tests {
         input.truth = (0..4).map(name).collect();
         input.value = vec![(0..4).map(|scan| Some(name(scan))).collect(); 4];
         let units = Units::new(&input.units, &[0, 0, 1, 1]);
-        assert!((of_slot(&input, &units).unwrap().estimate - 1.0).abs() < 1e-12);
+        assert!((of_others(&input, &units).unwrap().estimate - 1.0).abs() < 1e-12);
     }
 }

@@ -3,6 +3,7 @@
 
 mod calibration;
 mod caption;
+mod copying;
 mod interval;
 mod jackknife;
 pub mod ptb;
@@ -18,6 +19,7 @@ pub mod vqa;
 
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
+pub use copying::{Copying, copying};
 pub use interval::Interval;
 pub(crate) use jackknife::{Jackknife, RowMeans, effective};
 pub use risk::{RiskCoverage, RiskPoint, risk_coverage};

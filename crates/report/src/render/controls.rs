@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::{evidence::Evidence, metrics::Interval};
+use super::conditions::{self, three_digits};
+use crate::{
+    evidence::{Evidence, Retrieval},
+    metrics::Interval,
+};
 
 /// The section with its heading; `texts` are the generated ones.
 pub(super) fn section(evidence: &Evidence, n_different: usize, n_texts: usize) -> String {
@@ -18,6 +22,7 @@ pub(super) fn section(evidence: &Evidence, n_different: usize, n_texts: usize) -
         );
     }
     html.push_str("</table></div>\n");
+    html.push_str(&conditions::html(evidence));
     if !evidence.gates.is_empty() {
         html.push_str(
             "<p>Gate openings, tanh; 0 before training:</p>\n\
@@ -48,8 +53,15 @@ fn rows(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<(String,
         interval
             .map_or_else(|| "not measured: there is no such pair".to_owned(), |it| it.to_string())
     };
-    let n_first = (retrieval.recall_at_1 * retrieval.n as f64).round();
-    let by_chance = retrieval.chance_at_1 * retrieval.n as f64;
+    let first = |of: &Retrieval| (of.recall_at_1 * of.n as f64).round();
+    let by_chance = |of: &Retrieval| of.chance_at_1 * of.n as f64;
+    let found = |of: &Retrieval| {
+        let fifth =
+            format!("; among the first 5: {:.2} ({:.2} by chance)", of.recall_at_5, of.chance_at_5);
+        (format!("{} of {}", first(of), of.n), format!("{:.1} by chance{fifth}", by_chance(of)))
+    };
+    let (own_scan, own_report) = (found(retrieval), found(&evidence.retrieval_of_reports));
+    let or_dash = |share: Option<f64>| share.map_or("–".to_owned(), |it| format!("{it:.2}"));
     let measure = evidence.measure.heading();
     let own = format!("{measure} with the own scan minus another person's");
     let mut rows = vec![
@@ -84,16 +96,30 @@ fn rows(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<(String,
             "any value alike by chance".to_owned(),
         ),
         (own.as_str(), or_none(evidence.written), "0 for a blind model".to_owned()),
+        ("Own scan is the likeliest of a report", own_scan.0, own_scan.1),
+        ("Own report is the likeliest of a scan", own_report.0, own_report.1),
         (
-            "Own scan is the likeliest",
-            format!("{n_first} of {}", retrieval.n),
-            format!("{by_chance:.1} by chance"),
+            "Mean reciprocal rank of scan, of report",
+            format!("{:.2}, {:.2}", retrieval.mrr, evidence.retrieval_of_reports.mrr),
+            "1 at best".to_owned(),
         ),
-        ("Mean reciprocal rank", format!("{:.2}", retrieval.mrr), "1 at best".to_owned()),
+        (
+            "Share of others that rank before the own scan, report",
+            format!(
+                "{:.2}, {:.2}",
+                retrieval.normalised_rank, evidence.retrieval_of_reports.normalised_rank
+            ),
+            "0.50 by chance".to_owned(),
+        ),
         (
             "Answers that change with the scan",
             format!("{:.2}", evidence.sensitivity),
             "0 for a blind model".to_owned(),
+        ),
+        (
+            "Statements that are the same without a scan",
+            or_dash(evidence.unchanged_without_scan),
+            "1 for a blind model".to_owned(),
         ),
         (
             "Different texts",
@@ -112,14 +138,6 @@ fn rows(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<(String,
     rows.into_iter().map(|(name, value, chance)| (name.to_owned(), value, chance)).collect()
 }
 
-fn three_digits(interval: Interval) -> String {
-    if !interval.width().is_finite() {
-        return interval.to_string();
-    }
-    let Interval { estimate, low, high } = interval;
-    format!("{estimate:.3} [{low:.3}, {high:.3}]")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +154,9 @@ mod tests {
             "Pairs compared</th><td>120 of 120",
             "Permutation p</th><td>0.001",
             "another person's</th><td>0.75 [0.54, 0.75]",
-            "likeliest</th><td>16 of 16</td><td class=\"soft\">1.0 by chance",
+            "likeliest of a report</th><td>16 of 16</td><td class=\"soft\">1.0 by chance",
+            "likeliest of a scan</th><td>16 of 16</td>",
+            "another run&#39;s scan of the same label</th><td>16</td>",
             "Different texts</th><td>4 of 16",
             "best baseline</th><td>",
             "<th scope=\"row\">0</th><td>+0.200</td><td>-0.100</td>",

@@ -1,5 +1,6 @@
 //! Results for readers: the table on the terminal, the figures, and the page of a run.
 
+mod conditions;
 mod controls;
 mod html;
 mod page;
@@ -8,6 +9,7 @@ pub mod svg;
 mod table;
 mod window_map;
 
+pub use conditions::terminal as other_scans;
 pub use html::escape;
 pub use page::{OnPage, Page, PageReport, STYLE};
 pub use statements::StatementTable;

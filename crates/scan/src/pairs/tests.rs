@@ -54,7 +54,7 @@ fn columns_are_strict() {
     assert_eq!(
         folder.error(&HEADER.replace("onset", "onsett"), &[row]),
         "pairs.csv: unknown column \"onsett\", allowed are \
-         subject, session, scan, onset, duration, report, split, site"
+         subject, session, scan, onset, duration, report, split, site, sex, age"
     );
     let missing = folder.error("subject,session,scan,onset,report,split", &["01"]);
     assert_eq!(missing, "pairs.csv: column duration is missing");

@@ -3,14 +3,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use flamingo::{GenerateConfig, Medium, Model};
 use report::{
-    evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, blocks},
-    metrics::n_distinct,
+    evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, age_bin, blocks},
+    metrics::{copying, n_distinct},
     render::SummaryTable,
 };
 use scan::Split;
 
 use super::{
-    EvaluateConfig, Evaluation, TextScores, WindowScore, Written, WrittenReport, baselines,
+    EvaluateConfig, Evaluation, TextScores, WindowScore, Written, WrittenReport, baselines, notes,
     said::{self, Texts, Values},
 };
 use crate::{
@@ -30,7 +30,9 @@ pub(super) fn evaluate(
 ) -> Result<Evaluation> {
     let Written { media, trained, reports, .. } = *written;
     let model = &trained.model;
-    let test = media.rows_of(Split::Test)?;
+    // the others are written, and there is nothing to measure them by
+    let has_truth = |row: &usize| media.cohort().rows[*row].truth.is_some();
+    let test: Vec<usize> = media.rows_of(Split::Test)?.into_iter().filter(has_truth).collect();
     let baselines = baselines::fit(config, media, &test, control)?;
     let units = test.iter().map(|&row| unit(media, row)).collect::<Result<Vec<_>>>()?;
     let truth: Vec<String> = test.iter().map(|&row| truth(media, row)).collect();
@@ -42,6 +44,10 @@ pub(super) fn evaluate(
     let nll = cross_nll(config, written, &test, &blocks, control)?;
     let texts = cross_texts(written, &test, &blocks, control)?;
     let said = Values::of(media, &texts, &test, &blocks, &baselines.majority);
+    let of_slots = said::answers_of_slots(media, &texts, &test, &blocks);
+    let trained_on = media.rows_of(Split::Train)?;
+    let trained_on = trained_on.iter().map(|&row| media.cohort().rows[row].report.as_str());
+    let trained_on: Vec<&str> = trained_on.collect();
     let Values { value, stated, no_scan, shares, free_text } = said;
     let input = EvidenceInput {
         units,
@@ -87,6 +93,9 @@ pub(super) fn evaluate(
         calibration: said::calibration(media, reports, fit)?,
         texts: TextScores::of(&pairs)?,
         n_distinct_reports: n_distinct(&texts),
+        copying: copying(&texts, &trained_on),
+        answers: of_slots,
+        notes: notes::of(media)?,
         stopped: n_stopped as f64 / texts.len() as f64,
         windows: windows(media, reports, &input, &test),
         blocks: input.blocks,
@@ -239,6 +248,8 @@ fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
         // the same in a copy of the scan, whatever the order of its rows
         window: format!("{} s for {} s", planned.onset_s, planned.duration_s),
         site: scan.site.clone(),
+        sex: planned.sex.clone(),
+        age_bin: planned.age.as_deref().and_then(age_bin),
         scan_digest: scan.sha256.clone(),
         window_digest: digest(media.medium(row)?.as_ref()),
     })
@@ -253,7 +264,7 @@ fn digest(medium: &Medium) -> String {
 
 fn truth(media: &Media<'_>, row: usize) -> String {
     let truth = media.cohort().rows[row].truth.clone();
-    truth.expect("the plan asks every test report for the scored slot")
+    truth.expect("rows without any are left out")
 }
 
 /// All scored slots, where there are several.

@@ -1,12 +1,13 @@
 //! `evaluate`: scores of the reports, and whether they depend on the scans.
 mod baselines;
 mod measure;
+mod notes;
 mod said;
 mod texts;
 
 use report::{
     evidence::{Evidence, EvidenceConfig},
-    metrics::{Reliability, SlotScores, Temperature},
+    metrics::{Copying, Reliability, SlotScores, Temperature},
     render::{StatementTable, SummaryRow},
 };
 use schemars::JsonSchema;
@@ -91,6 +92,15 @@ pub(crate) struct Evaluation {
     pub(crate) calibration: Option<Calibration>,
     pub(crate) texts: TextScores,
     pub(crate) n_distinct_reports: usize,
+    /// What the generated texts share with those that were trained on.
+    #[serde(default)]
+    pub(crate) copying: Copying,
+    /// How the statement of each scored slot goes with the scan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) answers: Vec<SlotAnswers>,
+    /// What these windows cannot tell, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     /// Share of reports that ended by themselves.
     pub(crate) stopped: f64,
     pub(crate) windows: Vec<WindowScore>,
@@ -107,6 +117,16 @@ pub(crate) struct Evaluation {
 pub(crate) struct NamedScores {
     pub(crate) slot: String,
     pub(crate) scores: SlotScores,
+}
+
+/// How the statement of one scored slot goes with the scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SlotAnswers {
+    pub(crate) slot: String,
+    /// Share of statements that are others with another scan, over all scans that were compared.
+    pub(crate) sensitivity: f64,
+    /// Of the reports that state it, the share that say the same without a scan.
+    pub(crate) unchanged_without_scan: Option<f64>,
 }
 
 /// Whether the probabilities of the scored slot are worth what they say.
@@ -149,7 +169,7 @@ impl Work for EvaluateConfig {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn signature(&self) -> (Artifact, Artifact) {

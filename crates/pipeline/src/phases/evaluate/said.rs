@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use report::{
-    evidence::Shares,
+    evidence::{Shares, unchanged},
     metrics::{Reliability, SlotStatements, brier, reliability, rouge_l, slot_scores, together},
     render::StatementTable,
     slots::{Slot, SlotReading, SlotSet},
 };
 
-use super::{Calibration, Fit, NamedScores, WrittenReport};
+use super::{Calibration, Fit, NamedScores, SlotAnswers, WrittenReport};
 use crate::{Result, media::Media, plan::joined};
 
 /// Texts by prompt and row of the scan, without one for no scan.
@@ -100,6 +100,44 @@ impl Values {
     }
 }
 
+/// How the statement of each scored slot goes with the scan.
+pub(super) fn answers_of_slots(
+    media: &Media<'_>,
+    texts: &Texts,
+    test: &[usize],
+    blocks: &[Vec<usize>],
+) -> Vec<SlotAnswers> {
+    let slots = media.slots();
+    let mut known: BTreeMap<&str, Vec<Option<String>>> = BTreeMap::new();
+    for text in texts.values().flatten() {
+        known.entry(text).or_insert_with(|| scored_values(slots, text));
+    }
+    let said = |row: usize, scan: Option<usize>, at: usize| {
+        let text = texts[&(media.prompt(row), scan)].as_deref().unwrap_or_default();
+        known[text][at].clone()
+    };
+    let of_slot = |(at, &idx): (usize, &usize)| {
+        let own: Vec<_> = test.iter().map(|&row| said(row, Some(row), at)).collect();
+        let none: Vec<_> = test.iter().map(|&row| said(row, None, at)).collect();
+        let (mut changed, mut all) = (0.0, 0.0);
+        for block in blocks {
+            for &report in block {
+                for &scan in block.iter().filter(|scan| **scan != report) {
+                    let other = said(test[report], Some(test[scan]), at);
+                    changed += f64::from(u8::from(other != own[report]));
+                    all += 1.0;
+                }
+            }
+        }
+        SlotAnswers {
+            slot: slots.slots()[idx].name.clone(),
+            sensitivity: if all > 0.0 { changed / all } else { 0.0 },
+            unchanged_without_scan: unchanged(&own, &none),
+        }
+    };
+    slots.scored_idxs().iter().enumerate().map(of_slot).collect()
+}
+
 /// What a text states in each scored slot.
 fn scored_values(slots: &SlotSet, text: &str) -> Vec<Option<String>> {
     let read = slots.parse(text).slots;
@@ -119,7 +157,8 @@ fn rightness(media: &Media<'_>, row: usize, text: &str, values: &[Option<String>
         all += 1.0;
         right += f64::from(u8::from(value.as_ref().is_some_and(|it| slot.agrees(truth, it))));
     }
-    if all > 0.0 { right / all } else { 0.0 }
+    // a row without any truth is left out before
+    right / all
 }
 
 /// Every slot that has values, in the generated reports and in truth.
