@@ -35,4 +35,5 @@ mod short_scans;
 mod signal;
 mod slots;
 mod study;
+mod toy_step;
 mod tuning;

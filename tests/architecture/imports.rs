@@ -134,6 +134,12 @@ impl Tree {
                     let child = self.child(module, &name, file, folder, number);
                     self.modules[number].children.insert(name, child);
                 }
+                // what a macro names is named where it is used
+                Item::Macro(item) if item.ident.is_some() => {
+                    self.modules[number]
+                        .defined
+                        .extend(item.ident.as_ref().map(ToString::to_string));
+                }
                 Item::Use(item) => self.modules[number].imported.extend(imports(item)),
                 item => {
                     let module = &mut self.modules[number];
@@ -249,7 +255,6 @@ fn name(item: &Item) -> Option<String> {
         Item::Const(it) => &it.ident,
         Item::Enum(it) => &it.ident,
         Item::Fn(it) => &it.sig.ident,
-        Item::Macro(it) => it.ident.as_ref()?,
         Item::Static(it) => &it.ident,
         Item::Struct(it) => &it.ident,
         Item::Trait(it) => &it.ident,

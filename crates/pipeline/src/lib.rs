@@ -87,6 +87,7 @@ pub use flamingo::{
     import_encoder, inspect as inspect_model, inspect_encoder, is_encoder, merge_lora,
     verify as verify_model,
 };
+pub use preprocess::StepRegistry;
 pub use preprocess::steps::{
     AtlasFiles, DenoiseConfig, MirrorCheck, NormaliseConfig, Nuisance, OrderParcelsConfig,
     ParcellateConfig, PrepareConfig, ResampleTimeConfig, TensorVolumes, VolumesConfig,

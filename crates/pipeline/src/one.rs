@@ -3,6 +3,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 
 use cohort::{Kept, Part, Reason, Timing, Timings};
 use flamingo::{GenerateConfig, Model, Precision};
+use preprocess::StepRegistry;
 use report::{
     generated::{Disclaimer, GeneratedReport},
     slots::SlotSet,
@@ -81,9 +82,14 @@ pub(crate) struct Seen {
     readout: (SlotSet, f64),
 }
 
-/// Reads `scan` for an open package in `dir`.
-pub(crate) fn look(dir: &Path, model: &Model, scan: &OneScan<'_>) -> Result<Seen> {
-    let reader = Reader::open(dir, model)?;
+/// Reads `scan` for an open package in `dir`, whose stages may be among `steps`.
+pub(crate) fn look(
+    dir: &Path,
+    model: &Model,
+    scan: &OneScan<'_>,
+    steps: &StepRegistry,
+) -> Result<Seen> {
+    let reader = Reader::open(dir, model, steps)?;
     let digest = scan::sha256_scan(scan.path)?;
     let known = reader.scans().iter().find(|known| known.sha256 == digest);
     let look = reader.look(scan, known)?;
@@ -97,12 +103,14 @@ pub(crate) fn look(dir: &Path, model: &Model, scan: &OneScan<'_>) -> Result<Seen
     Ok(Seen { digest, look, subject, readout: reader.readout() })
 }
 
-/// Writes the report of `scan` with the package in `model`, its weights kept at `precision`.
+/// Writes the report of `scan` with the package in `model`, its weights kept at `precision`. Its stages may
+/// be among the `steps` that the program brings along.
 pub fn generate(
     model: &Path,
     precision: Precision,
     scan: &OneScan<'_>,
     config: &GenerateConfig,
+    steps: &StepRegistry,
 ) -> Result<GeneratedReport> {
     let dir = model;
     config.check()?;
@@ -113,7 +121,7 @@ pub fn generate(
         return Err(flamingo::Error::Setting { field, found, expected }.into());
     }
     let model = Model::open_at(dir, precision)?;
-    let seen = look(dir, &model, scan)?;
+    let seen = look(dir, &model, scan, steps)?;
     let model_id = model_id(model.manifest());
     tracing::info!(model_id, "model");
 

@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use flamingo::{IMAGE, Model, Precision, RankBy, Request};
+use preprocess::StepRegistry;
 use report::generated::Disclaimer;
 use serde::Serialize;
 
@@ -57,7 +58,7 @@ pub struct Continuation {
 }
 
 /// Scores every continuation after every prompt with weights kept at `precision`; a prompt is read
-/// once for all of them.
+/// once for all of them. Stages of its package may be among the `steps` that the program brings along.
 pub fn score(
     model: &Path,
     precision: Precision,
@@ -65,6 +66,7 @@ pub fn score(
     continuations: &[String],
     rank_by: RankBy,
     batch_size: usize,
+    steps: &StepRegistry,
 ) -> Result<Vec<Scores>> {
     let dir = model;
     let model = Model::open_at(dir, precision)?;
@@ -77,7 +79,7 @@ pub fn score(
             }
         }
         Asked::Scan(scan) => {
-            let Seen { digest, look, .. } = one::look(dir, &model, scan)?;
+            let Seen { digest, look, .. } = one::look(dir, &model, scan, steps)?;
             let prompt = format!("{IMAGE}{}", look.prompt);
             requests.push(Request { prompt, media: vec![look.medium], stream: None });
             facts.push((None, vec![digest]));

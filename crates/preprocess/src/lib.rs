@@ -19,6 +19,7 @@ mod policy;
 mod prepared;
 mod recipe;
 mod recording;
+mod registry;
 mod seen;
 mod series;
 pub mod settings;
@@ -34,8 +35,9 @@ pub use crate::{
     prepared::{PreparedScan, shape},
     recipe::{Mismatch, Recipe},
     recording::Recording,
+    registry::{NamedStep, StepRegistry},
     seen::Seen,
     series::{AboutSeries, SeriesFacts, StoredSeries, names, places},
     stats::{ending, read_stats},
-    step::{Data, Fitted, Given, Inputs, Packing, Step, StepId, Training},
+    step::{Cloned, Data, Deferred, Fitted, Given, Inputs, Packing, Step, StepId, Training},
 };

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     AboutSeries, Kind, Made, Need, Planned, Recording, Result, SeriesFacts, StoredSeries, Timing,
     mirror::{Likeness, MirrorCheck, Sides},
-    volumes::Volumes,
+    volumes::{Volumes, VolumesConfig},
 };
 
 /// Name and version of a step: both go into the keys of what it makes.
@@ -33,11 +33,11 @@ pub struct StepId {
 /// opened. Then it is fitted, once for all recordings: it reads the files that it names, and learns what
 /// it learns from those that may be learned from. What was [`Fitted`] prepares one recording after
 /// another, those of a cohort as one that is of none.
-pub trait Step: fmt::Debug + Send + Sync {
+pub trait Step: Cloned + fmt::Debug + Send + Sync {
     /// Its name and version.
     fn id(&self) -> StepId;
 
-    /// Its settings as they go into keys.
+    /// Its settings as they go into keys: JSON, of which it can be made again.
     fn said(&self) -> String;
 
     /// What it takes, in a word.
@@ -90,6 +90,12 @@ pub trait Step: fmt::Debug + Send + Sync {
         _n_parcels: Option<usize>,
         _stack: Option<&Hdf5Config>,
     ) -> Option<OpenOptions> {
+        None
+    }
+
+    /// What is done only when a recording is encoded; none where it is done, and its result kept, when the
+    /// step has its turn.
+    fn deferred(&self) -> Option<Deferred<'_>> {
         None
     }
 
@@ -165,6 +171,27 @@ pub trait Step: fmt::Debug + Send + Sync {
         let _ = kept;
         Ok(before.expect("series come from an atlas").and(self.said()))
     }
+}
+
+/// A step as another one of the same settings.
+pub trait Cloned {
+    /// The copy.
+    fn cloned(&self) -> Box<dyn Step>;
+}
+
+impl<S: Step + Clone + 'static> Cloned for S {
+    fn cloned(&self) -> Box<dyn Step> {
+        Box::new(self.clone())
+    }
+}
+
+/// What is done with a recording when it is encoded.
+#[derive(Clone, Copy, Debug)]
+pub enum Deferred<'a> {
+    /// It becomes volumes.
+    Volumes(&'a VolumesConfig),
+    /// Windows are cut out of it.
+    Windows(&'a WindowsConfig),
 }
 
 /// A step that is ready for recordings.

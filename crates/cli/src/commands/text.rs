@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::Result;
-use pipeline::{Asked, Caption, DISCLAIMER, OneScan, Place, RankBy, Scores};
+use pipeline::{Asked, Caption, DISCLAIMER, OneScan, Place, RankBy, Scores, StepRegistry};
 use serde::Serialize;
 
 use super::Done;
@@ -19,7 +19,13 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     let Some(scan) = &args.asked.scan else { return caption(args) };
     let report = {
         let (scan, config) = (one(scan, &args.asked), args.writing.config());
-        pipeline::generate(&args.asked.model, args.asked.precision, &scan, &config)?
+        pipeline::generate(
+            &args.asked.model,
+            args.asked.precision,
+            &scan,
+            &config,
+            &StepRegistry::default(),
+        )?
     };
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
@@ -93,6 +99,7 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
         &continuations,
         rank_by,
         batch_size,
+        &StepRegistry::default(),
     )?;
     if args.json {
         one_or_many(&found, args.asked.prompts.interleaved.is_some())?;

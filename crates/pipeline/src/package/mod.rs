@@ -10,7 +10,7 @@ use std::{
 
 use encoder::{EncoderConfig, InputShape};
 use flamingo::{Manifest, Medium, Model, PackageFile};
-use preprocess::Seen;
+use preprocess::{Seen, StepRegistry};
 use report::slots::SlotSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -103,13 +103,13 @@ pub(crate) enum Reader {
 
 impl Reader {
     /// Takes the section and the files of an open package in `dir`.
-    pub(crate) fn open(dir: &Path, model: &Model) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, model: &Model, steps: &StepRegistry) -> Result<Self> {
         if let InputShape::Image { .. } = model.manifest().input {
             let problem = format!("this model reads {}, no scans", model.manifest().input);
             return Err(Error::NoSuchWindow { path: dir.to_owned(), problem });
         }
         if model.manifest().preprocessing.get(tokens::SECTION).is_some() {
-            return Ok(Self::Tokens(Box::new(TokenReader::open(dir, model)?)));
+            return Ok(Self::Tokens(Box::new(TokenReader::open(dir, model, steps)?)));
         }
         Ok(Self::Windows(Box::new(WindowReader::open(dir, model)?)))
     }

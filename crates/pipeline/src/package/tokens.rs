@@ -7,7 +7,7 @@ use std::{
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::Model;
-use preprocess::{Inputs, Packing, PreparedScan, Recipe, Recording, Step};
+use preprocess::{Inputs, Packing, PreparedScan, Recipe, Recording, Step, StepRegistry};
 use report::{counted, prompt::PromptTemplate, slots::SlotSet};
 use serde::{Deserialize, Serialize};
 
@@ -112,8 +112,9 @@ impl Inputs for Files<'_> {
 }
 
 impl TokenReader {
-    pub(super) fn open(dir: &Path, model: &Model) -> Result<Self> {
-        let section: FromTokens = section(dir, model, FORMAT)?;
+    pub(super) fn open(dir: &Path, model: &Model, registry: &StepRegistry) -> Result<Self> {
+        let mut section: FromTokens = section(dir, model, FORMAT)?;
+        section.stages.iter_mut().for_each(|stage| stage.find_step(registry));
         let (path, manifest) = (dir.to_owned(), model.manifest());
         let frozen = match &manifest.frozen_encoder {
             Some(encoder) => Some(FrozenEncoder::open(encoder, section.windows)?),
@@ -131,7 +132,8 @@ impl TokenReader {
         for file in steps.iter().flat_map(|step| step.parts()) {
             part(dir, model, &file)?;
         }
-        let recipe = Recipe::unpack(&steps, &Files(dir))?;
+        let recipe =
+            Recipe::unpack(&steps, &Files(dir)).map_err(|error| naming(dir, error.into()))?;
         let encode = section.stages.iter().find_map(|stage| match stage {
             Stage::Encode(config) => Some(config.clone()),
             _ => None,

@@ -7,7 +7,7 @@ use std::{
 use config::{Source, YamlError};
 use encoder::{EncoderConfig, WeightsSource};
 use files::DigestIndex;
-use preprocess::Inputs;
+use preprocess::{Inputs, StepRegistry};
 
 use super::{CohortSpec, Spec};
 use crate::{Error, Result, plan::RunPlan, stage::Stage};
@@ -40,8 +40,13 @@ impl Inputs for Loaded {
 impl Loaded {
     /// Reads `path` and applies `sets`, each `KEY.KEY=VALUE`.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
+        Self::read_with(path, sets, &StepRegistry::default())
+    }
+
+    /// The same for a program that brings `steps` along; a stage `step` names one of them.
+    pub fn read_with(path: &Path, sets: &[String], steps: &StepRegistry) -> Result<Self> {
         let source = Source::read(path, sets)?;
-        let spec: Spec = source.typed(inline)?;
+        let spec: Spec = source.typed(|spec, dir| inline(spec, dir, steps))?;
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if spec.name.is_empty() || !spec.name.chars().all(fits) {
             return Err(place(&source, Error::Name { name: spec.name }));
@@ -180,17 +185,20 @@ fn index_of(source: &Source, spec: &Spec) -> PathBuf {
     source.resolve(&spec.outputs).join(CACHE).join("digests.json")
 }
 
-fn inline(mut spec: Spec, dir: &Path) -> Result<Spec> {
+fn inline(mut spec: Spec, dir: &Path, steps: &StepRegistry) -> Result<Spec> {
     if let CohortSpec::Pairs(pairs) = &mut spec.cohort {
         pairs.slots = pairs.slots.take().map(|slots| slots.inline(dir)).transpose()?;
     }
     spec.model = spec.model.map(|model| model.inline(dir)).transpose()?;
     spec.stages = spec.stages.inline_with(dir, |strategy, folder| {
+        // a step tells which files it names
+        strategy.0.iter_mut().for_each(|stage| stage.find_step(steps));
         let paths = strategy.0.iter_mut().flat_map(Stage::paths);
         paths.for_each(|path| *path = files::join(folder, path));
         strategy.0.iter_mut().for_each(|stage| stage.component_in(folder));
     })?;
     for stage in &mut spec.stages.get_mut().0 {
+        stage.find_step(steps);
         stage.inline(dir)?;
     }
     Ok(spec)

@@ -35,13 +35,7 @@ use std::{
 use config::Component;
 use encoder::{InputShape, RunPooling};
 use flamingo::GenerateConfig;
-use preprocess::{
-    Kind, Need, Step,
-    steps::{
-        DenoiseConfig, NormaliseConfig, OrderParcelsConfig, ParcellateConfig, PrepareConfig,
-        ResampleTimeConfig, VolumesConfig,
-    },
-};
+use preprocess::{Kind, NamedStep, Need, Step, StepRegistry};
 use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,58 +45,71 @@ use crate::{
     Result,
     phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig},
 };
-use steps::Steps;
 use work::{Preparation, Work};
 
-/// One step of a pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Keep the voxels that are bright enough in the training scans.
-    Mask(VoxelMaskConfig),
-    /// Detrend and standardise every scan.
-    Clean(CleanConfig),
-    /// Cut the table's windows out of the scans.
-    Window(WindowConfig),
-    /// Whiten the noise covariance estimated on the training windows.
-    Whiten(WhitenConfig),
-    /// Take the series of an atlas's parcels out of every scan.
-    Parcellate(ParcellateConfig),
-    /// Bring parcel series into the order of an encoder's atlas, by their labels.
-    OrderParcels(OrderParcelsConfig),
-    /// Take trends, frequencies and confounds out of every parcel series.
-    Denoise(DenoiseConfig),
-    /// Bring parcel series to another repetition time.
-    ResampleTime(ResampleTimeConfig),
-    /// Bring parcel series to the scale that an encoder was trained on.
-    Normalise(NormaliseConfig),
-    /// Prepare scans as the code around a published encoder does: scale, repetition time, windows.
-    Prepare(PrepareConfig),
-    /// Say how scans become volumes, for encoders that read these.
-    Volumes(VolumesConfig),
-    /// Say which frames of a scan an encoder sees at once.
-    Windows(WindowsConfig),
-    /// Run a frozen encoder over every scan, once.
-    Encode(EncodeConfig),
-    /// Make a table of one vector a subject.
-    Embed(EmbedConfig),
-    /// Take site and covariates out of that table, as fitted on its training people.
-    Harmonise(HarmoniseConfig),
-    /// Fit encoder, resampler and gates to the training windows.
-    Finetune(FitConfig),
-    /// Write a report for every test window.
-    Generate(GenerateConfig),
-    /// Measure the reports, and whether they depend on the scans.
-    Evaluate(EvaluateConfig),
-    /// Draw figures and pages.
-    Render(RenderConfig),
-    /// Write under every picture with the package.
-    Caption(CaptionConfig),
-    /// Train a small language model from text.
-    Pretrain(PretrainConfig),
-    /// Compose reference reports from what was measured and from columns of the table.
-    Compose(ComposeConfig),
+/// The stages, with the steps that prepare recordings, and all that tells those apart.
+macro_rules! stages {
+    ($($(#[$doc:meta])* $step:ident($config:ty),)*) => {
+        /// One step of a pipeline.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Stage {
+            /// Keep the voxels that are bright enough in the training scans.
+            Mask(VoxelMaskConfig),
+            /// Detrend and standardise every scan.
+            Clean(CleanConfig),
+            /// Cut the table's windows out of the scans.
+            Window(WindowConfig),
+            /// Whiten the noise covariance estimated on the training windows.
+            Whiten(WhitenConfig),
+            $($(#[$doc])* $step($config),)*
+            /// A step that the program brings along.
+            Step(NamedStep),
+            /// Run a frozen encoder over every scan, once.
+            Encode(EncodeConfig),
+            /// Make a table of one vector a subject.
+            Embed(EmbedConfig),
+            /// Take site and covariates out of that table, as fitted on its training people.
+            Harmonise(HarmoniseConfig),
+            /// Fit encoder, resampler and gates to the training windows.
+            Finetune(FitConfig),
+            /// Write a report for every test window.
+            Generate(GenerateConfig),
+            /// Measure the reports, and whether they depend on the scans.
+            Evaluate(EvaluateConfig),
+            /// Draw figures and pages.
+            Render(RenderConfig),
+            /// Write under every picture with the package.
+            Caption(CaptionConfig),
+            /// Train a small language model from text.
+            Pretrain(PretrainConfig),
+            /// Compose reference reports from what was measured and from columns of the table.
+            Compose(ComposeConfig),
+        }
+
+        impl Stage {
+            /// The step, where it prepares recordings.
+            pub(crate) fn step(&self) -> Option<&dyn Step> {
+                match self {
+                    $(Self::$step(config) => Some(config),)*
+                    Self::Step(named) => Some(named.step()),
+                    _ => None,
+                }
+            }
+
+            /// The step, to be changed, where it prepares recordings.
+            pub(crate) fn step_mut(&mut self) -> Option<&mut dyn Step> {
+                match self {
+                    $(Self::$step(config) => Some(config),)*
+                    Self::Step(named) => Some(named.step_mut()),
+                    _ => None,
+                }
+            }
+        }
+    };
 }
+
+preprocess::steps!(stages);
 
 /// What one stage hands to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,74 +157,51 @@ impl fmt::Display for Artifact {
 enum Role<'a> {
     /// It prepares recordings, one as another.
     Step(&'a dyn Step),
-    /// It prepares them when they are encoded; its own stage looks at the cohort as a whole.
-    Deferred(&'a dyn Step, &'a dyn Preparation),
     /// It does something else.
     Work(&'a dyn Work),
 }
 
 impl Stage {
-    /// Its role; the only place that tells stages apart.
+    /// Its role; with `step` the only place that tells stages apart.
     fn role(&self) -> Role<'_> {
-        use Role::{Deferred, Step, Work};
-        match self {
-            Self::Mask(config) => Work(config),
-            Self::Clean(config) => Work(config),
-            Self::Window(config) => Work(config),
-            Self::Whiten(config) => Work(config),
-            Self::Parcellate(config) => Step(config),
-            Self::OrderParcels(config) => Step(config),
-            Self::Denoise(config) => Step(config),
-            Self::ResampleTime(config) => Step(config),
-            Self::Normalise(config) => Step(config),
-            Self::Prepare(config) => Step(config),
-            Self::Volumes(config) => Deferred(config, config),
-            Self::Windows(config) => Deferred(config, config),
-            Self::Encode(config) => Work(config),
-            Self::Embed(config) => Work(config),
-            Self::Harmonise(config) => Work(config),
-            Self::Finetune(config) => Work(config),
-            Self::Generate(config) => Work(config),
-            Self::Evaluate(config) => Work(config),
-            Self::Render(config) => Work(config),
-            Self::Caption(config) => Work(config),
-            Self::Pretrain(config) => Work(config),
-            Self::Compose(config) => Work(config),
+        if let Some(step) = self.step() {
+            return Role::Step(step);
         }
-    }
-
-    /// The step, to be changed, where it prepares recordings.
-    pub(crate) fn step_mut(&mut self) -> Option<&mut dyn Step> {
-        Some(match self {
-            Self::Parcellate(config) => config,
-            Self::OrderParcels(config) => config,
-            Self::Denoise(config) => config,
-            Self::ResampleTime(config) => config,
-            Self::Normalise(config) => config,
-            Self::Prepare(config) => config,
-            Self::Volumes(config) => config,
-            Self::Windows(config) => config,
-            _ => return None,
+        Role::Work(match self {
+            Self::Mask(config) => config,
+            Self::Clean(config) => config,
+            Self::Window(config) => config,
+            Self::Whiten(config) => config,
+            Self::Encode(config) => config,
+            Self::Embed(config) => config,
+            Self::Harmonise(config) => config,
+            Self::Finetune(config) => config,
+            Self::Generate(config) => config,
+            Self::Evaluate(config) => config,
+            Self::Render(config) => config,
+            Self::Caption(config) => config,
+            Self::Pretrain(config) => config,
+            Self::Compose(config) => config,
+            _ => unreachable!("all others are steps"),
         })
-    }
-
-    /// The step, where it prepares recordings.
-    pub(crate) fn step(&self) -> Option<&dyn Step> {
-        match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => Some(step),
-            Role::Work(_) => None,
-        }
     }
 
     /// Whether parcel series are others after it.
     pub(crate) fn changes_series(&self) -> bool {
-        matches!(self.role(), Role::Step(step) if step.volume_policy().is_none())
+        self.step().is_some_and(|step| step.deferred().is_none() && step.volume_policy().is_none())
     }
 
     /// The component that it names, as seen from where `folder` is.
     pub(crate) fn component_in(&mut self, folder: &Path) {
         if let Self::Compose(ComposeConfig { report: Component::File { file } }) = self {
             *file = files::join(folder, file);
+        }
+    }
+
+    /// Looks for the step that it names among those that the program brings along.
+    pub(crate) fn find_step(&mut self, steps: &StepRegistry) {
+        if let Self::Step(named) = self {
+            named.find(steps);
         }
     }
 
@@ -258,7 +242,7 @@ impl Stage {
     /// Its name in the file.
     pub fn name(&self) -> &'static str {
         match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => step.id().name,
+            Role::Step(step) => step.id().name,
             Role::Work(work) => work.name(),
         }
     }
@@ -266,7 +250,7 @@ impl Stage {
     /// Raised when the same inputs would now give another result.
     pub(crate) fn version(&self) -> u32 {
         match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => step.id().version,
+            Role::Step(step) => step.id().version,
             Role::Work(work) => work.version(),
         }
     }
@@ -274,7 +258,7 @@ impl Stage {
     /// Refuses settings that could only fail later.
     pub(crate) fn check(&self) -> Result<()> {
         match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => Ok(step.check()?),
+            Role::Step(step) => Ok(step.check()?),
             Role::Work(work) => work.check(),
         }
     }
@@ -282,7 +266,7 @@ impl Stage {
     /// What it takes, in a word.
     pub(crate) fn takes(&self) -> Artifact {
         match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => Artifact::Media(step.takes()),
+            Role::Step(step) => Artifact::Media(step.takes()),
             Role::Work(work) => work.signature().0,
         }
     }
@@ -291,9 +275,7 @@ impl Stage {
     pub(crate) fn accepts(&self, given: Artifact) -> Option<Artifact> {
         match (self.role(), given) {
             (Role::Work(work), given) => work.gives(given),
-            (Role::Step(step) | Role::Deferred(step, _), Artifact::Media(kind)) => {
-                step.accepts(kind).map(Artifact::Media)
-            }
+            (Role::Step(step), Artifact::Media(kind)) => step.accepts(kind).map(Artifact::Media),
             _ => None,
         }
     }
@@ -306,7 +288,7 @@ impl Stage {
     /// Every number of frames that it needs.
     pub(crate) fn needs(&self, reads_volumes: bool) -> Vec<Need> {
         match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => step.needs(reads_volumes),
+            Role::Step(step) => step.needs(reads_volumes),
             Role::Work(work) => work.needs(),
         }
     }
@@ -314,7 +296,7 @@ impl Stage {
     /// Whether it cannot do without recordings that are learned from.
     pub(crate) fn learns(&self) -> bool {
         match self.role() {
-            Role::Step(step) | Role::Deferred(step, _) => step.learns(),
+            Role::Step(step) => step.learns(),
             Role::Work(work) => work.learns(),
         }
     }
@@ -327,8 +309,7 @@ impl Stage {
     /// Itself as a stage of a run, if it prepares scans.
     pub(crate) fn preparation(&self) -> Option<Box<dyn Preparation + '_>> {
         match self.role() {
-            Role::Step(step) => Some(Box::new(Steps(step))),
-            Role::Deferred(_, preparation) => Some(Box::new(preparation)),
+            Role::Step(step) => Some(steps::preparation(step)),
             Role::Work(work) => work.preparation().map(|it| Box::new(it) as Box<dyn Preparation>),
         }
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use engine::{Key, Unit};
 use preprocess::{
-    Data, Fitted, Given, Inputs, Kind, Recording, SeriesFacts, Step, StepId, StoredSeries,
-    Training, steps::look,
+    Data, Deferred, Fitted, Given, Inputs, Kind, Recording, SeriesFacts, Step, StepId,
+    StoredSeries, Training, steps::look,
 };
 use serde_json::{Value, json};
 
@@ -21,8 +21,17 @@ use crate::{
     units::{self, Job},
 };
 
+/// A step as a stage of a run. What is done when a recording is encoded looks at the cohort as a whole.
+pub(super) fn preparation(step: &dyn Step) -> Box<dyn Preparation + '_> {
+    match step.deferred() {
+        None => Box::new(Steps(step)),
+        Some(Deferred::Volumes(config)) => Box::new(config),
+        Some(Deferred::Windows(config)) => Box::new(config),
+    }
+}
+
 /// A step, one unit of work a recording.
-pub(crate) struct Steps<'a>(pub(super) &'a dyn Step);
+struct Steps<'a>(&'a dyn Step);
 
 impl Preparation for Steps<'_> {
     fn is_by_recording(&self) -> bool {

@@ -24,7 +24,7 @@ impl Step for Toy {
     }
 
     fn said(&self) -> String {
-        format!("toy {}", self.number.display())
+        json!({ "number": self.number }).to_string()
     }
 
     fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {

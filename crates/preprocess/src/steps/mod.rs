@@ -21,11 +21,38 @@ pub use parcellate::ParcellateConfig;
 pub use resample_time::ResampleTimeConfig;
 pub use volumes::VOLUME_LIKENESS;
 
+pub use scan::WindowsConfig;
+
 pub use crate::{
     mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look, look_of_run},
     policy::PrepareConfig,
     volumes::{TensorVolumes, Volumes, VolumesConfig, cut_volumes},
 };
+
+/// Hands every step to the macro `$all`: what it is called among the stages of a pipeline, and its settings.
+#[macro_export]
+macro_rules! steps {
+    ($all:ident) => {
+        $all! {
+            /// Take the series of an atlas's parcels out of every scan.
+            Parcellate($crate::steps::ParcellateConfig),
+            /// Bring parcel series into the order of an encoder's atlas, by their labels.
+            OrderParcels($crate::steps::OrderParcelsConfig),
+            /// Take trends, frequencies and confounds out of every parcel series.
+            Denoise($crate::steps::DenoiseConfig),
+            /// Bring parcel series to another repetition time.
+            ResampleTime($crate::steps::ResampleTimeConfig),
+            /// Bring parcel series to the scale that an encoder was trained on.
+            Normalise($crate::steps::NormaliseConfig),
+            /// Prepare scans as the code around a published encoder does: scale, repetition time, windows.
+            Prepare($crate::steps::PrepareConfig),
+            /// Say how scans become volumes, for encoders that read these.
+            Volumes($crate::steps::VolumesConfig),
+            /// Say which frames of a scan an encoder sees at once.
+            Windows($crate::steps::WindowsConfig),
+        }
+    };
+}
 
 use serde::Serialize;
 

@@ -9,7 +9,8 @@ use scan::{Affine, OpenOptions};
 
 use super::said;
 use crate::{
-    Data, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId, Training,
+    Data, Deferred, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId,
+    Training,
     mirror::Likeness,
     settings::Settings,
     step::{Packing, packed},
@@ -84,6 +85,10 @@ impl Step for VolumesConfig {
         _stack: Option<&Hdf5Config>,
     ) -> Option<OpenOptions> {
         Some(self.options(recording))
+    }
+
+    fn deferred(&self) -> Option<Deferred<'_>> {
+        Some(Deferred::Volumes(self))
     }
 
     fn serves(&self, windows: InputShape) -> bool {

@@ -4,7 +4,8 @@ use scan::{PadPolicy, WindowPolicy, WindowsConfig};
 
 use super::said;
 use crate::{
-    Data, Fitted, Given, Kind, Made, Need, Planned, Recording, Result, Step, StepId, Training,
+    Data, Deferred, Fitted, Given, Kind, Made, Need, Planned, Recording, Result, Step, StepId,
+    Training,
     settings::{MOST_FRAMES, Settings},
 };
 
@@ -57,6 +58,10 @@ impl Step for WindowsConfig {
         let or = ", or another `pad` than refuse";
         let need = |in_file| Need { or, in_file, ..Need::of(Some("n_frames"), self.n_frames) };
         [need(false)].into_iter().chain(reads_volumes.then(|| need(true))).collect()
+    }
+
+    fn deferred(&self) -> Option<Deferred<'_>> {
+        Some(Deferred::Windows(self))
     }
 
     fn serves(&self, _windows: InputShape) -> bool {
