@@ -7,10 +7,11 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use files::FileIndex;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     entity::{BidsName, RECORDING},
@@ -21,7 +22,7 @@ use crate::{
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The frames of a run that a scan still has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Their numbers in the run, from 0, ascending.
     pub frames: Vec<usize>,
@@ -34,8 +35,20 @@ pub struct Kept {
 ///
 /// # Errors
 /// Where the table keeps another number of frames than the scan has, with both.
-pub(crate) fn placed(scan: &Path, n_frames: Option<usize>) -> Result<Option<Kept>, Reason> {
-    let (Some(found), Some(flags)) = (n_frames, flags(scan)) else { return Ok(None) };
+pub(crate) fn placed(
+    scan: &Path,
+    n_frames: Option<usize>,
+    known: &FileIndex,
+) -> Result<Option<Kept>, Reason> {
+    let (Some(found), Some(table)) = (n_frames, outliers_of(scan)) else { return Ok(None) };
+    if !table.is_file() {
+        return Ok(None);
+    }
+    known.fact(&table, &[], &format!("kept of {found}"), || placed_by(&table, found))
+}
+
+fn placed_by(table: &Path, found: usize) -> Result<Option<Kept>, Reason> {
+    let Some(flags) = flags(table) else { return Ok(None) };
     let of = flags.len();
     if found == of {
         return Ok(None);
@@ -55,11 +68,15 @@ pub(crate) fn placed(scan: &Path, n_frames: Option<usize>) -> Result<Option<Kept
     }
 }
 
-/// The flags of each frame in the table of outliers beside a scan; what is no 0 is one.
-fn flags(scan: &Path) -> Option<Vec<Vec<bool>>> {
+/// The table of outliers of the same recording, which may be there.
+fn outliers_of(scan: &Path) -> Option<PathBuf> {
     let name = BidsName::parse(scan.file_name()?.to_str()?)?;
-    let table = format!("{}_outliers.tsv", name.entities.only(&RECORDING));
-    let rows = rows(&scan.with_file_name(table))?;
+    Some(scan.with_file_name(format!("{}_outliers.tsv", name.entities.only(&RECORDING))))
+}
+
+/// The flags of each frame in a table of outliers; what is no 0 is one.
+fn flags(table: &Path) -> Option<Vec<Vec<bool>>> {
+    let rows = rows(table)?;
     let is_set = |cell: &str| cell.trim().parse::<f64>().is_ok_and(|value| value != 0.0);
     let flags = |row: Vec<u8>| String::from_utf8_lossy(&row).split('\t').map(is_set).collect();
     Some(rows.map(flags).collect())
@@ -123,6 +140,10 @@ fn is_header(first: &[u8], second: Option<&[u8]>) -> bool {
 mod tests {
     use super::*;
     use crate::testing::write;
+
+    fn placed(scan: &Path, n_frames: Option<usize>) -> Result<Option<Kept>, Reason> {
+        super::placed(scan, n_frames, &FileIndex::unkept())
+    }
 
     #[test]
     fn rows_are_counted_below_the_names() {

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use files::FileIndex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tables::{Cell, Table};
@@ -143,8 +144,8 @@ impl ManifestConfig {
     }
 
     /// Reads the table and looks at every scan's header; `place` finds what the configuration
-    /// names.
-    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
+    /// names; scans that `known` has seen are not opened.
+    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf, known: &FileIndex) -> Result<Cohort> {
         let path = place(&self.table);
         let table = tables::read(&path)?;
         let columns = self.columns_of(&path, &table)?;
@@ -160,7 +161,7 @@ impl ManifestConfig {
         let mut found = Found { path, sought, cure: None, recordings, excluded };
         let (mut rows, mut scans) = (HashMap::new(), HashMap::new());
         let labels = labels_of(&table, &columns);
-        let mut sidecars = Sidecars::default();
+        let mut sidecars = Sidecars::new(known);
         for row in 0..table.n_rows() {
             let number = row + table.first_line();
             let recording = recording(&table, row, &columns, &root, &folder).and_then(|it| {
@@ -197,7 +198,8 @@ impl ManifestConfig {
             found.recordings.push(recording);
         }
         let said = described(&found.path, table.first_line());
-        let mut cohort = found.select(self.asked(), LabelTables::named(&self.labels, place)?)?;
+        let mut cohort =
+            found.select(self.asked(), known, LabelTables::named(&self.labels, place)?)?;
         cohort.warnings.extend(said);
         Ok(cohort)
     }

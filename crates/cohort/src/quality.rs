@@ -1,5 +1,6 @@
 //! Thresholds beyond which a recording is left out.
 
+use files::FileIndex;
 use scan::{ConfoundTable, MotionFigures};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,10 +57,10 @@ impl QcThresholds {
     }
 
     /// Why a recording is left out, by what tables and header say of it.
-    pub(crate) fn judge(&self, recording: &Recording) -> Option<Reason> {
+    pub(crate) fn judge(&self, recording: &Recording, known: &FileIndex) -> Option<Reason> {
         let by_frames = recording.n_frames.and_then(|found| self.judge_frames(found));
         by_frames
-            .or_else(|| self.judge_motion(recording))
+            .or_else(|| self.judge_motion(recording, known))
             .or_else(|| self.judge_tsnr(figure(recording, &TSNR)?))
     }
 
@@ -106,7 +107,7 @@ impl QcThresholds {
         self.min_tsnr.is_some() && figure(recording, &TSNR).is_none()
     }
 
-    fn judge_motion(&self, recording: &Recording) -> Option<Reason> {
+    fn judge_motion(&self, recording: &Recording, known: &FileIndex) -> Option<Reason> {
         let asked = [
             ("motion_fd_mean", self.motion_fd_mean, figure(recording, &FD_MEAN)),
             ("motion_fd_max", self.motion_fd_max, figure(recording, &FD_MAX)),
@@ -116,7 +117,7 @@ impl QcThresholds {
             let Some(limit) = limit else { continue };
             let found = match stated {
                 Some(found) => found,
-                None => match measured.get_or_insert_with(|| motion(recording)) {
+                None => match measured.get_or_insert_with(|| motion(recording, known)) {
                     Ok(figures) => match figures[position] {
                         Ok(found) => found,
                         Err(needs) => return Some(Reason::Unmeasured { threshold, needs }),
@@ -133,7 +134,10 @@ impl QcThresholds {
 }
 
 /// Mean and largest displacement in the confounds table, or what would give each of them.
-fn motion(recording: &Recording) -> Result<[Result<f64, &'static str>; 2], Reason> {
+fn motion(
+    recording: &Recording,
+    known: &FileIndex,
+) -> Result<[Result<f64, &'static str>; 2], Reason> {
     let Some(path) = &recording.confounds else {
         return Ok([Err("a confounds table or a column of framewise displacement"); 2]);
     };
@@ -142,13 +146,21 @@ fn motion(recording: &Recording) -> Result<[Result<f64, &'static str>; 2], Reaso
         let problem = error.to_string().replace(&format!("{}: ", path.display()), "");
         Reason::Unreadable { part: Part::Confounds, problem, kind }
     };
-    let table = ConfoundTable::read(path).map_err(unreadable)?;
-    if table.column("framewise_displacement").is_none() {
+    // none where there is no column
+    let figures: Option<[Option<f64>; 2]> =
+        known.fact(path, &[path.with_extension("json")], "motion", || {
+            let table = ConfoundTable::read(path).map_err(unreadable)?;
+            if table.column("framewise_displacement").is_none() {
+                return Ok(None);
+            }
+            let figures = MotionFigures::measure(&table, None).map_err(unreadable)?;
+            Ok(Some([figures.fd_mean_mm, figures.fd_max_mm]))
+        })?;
+    let Some(figures) = figures else {
         return Ok([Err("a column framewise_displacement in its confounds table"); 2]);
-    }
-    let figures = MotionFigures::measure(&table, None).map_err(unreadable)?;
+    };
     let needs = "a value of framewise_displacement in its confounds table";
-    Ok([figures.fd_mean_mm, figures.fd_max_mm].map(|figure| figure.ok_or(needs)))
+    Ok(figures.map(|figure| figure.ok_or(needs)))
 }
 
 fn figure(recording: &Recording, columns: &[&str]) -> Option<f64> {

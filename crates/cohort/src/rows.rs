@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use files::FileIndex;
 use scan::{ArrowRows, Attribute, FailureKind, OpenOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,8 +71,8 @@ impl ArrowConfig {
     }
 
     /// Looks at the sizes of rows and reads their labels, no series; `place` finds what the configuration
-    /// names.
-    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
+    /// names; scans that `known` has seen are not opened.
+    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf, known: &FileIndex) -> Result<Cohort> {
         let dir = place(&self.dir);
         let root = Root::new(&dir)?;
         let sought = "no file of it ends in .arrow".to_owned();
@@ -85,7 +86,7 @@ impl ArrowConfig {
         }
         twice::number_runs(&mut found.recordings);
         found.same_names()?;
-        found.select(self.asked(), LabelTables::named(&self.labels, place)?)
+        found.select(self.asked(), known, LabelTables::named(&self.labels, place)?)
     }
 
     /// Adds the rows of one file.
@@ -242,7 +243,7 @@ mod tests {
     fn rows_are_recordings_with_their_columns_and_folders_as_labels() {
         let mut asked = config("rest.made.arrow");
         asked.split = Some(SplitConfig::Column("split".to_owned()));
-        let cohort = asked.index(&place).unwrap();
+        let cohort = asked.index(&place, &FileIndex::unkept()).unwrap();
         assert_eq!(
             names(&cohort),
             ["100206", "100307", "100408", "100610"].map(|id| format!("sub-{id}_task-rest"))
@@ -255,7 +256,7 @@ mod tests {
         let splits = &SplitConfig::Column("split".to_owned()).divide(&cohort).unwrap()[0].splits;
         assert_eq!(splits[..], [Split::Train, Split::Train, Split::Train, Split::Test]);
         asked.query = Some("gender == \"F\" and split == \"train\"".to_owned());
-        assert_eq!(asked.index(&place).unwrap().recordings.len(), 2);
+        assert_eq!(asked.index(&place, &FileIndex::unkept()).unwrap().recordings.len(), 2);
     }
 
     #[test]
@@ -266,7 +267,7 @@ mod tests {
         std::fs::write(dir.path().join("cache-1.arrow"), "").unwrap();
         let mut asked = config("");
         asked.t_r = Some(2.0);
-        let cohort = asked.index(&|_| dir.path().to_path_buf()).unwrap();
+        let cohort = asked.index(&|_| dir.path().to_path_buf(), &FileIndex::unkept()).unwrap();
         assert_eq!(names(&cohort), ["sub-a1", "sub-a6"]);
         let left: Vec<String> = cohort.excluded.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -275,13 +276,16 @@ mod tests {
         );
         assert_eq!(left.len(), 4);
         asked.t_r = None;
-        let said = asked.index(&|_| dir.path().to_path_buf()).unwrap_err().to_string();
+        let said = asked
+            .index(&|_| dir.path().to_path_buf(), &FileIndex::unkept())
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("2 × repetition time unknown"), "{said}");
         // one person twice is two runs
         let file = place(Path::new("odd_rows.arrow"));
         std::fs::copy(file, dir.path().join("odd2.arrow")).unwrap();
         asked.t_r = Some(2.0);
-        let cohort = asked.index(&|_| dir.path().to_path_buf()).unwrap();
+        let cohort = asked.index(&|_| dir.path().to_path_buf(), &FileIndex::unkept()).unwrap();
         assert_eq!(names(&cohort)[..2], ["sub-a1_run-1", "sub-a1_run-2"]);
     }
 }

@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use files::FileIndex;
 use rayon::prelude::*;
 
 use crate::{
@@ -49,8 +50,14 @@ pub(crate) struct Found {
 
 impl Found {
     /// Labels joined, entities, query, headers, quality: in this order, each for what the one
-    /// before it left. A query that asks for the repetition time comes after the headers.
-    pub(crate) fn select(mut self, asked: Selection, tables: LabelTables) -> Result<Cohort> {
+    /// before it left. A query that asks for the repetition time comes after the headers. Files that
+    /// `known` has seen are not opened.
+    pub(crate) fn select(
+        mut self,
+        asked: Selection,
+        known: &FileIndex,
+        tables: LabelTables,
+    ) -> Result<Cohort> {
         let query = asked.check()?;
         if self.recordings.is_empty() && self.excluded.is_empty() {
             return Err(Error::Nothing { path: self.path, sought: self.sought, cure: self.cure });
@@ -70,7 +77,7 @@ impl Found {
         twice::spelled_twice(&mut self.recordings, &mut self.excluded);
         let judged: Vec<Result<Recording, Excluded>> = std::mem::take(&mut self.recordings)
             .into_par_iter()
-            .map(|mut recording| match examine(&mut recording, asked) {
+            .map(|mut recording| match examine(&mut recording, asked, known) {
                 Ok(()) => Ok(recording),
                 Err(reason) => Err(Excluded { name: recording.name(), reason }),
             })
@@ -182,14 +189,14 @@ fn wants(labels: &[String], label: &str) -> bool {
 }
 
 /// Header, repetition time and quality of one recording.
-fn examine(recording: &mut Recording, asked: Selection) -> Result<(), Reason> {
+fn examine(recording: &mut Recording, asked: Selection, known: &FileIndex) -> Result<(), Reason> {
     let mut t_r = Err("no file says it".to_owned());
     if let Source::File(path) = &recording.source {
-        let header = Header::read(path)?;
+        let header = Header::known(path, known)?;
         recording.n_frames = header.n_frames.or(recording.n_frames);
         t_r = header.t_r;
-        recording.kept = censored::placed(path, recording.n_frames)?;
+        recording.kept = censored::placed(path, recording.n_frames, known)?;
     }
     recording.t_r = Some(repetition_time(recording.t_r, t_r, asked.t_r)?);
-    asked.qc_thresholds.and_then(|it| it.judge(recording)).map_or(Ok(()), Err)
+    asked.qc_thresholds.and_then(|it| it.judge(recording, known)).map_or(Ok(()), Err)
 }

@@ -9,7 +9,9 @@ use std::{
     rc::Rc,
 };
 
+use files::FileIndex;
 use scan::FailureKind;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     bids::EXTENSIONS,
@@ -23,8 +25,8 @@ use crate::{
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Sidecars and folders that were read, each once.
-#[derive(Default)]
-pub(crate) struct Sidecars {
+pub(crate) struct Sidecars<'a> {
+    known: &'a FileIndex,
     files: HashMap<PathBuf, Result<Keys, Reason>>,
     folders: HashMap<PathBuf, Option<Rc<Folder>>>,
 }
@@ -39,7 +41,7 @@ pub(crate) struct Said {
 }
 
 /// The keys of one file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Keys {
     repetition_time: Option<Entry>,
     start_time: Option<Entry>,
@@ -47,14 +49,19 @@ struct Keys {
 }
 
 /// The value of a key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Entry {
     Number(f64),
     /// Null, a text, ….
     Other,
 }
 
-impl Sidecars {
+impl<'a> Sidecars<'a> {
+    /// None was read yet, in this process; those that `known` has seen are not read again.
+    pub(crate) fn new(known: &'a FileIndex) -> Self {
+        Self { known, files: HashMap::new(), folders: HashMap::new() }
+    }
+
     /// What the sidecars of `levels`, from the top to the scan's folder, give.
     pub(crate) fn of_levels(
         &mut self,
@@ -106,12 +113,13 @@ impl Sidecars {
     }
 
     fn read(&mut self, folder: &Path, name: &str, root: Option<&Root>) -> Result<Keys, Reason> {
-        let known = self.files.entry(folder.join(name));
+        let entry = self.files.entry(folder.join(name));
+        let keys = |path: &Path| self.known.fact(path, &[], "sidecar", || keys(path));
         let read = || match root {
             Some(root) => keys(&root.file(folder, Path::new(name), Part::Sidecar)?),
             None => keys(&folder.join(name)),
         };
-        known.or_insert_with(read).clone()
+        entry.or_insert_with(read).clone()
     }
 }
 

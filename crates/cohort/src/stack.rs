@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use files::FileIndex;
 use scan::{Attribute, CohortFile, OpenOptions, SeriesAxes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,8 +86,8 @@ impl Hdf5Config {
         }
     }
 
-    /// Reads the ids and the labels, no series; `place` finds what the configuration names.
-    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
+    /// Reads the ids and the labels, no series; `place` finds what the configuration names; scans that `known` has seen are not opened.
+    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf, known: &FileIndex) -> Result<Cohort> {
         let path = place(&self.file);
         let file = CohortFile::open(&path, &self.options())?;
         let mut columns = Vec::new();
@@ -134,7 +135,7 @@ impl Hdf5Config {
             twice::number_runs(&mut found.recordings);
         }
         found.same_names()?;
-        found.select(self.asked(&Wanted::new()), LabelTables::named(&self.labels, place)?)
+        found.select(self.asked(&Wanted::new()), known, LabelTables::named(&self.labels, place)?)
     }
 }
 
@@ -209,7 +210,7 @@ mod tests {
         let place = |path: &Path| dir.path().join(path);
         let mut asked = config(Some("people.csv"));
         asked.query = Some("age > 40".into());
-        let cohort = asked.index(&place).unwrap();
+        let cohort = asked.index(&place, &FileIndex::unkept()).unwrap();
         let names: Vec<String> = cohort.recordings.iter().map(Recording::name).collect();
         assert_eq!(names, ["sub-01", "sub-04"]);
         let left_out: Vec<String> = cohort.excluded.iter().map(ToString::to_string).collect();
@@ -237,7 +238,8 @@ mod tests {
         asked.join = vec!["timeseries/tian3".to_owned(), "timeseries/buckner7".to_owned()];
         asked.t_r = Some(2.0);
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/scan");
-        let cohort = asked.index(&|_| fixture.join("brain_semantoks.h5")).unwrap();
+        let cohort =
+            asked.index(&|_| fixture.join("brain_semantoks.h5"), &FileIndex::unkept()).unwrap();
         let names: Vec<String> = cohort.recordings.iter().map(Recording::name).collect();
         assert_eq!(names, ["sub-s1_run-1", "sub-s1_run-2", "sub-s2"]);
         assert_eq!(cohort.recordings[2].labels["age_reg"], Value::Number(40.25));
@@ -250,7 +252,10 @@ mod tests {
     fn two_spellings_of_one_subject_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         file(dir.path(), &["sub-01", "01"]);
-        let error = config(None).index(&|path| dir.path().join(path)).unwrap_err().to_string();
+        let error = config(None)
+            .index(&|path| dir.path().join(path), &FileIndex::unkept())
+            .unwrap_err()
+            .to_string();
         assert!(error.ends_with("cohort.h5: two recordings have the same name"), "{error}");
     }
 }

@@ -9,7 +9,9 @@
 
 use std::path::Path;
 
+use files::FileIndex;
 use scan::FailureKind;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     censored::{self, Kept},
@@ -39,28 +41,36 @@ pub struct Timing {
 }
 
 /// Reads the timing of scans that no cohort lists; each sidecar is read once.
-#[derive(Default)]
-pub struct Timings(Sidecars);
+pub struct Timings<'a> {
+    sidecars: Sidecars<'a>,
+    known: &'a FileIndex,
+}
 
-impl Timings {
+impl<'a> Timings<'a> {
+    /// Files that `known` has seen are not opened.
+    pub fn new(known: &'a FileIndex) -> Self {
+        Self { sidecars: Sidecars::new(known), known }
+    }
+
     /// The timing of a scan; `asked` is the repetition time in seconds that the user gives, whatever files
     /// say.
     pub fn of(&mut self, scan: &Path, asked: Option<f64>) -> Result<Timing, Reason> {
-        let said = match self.0.of_scan(scan, None) {
+        let said = match self.sidecars.of_scan(scan, None) {
             // the user settles it
             Err(Reason::RepetitionTime { .. }) if asked.is_some() => Said::default(),
             said => said?,
         };
-        let header = Header::read(scan)?;
+        let header = Header::known(scan, self.known)?;
         let given = said.t_r.map(|seconds| RepetitionTime { seconds, source: TrSource::Sidecar });
         let t_r = repetition_time(given, header.t_r, asked)?;
-        let kept = censored::placed(scan, header.n_frames)?;
+        let kept = censored::placed(scan, header.n_frames, self.known)?;
         let start_s = said.start_s.unwrap_or(0.0);
         Ok(Timing { t_r, start_s, n_frames: header.n_frames, kept })
     }
 }
 
 /// What a scan's header says.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Header {
     pub(crate) n_frames: Option<usize>,
     /// Seconds, or why they are not said.
@@ -68,8 +78,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Reads it unless the scan was seen before.
+    pub(crate) fn known(path: &Path, known: &FileIndex) -> Result<Self, Reason> {
+        known.fact(path, &scan::files_of_scan(path), "header", || Self::read(path))
+    }
+
     /// Reads it; what is wrong is a sentence without the path.
-    pub(crate) fn read(path: &Path) -> Result<Self, Reason> {
+    fn read(path: &Path) -> Result<Self, Reason> {
         let without_path = |text: String| text.replace(&format!("{}: ", path.display()), "");
         let unreadable =
             |problem: String, kind| Reason::Unreadable { part: Part::Scan, problem, kind };
@@ -132,7 +147,7 @@ mod tests {
         let scan = at("data/sub-01/ses-1/func/sub-01_ses-1_task-rest_bold.nii");
         write_scan(&scan, 5, 2.0);
         write(&at("bold.json"), "{\"RepetitionTime\": 9}");
-        let of = |asked| Timings::default().of(&scan, asked);
+        let of = |asked| Timings::new(&FileIndex::unkept()).of(&scan, asked);
         let header = RepetitionTime { seconds: 2.0, source: TrSource::Header };
         assert_eq!(
             of(None),
@@ -159,7 +174,7 @@ mod tests {
         let scan = dir.path().join("patient.v2.nii");
         write_scan(&scan, 5, 2.0);
         write(&dir.path().join("patient.v2.json"), "{\"RepetitionTime\": 3}");
-        let found = Timings::default().of(&scan, None).unwrap_err().to_string();
+        let found = Timings::new(&FileIndex::unkept()).of(&scan, None).unwrap_err().to_string();
         assert!(found.contains("the sidecar gives 3 s, the scan's header 2 s"), "{found}");
     }
 }

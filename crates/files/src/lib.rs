@@ -15,7 +15,7 @@ pub use crate::{
     digest::{sha256_bytes, sha256_file},
     error::{Error, Result, at},
     folder::{below, list, make_dir, remove_dir, remove_file, remove_inside},
-    index::DigestIndex,
+    index::FileIndex,
     paths::{join, one_line, relative, shown, without_folders},
     read::{read_bytes, read_json, read_table, read_text},
     whole::{

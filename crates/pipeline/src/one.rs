@@ -2,6 +2,7 @@
 use std::{path::Path, sync::atomic::AtomicBool};
 
 use cohort::{Kept, Part, Reason, Timing, Timings};
+use files::FileIndex;
 use flamingo::{GenerateConfig, Model, Precision};
 use preprocess::StepRegistry;
 use report::{
@@ -55,7 +56,7 @@ impl<'a> OneScan<'a> {
     pub(crate) fn timed(self) -> Result<Timed<'a>> {
         let refuse =
             |problem: String| Err(Error::Recording { path: self.path.to_owned(), problem });
-        match Timings::default().of(self.path, self.t_r) {
+        match Timings::new(&FileIndex::unkept()).of(self.path, self.t_r) {
             Ok(Timing { t_r, start_s, kept, .. }) => {
                 Ok(Timed { scan: Self { t_r: Some(t_r.seconds), ..self }, start_s, kept })
             }

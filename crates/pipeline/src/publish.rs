@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use files::DigestIndex;
+use files::FileIndex;
 use flamingo::{MANIFEST, Manifest};
 use report::generated::{Disclaimer, GeneratedReport, report_file_name};
 use serde_json::Value;
@@ -29,13 +29,13 @@ pub(crate) struct Publisher {
     /// Digests of stored files that were checked in this run, by path.
     checked: BTreeMap<PathBuf, String>,
     /// What earlier runs published: a file of the same size, times and inode is not read.
-    published: DigestIndex,
+    published: FileIndex,
 }
 
 impl Publisher {
     pub(crate) fn new(plan: &Plan, dir: &Path) -> Result<Self> {
         files::make_dir(dir)?;
-        let published = plan.loaded.digests().beside(&plan.cache_dir.join("published.json"));
+        let published = plan.loaded.known().beside(&plan.cache_dir.join("published.index"));
         let (files, checked) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { dir: dir.to_owned(), files, checked, published })
     }

@@ -87,8 +87,8 @@ pub fn run(
 }
 
 fn run_all(plan: &Plan, control: &mut Control<'_>, watched: &Watched) -> Result<Outcome> {
-    plan.loaded.digests().gather()?;
-    plan.loaded.digests().save()?;
+    plan.loaded.known().gather()?;
+    plan.loaded.known().save()?;
     let n = plan.runs.len();
     let mut finished = Vec::with_capacity(n);
     for (idx, run) in plan.runs.iter().enumerate() {

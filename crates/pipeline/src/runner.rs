@@ -87,7 +87,7 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
         if !stored {
             self.control.tell(Event::StageFinished { stage: name, seconds });
         }
-        self.plan.loaded.digests().save()?;
+        self.plan.loaded.known().save()?;
         self.records.push(StageRecord::new(name, &key, stored, seconds));
         self.upstream = Some(key);
         Ok(result)

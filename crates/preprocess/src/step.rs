@@ -8,7 +8,7 @@ use cohort::Hdf5Config;
 use encoder::InputShape;
 use engine::Unit;
 use flamingo::PackageFile;
-use scan::{EncoderPolicy, OpenOptions, Parcel, WindowsConfig};
+use scan::{EncoderPolicy, OpenOptions, Parcel, Shape, WindowsConfig};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -278,6 +278,11 @@ pub trait Inputs: Sync {
 
     /// The digest of a file, or of both files of a pair.
     fn digest(&self, path: &Path) -> Result<String>;
+
+    /// What a scan would be read as, by its header.
+    fn shape(&self, path: &Path, options: &OpenOptions) -> scan::Result<Shape> {
+        scan::shape(path, options)
+    }
 
     /// Where that lies which was fitted before; none where it is to be fitted.
     fn fitted(&self, _name: &str) -> Option<PathBuf> {

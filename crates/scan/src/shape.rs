@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     arrow::ArrowRows,
     cifti::{CiftiAxis, CiftiFile},
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// What [`shape`] finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// A run of volumes: its grid, where a header says it in the order x, y, z, and its frames.
     Run {

@@ -39,6 +39,8 @@ impl Half {
 mod tests {
     use std::{fs, path::Path};
 
+    use files::FileIndex;
+
     use crate::{BidsConfig, Entity, RepetitionTime, TrSource, testing::write};
 
     #[test]
@@ -55,7 +57,7 @@ mod tests {
             fs::copy(surface.join(from), func.join(name(hemi))).unwrap();
         }
         let config: BidsConfig = serde_json::from_str("{\"dir\": \"data\"}").unwrap();
-        let index = || config.index(&|path| folder.path().join(path));
+        let index = || config.index(&|path| folder.path().join(path), &FileIndex::unkept());
         let cohort = index().unwrap();
         assert_eq!((cohort.recordings.len(), cohort.excluded.len()), (1, 0));
         let found = &cohort.recordings[0];

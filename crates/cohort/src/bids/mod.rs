@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use files::FileIndex;
 use scan::FailureKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,14 +122,14 @@ impl BidsConfig {
     }
 
     /// Walks the folder and looks at every scan's header; `place` finds what the configuration
-    /// names.
-    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
+    /// names; scans that `known` has seen are not opened.
+    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf, known: &FileIndex) -> Result<Cohort> {
         let dir = place(&self.dir);
         let root = Root::new(&self.root.as_ref().map_or_else(|| dir.clone(), |root| place(root)))?;
         let mut walk = Walk {
             asked: self,
             root: &root,
-            sidecars: Sidecars::default(),
+            sidecars: Sidecars::new(known),
             candidates: BTreeMap::new(),
             excluded: Vec::new(),
             others: BTreeMap::new(),
@@ -160,14 +161,14 @@ impl BidsConfig {
         }
         let mut tables = people::tables(&dir, &root, &found.recordings)?;
         tables.all.append(&mut LabelTables::named(&self.labels, place)?.all);
-        found.select(self.asked(), tables)
+        found.select(self.asked(), known, tables)
     }
 }
 
 struct Walk<'a> {
     asked: &'a BidsConfig,
     root: &'a Root,
-    sidecars: Sidecars,
+    sidecars: Sidecars<'a>,
     candidates: Candidates,
     excluded: Vec<Excluded>,
     /// Scans with another suffix than is asked for, by suffix.

@@ -72,7 +72,7 @@ impl Dataset {
             split: None,
         };
         change(&mut config);
-        config.index(&|path| self.0.path().join(path))
+        config.index(&|path| self.0.path().join(path), &FileIndex::unkept())
     }
 
     fn said(&self, change: impl FnOnce(&mut BidsConfig)) -> String {

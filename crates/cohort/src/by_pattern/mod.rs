@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use files::FileIndex;
 use scan::FailureKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,8 +84,8 @@ impl FilesConfig {
     }
 
     /// Walks the folder and looks at every scan's header; `place` finds what the configuration
-    /// names.
-    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Cohort> {
+    /// names; scans that `known` has seen are not opened.
+    pub fn index(&self, place: &dyn Fn(&Path) -> PathBuf, known: &FileIndex) -> Result<Cohort> {
         let dir = place(&self.dir);
         let root = Root::new(&self.root.as_ref().map_or_else(|| dir.clone(), |root| place(root)))?;
         let mut walk = Walk { asked: self, root: &root, scans: Vec::new(), excluded: Vec::new() };
@@ -96,7 +97,7 @@ impl FilesConfig {
         let sought = format!("no file lies at {}", self.scans);
         let recordings = Vec::new();
         let mut found = Found { path: dir.clone(), sought, cure: None, recordings, excluded };
-        let mut sidecars = Sidecars::default();
+        let mut sidecars = Sidecars::new(known);
         let mut names = HashSet::new();
         for (path, captured) in scans {
             match self.recording(&dir, &root, &path, &captured, &mut sidecars) {
@@ -116,7 +117,7 @@ impl FilesConfig {
                 }
             }
         }
-        found.select(self.asked(), LabelTables::named(&self.labels, place)?)
+        found.select(self.asked(), known, LabelTables::named(&self.labels, place)?)
     }
 
     fn recording(
@@ -125,7 +126,7 @@ impl FilesConfig {
         root: &Root,
         path: &Path,
         captured: &Captured,
-        sidecars: &mut Sidecars,
+        sidecars: &mut Sidecars<'_>,
     ) -> Result<Recording, Reason> {
         let mut entities = Entities::default();
         for (entity, text) in captured {

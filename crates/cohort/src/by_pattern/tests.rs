@@ -45,7 +45,7 @@ fn a_tree_of_hcp_is_a_cohort_with_its_runs() {
         "{subject}/MNINonLinear/Results/rfMRI_{run}/confounds_{subject}.tsv".parse().ok();
     asked.labels = vec!["people.csv".into()];
     let place = |path: &Path| dir.path().join(path);
-    let cohort = asked.index(&place).unwrap();
+    let cohort = asked.index(&place, &FileIndex::unkept()).unwrap();
     assert_eq!(
         names(&cohort),
         [
@@ -60,7 +60,10 @@ fn a_tree_of_hcp_is_a_cohort_with_its_runs() {
     assert!(first.confounds.as_ref().unwrap().ends_with("confounds_100206.tsv"));
     asked.query = Some("age < 28".into());
     asked.entities = Wanted::from([(Entity::Run, vec!["REST1_LR".to_owned()])]);
-    assert_eq!(names(&asked.index(&place).unwrap()), ["sub-100307_run-REST1LR"]);
+    assert_eq!(
+        names(&asked.index(&place, &FileIndex::unkept()).unwrap()),
+        ["sub-100307_run-REST1LR"]
+    );
 }
 
 #[test]
@@ -72,20 +75,21 @@ fn flat_files_need_a_repetition_time_and_names_that_are_labels() {
     }
     let place = |path: &Path| dir.path().join(path);
     let mut asked = config("{subject}_25753_2_0.txt");
-    let said = asked.index(&place).unwrap_err().to_string();
+    let said = asked.index(&place, &FileIndex::unkept()).unwrap_err().to_string();
     assert!(said.contains("2 × repetition time unknown"), "{said}");
     asked.t_r = Some(0.735);
-    let cohort = asked.index(&place).unwrap();
+    let cohort = asked.index(&place, &FileIndex::unkept()).unwrap();
     assert_eq!(names(&cohort), ["sub-1000012", "sub-1000025"]);
     let left: Vec<String> = cohort.excluded.iter().map(ToString::to_string).collect();
     assert_eq!(left, ["a file: subject is no label of letters, digits and +"]);
-    let said = config("{subject}_1.txt").index(&place).unwrap_err().to_string();
+    let said =
+        config("{subject}_1.txt").index(&place, &FileIndex::unkept()).unwrap_err().to_string();
     assert!(said.ends_with("no file lies at {subject}_1.txt"), "{said}");
     let said = config("{subject}_*_2_0.txt").check();
     assert!(said.is_ok());
     write(&dir.path().join("data/1000012_25751_2_0.txt"), &series(5));
     asked.scans = "{subject}_*_2_0.txt".parse().unwrap();
-    let said = asked.index(&place).unwrap_err().to_string();
+    let said = asked.index(&place, &FileIndex::unkept()).unwrap_err().to_string();
     assert!(said.contains("are of one recording: tell them apart by a placeholder"), "{said}");
 }
 
@@ -103,7 +107,7 @@ fn links_out_of_the_folder_are_not_followed() {
     symlink(at("elsewhere/series.txt"), at("data/03/series.txt")).unwrap();
     let mut asked = config("{subject}/series.txt");
     asked.t_r = Some(2.0);
-    let cohort = asked.index(&|path| dir.path().join(path)).unwrap();
+    let cohort = asked.index(&|path| dir.path().join(path), &FileIndex::unkept()).unwrap();
     assert_eq!(names(&cohort), ["sub-01"]);
     let left: Vec<String> = cohort.excluded.iter().map(ToString::to_string).collect();
     assert_eq!(

@@ -34,7 +34,7 @@ impl Folder {
             split: None,
         };
         change(&mut config);
-        config.index(&|path| self.0.path().join(path))
+        config.index(&|path| self.0.path().join(path), &FileIndex::unkept())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use files::FileIndex;
 use serde_json::{Map, Value, json};
 
 use super::kind::{Group, Kind, asked};
@@ -114,11 +115,20 @@ impl Choice {
         let place = |path: &Path| path.to_path_buf();
         let settings = Value::Object(self.settings.clone());
         let known = "settings that were made here";
+        let unkept = FileIndex::unkept();
         match self.name {
-            "bids" => serde_json::from_value::<BidsConfig>(settings).expect(known).index(&place),
-            "arrow" => serde_json::from_value::<ArrowConfig>(settings).expect(known).index(&place),
-            "files" => serde_json::from_value::<FilesConfig>(settings).expect(known).index(&place),
-            _ => serde_json::from_value::<Hdf5Config>(settings).expect(known).index(&place),
+            "bids" => {
+                serde_json::from_value::<BidsConfig>(settings).expect(known).index(&place, &unkept)
+            }
+            "arrow" => {
+                serde_json::from_value::<ArrowConfig>(settings).expect(known).index(&place, &unkept)
+            }
+            "files" => {
+                serde_json::from_value::<FilesConfig>(settings).expect(known).index(&place, &unkept)
+            }
+            _ => {
+                serde_json::from_value::<Hdf5Config>(settings).expect(known).index(&place, &unkept)
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What stages need of other forms of the scans: volumes, and tokens that another program made.
 use encoder::RunPooling;
-use preprocess::{Recording, steps::VolumesConfig};
+use preprocess::{Inputs as _, Recording, steps::VolumesConfig};
 use scan::Shape;
 
 use super::frames::Frames;
@@ -45,10 +45,10 @@ pub(super) fn stored_windows(
 }
 
 /// Refuses scans that are no volumes on the grid of `volumes`, if it is so of all of them.
-pub(super) fn volumes(config: &VolumesConfig, scans: &[Recording]) -> Result<()> {
+pub(super) fn volumes(loaded: &Loaded, config: &VolumesConfig, scans: &[Recording]) -> Result<()> {
     let mut first = None;
     for scan in scans {
-        match problem(config, scan) {
+        match problem(loaded, config, scan) {
             Some(problem) => _ = first.get_or_insert((scan, problem)),
             None => return Ok(()),
         }
@@ -60,8 +60,8 @@ pub(super) fn volumes(config: &VolumesConfig, scans: &[Recording]) -> Result<()>
 }
 
 /// Why a scan cannot be brought to the grid; what cannot be read is told where it is read.
-fn problem(config: &VolumesConfig, scan: &Recording) -> Option<String> {
-    let what = match scan::shape(&scan.path, &config.options(scan)) {
+fn problem(loaded: &Loaded, config: &VolumesConfig, scan: &Recording) -> Option<String> {
+    let what = match loaded.shape(&scan.path, &config.options(scan)) {
         Ok(_) if scan.stacked.is_some() => "a parcel series in a file of many",
         Ok(Shape::Run { grid, .. }) => {
             let sorted = |mut sides: [usize; 3]| {

@@ -129,7 +129,7 @@ pub(super) fn plan(
     let mut problems = Vec::new();
     // parcels and volumes are brought onto one grid; voxels of a mask have to be on it
     let alike = loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Mask(_)));
-    let facts = scans::check_headers(&mut scans, spec.t_r, alike, &mut problems);
+    let facts = scans::check_headers(loaded.known(), &mut scans, spec.t_r, alike, &mut problems);
     if let (Some(window), Some(facts)) = (window, &facts) {
         for row in &rows {
             let scan = &scans[row.scan_idx];

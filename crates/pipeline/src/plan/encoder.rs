@@ -53,7 +53,7 @@ pub(super) fn fits(
     if let Some(source) = given::stored(config) {
         // the scan is measured, by its parcels if there are any
         if let (Some(volumes), None) = (volumes, &made.parcels) {
-            beside::volumes(volumes, scans)?;
+            beside::volumes(loaded, volumes, scans)?;
         }
         let (_, tokens) = given::first_stored(source)?;
         given::names_fit(source, scans)?;
@@ -102,7 +102,7 @@ pub(super) fn fits(
         return Err(Error::EncoderTime { file: scan.file.clone(), n, of: scans.len(), error });
     }
     if let Some(volumes) = volumes.filter(|_| reads_volumes) {
-        beside::volumes(volumes, scans)?;
+        beside::volumes(loaded, volumes, scans)?;
     }
     // keys, shapes and digests of published weights
     if let Some(WeightsSource::File(_)) = config.weights() {

@@ -2,15 +2,15 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use ::cohort::Kept;
-use preprocess::{Recipe, Recording, Timing};
+use preprocess::{Inputs as _, Recipe, Recording, Timing};
 use scan::{OpenOptions, VolumeAxes};
 
-use crate::spec::{Spec, stack};
+use crate::spec::{Loaded, stack};
 
 /// Frames of the scans of a cohort. A scan whose table says no number is looked at when it is asked for,
 /// once.
 pub(super) struct Frames<'a> {
-    spec: &'a Spec,
+    loaded: &'a Loaded,
     scans: &'a [Recording],
     n_parcels: Option<usize>,
     /// What was found in the scans that were looked at.
@@ -19,8 +19,12 @@ pub(super) struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     /// `n_parcels`: of the atlas, where one is read.
-    pub(super) fn new(spec: &'a Spec, scans: &'a [Recording], n_parcels: Option<usize>) -> Self {
-        Self { spec, scans, n_parcels, found: RefCell::default() }
+    pub(super) fn new(
+        loaded: &'a Loaded,
+        scans: &'a [Recording],
+        n_parcels: Option<usize>,
+    ) -> Self {
+        Self { loaded, scans, n_parcels, found: RefCell::default() }
     }
 
     /// Frames in the file; none where they are not known.
@@ -30,7 +34,7 @@ impl<'a> Frames<'a> {
             return Some(n_frames);
         }
         *self.found.borrow_mut().entry(idx).or_insert_with(|| {
-            let shape = scan::shape(&scan.path, &self.options(scan));
+            let shape = self.loaded.shape(&scan.path, &self.options(scan));
             shape.ok().map(scan::Shape::n_frames)
         })
     }
@@ -51,13 +55,13 @@ impl<'a> Frames<'a> {
         let in_file = Timing { n_frames: self.in_file(idx), t_r_s: self.t_r_s(idx) };
         // what is made of frames that nobody knows is not known either
         in_file.both()?;
-        Recipe::timing(self.spec.steps(), in_file).both()
+        Recipe::timing(self.loaded.spec.steps(), in_file).both()
     }
 
     /// How the scan is opened.
     fn options(&self, scan: &Recording) -> OpenOptions {
-        let mut steps = self.spec.steps();
-        let options = steps.find_map(|it| it.opens(scan, self.n_parcels, stack(self.spec)));
+        let spec = &self.loaded.spec;
+        let options = spec.steps().find_map(|it| it.opens(scan, self.n_parcels, stack(spec)));
         options.unwrap_or_else(|| OpenOptions {
             t_r: scan.t_r_s,
             volume_axes: VolumeAxes::default(),

@@ -123,7 +123,7 @@ impl Plan {
         let scans = source.as_ref().map_or_else(Vec::new, view::scans);
         keep(encoder::placed(spec, &scans));
         if matches!(source, Some(SourcePlan::Cohort(_))) {
-            keep(unfit::refuse_if_all(spec, &scans));
+            keep(unfit::refuse_if_all(&loaded, &scans));
         }
         let planned =
             Planned { inputs: &loaded, recordings: &scans, stack: crate::spec::stack(spec) };
@@ -135,7 +135,7 @@ impl Plan {
         });
         let encoder = encoder.flatten();
         if let (Some(source), Some(runs)) = (&source, &runs) {
-            let frames = Frames::new(spec, &scans, n_parcels);
+            let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
             keep(lengths::check(spec, source, runs, &frames, reads_volumes));
             keep(harmonised::check(spec, source, runs));
@@ -184,9 +184,10 @@ impl Plan {
         Self { budget: self.budget.with_mem_mb(mem_mb), ..self }
     }
 
-    /// How many files were read to name them by their content, so far.
+    /// How many files were read so far, for their digests or for what a plan asks of them; each as often as
+    /// it was.
     pub fn n_files_read(&self) -> usize {
-        self.loaded.digests().n_read()
+        self.loaded.known().n_read()
     }
 
     /// What the file says.

@@ -24,15 +24,15 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
     let spec = &loaded.spec.cohort;
     let place = |path: &std::path::Path| loaded.resolve(path);
     let cohort = match spec {
-        CohortSpec::Bids(bids) => bids.index(&place),
-        CohortSpec::Arrow(arrow) => arrow.index(&place),
-        CohortSpec::Files(files) => files.index(&place),
-        CohortSpec::Manifest(manifest) => manifest.index(&place),
-        CohortSpec::Hdf5(hdf5) => hdf5.index(&place),
+        CohortSpec::Bids(bids) => bids.index(&place, loaded.known()),
+        CohortSpec::Arrow(arrow) => arrow.index(&place, loaded.known()),
+        CohortSpec::Files(files) => files.index(&place, loaded.known()),
+        CohortSpec::Manifest(manifest) => manifest.index(&place, loaded.known()),
+        CohortSpec::Hdf5(hdf5) => hdf5.index(&place, loaded.known()),
         _ => unreachable!("planned elsewhere"),
     };
     let cohort = cohort.map_err(|source| spec.error(source))?;
-    let cohort = unfit::leave_out(&loaded.spec, cohort)?;
+    let cohort = unfit::leave_out(loaded, cohort)?;
     thresholds::can_be_judged(&loaded.spec, &cohort.recordings)?;
     let divisions = spec.split().map(|split| split.divide(&cohort)).transpose();
     let divisions = divisions.map_err(|source| spec.error(source))?.unwrap_or_default();

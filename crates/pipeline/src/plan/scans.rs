@@ -2,7 +2,9 @@
 use std::path::{Path, PathBuf};
 
 use ::cohort::{Kept, Reason, Timings};
+use files::FileIndex;
 use scan::Split;
+use serde::{Deserialize, Serialize};
 
 use super::{CohortPlan, ScanPlan};
 use crate::{Error, Result};
@@ -15,19 +17,40 @@ pub(super) struct Facts {
     pub(super) grid: Vec<usize>,
 }
 
+/// What is asked of the header of an image; all of its voxels were read, too.
+#[derive(Serialize, Deserialize)]
+struct Inspected {
+    dims: Vec<usize>,
+    affine: [[f64; 4]; 4],
+    has_t_r: bool,
+    sides_disagree: bool,
+}
+
+impl Inspected {
+    /// Reads a scan that was not seen before.
+    fn known(path: &Path, known: &FileIndex) -> scan::Result<Self> {
+        known.fact(path, &scan::files_of_scan(path), "inspected", || {
+            let found = scan::inspect(path)?;
+            let (has_t_r, sides_disagree) = (found.t_r.is_some(), found.sides_disagree);
+            Ok(Self { dims: found.dims, affine: found.affine, has_t_r, sides_disagree })
+        })
+    }
+}
+
 /// Fills in frames and TR of each scan, unless `t_r` says it of all; where they must be `alike`, all are
 /// images with the first one's TR and grid.
 pub(super) fn check_headers(
+    known: &FileIndex,
     scans: &mut [ScanPlan],
     t_r: Option<f64>,
     alike: bool,
     problems: &mut Vec<Error>,
 ) -> Option<Facts> {
     let mut first: Option<(usize, Facts)> = None;
-    let mut timings = Timings::default();
+    let mut timings = Timings::new(known);
     for idx in 0..scans.len() {
         let path = scans[idx].path.clone();
-        let header = match scan::inspect(&path) {
+        let header = match Inspected::known(&path, known) {
             Ok(header) if alike || header.dims.len() == 4 => header,
             // only its voxels are bad: the run fails this scan and goes on with the others
             Err(scan::Error::Truncated { .. } | scan::Error::Gzip { .. }) => continue,
@@ -55,13 +78,13 @@ pub(super) fn check_headers(
         let timing = match timings.of(&path, t_r) {
             Ok(timing) => timing,
             Err(reason) => {
-                problems.push(untimed(&path, reason, |path, problem| match header.t_r {
-                    Some(_) => {
-                        let problem =
-                            format!("repetition time: {problem}; `t_r` of the pairs settles it");
-                        Error::Recording { path, problem }
+                problems.push(untimed(&path, reason, |path, problem| {
+                    if !header.has_t_r {
+                        return scan::Error::RepetitionTime { path, problem }.into();
                     }
-                    None => scan::Error::RepetitionTime { path, problem }.into(),
+                    let problem =
+                        format!("repetition time: {problem}; `t_r` of the pairs settles it");
+                    Error::Recording { path, problem }
                 }));
                 continue;
             }
@@ -104,7 +127,7 @@ pub(super) fn check_headers(
 }
 
 /// Series, tensors and what else is opened by its content: their headers say less, or nothing.
-fn other_form(scan: &mut ScanPlan, t_r: Option<f64>, timings: &mut Timings) -> Result<f64> {
+fn other_form(scan: &mut ScanPlan, t_r: Option<f64>, timings: &mut Timings<'_>) -> Result<f64> {
     let path = scan.path.clone();
     scan::glance(&path)?;
     let unknown = |path, problem| {

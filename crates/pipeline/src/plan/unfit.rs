@@ -3,11 +3,16 @@ use std::{path::Path, thread};
 
 use ::cohort::{Cohort, Excluded, Reason};
 use encoder::RunPooling;
+use files::FileIndex;
 use preprocess::{Kind, Recording, Step, Timing};
 use scan::{ConfoundTable, FailureKind};
 
 use super::view;
-use crate::{Error, Result, spec::Spec, stage::Stage};
+use crate::{
+    Error, Result,
+    spec::{Loaded, Spec},
+    stage::Stage,
+};
 
 /// The column of framewise displacement.
 const FD: &str = "framewise_displacement";
@@ -20,6 +25,8 @@ struct Asked<'a> {
     steps: Vec<&'a dyn Step>,
     /// Whether windows are weighted by displacement.
     weighs_by_fd: bool,
+    /// Names all that decides the answer but the scan.
+    question: String,
 }
 
 impl<'a> Asked<'a> {
@@ -29,11 +36,27 @@ impl<'a> Asked<'a> {
         steps.iter().find(|step| step.takes() == Kind::Scans)?;
         let weighs =
             |stage: &Stage| matches!(stage, Stage::Embed(it) if it.run == RunPooling::InverseFd);
-        Some(Self { steps, weighs_by_fd: spec.stages().iter().any(weighs) })
+        let weighs_by_fd = spec.stages().iter().any(weighs);
+        let said: Vec<_> =
+            steps.iter().map(|it| (it.id().name, it.id().version, it.said())).collect();
+        let mut question = files::sha256_bytes(format!("{said:?} {weighs_by_fd}").as_bytes());
+        question.truncate(16);
+        Some(Self { steps, weighs_by_fd, question })
     }
 
-    /// The stage that could not go on with a scan, and why.
-    fn problem(&self, scan: &Recording) -> Option<Problem> {
+    /// The stage that could not go on with a scan, and why. A table that was found good before is not
+    /// opened.
+    fn problem(&self, known: &FileIndex, scan: &Recording) -> Option<Problem> {
+        let Some(path) = &scan.confounds else { return self.examined(scan) };
+        let beside = path.with_extension("json");
+        let question = format!("{} {:?} {}", self.question, scan.n_frames, scan.timing());
+        let found =
+            known.fact(path, &[beside], &question, || self.examined(scan).map_or(Ok(()), Err));
+        found.err()
+    }
+
+    /// The same, by all that is read.
+    fn examined(&self, scan: &Recording) -> Option<Problem> {
         if let Some(path) = &scan.confounds
             && let Some(problem) = self.table_problem(path, scan)
         {
@@ -104,10 +127,11 @@ fn without_path(error: &Error, scan: &Recording) -> String {
 }
 
 /// The problem of each scan, read on all cores.
-fn problems(asked: &Asked<'_>, scans: &[Recording]) -> Vec<Option<Problem>> {
+fn problems(asked: &Asked<'_>, known: &FileIndex, scans: &[Recording]) -> Vec<Option<Problem>> {
     let n_threads = thread::available_parallelism().map_or(1, usize::from);
     let share = scans.len().div_ceil(n_threads).max(1);
-    let of_share = |scans: &[Recording]| scans.iter().map(|scan| asked.problem(scan)).collect();
+    let of_share =
+        |scans: &[Recording]| scans.iter().map(|scan| asked.problem(known, scan)).collect();
     thread::scope(|scope| {
         let started: Vec<_> = scans
             .chunks(share)
@@ -122,10 +146,10 @@ fn problems(asked: &Asked<'_>, scans: &[Recording]) -> Vec<Option<Problem>> {
 ///
 /// # Errors
 /// The first problem, where nothing is left.
-pub(super) fn leave_out(spec: &Spec, mut cohort: Cohort) -> Result<Cohort> {
-    let Some(asked) = Asked::by(spec) else { return Ok(cohort) };
+pub(super) fn leave_out(loaded: &Loaded, mut cohort: Cohort) -> Result<Cohort> {
+    let Some(asked) = Asked::by(&loaded.spec) else { return Ok(cohort) };
     let views: Vec<Recording> = cohort.recordings.iter().map(view::of_recording).collect();
-    let problems = problems(&asked, &views);
+    let problems = problems(&asked, loaded.known(), &views);
     let refused = refused(&problems);
     let recordings = std::mem::take(&mut cohort.recordings);
     for ((recording, view), problem) in recordings.into_iter().zip(&views).zip(problems) {
@@ -142,9 +166,9 @@ pub(super) fn leave_out(spec: &Spec, mut cohort: Cohort) -> Result<Cohort> {
 }
 
 /// Refuses scans of a table where a stage could go on with none of them; some fail when they are read.
-pub(super) fn refuse_if_all(spec: &Spec, scans: &[Recording]) -> Result<()> {
-    let Some(asked) = Asked::by(spec) else { return Ok(()) };
-    let problems = problems(&asked, scans);
+pub(super) fn refuse_if_all(loaded: &Loaded, scans: &[Recording]) -> Result<()> {
+    let Some(asked) = Asked::by(&loaded.spec) else { return Ok(()) };
+    let problems = problems(&asked, loaded.known(), scans);
     let Some(source) = refused(&problems) else { return Ok(()) };
     let named = scans.iter().zip(problems.into_iter().flatten());
     let excluded = named.map(|(scan, problem)| excluded(scan, problem)).collect();

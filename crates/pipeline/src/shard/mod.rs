@@ -133,7 +133,7 @@ pub fn run_shard(
         let failures = read_failures(&dir)?;
         ended.fail(failures.into_iter().map(|it| (it, stage)));
         work.load(&mut media, &dir).map_err(|source| of_stage(stage, source))?;
-        plan.loaded.digests().save()?;
+        plan.loaded.known().save()?;
         control.tell(Event::StageFinished { stage, seconds: begun.elapsed().as_secs_f64() });
         (n_done, last) = (idx + 1, stage);
     }

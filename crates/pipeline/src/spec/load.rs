@@ -6,8 +6,9 @@ use std::{
 
 use config::{Source, YamlError};
 use encoder::{EncoderConfig, WeightsSource};
-use files::DigestIndex;
+use files::FileIndex;
 use preprocess::{Inputs, StepRegistry};
+use scan::{OpenOptions, Shape};
 
 use super::{CohortSpec, Spec};
 use crate::{Error, Result, plan::RunPlan, stage::Stage};
@@ -24,7 +25,7 @@ pub struct Loaded {
     /// What it says.
     pub spec: Spec,
     source: Source,
-    digests: Arc<DigestIndex>,
+    known: Arc<FileIndex>,
 }
 
 impl Inputs for Loaded {
@@ -34,6 +35,11 @@ impl Inputs for Loaded {
 
     fn digest(&self, path: &Path) -> preprocess::Result<String> {
         Ok(self.sha256(path)?)
+    }
+
+    fn shape(&self, path: &Path, options: &OpenOptions) -> scan::Result<Shape> {
+        let question = format!("shape {options:?}");
+        self.known.fact(path, &scan::files_of_scan(path), &question, || scan::shape(path, options))
     }
 }
 
@@ -55,33 +61,33 @@ impl Loaded {
             let (found, most) = (spec.name.len(), LONGEST_NAME);
             return Err(place(&source, Error::LongName { found, most }));
         }
-        let digests = Arc::new(DigestIndex::open(&index_of(&source, &spec)));
-        Ok(Self { spec, source, digests })
+        let known = Arc::new(FileIndex::open(&index_of(&source, &spec)));
+        Ok(Self { spec, source, known })
     }
 
     /// The same, but every file that decides a result is read, though nothing of it seems to have
     /// changed since it was read before.
     #[must_use]
     pub fn verifying(self) -> Self {
-        let digests = DigestIndex::verifying(&index_of(&self.source, &self.spec));
-        Self { digests: Arc::new(digests), ..self }
+        let known = FileIndex::verifying(&index_of(&self.source, &self.spec));
+        Self { known: Arc::new(known), ..self }
     }
 
-    /// The same for a task of an array, which keeps digests in a file of its own.
+    /// The same for a task of an array, which keeps what it learns in a file of its own.
     #[must_use]
     pub fn for_task(self, name: &str) -> Self {
-        let index = DigestIndex::open_part(&index_of(&self.source, &self.spec), name);
-        Self { digests: Arc::new(index), ..self }
+        let index = FileIndex::open_part(&index_of(&self.source, &self.spec), name);
+        Self { known: Arc::new(index), ..self }
     }
 
-    /// Digests of the files that it names; those that did not change are known without being read.
-    pub fn digests(&self) -> &DigestIndex {
-        &self.digests
+    /// What was learned from the files that it names: those that did not change are not opened again.
+    pub fn known(&self) -> &FileIndex {
+        &self.known
     }
 
     /// The digest of a file, or of both files of a pair.
     pub(crate) fn sha256(&self, path: &Path) -> Result<String, scan::Error> {
-        scan::sha256_scan_by(path, |file| self.digests.sha256(file))
+        scan::sha256_scan_by(path, |file| self.known.sha256(file))
     }
 
     /// `error` where the key it is about was written.
@@ -180,9 +186,9 @@ fn exactly(pointed: YamlError, error: &Error) -> YamlError {
     }
 }
 
-/// Where digests are kept for all pipelines with the same outputs.
+/// Where what files said is kept for all pipelines with the same outputs.
 fn index_of(source: &Source, spec: &Spec) -> PathBuf {
-    source.resolve(&spec.outputs).join(CACHE).join("digests.json")
+    source.resolve(&spec.outputs).join(CACHE).join("files.index")
 }
 
 fn inline(mut spec: Spec, dir: &Path, steps: &StepRegistry) -> Result<Spec> {

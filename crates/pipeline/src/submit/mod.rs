@@ -82,7 +82,7 @@ pub fn submit_slurm(plan: &Plan, options: &SubmitOptions) -> Result<Submission> 
     }
     let scans = wanted(plan, options.only_unsettled)?;
     // tasks take digests of files from the plan that was made here
-    plan.loaded.digests().save()?;
+    plan.loaded.known().save()?;
     let each = site.recordings_per_task.unwrap_or(NonZeroUsize::MIN);
     let list = WorkList::divide(plan, &scans, each);
     let most = match site.max_array_size {

@@ -3,20 +3,17 @@ use cohort::Hdf5Config;
 use scan::{OpenOptions, SeriesAxes, Shape};
 
 use super::{ParcellateConfig, atlas::ReadAtlas, columns::one_a_number};
-use crate::{Error, Recording, Result, Step as _};
+use crate::{Error, Inputs, Planned, Recording, Result, Step as _};
 
 impl ParcellateConfig {
     /// Refuses series of another number of parcels than the atlas has, if it is so of all scans; some fail
     /// when they are read.
-    pub fn some_have_the_parcels(
-        &self,
-        atlas: &ReadAtlas,
-        scans: &[Recording],
-        stack: Option<&Hdf5Config>,
-    ) -> Result<()> {
+    pub fn some_have_the_parcels(&self, atlas: &ReadAtlas, planned: Planned<'_>) -> Result<()> {
+        let Planned { inputs, recordings, stack } = planned;
         let mut first = None;
-        for scan in scans {
-            match self.has_the_parcels(atlas, scan, &self.options_for(atlas, scan, stack)?) {
+        for scan in recordings {
+            let options = self.options_for(atlas, scan, stack)?;
+            match self.has_the_parcels(atlas, scan, &options, inputs) {
                 Ok(()) => return Ok(()),
                 Err(error) => _ = first.get_or_insert(error),
             }
@@ -66,11 +63,12 @@ impl ParcellateConfig {
         atlas: &ReadAtlas,
         scan: &Recording,
         options: &OpenOptions,
+        inputs: &dyn Inputs,
     ) -> Result<()> {
         let n = self.columns.unwrap_or(atlas.n_parcels());
         let is_counted =
             |found| self.columns.is_none() && Some(found) == one_a_number(atlas.parcels());
-        let sides = match scan::shape(&scan.path, options) {
+        let sides = match inputs.shape(&scan.path, options) {
             Ok(Shape::Series { n_parcels, .. } | Shape::Cohort { n_parcels, .. }) => {
                 if n_parcels == n || is_counted(n_parcels) {
                     return Ok(());
@@ -80,7 +78,7 @@ impl ParcellateConfig {
             Err(error @ scan::Error::Axes { .. }) => {
                 let rows_are_frames = Some(SeriesAxes::TimeParcels);
                 let options = OpenOptions { axes: rows_are_frames, ..options.clone() };
-                match scan::shape(&scan.path, &options) {
+                match inputs.shape(&scan.path, &options) {
                     Ok(shape @ Shape::Series { n_parcels, .. }) if n_parcels != n => {
                         format!("{} rows and {n_parcels} columns", shape.n_frames())
                     }

@@ -100,7 +100,7 @@ impl Step for ParcellateConfig {
         };
         let atlas = self.read_atlas(&|path| planned.inputs.place(path))?;
         self.reads_some(&atlas, planned.recordings)?;
-        self.some_have_the_parcels(&atlas, planned.recordings, planned.stack)?;
+        self.some_have_the_parcels(&atlas, planned)?;
         let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
         made.labels = names(atlas.parcels());
         let n = atlas.n_parcels();

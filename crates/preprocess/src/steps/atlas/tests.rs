@@ -1,10 +1,13 @@
 //! Small CIFTI files whose means are seen by eye, and scans of the other kind.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use ndarray::{Array4, array};
 
-use crate::{Recording, steps::ParcellateConfig};
+use crate::{Inputs, Recording, steps::ParcellateConfig};
 
 use super::*;
 
@@ -21,6 +24,16 @@ const SERIES: &str = r#"<MatrixIndicesMap AppliesToMatrixDimension="0" IndicesMa
 
 /// A folder of scans and atlases; gone with the value.
 struct Folder(tempfile::TempDir);
+
+impl Inputs for Folder {
+    fn place(&self, path: &Path) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn digest(&self, path: &Path) -> crate::Result<String> {
+        Ok(scan::sha256_scan(path)?)
+    }
+}
 
 impl Folder {
     fn new() -> Self {
@@ -345,7 +358,9 @@ fn the_good_components_of_a_table_are_those_that_the_atlas_lists() {
     let scan = Recording { t_r_s: Some(0.735), ..folder.scan("dr_stage1.txt") };
     let chosen = config(Some(25));
     let atlas = chosen.read_atlas(&whole).unwrap();
-    chosen.some_have_the_parcels(&atlas, std::slice::from_ref(&scan), None).unwrap();
+    let recordings = std::slice::from_ref(&scan);
+    let planned = crate::Planned { inputs: &folder, recordings, stack: None };
+    chosen.some_have_the_parcels(&atlas, planned).unwrap();
     let series = chosen.series(&atlas, &scan, None).unwrap();
     let expected: Vec<f64> = good.iter().map(|&n| n as f64 + 0.4).collect();
     assert_eq!((series.values.dim(), series.values.row(3).to_vec()), ((4, 21), expected));
@@ -358,7 +373,7 @@ fn the_good_components_of_a_table_are_those_that_the_atlas_lists() {
         ),
     ] {
         let other = config(columns);
-        let said = other.some_have_the_parcels(&atlas, std::slice::from_ref(&scan), None);
+        let said = other.some_have_the_parcels(&atlas, planned);
         assert!(said.unwrap_err().to_string().ends_with(expected), "{expected}");
     }
     let said = config(Some(21)).read_atlas(&whole).unwrap_err().to_string();
