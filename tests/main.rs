@@ -8,6 +8,7 @@ mod bad_models;
 mod bad_pipeline;
 mod bad_recordings;
 mod bad_scans;
+mod bids_app;
 mod captions;
 mod cli;
 mod clusters;

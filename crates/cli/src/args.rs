@@ -1,4 +1,5 @@
 //! What can be typed, and the help that teaches it.
+mod bids_app;
 mod cohort;
 mod encoder;
 mod import;
@@ -12,6 +13,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{ArgAction, Args as Group, Parser, Subcommand};
 use pipeline::Precision;
 
+pub(crate) use bids_app::{BidsAppArgs, LevelName, is_bids_call};
 pub(crate) use cohort::{CohortCommand, CohortScanArgs};
 pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand, EncoderStatsArgs};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
@@ -33,6 +35,10 @@ Start here:
   neuroflamingo run pipelines/quickstart.yaml       do it; ends with a table and one line
   neuroflamingo generate --model runs/quickstart/model \\
       --scan fixtures/haxby2001/run011/bold_1slice.nii.gz --window 3
+
+As a BIDS-App, with --help for its options:
+  neuroflamingo BIDS_DIR OUT_DIR participant --config PIPELINE --participant-label 01
+  neuroflamingo BIDS_DIR OUT_DIR group --config PIPELINE
 
 Exit codes: 0 all done; 1 some scans failed, the rest is complete; 2 nothing could start, or nothing
 is left to go on with; 75 stopped by a signal after saving, run the same command again to go on.

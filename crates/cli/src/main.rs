@@ -6,13 +6,28 @@ mod progress;
 
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, BidsAppArgs, is_bids_call};
 use clap::Parser as _;
 use commands::Done;
 
+/// What was typed.
+enum Typed {
+    BidsApp(BidsAppArgs),
+    Command(Args),
+}
+
 fn main() -> ExitCode {
-    let args = Args::parse();
-    print::logs(args.verbose);
+    let words: Vec<_> = std::env::args_os().collect();
+    let typed = if is_bids_call(&words[1..]) {
+        Typed::BidsApp(BidsAppArgs::parse_from(words))
+    } else {
+        Typed::Command(Args::parse_from(words))
+    };
+    let verbose = match &typed {
+        Typed::BidsApp(args) => args.verbose,
+        Typed::Command(args) => args.verbose,
+    };
+    print::logs(verbose);
     pipeline::limit_threads();
     match pipeline::instructions() {
         Ok(name) => tracing::info!(instructions = name, "CPU"),
@@ -21,7 +36,11 @@ fn main() -> ExitCode {
             return Done::Nothing.into();
         }
     }
-    match commands::run(args.command, args.verbose > 0) {
+    let ended = match typed {
+        Typed::BidsApp(args) => commands::bids_app(&args),
+        Typed::Command(args) => commands::run(args.command, verbose > 0),
+    };
+    match ended {
         Ok(done) => done.into(),
         Err(error) => {
             let done = Done::of(&error);

@@ -237,6 +237,11 @@ impl fmt::Display for Entities {
     }
 }
 
+/// The entities of a file name; none where it is no BIDS name.
+pub fn entities_of(name: &str) -> Option<Entities> {
+    Some(BidsName::parse(name)?.entities)
+}
+
 /// A file name taken apart.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BidsName {

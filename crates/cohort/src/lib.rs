@@ -40,7 +40,7 @@ pub use bids::{BidsConfig, confounds_beside, coverage_beside};
 pub use by_pattern::{FilePattern, FilesConfig};
 pub use censored::Kept;
 pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};
-pub use entity::{Entities, Entity};
+pub use entity::{Entities, Entity, entities_of};
 pub use error::{Error, Result};
 pub use manifest::{ManifestColumns, ManifestConfig};
 pub use propose::{Alternative, Proposal, propose};

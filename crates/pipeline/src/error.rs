@@ -112,6 +112,8 @@ pub enum Error {
     WorkList { path: PathBuf, problem: String },
     #[error("{place}: {problem}")]
     Submit { place: String, problem: String },
+    #[error("{place}: {problem}")]
+    BidsApp { place: String, problem: String },
     #[error(
         "stage {stage} must see every recording, so nothing can be divided among tasks: run the pipeline as one job"
     )]

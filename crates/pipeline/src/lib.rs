@@ -12,6 +12,7 @@
 
 mod arrays;
 mod aside;
+mod bids_app;
 mod caption;
 mod captions;
 mod check_encoder;
@@ -45,6 +46,7 @@ mod units;
 mod watch;
 mod whitening;
 
+pub use bids_app::{BidsApp, BidsCall, BidsLevel, ParticipantsOutcome};
 pub use caption::{Caption, caption};
 pub use check_encoder::{
     CheckedEncoder, CheckedScan, EncoderCheck, SeriesFiles, check_encoder, check_encoder_on_series,

@@ -1,5 +1,6 @@
 //! One function a command, and what each ends with.
 mod bench;
+mod bids_app;
 mod cohort;
 mod encoder;
 mod import;
@@ -15,6 +16,8 @@ mod text;
 use std::process::ExitCode;
 
 use anyhow::Result;
+
+pub(crate) use bids_app::run as bids_app;
 
 use crate::args::{
     CohortCommand, Command, EncoderCommand, LoraCommand, ModelCommand, ScanCommand, StoreCommand,
@@ -42,6 +45,15 @@ impl From<Done> for ExitCode {
 }
 
 impl Done {
+    /// By how many of the units failed.
+    pub(crate) fn of_units(n_failed: usize, n_units: usize) -> Self {
+        match n_failed {
+            0 => Self::All,
+            failed if failed < n_units => Self::Some,
+            _ => Self::Nothing,
+        }
+    }
+
     /// After an error nothing is complete, unless it only says that everything was saved, or that one
     /// scan failed.
     pub(crate) fn of(error: &anyhow::Error) -> Self {

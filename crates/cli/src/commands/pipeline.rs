@@ -71,12 +71,8 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
     let outcome = pipeline::run(&plan, execution, &mut progress, &stop);
     progress.done();
     let outcome = outcome?;
-    show(args, &outcome)?;
-    Ok(match outcome.n_failed {
-        0 => Done::All,
-        failed if failed < outcome.n_units => Done::Some,
-        _ => Done::Nothing,
-    })
+    show_outcome(args.json, &outcome)?;
+    Ok(Done::of_units(outcome.n_failed, outcome.n_units))
 }
 
 /// One task of a work list.
@@ -122,7 +118,7 @@ pub(super) fn run_shard(
     Ok(if n_failed == 0 { Done::All } else { Done::Some })
 }
 
-fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
+pub(super) fn show_outcome(as_json: bool, outcome: &Outcome) -> Result<()> {
     let Outcome { run_dir, n_failed, failed, n_units, unit, table, verdict, metrics } = outcome;
     if *n_failed > 0 {
         let rest = if n_failed < n_units { ", the rest is complete" } else { "" };
@@ -135,7 +131,7 @@ fn show(args: &PipelineArgs, outcome: &Outcome) -> Result<()> {
         }
     }
     print::note(&format!("run directory: {}", run_dir.display()));
-    if args.json {
+    if as_json {
         return print::json(&json!({
             "run_dir": run_dir,
             "n_failed": n_failed,

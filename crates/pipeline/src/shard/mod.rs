@@ -68,6 +68,19 @@ impl Shard {
         Ok(Self { name: task.to_string(), scans, folder: list.digest()[..16].to_owned() })
     }
 
+    /// The recordings of these people, of all where nobody is named; `name` is that of no other choice.
+    pub(crate) fn of_people(plan: &Plan, people: &[String], name: &str) -> Self {
+        let is_wanted = |subject: &str| people.is_empty() || people.iter().any(|it| it == subject);
+        let scans = plan.scans().into_iter().enumerate().filter(|(_, it)| is_wanted(&it.subject));
+        let scans = scans.map(|(idx, _)| idx).collect();
+        Self { name: name.to_owned(), scans, folder: "participants".to_owned() }
+    }
+
+    /// Its recordings, by their place in the plan.
+    pub(crate) fn scans(&self) -> &[usize] {
+        &self.scans
+    }
+
     /// A name that no other shard of the pipeline has, for files that only this one writes.
     pub fn file_name(pipeline: &str, task: usize) -> String {
         format!("{pipeline}.task-{task}")
@@ -79,7 +92,9 @@ impl Shard {
 }
 
 /// The stages that a task can do.
-fn by_recording(plan: &Plan) -> impl Iterator<Item = (&'static str, Box<dyn Preparation + '_>)> {
+pub(crate) fn by_recording(
+    plan: &Plan,
+) -> impl Iterator<Item = (&'static str, Box<dyn Preparation + '_>)> {
     let stages = plan.spec().stages().iter();
     stages.map_while(|stage| {
         Some((stage.name(), stage.preparation().filter(|it| it.is_by_recording())?))
@@ -102,6 +117,18 @@ pub fn run_shard(
     execution: Execution,
     observer: &mut dyn Observer<Event>,
     stop: &AtomicBool,
+) -> Result<ShardOutcome> {
+    prepare_shard(plan, shard, execution, observer, stop, |_, _| Ok(()))
+}
+
+/// The same, and then `publish` of what was prepared, before its lock is given back.
+pub(crate) fn prepare_shard(
+    plan: &Plan,
+    shard: &Shard,
+    execution: Execution,
+    observer: &mut dyn Observer<Event>,
+    stop: &AtomicBool,
+    publish: impl FnOnce(&Media<'_>, &mut Control<'_>) -> Result<()>,
 ) -> Result<ShardOutcome> {
     check_divisible(plan)?;
     let mut control = Control::new(observer, stop).executing(execution);
@@ -137,6 +164,8 @@ pub fn run_shard(
         control.tell(Event::StageFinished { stage, seconds: begun.elapsed().as_secs_f64() });
         (n_done, last) = (idx + 1, stage);
     }
+    ended.record_in(&mut media);
+    publish(&media, &mut control)?;
     ended.write(plan, &shard.scans, last, &shard.table(plan))?;
     let rest = plan.spec().stages().get(n_done).map(Stage::name);
     let n_failed = ended.n_failed();

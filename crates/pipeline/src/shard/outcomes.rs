@@ -8,7 +8,7 @@ use std::{
 use engine::{Failure, Reason};
 
 use super::work_list::digest_of;
-use crate::{Result, plan::Plan};
+use crate::{Result, media::Media, plan::Plan};
 
 const HEADER: &str =
     "participant_id\tsession_id\tscan\tpipeline_step\tstatus\ttransient\treason\tplan\n";
@@ -40,6 +40,13 @@ impl Ended {
 
     pub(super) fn n_failed(&self) -> usize {
         self.failures.len()
+    }
+
+    /// Marks what failed without a stage of its own having said so.
+    pub(super) fn record_in(&self, media: &mut Media<'_>) {
+        for (idx, (failure, stage)) in &self.failures {
+            media.failures.entry(*idx).or_insert_with(|| (*stage, failure.reason.clone()));
+        }
     }
 
     /// Writes the table; `last` is the stage that the others went through.

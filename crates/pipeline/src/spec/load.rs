@@ -73,6 +73,14 @@ impl Loaded {
         Self { known: Arc::new(known), ..self }
     }
 
+    /// The same with settings that are given elsewhere than in the file or in a `--set`.
+    #[must_use]
+    pub(crate) fn changed(mut self, change: impl FnOnce(&mut Spec)) -> Self {
+        change(&mut self.spec);
+        let known = Arc::new(FileIndex::open(&index_of(&self.source, &self.spec)));
+        Self { known, ..self }
+    }
+
     /// The same for a task of an array, which keeps what it learns in a file of its own.
     #[must_use]
     pub fn for_task(self, name: &str) -> Self {

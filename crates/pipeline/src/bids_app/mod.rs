@@ -1,0 +1,348 @@
+//! The program as a BIDS-App: a dataset in, derivatives out, by the same engine as a run.
+//!
+//! ```text
+//! BIDS_DIR + pipeline file ─→ Loaded ─→ Plan ─┬ participant: the stages that work by recording, for some people
+//!                                             └ group: the same for all, then everything that sees all of them
+//! OUT_DIR/  dataset_description.json  CITATION.cff  .bidsignore  atlases/  idp/  logs/
+//!           sub-01/[ses-1/]func/  …_stat-mean_timeseries.tsv  …_stat-coverage_bold.tsv  …_desc-generated_report.json
+//! WORK/     cache/  NAME/ (the run folder)
+//! ```
+//!
+//! Tasks for single participants may write into one folder side by side: no two write one file, but for those
+//! of the whole dataset, which have the same content whoever writes them.
+mod dataset;
+mod idp;
+mod methods;
+mod names;
+mod reports;
+mod series;
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use engine::{Execution, Observer};
+use serde_json::Value;
+
+use crate::{
+    Error, Outcome, Result, Shard, ShardOutcome,
+    event::Event,
+    plan::{Plan, SourcePlan},
+    run::run,
+    shard::{by_recording, check_divisible, prepare_shard},
+    spec::{CohortSpec, Loaded},
+};
+use series::Written;
+
+/// The words of a call, as they were typed.
+#[derive(Clone, Debug, Default)]
+pub struct BidsCall {
+    /// The dataset: raw, or derivatives of it.
+    pub bids_dir: PathBuf,
+    /// The folder of the derivatives.
+    pub out_dir: PathBuf,
+    /// Where results are kept for later calls; absent: `.work` in `out_dir`.
+    pub work_dir: Option<PathBuf>,
+    /// Labels of people, with or without `sub-`; empty: all.
+    pub participants: Vec<String>,
+    /// Labels of visits, with or without `ses-`; empty: all.
+    pub sessions: Vec<String>,
+    /// Labels of tasks, with or without `task-`; empty: those of the pipeline file.
+    pub tasks: Vec<String>,
+}
+
+/// A call whose folders and labels were checked.
+#[derive(Clone, Debug)]
+pub struct BidsApp {
+    bids_dir: PathBuf,
+    out_dir: PathBuf,
+    work_dir: PathBuf,
+    participants: Vec<String>,
+    sessions: Vec<String>,
+    tasks: Vec<String>,
+    source: dataset::SourceDataset,
+}
+
+/// How it went with the participants of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParticipantsOutcome {
+    /// Where the derivatives are.
+    pub out_dir: PathBuf,
+    /// Recordings that failed.
+    pub n_failed: usize,
+    /// All of these people.
+    pub n_recordings: usize,
+    /// The first stage that is left to the group level; none where all stages work by recording.
+    pub stopped_before: Option<&'static str>,
+}
+
+impl BidsApp {
+    /// Checks folders and labels.
+    ///
+    /// # Errors
+    /// Where a label holds more than letters, digits and `+` or is of nobody, `bids_dir` is no BIDS dataset,
+    /// or `out_dir` is one of another program.
+    pub fn new(call: &BidsCall) -> Result<Self> {
+        let labels = |given: &[String], key, option| -> Result<Vec<String>> {
+            let labels: Result<Vec<String>> =
+                given.iter().map(|it| names::label(it, key, option)).collect();
+            let mut labels = labels?;
+            labels.sort_unstable();
+            labels.dedup();
+            Ok(labels)
+        };
+        let participants = labels(&call.participants, "sub-", "--participant-label")?;
+        let sessions = labels(&call.sessions, "ses-", "--session-id")?;
+        let tasks = labels(&call.tasks, "task-", "--task-id")?;
+        let source = dataset::SourceDataset::read(&call.bids_dir)?;
+        let bids_dir = call.bids_dir.canonicalize();
+        let bids_dir = bids_dir.map_err(files::at("find", &call.bids_dir))?;
+        if !participants.is_empty() {
+            let folders = files::list(&bids_dir)?;
+            for label in &participants {
+                refuse_unknown(&call.bids_dir, &folders, label)?;
+            }
+        }
+        let whole = |path: &Path| {
+            std::path::absolute(path).map_err(files::at("find", path)).map_err(Error::from)
+        };
+        let out_dir = whole(&call.out_dir)?;
+        if out_dir.canonicalize().is_ok_and(|it| it == bids_dir) {
+            return Err(refused(
+                &call.out_dir,
+                "is the dataset itself, expected a folder of its own, such as one in derivatives/",
+            ));
+        }
+        dataset::refuse_of_others(&out_dir)?;
+        let work_dir = match &call.work_dir {
+            Some(dir) => whole(dir)?,
+            None => out_dir.join(dataset::WORK),
+        };
+        Ok(Self { bids_dir, out_dir, work_dir, participants, sessions, tasks, source })
+    }
+
+    /// The pipeline file with this dataset as its cohort and the work folder as its outputs.
+    ///
+    /// # Errors
+    /// Those of the file; and where its cohort is of another kind.
+    pub fn load(&self, config: &Path, sets: &[String], level: BidsLevel) -> Result<Loaded> {
+        let loaded = Loaded::read(config, sets)?;
+        let kind = loaded.spec.cohort.name();
+        let is_filtered =
+            ![&self.participants, &self.sessions, &self.tasks].into_iter().all(Vec::is_empty);
+        match (&loaded.spec.cohort, level) {
+            (CohortSpec::Bids(_), _) => {}
+            (CohortSpec::Pairs(_), BidsLevel::Group) if !is_filtered => {}
+            (CohortSpec::Pairs(_), BidsLevel::Group) => {
+                let problem =
+                    "its cohort is `pairs`, whose table says who takes part: expected no labels";
+                return Err(refused(config, problem));
+            }
+            (CohortSpec::Pairs(_), BidsLevel::Participant) => {
+                let problem = "its cohort is `pairs`, which is learned from as a whole: expected the \
+                               level group, or a cohort `bids`";
+                return Err(refused(config, problem));
+            }
+            _ => {
+                let problem = format!("its cohort is `{kind}`, expected `bids`");
+                return Err(refused(config, &problem));
+            }
+        }
+        Ok(loaded.changed(|spec| {
+            spec.outputs.clone_from(&self.work_dir);
+            let CohortSpec::Bids(bids) = &mut spec.cohort else { return };
+            bids.dir.clone_from(&self.bids_dir);
+            // a folder that links may not leave stays one where the dataset is inside of it
+            let holds = |root: &mut PathBuf| {
+                root.canonicalize().is_ok_and(|root| self.bids_dir.starts_with(root))
+            };
+            if !bids.root.as_mut().is_some_and(holds) {
+                bids.root = None;
+            }
+            let mut want = |entity, labels: &[String]| {
+                if !labels.is_empty() {
+                    bids.entities.insert(entity, labels.to_vec());
+                }
+            };
+            want(cohort::Entity::Session, &self.sessions);
+            want(cohort::Entity::Task, &self.tasks);
+            if level == BidsLevel::Group {
+                want(cohort::Entity::Subject, &self.participants);
+            }
+        }))
+    }
+
+    /// Names what only this choice of people and labels writes.
+    pub fn name(&self) -> String {
+        let words = [&self.participants, &self.sessions, &self.tasks].map(|it| it.join(","));
+        files::sha256_bytes(words.join(";").as_bytes())[..16].to_owned()
+    }
+
+    /// The stages that work recording by recording, for the people of the call, and their derivatives.
+    ///
+    /// # Errors
+    /// Those of [`run_shard`](crate::run_shard); and where none of these people has a recording.
+    pub fn participant(
+        &self,
+        plan: &Plan,
+        execution: Execution,
+        observer: &mut dyn Observer<Event>,
+        stop: &AtomicBool,
+    ) -> Result<ParticipantsOutcome> {
+        let shard = Shard::of_people(plan, &self.participants, &self.name());
+        let is_asked = |it: &&cohort::Excluded| {
+            self.participants.is_empty()
+                || it
+                    .subject()
+                    .is_some_and(|subject| self.participants.iter().any(|l| l == subject))
+        };
+        let excluded = plan.recordings().map_or(&[][..], |it| it.excluded());
+        let broken = excluded.iter().filter(|it| it.reason.is_failure()).filter(is_asked).count();
+        let n_recordings = shard.scans().len() + broken;
+        if shard.scans().is_empty() {
+            let reasons = excluded.iter().filter(is_asked).map(|it| it.reason.to_string());
+            let reason = reasons.map(|it| files::one_line(&it)).next();
+            let reason =
+                reason.map_or_else(String::new, |reason| format!(", the first because: {reason}"));
+            let problem = format!("no recording of these participants is left{reason}");
+            return Err(refused(&self.bids_dir, &problem));
+        }
+        let (outcome, _) = self.prepare(plan, &shard, execution, observer, stop)?;
+        Ok(ParticipantsOutcome {
+            out_dir: self.out_dir.clone(),
+            n_failed: outcome.n_failed + broken,
+            n_recordings,
+            stopped_before: outcome.stopped_before,
+        })
+    }
+
+    /// What the participants' derivatives lack, the whole run in the work folder, and what it says of all.
+    ///
+    /// # Errors
+    /// Those of [`run`](crate::run()).
+    pub fn group(
+        &self,
+        plan: &Plan,
+        execution: Execution,
+        observer: &mut dyn Observer<Event>,
+        stop: &AtomicBool,
+    ) -> Result<Outcome> {
+        if plan.is_repeated() {
+            let problem = "gives several runs, by `repeat` or by folds: expected one";
+            return Err(refused(Path::new(&plan.spec().name), problem));
+        }
+        if let SourcePlan::Cohort(_) = &plan.source {
+            self.refuse_scans_elsewhere(plan)?;
+        }
+        let mut written = Vec::new();
+        if check_divisible(plan).is_ok() {
+            let shard = Shard::of_people(plan, &[], &self.name());
+            written = self.prepare(plan, &shard, execution, observer, stop)?.1;
+        } else {
+            dataset::write(self, plan)?;
+        }
+        let outcome = run(plan, execution, observer, stop)?;
+        let record: Value = files::read_json(&plan.run_dir.join("record.json"))?;
+        let wrong = failed_by_recording(plan, &record);
+        for it in written.extract_if(.., |it| wrong.contains(&it.idx)) {
+            it.retract()?;
+        }
+        idp::write(self, plan, &written)?;
+        reports::write(plan, &record, &self.out_dir)?;
+        dataset::write_of_run(plan, &record, &self.out_dir)?;
+        Ok(outcome)
+    }
+
+    /// Prepares the recordings of a shard and writes what is published of each. A stored file that is damaged is
+    /// removed and made again, once.
+    fn prepare(
+        &self,
+        plan: &Plan,
+        shard: &Shard,
+        execution: Execution,
+        observer: &mut dyn Observer<Event>,
+        stop: &AtomicBool,
+    ) -> Result<(ShardOutcome, Vec<Written>)> {
+        let again = |observer: &mut dyn Observer<Event>| {
+            let mut written = Vec::new();
+            let outcome =
+                prepare_shard(plan, shard, execution, observer, stop, |media, control| {
+                    written = series::write(self, media, shard.scans(), control)?;
+                    dataset::write(self, plan)
+                })?;
+            Ok((outcome, written))
+        };
+        let error: Error = match again(observer) {
+            Err(error) => error,
+            done => return done,
+        };
+        match error.damaged_file() {
+            Some(path) if path.starts_with(&plan.cache_dir) => {
+                files::remove_file(path)?;
+                again(observer)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Scans of a table must be those of the dataset that the derivatives say they are of.
+    fn refuse_scans_elsewhere(&self, plan: &Plan) -> Result<()> {
+        let is_outside = |path: &Path| {
+            path.canonicalize().map_or(true, |path| !path.starts_with(&self.bids_dir))
+        };
+        let n = plan.scans().iter().filter(|it| is_outside(&it.path)).count();
+        if n == 0 {
+            return Ok(());
+        }
+        let problem =
+            format!("{} of the table cohort.pairs lie elsewhere", report::counted(n, "scan"));
+        Err(refused(&self.bids_dir, &problem))
+    }
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BidsLevel {
+    /// What can be done for each participant alone.
+    Participant,
+    /// What needs all of them.
+    Group,
+}
+
+/// Recordings, by their place in the plan, that the run found wrong in a stage that works by recording.
+fn failed_by_recording(plan: &Plan, record: &Value) -> BTreeSet<usize> {
+    let stages: Vec<&str> = by_recording(plan).map(|(stage, _)| stage).collect();
+    let is_wrong = |unit: &&Value| {
+        unit["status"] != "SUCCESS" && unit["stage"].as_str().is_some_and(|it| stages.contains(&it))
+    };
+    let units = record["units"].as_array().into_iter().flatten().filter(is_wrong);
+    let wrong: BTreeSet<&str> = units.filter_map(|unit| unit["scan"].as_str()).collect();
+    let scans = plan.scans().into_iter().enumerate();
+    scans.filter(|(_, scan)| wrong.contains(scan.file.as_str())).map(|(idx, _)| idx).collect()
+}
+
+fn refuse_unknown(dir: &Path, folders: &[String], label: &str) -> Result<()> {
+    let (folder, visits) = (format!("sub-{label}"), format!("sub-{label}_ses-"));
+    if folders.iter().any(|it| *it == folder || it.starts_with(&visits)) {
+        return Ok(());
+    }
+    Err(refused(dir, &format!("has no folder {folder}, which --participant-label asks for")))
+}
+
+fn refused(place: &Path, problem: &str) -> Error {
+    Error::BidsApp { place: files::shown(place), problem: problem.to_owned() }
+}
+
+/// Writes a file unless it is there with these bytes.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    Ok(files::write_atomic(path, bytes)?)
+}
+
+fn put_json(path: &Path, value: &Value) -> Result<()> {
+    put(path, (files::to_json(value) + "\n").as_bytes())
+}
