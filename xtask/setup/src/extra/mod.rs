@@ -3,6 +3,7 @@
 //! Each check lists what it needs. Where that is missing the check is reported as `not run`, which
 //! is no failure; only a check that ran and failed fails the command.
 
+mod bids;
 mod environment;
 mod need;
 mod notebooks;
@@ -15,7 +16,7 @@ use environment::Environment;
 use need::Need;
 
 /// Every check, in the order in which they run.
-const CHECKS: &[Check] = &[notebooks::CHECK, scripts::CHECK, slurm::CHECK];
+const CHECKS: &[Check] = &[notebooks::CHECK, scripts::CHECK, bids::CHECK, slurm::CHECK];
 
 /// One check: its name, what it needs and how it is run.
 struct Check {
