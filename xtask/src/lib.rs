@@ -4,6 +4,7 @@ pub mod captioner;
 pub mod checks;
 pub mod cohort;
 mod compare;
+pub mod containers;
 mod corpus;
 pub mod covering;
 pub mod encoders;
@@ -118,6 +119,8 @@ enum Chore {
     /// Run the synthetic cohort as a job array of Slurm on this machine, disturb it, and compare what it
     /// publishes with a local run
     Slurm,
+    /// Write the definitions of the container images, configs/containers
+    Containers,
     /// How often the verdict is wrong, over simulated models that see or do not see the scan
     Verdict {
         /// Models a design
@@ -172,6 +175,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Chore::Cohort { n, folder, broken } => cohort::write(&root, &folder, n, broken),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
         Chore::Slurm => slurm::run(&root),
+        Chore::Containers => containers::write(&root),
         Chore::Compare { old, new, names, threads } => {
             compare::run(&root, &old, &new, &names, threads)
         }
