@@ -59,9 +59,15 @@ impl Row {
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
+
+    /// Sum of the weights of its learned ids.
+    pub(crate) fn weight(&self) -> f64 {
+        self.weights.iter().map(|&weight| f64::from(weight)).sum()
+    }
 }
 
-/// Weighted mean cross-entropy of the learned ids of some rows, a scalar.
+/// Weighted cross-entropy of the learned ids of some rows over `total`, a scalar: their mean where `total`
+/// is the sum of their weights.
 ///
 /// The head runs only where a learned id is predicted.
 pub(crate) fn text_loss(
@@ -69,6 +75,7 @@ pub(crate) fn text_loss(
     rows: &[&Row],
     media: Option<&MediaView>,
     vocabulary: &Vocabulary,
+    total: f64,
 ) -> Result<Tensor> {
     let ids = rows.iter().map(|row| row.ids[..row.ids.len() - 1].to_vec()).collect();
     let view =
@@ -83,19 +90,19 @@ pub(crate) fn text_loss(
             weights.push(weight);
         }
     }
-    Ok(weighted_loss(&hidden, places, targets, weights, |hidden| flamingo.head(hidden))?)
+    Ok(weighted_loss(&hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))?)
 }
 
-/// Weighted mean cross-entropy at some places of hidden states `(batch, n_tokens, dim)`.
+/// Weighted cross-entropy at some places of hidden states `(batch, n_tokens, dim)`, over `total`.
 pub(crate) fn weighted_loss(
     hidden: &Tensor,
     places: Vec<u32>,
     targets: Vec<u32>,
     weights: Vec<f32>,
+    total: f64,
     head: impl FnOnce(&Tensor) -> CandleResult<Tensor>,
 ) -> CandleResult<Tensor> {
     let n = places.len();
-    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
     let places = Tensor::from_vec(places, n, hidden.device())?;
     let weights = Tensor::from_vec(weights, n, hidden.device())?.to_dtype(hidden.dtype())?;
     let hidden = hidden.flatten_to(1)?.index_select(&places, 0)?;

@@ -1,8 +1,8 @@
 //! Fine-tuning: encoder, resampler, gates and special-token rows on paired scans and reports.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::{collections::HashMap, path::Path, time::Duration};
 
+use candle_core::Tensor;
 use encoder::InputShape;
 use flamingo::{FlamingoConfig, Precision};
 use nn::seeded::rng;
@@ -10,12 +10,17 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::Augmenter;
-use crate::fitted::Progression;
-use crate::optimizer::Optimizer;
-use crate::schedule::learning_rate;
-use crate::trainee::{ENCODER, Trainee};
-use crate::{AugmentConfig, Error, Example, Fitted, Observer, Progress, Result, checkpoint};
+use crate::{
+    AugmentConfig, Decay, Error, Example, Fitted, Observer, Result,
+    augment::Augmenter,
+    batch::Row,
+    optimizer::Optimizer,
+    progression::Progression,
+    reduce::{Alone, Reduce},
+    schedule::Schedule,
+    trainee::{ENCODER, Shown, Trainee},
+    trainer::{Rhythm, Task, Trainer},
+};
 
 /// How to fine-tune. Nothing here takes part when a report is written. What is absent has the value of
 /// [`FitConfig::default`].
@@ -24,13 +29,19 @@ use crate::{AugmentConfig, Error, Example, Fitted, Observer, Progress, Result, c
 pub struct FitConfig {
     /// Optimizer steps.
     pub steps: usize,
-    /// Reports in a step.
+    /// Reports that are shown at once.
     pub batch_size: usize,
+    /// How many such batches make a step: as one batch of all their reports, in the memory of one.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises.
     pub warmup_steps: usize,
-    /// The learning rate falls along a cosine to this share of its peak.
+    /// How the learning rate goes on after it has risen.
+    #[serde(skip_serializing_if = "is_cosine")]
+    pub decay: Decay,
+    /// The learning rate falls to this share of its peak.
     pub final_lr: f64,
     /// Decoupled weight decay of everything but the gates.
     pub weight_decay: f64,
@@ -54,6 +65,12 @@ pub struct FitConfig {
     pub validate_every: usize,
     /// Steps between two saved states, from which a stopped training goes on.
     pub checkpoint_every: usize,
+    /// Evaluations in a row without a better one, after which the training ends; absent: after all steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Minutes that the training may take, what was done before a stop counted; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_minutes: Option<f64>,
 }
 
 impl Default for FitConfig {
@@ -64,8 +81,10 @@ impl Default for FitConfig {
         Self {
             steps: 200,
             batch_size: 8,
+            accumulate: 1,
             learning_rate: 3e-3,
             warmup_steps: 20,
+            decay: Decay::Cosine,
             final_lr: 0.02,
             weight_decay: 0.05,
             clip_norm: 1.,
@@ -77,6 +96,8 @@ impl Default for FitConfig {
             averaging: 0.98,
             validate_every: 20,
             checkpoint_every: 20,
+            patience: None,
+            max_minutes: None,
         }
     }
 }
@@ -84,6 +105,16 @@ impl Default for FitConfig {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_as_fast(scale: &f64) -> bool {
     *scale == 1.
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_cosine(decay: &Decay) -> bool {
+    *decay == Decay::Cosine
 }
 
 /// Cross-entropy of a linear map of the mean latent against the scored slot's value. The map is
@@ -122,7 +153,7 @@ pub struct FitInputs<'a> {
 }
 
 fn check(inputs: &FitInputs) -> Result<()> {
-    let FitConfig { steps, batch_size, validate_every, augment, .. } = inputs.fit;
+    let FitConfig { steps, batch_size, accumulate, validate_every, augment, .. } = inputs.fit;
     if inputs.train.is_empty() || inputs.validation.is_empty() {
         let found = (inputs.train.len(), inputs.validation.len());
         return Err(Error::Data(format!(
@@ -133,8 +164,8 @@ fn check(inputs: &FitInputs) -> Result<()> {
     if !inputs.train.iter().chain(inputs.validation).all(one) {
         return Err(Error::Data("each example needs exactly one scan".to_owned()));
     }
-    if *steps == 0 || *batch_size == 0 || *validate_every == 0 {
-        let reason = "steps, batch_size and validate_every must be above 0";
+    if [steps, batch_size, accumulate, validate_every].contains(&&0) {
+        let reason = "steps, batch_size, accumulate and validate_every must be above 0";
         return Err(Error::Data(reason.to_owned()));
     }
     if !(0. ..1.).contains(&augment.voxel_dropout) || !(0. ..=1.).contains(&augment.class_averaging)
@@ -150,11 +181,16 @@ fn check(inputs: &FitInputs) -> Result<()> {
 /// # Errors
 /// [`Error::Interrupted`] when the observer breaks off, with the state saved.
 pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
+    fit_with(inputs, &Alone, observer)
+}
+
+/// The same as one of several processes.
+fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Result<Fitted> {
     check(inputs)?;
     kernels::keep_freed_memory();
     let config = inputs.fit;
     let trainee = Trainee::new(inputs)?;
-    let mut optimizer =
+    let optimizer =
         Optimizer::new(trainee.variables(), config.clip_norm, config.averaging, |name| {
             if name.ends_with("_gate") {
                 (config.gates_lr_scale, 0.)
@@ -164,74 +200,94 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
                 (1., config.weight_decay)
             }
         })?;
-    let mut progression = Progression::of(inputs.config.encoder.identity()?);
-    let mut note = |news: &Progress| _ = observer(news);
-    checkpoint::resume(inputs.state, &mut note, |tensors, facts: Progression| {
-        if let Some(reason) = progression.differs(&facts) {
-            return Err(Error::Checkpoint { path: inputs.state.to_owned(), reason });
-        }
-        let (best, state): (HashMap<_, _>, HashMap<_, _>) =
-            tensors.into_iter().partition(|(name, _)| name.starts_with("best/"));
-        let restored = optimizer.restore(&state, facts.step);
-        if restored.is_ok() {
-            progression = facts;
-            progression.best = best;
-        }
-        Ok(restored)
-    })?;
-    let rows = trainee.rows(inputs.train, config.slot_weight)?;
-    let validation_rows = trainee.rows(inputs.validation, config.slot_weight)?;
-    let augmenter = Augmenter::new(inputs.train, &config.augment);
+    let task = Reports {
+        inputs,
+        rows: trainee.rows(inputs.train, config.slot_weight)?,
+        validation_rows: trainee.rows(inputs.validation, config.slot_weight)?,
+        augmenter: Augmenter::new(inputs.train, &config.augment),
+        trainee,
+    };
+    let trainer = Trainer {
+        optimizer,
+        schedule: Schedule {
+            peak: config.learning_rate,
+            n_steps: config.steps,
+            warmup_steps: config.warmup_steps,
+            final_share: config.final_lr,
+            decay: config.decay,
+        },
+        rhythm: Rhythm {
+            validate_every: config.validate_every,
+            checkpoint_every: config.checkpoint_every,
+            patience: config.patience,
+            max_time: config.max_minutes.map(|minutes| Duration::from_secs_f64(60. * minutes)),
+        },
+        state: inputs.state,
+        reduce,
+        observer,
+    };
+    let began = Progression::of(inputs.config.encoder.identity()?);
+    let progression = trainer.run(&task, began)?;
+    Ok(Fitted::new(inputs, progression, task.trainee.n_frozen))
+}
 
-    while optimizer.step() < config.steps {
-        let step = optimizer.step();
-        let mut rng = rng(inputs.seed, &format!("step {step}"));
-        let n_windows =
-            config.auxiliary.as_ref().map_or(0, |a| a.batch_size).max(config.batch_size);
+/// Reports learned from scans.
+struct Reports<'a> {
+    inputs: &'a FitInputs<'a>,
+    trainee: Trainee,
+    augmenter: Augmenter<'a>,
+    rows: Vec<Row>,
+    validation_rows: Vec<Row>,
+}
+
+impl Task for Reports<'_> {
+    type Batch = Shown;
+
+    fn batches(&self, step: usize) -> Result<Vec<Shown>> {
+        let FitInputs { fit: config, train, seed, .. } = *self.inputs;
+        let mut rng = rng(seed, &format!("step {step}"));
+        let auxiliary = config.auxiliary.as_ref().map_or(0, |it| it.batch_size);
+        let n_windows = auxiliary.max(config.batch_size);
+        let n_batches = config.accumulate;
         let mut order = Vec::new();
-        while order.len() < n_windows {
-            let mut round: Vec<usize> = (0..inputs.train.len()).collect();
+        while order.len() < n_batches * n_windows {
+            let mut round: Vec<usize> = (0..train.len()).collect();
             round.shuffle(&mut rng);
             order.extend(round);
         }
-        order.truncate(n_windows);
-        let windows: Vec<_> = order.iter().map(|&idx| augmenter.draw(idx, &mut rng)).collect();
-        let classes: Vec<_> = order.iter().map(|&idx| inputs.train[idx].class).collect();
-        let shown: Vec<_> = order[..config.batch_size].iter().map(|&idx| &rows[idx]).collect();
-
-        let loss = trainee.loss(&shown, &windows, &classes, config)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(Error::Diverged { step });
+        order.truncate(n_batches * n_windows);
+        let mut shown: Vec<Shown> = order
+            .chunks(n_windows)
+            .map(|order| Shown {
+                windows: order.iter().map(|&idx| self.augmenter.draw(idx, &mut rng)).collect(),
+                classes: order.iter().map(|&idx| train[idx].class).collect(),
+                rows: order[..config.batch_size].to_vec(),
+                weight: 0.,
+                n_classes: 0,
+            })
+            .collect();
+        // every learned token of a step weighs the same, whichever micro-batch it falls into
+        let rows = shown.iter().flat_map(|it| &it.rows);
+        let weight = rows.map(|&row| self.rows[row].weight()).sum();
+        let n_classes = shown.iter().flat_map(|it| &it.classes).flatten().count();
+        for it in &mut shown {
+            (it.weight, it.n_classes) = (weight, n_classes);
         }
-        let FitConfig { steps, warmup_steps, final_lr, .. } = *config;
-        let lr = learning_rate(config.learning_rate, step, steps, warmup_steps, final_lr);
-        optimizer.update(&loss.backward()?, lr)?;
-        let done = optimizer.step();
-        progression.took(done, value);
-        let mut flow = observer(&Progress::Step { step: done, n_steps: steps, loss: value, lr });
-
-        if done % config.validate_every == 0 || done == steps {
-            let nll = optimizer
-                .averaged(|| trainee.nll(inputs.validation, &validation_rows, config.batch_size))?;
-            let best = progression.judged(nll);
-            if best {
-                progression.best = optimizer.averaged(|| trainee.kept())?;
-            }
-            if observer(&Progress::Validated { step: done, nll, best }).is_break() {
-                flow = std::ops::ControlFlow::Break(());
-            }
-        }
-        if flow.is_break() || done % config.checkpoint_every.max(1) == 0 || done == steps {
-            let mut tensors = optimizer.state()?;
-            tensors.extend(progression.best.clone());
-            checkpoint::save(inputs.state, done, &tensors, &progression)?;
-        }
-        if flow.is_break() && done < steps {
-            return Err(Error::Interrupted { step: done });
-        }
+        Ok(shown)
     }
-    Ok(Fitted::new(inputs, progression, trainee.n_frozen))
+
+    fn loss(&self, shown: &Shown) -> Result<Tensor> {
+        self.trainee.loss(shown, &self.rows, self.inputs.fit)
+    }
+
+    fn validate(&self) -> Result<f64> {
+        let FitInputs { fit, validation, .. } = *self.inputs;
+        self.trainee.nll(validation, &self.validation_rows, fit.batch_size)
+    }
+
+    fn kept(&self) -> Result<HashMap<String, Tensor>> {
+        self.trainee.kept()
+    }
 }
 
 #[cfg(test)]

@@ -6,67 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use encoder::{EncoderConfig, InputShape};
 use flamingo::{FlamingoConfig, NewPackage, PackageFile};
-use serde::{Deserialize, Serialize};
 
-use crate::{FitInputs, Result};
-
-/// One point of the training curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CurvePoint {
-    /// Steps done.
-    pub step: usize,
-    /// Mean training loss since the point before.
-    pub loss: f64,
-    /// Weighted mean negative log-likelihood on the validation examples.
-    pub nll: f64,
-}
-
-/// Where a training stands; what a checkpoint keeps beside the tensors.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Progression {
-    pub(crate) step: usize,
-    pub(crate) curve: Vec<CurvePoint>,
-    chosen_step: usize,
-    losses: Vec<f64>,
-    /// The encoder that it began with, weights hashed: the state holds what moved of them alone.
-    #[serde(default)]
-    encoder: String,
-    #[serde(skip)]
-    pub(crate) best: HashMap<String, Tensor>,
-}
-
-impl Progression {
-    /// Nothing done, with the encoder of this identity.
-    pub(crate) fn of(encoder: String) -> Self {
-        Self { encoder, ..Self::default() }
-    }
-
-    /// Why a saved training is another one than this.
-    pub(crate) fn differs(&self, saved: &Self) -> Option<String> {
-        let shown = |it: &Self| it.encoder.chars().take(16).collect::<String>();
-        (!saved.encoder.is_empty() && saved.encoder != self.encoder).then(|| {
-            let (found, expected) = (shown(saved), shown(self));
-            format!("it began with the encoder {found}…, expected {expected}…")
-        })
-    }
-
-    pub(crate) fn took(&mut self, step: usize, loss: f64) {
-        self.step = step;
-        self.losses.push(loss);
-    }
-
-    /// Records a judgement of the present state; true when it is the best so far.
-    pub(crate) fn judged(&mut self, nll: f64) -> bool {
-        let best = self.curve.iter().all(|point| nll < point.nll);
-        let loss = self.losses.iter().sum::<f64>() / self.losses.len().max(1) as f64;
-        self.losses.clear();
-        self.curve.push(CurvePoint { step: self.step, loss, nll });
-        if best {
-            self.chosen_step = self.step;
-        }
-        best
-    }
-}
+use crate::{CurvePoint, FitInputs, Result, progression::Progression};
 
 /// A finished training: the chosen state and how it was reached.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Fitting: the adapter on paired scans and reports ([`fit`]), and a small language model on text
 //! ([`pretrain`]).
 //!
-//! Both are deterministic: every random choice depends on (seed, step) alone, so that a run that
+//! Both are tasks of one loop (`trainer`), and deterministic: every random choice depends on (seed, step) alone, so that a run that
 //! was stopped and resumed equals one that was not.
 
 mod augment;
@@ -13,16 +13,21 @@ mod fitted;
 mod optimizer;
 mod pretrain;
 mod progress;
+mod progression;
+mod reduce;
 mod schedule;
 mod trainee;
+mod trainer;
 
 pub use augment::AugmentConfig;
 pub use batch::Example;
 pub use error::{Error, Result};
 pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, fit};
-pub use fitted::{CurvePoint, Fitted, PackageCard};
+pub use fitted::{Fitted, PackageCard};
 pub use optimizer::Optimizer;
 pub use pretrain::{
     CorpusSize, PretrainConfig, PretrainSummary, corpus_size, longest_text, pretrain,
 };
 pub use progress::{Observer, Progress};
+pub use progression::CurvePoint;
+pub use schedule::Decay;

@@ -18,6 +18,9 @@ struct Slot {
     average: Vec<f32>,
 }
 
+/// A gradient, or none, of each variable.
+pub(crate) type Gradients = Vec<Option<Vec<f32>>>;
+
 /// The optimizer's state: all that a checkpoint must hold.
 pub struct Optimizer {
     slots: Vec<Slot>,
@@ -60,17 +63,57 @@ impl Optimizer {
         self.step
     }
 
+    /// One update by the gradients of one loss; see [`Self::take`].
+    pub fn update(&mut self, grads: &GradStore, lr: f64) -> Result<f64> {
+        let gradients = self.read(grads)?;
+        self.take(&gradients, lr)
+    }
+
+    /// The gradients of the variables.
+    pub(crate) fn read(&self, grads: &GradStore) -> Result<Gradients> {
+        let of = |slot: &Slot| {
+            let grad = grads.get(&slot.var);
+            grad.map(|grad| grad.flatten_all()?.to_vec1::<f32>()).transpose()
+        };
+        self.slots.iter().map(of).collect()
+    }
+
+    /// No variable has a gradient.
+    pub(crate) fn no_gradients(&self) -> Gradients {
+        self.slots.iter().map(|_| None).collect()
+    }
+
+    /// Gradients, which variables have one, and a loss, as one row of numbers that may be added to others.
+    pub(crate) fn flat(&self, gradients: &Gradients, loss: f32) -> Vec<f32> {
+        let n: usize = self.slots.iter().map(|slot| slot.values.len()).sum();
+        let mut flat = Vec::with_capacity(n + self.slots.len() + 1);
+        for (slot, gradient) in self.slots.iter().zip(gradients) {
+            match gradient {
+                Some(gradient) => flat.extend(gradient),
+                None => flat.resize(flat.len() + slot.values.len(), 0.),
+            }
+        }
+        flat.extend(gradients.iter().map(|gradient| f32::from(gradient.is_some())));
+        flat.push(loss);
+        flat
+    }
+
+    /// The gradients and the loss of such a row, or of a sum of them.
+    pub(crate) fn unflat(&self, mut flat: Vec<f32>) -> (Gradients, f32) {
+        let loss = flat.pop().expect("a loss is its last number");
+        let given = flat.split_off(flat.len() - self.slots.len());
+        let mut rest = &flat[..];
+        let gradients = self.slots.iter().zip(given).map(|(slot, given)| {
+            let (own, others) = rest.split_at(slot.values.len());
+            rest = others;
+            (given > 0.).then(|| own.to_vec())
+        });
+        (gradients.collect(), loss)
+    }
+
     /// One update; a variable without a gradient stays. Returns the norm of all gradients before
     /// clipping.
-    pub fn update(&mut self, grads: &GradStore, lr: f64) -> Result<f64> {
-        let grads = self
-            .slots
-            .iter()
-            .map(|slot| {
-                let grad = grads.get(&slot.var);
-                grad.map(|grad| grad.flatten_all()?.to_vec1::<f32>()).transpose()
-            })
-            .collect::<Result<Vec<_>>>()?;
+    pub(crate) fn take(&mut self, grads: &Gradients, lr: f64) -> Result<f64> {
         let squares = grads.iter().flatten().flatten().map(|&g| f64::from(g) * f64::from(g));
         let norm = squares.sum::<f64>().sqrt();
         let grad_scale = if norm > self.clip_norm { self.clip_norm / norm } else { 1. };
@@ -87,7 +130,7 @@ impl Optimizer {
                 };
                 let step = self.step as u32;
                 let Slot { values, first, second, .. } = slot;
-                kernels::adamw(&adamw, step, grad_scale, values, &grad, first, second);
+                kernels::adamw(&adamw, step, grad_scale, values, grad, first, second);
                 slot.write(&slot.values)?;
             }
             for (average, &value) in slot.average.iter_mut().zip(&slot.values) {

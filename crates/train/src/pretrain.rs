@@ -1,7 +1,6 @@
 //! Training a small language model from nothing, on text.
 
-use std::fs;
-use std::path::Path;
+use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use lm::{CausalLm, END_OF_TEXT, Llama, LlamaConfig, Step};
@@ -11,10 +10,15 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::weighted_loss;
-use crate::optimizer::Optimizer;
-use crate::schedule::learning_rate;
-use crate::{Error, Observer, Progress, Result, checkpoint};
+use crate::{
+    Decay, Error, Observer, Result,
+    batch::weighted_loss,
+    optimizer::Optimizer,
+    progression::Progression,
+    reduce::Alone,
+    schedule::Schedule,
+    trainer::{Rhythm, Task, Trainer},
+};
 
 /// Size and training of a small LLaMA-architecture language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,10 +68,6 @@ pub struct PretrainSummary {
     /// Mean negative log-likelihood of the held-out texts, in nats a token.
     pub heldout_nll: f64,
 }
-
-/// Losses of the steps so far; what a checkpoint keeps beside the tensors.
-#[derive(Default, Serialize, Deserialize)]
-struct Taken(Vec<f64>);
 
 /// Tokens of the longest text of a corpus with its end, or a bound of them that is at most
 /// `n_positions`; a tokenizer is trained in `scratch` where a text could be longer.
@@ -169,57 +169,74 @@ pub fn pretrain(
     };
     let variables = Variables::default();
     let model = Llama::new(&llama, variables.builder(seed, DType::F32))?;
-    let mut optimizer = Optimizer::new(variables.all(), config.clip_norm, 0., |name| {
+    let optimizer = Optimizer::new(variables.all(), config.clip_norm, 0., |name| {
         (1., if name.contains("norm") { 0. } else { config.weight_decay })
     })?;
-    let mut taken = Taken::default();
-    let mut note = |news: &Progress| _ = observer(news);
-    checkpoint::resume(state, &mut note, |tensors, facts: Taken| {
-        let restored = optimizer.restore(&tensors, facts.0.len());
-        if restored.is_ok() {
-            taken = facts;
-        }
-        Ok(restored)
-    })?;
-    let mut heldout_nll = f64::NAN;
-    for step in optimizer.step()..config.steps {
-        let mut order: Vec<&Vec<u32>> = learned.iter().collect();
-        let (batch, _) =
-            order.partial_shuffle(&mut rng(seed, &format!("text {step}")), config.batch_size);
-        let loss = loss(&model, batch)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(Error::Diverged { step });
-        }
-        let PretrainConfig { steps, warmup_steps, final_lr, .. } = *config;
-        let lr = learning_rate(config.learning_rate, step, steps, warmup_steps, final_lr);
-        optimizer.update(&loss.backward()?, lr)?;
-        taken.0.push(value);
-        let done = step + 1;
-        let mut flow = observer(&Progress::Step { step: done, n_steps: steps, loss: value, lr });
-        let judged = done % config.validate_every.max(1) == 0 || done == steps;
-        if judged {
-            heldout_nll = mean_loss(&model, &held_out, config.batch_size)?;
-            let news = Progress::Validated { step: done, nll: heldout_nll, best: done == steps };
-            if observer(&news).is_break() {
-                flow = std::ops::ControlFlow::Break(());
-            }
-        }
-        if flow.is_break() || (judged && done < steps) {
-            checkpoint::save(state, done, &optimizer.state()?, &taken)?;
-        }
-        if flow.is_break() {
-            return Err(Error::Interrupted { step: done });
-        }
-    }
+    let trainer = Trainer {
+        optimizer,
+        schedule: Schedule {
+            peak: config.learning_rate,
+            n_steps: config.steps,
+            warmup_steps: config.warmup_steps,
+            final_share: config.final_lr,
+            decay: Decay::Cosine,
+        },
+        rhythm: Rhythm {
+            validate_every: config.validate_every,
+            checkpoint_every: config.validate_every,
+            patience: None,
+            max_time: None,
+        },
+        state,
+        reduce: &Alone,
+        observer,
+    };
+    let task = Texts { config, seed, model, learned, held_out };
+    let progression = trainer.run(&task, Progression::default())?;
     lm::write(folder, &llama, &variables, DType::F32)?;
-    let last = &taken.0[taken.0.len().saturating_sub(50)..];
+    let losses = &progression.losses;
+    let last = &losses[losses.len().saturating_sub(50)..];
     Ok(PretrainSummary {
         n_parameters: variables.n_parameters(),
         vocab_size: tokenizer.vocab_size(),
         train_nll: last.iter().sum::<f64>() / last.len() as f64,
-        heldout_nll,
+        heldout_nll: progression.curve.last().map_or(f64::NAN, |point| point.nll),
     })
+}
+
+/// Texts learned by a model, as ids.
+struct Texts<'a> {
+    config: &'a PretrainConfig,
+    seed: u64,
+    model: Llama,
+    learned: Vec<Vec<u32>>,
+    held_out: Vec<Vec<u32>>,
+}
+
+impl Task for Texts<'_> {
+    /// Which of the learned texts.
+    type Batch = Vec<usize>;
+
+    fn batches(&self, step: usize) -> Result<Vec<Vec<usize>>> {
+        let mut order: Vec<usize> = (0..self.learned.len()).collect();
+        let mut rng = rng(self.seed, &format!("text {step}"));
+        let (batch, _) = order.partial_shuffle(&mut rng, self.config.batch_size);
+        Ok(vec![batch.to_vec()])
+    }
+
+    fn loss(&self, batch: &Vec<usize>) -> Result<Tensor> {
+        let texts: Vec<_> = batch.iter().map(|&idx| &self.learned[idx]).collect();
+        Ok(loss(&self.model, &texts)?)
+    }
+
+    fn validate(&self) -> Result<f64> {
+        Ok(mean_loss(&self.model, &self.held_out, self.config.batch_size)?)
+    }
+
+    /// The last weights are kept, whichever were the best.
+    fn kept(&self) -> Result<HashMap<String, Tensor>> {
+        Ok(HashMap::new())
+    }
 }
 
 /// Mean cross-entropy of every token after the first.
@@ -241,8 +258,8 @@ fn loss(model: &Llama, texts: &[&Vec<u32>]) -> CandleResult<Tensor> {
     for idx in 0..model.shape().n_blocks {
         xs = model.block(idx, &xs, &step, None)?;
     }
-    let weights = vec![1.; targets.len()];
-    weighted_loss(&model.norm(&xs)?, places, targets, weights, |xs| model.head(xs))
+    let (weights, total) = (vec![1.; targets.len()], targets.len() as f64);
+    weighted_loss(&model.norm(&xs)?, places, targets, weights, total, |xs| model.head(xs))
 }
 
 fn mean_loss(model: &Llama, texts: &[Vec<u32>], batch_size: usize) -> CandleResult<f64> {
@@ -259,6 +276,7 @@ fn mean_loss(model: &Llama, texts: &[Vec<u32>], batch_size: usize) -> CandleResu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Progress;
     use std::ops::ControlFlow;
 
     fn config() -> PretrainConfig {

@@ -1,28 +1,71 @@
 //! Learning rate over the steps.
 
-/// Linear warm-up, then half a cosine down to `final_fraction` of the peak; `step` counts from 0.
-pub(crate) fn learning_rate(
-    peak: f64,
-    step: usize,
-    n_steps: usize,
-    warmup_steps: usize,
-    final_fraction: f64,
-) -> f64 {
-    let warmup = ((step + 1) as f64 / warmup_steps.max(1) as f64).min(1.);
-    let cosine = f64::midpoint(1., (std::f64::consts::PI * step as f64 / n_steps as f64).cos());
-    peak * warmup * (final_fraction + (1. - final_fraction) * cosine)
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate goes on after it has risen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// It falls along half a cosine to the last step.
+    #[default]
+    Cosine,
+    /// It falls along a line to the last step.
+    Linear,
+    /// It stays at its peak.
+    Constant,
+}
+
+/// The learning rate of every step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    /// Peak learning rate.
+    pub(crate) peak: f64,
+    /// Steps in all.
+    pub(crate) n_steps: usize,
+    /// Steps over which it rises linearly.
+    pub(crate) warmup_steps: usize,
+    /// Share of the peak that it falls to.
+    pub(crate) final_share: f64,
+    /// How it falls.
+    pub(crate) decay: Decay,
+}
+
+impl Schedule {
+    /// The learning rate of a step, counted from 0.
+    pub(crate) fn rate(&self, step: usize) -> f64 {
+        let warmup = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.);
+        let gone = step as f64 / self.n_steps as f64;
+        let height = match self.decay {
+            Decay::Cosine => {
+                f64::midpoint(1., (std::f64::consts::PI * step as f64 / self.n_steps as f64).cos())
+            }
+            Decay::Linear => 1. - gone,
+            Decay::Constant => return self.peak * warmup,
+        };
+        self.peak * warmup * (self.final_share + (1. - self.final_share) * height)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn schedule(decay: Decay) -> Schedule {
+        Schedule { peak: 2., n_steps: 1000, warmup_steps: 10, final_share: 0.1, decay }
+    }
+
     #[test]
-    fn it_rises_then_falls_to_the_final_fraction() {
-        let lr = |step| learning_rate(2., step, 1000, 10, 0.1);
-        assert!((lr(0) - 0.2).abs() < 1e-3);
-        assert!((lr(9) - 2.).abs() < 1e-3);
-        assert!((lr(500) - 1.1).abs() < 1e-9);
-        assert!((lr(999) - 0.2).abs() < 1e-3);
+    fn it_rises_then_falls_to_the_final_share() {
+        let cosine = schedule(Decay::Cosine);
+        assert!((cosine.rate(0) - 0.2).abs() < 1e-3);
+        assert!((cosine.rate(9) - 2.).abs() < 1e-3);
+        assert!((cosine.rate(500) - 1.1).abs() < 1e-9);
+        assert!((cosine.rate(999) - 0.2).abs() < 1e-3);
+        // 2 (0.1 + 0.9 · 3/4), and half and whole of the peak
+        let linear = schedule(Decay::Linear);
+        assert!((linear.rate(250) - 1.55).abs() < 1e-9);
+        let constant = schedule(Decay::Constant);
+        assert!((constant.rate(4) - 1.).abs() < 1e-9 && constant.rate(999) == 2.);
     }
 }

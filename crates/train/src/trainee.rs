@@ -15,6 +15,20 @@ use crate::{Example, FitConfig, FitInputs, Result};
 /// What the names of the encoder's variables begin with.
 pub(crate) const ENCODER: &str = "encoder/";
 
+/// What a micro-batch shows.
+pub(crate) struct Shown {
+    /// Windows, the reports' first; further ones skip the language model.
+    pub(crate) windows: Vec<Medium>,
+    /// What the auxiliary loss must tell apart in each of them.
+    pub(crate) classes: Vec<Option<usize>>,
+    /// Which rows of text are shown with the first windows.
+    pub(crate) rows: Vec<usize>,
+    /// Weight of all learned ids of the step.
+    pub(crate) weight: f64,
+    /// Windows of the step that have a class.
+    pub(crate) n_classes: usize,
+}
+
 /// A model under training.
 pub(crate) struct Trainee {
     input: InputShape,
@@ -86,20 +100,16 @@ impl Trainee {
         Ok(self.flamingo.look(&input)?)
     }
 
-    /// The loss of one step: weighted text loss plus the auxiliary loss.
-    pub(crate) fn loss(
-        &self,
-        rows: &[&Row],
-        windows: &[Medium],
-        classes: &[Option<usize>],
-        fit: &FitConfig,
-    ) -> Result<Tensor> {
-        let media = self.look(windows)?;
-        let shown = media.first(rows.len())?;
-        let text = text_loss(&self.flamingo, rows, Some(&shown), &self.vocabulary)?;
+    /// What some reports and windows add to the loss of a step: weighted text loss plus the auxiliary loss.
+    pub(crate) fn loss(&self, shown: &Shown, rows: &[Row], fit: &FitConfig) -> Result<Tensor> {
+        let media = self.look(&shown.windows)?;
+        let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
+        let (with_text, total) = (media.first(rows.len())?, shown.weight);
+        let text = text_loss(&self.flamingo, &rows, Some(&with_text), &self.vocabulary, total)?;
         let (Some((head, _)), Some(config)) = (&self.auxiliary, &fit.auxiliary) else {
             return Ok(text);
         };
+        let classes = &shown.classes;
         let known: Vec<u32> =
             (0u32..).zip(classes).filter_map(|(idx, class)| class.map(|_| idx)).collect();
         let targets: Vec<u32> = classes.iter().flatten().map(|&class| class as u32).collect();
@@ -108,7 +118,8 @@ impl Trainee {
         }
         let known = Tensor::from_slice(&known, known.len(), &Device::Cpu)?;
         let latents = media.latents().squeeze(1)?.mean(1)?.index_select(&known, 0)?;
-        let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?.mean_all()?;
+        let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?;
+        let auxiliary = (auxiliary.sum_all()? / shown.n_classes as f64)?;
         Ok((text + (auxiliary * config.weight)?)?)
     }
 
@@ -118,8 +129,9 @@ impl Trainee {
         for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
             let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
             let media = self.look(&windows)?;
+            let weight = rows.iter().map(Row::weight).sum();
             let rows: Vec<_> = rows.iter().collect();
-            let loss = text_loss(&self.flamingo, &rows, Some(&media), &self.vocabulary)?;
+            let loss = text_loss(&self.flamingo, &rows, Some(&media), &self.vocabulary, weight)?;
             sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
             n += rows.len();
         }

@@ -86,12 +86,19 @@ impl Work for FitConfig {
         settings.at_most(&[
             ("steps", self.steps, MOST_STEPS),
             ("batch_size", self.batch_size, MOST_IN_BATCH),
+            ("accumulate", self.accumulate, MOST_IN_BATCH),
             ("validate_every", self.validate_every, usize::MAX),
             ("checkpoint_every", self.checkpoint_every, usize::MAX),
+            ("patience", self.patience.unwrap_or(usize::MAX), usize::MAX),
         ])?;
-        let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
+        let positive = [
+            ("learning_rate", self.learning_rate),
+            ("clip_norm", self.clip_norm),
+            ("max_minutes", self.max_minutes.unwrap_or(1.)),
+        ];
         settings.numbers(POSITIVE, &positive)?;
         settings.numbers(RATE, &positive[..1])?;
+        settings.numbers(FACTOR, &positive[2..])?;
         let factors = [
             ("weight_decay", self.weight_decay),
             ("gates_lr_scale", self.gates_lr_scale),

@@ -1,7 +1,7 @@
 mod tuned;
 
 use super::*;
-use crate::{PretrainConfig, pretrain};
+use crate::{PretrainConfig, Progress, checkpoint, pretrain, reduce::threads};
 use encoder::{EncoderConfig, VoxelFramesConfig};
 use flamingo::{Compat, GatesConfig, ResamplerConfig};
 use std::ops::ControlFlow;
@@ -49,6 +49,7 @@ fn fit_config(steps: usize) -> FitConfig {
         averaging: 0.9,
         validate_every: 10,
         checkpoint_every: 10,
+        ..FitConfig::default()
     }
 }
 
@@ -235,5 +236,119 @@ fn a_training_whose_last_state_is_damaged_goes_on_from_the_one_before() -> Resul
         assert_eq!(resumed.curve, straight.curve);
         std::fs::remove_dir_all(&folder).unwrap();
     }
+    Ok(())
+}
+
+/// The numbers of the adapter, by name.
+fn adapter(fitted: &Fitted) -> Result<Vec<(&String, Vec<f32>)>> {
+    let mut all = Vec::new();
+    for (name, tensor) in &fitted.adapter {
+        all.push((name, tensor.flatten_all()?.to_vec1()?));
+    }
+    all.sort_by_key(|(name, _)| *name);
+    Ok(all)
+}
+
+/// Without what is drawn a window, and with reports of unequal weight.
+fn in_parts(batch_size: usize, accumulate: usize) -> Run {
+    let run = Run::new(12);
+    let auxiliary = Some(AuxiliaryConfig { weight: 0.5, batch_size });
+    let fit = FitConfig { batch_size, accumulate, auxiliary, ..run.fit };
+    Run { fit, ..run }
+}
+
+#[test]
+fn batches_that_make_a_step_together_learn_as_one() -> Result<()> {
+    let whole = in_parts(12, 1).go("state", None)?;
+    for (batch_size, accumulate) in [(6, 2), (4, 3), (1, 12)] {
+        let parts = in_parts(batch_size, accumulate).go("state", None)?;
+        for (whole, part) in whole.curve.iter().zip(&parts.curve) {
+            // sums of f32 in another order
+            let gap = (whole.loss - part.loss).abs() / whole.loss;
+            assert!(gap < 1e-4, "{batch_size} × {accumulate}: {gap}");
+        }
+        for ((name, whole), (_, part)) in adapter(&whole)?.iter().zip(adapter(&parts)?) {
+            let gap = whole.iter().zip(&part).map(|(a, b)| (a - b).abs()).fold(0., f32::max);
+            assert!(gap < 2e-3, "{batch_size} × {accumulate}, {name}: {gap}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn several_processes_learn_bit_for_bit_as_one() -> Result<()> {
+    // of the last round of three one process has no batch
+    for (n_ranks, accumulate) in [(2, 4), (3, 5)] {
+        let run = in_parts(2, accumulate);
+        let alone = run.go("alone", None)?;
+        let together = std::thread::scope(|scope| {
+            let ranks = threads::of(n_ranks).into_iter().map(|rank| {
+                let run = &run;
+                scope.spawn(move || {
+                    let mut watch = |_: &Progress| ControlFlow::Continue(());
+                    run.with("together", |inputs| fit_with(inputs, &rank, &mut watch))
+                })
+            });
+            let ranks: Vec<_> = ranks.collect();
+            ranks.into_iter().map(|it| it.join().unwrap()).collect::<Result<Vec<_>>>()
+        })?;
+        for rank in &together {
+            assert_eq!(rank.curve, alone.curve);
+            assert_eq!(adapter(rank)?, adapter(&alone)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn processes_stop_after_the_same_step_and_go_on_together() -> Result<()> {
+    let run = in_parts(2, 2);
+    let alone = run.go("alone", None)?;
+    let go = |stop_at: Option<usize>| {
+        std::thread::scope(|scope| {
+            let ranks = threads::of(2).into_iter().map(|rank| {
+                let run = &run;
+                scope.spawn(move || {
+                    let mut watch = |news: &Progress| match news {
+                        Progress::Step { step, .. } if Some(*step) == stop_at => {
+                            ControlFlow::Break(())
+                        }
+                        _ => ControlFlow::Continue(()),
+                    };
+                    run.with("together", |inputs| fit_with(inputs, &rank, &mut watch))
+                })
+            });
+            ranks.collect::<Vec<_>>().into_iter().map(|it| it.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    for stopped in go(Some(5)) {
+        assert!(matches!(stopped, Err(Error::Interrupted { step: 5 })));
+    }
+    for resumed in go(None) {
+        assert_eq!(adapter(&resumed?)?, adapter(&alone)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_training_that_gets_no_better_ends_early() -> Result<()> {
+    let run = Run::new(200);
+    // nothing moves, so nothing gets better
+    let fit = FitConfig { learning_rate: 1e-30, patience: Some(2), ..run.fit };
+    let run = Run { fit, ..run };
+    let stopped = run.go("state", Some(15));
+    assert!(matches!(stopped, Err(Error::Interrupted { step: 15 })));
+    let fitted = run.go("state", None)?;
+    let steps: Vec<_> = fitted.curve.iter().map(|point| point.step).collect();
+    assert_eq!((steps, fitted.chosen_step), (vec![10, 20, 30], 10));
+    Ok(())
+}
+
+#[test]
+fn a_training_ends_when_its_time_is_up() -> Result<()> {
+    let run = Run::new(200);
+    let run = Run { fit: FitConfig { max_minutes: Some(1e-9), ..run.fit }, ..run };
+    let fitted = run.go("state", None)?;
+    assert_eq!((fitted.curve.len(), fitted.chosen_step), (1, 1));
     Ok(())
 }

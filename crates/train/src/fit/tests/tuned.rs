@@ -56,11 +56,15 @@ impl Run {
         self.with("none", |inputs| {
             let trainee = Trainee::new(inputs).unwrap();
             let rows = trainee.rows(inputs.train, 1.).unwrap();
-            let windows: Vec<_> =
-                inputs.train.iter().map(|it| crop(&it.media[0], it.margin, 0)).collect();
-            let classes: Vec<_> = inputs.train.iter().map(|it| it.class).collect();
-            let rows: Vec<_> = rows.iter().collect();
-            let loss = trainee.loss(&rows, &windows, &classes, inputs.fit).unwrap();
+            let train = inputs.train;
+            let shown = Shown {
+                windows: train.iter().map(|it| crop(&it.media[0], it.margin, 0)).collect(),
+                classes: train.iter().map(|it| it.class).collect(),
+                rows: (0..train.len()).collect(),
+                weight: rows.iter().map(Row::weight).sum(),
+                n_classes: train.len(),
+            };
+            let loss = trainee.loss(&shown, &rows, inputs.fit).unwrap();
             f64::from(loss.to_scalar::<f32>().unwrap())
         })
     }

@@ -1,0 +1,132 @@
+//! How far a training has come; what a saved state keeps beside the tensors.
+
+use std::{collections::HashMap, time::Duration};
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// One point of the training curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Steps done.
+    pub step: usize,
+    /// Mean training loss since the point before.
+    pub loss: f64,
+    /// Weighted mean negative log-likelihood on the validation examples.
+    pub nll: f64,
+}
+
+/// Losses, judgements and the best state so far.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Progression {
+    step: usize,
+    pub(crate) curve: Vec<CurvePoint>,
+    pub(crate) chosen_step: usize,
+    /// The loss of every step.
+    #[serde(default)]
+    pub(crate) losses: Vec<f64>,
+    /// Time that the training took so far, in seconds.
+    #[serde(default)]
+    pub(crate) seconds: f64,
+    /// The encoder that it began with, weights hashed: the state holds what moved of them alone.
+    #[serde(default)]
+    encoder: String,
+    /// Tensors of the best state, named `best/…`.
+    #[serde(skip)]
+    pub(crate) best: HashMap<String, Tensor>,
+}
+
+impl Progression {
+    /// Nothing done, with the encoder of this identity.
+    pub(crate) fn of(encoder: String) -> Self {
+        Self { encoder, ..Self::default() }
+    }
+
+    /// Steps done.
+    pub(crate) fn step(&self) -> usize {
+        self.step
+    }
+
+    /// Why a saved training is another one than this.
+    pub(crate) fn differs(&self, saved: &Self) -> Option<String> {
+        let shown = |it: &Self| it.encoder.chars().take(16).collect::<String>();
+        (!saved.encoder.is_empty() && saved.encoder != self.encoder).then(|| {
+            let (found, expected) = (shown(saved), shown(self));
+            format!("it began with the encoder {found}…, expected {expected}…")
+        })
+    }
+
+    /// Refuses a state without the loss of every step, as earlier versions saved it.
+    pub(crate) fn is_whole(&self) -> Result<(), String> {
+        let n = self.losses.len();
+        if n == self.step {
+            return Ok(());
+        }
+        Err(format!("it has {n} losses of {} steps", self.step))
+    }
+
+    /// Records a step, which ended so many seconds after the beginning.
+    pub(crate) fn took(&mut self, loss: f64, seconds: f64) {
+        self.step += 1;
+        self.losses.push(loss);
+        self.seconds = seconds;
+    }
+
+    /// Records a judgement of the present state; true when it is the best so far.
+    pub(crate) fn judged(&mut self, nll: f64) -> bool {
+        let best = self.curve.iter().all(|point| nll < point.nll);
+        let before = self.curve.last().map_or(0, |point| point.step);
+        let since = &self.losses[before..];
+        let loss = since.iter().sum::<f64>() / since.len().max(1) as f64;
+        self.curve.push(CurvePoint { step: self.step, loss, nll });
+        if best {
+            self.chosen_step = self.step;
+        }
+        best
+    }
+
+    /// Whether all steps are done, the last `patience` judgements brought nothing better, or the time is up.
+    pub(crate) fn is_over(
+        &self,
+        n_steps: usize,
+        patience: Option<usize>,
+        max_time: Option<Duration>,
+    ) -> bool {
+        let in_vain = self.curve.iter().rev().take_while(|it| it.step > self.chosen_step).count();
+        self.step >= n_steps
+            || patience.is_some_and(|patience| in_vain >= patience)
+            || max_time.is_some_and(|most| self.seconds >= most.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_training_ends_by_steps_by_patience_or_by_time() {
+        let mut it = Progression::default();
+        for nll in [3., 2., 2.5, 2.2] {
+            it.took(1., 10.);
+            it.judged(nll);
+        }
+        assert_eq!((it.chosen_step, it.step()), (2, 4));
+        assert!(!it.is_over(5, Some(3), None) && it.is_over(5, Some(2), None));
+        assert!(it.is_over(4, None, None));
+        let time = |seconds| Some(Duration::from_secs(seconds));
+        assert!(it.is_over(5, None, time(10)) && !it.is_over(5, None, time(11)));
+    }
+
+    #[test]
+    fn a_point_of_the_curve_has_the_mean_loss_since_the_one_before() {
+        let mut it = Progression::default();
+        for (loss, nll) in [(4., None), (2., Some(1.)), (7., Some(1.))] {
+            it.took(loss, 0.);
+            _ = nll.map(|nll| it.judged(nll));
+        }
+        assert_eq!(it.curve.iter().map(|point| point.loss).collect::<Vec<_>>(), [3., 7.]);
+        assert_eq!(it.is_whole(), Ok(()));
+        it.losses.pop();
+        assert!(it.is_whole().unwrap_err().contains("2 losses of 3 steps"));
+    }
+}

@@ -1,0 +1,185 @@
+//! The loop of every training: steps of one or more micro-batches, judgements, and saved states from
+//! which a stopped training goes on.
+
+use std::{
+    collections::HashMap,
+    ops::ControlFlow,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use candle_core::Tensor;
+
+use crate::{
+    Error, Observer, Progress, Result, checkpoint,
+    optimizer::{Gradients, Optimizer},
+    progression::Progression,
+    reduce::Reduce,
+    schedule::Schedule,
+};
+
+/// What is trained, and how it is judged.
+pub(crate) trait Task {
+    /// A micro-batch, ready to be shown.
+    type Batch;
+
+    /// The micro-batches of a step, counted from 0. All that is drawn follows from the seed and the step.
+    fn batches(&self, step: usize) -> Result<Vec<Self::Batch>>;
+
+    /// What one of them adds to the loss of its step, a scalar: the losses of a step are added up.
+    fn loss(&self, batch: &Self::Batch) -> Result<Tensor>;
+
+    /// Mean negative log-likelihood of the validation examples, in nats a token.
+    fn validate(&self) -> Result<f64>;
+
+    /// Copies of what is kept of a state that is the best so far.
+    fn kept(&self) -> Result<HashMap<String, Tensor>>;
+}
+
+/// When a training judges, saves and ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rhythm {
+    /// Steps between two judgements; the last step is judged as well.
+    pub(crate) validate_every: usize,
+    /// Steps between two saved states; the last step is saved as well.
+    pub(crate) checkpoint_every: usize,
+    /// Judgements in a row without a better one, after which it ends.
+    pub(crate) patience: Option<usize>,
+    /// Time of all its processes together, after which it ends.
+    pub(crate) max_time: Option<Duration>,
+}
+
+/// What a training is run with.
+pub(crate) struct Trainer<'a> {
+    pub(crate) optimizer: Optimizer,
+    pub(crate) schedule: Schedule,
+    pub(crate) rhythm: Rhythm,
+    /// Folder of its saved states.
+    pub(crate) state: &'a Path,
+    pub(crate) reduce: &'a dyn Reduce,
+    pub(crate) observer: Observer<'a>,
+}
+
+impl Trainer<'_> {
+    /// Trains from the beginning, or goes on from the newest whole state; gives how it went.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when the observer breaks off before the end, with the state saved;
+    /// [`Error::Checkpoint`] where the saved state is of another training.
+    pub(crate) fn run(
+        mut self,
+        task: &impl Task,
+        mut progression: Progression,
+    ) -> Result<Progression> {
+        self.resume(&mut progression)?;
+        let (n_steps, rhythm) = (self.schedule.n_steps, self.rhythm);
+        let (began, before) = (Instant::now(), progression.seconds);
+        while !progression.is_over(n_steps, rhythm.patience, rhythm.max_time) {
+            let step = self.optimizer.step();
+            let (gradients, loss) = self.gradients(task, step)?;
+            if !loss.is_finite() {
+                return Err(Error::Diverged { step });
+            }
+            let lr = self.schedule.rate(step);
+            self.optimizer.take(&gradients, lr)?;
+            let done = self.optimizer.step();
+            progression.took(loss, before + self.by_the_first(began.elapsed().as_secs_f32())?);
+            let mut flow = self.tell(&Progress::Step { step: done, n_steps, loss, lr });
+
+            let ends = progression.is_over(n_steps, None, rhythm.max_time);
+            if done.is_multiple_of(rhythm.validate_every.max(1)) || ends {
+                let nll = self.optimizer.averaged(|| task.validate())?;
+                let best = progression.judged(nll);
+                if best {
+                    progression.best = self.optimizer.averaged(|| task.kept())?;
+                }
+                let news = Progress::Validated { step: done, nll, best };
+                if self.tell(&news).is_break() {
+                    flow = ControlFlow::Break(());
+                }
+            }
+            let stopped = self.agree(flow.is_break())?;
+            let ends = progression.is_over(n_steps, rhythm.patience, rhythm.max_time);
+            if stopped || done.is_multiple_of(rhythm.checkpoint_every.max(1)) || ends {
+                self.save(&progression)?;
+            }
+            if stopped && !ends {
+                return Err(Error::Interrupted { step: done });
+            }
+        }
+        Ok(progression)
+    }
+
+    /// Adds up the gradients and losses of the micro-batches of a step, those of other processes too.
+    fn gradients<T: Task>(&self, task: &T, step: usize) -> Result<(Gradients, f64)> {
+        let one = |batch: &T::Batch| {
+            let loss = task.loss(batch)?;
+            let value = loss.to_scalar::<f32>()?;
+            Ok::<_, Error>((self.optimizer.read(&loss.backward()?)?, value))
+        };
+        let batches = task.batches(step)?;
+        let (rank, n_ranks) = (self.reduce.rank(), self.reduce.n_ranks());
+        if let ([batch], 1) = (&batches[..], n_ranks) {
+            let (gradients, loss) = one(batch)?;
+            return Ok((gradients, f64::from(loss)));
+        }
+        let mut sum = self.optimizer.flat(&self.optimizer.no_gradients(), 0.);
+        for round in batches.chunks(n_ranks) {
+            // in the last round some processes may have nothing to add
+            let own = match round.get(rank) {
+                Some(batch) => one(batch)?,
+                None => (self.optimizer.no_gradients(), 0.),
+            };
+            self.reduce.add(&mut sum, &self.optimizer.flat(&own.0, own.1))?;
+        }
+        let (gradients, loss) = self.optimizer.unflat(sum);
+        Ok((gradients, f64::from(loss)))
+    }
+
+    /// What the first process says of the time, so that all of them end after the same step.
+    fn by_the_first(&self, seconds: f32) -> Result<f64> {
+        let mut first = [0.];
+        self.reduce.add(&mut first, &[if self.reduce.rank() == 0 { seconds } else { 0. }])?;
+        Ok(f64::from(first[0]))
+    }
+
+    /// Whether any process was asked to stop: all of them stop after the same step.
+    fn agree(&self, stops: bool) -> Result<bool> {
+        let mut n = [0.];
+        self.reduce.add(&mut n, &[f32::from(stops)])?;
+        Ok(n[0] > 0.)
+    }
+
+    /// One process speaks for all.
+    fn tell(&mut self, news: &Progress) -> ControlFlow<()> {
+        if self.reduce.rank() == 0 { (self.observer)(news) } else { ControlFlow::Continue(()) }
+    }
+
+    fn save(&self, progression: &Progression) -> Result<()> {
+        if self.reduce.rank() > 0 {
+            return Ok(());
+        }
+        let mut tensors = self.optimizer.state()?;
+        tensors.extend(progression.best.clone());
+        checkpoint::save(self.state, progression.step(), &tensors, progression)
+    }
+
+    fn resume(&mut self, progression: &mut Progression) -> Result<()> {
+        let Self { optimizer, state, observer, .. } = self;
+        let mut note = |news: &Progress| _ = observer(news);
+        checkpoint::resume(state, &mut note, |tensors, saved: Progression| {
+            if let Some(reason) = progression.differs(&saved) {
+                return Err(Error::Checkpoint { path: state.to_owned(), reason });
+            }
+            let (best, tensors): (HashMap<_, _>, HashMap<_, _>) =
+                tensors.into_iter().partition(|(name, _)| name.starts_with("best/"));
+            let restored =
+                saved.is_whole().and_then(|()| optimizer.restore(&tensors, saved.step()));
+            if restored.is_ok() {
+                *progression = saved;
+                progression.best = best;
+            }
+            Ok(restored)
+        })
+    }
+}
