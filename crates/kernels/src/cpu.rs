@@ -145,6 +145,23 @@ fn tiles_are_allowed() -> bool {
     false
 }
 
+/// Asks for items `start .. end` of a slice, as far as there are so many, to be brought to the second
+/// cache.
+#[allow(unsafe_code, reason = "a hint to the CPU")]
+pub(crate) fn ask_for<T>(items: &[T], start: usize, end: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(items) = items.get(start..end.min(items.len())) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        for line in (0..size_of_val(items)).step_by(64) {
+            let place = items.as_ptr().cast::<i8>().wrapping_add(line);
+            // SAFETY: a hint reads nothing
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(place) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (items, start, end);
+}
+
 /// Work over slices, written once and compiled for AVX-512, for AVX2 and for any CPU.
 pub(crate) trait Work {
     /// What it returns.
@@ -198,10 +215,11 @@ mod tests {
     #[test]
     #[allow(clippy::print_stderr, reason = "what was not run")]
     fn every_level_gives_what_the_definitions_say() {
-        const TESTS: [&str; 5] = [
+        const TESTS: [&str; 6] = [
             "linear::tests::products_of_few_rows_match_the_definition",
             "linear::tests::products_of_many_rows_and_their_gradients_match_the_definition",
             "linear::rounded::tests::products_are_those_of_rounded_inputs",
+            "linear::rounded::tests::products_beside_bytes_are_those_of_bytes",
             "linear::rounded::tests::neither_threads_nor_the_batch_change_a_bit",
             "masked_attention::tests::it_is_the_softmax_of_training_between_two_products",
         ];

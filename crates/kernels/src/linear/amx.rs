@@ -22,6 +22,7 @@ use rayon::prelude::*;
 
 use super::rounded::round_pairs;
 use crate::columns::columns;
+use crate::cpu::ask_for;
 use crate::{After, scratch, tile};
 
 /// Rows and columns of a tile of sums.
@@ -151,7 +152,8 @@ impl Strip<'_> {
             let output = first + row;
             let inputs = if output < n_out { &weights[output * n_in..][..n_in] } else { &[] };
             let inputs = inputs.get(start..).unwrap_or_default();
-            prefetch(weights, (output + next.0) * n_in + next.1, n_steps);
+            let ahead = (output + next.0) * n_in + next.1;
+            ask_for(weights, ahead, ahead + n_steps * INPUTS);
             for step in 0..n_steps {
                 let place = &mut left[step * 2 * TILE + row * SIDE..][..SIDE];
                 if let Some(inputs) = inputs.get(step * INPUTS..(step + 1) * INPUTS) {
@@ -169,17 +171,6 @@ impl Strip<'_> {
                 }
             }
         }
-    }
-}
-
-/// Asks for the cache lines of some steps of a row.
-#[inline(always)]
-fn prefetch(weights: &[u16], at: usize, n_steps: usize) {
-    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-    for step in 0..n_steps {
-        let place = weights.as_ptr().wrapping_add(at + step * INPUTS);
-        // SAFETY: a request for memory that may not be read is ignored
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
     }
 }
 

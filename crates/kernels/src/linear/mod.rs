@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod bytes;
 mod few;
 mod many;
 mod rounded;

@@ -18,6 +18,7 @@ use super::many::{DEPTH, spaced, widen};
 use super::rounded::round_pairs;
 use crate::After;
 use crate::columns::columns;
+use crate::cpu::ask_for;
 use crate::format::{BLOCK, Format};
 use crate::scratch;
 use crate::tile::{self, Entry, Left, Pair, ROWS, Single, WIDE, multiply, packed_len};
@@ -42,7 +43,7 @@ pub(super) fn linear<F: Format>(
     ys: &mut [f32],
 ) {
     let n_out = ys.len() / (xs.len() / n_in);
-    product::<Single>(xs, n_in, n_out, after, ys, |columns, panel| {
+    product(&Factors::new(xs, n_in, n_out), after, ys, sums::<Single>, |columns, panel| {
         let (n, room) = (columns.len(), tile::room(columns.len()));
         let mut wide = [[0.; BLOCK]; WIDE * spaced(DEPTH / BLOCK)];
         for start in (0..n_in).step_by(DEPTH) {
@@ -62,17 +63,23 @@ pub(super) fn linear_backward<F: Format>(
     dxs: &mut [f32],
 ) {
     let n_out = dys.len() / (dxs.len() / n_in);
-    product::<Single>(dys, n_out, n_in, &After::default(), dxs, |columns, panel| {
-        let n = columns.len();
-        let mut wide = [[0.; BLOCK]; DEPTH];
-        for start in (0..n_out).step_by(DEPTH) {
-            let terms = start..n_out.min(start + DEPTH);
-            let stride = widen::<F>(weights, n_in, terms.clone(), columns.clone(), &mut wide);
-            let room = tile::room(n);
-            let part = &mut panel[terms.start * room..terms.end * room];
-            tile::pack_rows(wide.as_flattened(), stride, terms.len(), n, part);
-        }
-    });
+    product(
+        &Factors::new(dys, n_out, n_in),
+        &After::default(),
+        dxs,
+        sums::<Single>,
+        |columns, panel| {
+            let n = columns.len();
+            let mut wide = [[0.; BLOCK]; DEPTH];
+            for start in (0..n_out).step_by(DEPTH) {
+                let terms = start..n_out.min(start + DEPTH);
+                let stride = widen::<F>(weights, n_in, terms.clone(), columns.clone(), &mut wide);
+                let room = tile::room(n);
+                let part = &mut panel[terms.start * room..terms.end * room];
+                tile::pack_rows(wide.as_flattened(), stride, terms.len(), n, part);
+            }
+        },
+    );
 }
 
 /// `ys = after(round(xs) Wᵀ)` of weights in bf16 and inputs rounded to it, two by two.
@@ -93,19 +100,28 @@ pub(super) fn linear_of_pairs(
             let rows = rounded.chunks_mut(n_pairs).zip(xs.chunks(n_in));
             rows.for_each(|(rounded, xs)| round_pairs(xs, rounded));
         });
-        product::<Pair>(rounded, n_pairs, n_out, after, ys, |columns, panel| {
-            let (n, room) = (columns.len(), tile::room(columns.len()));
-            let rows = &weights[columns.start * n_in..columns.end * n_in];
-            let mut copied = [0.; WIDE * STRIDE];
-            for start in (0..n_pairs).step_by(DEPTH) {
-                let terms = start..n_pairs.min(start + DEPTH);
-                for (row, copied) in rows.chunks(n_in).zip(copied.chunks_mut(STRIDE)) {
-                    copy_pairs(&row[2 * start..n_in.min(2 * terms.end)], copied);
+        product(
+            &Factors::new(rounded, n_pairs, n_out),
+            after,
+            ys,
+            sums::<Pair>,
+            |columns, panel| {
+                let (n, room) = (columns.len(), tile::room(columns.len()));
+                let mut copied = [0.; WIDE * STRIDE];
+                for start in (0..n_pairs).step_by(DEPTH) {
+                    let terms = start..n_pairs.min(start + DEPTH);
+                    for (at, copied) in columns.clone().zip(copied.chunks_mut(STRIDE)) {
+                        let row = at * n_in..(at + 1) * n_in;
+                        let part = row.start + 2 * start..row.end.min(row.start + 2 * terms.end);
+                        copy_pairs(&weights[part.clone()], copied);
+                        // the next panel comes from memory while this one is multiplied
+                        ask_for(weights, part.start + WIDE * n_in, part.end + WIDE * n_in);
+                    }
+                    let part = &mut panel[terms.start * room..terms.end * room];
+                    tile::pack_columns(&copied, STRIDE, terms.len(), n, part);
                 }
-                let part = &mut panel[terms.start * room..terms.end * room];
-                tile::pack_columns(&copied, STRIDE, terms.len(), n, part);
-            }
-        });
+            },
+        );
     });
 }
 
@@ -121,33 +137,50 @@ fn copy_pairs(numbers: &[u16], pairs: &mut [f32]) {
     }
 }
 
+/// A left matrix, and the size of a right one.
+pub(super) struct Factors<'a> {
+    /// Rows of `stride` words of 32 bits.
+    pub(super) xs: &'a [f32],
+    pub(super) stride: usize,
+    /// Words of a column in its panel.
+    pub(super) n_terms: usize,
+    pub(super) n_columns: usize,
+}
+
+impl<'a> Factors<'a> {
+    /// Rows of which each word is a term.
+    fn new(xs: &'a [f32], n_terms: usize, n_columns: usize) -> Self {
+        Self { xs, stride: n_terms, n_terms, n_columns }
+    }
+}
+
 /// `ys (n_rows, n_columns) = after(xs (n_rows, n_terms) · (n_terms, n_columns))`, where `pack` makes
-/// the panel of a range of columns.
-fn product<E: Entry>(
-    xs: &[f32],
-    n_terms: usize,
-    n_columns: usize,
+/// the panel of a range of columns, and `multiply` the sums of rows with one: of `(rows, their number,
+/// panel, terms, sums)`.
+pub(super) fn product(
+    factors: &Factors,
     after: &After,
     ys: &mut [f32],
+    multiply: impl Fn(&[f32], usize, &[f32], usize, &mut [f32]) + Sync,
     pack: impl Fn(Range<usize>, &mut [f32]) + Sync,
 ) {
-    let n_rows = xs.len() / n_terms;
-    let most = (SLAB / n_terms).clamp(SLAB_ROWS.start, SLAB_ROWS.end);
+    let Factors { xs, stride, n_terms, n_columns } = *factors;
+    let n_rows = xs.len() / stride;
+    let most = (SLAB / stride).clamp(SLAB_ROWS.start, SLAB_ROWS.end);
     let n_slabs = n_rows.div_ceil(most);
     let slab = n_rows.div_ceil(n_slabs).next_multiple_of(ROWS);
     let n_tasks = TASKS * rayon::current_num_threads();
     let n_panels = n_columns.div_ceil(WIDE);
     let panel_of = |first: usize| first..n_columns.min(first + WIDE);
     let task = |first_row: usize, panels: &dyn Panels, first: usize, ys: &mut [&mut [f32]]| {
-        let xs = &xs[first_row * n_terms..];
+        let xs = &xs[first_row * stride..];
         let (n_rows, width) = (ys.len(), ys[0].len());
         let work = |panel: &[f32], at: usize, sums: &mut [f32], ys: &mut [&mut [f32]]| {
             let of_panel = panel_of(first + at).len();
             let room = tile::room(of_panel);
             for start in (0..n_rows).step_by(slab) {
                 let ys = &mut ys[start..n_rows.min(start + slab)];
-                let rows = Rows { xs: &xs[start * n_terms..], n_terms, n_rows: ys.len() };
-                rows.sums::<E>(panel, room, sums);
+                multiply(&xs[start * stride..], ys.len(), panel, n_terms, sums);
                 for (row, (y, sums)) in ys.iter_mut().zip(sums.chunks(room)).enumerate() {
                     let place = (first_row + start + row, first + at);
                     let after = after.piece(place.0, n_columns, place.1);
@@ -210,28 +243,12 @@ impl<F: Fn(usize, &mut dyn FnMut(&[f32])) + Sync> Panels for F {
     }
 }
 
-/// Rows of the inputs.
-struct Rows<'a> {
-    xs: &'a [f32],
-    n_terms: usize,
-    n_rows: usize,
-}
-
-impl Rows<'_> {
-    /// Their sums with a panel.
-    fn sums<E: Entry>(&self, panel: &[f32], room: usize, sums: &mut [f32]) {
-        let Self { xs, n_terms, n_rows } = *self;
-        for start in (0..n_terms).step_by(DEPTH) {
-            let end = n_terms.min(start + DEPTH);
-            let left = Left { entries: &xs[start..], stride: n_terms, n_rows };
-            multiply::<E>(
-                left,
-                &panel[start * room..end * room],
-                end - start,
-                start > 0,
-                sums,
-                room,
-            );
-        }
+/// Sums of rows with a panel, part by part.
+fn sums<E: Entry>(xs: &[f32], n_rows: usize, panel: &[f32], n_terms: usize, sums: &mut [f32]) {
+    let room = panel.len() / n_terms;
+    for start in (0..n_terms).step_by(DEPTH) {
+        let end = n_terms.min(start + DEPTH);
+        let left = Left { entries: &xs[start..], stride: n_terms, n_rows };
+        multiply::<E>(left, &panel[start * room..end * room], end - start, start > 0, sums, room);
     }
 }

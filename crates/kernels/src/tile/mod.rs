@@ -20,6 +20,7 @@
 
 #![allow(unsafe_code, reason = "vector instructions, reached only where the CPU has them")]
 
+mod bytes;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ mod tests;
 #[allow(clippy::wildcard_imports, reason = "vector intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 
+pub(crate) use bytes::{WORDS, bytes_are_there, multiply_bytes};
 pub(crate) use pack::{pack_columns, pack_rows};
 
 /// Columns of a panel, but for a narrow last one.

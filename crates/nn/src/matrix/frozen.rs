@@ -15,7 +15,7 @@ pub(super) trait Constant: Send + Sync {
     /// Runs `f` on the matrix.
     fn with_view<R>(&self, f: impl FnOnce(&kernels::Matrix<'_>) -> R) -> Result<R>;
 
-    /// Whether products round their inputs to bf16.
+    /// Whether products round their inputs as the weights are.
     fn rounds(&self) -> bool {
         false
     }

@@ -69,12 +69,19 @@ impl Numbers {
         Some(Self { store, n_in, n_out, rounds: false })
     }
 
-    /// The same, kept because this precision was asked for: beside bf16, inputs are rounded too.
+    /// The same, kept because this precision was asked for: beside bf16 and bytes, inputs are rounded
+    /// too.
     pub(crate) fn asked_for(self, precision: Precision) -> Self {
-        Self { rounds: precision == Precision::Bf16, ..self }
+        let bytes = matches!(self.view().weights(), Weights::Q8_0(_));
+        let rounds = match precision {
+            Precision::Bf16 => !bytes,
+            Precision::Q8_0 => bytes,
+            _ => false,
+        };
+        Self { rounds, ..self }
     }
 
-    /// Whether products round their inputs to bf16.
+    /// Whether products round their inputs as the weights are.
     pub(super) fn rounds(&self) -> bool {
         self.rounds
     }

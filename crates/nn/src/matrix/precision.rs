@@ -7,12 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// In which numbers the matrices of a frozen model are kept in memory. Sums, norms and softmax are
-/// in `f32` whatever it says; `bf16` rounds what is multiplied with them too, as PyTorch does.
+/// in `f32` whatever it says; `bf16` and `q8_0` round what is multiplied with them too, as PyTorch and
+/// ggml do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// As their file stores them: read where they lie in the file, where that can be. What is
-    /// multiplied with them stays in `f32`, also beside bf16.
+    /// multiplied with them stays in `f32` beside bf16, and in at least sixteen bits beside `Q8_0`.
     Stored,
     /// Widened to `f32`.
     #[default]
@@ -21,8 +22,8 @@ pub enum Precision {
     Bf16,
     /// Rounded to IEEE half precision.
     F16,
-    /// Quantised to blocks of thirty-two bytes and a scale; rows that are no whole blocks stay as
-    /// they are stored.
+    /// Quantised to blocks of thirty-two bytes and a scale, and so are the inputs of every product;
+    /// rows that are no whole blocks stay as they are stored.
     #[serde(rename = "q8_0")]
     Q8_0,
 }
