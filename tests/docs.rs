@@ -1,25 +1,7 @@
 //! The guides: every link leads somewhere, and every file of the repository that they name is there.
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
-use tests::root;
-
-/// README and the other pages at the top, and those of `docs/`.
-fn pages() -> Vec<PathBuf> {
-    let folders = [root(), root().join("docs"), root().join("findings")];
-    let entries =
-        folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder").flatten());
-    let mut pages: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|it| it == "md"))
-        .collect();
-    pages.sort();
-    assert!(pages.len() > 8, "{pages:?}");
-    pages
-}
+use tests::{pages, root};
 
 /// The targets of a page's links, `](target)`.
 fn links(text: &str) -> Vec<&str> {
@@ -73,6 +55,22 @@ fn every_pipeline_and_fixture_that_is_named_is_there() {
         }
     }
     assert!(n_found > 20, "{n_found}");
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_contents_and_no_link_leaves_it() {
+    let docs = root().join("docs");
+    let contents = fs::read_to_string(docs.join("SUMMARY.md")).expect("the contents");
+    let listed = links(&contents);
+    for page in pages().into_iter().filter(|page| page.starts_with(&docs)) {
+        let name = page.file_name().expect("a file").to_str().expect("a name");
+        let n_times = listed.iter().filter(|it| **it == name).count();
+        assert_eq!(n_times, usize::from(name != "SUMMARY.md"), "{name}");
+        // what lies outside is no page of the book
+        let text = fs::read_to_string(&page).expect("a page");
+        let out: Vec<_> = links(&text).into_iter().filter(|link| link.starts_with("../")).collect();
+        assert_eq!(out, [""; 0], "{name}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use tables::{Cell, Table};
-use tests::{N_PEOPLE, Ran, ShortScans, fenced, root};
+use tests::{N_PEOPLE, Ran, ShortScans, fenced, root, words};
 
 /// The encoders of the page with the windows that a scan of its cohort has.
 const WINDOWS: [(&str, i64); 5] =
@@ -22,20 +22,6 @@ fn walked() -> ShortScans {
         cohort.write(name, &text.replace("[91, 109, 91]", "[11, 29, 11]"));
     }
     cohort
-}
-
-/// The words of a command, of which some are quoted.
-fn words(command: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for character in command.chars() {
-        match character {
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            other => words.last_mut().expect("a word").push(other),
-        }
-    }
-    words
 }
 
 /// A line without the sizes of the network, which are published ones on the page and tiny ones here.

@@ -26,6 +26,34 @@ pub fn fenced(page: &str, language: &str) -> Vec<String> {
     parts.map(|part| part.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
+/// The words of a command, of which some are in single quotes.
+pub fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for character in command.chars() {
+        match character {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            other => words.last_mut().expect("a word").push(other),
+        }
+    }
+    words
+}
+
+/// README and the other pages at the top, and those of `docs/` and `findings/`.
+pub fn pages() -> Vec<PathBuf> {
+    let folders = [root(), root().join("docs"), root().join("findings")];
+    let entries =
+        folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder").flatten());
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "md"))
+        .collect();
+    pages.sort();
+    assert!(pages.len() > 8, "{pages:?}");
+    pages
+}
+
 /// The workspace's root.
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

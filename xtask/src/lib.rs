@@ -7,6 +7,7 @@ mod compare;
 pub mod containers;
 mod corpus;
 pub mod covering;
+pub mod docs;
 pub mod encoders;
 mod fixtures;
 pub mod gguf;
@@ -145,6 +146,18 @@ enum Chore {
         #[arg(long)]
         program: Option<PathBuf>,
     },
+    /// Build the book of docs/ with mdBook into target/book, and follow its links
+    Docs {
+        /// Write the pages that are generated from `--help` and the JSON Schemas, and build nothing
+        #[arg(long)]
+        write: bool,
+        /// The program mdbook
+        #[arg(long, default_value = "mdbook")]
+        mdbook: PathBuf,
+        /// The program; absent: the one beside this, built before
+        #[arg(long)]
+        program: Option<PathBuf>,
+    },
     /// Compare our numbers with those of nibabel, nilearn, Pillow and the metrics packages
     Oracles {
         /// Folders of cases, at any depth
@@ -187,10 +200,12 @@ pub fn run() -> anyhow::Result<ExitCode> {
             random_model::write(&root, shape, dtype, &folder)
         }
         Chore::Verdict { models, only, first_seed } => verdict::run(models, &only, first_seed),
-        Chore::Covering { program } => {
-            let beside =
-                || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("neuroflamingo"));
-            covering::run(&program.map_or_else(beside, Ok)?)
+        Chore::Covering { program } => covering::run(&program_or_beside(program)?),
+        Chore::Docs { write: true, program, .. } => {
+            docs::write(&root, &program_or_beside(program)?)
+        }
+        Chore::Docs { write: false, mdbook, program } => {
+            docs::build(&root, &program_or_beside(program)?, &mdbook)
         }
         Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
         Chore::Fixtures { check: true } => {
@@ -199,6 +214,12 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The program of this path, or the one that lies beside this one.
+fn program_or_beside(program: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let beside = || Ok(std::env::current_exe()?.with_file_name("neuroflamingo"));
+    program.map_or_else(beside, Ok)
 }
 
 /// The folder that holds `Cargo.lock`, from where this program was built.

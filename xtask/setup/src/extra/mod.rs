@@ -4,6 +4,7 @@
 //! is no failure; only a check that ran and failed fails the command.
 
 mod bids;
+mod book;
 mod environment;
 mod need;
 mod notebooks;
@@ -16,7 +17,8 @@ use environment::Environment;
 use need::Need;
 
 /// Every check, in the order in which they run.
-const CHECKS: &[Check] = &[notebooks::CHECK, scripts::CHECK, bids::CHECK, slurm::CHECK];
+const CHECKS: &[Check] =
+    &[book::CHECK, notebooks::CHECK, scripts::CHECK, bids::CHECK, slurm::CHECK];
 
 /// One check: its name, what it needs and how it is run.
 struct Check {

@@ -1,0 +1,57 @@
+//! The reference of the commands: what `--help` prints, command by command.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The page.
+pub(super) fn page(program: &Path) -> Result<String> {
+    let mut page =
+        "# Commands\n\nWhat `--help` prints. Written by `cargo xtask docs --write`.\n".to_owned();
+    add(&mut page, program, &mut Vec::new())?;
+    Ok(page)
+}
+
+/// Adds the help of the command that `words` name, and of all commands below it.
+fn add(page: &mut String, program: &Path, words: &mut Vec<String>) -> Result<()> {
+    let output = Command::new(program)
+        .args(&*words)
+        .arg("--help")
+        // the width of a terminal that nobody looks at: 100 columns
+        .env_remove("COLUMNS")
+        .output()
+        .with_context(|| program.display().to_string())?;
+    ensure!(output.status.success(), "{words:?} --help: {}", output.status);
+    let help = String::from_utf8(output.stdout).context("the help is UTF-8")?;
+    let name = [&["neuroflamingo".to_owned()], words.as_slice()].concat().join(" ");
+    page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end()));
+    for command in subcommands(&help) {
+        words.push(command.to_owned());
+        add(page, program, words)?;
+        words.pop();
+    }
+    Ok(())
+}
+
+/// The names under `Commands:`, without `help`.
+fn subcommands(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    // descriptions that go on in the next line stand further to the right
+    let names = lines.filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_commands_are_read_from_help() {
+        let help = "About\n\nUsage: x\n\nCommands:\n  run     Run a\n          file\n  scan    Look\n  \
+                    help    Print\n\nOptions:\n  -h, --help\n";
+        assert_eq!(subcommands(help), ["run", "scan"]);
+        assert!(subcommands("Usage: x\n\nOptions:\n  -h\n").is_empty());
+    }
+}
