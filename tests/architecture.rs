@@ -57,6 +57,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("candle-transformers", &[]),
     ("tokenizers", &["lm"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
     ("anyhow", &["cli"]),
     ("indicatif", &["cli"]),
     ("tracing-subscriber", &["cli"]),

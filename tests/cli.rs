@@ -32,7 +32,7 @@ fn the_version_is_one_line() {
     assert_snapshot!(run(&["--version"]), @"
     exit code 0
     ----- stdout
-    neuroflamingo 0.0.0
+    neuroflamingo 0.1.0
     ----- stderr
     ");
 }

@@ -31,6 +31,7 @@ mod one_scan;
 mod parity;
 mod pipelines;
 mod quickstart;
+mod release;
 mod robustness;
 mod seen;
 mod short_scans;

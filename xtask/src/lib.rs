@@ -13,6 +13,7 @@ mod fixtures;
 pub mod gguf;
 mod grammar;
 mod kills;
+pub mod licences;
 mod pairs;
 mod precision;
 pub mod published;
@@ -109,6 +110,8 @@ enum Chore {
         #[arg(long)]
         broken: bool,
     },
+    /// Print the licences of all packages that are linked into the program, with their texts
+    Licences,
     /// Kill, stop and damage runs of a small pipeline at random moments, and compare what they publish
     Kills {
         /// Rounds, each of several kills and resumes
@@ -186,6 +189,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
         Chore::Cohort { n, folder, broken } => cohort::write(&root, &folder, n, broken),
+        Chore::Licences => licences::print(&root),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
         Chore::Slurm => slurm::run(&root),
         Chore::Containers => containers::write(&root),

@@ -40,15 +40,16 @@ As a BIDS-App, with --help for its options:
   neuroflamingo BIDS_DIR OUT_DIR participant --config PIPELINE --participant-label 01
   neuroflamingo BIDS_DIR OUT_DIR group --config PIPELINE
 
-Exit codes: 0 all done; 1 some scans failed, the rest is complete; 2 nothing could start, or nothing
-is left to go on with; 75 stopped by a signal after saving, run the same command again to go on.
+Exit codes: 0 all done; 1 some scans failed, the rest is complete; 2 nothing could start, or
+nothing is left to go on with; 75 stopped by a signal after saving, run the same command again
+to go on.
 
 Research output, not for diagnosis."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Say more on stderr; twice for debugging.
+    /// Print more to stderr; twice for debug output.
     // last of the general options, however many commands there are
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 900)]
     pub(crate) verbose: u8,
@@ -66,16 +67,16 @@ Examples:
 Results are stored by what decides them: a second run does nothing twice, a changed parameter
 recomputes its stage and those below, a stopped run goes on where it was.")]
     Run(RunArgs),
-    /// Say how a run stands, by the files of its folder: also of one that another machine works on.
+    /// Show the progress of a run, from the files of its folder; also of a run on another machine.
     #[command(after_help = "\
 Examples:
   neuroflamingo status runs/encode-cohort
   neuroflamingo status runs/encode-cohort --wait && echo all done
   neuroflamingo status runs/encode-cohort --tsv > processing_status.tsv
 
-The table has Nipoppy's columns and words, one row a visit: SUCCESS, FAIL, INCOMPLETE where the run is
-not finished, UNAVAILABLE where a scan is missing or not wanted. Exit codes: 0 finished; 1 finished,
-some scans failed; 2 no run, or it ended with an error; 75 not finished.")]
+The table has Nipoppy's columns and words, one row a visit: SUCCESS, FAIL, INCOMPLETE where the
+run is not finished, UNAVAILABLE where a scan is missing or not wanted. Exit codes: 0 finished;
+1 finished, some scans failed; 2 no run, or it ended with an error; 75 not finished.")]
     Status(StatusArgs),
     /// Run a pipeline file as jobs of a cluster.
     #[command(subcommand)]
@@ -85,7 +86,7 @@ some scans failed; 2 no run, or it ended with an error; 75 not finished.")]
 Example:
   neuroflamingo check pipelines/finetune.yaml --set cohort.pairs.table=/data/pairs.csv")]
     Check(PipelineArgs),
-    /// Write the report of one window of one scan, or the text after pictures and words.
+    /// Generate the report of a scan, or the text after images and words.
     #[command(after_help = "\
 Examples:
   neuroflamingo generate --model runs/quickstart/model --scan bold.nii.gz --window 3
@@ -98,14 +99,14 @@ Examples:
   neuroflamingo generate --model openflamingo-3b --prompt 'An fMRI scan measures'
 
 --window counts from 1: the cohort table's windows where the model knows the scan by its digest,
-else consecutive windows from the first frame. --onset is when the event began, in seconds from the
-first frame; the model's own haemodynamic shift is added. A model behind a stage `encode` sees a
-scan as a whole: --scan is enough, and the package holds the stages, the atlas and what was fitted;
-with --onset it sees one window of its length that begins there. The report names the frames that
-were shown. A text alone is written as it comes where stdout is a terminal; several texts are
-written one a line, line breaks as \\n.")]
+else consecutive windows from the first frame. --onset is when the event began, in seconds from
+the first frame; the model's own haemodynamic shift is added. A model behind a stage `encode`
+sees a scan as a whole: --scan is enough, and the package holds the stages, the atlas and what
+was fitted; with --onset it sees one window of its length that begins there. The report names
+the frames that were shown. A text alone is written as it comes where stdout is a terminal;
+several texts are written one a line, line breaks as \\n.")]
     Generate(GenerateArgs),
-    /// Rank texts by how likely the model finds them after a prompt.
+    /// Rank texts by their likelihood after a prompt.
     #[command(after_help = "\
 Examples:
   neuroflamingo score --model openflamingo-3b --image meme.png \\
@@ -119,7 +120,7 @@ A prompt is read once for all its continuations. They are ranked by the mean log
 token, so that long and short ones have the same chance, or by the sum with --sum. A continuation
 follows the prompt as it is: where a space belongs between them, write it.")]
     Score(ScoreArgs),
-    /// Measure how fast models of real sizes are on this machine.
+    /// Benchmark models of real sizes on this machine.
     #[command(after_help = "\
 Examples:
   neuroflamingo bench
@@ -131,21 +132,28 @@ Weights are random. A job is a language model and how many of its blocks share a
 (perceiver). --peer names the table of the script that times OpenFlamingo in PyTorch: run both on
 a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threads.")]
     Bench(BenchArgs),
+    /// Print the completions of a shell.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo completions bash > ~/.local/share/bash-completion/completions/neuroflamingo
+  neuroflamingo completions zsh > ~/.zfunc/_neuroflamingo
+  neuroflamingo completions fish > ~/.config/fish/completions/neuroflamingo.fish")]
+    Completions(CompletionsArgs),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema(SchemaArgs),
-    /// Look at a scan.
+    /// Inspect a scan.
     #[command(subcommand)]
     Scan(ScanCommand),
-    /// Find out what a folder of derivatives holds.
+    /// Inspect a folder of derivatives.
     #[command(subcommand)]
     Cohort(CohortCommand),
-    /// Look at a model package.
+    /// Inspect, verify and import model packages.
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Try a brain encoder on your own scans.
+    /// Check a brain encoder on your own scans.
     #[command(subcommand)]
     Encoder(EncoderCommand),
-    /// See and prune what is stored for later runs.
+    /// List and prune stored results.
     #[command(subcommand)]
     Store(StoreCommand),
     /// Read and write LoRA adapters of PEFT.
@@ -155,18 +163,18 @@ a quiet machine, one after the other, with RAYON_NUM_THREADS its number of threa
 
 #[derive(Debug, Group)]
 pub(crate) struct PipelineArgs {
-    /// A pipeline file, as those in pipelines/.
+    /// A pipeline file, such as those in pipelines/.
     pub(crate) pipeline: PathBuf,
     /// Change one value: KEY.KEY=VALUE; a stage is found by its name. May be repeated.
     /// Paths are relative to the pipeline file, as those inside it.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Megabytes (10⁶ bytes) that the scans worked on at once may take together; unless given, half
-    /// of the memory that is free. A scan that needs more fails alone.
+    /// Memory for the scans processed at once, in megabytes (10⁶ bytes). Default: half of the free
+    /// memory. A scan that needs more fails alone.
     #[arg(long, value_name = "N", alias = "mem_mb", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) mem_mb: Option<u64>,
-    /// Read every scan and weight file again. Otherwise a file of the same path, size, times and inode
-    /// as in an earlier run is taken to be the same.
+    /// Read and hash every scan and weight file again. Otherwise a file with the same path, size,
+    /// times and inode as in an earlier run counts as unchanged.
     #[arg(long)]
     pub(crate) verify: bool,
     /// Print JSON instead of text.
@@ -178,10 +186,10 @@ pub(crate) struct PipelineArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
-    /// Scans worked on at once; unless given, as many as there are cores. No result depends on it.
+    /// Scans processed at once. Default: the number of cores. Results do not depend on it.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// End at the first scan that fails; what is finished by then is kept.
+    /// Stop at the first scan that fails; finished work is kept.
     #[arg(long)]
     pub(crate) stop_on_first_failure: bool,
     #[command(flatten)]
@@ -198,12 +206,12 @@ pub(crate) struct StatusArgs {
     /// Print the table alone.
     #[arg(long, conflicts_with = "json")]
     pub(crate) tsv: bool,
-    /// Wait until nobody works on it any more.
+    /// Wait until the run has finished or stopped.
     #[arg(long)]
     pub(crate) wait: bool,
 }
 
-/// A model, and what it is asked about.
+/// A model and its input.
 #[derive(Debug, Group)]
 pub(crate) struct AskedArgs {
     /// A model package: the folder `model` of a run directory, or one that was imported.
@@ -224,8 +232,7 @@ pub(crate) struct AskedArgs {
     pub(crate) beside: BesideArgs,
     #[command(flatten)]
     pub(crate) prompts: PromptArgs,
-    /// In which numbers the weights are kept in memory: stored (as in their files), f32, bf16, f16
-    /// or `q8_0`.
+    /// Precision of the weights in memory: stored (as in their files), f32, bf16, f16 or `q8_0`.
     #[arg(long, value_name = "PRECISION", default_value = "stored")]
     pub(crate) precision: Precision,
 }
@@ -237,7 +244,7 @@ pub(crate) struct GenerateArgs {
     /// Print the whole record as JSON: text, probabilities, digests; for a file of prompts a list.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write a text as it comes even where stdout is no terminal.
+    /// Print a text as it is generated, even if stdout is not a terminal.
     #[arg(long, conflicts_with_all = ["scan", "interleaved", "json"])]
     pub(crate) stream: bool,
     #[command(flatten)]
@@ -270,13 +277,13 @@ pub(crate) struct BenchArgs {
     /// What to measure; may be repeated.
     #[arg(long, value_name = "NAME", default_values_t = pipeline::bench::USUAL.map(str::to_owned))]
     pub(crate) job: Vec<String>,
-    /// In which numbers the matrices are kept; may be repeated.
+    /// Precision of the matrices; may be repeated.
     #[arg(long, value_name = "PRECISION", default_values = ["f32", "bf16", "q8_0"])]
     pub(crate) precision: Vec<Precision>,
-    /// About how long each figure is repeated.
+    /// Approximate time of each measurement.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     pub(crate) seconds: f64,
-    /// The peer's table, to put beside.
+    /// Table of the peer's timings, for comparison.
     #[arg(long, value_name = "FILE")]
     pub(crate) peer: Option<PathBuf>,
     /// Print JSON instead of a table.
@@ -295,7 +302,7 @@ pub(crate) struct PlaceArgs {
     pub(crate) onset: Option<f64>,
 }
 
-/// What a scan's file does not say.
+/// What the file of a scan does not state.
 #[derive(Debug, Group)]
 pub(crate) struct BesideArgs {
     /// The scan's table of confounds [default: the one that fMRIPrep wrote beside it, where the model's
@@ -307,6 +314,13 @@ pub(crate) struct BesideArgs {
     pub(crate) t_r: Option<f64>,
 }
 
+/// Which completions.
+#[derive(Debug, Group)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScanCommand {
     /// Header and geometry of a file; its private text is never shown.
@@ -315,9 +329,9 @@ pub(crate) enum ScanCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// What is inside a package: parts, tensors, gates, licences.
+    /// Show the parts, tensors, gates and licences of a package.
     Inspect(FileArgs),
-    /// Whether a package is whole: digests, shapes, finite values.
+    /// Check that a package is complete: digests, shapes, finite values.
     Verify(FileArgs),
     /// Make a package of an OpenFlamingo checkpoint, its language model and its CLIP; or of the
     /// published weights of a brain encoder.

@@ -39,7 +39,7 @@ pub struct ManifestConfig {
     /// where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Names of columns that are called otherwise.
+    /// Column names, where they differ from the usual ones.
     #[serde(default, skip_serializing_if = "ManifestColumns::is_empty")]
     pub columns: ManifestColumns,
     /// More tables about the same people, joined by subject, session, task and run.
@@ -51,10 +51,10 @@ pub struct ManifestConfig {
     /// Which recordings are wanted: `age >= 50 and site == "A"`.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Beyond which a recording is left out.
+    /// Quality thresholds for leaving out recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qc_thresholds: Option<QcThresholds>,
-    /// Repetition time of all recordings in seconds, whatever files say.
+    /// Repetition time of all recordings in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
     /// Division into train, validation and test.
@@ -62,20 +62,20 @@ pub struct ManifestConfig {
     pub split: Option<SplitConfig>,
 }
 
-/// Columns by what they say.
+/// Columns by role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ManifestColumns {
     /// Who.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// Which visit.
+    /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Which task.
+    /// The task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Which repetition.
+    /// The run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// Path of the images or series.

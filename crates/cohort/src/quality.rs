@@ -11,7 +11,7 @@ use crate::{
     value::Value,
 };
 
-/// Thresholds; what is absent is not asked.
+/// Quality thresholds; an absent one is not applied.
 ///
 /// Motion is read from a column `mean_fd` or `max_fd`, else from the confounds table: the mean and
 /// the maximum over the frames that have a framewise displacement. The number of frames is that of

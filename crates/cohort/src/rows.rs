@@ -43,10 +43,10 @@ pub struct ArrowConfig {
     /// Which recordings are wanted: `age >= 50 and site == "A"`.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Beyond which a recording is left out.
+    /// Quality thresholds for leaving out recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qc_thresholds: Option<QcThresholds>,
-    /// Repetition time of all recordings in seconds, whatever the files say.
+    /// Repetition time of all recordings in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
     /// Division into train, validation and test.

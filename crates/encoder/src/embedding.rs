@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How much each window counts in the vector of its run.
+/// Weight of each window in the vector of its run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunPooling {
-    /// All alike.
+    /// Equal weights.
     #[default]
     Mean,
     /// By the inverse of its mean framewise displacement: a window with less motion counts more.

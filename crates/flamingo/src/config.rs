@@ -16,7 +16,7 @@ pub struct FlamingoConfig {
     pub resampler: ResamplerConfig,
     /// Latents into the language model.
     pub gates: GatesConfig,
-    /// Whose faults to repeat; absent: nobody's.
+    /// Which implementation's bugs to reproduce. Default: none.
     #[serde(default, skip_serializing_if = "Compat::is_none")]
     pub compat: Compat,
 }

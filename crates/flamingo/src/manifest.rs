@@ -50,6 +50,27 @@ impl Part {
     }
 }
 
+/// Refuses a manifest of another layout by its number, before its keys are read.
+///
+/// # Errors
+/// Where the number is another one than `expected`.
+pub(crate) fn check_format(path: &Path, text: &str, expected: u32) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Layout {
+        format: u32,
+    }
+    // without a number, the error of the whole manifest says what is missing
+    match serde_yaml::from_str::<Layout>(text) {
+        Ok(Layout { format }) if format != expected => Err(Error::Manifest {
+            path: path.to_owned(),
+            reason: format!(
+                "found format {format}, expected {expected}: another version of neuroflamingo wrote it"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// What a package is made of and where it came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,12 +111,9 @@ impl Manifest {
                           file names it as `encoder: { file: PATH/encoder.yaml }`";
             return Err(Error::Manifest { path, reason: reason.to_owned() });
         }
+        check_format(&path, &text, FORMAT)?;
         let mut manifest: Self = serde_yaml::from_str(&text)
             .map_err(|error| Error::Manifest { path: path.clone(), reason: error.to_string() })?;
-        if manifest.format != FORMAT {
-            let reason = format!("found format {}, expected {FORMAT}", manifest.format);
-            return Err(Error::Manifest { path, reason });
-        }
         let parts = manifest.parts.clone();
         manifest.relocate(&|path| {
             let named = parts.iter().find(|part| part.path.as_deref() == Some(path));

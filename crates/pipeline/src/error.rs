@@ -23,6 +23,8 @@ pub enum Error {
     Stats { path: PathBuf, problem: String },
     #[error("{}: is damaged: {problem}", path.display())]
     Arrays { path: PathBuf, problem: String },
+    #[error("{}: found format {found}, expected {expected}: another version of neuroflamingo wrote it", path.display())]
+    RecordFormat { path: PathBuf, found: String, expected: u32 },
 
     // what the user wrote
     #[error(transparent)]

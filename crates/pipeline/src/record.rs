@@ -2,7 +2,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,6 +20,24 @@ use crate::{
     stage::coverage,
     watch::Failed,
 };
+
+/// The layout of `record.json` that this version writes; older versions wrote the same without a number.
+const FORMAT: u32 = 1;
+
+/// Refuses a record of another layout: its keys and files might mean something else.
+///
+/// # Errors
+/// Where its number is another one.
+pub(crate) fn check_format(path: &Path, record: &Value) -> Result<()> {
+    match record.get("format") {
+        Some(found) if *found != json!(FORMAT) => Err(Error::RecordFormat {
+            path: path.to_owned(),
+            found: found.to_string(),
+            expected: FORMAT,
+        }),
+        _ => Ok(()),
+    }
+}
 
 /// When a run began.
 pub(crate) struct Started {
@@ -220,6 +238,7 @@ pub(crate) fn record(
         json!({ "scan": media.scans()[idx].name, "labels": labels, "names": names })
     };
     json!({
+        "format": FORMAT,
         "program": "neuroflamingo",
         "version": env!("CARGO_PKG_VERSION"),
         "name": plan.spec().name,

@@ -176,6 +176,7 @@ fn records(outputs: &Path) -> Result<Vec<(SystemTime, String, Key)>> {
         let Ok(about) = fs::metadata(&path) else { continue };
         // a record that cannot be read might name anything
         let record: Value = files::read_json(&path)?;
+        crate::record::check_format(&path, &record)?;
         let written = about.modified().unwrap_or(UNIX_EPOCH);
         for stage in record["stages"].as_array().into_iter().flatten() {
             let key = stage["key"].as_str().and_then(Key::recorded);

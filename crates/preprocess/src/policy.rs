@@ -18,14 +18,14 @@ pub(crate) const STEP: (&str, u32) = ("prepare", 1);
 pub struct PrepareConfig {
     /// The policy: scale, repetition time and windows.
     pub policy: EncoderPolicy,
-    /// What becomes of a scan that is shorter than a window; absent: what the policy's authors do.
+    /// How a scan shorter than a window is handled. Default: as the policy's authors do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_scans: Option<PadPolicy>,
     /// Where the frames that Brain-JEPA's data sets pick begin; they draw it from 0 to 10. Absent: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_frame: Option<f64>,
-    /// Numbers that were fitted before (`encoder stats --export`), taken instead of a fit; relative to the
-    /// file that names it.
+    /// File of fitted statistics (`encoder stats --export`) to use instead of fitting; relative to
+    /// the file that names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<PathBuf>,
 }

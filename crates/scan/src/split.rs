@@ -20,7 +20,7 @@ pub enum Split {
     Test,
 }
 
-/// What must lie in one split as a whole.
+/// The unit that stays in one split as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitUnit {

@@ -36,7 +36,7 @@ pub struct FitConfig {
     pub accumulate: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Steps over which the learning rate rises.
+    /// Warm-up: steps over which the learning rate rises.
     pub warmup_steps: usize,
     /// How the learning rate goes on after it has risen.
     #[serde(skip_serializing_if = "is_cosine")]
@@ -47,9 +47,11 @@ pub struct FitConfig {
     pub weight_decay: f64,
     /// Largest norm of the whole gradient.
     pub clip_norm: f64,
-    /// The gates learn this many times faster: at zero they see little gradient.
+    /// Factor on the learning rate of the gates, whose gradients are small while they are near
+    /// zero.
     pub gates_lr_scale: f64,
-    /// What moves of the encoder learns this many times faster; below 1 for one that has learned.
+    /// Factor on the learning rate of the encoder's trained parts; below 1 for a pre-trained
+    /// encoder.
     #[serde(skip_serializing_if = "is_as_fast")]
     pub encoder_lr_scale: f64,
     /// Weight of the tokens that state a slot's value; all others weigh 1.

@@ -38,11 +38,11 @@ pub struct PretrainConfig {
     pub n_positions: usize,
     /// Optimizer steps.
     pub steps: usize,
-    /// Texts in a step.
+    /// Texts per step.
     pub batch_size: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Steps over which the learning rate rises.
+    /// Warm-up: steps over which the learning rate rises.
     pub warmup_steps: usize,
     /// The learning rate falls along a cosine to this share of its peak.
     pub final_lr: f64,

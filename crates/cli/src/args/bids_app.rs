@@ -75,7 +75,7 @@ pub(crate) struct BidsAppArgs {
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Say more on stderr; twice for debugging.
+    /// Print more to stderr; twice for debug output.
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }

@@ -12,10 +12,10 @@ Examples:
   neuroflamingo cohort scan ukb_timeseries --t-r 0.735
   neuroflamingo cohort scan derivatives/xcp_d --json
 
-Of all kinds of files (task, space, atlas, description, format, repetition time) the one with the most
-recordings is proposed; the others follow as comments. stderr says what is left out, and why. Folders
-of fMRIPrep, XCP-D, HALFpipe, C-PAC and HCP are known, and files that lie by any pattern; HDF5 files
-of many subjects too. No link out of the folder is followed.")]
+Of all kinds of files (task, space, atlas, description, format, repetition time) the one with
+the most recordings is proposed; the others follow as comments. stderr says what is left out,
+and why. Folders of fMRIPrep, XCP-D, HALFpipe, C-PAC and HCP are known, and files that lie by
+any pattern; HDF5 files of many subjects too. No link out of the folder is followed.")]
     Scan(CohortScanArgs),
 }
 

@@ -13,18 +13,20 @@ Examples:
   neuroflamingo encoder check --encoder models/brainlm-111m --series sub-01.dat --t-r 0.735 \\
       --coordinates A424_Coordinates.dat --normalise robust_paper
 
-BrainLM and CortexMAE were trained to fill in patches that were hidden from them. Here the same is done
-with your scans: patches are hidden at random, the decoder fills them in, and R² says which share of
-the hidden values' variance was found: 1 is all, 0 is what their mean would do. Beside it stand two
-predictors that have learned nothing: the parcel's own mean over what is shown of the window, and the
-mean of the parcels that are shown at the same moment. A model that reads scans as it was trained to is
-better than both; one that is not better sees another scale, other parcels or another order of them:
-look at atlas, coordinates, normalisation and repetition time before anything is built on its tokens.
+BrainLM and CortexMAE were trained to fill in patches that were hidden from them. Here the same
+is done with your scans: patches are hidden at random, the decoder fills them in, and R² says
+which share of the hidden values' variance was found: 1 is all, 0 is what their mean would do.
+Beside it stand two predictors that have learned nothing: the parcel's own mean over what is
+shown of the window, and the mean of the parcels that are shown at the same moment. A model that
+reads scans as it was trained to is better than both; one that is not better sees another scale,
+other parcels or another order of them: look at atlas, coordinates, normalisation and repetition
+time before anything is built on its tokens.
 
-With PIPELINE the scans are prepared by its stages up to the windows, which are kept as in a run; no
-token is computed. Repetitions are not made, and of several folds the first one fits the
+With PIPELINE the scans are prepared by its stages up to the windows, which are kept as in a
+run; no token is computed. Repetitions are not made, and of several folds the first one fits the
 normalisation. With --series they are parcel series that are clean already; --normalise brings
-them to the scale of a formula, fitted on all of them together. The same seed hides the same patches.")]
+them to the scale of a formula, fitted on all of them together. The same seed hides the same
+patches.")]
     Check(EncoderCheckArgs),
     /// What a normalisation was fitted to: shows it, and writes it as a table for another pipeline.
     #[command(after_help = "\
@@ -32,10 +34,10 @@ Examples:
   neuroflamingo encoder stats runs/swap-encoders/model
   neuroflamingo encoder stats runs/swap-encoders/model --export brainlm_stats.csv
 
-SOURCE is the file normalisation.json, a model package or the folder of a run. The table has a row a
-parcel: its number, shift (median or smallest value) and scale (interquartile range or span). The stages
-normalise and prepare take such a table, or the .npz of medians and iqrs that Brain-JEPA's pre-training
-writes, as `stats: FILE`, and fit nothing.")]
+SOURCE is the file normalisation.json, a model package or the folder of a run. The table has a
+row a parcel: its number, shift (median or smallest value) and scale (interquartile range or
+span). The stages normalise and prepare take such a table, or the .npz of medians and iqrs that
+Brain-JEPA's pre-training writes, as `stats: FILE`, and fit nothing.")]
     Stats(EncoderStatsArgs),
 }
 

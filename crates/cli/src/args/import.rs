@@ -14,17 +14,17 @@ Examples:
       --gradients gradient_mapping_450.csv --to models/brain-jepa
 
 Every tensor has its place, or the import stops: with those that are missing, unexpected or of
-another shape. What the checkpoint trained of the language model itself, such as the whole embedding
-under FSDP, is kept in the package and used.
+another shape. What the checkpoint trained of the language model itself, such as the whole
+embedding under FSDP, is kept in the package and used.
 
 Which network an encoder's weights are of, its tensors tell: both BrainLMs (regions by time,
-pictures), both BrainMTs (one way, both ways). A pipeline uses the package as
-`encoder: { file: models/brainlm-111m/encoder.yaml }`, or as `weights: { package: … }` of an encoder
-that is written out. Weights whose licence forbids copies are named with their digest and stay where
+pictures), both BrainMTs (one way, both ways). A pipeline uses the package as `encoder: { file:
+models/brainlm-111m/encoder.yaml }`, or as `weights: { package: … }` of an encoder that is
+written out. Weights whose licence forbids copies are named with their digest and stay where
 they are: `model verify` tells when they were moved or changed.
 
-No code of a weight file is run: a pickle that wants to call anything but the rebuilding of tensors
-is refused by name.";
+No code of a weight file is run: a pickle that wants to call anything but the rebuilding of
+tensors is refused by name.";
 
 #[derive(Debug, Group)]
 pub(crate) struct ImportArgs {

@@ -12,11 +12,11 @@ Examples:
   neuroflamingo lora merge --base clip-vit-large-patch14 --adapter clip-lora --to clip-mine
   neuroflamingo lora merge --base brainmt.safetensors --adapter lora --to brainmt-mine.safetensors
 
-A folder gives a folder (config and tokenizer are copied), one weight file gives one safetensors file. The
-result is used as the base was: `model: { lm: { hf: … } }`, `model import --lm`, `--vision`, `--weights`.
-Of LoRA everything is known that is plain LoRA, rank-stabilised or not: patterns of rank and alpha,
-embeddings, heads, modules that were trained whole, trained rows of tokens, biases. What else a config
-asks for (DoRA, replicated layers, …) is refused by name.")]
+A folder gives a folder (config and tokenizer are copied), one weight file gives one safetensors
+file. The result is used as the base was: `model: { lm: { hf: … } }`, `model import --lm`,
+`--vision`, `--weights`. Of LoRA everything is known that is plain LoRA, rank-stabilised or not:
+patterns of rank and alpha, embeddings, heads, modules that were trained whole, trained rows of
+tokens, biases. What else a config asks for (DoRA, replicated layers, …) is refused by name.")]
     Merge(MergeArgs),
     /// Write what LoRA training moved of a model's encoder as a folder of PEFT.
     #[command(after_help = "\

@@ -16,8 +16,8 @@ Examples:
   neuroflamingo store prune runs --dry-run
   neuroflamingo store prune runs
 
-Nothing is removed while a run works in the folder, nor where a run was stopped or tasks of one are not
-gathered, unless --unfinished gives up what was done so far.")]
+Nothing is removed while a run works in the folder, nor where a run was stopped or tasks of one
+are not gathered, unless --unfinished gives up what was done so far.")]
     Prune(PruneArgs),
 }
 

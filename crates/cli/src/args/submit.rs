@@ -23,16 +23,17 @@ Examples:
   neuroflamingo submit slurm pipelines/encode-cohort.yaml --print
   neuroflamingo submit slurm pipelines/encode-cohort.yaml --site site.yaml --retry-failed
 
-Script and work list lie in runs/NAME/slurm/N, one folder a submission. The tasks of the array store
-what they make of their recordings, up to the first stage that must see all of them; the job that
-gathers is the ordinary run. --print writes the same files and prints scripts and commands instead of
-submitting: edit the scripts, then run the commands. docs/clusters.md has the keys of site.yaml.")]
+Script and work list lie in runs/NAME/slurm/N, one folder a submission. The tasks of the array
+store what they make of their recordings, up to the first stage that must see all of them; the
+job that gathers is the ordinary run. --print writes the same files and prints scripts and
+commands instead of submitting: edit the scripts, then run the commands. docs/clusters.md has
+the keys of site.yaml.")]
     Slurm(SlurmArgs),
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct SlurmArgs {
-    /// A pipeline file, as those in pipelines/.
+    /// A pipeline file, such as those in pipelines/.
     pub(crate) pipeline: PathBuf,
     /// Change one value: KEY.KEY=VALUE, as for `run`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]

@@ -61,7 +61,7 @@ pub(crate) struct WritingArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    /// Above 1: tokens that the prompt or the text has become less likely.
+    /// Above 1, makes tokens that occur in the prompt or the text less likely.
     #[arg(long, value_name = "X", value_parser = finite)]
     #[serde(skip_serializing_if = "Option::is_none")]
     repetition_penalty: Option<f64>,

@@ -2,6 +2,7 @@
 mod bench;
 mod bids_app;
 mod cohort;
+mod completions;
 mod encoder;
 mod import;
 mod inspect;
@@ -77,6 +78,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
         Command::Generate(args) => text::generate(&args),
         Command::Score(args) => text::score(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Schema(args) => inspect::schema(args),
         Command::Scan(ScanCommand::Inspect(args)) => inspect::scan(&args),
         Command::Cohort(CohortCommand::Scan(args)) => cohort::scan(&args),

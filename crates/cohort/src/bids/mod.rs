@@ -49,14 +49,13 @@ use hemispheres::Half;
 pub struct BidsConfig {
     /// The folder that holds `sub-…`.
     pub dir: PathBuf,
-    /// Folder that no link may leave; `dir` where it is absent.
+    /// Folder that paths and links must stay in. Default: `dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// What the files are called: `bold`, or `timeseries` for series that are already extracted.
+    /// BIDS suffix of the files: `bold`, or `timeseries` for extracted series.
     #[serde(default = "bold", skip_serializing_if = "is_bold")]
     pub suffix: String,
-    /// What the names end in, where one recording has a file in several formats: `.tsv` or
-    /// `.ptseries.nii`.
+    /// File extension, where a recording has files in several formats: `.tsv` or `.ptseries.nii`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<String>,
     /// Tables about the same people beside `participants.tsv`, joined by subject, session, task
@@ -69,10 +68,10 @@ pub struct BidsConfig {
     /// Which recordings are wanted: `age >= 50 and site == "A"`.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Beyond which a recording is left out.
+    /// Quality thresholds for leaving out recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qc_thresholds: Option<QcThresholds>,
-    /// Repetition time of all recordings in seconds, whatever files say.
+    /// Repetition time of all recordings in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
     /// Division into train, validation and test.

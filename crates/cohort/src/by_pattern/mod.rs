@@ -35,7 +35,7 @@ pub use pattern::FilePattern;
 pub struct FilesConfig {
     /// The folder that the patterns begin in.
     pub dir: PathBuf,
-    /// Folder that no link may leave; `dir` where it is absent.
+    /// Folder that paths and links must stay in. Default: `dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Where images or series lie: `sub-{subject}/func/sub-{subject}_task-rest_timeseries.tsv`.
@@ -55,10 +55,10 @@ pub struct FilesConfig {
     /// Which recordings are wanted: `age >= 50 and site == "A"`.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Beyond which a recording is left out.
+    /// Quality thresholds for leaving out recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qc_thresholds: Option<QcThresholds>,
-    /// Repetition time of all recordings in seconds, whatever files say.
+    /// Repetition time of all recordings in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
     /// Division into train, validation and test.

@@ -25,22 +25,22 @@ pub enum SplitConfig {
     Column(String),
     /// One division by shares.
     Fractions(FractionsConfig),
-    /// As many divisions as folds: each fold is tested once, the fold before it, in a circle,
-    /// is for validation, the others are trained on.
+    /// Cross-validation: each fold is the test set once, the fold before it (cyclically) the
+    /// validation set, and the others the training set.
     StratifiedGroupKfold(KfoldConfig),
 }
 
-/// Shares of the recordings, as near as whole groups allow.
+/// Shares of the recordings, approximate because groups stay whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FractionsConfig {
-    /// Share to learn from.
+    /// Training share.
     pub train: f64,
-    /// Share for validation. Older files say `choose`.
+    /// Validation share. Older files use `choose`.
     #[serde(alias = "choose")]
     #[serde(alias = "val")]
     pub validation: f64,
-    /// Share to test on; the three make 1.
+    /// Test share; the three sum to 1.
     pub test: f64,
     /// Columns whose values stay together beside subjects: families, or whole sites.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,7 +49,7 @@ pub struct FractionsConfig {
     /// values are cut at their quartiles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stratify_by: Vec<String>,
-    /// What decides between equal choices.
+    /// Seed that breaks ties.
     pub seed: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct KfoldConfig {
     /// values are cut at their quartiles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stratify_by: Vec<String>,
-    /// What decides between equal choices.
+    /// Seed that breaks ties.
     pub seed: u64,
 }
 

@@ -18,7 +18,7 @@ use encoder::{EncoderConfig, Licence, WeightsSource};
 use nn::weights::TensorInfo;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{ENCODER, FORMAT, MANIFEST, text_in};
+use crate::manifest::{ENCODER, FORMAT, MANIFEST, check_format, text_in};
 use crate::package::{check_part, check_parts};
 use crate::{Error, Part, Result};
 
@@ -62,12 +62,8 @@ impl EncoderManifest {
     pub fn read(folder: &Path) -> Result<Self> {
         let (path, text) = text_in(folder)?;
         let wrong = |reason: String| Error::Manifest { path: path.clone(), reason };
-        let manifest: Self =
-            serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if manifest.format != FORMAT {
-            return Err(wrong(format!("found format {}, expected {FORMAT}", manifest.format)));
-        }
-        Ok(manifest)
+        check_format(&path, &text, FORMAT)?;
+        serde_yaml::from_str(&text).map_err(|error| wrong(error.to_string()))
     }
 
     fn weights(&self, folder: &Path) -> Result<&Part> {

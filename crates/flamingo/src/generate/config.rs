@@ -20,32 +20,33 @@ const MOST_BEAMS: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateConfig {
-    /// A text that has not ended by then is cut.
+    /// Maximum length of a text in tokens; longer ones are cut.
     pub max_new_tokens: usize,
-    /// Texts written side by side; changes the speed, not the texts.
+    /// Texts generated together. Affects speed, not the texts.
+    #[serde(default = "batch_size")]
     pub batch_size: usize,
     /// Divides the scores before a token is drawn; absent beside `top_k` or `top_p`: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// Draws from so many of the likeliest tokens only.
+    /// Samples from this many of the likeliest tokens (top-k).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
-    /// Draws from the fewest tokens that together have this probability only.
+    /// Samples from the smallest set of tokens with this total probability (top-p).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
     /// Seed of the draws; absent: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Above 1: tokens that the prompt or the text has become less likely.
+    /// Above 1, makes tokens that occur in the prompt or the text less likely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f64>,
-    /// No run of so many tokens comes twice.
+    /// No n-gram of this length occurs twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_repeat_ngram_size: Option<usize>,
-    /// A text does not end before so many tokens.
+    /// Minimum length of a text in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_new_tokens: Option<usize>,
-    /// Texts that beam search follows at once.
+    /// Number of beams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_beams: Option<usize>,
     /// Beams are ranked by log-probability over length to this power; absent: 1.
@@ -60,6 +61,10 @@ pub struct GenerateConfig {
     /// Texts for each prompt, drawn or found by beams; absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_return_sequences: Option<usize>,
+}
+
+const fn batch_size() -> usize {
+    8
 }
 
 impl GenerateConfig {

@@ -8,7 +8,7 @@ use crate::{Compat, Error, Flamingo, MediaView, Prompts, Result, Stop, flamingo:
 /// How ids are chosen and when a text is over.
 #[derive(Clone, Debug)]
 pub struct Decoding {
-    /// A text that has not ended by then is cut.
+    /// Maximum length of a text in tokens; longer ones are cut.
     pub max_new_tokens: usize,
     /// What may not be written; [`Rules::end`] ends a text.
     pub rules: Rules,

@@ -22,7 +22,7 @@ use crate::{
 
 const CAPTIONS: &str = "captions.json";
 
-/// How to write under pictures.
+/// How captions are generated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct CaptionConfig(pub GenerateConfig);

@@ -26,7 +26,7 @@ use crate::{
     stage::{Artifact, Stage, work::Work},
 };
 
-/// What is composed.
+/// Settings of composed reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComposeConfig {

@@ -33,7 +33,7 @@ const INDEX: &str = "index.html";
 /// The list of everybody, beside the page of a run that has evidence.
 const PEOPLE: &str = "people.html";
 
-/// What is drawn.
+/// Which figures and pages are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenderConfig {

@@ -49,7 +49,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) loaded: Loaded,
-    /// What is read.
+    /// The input data.
     pub source: SourcePlan,
     /// The frozen language model, where one is used.
     pub lm: Option<LmPlan>,
@@ -66,7 +66,7 @@ pub struct Plan {
     pub budget: engine::Budget,
 }
 
-/// What is read.
+/// The input data.
 #[derive(Clone, Debug)]
 pub enum SourcePlan {
     /// Scans with reports.

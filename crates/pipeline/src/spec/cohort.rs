@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What a pipeline reads.
+/// The input of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CohortSpec {
     /// Windows of scans paired with reports.
     Pairs(PairsSpec),
-    /// Pictures, to be written under.
+    /// Images to caption.
     Pictures(PicturesSpec),
     /// Text without scans, to train a language model on.
     Corpus(CorpusSpec),
@@ -24,7 +24,7 @@ pub enum CohortSpec {
     Bids(BidsConfig),
     /// Parcel series in the rows of Arrow files, as `brainmarks` keeps them.
     Arrow(ArrowConfig),
-    /// Recordings whose files lie by a pattern, as those of HCP or a laboratory's own.
+    /// Recordings found by a path pattern, such as HCP's folders or a laboratory's own.
     Files(FilesConfig),
     /// Recordings that a CSV, TSV or Parquet table lists.
     Manifest(ManifestConfig),
@@ -116,15 +116,15 @@ pub(crate) fn stack(spec: &super::Spec) -> Option<&Hdf5Config> {
 pub struct PairsSpec {
     /// CSV, TSV or Parquet with the columns subject, session, scan, onset, duration, report, split.
     pub table: PathBuf,
-    /// What may never be in two splits at once.
+    /// The unit that stays in one split as a whole.
     pub split_unit: SplitUnit,
-    /// What a report states that is either right or wrong. Without it reports are free text, judged by their
-    /// likeness.
+    /// The statements of a report that can be right or wrong. Without slots, reports are free text,
+    /// scored by similarity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<Component<SlotSet>>,
-    /// What the model is told before it writes; holds `{technique}` once.
+    /// The prompt before each report; contains `{technique}` once.
     pub prompt: PromptTemplate,
-    /// Repetition time of all scans in seconds, whatever files say.
+    /// Repetition time of all scans in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
 }
@@ -136,7 +136,7 @@ pub struct PicturesSpec {
     /// CSV with the column image, relative to the table, and perhaps reference: a text that someone
     /// wrote under it. A picture with several references has several rows.
     pub table: PathBuf,
-    /// What the model is told before it writes; holds `<image>` once.
+    /// The prompt before each caption; contains `<image>` once.
     pub prompt: String,
 }
 

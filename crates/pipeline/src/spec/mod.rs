@@ -26,17 +26,17 @@ use crate::stage::Stage;
 pub struct Spec {
     /// Names the run directory: letters, digits, `-` and `_`.
     pub name: String,
-    /// Every random number follows from it.
+    /// Seed of every random number.
     pub seed: u64,
-    /// What is read.
+    /// The input data.
     pub cohort: CohortSpec,
-    /// What is trained and used; a pipeline that writes a language model has none.
+    /// The model to train and use. Absent in a pipeline that trains a language model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelSpec>,
-    /// A model package that is used as it is; only stages that train nothing want one.
+    /// A model package, used unchanged. Only for stages that train nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PathBuf>,
-    /// What is done, in order; each stage takes what the one before it gives.
+    /// The stages, in order. Each takes the output of the one before it.
     pub stages: Component<Strategy>,
     /// The same run again with other seeds or other splits, each in a folder of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,15 +17,15 @@ pub struct ModelSpec {
     pub encoder: Component<EncoderConfig>,
     /// Tokens to a fixed number of latents.
     pub resampler: Component<ResamplerConfig>,
-    /// Where the language model looks at the latents.
+    /// Where gated cross-attention is inserted into the language model.
     pub gates: Component<GatesConfig>,
     /// The frozen language model.
     pub lm: LmSpec,
-    /// In which numbers the language model's matrices are kept while the rest is trained; absent:
-    /// f32. The written model keeps its files as they are.
+    /// Precision of the language model's weights during training. Default: f32. The written model
+    /// keeps its files as they are.
     #[serde(default, skip_serializing_if = "Precision::is_default")]
     pub precision: Precision,
-    /// Whose faults to repeat; absent: nobody's.
+    /// Which implementation's bugs to reproduce. Default: none.
     #[serde(default, skip_serializing_if = "Compat::is_none")]
     pub compat: Compat,
 }

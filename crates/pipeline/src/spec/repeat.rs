@@ -3,7 +3,7 @@ use scan::SplitUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Every seed with every fold.
+/// Repetitions: every seed with every fold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepeatSpec {
@@ -22,7 +22,7 @@ pub struct FoldsSpec {
     pub unit: SplitUnit,
     /// How many at a time.
     pub size: usize,
-    /// How many before them, in a circle, are for choosing; the rest are trained on.
+    /// How many units before them (cyclically) are for validation; the rest are for training.
     #[serde(alias = "choose")]
     pub validation: usize,
 }

@@ -23,13 +23,13 @@ use crate::{Error, Result, event::Control, media::Media};
 pub struct EmbedConfig {
     /// Versioned name of the recipe, which stands in the table: `rsfmri_brainlm_windows_v1`.
     pub strategy: String,
-    /// What stands for a window.
+    /// How the tokens of a window become one vector.
     pub window: WindowPooling,
     /// How the windows of a run are joined.
     pub run: RunPooling,
 }
 
-/// What stands for a window.
+/// How the tokens of a window become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowPooling {

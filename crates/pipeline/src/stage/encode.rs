@@ -26,11 +26,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EncodeConfig {
-    /// Numbers of a token.
+    /// Precision of stored tokens.
     pub precision: TokenPrecision,
 }
 
-/// How many bits a number of a token has.
+/// Precision of stored tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenPrecision {

@@ -34,7 +34,7 @@ pub struct HarmoniseConfig {
     pub regress_out: Vec<String>,
 }
 
-/// How sites are made alike.
+/// Site harmonisation by `ComBat`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CombatSettings {

@@ -50,7 +50,7 @@ use work::{Preparation, Work};
 /// The stages, with the steps that prepare recordings, and all that tells those apart.
 macro_rules! stages {
     ($($(#[$doc:meta])* $step:ident($config:ty),)*) => {
-        /// One step of a pipeline.
+        /// A stage of a pipeline.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Stage {
@@ -58,7 +58,7 @@ macro_rules! stages {
             Mask(VoxelMaskConfig),
             /// Detrend and standardise every scan.
             Clean(CleanConfig),
-            /// Cut the table's windows out of the scans.
+            /// Cut the event windows of the table out of the scans.
             Window(WindowConfig),
             /// Whiten the noise covariance estimated on the training windows.
             Whiten(WhitenConfig),
@@ -67,19 +67,19 @@ macro_rules! stages {
             Step(NamedStep),
             /// Run a frozen encoder over every scan, once.
             Encode(EncodeConfig),
-            /// Make a table of one vector a subject.
+            /// Write a table of embeddings, one vector per subject.
             Embed(EmbedConfig),
-            /// Take site and covariates out of that table, as fitted on its training people.
+            /// Remove site and covariate effects from that table, fitted on its training subjects.
             Harmonise(HarmoniseConfig),
             /// Fit encoder, resampler and gates to the training windows.
             Finetune(FitConfig),
-            /// Write a report for every test window.
+            /// Generate a report for every test window.
             Generate(GenerateConfig),
             /// Measure the reports, and whether they depend on the scans.
             Evaluate(EvaluateConfig),
             /// Draw figures and pages.
             Render(RenderConfig),
-            /// Write under every picture with the package.
+            /// Caption every image with the package.
             Caption(CaptionConfig),
             /// Train a small language model from text.
             Pretrain(PretrainConfig),

@@ -34,21 +34,21 @@ pub use crate::{
 macro_rules! steps {
     ($all:ident) => {
         $all! {
-            /// Take the series of an atlas's parcels out of every scan.
+            /// Extract parcel time series from every scan.
             Parcellate($crate::steps::ParcellateConfig),
-            /// Bring parcel series into the order of an encoder's atlas, by their labels.
+            /// Reorder parcels to match an encoder's atlas, by their labels.
             OrderParcels($crate::steps::OrderParcelsConfig),
-            /// Take trends, frequencies and confounds out of every parcel series.
+            /// Remove trends, frequencies and confounds from parcel series.
             Denoise($crate::steps::DenoiseConfig),
-            /// Bring parcel series to another repetition time.
+            /// Resample parcel series to another repetition time.
             ResampleTime($crate::steps::ResampleTimeConfig),
-            /// Bring parcel series to the scale that an encoder was trained on.
+            /// Normalise parcel series to the scale that an encoder was trained on.
             Normalise($crate::steps::NormaliseConfig),
             /// Prepare scans as the code around a published encoder does: scale, repetition time, windows.
             Prepare($crate::steps::PrepareConfig),
-            /// Say how scans become volumes, for encoders that read these.
+            /// Prepare volumes, for encoders that read volumes.
             Volumes($crate::steps::VolumesConfig),
-            /// Say which frames of a scan an encoder sees at once.
+            /// Cut sliding windows of frames.
             Windows($crate::steps::WindowsConfig),
         }
     };

@@ -18,18 +18,23 @@ use crate::{
     step::{Packing, packed},
 };
 
-/// Which formula, and how much of each scan it looks at.
+/// The normalisation formula and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NormaliseConfig {
     /// The formula.
     pub formula: Normalisation,
-    /// Frames of the start of each scan that the robust formulas look at; BrainLM's are 200.
+    /// First frames of each scan that the robust formulas are fitted to. Default: 200, as for BrainLM.
+    #[serde(default = "pool_frames")]
     pub pool_frames: usize,
-    /// Numbers that were fitted before (`encoder stats --export`), taken instead of a fit; relative to the
-    /// file that names it.
+    /// File of fitted statistics (`encoder stats --export`) to use instead of fitting; relative to
+    /// the file that names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<PathBuf>,
+}
+
+const fn pool_frames() -> usize {
+    200
 }
 
 /// The formula's name in the file.

@@ -26,15 +26,15 @@ pub struct ReportSpec {
     /// Words for readers, by the atlas's names of networks; others stand as the atlas has them.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub networks: IndexMap<String, String>,
-    /// What is said, in order within each section.
+    /// The statements, in order within each section.
     pub statements: Vec<StatementSpec>,
 }
 
-/// One thing that is said.
+/// A statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatementSpec {
-    /// What it states; none for sentences that every report has.
+    /// The slot it states; absent for sentences that every report has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,
     /// Where the value comes from; a statement whose value is not known is left out.
@@ -49,7 +49,7 @@ pub struct StatementSpec {
     pub decimals: usize,
     /// Sentences with `{value}` once, and perhaps `{number}`; one is drawn a scan.
     pub phrasings: Vec<String>,
-    /// The section of a sentence without a slot.
+    /// Section of a sentence without a slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<Section>,
 }

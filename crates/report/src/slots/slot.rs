@@ -16,19 +16,19 @@ pub type Forms = IndexMap<String, Vec<String>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
-    /// How the scan was made.
+    /// Acquisition.
     Technique,
-    /// How good the data are.
+    /// Data quality.
     DataQuality,
-    /// How much the head moved.
+    /// Head motion.
     Motion,
-    /// What the scan shows.
+    /// Findings.
     Findings,
-    /// Who the person seems to be.
+    /// Estimated age and sex.
     Demographics,
-    /// What it amounts to.
+    /// The overall impression.
     Impression,
-    /// What the scan cannot tell.
+    /// What cannot be known from the scan.
     Limits,
 }
 
@@ -129,13 +129,13 @@ pub enum Author {
     Program,
 }
 
-/// One thing a report can be right or wrong about.
+/// A statement of a report that can be right or wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Fields", into = "Fields")]
 pub struct Slot {
     /// Its name, unique in the set.
     pub name: String,
-    /// Where it is stated.
+    /// The section of the report that states it.
     pub section: Section,
     /// The words before the value in a canonical sentence.
     pub lead: String,
@@ -163,7 +163,7 @@ pub struct Slot {
 struct Fields {
     /// Its name, unique in the set.
     name: String,
-    /// Where it is stated.
+    /// The section of the report that states it.
     section: Section,
     /// The words before the value in a canonical sentence.
     lead: String,
@@ -174,16 +174,16 @@ struct Fields {
     /// k-th of another does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     choice: Option<Forms>,
-    /// The same for levels, from the least to the most.
+    /// One of several ordered levels, from lowest to highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ordinal: Option<Forms>,
     /// A number with its unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<NumberForm>,
-    /// Whether something is there.
+    /// Presence or absence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flag: Option<FlagForms>,
-    /// Any number of members.
+    /// A set with any number of members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     set: Option<SetForms>,
     /// What the slot is about: a value counts in a sentence with one of these forms only. A number needs one,

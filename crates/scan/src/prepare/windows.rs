@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub enum WindowPolicy {
     /// One, in the middle of the run.
     Centre,
-    /// Every so many frames from the start; one more at the end where frames would be left over.
+    /// At a fixed stride from the start, with one more at the end where frames would be left over.
     Tiled {
         /// Frames from the start of one window to that of the next.
         stride: usize,
@@ -36,11 +36,11 @@ pub enum WindowPolicy {
     },
 }
 
-/// What a run that is shorter than a window is filled up with, at its end.
+/// Padding at the end of a run that is shorter than a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PadPolicy {
-    /// Nothing: it is refused.
+    /// No padding: the run is refused.
     Refuse,
     /// The mean of its frames.
     MeanFrame,
@@ -60,7 +60,7 @@ pub struct WindowsConfig {
     pub n_frames: usize,
     /// Where windows lie.
     pub policy: WindowPolicy,
-    /// What a run that is too short is filled up with.
+    /// Padding of runs that are shorter than a window.
     pub pad: PadPolicy,
 }
 

@@ -27,8 +27,7 @@ pub enum SeriesAxes {
     TimeParcels,
     /// `(n_parcels, n_frames)`: a row is a parcel.
     ParcelsTime,
-    /// The axis of this many positions is that of the parcels; a table in which both are is
-    /// refused.
+    /// The axis of this length is the parcels; a table with both axes of this length is refused.
     ByParcels(usize),
 }
 

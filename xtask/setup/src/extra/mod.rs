@@ -5,6 +5,7 @@
 
 mod bids;
 mod book;
+mod deny;
 mod environment;
 mod need;
 mod notebooks;
@@ -18,7 +19,7 @@ use need::Need;
 
 /// Every check, in the order in which they run.
 const CHECKS: &[Check] =
-    &[book::CHECK, notebooks::CHECK, scripts::CHECK, bids::CHECK, slurm::CHECK];
+    &[book::CHECK, deny::CHECK, notebooks::CHECK, scripts::CHECK, bids::CHECK, slurm::CHECK];
 
 /// One check: its name, what it needs and how it is run.
 struct Check {

@@ -1,4 +1,4 @@
-//! Executes the notebooks over a run folder of the short quickstart.
+//! Executes the notebooks over run folders: the short quickstart, and one cohort by two encoders.
 
 use std::{
     fs, io,
@@ -14,7 +14,16 @@ use super::{
 };
 
 const REQUIREMENTS: &str = "notebooks/requirements.txt";
-const PIPELINE: &str = "pipelines/quickstart-short.yaml";
+/// The runs that the notebooks read: pipeline, name, and another setting.
+const RUNS: [(&str, &str, &str); 3] = [
+    ("pipelines/quickstart-short.yaml", "quickstart", "seed=1"),
+    ("pipelines/encode-cohort.yaml", "encode-connectivity", "seed=1"),
+    (
+        "pipelines/encode-cohort.yaml",
+        "encode-brainlm",
+        "model.encoder={file: ../configs/encoder/brainlm_synthetic_v1.yaml}",
+    ),
+];
 /// Seconds that a cell may take.
 const CELL_LIMIT_S: &str = "300";
 
@@ -26,14 +35,17 @@ pub(super) const CHECK: Check = Check {
 
 fn run(environment: &Environment) -> Result<(), String> {
     let program = environment.neuroflamingo()?;
-    // notebooks name `../runs/quickstart` and `../fixtures`: here that is a short run, and a link
+    // notebooks name `../runs` and `../fixtures`: here these are short runs, and a link
     let folder = environment.folder("notebooks");
     let copies = copy_notebooks(environment.root(), &folder)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut short_run = Command::new(program);
-    short_run.current_dir(environment.root()).args(["run", PIPELINE, "--set", "name=quickstart"]);
-    short_run.arg("--set").arg(format!("outputs={}", folder.join("runs").display()));
-    output(&mut short_run)?;
+    for (pipeline, name, setting) in RUNS {
+        let mut run = Command::new(&program);
+        run.current_dir(environment.root()).args(["run", pipeline, "--set", setting, "--set"]);
+        run.arg(format!("name={name}"));
+        run.arg("--set").arg(format!("outputs={}", folder.join("runs").display()));
+        output(&mut run)?;
+    }
     for copy in copies {
         let mut execute = Command::new(environment.python_program(REQUIREMENTS, "jupyter-execute"));
         execute.arg("--timeout").arg(CELL_LIMIT_S).arg(&copy);
@@ -84,7 +96,8 @@ mod tests {
         let root = crate::repository();
         for _again in 0..2 {
             let copies = copy_notebooks(&root, &folder).unwrap();
-            assert_eq!(copies, [folder.join("notebooks/quickstart.ipynb")]);
+            let names = ["compare-encoders.ipynb", "quickstart.ipynb"];
+            assert_eq!(copies, names.map(|name| folder.join("notebooks").join(name)));
             assert!(folder.join("notebooks/../fixtures/haxby2001/pairs.csv").is_file());
         }
         fs::remove_dir_all(folder).unwrap();

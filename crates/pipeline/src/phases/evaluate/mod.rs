@@ -34,7 +34,7 @@ const METRICS: &str = "metrics.json";
 /// Beyond these a ridge is all there is, or none.
 const STRENGTH: Rule = ("0.000001 to 1000000", |x| (1e-6..=1e6).contains(&x));
 
-/// How much is drawn and compared, and the linear baselines' strength.
+/// Numbers of permutations and pairs, and the regularisation of the linear baselines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
@@ -42,17 +42,37 @@ pub struct EvaluateConfig {
     #[serde(default = "bootstrap")]
     pub bootstrap: usize,
     /// Permutations behind the p-value of the verdict, at least 999.
+    #[serde(default = "permutations")]
     pub permutations: usize,
     /// Uniform permutations of the scans behind the row `shuffled scans`.
+    #[serde(default = "shuffles")]
     pub shuffles: usize,
     /// Pairs of test windows whose reports and scans are compared, about. Every pair costs two
     /// likelihoods and two texts. Where there are more pairs, which ones is drawn by the run's seed.
     #[serde(default = "max_pairs")]
     pub max_pairs: usize,
     /// Inverse strength of the logistic regression's ridge.
+    #[serde(default = "logistic_c")]
     pub logistic_c: f64,
     /// Reports scored at once.
+    #[serde(default = "batch_size")]
     pub batch_size: usize,
+}
+
+const fn permutations() -> usize {
+    999
+}
+
+const fn shuffles() -> usize {
+    1_000
+}
+
+const fn logistic_c() -> f64 {
+    1.
+}
+
+const fn batch_size() -> usize {
+    32
 }
 
 /// All pairs of 200 windows.
