@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
+    io::{self, Write as _},
     path::Path,
     process::Command,
 };
@@ -49,10 +50,8 @@ pub fn texts(root: &Path) -> Result<String> {
 }
 
 /// Prints them.
-#[expect(clippy::print_stdout, reason = "the texts are what this chore is for")]
 pub(crate) fn print(root: &Path) -> Result<()> {
-    print!("{}", texts(root)?);
-    Ok(())
+    Ok(io::stdout().write_all(texts(root)?.as_bytes())?)
 }
 
 /// The platform that the program is built for.
@@ -92,6 +91,7 @@ fn linked(metadata: &Metadata) -> Result<Vec<&Package>> {
     Ok(found)
 }
 
+/// The texts of the licence files of a package.
 fn texts_of(package: &Package) -> Result<Vec<String>> {
     let folder = package.manifest_path.parent().context("a manifest lies in a folder")?;
     let mut paths = Vec::new();

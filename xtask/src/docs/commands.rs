@@ -4,33 +4,43 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
+/// The call as a BIDS-App, whose options are its own.
+const BIDS_APP: [&str; 3] = ["BIDS_DIR", "OUT_DIR", "participant"];
+
 /// The page.
 pub(super) fn page(program: &Path) -> Result<String> {
     let mut page =
         "# Commands\n\nWhat `--help` prints. Written by `cargo xtask docs --write`.\n".to_owned();
-    add(&mut page, program, &mut Vec::new())?;
+    add(&mut page, program, &[])?;
+    let help = help(program, &BIDS_APP)?;
+    section(&mut page, "neuroflamingo BIDS_DIR OUT_DIR LEVEL", &help);
     Ok(page)
 }
 
 /// Adds the help of the command that `words` name, and of all commands below it.
-fn add(page: &mut String, program: &Path, words: &mut Vec<String>) -> Result<()> {
+fn add(page: &mut String, program: &Path, words: &[&str]) -> Result<()> {
+    let help = help(program, words)?;
+    section(page, &[&["neuroflamingo"], words].concat().join(" "), &help);
+    for command in subcommands(&help) {
+        add(page, program, &[words, &[command]].concat())?;
+    }
+    Ok(())
+}
+
+fn section(page: &mut String, name: &str, help: &str) {
+    page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end()));
+}
+
+fn help(program: &Path, words: &[&str]) -> Result<String> {
     let output = Command::new(program)
-        .args(&*words)
+        .args(words)
         .arg("--help")
         // the width of a terminal that nobody looks at: 100 columns
         .env_remove("COLUMNS")
         .output()
         .with_context(|| program.display().to_string())?;
     ensure!(output.status.success(), "{words:?} --help: {}", output.status);
-    let help = String::from_utf8(output.stdout).context("the help is UTF-8")?;
-    let name = [&["neuroflamingo".to_owned()], words.as_slice()].concat().join(" ");
-    page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end()));
-    for command in subcommands(&help) {
-        words.push(command.to_owned());
-        add(page, program, words)?;
-        words.pop();
-    }
-    Ok(())
+    String::from_utf8(output.stdout).context("the help is UTF-8")
 }
 
 /// The names under `Commands:`, without `help`.
