@@ -59,11 +59,6 @@ pub enum Error {
     StageInput { stage: &'static str, problem: String },
     #[error("{source}")]
     NoneFits { source: Box<Error>, excluded: Vec<cohort::Excluded> },
-    #[error(
-        "denoise takes {degrees}, which leaves {found} degrees of freedom, expected at least \
-         {least} (`min_degrees_of_freedom`)"
-    )]
-    DegreesOfFreedom { degrees: scan::DegreesOfFreedom, found: usize, least: usize },
     #[error("stages.{stage}.{field} is {found}, expected {expected}")]
     Setting { stage: &'static str, field: &'static str, found: String, expected: String },
 
@@ -149,6 +144,8 @@ pub enum Error {
 
     // from below
     #[error(transparent)]
+    Prepare(#[from] preprocess::Error),
+    #[error(transparent)]
     Scan(#[from] scan::Error),
     #[error(transparent)]
     Report(#[from] report::Error),
@@ -192,30 +189,6 @@ impl From<config::Error> for Error {
     }
 }
 
-impl From<preprocess::Error> for Error {
-    fn from(error: preprocess::Error) -> Self {
-        use preprocess::Error as E;
-        match error {
-            E::Setting { stage, field, found, expected } => {
-                Self::Setting { stage, field, found, expected }
-            }
-            E::StageInput { stage, problem } => Self::StageInput { stage, problem },
-            E::Encoder(error) => Self::Encoder(error),
-            E::Files(error) => Self::Files(error),
-            E::Stats { path, problem } => Self::Stats { path, problem },
-            E::Arrays { path, problem } => Self::Arrays { path, problem },
-            E::DegreesOfFreedom { degrees, found, least } => {
-                Self::DegreesOfFreedom { degrees, found, least }
-            }
-            E::NothingLeft { split, reason } => Self::NothingLeft { split, reason },
-            E::Scan(error) => Self::Scan(error),
-            E::Tables(error) => Self::Tables(error),
-            E::Encode(error) => Self::Encode(error),
-            E::Engine(error) => Self::Engine(error),
-        }
-    }
-}
-
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         match error {
@@ -235,41 +208,56 @@ impl From<train::Error> for Error {
 }
 
 impl Error {
+    /// What was wrong with a scan, whoever read it.
+    pub(crate) fn of_scan(&self) -> Option<&scan::Error> {
+        match self {
+            Self::Scan(error) | Self::Prepare(preprocess::Error::Scan(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What the engine said, whoever asked it.
+    pub(crate) fn of_engine(&self) -> Option<&engine::Error> {
+        match self {
+            Self::Engine(error) | Self::Prepare(preprocess::Error::Engine(error)) => Some(error),
+            Self::Stage { source, .. } => source.of_engine(),
+            _ => None,
+        }
+    }
+
+    /// What was wrong with a file, whoever read or wrote it.
+    fn of_file(&self) -> Option<&files::Error> {
+        match self {
+            Self::Files(error) | Self::Prepare(preprocess::Error::Files(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether a signal ended the run after everything was saved.
     pub fn is_interrupted(&self) -> bool {
         match self {
-            Self::Engine(engine::Error::Interrupted) | Self::Model(flamingo::Error::Stopped) => {
-                true
-            }
+            Self::Model(flamingo::Error::Stopped) => true,
             Self::Stage { source, .. } => source.is_interrupted(),
-            _ => false,
+            _ => matches!(self.of_engine(), Some(engine::Error::Interrupted)),
         }
     }
 
     /// What kind of failure it is of a recording or a picture.
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
-            Self::Scan(error) | Self::Encode(encoder::Error::Scan(error)) => error.kind(),
+            Self::Prepare(error) => error.kind(),
+            Self::Scan(error) => error.kind(),
             Self::Row { source, .. } => source.kind(),
             Self::Stage { source, .. }
             | Self::Series { source, .. }
             | Self::NoneFits { source, .. } => source.kind(),
-            Self::Files(files::Error::Io { source, .. })
-            | Self::Encode(encoder::Error::Read { source, .. }) => FailureKind::of_io(source),
-            Self::Files(_)
-            | Self::Encode(
-                encoder::Error::Pointer { .. }
-                | encoder::Error::Image { .. }
-                | encoder::Error::Pixels { .. },
-            ) => FailureKind::Unreadable,
-            Self::Encode(encoder::Error::NotFinite { .. }) => FailureKind::NonFinite,
-            Self::Encode(encoder::Error::Input { .. }) => FailureKind::Shape,
+            Self::Files(error) => preprocess::kind_of_file(error),
+            Self::Encode(error) => preprocess::kind_of_encoding(error),
             Self::Engine(engine::Error::OverBudget { .. }) => FailureKind::Memory,
             Self::Tables(_) => FailureKind::Table,
             Self::RepetitionTime { .. } | Self::EncoderTime { .. } => FailureKind::RepetitionTime,
             Self::Grid { .. } => FailureKind::Geometry,
             Self::Sides { .. } => FailureKind::LeftRight,
-            Self::DegreesOfFreedom { .. } => FailureKind::ConfoundsMismatch,
             _ => FailureKind::Other,
         }
     }
@@ -284,27 +272,18 @@ impl Error {
 
     /// Whether another run took the run folder over.
     pub(crate) fn is_lock_lost(&self) -> bool {
-        match self {
-            Self::Engine(engine::Error::LockLost { .. }) => true,
-            Self::Stage { source, .. } => source.is_lock_lost(),
-            _ => false,
-        }
+        matches!(self.of_engine(), Some(engine::Error::LockLost { .. }))
     }
 
     /// Whether the run ended at its first failure, as was asked.
     pub fn is_first_failure(&self) -> bool {
-        match self {
-            Self::Engine(engine::Error::FirstFailure { .. }) => true,
-            Self::Stage { source, .. } => source.is_first_failure(),
-            _ => false,
-        }
+        matches!(self.of_engine(), Some(engine::Error::FirstFailure { .. }))
     }
 
     /// The stored result that is not what was written, where this is the reason.
     pub(crate) fn damaged_file(&self) -> Option<&Path> {
-        match self {
-            Self::Engine(engine::Error::Damaged { path, .. }) => Some(path),
-            Self::Stage { source, .. } => source.damaged_file(),
+        match self.of_engine() {
+            Some(engine::Error::Damaged { path, .. }) => Some(path),
             _ => None,
         }
     }
@@ -312,12 +291,9 @@ impl Error {
     /// Whether the run has to stop, whichever scan was worked on: the disk is full, a stored result
     /// is damaged, a signal came.
     pub(crate) fn stops_the_run(&self) -> bool {
-        let stops = match self {
-            Self::Files(error) => error.is_of_writing(),
-            Self::Engine(error) => error.stops_the_run(),
-            _ => false,
-        };
-        stops || self.is_interrupted()
+        self.of_file().is_some_and(files::Error::is_of_writing)
+            || self.of_engine().is_some_and(engine::Error::stops_the_run)
+            || self.is_interrupted()
     }
 
     /// Whether the system is at fault and not the contents of a file, so that the same work may
@@ -336,7 +312,8 @@ impl Error {
             cause = error.source();
         }
         // `transparent` variants hide themselves from the chain
-        matches!(self, Self::Scan(scan::Error::OutOfMemory { .. } | scan::Error::Changed { .. }))
+        let of_scan = self.of_scan();
+        matches!(of_scan, Some(scan::Error::OutOfMemory { .. } | scan::Error::Changed { .. }))
     }
 
     /// The recordings that were left out, each with its reason, where none is left.
@@ -363,7 +340,7 @@ impl Error {
             Self::MissingSection { stage, .. } | Self::StageInput { stage, .. } => {
                 Some(format!("stages.{stage}"))
             }
-            Self::DegreesOfFreedom { .. } => Some("stages.denoise".to_owned()),
+            Self::Prepare(error) => error.key(),
             Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
@@ -408,18 +385,14 @@ impl Error {
             Self::Row { source, .. } if matches!(**source, scan::Error::Window { .. }) => {
                 Some("shorten the window, or drop the row from the table".to_owned())
             }
-            Self::DegreesOfFreedom { .. } => Some(
-                "take fewer columns (`columns: { motion: basic, demean: true }`), or longer scans"
-                    .to_owned(),
-            ),
             Self::Unfinished { .. } => Some(
                 "run it again to its end, or give --unfinished to remove what it did so far".to_owned(),
             ),
-            Self::Engine(error) => error.hint(),
-            Self::Files(error) if error.is_of_absence() => {
+            _ if self.of_file().is_some_and(files::Error::is_of_absence) => {
                 Some("paths in a pipeline are relative to the file that names them".to_owned())
             }
-            _ => None,
+            Self::Prepare(error) if error.hint().is_some() => error.hint(),
+            _ => self.of_engine().and_then(engine::Error::hint),
         }
     }
 
@@ -483,5 +456,30 @@ mod tests {
         for error in of_contents {
             assert!(!error.is_of_the_system(), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_step_says_means_the_same_to_a_run() {
+        let path = || PathBuf::from("a.nii.gz");
+        let of = |error: preprocess::Error| Error::from(error);
+        let changed = of(scan::Error::Changed { path: path() }.into());
+        assert!(changed.is_of_the_system() && !changed.stops_the_run());
+        let gone = io::Error::from_raw_os_error(2);
+        let gone = of(files::Error::Io { action: "read", path: path(), source: gone }.into());
+        assert!(gone.is_of_the_system() && gone.hint().is_some_and(|it| it.starts_with("paths")));
+        assert_eq!(gone.kind(), FailureKind::Missing);
+        let stopped = of(engine::Error::Interrupted.into());
+        assert!(stopped.is_interrupted() && stopped.stops_the_run());
+        let setting = preprocess::Error::Setting {
+            stage: "denoise",
+            field: "columns",
+            found: "all".to_owned(),
+            expected: "some".to_owned(),
+        };
+        let setting = of(setting);
+        assert_eq!(setting.to_string(), "stages.denoise.columns is all, expected some");
+        assert_eq!(setting.key().as_deref(), Some("stages.denoise.columns"));
+        let nested = Error::Stage { stage: "denoise", source: Box::new(stopped) };
+        assert!(nested.is_interrupted());
     }
 }

@@ -76,14 +76,12 @@ impl Units for Scans<'_> {
         if error.stops_the_run() {
             return Err(error);
         }
-        let over_budget = matches!(
-            error,
-            Error::Scan(scan::Error::OverBudget { .. })
-                | Error::Engine(engine::Error::OverBudget { .. })
-        );
+        let of_scan = error.of_scan();
+        let over_budget = matches!(of_scan, Some(scan::Error::OverBudget { .. }))
+            || matches!(error.of_engine(), Some(engine::Error::OverBudget { .. }));
         let changed = !over_budget && !self.media.is_unchanged(unit);
         // this library says nothing of the system's errors
-        let unclear = matches!(error, Error::Scan(scan::Error::Hdf5 { .. }));
+        let unclear = matches!(of_scan, Some(scan::Error::Hdf5 { .. }));
         let again = changed || error.is_of_the_system();
         let reason = reasons::of(&error, &self.media.scans()[unit]);
         let failure = Failure { unit, reason, transient: again || over_budget };

@@ -1,7 +1,7 @@
 //! What a step refuses, as sentences about the user's files.
 use std::path::PathBuf;
 
-use scan::Split;
+use scan::{FailureKind, Split};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -45,6 +45,61 @@ pub enum Error {
     Encode(#[from] encoder::Error),
     #[error(transparent)]
     Engine(engine::Error),
+}
+
+impl Error {
+    /// What kind of failure it is of a recording.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Scan(error) => error.kind(),
+            Self::Files(error) => kind_of_file(error),
+            Self::Encode(error) => kind_of_encoding(error),
+            Self::Engine(engine::Error::OverBudget { .. }) => FailureKind::Memory,
+            Self::Tables(_) => FailureKind::Table,
+            Self::DegreesOfFreedom { .. } => FailureKind::ConfoundsMismatch,
+            _ => FailureKind::Other,
+        }
+    }
+
+    /// The key of the pipeline that is wrong, where it is one.
+    pub fn key(&self) -> Option<String> {
+        match self {
+            Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
+            Self::StageInput { stage, .. } => Some(format!("stages.{stage}")),
+            Self::DegreesOfFreedom { .. } => Some("stages.denoise".to_owned()),
+            Self::Encoder(_) => Some("model.encoder".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What the user could do, where there is a cure that the sentence does not say.
+    pub fn hint(&self) -> Option<String> {
+        let take_fewer =
+            "take fewer columns (`columns: { motion: basic, demean: true }`), or longer scans";
+        matches!(self, Self::DegreesOfFreedom { .. }).then(|| take_fewer.to_owned())
+    }
+}
+
+/// What kind of failure it is that a file cannot be read.
+pub fn kind_of_file(error: &files::Error) -> FailureKind {
+    match error {
+        files::Error::Io { source, .. } => FailureKind::of_io(source),
+        _ => FailureKind::Unreadable,
+    }
+}
+
+/// What kind of failure it is that a scan or a picture cannot be encoded.
+pub fn kind_of_encoding(error: &encoder::Error) -> FailureKind {
+    match error {
+        encoder::Error::Scan(error) => error.kind(),
+        encoder::Error::Read { source, .. } => FailureKind::of_io(source),
+        encoder::Error::Pointer { .. }
+        | encoder::Error::Image { .. }
+        | encoder::Error::Pixels { .. } => FailureKind::Unreadable,
+        encoder::Error::NotFinite { .. } => FailureKind::NonFinite,
+        encoder::Error::Input { .. } => FailureKind::Shape,
+        _ => FailureKind::Other,
+    }
 }
 
 impl From<engine::Error> for Error {

@@ -29,7 +29,7 @@ pub mod steps;
 mod volumes;
 
 pub use crate::{
-    error::{Error, Result},
+    error::{Error, Result, kind_of_encoding, kind_of_file},
     kind::Kind,
     made::{Made, Need, Planned, Timing},
     prepared::{PreparedScan, shape},

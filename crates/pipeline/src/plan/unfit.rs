@@ -113,9 +113,13 @@ impl<'a> Asked<'a> {
 
 /// A sentence without the absolute path, which names people and machines.
 fn without_path(error: &Error, scan: &Recording) -> String {
+    use preprocess::Error as E;
     let mut said = match error {
-        Error::StageInput { problem, .. } => problem.clone(),
-        Error::Setting { field, found, expected, .. } => {
+        Error::StageInput { problem, .. } | Error::Prepare(E::StageInput { problem, .. }) => {
+            problem.clone()
+        }
+        Error::Setting { field, found, expected, .. }
+        | Error::Prepare(E::Setting { field, found, expected, .. }) => {
             format!("{field} is {found}, expected {expected}")
         }
         error => error.to_string(),
