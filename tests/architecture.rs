@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "files",
             "flamingo",
             "harmonise",
+            "kernels",
             "preprocess",
             "pages",
             "report",
@@ -100,8 +101,9 @@ const IN_CIRCLES: &[(&str, usize)] = &[
     ("encoder", 16),
     ("flamingo", 8),
     ("formats", 4),
+    ("kernels", 3),
     ("lm", 10),
-    ("pipeline", 60),
+    ("pipeline", 64),
     ("report", 8),
     ("scan", 31),
 ];
