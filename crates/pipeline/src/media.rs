@@ -18,7 +18,7 @@ use report::{
     prompt::{PromptTemplate, Technique},
     slots::SlotSet,
 };
-use scan::{QualityFigures, Split, VoxelMask, VoxelSeries, WindowsConfig};
+use scan::{ImageQualityMetrics, Split, VoxelMask, VoxelSeries, WindowsConfig};
 
 use crate::{
     Error, Result,
@@ -54,7 +54,7 @@ pub(crate) struct Media<'a> {
     pub(crate) embeddings: Option<Embeddings>,
     pub(crate) mask: Option<VoxelMask>,
     pub(crate) series: Vec<Option<VoxelSeries>>,
-    pub(crate) quality: Vec<Option<QualityFigures>>,
+    pub(crate) quality: Vec<Option<ImageQualityMetrics>>,
     /// By row, before whitening: what the linear baselines see.
     pub(crate) cleaned: Vec<Option<Arc<Array2<f32>>>>,
     /// By row: what the model sees.

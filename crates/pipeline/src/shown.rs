@@ -1,10 +1,10 @@
 //! What a model is shown of a scan, in the words of prompts and reports.
 use preprocess::Seen;
 use report::{generated::Window, prompt::Technique};
-use scan::QualityFigures;
+use scan::ImageQualityMetrics;
 
 /// How a whole scan was acquired, for the words before its report.
-pub(crate) fn technique(quality: &QualityFigures) -> Technique {
+pub(crate) fn technique(quality: &ImageQualityMetrics) -> Technique {
     Technique {
         t_r_s: quality.t_r,
         n_volumes: quality.n_frames,

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
 use ndarray::{Array1, Array2, ArrayView2, s};
-use scan::{PadPolicy, QualityFigures, WindowConfig, WindowPolicy, WindowsConfig};
+use scan::{ImageQualityMetrics, PadPolicy, WindowConfig, WindowPolicy, WindowsConfig};
 
 use crate::{
     Data, Error, Recording, Result, SeriesFacts, StoredSeries,
@@ -31,7 +31,7 @@ pub struct PreparedScan {
     /// Parcels that the scan has no data of.
     pub n_lost: usize,
     /// Of the whole scan, as it was read.
-    pub quality: QualityFigures,
+    pub quality: ImageQualityMetrics,
 }
 
 impl PreparedScan {

@@ -1,7 +1,9 @@
 //! Parcel series: of one scan, as steps keep it in a file, and what those of a cohort share.
 use engine::{Header, Key, Numbers, Unit};
 use ndarray::{Array1, Array2};
-use scan::{ConnectivityKind, CovarianceEstimator, FittedNormalisation, Parcel, QualityFigures};
+use scan::{
+    ConnectivityKind, CovarianceEstimator, FittedNormalisation, ImageQualityMetrics, Parcel,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,7 +37,7 @@ pub struct SeriesFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<usize>,
     /// Of the series as they were extracted.
-    pub quality: QualityFigures,
+    pub quality: ImageQualityMetrics,
     /// Mean framewise displacement in mm, over the frames that have one.
     pub fd_mean_mm: Option<f64>,
     /// Frames of the file that are still there, where some were left out.

@@ -2,8 +2,8 @@
 use half::f16;
 use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 use scan::{
-    Affine, Background, Bold, EncoderPolicy, GlobalZ, Grid, Interpolation, Margins, OpenOptions,
-    Orientation, QualityFigures, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes,
+    Affine, Background, Bold, EncoderPolicy, GlobalZ, Grid, ImageQualityMetrics, Interpolation,
+    Margins, OpenOptions, Orientation, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes,
     VoxelSeries, Window, WindowsConfig,
 };
 use schemars::JsonSchema;
@@ -74,7 +74,7 @@ pub struct Volumes {
     /// `(x, y, z, t)`.
     pub run: Bold,
     /// Of what was read.
-    pub quality: QualityFigures,
+    pub quality: ImageQualityMetrics,
 }
 
 impl VolumesConfig {
@@ -178,7 +178,7 @@ impl VolumesConfig {
     }
 
     /// Of the voxels that are not background: exactly 0, or on their scale already the same always.
-    fn quality(&self, run: &Bold) -> Result<QualityFigures> {
+    fn quality(&self, run: &Bold) -> Result<ImageQualityMetrics> {
         let n_frames = run.n_frames();
         let background = |first: f32| if self.standardised { first } else { 0.0 };
         let lanes = run.data().lanes(Axis(3)).into_iter();
@@ -186,7 +186,7 @@ impl VolumesConfig {
             lanes.filter(|it| it.iter().any(|x| *x != background(it[0]))).collect();
         let mut values = Array2::<f32>::zeros((n_frames, inside.len()));
         values.columns_mut().into_iter().zip(inside).for_each(|(mut to, from)| to.assign(&from));
-        Ok(QualityFigures::measure(&VoxelSeries { values, t_r: run.t_r() })?)
+        Ok(ImageQualityMetrics::measure(&VoxelSeries { values, t_r: run.t_r() })?)
     }
 
     /// A run on its scale.

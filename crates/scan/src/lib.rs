@@ -110,7 +110,7 @@ pub use prepare::{
     PolicyRate, PreparedSeries, Resampling, Window, WindowPolicy, WindowsConfig,
     anti_alias_sections, half_parcel_z, picked_frames, resample_run, resample_time,
 };
-pub use quality::{QualityFigures, QualityLimits, dvars};
+pub use quality::{ImageQualityMetrics, QualityLimits, dvars};
 pub use seconds::seconds;
 pub use series::{ParcelSeries, VoxelSeries};
 pub use shape::{Shape, shape};

@@ -13,7 +13,7 @@ use crate::{
 /// Figures of raw, uncleaned series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct QualityFigures {
+pub struct ImageQualityMetrics {
     /// Seconds between two frames.
     pub t_r: f64,
     /// Number of frames.
@@ -34,7 +34,7 @@ pub struct QualityFigures {
 /// noise alone, as a scanner stores it, the mean is 1.9 deviations.
 const CENTRED: f64 = 0.1;
 
-impl QualityFigures {
+impl ImageQualityMetrics {
     /// Measures the raw series of a run or a window.
     pub fn measure(raw: &VoxelSeries) -> Result<Self> {
         let (n_frames, n_voxels) = raw.values.dim();
@@ -95,7 +95,7 @@ pub struct QualityLimits {
     pub median_dvars_percent: Option<f64>,
 }
 
-impl QualityFigures {
+impl ImageQualityMetrics {
     /// Why the run is left out, in words; nothing where it is good.
     pub fn excluded_by(&self, limits: &QualityLimits) -> Option<String> {
         let unknown = |what: &str| format!("{what} is not for standardised series");
@@ -153,7 +153,7 @@ mod tests {
     use ndarray::Array2;
 
     fn assert_figures(series: &VoxelSeries, tsnr: f64, dvars: f64) {
-        let figures = QualityFigures::measure(series).unwrap();
+        let figures = ImageQualityMetrics::measure(series).unwrap();
         assert!((figures.median_tsnr.unwrap() - tsnr).abs() < 1e-9 * tsnr, "{figures:?}");
         let found = figures.median_dvars_percent.unwrap();
         assert!((found - dvars).abs() < 1e-9 * dvars, "{figures:?}");
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_run_outside_the_limits_is_left_out_with_the_reason() {
-        let figures = QualityFigures {
+        let figures = ImageQualityMetrics {
             t_r: 2.0,
             n_frames: 100,
             n_voxels: 10,
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn centred_series_have_no_figures_and_constant_ones_are_refused() {
         let measured =
-            |values: Array2<f32>| QualityFigures::measure(&VoxelSeries { values, t_r: 2.0 });
+            |values: Array2<f32>| ImageQualityMetrics::measure(&VoxelSeries { values, t_r: 2.0 });
         // means of 0, or of rounding, and of percent around 0
         for shift in [0.0, 1e-6, 0.05] {
             let wave = |(t, v): (usize, usize)| ((t * (v + 2)) as f32 * 0.7).sin() + shift;

@@ -8,7 +8,9 @@ use report::{
     prompt::{PromptTemplate, Technique},
     slots::SlotSet,
 };
-use scan::{CleanConfig, QualityFigures, ReadOptions, VoxelMask, VoxelMaskConfig, WindowConfig};
+use scan::{
+    CleanConfig, ImageQualityMetrics, ReadOptions, VoxelMask, VoxelMaskConfig, WindowConfig,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{KnownScan, Look, Packed, part, section};
@@ -151,7 +153,7 @@ impl WindowReader {
             return Err(refuse(format!("TR is {found} s, the model was fitted to {t_r_s} s")));
         }
         let raw = self.mask.apply(&bold)?;
-        let quality = QualityFigures::measure(&raw)?;
+        let quality = ImageQualityMetrics::measure(&raw)?;
         let series = clean.as_ref().map_or(Ok(raw.clone()), |config| scan::clean(&raw, config))?;
         let outside = |error: scan::Error| refuse(error.to_string());
         let frames = window.frames(onset_s, series.t_r, series.n_frames()).map_err(outside)?;

@@ -135,7 +135,7 @@ fn facts(parcels: &Parcels) -> Vec<(usize, SeriesFacts)> {
 mod tests {
     use std::path::PathBuf;
 
-    use scan::{Parcel, QualityFigures};
+    use scan::{ImageQualityMetrics, Parcel};
     use serde_json::Value;
 
     use super::*;
@@ -144,7 +144,7 @@ mod tests {
     use preprocess::{AboutSeries, Recording};
 
     fn unit(lost: &[i32], coverage: Option<Vec<f64>>) -> Unit {
-        let quality = QualityFigures {
+        let quality = ImageQualityMetrics {
             t_r: 2.0,
             n_frames: 9,
             n_voxels: 2,

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use encoder::{RunPooling, weighted_mean};
 use preprocess::Kind;
-use scan::QualityFigures;
+use scan::ImageQualityMetrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ struct Run {
     name: String,
     vector: Vec<f64>,
     facts: TokenFacts,
-    quality: Option<QualityFigures>,
+    quality: Option<ImageQualityMetrics>,
 }
 
 /// Columns of what was measured; the others are labels, and what the rows came from.
@@ -211,7 +211,7 @@ impl EmbedConfig {
                 .map(|(_, runs)| known(runs).map(|all| all.iter().sum::<f64>() / all.len() as f64));
             Column::Number(means.collect())
         };
-        let quality = |of: fn(&QualityFigures) -> Option<f64>| {
+        let quality = |of: fn(&ImageQualityMetrics) -> Option<f64>| {
             mean(&move |run: &Run| of(run.quality.as_ref()?))
         };
         let mut columns = vec![("participant_id", text(&|run| Some(run.subject.clone())))];

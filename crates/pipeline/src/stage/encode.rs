@@ -6,7 +6,7 @@ use engine::{Header, Key, Numbers, Unit};
 use half::bf16;
 use ndarray::{Array2, ArrayD, IxDyn};
 use preprocess::{Data, Kind, PreparedScan, Seen, StoredSeries, shape, steps::VolumesConfig};
-use scan::{QualityFigures, WindowsConfig};
+use scan::{ImageQualityMetrics, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ pub(crate) struct TokenFacts {
     pub(crate) fd_mean_mm: Option<f64>,
     pub(crate) n_lost: usize,
     /// Of the whole scan, as it was read.
-    pub(crate) quality: QualityFigures,
+    pub(crate) quality: ImageQualityMetrics,
 }
 
 impl TokenSet {

@@ -3,7 +3,9 @@ use std::path::Path;
 
 use ndarray::Axis;
 use preprocess::{Kind, Need};
-use scan::{Bold, QualityFigures, ReadOptions, Split, VoxelMask, VoxelMaskConfig, VoxelSeries};
+use scan::{
+    Bold, ImageQualityMetrics, ReadOptions, Split, VoxelMask, VoxelMaskConfig, VoxelSeries,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -84,7 +86,7 @@ impl Preparation for VoxelMaskConfig {
                 return Err(error);
             }
             let series = mask.apply(&read(&scans[scan_idx])?)?;
-            let quality = QualityFigures::measure(&series)?;
+            let quality = ImageQualityMetrics::measure(&series)?;
             Ok((series, quality))
         })?;
         let quality: Vec<_> =

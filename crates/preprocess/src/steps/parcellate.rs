@@ -6,7 +6,7 @@ use encoder::{InputShape, InputSpace};
 use flamingo::PackageFile;
 use ndarray::Array1;
 use scan::{
-    ConfoundTable, ExtractConfig, OpenOptions, Parcel, ParcelSeries, QualityFigures, Scan,
+    ConfoundTable, ExtractConfig, ImageQualityMetrics, OpenOptions, Parcel, ParcelSeries, Scan,
     SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
@@ -390,7 +390,7 @@ fn stored(
         n_frames: series.n_frames(),
         lost: series.lost,
         coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
-        quality: QualityFigures::measure(&raw)?,
+        quality: ImageQualityMetrics::measure(&raw)?,
         fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| scan::mean_displacement(&fd_mm.to_vec())),
         dropped: None,
         kept: None,
