@@ -88,16 +88,16 @@ impl Header {
         let without_path = |text: String| text.replace(&format!("{}: ", path.display()), "");
         let unreadable =
             |problem: String, kind| Reason::Unreadable { part: Part::Scan, problem, kind };
-        let glance = scan::glance(path)
+        let header = scan::probe_header(path)
             .map_err(|error| unreadable(without_path(error.to_string()), error.kind()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_called_image = [".nii", ".nii.gz"].iter().any(|ending| name.ends_with(ending));
-        if is_called_image && glance.n_frames.is_none() {
+        if is_called_image && header.n_frames.is_none() {
             let problem = "it is called an image and holds none".to_owned();
             return Err(unreadable(problem, FailureKind::Unreadable));
         }
-        let n_frames = glance.n_frames.or_else(|| censored::rows_of_table(path));
-        Ok(Self { n_frames, t_r: glance.t_r })
+        let n_frames = header.n_frames.or_else(|| censored::rows_of_table(path));
+        Ok(Self { n_frames, t_r: header.t_r })
     }
 }
 

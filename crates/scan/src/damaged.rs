@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     DenseSeries, GrayordinateAtlas, OpenOptions, Scan, SeriesAxes, array_names, describe,
-    footprint, glance, nii::testing::Scratch, open, shape,
+    footprint, nii::testing::Scratch, open, probe_header, shape,
 };
 
 /// Files of `fixtures` by the ending that they need.
@@ -37,7 +37,7 @@ fn read(path: &Path) {
     };
     let mut said = vec![
         describe(path).err(),
-        glance(path).err(),
+        probe_header(path).err(),
         shape(path, &options).err(),
         footprint(path, &options).err(),
         GrayordinateAtlas::read(path).err(),

@@ -31,7 +31,6 @@ mod footprint;
 mod foreign;
 mod frames;
 mod geometry;
-mod glance;
 mod h5;
 mod high_variance;
 mod inspect;
@@ -44,6 +43,7 @@ mod open;
 mod pairs;
 mod pointer;
 mod prepare;
+mod probe_header;
 mod quality;
 mod seconds;
 mod series;
@@ -90,7 +90,6 @@ pub use frames::{BoldFile, Frame, Frames};
 pub use geometry::{
     Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,
 };
-pub use glance::{Glance, glance};
 pub use h5::{
     Attribute, AttributeName, CohortFile, CohortWriter, Hdf5File, Hdf5Node, NodeKind, write_hdf5,
 };
@@ -110,6 +109,7 @@ pub use prepare::{
     PolicyRate, PreparedSeries, Resampling, Window, WindowPolicy, WindowsConfig,
     anti_alias_sections, half_parcel_z, picked_frames, resample_run, resample_time,
 };
+pub use probe_header::{HeaderFacts, probe_header};
 pub use quality::{ImageQualityMetrics, QualityLimits, dvars};
 pub use seconds::seconds;
 pub use series::{ParcelSeries, VoxelSeries};

@@ -129,7 +129,7 @@ pub(super) fn check_headers(
 /// Series, tensors and what else is opened by its content: their headers say less, or nothing.
 fn other_form(scan: &mut ScanPlan, t_r: Option<f64>, timings: &mut Timings<'_>) -> Result<f64> {
     let path = scan.path.clone();
-    scan::glance(&path)?;
+    scan::probe_header(&path)?;
     let unknown = |path, problem| {
         let problem = format!("{problem}; `t_r` of the pairs says it of all scans");
         scan::Error::RepetitionTime { path, problem }.into()

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::{Description, Scan, Shape, describe, glance, nii::testing::Scratch, open, shape};
+use crate::{Description, Scan, Shape, describe, nii::testing::Scratch, open, probe_header, shape};
 
 /// `rest.made.arrow` was written by Hugging Face `datasets` 5.2.0 (`Dataset.save_to_disk`), the others by
 /// pyarrow 26.0.1.
@@ -62,7 +62,7 @@ fn every_way_of_looking_says_the_same() {
     let path = fixture(TRAIN);
     let expected = Shape::Cohort { n_frames: 6, n_parcels: 5 };
     assert_eq!(shape(&path, &OpenOptions::default()).unwrap(), expected);
-    assert_eq!(glance(&path).unwrap().t_r, Ok(0.72));
+    assert_eq!(probe_header(&path).unwrap().t_r, Ok(0.72));
     let opened = open(&path, &OpenOptions::default()).unwrap();
     assert!(matches!(&opened.scan, Scan::Rows(rows) if rows.n_rows() == 3));
     assert_eq!((opened.t_r(), opened.t_r_source.as_str()), (Some(0.72), "column tr, in s"));

@@ -4,8 +4,8 @@ use ndarray::{Array2, array};
 
 use super::*;
 use crate::{
-    Description, Scan, SeriesAxes, Shape, array_names, describe, footprint, glance,
-    nii::testing::Scratch, open, read_array, shape,
+    Description, Scan, SeriesAxes, Shape, array_names, describe, footprint, nii::testing::Scratch,
+    open, probe_header, read_array, shape,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -40,7 +40,7 @@ fn a_matrix_is_a_series_as_scipy_reads_it() {
     let path = fixture("packed.mat");
     let opened = open(&path, &options).unwrap();
     assert_eq!((opened.t_r(), opened.t_r_source.as_str()), (Some(0.72), "variable `TR`"));
-    assert_eq!(glance(&path).unwrap().t_r, Ok(0.72));
+    assert_eq!(probe_header(&path).unwrap().t_r, Ok(0.72));
     let expected = Shape::Series { n_frames: 5, n_parcels: 3 };
     assert_eq!(shape(&path, &options).unwrap(), expected);
     let footprint = footprint(&path, &options).unwrap();

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::testing::{Scratch, surface};
 use crate::{
-    AffineSource, Atlas, Format, Scan, check_placed, footprint, glance, inspect, open, read_bold,
-    read_values, read_volume, write_bold,
+    AffineSource, Atlas, Format, Scan, check_placed, footprint, inspect, open, probe_header,
+    read_bold, read_values, read_volume, write_bold,
 };
 
 fn facts() -> Value {
@@ -59,7 +59,7 @@ fn a_run_is_streamed_with_its_repetition_time_in_milliseconds() {
     let zooms = inspect(surface("unplaced.mgh")).unwrap();
     assert_eq!((zooms.zooms, zooms.axcodes.as_deref()), ([1.0; 3], Some("LIA")));
     // what nibabel makes of NIfTI says none
-    let seen = glance(surface("no_tr.mgz")).unwrap();
+    let seen = probe_header(surface("no_tr.mgz")).unwrap();
     assert_eq!(seen.n_frames, Some(4));
     let said = seen.t_r.unwrap_err();
     assert_eq!(said, "tr of the MGH footer is 0, expected a positive finite number");

@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     DenseSeries, Description, GrayordinateAtlas, OpenOptions, Scan, Shape, describe, footprint,
-    glance,
     nii::testing::{Scratch, gzip, surface},
-    open, shape,
+    open, probe_header, shape,
 };
 
 const RUN: &str = "sub-01_task-rest_hemi-L_space-fsaverage_bold.func.gii";
@@ -79,7 +78,10 @@ fn both_hemispheres_are_one_series_with_the_numbers_of_nibabel() {
         assert_eq!(crate::files_of_scan(&path).len(), 2);
         let opened = open(&path, &OpenOptions::default()).unwrap();
         assert!(matches!(&opened.scan, Scan::Grayordinates(_)));
-        assert_eq!(glance(&path).unwrap(), crate::Glance { n_frames: Some(5), t_r: Ok(2.0) });
+        assert_eq!(
+            probe_header(&path).unwrap(),
+            crate::HeaderFacts { n_frames: Some(5), t_r: Ok(2.0) }
+        );
         let options = OpenOptions::default();
         assert_eq!(shape(&path, &options).unwrap(), Shape::Grayordinates { n_frames: 5 });
         let footprint = footprint(&path, &options).unwrap();
@@ -132,7 +134,7 @@ fn one_array_of_two_axes_is_the_same_series_where_something_tells_the_axes() {
         ),
         "{said}"
     );
-    assert_eq!(glance(&alone).unwrap().n_frames, None);
+    assert_eq!(probe_header(&alone).unwrap().n_frames, None);
     let file = SurfaceFile::open(&alone, Some(SeriesAxes::ParcelsTime)).unwrap();
     same(&values(&file), &rows(&facts["series_L"]));
     let turned = SurfaceFile::open(&alone, Some(SeriesAxes::TimeParcels)).unwrap();
