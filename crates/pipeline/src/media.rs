@@ -12,7 +12,7 @@ use flamingo::Medium;
 use ndarray::{Array1, Array2, Axis};
 use preprocess::{
     Inputs, Recording, Seen,
-    steps::{Likeness, VolumesConfig},
+    steps::{LeftRightTemplate, VolumesConfig},
 };
 use report::{
     prompt::{PromptTemplate, Technique},
@@ -46,7 +46,7 @@ pub(crate) struct Media<'a> {
     /// How scans become volumes; that is done when they are encoded.
     pub(crate) volumes: Option<VolumesConfig>,
     /// How the volumes of the cohort look, where left and right are compared.
-    pub(crate) volume_likeness: Option<Likeness>,
+    pub(crate) volume_left_right: Option<LeftRightTemplate>,
     /// How the windows of a scan lie; they are cut when it is encoded.
     pub(crate) cut: Option<WindowsConfig>,
     /// Encoder tokens of scans, in files.
@@ -75,7 +75,7 @@ impl<'a> Media<'a> {
             scans,
             parcels: None,
             volumes: None,
-            volume_likeness: None,
+            volume_left_right: None,
             cut: None,
             tokens: None,
             embeddings: None,

@@ -27,22 +27,22 @@ pub struct MirrorCheck {
 /// How the scans of a cohort look, for one that is not of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Likeness {
+pub struct LeftRightTemplate {
     /// Their standardised mean signals in each parcel or block of voxels, the median of them; none
     /// where they are too few to say anything.
     template: Option<Vec<f64>>,
 }
 
-impl Likeness {
+impl LeftRightTemplate {
     /// Of scans that nobody compares.
     pub const NONE: Self = Self { template: None };
 }
 
-/// Where the likeness of a cohort lies, in the result of a stage and in a package.
-pub const LIKENESS: &str = "likeness.json";
+/// Where that of a cohort lies, in the result of a stage and in a package.
+pub const LEFT_RIGHT_TEMPLATE: &str = "likeness.json";
 
 /// Which places of a look lie opposite each other.
-pub struct Sides {
+pub struct LeftRightPairs {
     /// The stage that compares.
     pub stage: &'static str,
     /// What the places are, in words.
@@ -54,7 +54,7 @@ pub struct Sides {
     bright: bool,
 }
 
-impl Sides {
+impl LeftRightPairs {
     /// Of the parcels of an atlas.
     pub fn of_parcels(parcels: &[Parcel]) -> Result<Self> {
         let stage = "parcellate";
@@ -166,12 +166,12 @@ pub(super) fn check_places(path: &Path, voxels: &[Parcel], table: &[Parcel]) -> 
     Err(Error::Arrays { path: path.to_owned(), problem })
 }
 
-impl Likeness {
+impl LeftRightTemplate {
     /// What is wrong with each scan of a cohort beside the others, `None` where nothing is; and how
     /// those look that are as they should be. `looks` has none of scans that are not there.
     pub fn of_cohort(
         check: &MirrorCheck,
-        sides: &Sides,
+        sides: &LeftRightPairs,
         looks: &[Option<Vec<f64>>],
     ) -> (Vec<Option<String>>, Self) {
         let all = Sorted::of(looks);
@@ -195,8 +195,13 @@ impl MirrorCheck {
     }
 
     /// Refuses a scan that agrees better with those of a cohort when it is mirrored.
-    pub fn one(&self, likeness: &Likeness, sides: &Sides, look: &[f64]) -> Result<()> {
-        let Some(template) = &likeness.template else { return Ok(()) };
+    pub fn one(
+        &self,
+        left_right: &LeftRightTemplate,
+        sides: &LeftRightPairs,
+        look: &[f64],
+    ) -> Result<()> {
+        let Some(template) = &left_right.template else { return Ok(()) };
         if template.len() != look.len() {
             let (found, expected) = (look.len(), template.len());
             let problem = format!("compares {found} places with {expected} of the cohort");
@@ -207,7 +212,7 @@ impl MirrorCheck {
         self.problem(sides, agreement).map_or(Ok(()), refuse)
     }
 
-    fn problem(&self, sides: &Sides, (straight, mirrored): (f64, f64)) -> Option<String> {
+    fn problem(&self, sides: &LeftRightPairs, (straight, mirrored): (f64, f64)) -> Option<String> {
         (mirrored - straight > self.margin).then(|| {
             let what = sides.what;
             format!(
@@ -224,7 +229,7 @@ pub fn look(series: &StoredSeries) -> Vec<f64> {
 }
 
 /// Correlation with what the other scans have in common, as it is and mirrored.
-fn judge(own: &[f64], all: &Sorted, sides: &Sides) -> Option<(f64, f64)> {
+fn judge(own: &[f64], all: &Sorted, sides: &LeftRightPairs) -> Option<(f64, f64)> {
     Some(agreement(own, &all.template_without(own)?, sides))
 }
 
@@ -269,7 +274,7 @@ fn template(means: &[&Vec<f64>]) -> Option<Vec<f64>> {
 }
 
 /// Correlation with `template`, as it is and mirrored.
-fn agreement(own: &[f64], template: &[f64], sides: &Sides) -> (f64, f64) {
+fn agreement(own: &[f64], template: &[f64], sides: &LeftRightPairs) -> (f64, f64) {
     let partner = &sides.partner;
     let is_compared =
         |at: &usize| !sides.bright || (template[*at] > 0.0 && template[partner[*at]] > 0.0);
@@ -357,7 +362,7 @@ mod tests {
     fn a_scan_unlike_the_others_but_like_their_mirror_image_is_told() {
         let partner = partners(&four()).unwrap();
         assert_eq!(partner, [1, 0, 3, 2]);
-        let sides = Sides { stage: "parcellate", what: "parcels", partner, bright: false };
+        let sides = LeftRightPairs { stage: "parcellate", what: "parcels", partner, bright: false };
         let person = |noise: f64| Some(standard(vec![9.0 + noise, 5.0, 3.0 - noise, 1.0]));
         let mut means: Vec<_> = (0..6).map(|idx| person(0.1 * f64::from(idx))).collect();
         means.push(Some(standard(vec![5.0, 9.0, 1.0, 3.0])));
@@ -377,7 +382,7 @@ mod tests {
     #[test]
     fn blocks_of_voxels_lie_opposite_each_other() {
         for n in [1, 2, 13, 14, 48, 91, 96] {
-            let sides = Sides::of_grid([n, 3, 2], "LAS".parse().unwrap());
+            let sides = LeftRightPairs::of_grid([n, 3, 2], "LAS".parse().unwrap());
             let there_and_back = |at: usize| sides.partner[sides.partner[at]] == at;
             assert!((0..sides.partner.len()).all(there_and_back), "{n}");
             let n_blocks = blocks([n, 3, 2], 0)[0];

@@ -7,7 +7,7 @@ use scan::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, mirror::Likeness};
+use crate::{Error, Result, mirror::LeftRightTemplate};
 
 /// One scan's parcel series, as its file holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +116,7 @@ pub struct AboutSeries {
     /// What decided them beside the scans: the steps so far.
     pub preparation: Vec<String>,
     /// How the scans of the cohort look, where left and right are compared.
-    pub likeness: Option<Likeness>,
+    pub left_right: Option<LeftRightTemplate>,
     /// What was fitted to the training scans, where they were brought to scale.
     pub normalisation: Option<FittedNormalisation>,
 }

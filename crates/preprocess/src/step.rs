@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     AboutSeries, Kind, Made, Need, Planned, Recording, Result, SeriesFacts, StoredSeries, Timing,
-    mirror::{Likeness, MirrorCheck, Sides},
+    mirror::{LeftRightPairs, LeftRightTemplate, MirrorCheck},
     volumes::{Volumes, VolumesConfig},
 };
 
@@ -219,7 +219,7 @@ pub trait Fitted: Send + Sync {
     }
 
     /// How recordings are held against each other once all are there.
-    fn compares(&self) -> Option<(&MirrorCheck, &Sides)> {
+    fn compares(&self) -> Option<(&MirrorCheck, &LeftRightPairs)> {
         None
     }
 }
@@ -349,7 +349,7 @@ pub struct Packing<'a> {
     /// What the parcel series of the cohort share, where there are any.
     pub about: Option<&'a AboutSeries>,
     /// How the volumes of the cohort look, where left and right are compared.
-    pub volume_likeness: Option<&'a Likeness>,
+    pub volume_left_right: Option<&'a LeftRightTemplate>,
     /// Where the files lie that settings name.
     pub place: &'a dyn Fn(&Path) -> PathBuf,
 }

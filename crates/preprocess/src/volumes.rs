@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Error, Recording, Result,
-    mirror::{Likeness, MirrorCheck, Sides, look_of_run},
+    mirror::{LeftRightPairs, LeftRightTemplate, MirrorCheck, look_of_run},
 };
 
 /// The step that makes them, by its name and version.
@@ -115,8 +115,8 @@ impl VolumesConfig {
     }
 
     /// Which blocks of voxels lie opposite each other.
-    pub fn sides(&self) -> Sides {
-        Sides::of_grid(self.shape, self.axes)
+    pub fn sides(&self) -> LeftRightPairs {
+        LeftRightPairs::of_grid(self.shape, self.axes)
     }
 
     /// Bytes that a scan needs at most: as it is read, turned, measured, standardised and cut; none
@@ -154,7 +154,7 @@ impl VolumesConfig {
     }
 
     /// A scan on its grid; one that is more like those of `cohort` when it is mirrored is refused.
-    pub fn volumes(&self, scan: &Recording, cohort: Option<&Likeness>) -> Result<Volumes> {
+    pub fn volumes(&self, scan: &Recording, cohort: Option<&LeftRightTemplate>) -> Result<Volumes> {
         let run = self.placed(scan)?;
         if let (Some(check), Some(cohort)) = (&self.mirror_check, cohort) {
             check.one(cohort, &self.sides(), &look_of_run(&run, self.axes))?;

@@ -55,7 +55,7 @@ pub(super) fn packed(media: &Media<'_>, set: &TokenSet, temperature: f64) -> Res
     }
     let kept = Packing {
         about: media.parcels.as_ref().map(|it| &it.about),
-        volume_likeness: media.volume_likeness.as_ref(),
+        volume_left_right: media.volume_left_right.as_ref(),
         place: &|path| media.place(path),
     };
     let files = Recipe::pack(stages.iter_mut().filter_map(Stage::step_mut), &kept)?;

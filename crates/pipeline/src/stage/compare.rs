@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use engine::{Failure, Kind, Outcomes, Reason, Unit};
-use preprocess::steps::{LIKENESS, Likeness, MirrorCheck, Sides};
+use preprocess::steps::{LEFT_RIGHT_TEMPLATE, LeftRightPairs, LeftRightTemplate, MirrorCheck};
 use scan::FailureKind;
 
 use crate::{Result, event::Control, media::Media, units};
@@ -11,14 +11,14 @@ use crate::{Result, event::Control, media::Media, units};
 pub(crate) fn leave_out(
     check: &MirrorCheck,
     media: &Media<'_>,
-    sides: &Sides,
+    sides: &LeftRightPairs,
     look: &dyn Fn(&Unit) -> Result<Vec<f64>>,
     dir: &Path,
     control: &mut Control<'_>,
 ) -> Result<()> {
     if media.is_part {
         // the run that gathers holds all of them against each other
-        return Ok(files::write_json(&dir.join(LIKENESS), &Likeness::NONE)?);
+        return Ok(files::write_json(&dir.join(LEFT_RIGHT_TEMPLATE), &LeftRightTemplate::NONE)?);
     }
     let stage = sides.stage;
     let listed = units::listed(media, stage, dir)?;
@@ -29,7 +29,7 @@ pub(crate) fn leave_out(
     }
     let looks: Vec<Option<Vec<f64>>> =
         looks.into_iter().map(Option::transpose).collect::<Result<_>>()?;
-    let (problems, likeness) = Likeness::of_cohort(check, sides, &looks);
+    let (problems, left_right) = LeftRightTemplate::of_cohort(check, sides, &looks);
     let mut failures = Outcomes::read(dir)?.failures;
     let mut keys = Vec::with_capacity(listed.len());
     for (idx, (unit, problem)) in listed.iter().zip(problems).enumerate() {
@@ -43,7 +43,7 @@ pub(crate) fn leave_out(
         failures.push(Failure::of_contents(idx, reason));
         keys.push(None);
     }
-    files::write_json(&dir.join(LIKENESS), &likeness)?;
+    files::write_json(&dir.join(LEFT_RIGHT_TEMPLATE), &left_right)?;
     failures.sort_by_key(|failure| failure.unit);
     Ok(Outcomes { keys, failures }.write(dir)?)
 }

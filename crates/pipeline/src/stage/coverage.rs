@@ -176,7 +176,7 @@ mod tests {
             parcels: vec![parcel(3, "A"), parcel(8, "B")],
             atlas: Value::Null,
             preparation: Vec::new(),
-            likeness: None,
+            left_right: None,
             normalisation: None,
         };
         Parcels { units: units.into_iter().collect(), about }

@@ -5,7 +5,7 @@ use std::path::Path;
 use engine::{Header, Key, Numbers, Unit};
 use preprocess::{
     Step as _,
-    steps::{LIKENESS, Likeness, VolumesConfig, look_of_run},
+    steps::{LEFT_RIGHT_TEMPLATE, LeftRightTemplate, VolumesConfig, look_of_run},
 };
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl Preparation for VolumesConfig {
     fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
         files::write_json(&dir.join("volumes.json"), self)?;
         let Some(check) = self.mirror_check.as_ref().filter(|_| compares(self, media)) else {
-            files::write_json(&dir.join(LIKENESS), &Likeness::NONE)?;
+            files::write_json(&dir.join(LEFT_RIGHT_TEMPLATE), &LeftRightTemplate::NONE)?;
             return write_failures(dir, &[]);
         };
         let key = |idx: usize| key(self, media, idx);
@@ -52,9 +52,9 @@ impl Preparation for VolumesConfig {
 
     fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         let volumes = files::read_json(&dir.join("volumes.json"))?;
-        let likeness = files::read_json(&dir.join(LIKENESS))?;
+        let left_right = files::read_json(&dir.join(LEFT_RIGHT_TEMPLATE))?;
         load_failures(media, self.id().name, dir)?;
-        media.volume_likeness = self.mirror_check.is_some().then_some(likeness);
+        media.volume_left_right = self.mirror_check.is_some().then_some(left_right);
         media.volumes = Some(volumes);
         Ok(())
     }

@@ -153,7 +153,7 @@ fn a_recording_goes_the_same_way_in_a_cohort_and_with_a_package() {
 
     // the same with what a package keeps, and nothing else
     let kept =
-        Packing { about: None, volume_likeness: None, place: &|path| cohort.path().join(path) };
+        Packing { about: None, volume_left_right: None, place: &|path| cohort.path().join(path) };
     let steps: [&mut dyn Step; 3] = [&mut parcellate, &mut toy, &mut windows];
     let parts = Recipe::pack(steps, &kept).unwrap();
     let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();

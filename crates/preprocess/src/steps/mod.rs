@@ -19,12 +19,14 @@ pub use normalise::{FITTED, NormaliseConfig, formula_name, normalised};
 pub use order_parcels::{OrderParcelsConfig, columns, ordered};
 pub use parcellate::ParcellateConfig;
 pub use resample_time::ResampleTimeConfig;
-pub use volumes::VOLUME_LIKENESS;
+pub use volumes::VOLUME_LEFT_RIGHT_TEMPLATE;
 
 pub use scan::WindowsConfig;
 
 pub use crate::{
-    mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look, look_of_run},
+    mirror::{
+        LEFT_RIGHT_TEMPLATE, LeftRightPairs, LeftRightTemplate, MirrorCheck, look, look_of_run,
+    },
     policy::PrepareConfig,
     volumes::{TensorVolumes, Volumes, VolumesConfig, cut_volumes},
 };

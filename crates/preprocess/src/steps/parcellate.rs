@@ -22,7 +22,7 @@ use super::{
 use crate::{
     AboutSeries, Data, Fitted, Given, Inputs, Kind, Made, Need, Planned, Recording, Result,
     SeriesFacts, Step, StepId, StoredSeries, Training,
-    mirror::{LIKENESS, Likeness, MirrorCheck, Sides, look},
+    mirror::{LEFT_RIGHT_TEMPLATE, LeftRightPairs, LeftRightTemplate, MirrorCheck, look},
     names,
     settings::{SHARE, Settings},
     step::{Packing, packed},
@@ -158,27 +158,27 @@ impl Step for ParcellateConfig {
     }
 
     fn pack(&mut self, kept: &Packing<'_>) -> Result<Vec<PackageFile>> {
-        let likeness = kept.about.and_then(|it| it.likeness.as_ref());
-        let likeness = likeness.map(|it| packed(LIKENESS, it));
-        Ok(likeness.into_iter().chain(self.atlas.pack(kept.place)?).collect())
+        let left_right = kept.about.and_then(|it| it.left_right.as_ref());
+        let left_right = left_right.map(|it| packed(LEFT_RIGHT_TEMPLATE, it));
+        Ok(left_right.into_iter().chain(self.atlas.pack(kept.place)?).collect())
     }
 
     fn parts(&self) -> Vec<PathBuf> {
         let atlas = &self.atlas;
         let given = [&atlas.labels, &atlas.coordinates, &atlas.names].into_iter().flatten();
-        let likeness = self.mirror_check.as_ref().map(|_| PathBuf::from(LIKENESS));
-        given.cloned().chain(likeness).collect()
+        let left_right = self.mirror_check.as_ref().map(|_| PathBuf::from(LEFT_RIGHT_TEMPLATE));
+        given.cloned().chain(left_right).collect()
     }
 
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let place = |path: &Path| training.inputs.place(path);
         let atlas = self.read_atlas(&place)?;
-        let sides = self.mirror_check.as_ref().map(|_| Sides::of_parcels(atlas.parcels()));
-        let likeness = training.inputs.fitted(LIKENESS).filter(|_| sides.is_some());
+        let sides = self.mirror_check.as_ref().map(|_| LeftRightPairs::of_parcels(atlas.parcels()));
+        let left_right = training.inputs.fitted(LEFT_RIGHT_TEMPLATE).filter(|_| sides.is_some());
         Ok(Box::new(Parcellation {
             files: self.atlas.recorded(&place),
             sides: sides.transpose()?,
-            likeness: likeness.map(|path| files::read_json(&path)).transpose()?,
+            left_right: left_right.map(|path| files::read_json(&path)).transpose()?,
             config: self.clone(),
             atlas,
             stack: training.stack.cloned(),
@@ -190,12 +190,13 @@ impl Step for ParcellateConfig {
         _before: Option<AboutSeries>,
         kept: &dyn Fn(&str) -> PathBuf,
     ) -> Result<AboutSeries> {
-        let likeness = |_: &MirrorCheck| files::read_json::<Likeness>(&kept(LIKENESS));
+        let left_right =
+            |_: &MirrorCheck| files::read_json::<LeftRightTemplate>(&kept(LEFT_RIGHT_TEMPLATE));
         Ok(AboutSeries {
             parcels: files::read_json(&kept(PARCELS))?,
             atlas: files::read_json(&kept(FILES))?,
             preparation: vec![self.said()],
-            likeness: self.mirror_check.as_ref().map(likeness).transpose()?,
+            left_right: self.mirror_check.as_ref().map(left_right).transpose()?,
             normalisation: None,
         })
     }
@@ -208,9 +209,9 @@ struct Parcellation {
     /// Its files, for the record.
     files: Value,
     /// Which parcels lie opposite each other, where left and right are compared.
-    sides: Option<Sides>,
+    sides: Option<LeftRightPairs>,
     /// How the scans of the cohort look, for one that is not of it.
-    likeness: Option<Likeness>,
+    left_right: Option<LeftRightTemplate>,
     stack: Option<Hdf5Config>,
 }
 
@@ -221,7 +222,7 @@ impl Fitted for Parcellation {
 
     fn apply(&self, recording: &Recording, _given: Data) -> Result<Data> {
         let series = self.config.series(&self.atlas, recording, self.stack.as_ref())?;
-        if let (Some((check, sides)), Some(cohort)) = (self.compares(), &self.likeness) {
+        if let (Some((check, sides)), Some(cohort)) = (self.compares(), &self.left_right) {
             check.one(cohort, sides, &look(&series))?;
         }
         Ok(series.into())
@@ -236,7 +237,7 @@ impl Fitted for Parcellation {
         Ok(files::write_json(&dir.join(FILES), &self.files)?)
     }
 
-    fn compares(&self) -> Option<(&MirrorCheck, &Sides)> {
+    fn compares(&self) -> Option<(&MirrorCheck, &LeftRightPairs)> {
         self.config.mirror_check.as_ref().zip(self.sides.as_ref())
     }
 }
@@ -258,7 +259,7 @@ impl ParcellateConfig {
             columns::can_be_listed(atlas.parcels(), columns)?;
         }
         if self.mirror_check.is_some() {
-            Sides::of_parcels(atlas.parcels())?;
+            LeftRightPairs::of_parcels(atlas.parcels())?;
         }
         Ok(atlas)
     }

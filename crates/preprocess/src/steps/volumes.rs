@@ -11,14 +11,14 @@ use super::said;
 use crate::{
     Data, Deferred, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId,
     Training,
-    mirror::Likeness,
+    mirror::LeftRightTemplate,
     settings::Settings,
     step::{Packing, packed},
     volumes::{self, VolumesConfig},
 };
 
-/// Where a package that may hold both keeps the likeness of volumes.
-pub const VOLUME_LIKENESS: &str = "volume_likeness.json";
+/// Where a package that may hold both keeps how the volumes of a cohort look.
+pub const VOLUME_LEFT_RIGHT_TEMPLATE: &str = "volume_likeness.json";
 
 /// Most voxels along an axis.
 const MOST_VOXELS: usize = 1024;
@@ -96,25 +96,27 @@ impl Step for VolumesConfig {
     }
 
     fn pack(&mut self, kept: &Packing<'_>) -> Result<Vec<PackageFile>> {
-        Ok(kept.volume_likeness.map_or_else(Vec::new, |it| vec![packed(VOLUME_LIKENESS, it)]))
+        Ok(kept
+            .volume_left_right
+            .map_or_else(Vec::new, |it| vec![packed(VOLUME_LEFT_RIGHT_TEMPLATE, it)]))
     }
 
     fn parts(&self) -> Vec<PathBuf> {
-        self.mirror_check.iter().map(|_| VOLUME_LIKENESS.into()).collect()
+        self.mirror_check.iter().map(|_| VOLUME_LEFT_RIGHT_TEMPLATE.into()).collect()
     }
 
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let compares = self.mirror_check.is_some();
-        let fitted = training.inputs.fitted(VOLUME_LIKENESS).filter(|_| compares);
-        let likeness = fitted.map(|path| files::read_json(&path)).transpose()?;
-        Ok(Box::new(Placement { config: self.clone(), likeness }))
+        let fitted = training.inputs.fitted(VOLUME_LEFT_RIGHT_TEMPLATE).filter(|_| compares);
+        let left_right = fitted.map(|path| files::read_json(&path)).transpose()?;
+        Ok(Box::new(Placement { config: self.clone(), left_right }))
     }
 }
 
 /// The grid, and how the scans of a cohort look on it, where left and right are compared.
 struct Placement {
     config: VolumesConfig,
-    likeness: Option<Likeness>,
+    left_right: Option<LeftRightTemplate>,
 }
 
 impl Fitted for Placement {
@@ -124,6 +126,6 @@ impl Fitted for Placement {
 
     /// Of series of parcels that stand before it nothing is left.
     fn apply(&self, recording: &Recording, _given: Data) -> Result<Data> {
-        Ok(Data::Volumes(Box::new(self.config.volumes(recording, self.likeness.as_ref())?)))
+        Ok(Data::Volumes(Box::new(self.config.volumes(recording, self.left_right.as_ref())?)))
     }
 }
