@@ -10,6 +10,7 @@
 //! is five results, each an argument of the next: media, a trained model, reports, their evaluation,
 //! pages (`phases`).
 
+mod answers;
 mod arrays;
 mod aside;
 mod bids_app;
@@ -26,7 +27,6 @@ mod phases;
 mod plan;
 mod prompts;
 mod publish;
-mod readout;
 mod reasons;
 mod record;
 mod run;

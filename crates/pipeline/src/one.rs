@@ -12,9 +12,9 @@ use report::{
 
 use crate::{
     Error, Result,
+    answers::{self, Query, Reading},
     event::Control,
     package::{Look, Reader, model_id},
-    readout::{self, Query, Reading},
     shown,
 };
 
@@ -80,7 +80,7 @@ pub(crate) struct Seen {
     pub(crate) digest: String,
     pub(crate) look: Look,
     subject: Option<(String, String)>,
-    readout: (SlotSet, f64),
+    read_by: (SlotSet, f64),
 }
 
 /// Reads `scan` for an open package in `dir`, whose stages may be among `steps`.
@@ -101,7 +101,7 @@ pub(crate) fn look(
         "window"
     );
     let subject = known.map(|known| (known.subject.clone(), known.session.clone()));
-    Ok(Seen { digest, look, subject, readout: reader.readout() })
+    Ok(Seen { digest, look, subject, read_by: reader.read_by() })
 }
 
 /// Writes the report of `scan` with the package in `model`, its weights kept at `precision`. Its stages may
@@ -130,10 +130,10 @@ pub fn generate(
     let mut silent = engine::Silent;
     let mut control = Control::new(&mut silent, &stop);
     let query = Query { prompt: seen.look.prompt.clone(), medium: Some(seen.look.medium) };
-    let (slots, temperature) = seen.readout;
+    let (slots, temperature) = seen.read_by;
     let reading = Reading::once("generate");
     let mut answers =
-        readout::answers(&model, &slots, temperature, &[query], config, &reading, &mut control)?;
+        answers::answers(&model, &slots, temperature, &[query], config, &reading, &mut control)?;
     let answer = answers.remove(0);
     let (subject, session) = seen.subject.unzip();
     Ok(GeneratedReport {

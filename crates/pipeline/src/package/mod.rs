@@ -131,7 +131,7 @@ impl Reader {
     }
 
     /// How a text becomes slots, and what their likelihoods are divided by.
-    pub(crate) fn readout(self) -> (SlotSet, f64) {
+    pub(crate) fn read_by(self) -> (SlotSet, f64) {
         match self {
             Self::Windows(reader) => (reader.preprocessing.slots, reader.preprocessing.temperature),
             Self::Tokens(reader) => (reader.section.slots, reader.section.temperature),

@@ -18,11 +18,11 @@ use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 
 use crate::{
     Result,
+    answers::{self, Query, Reading},
     event::{Control, Event},
     media::Media,
     package::Packed,
     plan::LmPlan,
-    readout::{self, Query, Reading},
     runner::{Folders, Runner},
     spec::ModelSpec,
     stage::{
@@ -296,7 +296,7 @@ fn temperature(
         return Ok(Temperature::ONE);
     }
     let scored = &slots.slots()[idx].name;
-    let found = readout::slot_likelihoods(model, slots, scored, &queries, reading, control)?;
+    let found = answers::slot_likelihoods(model, slots, scored, &queries, reading, control)?;
     Ok(fit_temperature(&found, &class)?)
 }
 

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::Trained;
 use crate::{
     Result,
+    answers::{self, Answer, Query, Reading},
     event::Control,
     media::Media,
-    readout::{self, Answer, Query, Reading},
     runner::Runner,
     stage::{Artifact, Stage, settings::Settings, work::Work},
 };
@@ -91,7 +91,7 @@ fn write(
         .collect::<Result<_>>()?;
     let (slots, temperature) = (media.slots(), trained.fit.temperature.value);
     let answers =
-        readout::answers(&trained.model, slots, temperature, &queries, config, reading, control)?;
+        answers::answers(&trained.model, slots, temperature, &queries, config, reading, control)?;
     let reports = rows.into_iter().zip(queries).zip(answers);
     let report = |((row, query), answer): ((usize, Query), Answer)| WrittenReport {
         row,

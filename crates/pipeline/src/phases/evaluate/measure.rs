@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     Result,
+    answers::{self, Query},
     aside::aside,
     event::Control,
     media::Media,
     plan::ScanPlan,
-    readout::{self, Query},
     stage::Stage,
 };
 
@@ -128,7 +128,7 @@ fn cross_nll(
         }
     }
     let found =
-        readout::likelihoods(&trained.model, ("nll", &items), config.batch_size, reading, control)?;
+        answers::likelihoods(&trained.model, ("nll", &items), config.batch_size, reading, control)?;
     let mut nll = vec![Vec::new(); test.len()];
     for (report, it) in reports.into_iter().zip(found) {
         nll[report].push(-it.sum / it.n_tokens as f64);
@@ -172,7 +172,7 @@ fn cross_texts(
         Query { prompt: prompt.clone(), medium }
     });
     let queries: Vec<Query> = queries.collect();
-    let texts = readout::texts(&trained.model, &queries, generation(media), reading, control)?;
+    let texts = answers::texts(&trained.model, &queries, generation(media), reading, control)?;
     for (key, (text, _)) in missing.into_iter().zip(texts) {
         wanted.insert(key, Some(text));
     }

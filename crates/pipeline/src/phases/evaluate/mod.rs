@@ -19,8 +19,8 @@ pub(crate) use texts::TextScores;
 use super::{Trained, WrittenReport, finetune::Fit};
 use crate::{
     Result,
+    answers::Reading,
     media::Media,
-    readout::Reading,
     runner::Runner,
     stage::{
         Artifact, Stage,
