@@ -121,13 +121,13 @@ impl Model {
     }
 
     /// The scans of a batch of texts; absent when no text has one.
-    pub(crate) fn look(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
+    pub(crate) fn encode_media(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
         let input = encoder_input(media, self.manifest.input)?;
         let input = match &self.manifest.coordinates {
             Some(coordinates) => input.map(|it| it.with_coordinates(coordinates)).transpose()?,
             None => input,
         };
-        input.map(|input| Ok(self.flamingo.look(&input)?)).transpose()
+        input.map(|input| Ok(self.flamingo.encode_media(&input)?)).transpose()
     }
 }
 

@@ -103,13 +103,13 @@ pub(crate) fn compatible() -> Flamingo {
 }
 
 /// One row of scans for each seed, `n_media` a row.
-pub(crate) fn look(model: &Flamingo, seeds: &[u64], n_media: usize) -> MediaView {
+pub(crate) fn encode_media(model: &Flamingo, seeds: &[u64], n_media: usize) -> MediaView {
     let n = n_media * N_FRAMES * N_VOXELS;
     let values: Vec<f64> =
         seeds.iter().flat_map(|&seed| nn::seeded::normal(seed, "scan", n, 0., 2.)).collect();
     let shape = (seeds.len(), n_media, 1, N_FRAMES, N_VOXELS);
     let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-    model.look(&EncoderInput::new(values)).unwrap()
+    model.encode_media(&EncoderInput::new(values)).unwrap()
 }
 
 /// Four prompts of different length: two scans, one late scan, none, one scan.
@@ -126,5 +126,5 @@ pub(crate) fn prompts(picked: &[usize]) -> Prompts {
 /// The scans of these rows.
 pub(crate) fn scans(model: &Flamingo, picked: &[usize]) -> MediaView {
     let seeds: Vec<u64> = picked.iter().map(|&row| row as u64).collect();
-    look(model, &seeds, 2)
+    encode_media(model, &seeds, 2)
 }

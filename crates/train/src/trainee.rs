@@ -90,19 +90,19 @@ impl Trainee {
     }
 
     /// One scan a row.
-    fn look(&self, scans: &[Medium]) -> Result<MediaView> {
+    fn encode_media(&self, scans: &[Medium]) -> Result<MediaView> {
         let rows: Vec<&[Medium]> = scans.iter().map(std::slice::from_ref).collect();
         let input = encoder_input(&rows, self.input)?.expect("every row has a scan");
         let input = match &self.coordinates {
             Some(coordinates) => input.with_coordinates(coordinates)?,
             None => input,
         };
-        Ok(self.flamingo.look(&input)?)
+        Ok(self.flamingo.encode_media(&input)?)
     }
 
     /// What some reports and windows add to the loss of a step: weighted text loss plus the auxiliary loss.
     pub(crate) fn loss(&self, shown: &Shown, rows: &[Row], fit: &FitConfig) -> Result<Tensor> {
-        let media = self.look(&shown.windows)?;
+        let media = self.encode_media(&shown.windows)?;
         let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
         let (with_text, total) = (media.first(rows.len())?, shown.weight);
         let text = text_loss(&self.flamingo, &rows, Some(&with_text), &self.vocabulary, total)?;
@@ -128,7 +128,7 @@ impl Trainee {
         let (mut sum, mut n) = (0., 0usize);
         for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
             let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
-            let media = self.look(&windows)?;
+            let media = self.encode_media(&windows)?;
             let weight = rows.iter().map(Row::weight).sum();
             let rows: Vec<_> = rows.iter().collect();
             let loss = text_loss(&self.flamingo, &rows, Some(&media), &self.vocabulary, weight)?;

@@ -150,7 +150,7 @@ impl Flamingo {
     }
 
     /// Media `(batch, n_media, n_windows, …)` to what the gated blocks read.
-    pub fn look(&self, media: &EncoderInput) -> Result<MediaView> {
+    pub fn encode_media(&self, media: &EncoderInput) -> Result<MediaView> {
         self.look_at(&self.encoder.encode(media)?)
     }
 

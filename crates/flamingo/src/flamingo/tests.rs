@@ -78,7 +78,8 @@ fn scans(name: &str, n_media: usize) -> Result<Var> {
 }
 
 fn logits(model: &Flamingo, text: &TextView, scans: Option<&Tensor>) -> Result<Tensor> {
-    let media = scans.map(|scans| model.look(&EncoderInput::new(scans.clone()))).transpose()?;
+    let media =
+        scans.map(|scans| model.encode_media(&EncoderInput::new(scans.clone()))).transpose()?;
     model.head(&model.hidden(text, media.as_ref(), None)?)
 }
 

@@ -96,7 +96,7 @@ pub struct Chosen<'a> {
 pub type Listener<'a> = &'a mut dyn FnMut(Chosen<'_>) -> Result<()>;
 
 impl Flamingo {
-    /// Continues prompts that are padded on the left, their scans as [`Flamingo::look`] saw them:
+    /// Continues prompts that are padded on the left, their scans as [`Flamingo::encode_media`] saw them:
     /// for each prompt its texts, best first.
     ///
     /// Greedy and drawn ids are told to `listener`; those of beams are not, they may be taken back.

@@ -118,7 +118,7 @@ impl Model {
             .collect::<Result<Vec<_>>>()?;
         let prompts = Prompts::left_padded(rows, vocabulary.image);
         let media: Vec<_> = requests.iter().map(|request| request.media.as_slice()).collect();
-        let media = self.look(&media)?;
+        let media = self.encode_media(&media)?;
         let decoding = config.decoding(vocabulary, self.flamingo.compat(), streams);
 
         let n_texts = requests.len() * config.n_texts();

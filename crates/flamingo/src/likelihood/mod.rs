@@ -137,7 +137,7 @@ impl Model {
     ) -> Result<()> {
         let image = self.vocabulary.image;
         let media: Vec<_> = prompts.iter().map(|prompt| prompt.media).collect();
-        let media = self.look(&media)?;
+        let media = self.encode_media(&media)?;
         // each item with the place of its prompt
         let owned = prompts.iter().enumerate();
         let owned = owned.flat_map(|(row, prompt)| prompt.items.iter().map(move |&idx| (row, idx)));

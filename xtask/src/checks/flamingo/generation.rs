@@ -68,7 +68,7 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     let runs: BTreeMap<String, Run> =
         serde_json::from_value(runs.clone()).context("expect.gen_runs")?;
     let (flamingo, _) = case.build()?;
-    let media = flamingo.look(&case.media("gen")?)?;
+    let media = flamingo.encode_media(&case.media("gen")?)?;
     for (name, run) in &runs {
         one_run(case, &flamingo, &media, name, run, worst)
             .with_context(|| format!("gen.{name}"))?;

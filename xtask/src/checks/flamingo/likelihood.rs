@@ -14,7 +14,7 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     let classes: Vec<Vec<u32>> =
         serde_json::from_value(ll["classes"].clone()).context("expect.ll.classes")?;
     let (flamingo, _) = case.build()?;
-    let media = flamingo.look(&case.media("gen")?)?;
+    let media = flamingo.encode_media(&case.media("gen")?)?;
     let image = case.spec.media_token_id;
     let prompts = prompts(case)?;
     let pairs: Vec<(usize, &[u32])> = (0..prompts.len())

@@ -13,7 +13,7 @@ use crate::checks::Worst;
 
 /// Hugging Face's loss: the next token's cross-entropy, mean over labels that are not −100.
 fn loss(case: &Case, flamingo: &Flamingo) -> Result<Tensor> {
-    let media = flamingo.look(&case.media("fwd")?)?;
+    let media = flamingo.encode_media(&case.media("fwd")?)?;
     let logits = logits(flamingo, &text(case, "fwd")?, &media, &mut |_, _, _| {})?;
     let (_, n_tokens, _) = logits.dims3()?;
     let (mut places, mut targets) = (Vec::new(), Vec::new());

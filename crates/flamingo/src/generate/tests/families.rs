@@ -93,7 +93,7 @@ fn scans(model: &Flamingo) -> MediaView {
     let values = (0..4u64).flat_map(|seed| nn::seeded::normal(seed, "scan", 40, 0., 2.));
     let values: Vec<f64> = values.collect();
     let values = Tensor::from_vec(values, (4, 2, 1, 4, 5), &Device::Cpu).unwrap();
-    model.look(&EncoderInput::new(values)).unwrap()
+    model.encode_media(&EncoderInput::new(values)).unwrap()
 }
 
 /// Log-probabilities of the id after `text`, everything read anew.
