@@ -29,8 +29,8 @@ mod product;
 mod real;
 mod rotary;
 mod rows;
-mod scan;
 mod scratch;
+mod selective_scan;
 mod softmax;
 #[cfg(test)]
 mod testing;
@@ -56,7 +56,7 @@ pub use masked_attention::{Heads, attention, attention_streams};
 pub use norm::{layer_norm, layer_norm_backward, rms_norm, rms_norm_backward};
 pub use real::Real;
 pub use rotary::{RotaryTable, rotate};
-pub use scan::{Band, Scanned, SelectiveScan};
+pub use selective_scan::{Band, Scanned, SelectiveScan};
 pub use softmax::{KeyMask, RowKind, softmax, softmax_backward};
 pub use token_convolution::{
     TokenSizes, token_convolution, token_convolution_taps, token_convolution_values,

@@ -41,6 +41,6 @@ pub use low_rank::LowRank;
 pub use matrix::{Matrix, Precision};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::Rotary;
-pub use selective_scan::Scan;
+pub use selective_scan::SelectiveScan;
 pub use token_convolution::token_convolution;
 pub use weights::{Builder, seeded};

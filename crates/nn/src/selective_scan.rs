@@ -2,7 +2,7 @@
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, WithDType, bail};
-use kernels::{Band, SelectiveScan};
+use kernels::Band;
 
 use crate::op::{Elem, by_dtype, slice, with_slice};
 
@@ -11,7 +11,7 @@ const STATES: usize = 16;
 
 /// What a scan goes over, and with which constants.
 #[derive(Clone, Debug)]
-pub struct Scan {
+pub struct SelectiveScan {
     /// `(batch, n_tokens, n_channels)`.
     pub xs: Tensor,
     /// Step sizes before bias and softplus, shaped as `xs`.
@@ -26,7 +26,7 @@ pub struct Scan {
     pub delta_bias: Tensor,
 }
 
-impl Scan {
+impl SelectiveScan {
     /// Scans the tokens, from the last to the first where `reverse`; the result is shaped as they are
     /// (Gu and Dao 2023, algorithm 2). States are kept in the tokens' own type.
     pub fn run(&self, reverse: bool) -> Result<Tensor> {
@@ -75,8 +75,17 @@ impl Scan {
                 with_slice::<T, _>(&inputs, |inputs| {
                     let band = |data| Band::whole(data, n_channels);
                     let (xs, deltas) = (band(xs), band(deltas));
-                    SelectiveScan { n_tokens, xs, deltas, inputs, a, d, delta_bias, reverse }
-                        .forward(&mut ys);
+                    kernels::SelectiveScan {
+                        n_tokens,
+                        xs,
+                        deltas,
+                        inputs,
+                        a,
+                        d,
+                        delta_bias,
+                        reverse,
+                    }
+                    .forward(&mut ys);
                 })
             })
         })???;
@@ -124,7 +133,7 @@ impl Op {
         rows: &[T],
         inputs: &[T],
         constants: &[T],
-        f: impl FnOnce(&SelectiveScan<T>) -> R,
+        f: impl FnOnce(&kernels::SelectiveScan<T>) -> R,
     ) -> R {
         let Self { n_tokens, n_channels, reverse } = self;
         let constants = constants.chunks_exact(STATES + 2);
@@ -133,7 +142,7 @@ impl Op {
         let (d, delta_bias) = (&column(STATES), &column(STATES + 1));
         let band = |first| Band { data: rows, stride: 2 * n_channels, first };
         let (xs, deltas) = (band(0), band(n_channels));
-        f(&SelectiveScan { n_tokens, xs, deltas, inputs, a: &a, d, delta_bias, reverse })
+        f(&kernels::SelectiveScan { n_tokens, xs, deltas, inputs, a: &a, d, delta_bias, reverse })
     }
 
     fn gradients<T: Elem>(
@@ -218,11 +227,11 @@ mod tests {
         ])
     }
 
-    fn scan(vars: &[(&str, Var)]) -> Result<Scan> {
+    fn scan(vars: &[(&str, Var)]) -> Result<SelectiveScan> {
         let tensor = |at: usize| vars[at].1.as_tensor().clone();
         let a = tensor(3).exp()?.neg()?;
         let (xs, deltas, inputs) = (tensor(0), tensor(1), tensor(2));
-        Ok(Scan { xs, deltas, inputs, a, d: tensor(4), delta_bias: tensor(5) })
+        Ok(SelectiveScan { xs, deltas, inputs, a, d: tensor(4), delta_bias: tensor(5) })
     }
 
     #[test]
@@ -239,10 +248,10 @@ mod tests {
     fn the_kernel_equals_the_composed_form_tracked_and_not() -> Result<()> {
         let vars = sampled(9)?;
         let tracked = scan(&vars)?;
-        let Scan { xs, deltas, inputs, a, d, delta_bias } = tracked.clone();
+        let SelectiveScan { xs, deltas, inputs, a, d, delta_bias } = tracked.clone();
         let (xs, deltas, inputs) = (xs.detach(), deltas.detach(), inputs.detach());
         let (a, d, delta_bias) = (a.detach(), d.detach(), delta_bias.detach());
-        let detached = Scan { xs, deltas, inputs, a, d, delta_bias };
+        let detached = SelectiveScan { xs, deltas, inputs, a, d, delta_bias };
         for reverse in [false, true] {
             let expected = tracked.composed(reverse)?;
             for scan in [&tracked, &detached] {

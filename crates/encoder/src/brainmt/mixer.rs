@@ -2,7 +2,7 @@
 
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::Init;
-use nn::{Builder, CausalConv, Linear, Scan, silu};
+use nn::{Builder, CausalConv, Linear, SelectiveScan, silu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +138,7 @@ impl Branch {
         let projected = convolution.apply(&self.x_proj)?;
         let deltas = projected.narrow(D::Minus1, 0, self.rank)?.apply(&self.dt_proj)?;
         let inputs = projected.narrow(D::Minus1, self.rank, 2 * STATES)?.contiguous()?;
-        let scan = Scan {
+        let scan = SelectiveScan {
             xs: convolution.clone(),
             deltas: deltas.clone(),
             inputs: inputs.clone(),
