@@ -2,9 +2,13 @@
 
 #![allow(unsafe_code, reason = "vector instructions, reached only where the CPU has them")]
 
+mod bf16_rounded;
+
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::wildcard_imports, reason = "vector intrinsics carry their prefix")]
 use std::arch::x86_64::*;
+
+pub(crate) use bf16_rounded::{Bf16Rounded, round_to_bf16};
 
 /// Weights a block; what a row leaves over is padded with zeros.
 pub(crate) const BLOCK: usize = 32;
@@ -17,6 +21,8 @@ pub(crate) trait Format {
     type Block: Copy + Send + Sync;
     /// A block of inputs as products take it.
     type Input: Copy + Send + Sync;
+    /// Whether the products of pairs of bf16 make them faster.
+    const IN_PAIRS: bool = false;
 
     /// Items of a row of `n_in` weights.
     fn items(n_in: usize) -> usize;
@@ -50,6 +56,20 @@ pub(crate) trait Format {
         xs: &[Self::Input; R],
         sums: [[__m512; 1]; R],
     ) -> [[__m512; 1]; R];
+    /// The same, with the products of pairs of bf16 besides.
+    ///
+    /// # Safety
+    /// The CPU has those too.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn add_products_of_pairs<const R: usize>(
+        block: &Self::Block,
+        xs: &[Self::Input; R],
+        sums: [[__m512; 1]; R],
+    ) -> [[__m512; 1]; R] {
+        // SAFETY: as the caller says
+        unsafe { Self::add_products_512(block, xs, sums) }
+    }
     /// Weights `8 · part ..` of a block.
     ///
     /// # Safety

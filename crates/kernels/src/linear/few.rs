@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::wide::{avx2, avx512};
+use super::wide::{avx2, avx512, of_pairs};
 use crate::columns::columns;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
@@ -162,6 +162,12 @@ pub(super) fn linear<F: Format>(
 
 /// Adds the products of every input row with the weight rows of a tile, lane by lane.
 pub(super) fn add_products<F: Format>(tile: &Tile<F>, xs: &Rows<F>, sums: &mut [Sums]) {
+    #[cfg(target_arch = "x86_64")]
+    if F::IN_PAIRS && cpu::has_bf16() {
+        // SAFETY: the CPU has what the function was compiled for
+        #[allow(unsafe_code, reason = "a call into code for this CPU")]
+        return unsafe { of_pairs::add_products(tile, xs, sums) };
+    }
     #[cfg(target_arch = "x86_64")]
     if cpu::has_vnni() {
         // SAFETY: the CPU has what the function was compiled for

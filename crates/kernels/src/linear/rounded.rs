@@ -6,14 +6,15 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
-use super::{FEW, Matrix, Weights, bytes, linear_with, tiled};
+use super::{FEW, Matrix, Weights, bytes, few, linear_with, tiled};
 use crate::cpu::{Work, widest};
+use crate::format::{Bf16Rounded, round_to_bf16 as round};
 use crate::tile::{Entry, Pair};
 use crate::{After, scratch};
 
 /// As [`linear_with`], of inputs rounded to bf16, ties to even: many rows beside weights in bf16 are
 /// multiplied in the tiles of AMX where CPU and system have them, or else by the products of pairs of
-/// AVX-512.
+/// AVX-512, as few rows are.
 ///
 /// Beside `Q8_0` inputs are rounded to bytes instead, and many rows multiplied by the products of bytes
 /// of AVX-512: of every thirty-two the largest magnitude becomes 127.
@@ -29,10 +30,14 @@ pub fn linear_rounded(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]
         });
     }
     if let Matrix { weights: Weights::Bf16(weights), n_in, n_out } = *matrix
-        && super::n_rows(xs, n_in, ys, n_out) > FEW
+        && super::n_rows(xs, n_in, ys, n_out) > 0
         && n_out > 0
     {
         after.check(n_out, ys.len());
+        if xs.len() <= FEW * n_in {
+            few::linear::<Bf16Rounded>(xs, weights, n_in, after.bias, ys);
+            return after.finish_biased(ys);
+        }
         #[cfg(target_arch = "x86_64")]
         if amx::is_there() {
             return amx::linear(xs, weights, n_in, after, ys);
@@ -45,13 +50,6 @@ pub fn linear_rounded(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]
         widest(Round(xs, rounded));
         linear_with(rounded, matrix, after, ys);
     });
-}
-
-/// The upper half of the nearest bf16; what is no number stays none.
-#[inline(always)]
-fn round(x: f32) -> u32 {
-    let bits = x.to_bits();
-    if x.is_nan() { bits | 1 << 22 } else { bits.wrapping_add(0x7fff + (bits >> 16 & 1)) }
 }
 
 /// Rounds a row to pairs of bf16, the first of each in the lower half of a float's bits; what an odd
@@ -248,6 +246,8 @@ mod tests {
             assert!(
                 others.iter().all(|&(n_threads, n_rows)| one == run(weights, n_threads, n_rows))
             );
+            let few = run(weights, 1, 20);
+            assert!(few == run(weights, 3, 20) && few[..n_out] == run(weights, 1, 1));
         }
     }
 

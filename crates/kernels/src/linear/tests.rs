@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::few::{Rows, TILE, Tile};
 use super::*;
 use crate::Activation;
-use crate::format::LANES;
+use crate::format::{Bf16Rounded, LANES};
 
 /// One of the ways to make a tile's products.
 type Code<F> = fn(&Tile<F>, &Rows<F>, &mut [few::Sums]);
@@ -263,6 +263,12 @@ proptest! {
                 #[allow(unsafe_code, reason = "a call into code for this CPU")]
                 codes.push(|tile, xs, sums| unsafe { wide::avx2::add_products(tile, xs, sums) });
             }
+            #[cfg(target_arch = "x86_64")]
+            if crate::cpu::has_vnni() {
+                // SAFETY: as above
+                #[allow(unsafe_code, reason = "a call into code for this CPU")]
+                codes.push(|tile, xs, sums| unsafe { wide::avx512::add_products(tile, xs, sums) });
+            }
             for code in codes {
                 ours.fill([[0.; LANES]; TILE]);
                 code(&tile, xs, &mut ours);
@@ -279,6 +285,8 @@ proptest! {
                 check::<F>(std::array::from_fn(|i| &items[i * n..(i + 1) * n]), &xs, n_in)?;
             });
         }
+        let rows = std::array::from_fn(|i| &stored.halves[i * n_in..(i + 1) * n_in]);
+        check::<Bf16Rounded>(rows, &xs, n_in)?;
     }
 }
 

@@ -161,6 +161,16 @@ loops!(
     [4, 4, 2, 2, 2, 2]
 );
 loops!(
+    of_pairs,
+    "avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c",
+    [__m512; 16],
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    add_products_of_pairs,
+    [4, 4, 2, 2, 2, 2]
+);
+loops!(
     avx2,
     "avx2,fma,f16c",
     [__m256; 8],
