@@ -171,7 +171,7 @@ fn each_damaged_recording_fails_alone() {
         let t_r = if bad.timed { "0.735" } else { "" };
         writeln!(table, "{},{},{t_r}", 10 + at, bad.name).expect("memory");
     }
-    // who is no label, and who leads out of the folder
+    // who is not a label, and who leads out of the folder
     let outside = it.dir().parent().expect("a folder around it").join("outside.nii");
     fs::write(&outside, &whole).expect("writable");
     std::os::unix::fs::symlink(&outside, it.dir().join("link.nii")).expect("a link");

@@ -161,13 +161,13 @@ fn calls_that_cannot_be_are_refused_in_a_sentence() {
     };
     refused(
         &["participant", "--participant-label", ".."],
-        "--participant-label ..: is no label, expected letters, digits and +",
+        "--participant-label ..: is not a label, expected letters, digits and +",
     );
     refused(
         &["participant", "--participant-label", "01", "99"],
         "bids: has no folder sub-99, which --participant-label asks for",
     );
-    refused(&["group", "--session-id", "ses-../x"], "--session-id ses-../x: is no label");
+    refused(&["group", "--session-id", "ses-../x"], "--session-id ses-../x: is not a label");
     refused(&["participant", "--task-id", "motor"], "task motor is asked for, task rest is there");
     it.edit_pipeline("  bids: {", "  corpus: { texts: a.txt }\n  bids: {");
     refused(&["participant"], "pipeline.yaml");

@@ -155,7 +155,7 @@ fn values_that_are_no_numbers_are_told_of_the_series() {
     let args = ["encoder", "check", "--encoder", &encoder, "--coordinates", &coordinates];
     let args = [&args[..], &["--series", &path, "--t-r", "0.735", "--window", "20"]].concat();
     let said = run(&args).exits_with(2).one_error();
-    assert!(said.contains("series.tsv: 37 of 16960 values are no numbers"), "{said}");
+    assert!(said.contains("series.tsv: 37 of 16960 values are not numbers"), "{said}");
     assert!(said.contains("the first in frame 3, parcel 7") && !said.contains("decoder"), "{said}");
 }
 

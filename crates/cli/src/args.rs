@@ -81,7 +81,8 @@ run is not finished, UNAVAILABLE where a scan is missing or not wanted. Exit cod
     /// Run a pipeline file as jobs of a cluster.
     #[command(subcommand)]
     Submit(SubmitCommand),
-    /// Check a pipeline file: every file, header, window, split and parameter, no scan read.
+    /// Check a pipeline file: files, headers, windows, splits and parameters, without reading a
+    /// scan.
     #[command(after_help = "\
 Example:
   neuroflamingo check pipelines/finetune.yaml --set cohort.pairs.table=/data/pairs.csv")]
@@ -264,7 +265,7 @@ pub(crate) struct ScoreArgs {
     /// Rank by the log-probability of the whole text instead of the mean of its tokens.
     #[arg(long)]
     pub(crate) sum: bool,
-    /// Texts scored at once; changes the speed, not the scores.
+    /// Texts scored at once. Affects speed, not the scores.
     #[arg(long, value_name = "N", default_value = "32")]
     pub(crate) batch_size: NonZeroUsize,
     /// Print JSON instead of a table.
@@ -309,7 +310,7 @@ pub(crate) struct BesideArgs {
     /// pipeline takes confounds out]
     #[arg(long, value_name = "FILE.tsv", requires = "scan")]
     pub(crate) confounds: Option<PathBuf>,
-    /// Seconds between frames, for files that do not say it.
+    /// Repetition time in seconds, for files that do not state it.
     #[arg(long, value_name = "SECONDS", requires = "scan")]
     pub(crate) t_r: Option<f64>,
 }
@@ -323,7 +324,7 @@ pub(crate) struct CompletionsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScanCommand {
-    /// Header and geometry of a file; its private text is never shown.
+    /// Show the header and the geometry of a file; private text is never shown.
     Inspect(FileArgs),
 }
 

@@ -362,7 +362,7 @@ fn missing_words(path: &Path) -> Missing {
     missing
 }
 
-/// The entities of a row; none where one of them is no label.
+/// The entities of a row; none where one of them is not a label.
 fn key_of<'a>(cells: impl Iterator<Item = (Entity, &'a str, Cell<'a>)>) -> Option<Entities> {
     let mut key = Entities::default();
     for (entity, name, cell) in cells {

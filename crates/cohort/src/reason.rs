@@ -233,7 +233,7 @@ impl fmt::Display for Reason {
             Self::Query => write!(f, "`where` is not true"),
             Self::Unknown { column } => write!(f, "`where` asks for {column}, which is missing"),
             Self::NoScan => write!(f, "its row names no scan"),
-            Self::Label { what } => write!(f, "{what} is no label of letters, digits and +"),
+            Self::Label { what } => write!(f, "{what} is not a label of letters, digits and +"),
             Self::Name { problem } => write!(f, "file name is not a BIDS name: {problem}"),
             Self::Outside { part, way: Way::Parents } => {
                 write!(f, "{part} leaves the cohort's folder by `..`")

@@ -16,7 +16,7 @@ impl Root {
         let attach = |source| Error::Read { path: folder.to_path_buf(), source };
         let place = folder.canonicalize().map_err(attach)?;
         if !place.is_dir() {
-            let (path, problem) = (folder.to_path_buf(), "is no folder".to_owned());
+            let (path, problem) = (folder.to_path_buf(), "is not a folder".to_owned());
             return Err(Error::Folder { path, problem });
         }
         Ok(Self(place))

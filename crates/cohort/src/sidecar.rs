@@ -129,7 +129,7 @@ impl Keys {
         let number = |key: &str, entry: Entry| match entry {
             Entry::Number(number) => Ok(Some(number)),
             Entry::Other => {
-                let problem = format!("{key} of the sidecar is no number");
+                let problem = format!("{key} of the sidecar is not a number");
                 Err(Reason::RepetitionTime { problem })
             }
         };

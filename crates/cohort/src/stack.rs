@@ -218,7 +218,7 @@ mod tests {
             left_out,
             [
                 "sub-02: `where` is not true",
-                "subject 3 of the file: subject is no label of letters, digits and +",
+                "subject 3 of the file: subject is not a label of letters, digits and +",
             ]
         );
         let last = &cohort.recordings[1];

@@ -86,7 +86,7 @@ impl Override {
         };
         found.ok_or_else(|| {
             let problem = match names.as_slice() {
-                [] => format!("{place} is no block of keys, found no {key:?} in it"),
+                [] => format!("{place} is not a block of keys, found no {key:?} in it"),
                 names => {
                     format!("there is no {key:?} in {place}, expected one of {}", names.join(", "))
                 }

@@ -111,7 +111,7 @@ pub enum Error {
     /// A foreign file that cannot be read.
     #[error(transparent)]
     Container(#[from] formats::Error),
-    /// A weight that is no number.
+    /// A weight that is not a number.
     #[error("{}: tensor `{name}` holds values that are not finite", path.display())]
     NotFinite {
         /// The file.

@@ -73,7 +73,7 @@ pub(crate) fn open(source: Arc<Source>) -> Result<Container> {
     let mut header = vec![0; length as usize];
     source.read_at(8, &mut header)?;
     let header: Header = serde_json::from_slice(&header).map_err(|problem| {
-        source.damaged(format!("the safetensors header is no table of tensors: {problem}"))
+        source.damaged(format!("the safetensors header is not a table of tensors: {problem}"))
     })?;
 
     let start = 8 + length;
@@ -282,8 +282,8 @@ mod tests {
             (format!("{{\"a\":{{{0}}},\"b\":{{{0}}}}}", u8s("0,2")), 2, "begins at byte"),
             (format!("{{\"a\":{{{}}},\"a\":{{{}}}}}", u8s("0,2"), u8s("2,4")), 4, "two tensors"),
             (format!("{{\"a\":{{{},\"x\":1}}}}", u8s("0,2")), 2, "unknown field `x`"),
-            ("{\"a\":3}".to_owned(), 0, "is no table of tensors: invalid type"),
-            ("{\"a\":".to_owned(), 0, "is no table of tensors: EOF"),
+            ("{\"a\":3}".to_owned(), 0, "is not a table of tensors: invalid type"),
+            ("{\"a\":".to_owned(), 0, "is not a table of tensors: EOF"),
             (
                 r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#
                     .to_owned(),

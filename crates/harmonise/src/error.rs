@@ -14,9 +14,9 @@ pub enum Error {
     Features { found: usize, expected: usize },
     #[error("a person has {found} covariates, expected {expected}")]
     Covariates { found: usize, expected: usize },
-    #[error("{found} of {total} measures are no finite numbers, expected all")]
+    #[error("{found} of {total} measures are not finite numbers, expected all")]
     NonFinite { found: usize, total: usize },
-    #[error("covariate {name} is no finite number for a person, expected one for everybody")]
+    #[error("covariate {name} is not a finite number for a person, expected one for everybody")]
     NonFiniteCovariate { name: String },
     #[error("{name} is {found}, which no training person has; expected one of: {known}")]
     UnseenClass { name: String, found: String, known: String },

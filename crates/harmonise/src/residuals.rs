@@ -59,7 +59,7 @@ impl Residuals {
     }
 }
 
-/// Measures for linear algebra; one that is no number is refused.
+/// Measures for linear algebra; one that is not a number is refused.
 pub(crate) fn finite(measures: ArrayView2<'_, f64>, people: usize) -> Result<DMatrix<f64>> {
     let (rows, columns) = measures.dim();
     if rows != people {

@@ -155,7 +155,7 @@ mod tests {
         let said = terms.row(&person("F", f64::NAN)).unwrap_err().to_string();
         assert_eq!(
             said,
-            "covariate age is no finite number for a person, expected one for everybody"
+            "covariate age is not a finite number for a person, expected one for everybody"
         );
     }
 

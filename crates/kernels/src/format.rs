@@ -279,7 +279,7 @@ impl Format for Q8_0 {
         std::array::from_fn(|i| scale * f32::from(block[2 + i].cast_signed()))
     }
 
-    /// The largest magnitude becomes 32767; an error of at most half a unit. What is no number makes
+    /// The largest magnitude becomes 32767; an error of at most half a unit. What is not a number makes
     /// the scale none.
     #[inline(always)]
     fn input(xs: &[f32; BLOCK]) -> Rounded {

@@ -157,7 +157,7 @@ pub(crate) fn exp_minus(xs: &mut [f32], shift: f32) -> f32 {
     widest(ExpMinus(xs, shift))
 }
 
-/// The largest entry, at least the lowest finite number; what is no number counts for nothing.
+/// The largest entry, at least the lowest finite number; what is not a number counts for nothing.
 pub(crate) fn largest(xs: &[f32]) -> f32 {
     widest(Largest(xs))
 }

@@ -15,7 +15,7 @@ const DIVERGING: [[u8; 3]; 11] = [
     [0x67, 0x00, 0x1f],
 ];
 
-/// The colour of what is no number.
+/// The colour of what is not a number.
 pub(crate) const NOTHING: [u8; 3] = [0x80, 0x80, 0x80];
 
 /// White at 0, blue below and red above, full at `limit`.

@@ -250,7 +250,7 @@ fn are_numbers(name: &str, series: &Array2<f64>) -> Result<()> {
     let Some(((frame, parcel), _)) = bad.next() else { return Ok(()) };
     let (n, of) = (1 + bad.count(), series.len());
     let problem = format!(
-        "{n} of {of} values are no numbers, the first in frame {frame}, parcel {}",
+        "{n} of {of} values are not numbers, the first in frame {frame}, parcel {}",
         parcel + 1
     );
     Err(Error::NoSuchWindow { path: name.into(), problem })

@@ -43,7 +43,7 @@ pub fn read_stats(path: &Path, formula: Normalisation) -> Result<FittedNormalisa
                     tables::Cell::Text(text) if text.trim().parse::<f64>().is_ok() => {
                         Ok(text.trim().parse().unwrap_or(f64::NAN))
                     }
-                    _ => Err(refuse(format!("row {}: `{name}` is no number", row + 1))),
+                    _ => Err(refuse(format!("row {}: `{name}` is not a number", row + 1))),
                 };
                 (0..table.n_rows()).map(cell).collect()
             };

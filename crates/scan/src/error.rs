@@ -89,7 +89,7 @@ pub enum Error {
     Axes { path: PathBuf, problem: String },
 
     // geometry
-    #[error("affine is no map from voxels to millimetres: {problem}: {rows:?}")]
+    #[error("affine does not map voxels to millimetres: {problem}: {rows:?}")]
     Affine { problem: &'static str, rows: Box<[[f64; 4]; 4]> },
     #[error("{}: {source}", path.display())]
     AffineOf { path: PathBuf, source: Box<Error> },
@@ -104,7 +104,7 @@ pub enum Error {
     EmptyArray { found: Vec<usize> },
 
     // parcels
-    #[error("{}: label {found} is no whole number", path.display())]
+    #[error("{}: label {found} is not a whole number", path.display())]
     Label { path: PathBuf, found: f64 },
     #[error("{}: holds no label but background", path.display())]
     NoLabels { path: PathBuf },
@@ -168,7 +168,7 @@ pub enum Error {
     MissingConfound { path: PathBuf, column: String },
     #[error("{}: has no .json beside it, which says what its components are", path.display())]
     NoSidecar { path: PathBuf },
-    #[error("{}: is no JSON object of columns: {problem}", path.display())]
+    #[error("{}: is not a JSON object keyed by column: {problem}", path.display())]
     Sidecar { path: PathBuf, problem: String },
     #[error("{}: every frame is left out", path.display())]
     NothingKept { path: PathBuf },

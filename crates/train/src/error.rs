@@ -15,7 +15,7 @@ pub enum Error {
     /// Training data that cannot be trained on.
     #[error("{0}")]
     Data(String),
-    /// A loss that is no number.
+    /// A loss that is not a number.
     #[error("the loss is not finite at step {step}: lower the learning rate")]
     Diverged {
         /// The step.

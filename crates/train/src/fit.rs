@@ -29,16 +29,16 @@ use crate::{
 pub struct FitConfig {
     /// Optimizer steps.
     pub steps: usize,
-    /// Reports that are shown at once.
+    /// Reports per batch.
     pub batch_size: usize,
-    /// How many such batches make a step: as one batch of all their reports, in the memory of one.
+    /// Batches accumulated per step: the gradient of one large batch in the memory of a small one.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Warm-up: steps over which the learning rate rises.
     pub warmup_steps: usize,
-    /// How the learning rate goes on after it has risen.
+    /// Decay of the learning rate after warm-up.
     #[serde(skip_serializing_if = "is_cosine")]
     pub decay: Decay,
     /// The learning rate falls to this share of its peak.
@@ -67,10 +67,11 @@ pub struct FitConfig {
     pub validate_every: usize,
     /// Steps between two saved states, from which a stopped training goes on.
     pub checkpoint_every: usize,
-    /// Evaluations in a row without a better one, after which the training ends; absent: after all steps.
+    /// Early stopping after this many evaluations without improvement. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// Minutes that the training may take, what was done before a stop counted; absent: no limit.
+    /// Time limit of the training in minutes, including earlier parts of a resumed one. Default:
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_minutes: Option<f64>,
 }

@@ -23,7 +23,7 @@ any pattern; HDF5 files of many subjects too. No link out of the folder is follo
 pub(crate) struct CohortScanArgs {
     /// The folder.
     pub(crate) dir: PathBuf,
-    /// Seconds between frames, for files that do not say it.
+    /// Repetition time in seconds, for files that do not state it.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) t_r: Option<f64>,
     /// Print JSON instead of YAML.

@@ -6,7 +6,8 @@ use pipeline::Normalisation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EncoderCommand {
-    /// Whether preprocessing fits a masked autoencoder: how well it fills in what it is not shown.
+    /// Check whether preprocessing fits a masked autoencoder, by how well it reconstructs hidden
+    /// patches.
     #[command(after_help = "\
 Examples:
   neuroflamingo encoder check pipelines/encode-cohort.yaml --encoder models/brainlm-111m
@@ -28,7 +29,8 @@ normalisation. With --series they are parcel series that are clean already; --no
 them to the scale of a formula, fitted on all of them together. The same seed hides the same
 patches.")]
     Check(EncoderCheckArgs),
-    /// What a normalisation was fitted to: shows it, and writes it as a table for another pipeline.
+    /// Show the fitted statistics of a normalisation, and export them as a table for another
+    /// pipeline.
     #[command(after_help = "\
 Examples:
   neuroflamingo encoder stats runs/swap-encoders/model
@@ -67,10 +69,11 @@ pub(crate) struct EncoderCheckArgs {
     /// A file of one recording's parcel series (table, .dat, .npy, .pt, HDF5, CIFTI). May be repeated.
     #[arg(long, value_name = "FILE", requires = "encoder")]
     pub(crate) series: Vec<PathBuf>,
-    /// Where the parcels are, for encoders that read it: label, x, y, z in mm, a line each.
+    /// Coordinates of the parcels, for encoders that need them: label, x, y, z in mm, one line
+    /// each.
     #[arg(long, value_name = "FILE", requires = "series")]
     pub(crate) coordinates: Option<PathBuf>,
-    /// Seconds between two frames, where the series do not say it.
+    /// Repetition time in seconds, where the series do not state it.
     #[arg(long, value_name = "SECONDS", requires = "series")]
     pub(crate) t_r: Option<f64>,
     /// Formula that brings the series to the encoder's scale, as `formula` of the stage normalise.
@@ -82,7 +85,7 @@ pub(crate) struct EncoderCheckArgs {
     /// Share of the patches that is hidden [default: as in the training]
     #[arg(long, value_name = "SHARE")]
     pub(crate) mask_ratio: Option<f64>,
-    /// Decides which patches are hidden.
+    /// Seed of the choice of hidden patches.
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,
     /// Print JSON instead of a table.

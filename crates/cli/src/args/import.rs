@@ -17,7 +17,7 @@ Every tensor has its place, or the import stops: with those that are missing, un
 another shape. What the checkpoint trained of the language model itself, such as the whole
 embedding under FSDP, is kept in the package and used.
 
-Which network an encoder's weights are of, its tensors tell: both BrainLMs (regions by time,
+The tensors of an encoder's weights tell which network it is: both BrainLMs (regions by time,
 pictures), both BrainMTs (one way, both ways). A pipeline uses the package as `encoder: { file:
 models/brainlm-111m/encoder.yaml }`, or as `weights: { package: … }` of an encoder that is
 written out. Weights whose licence forbids copies are named with their digest and stay where

@@ -18,7 +18,7 @@ file. The result is used as the base was: `model: { lm: { hf: … } }`, `model i
 patterns of rank and alpha, embeddings, heads, modules that were trained whole, trained rows of
 tokens, biases. What else a config asks for (DoRA, replicated layers, …) is refused by name.")]
     Merge(MergeArgs),
-    /// Write what LoRA training moved of a model's encoder as a folder of PEFT.
+    /// Export the LoRA adapter of a model's encoder as a PEFT folder.
     #[command(after_help = "\
 Example:
   neuroflamingo lora export --model runs/finetune-lora/model --to my-lora")]

@@ -5,7 +5,7 @@ use clap::{Args as Group, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// What the cache of an outputs folder holds: results, bytes, last use by stage.
+    /// Show what the cache of an outputs folder holds: results, bytes and last use by stage.
     #[command(after_help = "\
 Example:
   neuroflamingo store list runs")]
@@ -37,7 +37,7 @@ pub(crate) struct PruneArgs {
     /// Remove nothing, and say what would be removed.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Remove what stopped runs did so far, too.
+    /// Also remove the unfinished work of stopped runs.
     #[arg(long)]
     pub(crate) unfinished: bool,
 }

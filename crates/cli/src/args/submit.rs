@@ -38,7 +38,7 @@ pub(crate) struct SlurmArgs {
     /// Change one value: KEY.KEY=VALUE, as for `run`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// What the cluster wants to be told: account, partition, time, memory, cores.
+    /// Settings of the cluster: account, partition, time, memory, cores.
     #[arg(long, value_name = "FILE.yaml")]
     pub(crate) site: Option<PathBuf>,
     /// Only recordings that failed for a reason that may have passed, or that no task has ended.
@@ -54,7 +54,7 @@ pub(crate) struct SlurmArgs {
 
 #[derive(Clone, Copy, Debug, Group)]
 pub(crate) struct SchemaArgs {
-    /// Of the file of a cluster (`submit slurm --site`) instead of a pipeline.
+    /// The schema of a cluster's site file (`submit slurm --site`) instead of a pipeline's.
     #[arg(long)]
     pub(crate) site: bool,
 }

@@ -40,7 +40,7 @@ pub(crate) struct WritingArgs {
     /// Stop after this many tokens, finished or not; the shipped pipelines say the same number.
     #[arg(long, value_name = "N", default_value = "96")]
     max_new_tokens: NonZeroUsize,
-    /// Do not end before this many tokens.
+    /// Minimum length in tokens.
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_new_tokens: Option<usize>,
@@ -65,12 +65,11 @@ pub(crate) struct WritingArgs {
     #[arg(long, value_name = "X", value_parser = finite)]
     #[serde(skip_serializing_if = "Option::is_none")]
     repetition_penalty: Option<f64>,
-    /// No run of this many tokens comes twice.
+    /// No n-gram of this length occurs twice.
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     no_repeat_ngram_size: Option<usize>,
-    /// Follow this many texts at once and take the likeliest, instead of the likeliest token each
-    /// time.
+    /// Beam search with this many beams, instead of the likeliest token each time.
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_beams: Option<usize>,
@@ -92,7 +91,7 @@ pub(crate) struct WritingArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_return_sequences: Option<usize>,
-    /// Prompts worked on at once; changes the speed, not the texts.
+    /// Prompts processed at once. Affects speed, not the texts.
     #[arg(long, value_name = "N", default_value = "8")]
     batch_size: NonZeroUsize,
 }

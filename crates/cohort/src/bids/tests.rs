@@ -266,7 +266,7 @@ fn sidecars_are_inherited_and_must_agree_with_the_header() {
     for (text, problem) in [
         (
             "{\"RepetitionTime\": \"2\"}",
-            "repetition time: RepetitionTime of the sidecar is no number; give `t_r` to settle it",
+            "repetition time: RepetitionTime of the sidecar is not a number; give `t_r` to settle it",
         ),
         (
             "{\"VolumeTiming\": [0, 2, 9]}",
@@ -366,7 +366,7 @@ fn what_leads_outside_is_not_followed() {
         [
             "a file of sub-02_ses-1: file name is not a BIDS name: it has another subject or session than \
              its folder",
-            "a folder sub-…: subject is no label of letters, digits and +",
+            "a folder sub-…: subject is not a label of letters, digits and +",
             "sub-01_ses-1_task-rest: mask leaves the cohort's folder by a link",
             "sub-02_ses-2: folder leaves the cohort's folder by a link",
             "sub-03_task-rest: scan leaves the cohort's folder by a link",

@@ -81,7 +81,7 @@ fn flat_files_need_a_repetition_time_and_names_that_are_labels() {
     let cohort = asked.index(&place, &FileIndex::unkept()).unwrap();
     assert_eq!(names(&cohort), ["sub-1000012", "sub-1000025"]);
     let left: Vec<String> = cohort.excluded.iter().map(ToString::to_string).collect();
-    assert_eq!(left, ["a file: subject is no label of letters, digits and +"]);
+    assert_eq!(left, ["a file: subject is not a label of letters, digits and +"]);
     let said =
         config("{subject}_1.txt").index(&place, &FileIndex::unkept()).unwrap_err().to_string();
     assert!(said.ends_with("no file lies at {subject}_1.txt"), "{said}");

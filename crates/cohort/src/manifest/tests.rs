@@ -111,9 +111,9 @@ fn labels_and_paths_that_lead_elsewhere_leave_out_their_row() {
     assert_eq!(
         reasons(&cohort),
         [
-            "row 10: subject is no label of letters, digits and +",
-            "row 3: subject is no label of letters, digits and +",
-            "row 4: subject is no label of letters, digits and +",
+            "row 10: subject is not a label of letters, digits and +",
+            "row 3: subject is not a label of letters, digits and +",
+            "row 4: subject is not a label of letters, digits and +",
             "row 5: scan leaves the cohort's folder by `..`",
             "row 6: scan lies outside of the cohort's folder",
             "row 7: scan is not there",

@@ -96,6 +96,6 @@ fn number(rest: &[char]) -> Result<(Token, usize), (usize, String)> {
     let word: String = rest[..len].iter().collect();
     match word.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok((Token::Number(number), len)),
-        _ => Err((len, format!("`{word}` is no number; a text stands in quotation marks"))),
+        _ => Err((len, format!("`{word}` is not a number; a text stands in quotation marks"))),
     }
 }

@@ -99,7 +99,7 @@ fn mistakes_are_pointed_at() {
     assert_eq!(first("age > 1)"), "`)` stands here, expected `and`, `or` or the end");
     assert_eq!(first("age && site"), "`&&` means nothing here, expected `and`");
     assert_eq!(first("site == 'A"), "' is not closed");
-    assert_eq!(first("age > 5x"), "`5x` is no number; a text stands in quotation marks");
+    assert_eq!(first("age > 5x"), "`5x` is not a number; a text stands in quotation marks");
     assert_eq!(first("age is old"), "`old` stands here, expected `missing`");
     assert_eq!(first("age in 5"), "`5` stands here, expected `[` and a list of values");
     assert_eq!(

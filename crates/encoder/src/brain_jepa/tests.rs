@@ -215,7 +215,7 @@ fn gradients_that_do_not_fit_are_refused_with_their_file() {
     let error = said(Some("1,2,3,4,5\n2,3,4,5,6"));
     assert!(error.contains("gradients.csv: has gradients of 2 parcels"), "{error}");
     let error = said(Some("1,2,3,4,5\n2,3,n/a,5,6\n3,4,5,6,7"));
-    assert!(error.contains("gradients.csv: row 2, column 3 is no finite number"), "{error}");
+    assert!(error.contains("gradients.csv: row 2, column 3 is not a finite number"), "{error}");
     let error = said(Some("1,2\n2,3\n3,4"));
     assert!(error.contains("gradients.csv: has 2 gradients, the weights read 5"), "{error}");
     let given = BrainJepaConfig { gradients: Some(gradients), ..config(WeightsSource::Seed(1)) };

@@ -73,7 +73,7 @@ fn read_gradients(path: &Path, n_tokens: usize, columns: Option<usize>) -> Resul
     }
     if let Some(at) = table.iter().position(|x| !x.is_finite()) {
         let (row, column) = (1 + at / n_gradients, 1 + at % n_gradients);
-        return Err(wrong(path, format!("row {row}, column {column} is no finite number")));
+        return Err(wrong(path, format!("row {row}, column {column} is not a finite number")));
     }
     let values: Vec<f32> = table.iter().map(|&x| x as f32).collect();
     let tensor = Tensor::from_vec(values, (n_parcels, n_gradients), &Device::Cpu)?;

@@ -353,7 +353,7 @@ fn region(config: &Value) -> Result<RegionTimeConfig, String> {
 /// The fields that `like` has, out of a config with many more; a side given twice counts once.
 fn sizes<T: Serialize + DeserializeOwned>(config: &Value, like: &T) -> Result<T, String> {
     let mut known = serde_json::to_value(like).map_err(|error| error.to_string())?;
-    let fields = known.as_object_mut().ok_or("a config that is no block of keys")?;
+    let fields = known.as_object_mut().ok_or("a config that is not a block of keys")?;
     fields.retain(|key, value| match config.get(key) {
         Some(Value::Array(sides)) if sides.len() == 2 && sides[0] == sides[1] => {
             *value = sides[0].clone();

@@ -285,7 +285,7 @@ fn what_is_no_package_is_never_replaced() {
     fs::create_dir(&package).unwrap();
     fs::write(package.join("thesis.txt"), "years of work").unwrap();
     let error = foreign.import().unwrap_err().to_string();
-    assert!(error.contains("package: a folder is there and is no model package"), "{error}");
+    assert!(error.contains("package: a folder is there and is not a model package"), "{error}");
     assert!(package.join("thesis.txt").is_file());
     fs::remove_dir_all(&package).unwrap();
     fs::write(&package, "a file").unwrap();

@@ -99,7 +99,7 @@ pub(crate) fn in_place(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) ->
 /// Fails where something else than a package lies: it is not ours to remove.
 pub(crate) fn replaceable(folder: &Path) -> Result<()> {
     let refuse = |found: &str| {
-        let reason = format!("{found} is there and is no model package, choose another folder");
+        let reason = format!("{found} is there and is not a model package, choose another folder");
         Err(Error::Import { path: folder.to_owned(), reason, fault: Fault::Target })
     };
     match fs::read_dir(folder) {
@@ -325,7 +325,7 @@ pub(crate) fn lm_path(folder: &Path) -> Result<PathBuf> {
     Ok(gguf.unwrap_or(lm))
 }
 
-/// Fails on the first tensor with a value that is no number.
+/// Fails on the first tensor with a value that is not a number.
 pub(crate) fn all_finite(weights: &Frozen, path: &Path) -> Result<()> {
     // a large embedding in `f64` at once would fill the memory
     const PIECE: usize = 1 << 20;

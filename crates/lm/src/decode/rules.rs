@@ -33,7 +33,7 @@ impl Rules {
     /// `n_new` written ids.
     ///
     /// # Errors
-    /// When a score is no finite number before any rule has touched it.
+    /// When a score is not a finite number before any rule has touched it.
     pub fn apply(&self, scores: &mut [f32], text: &[u32], n_new: usize) -> Result<()> {
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(Error::NotFinite);

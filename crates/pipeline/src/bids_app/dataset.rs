@@ -48,7 +48,7 @@ impl SourceDataset {
         if !dir.is_dir() {
             return Err(refused(
                 dir,
-                "is no folder, expected a BIDS dataset or derivatives of one",
+                "is not a folder, expected a BIDS dataset or derivatives of one",
             ));
         }
         let path = dir.join(DESCRIPTION);
@@ -59,7 +59,7 @@ impl SourceDataset {
         }
         let description: Value = files::read_json(&path)?;
         if !description.is_object() {
-            return Err(refused(&path, "is no JSON object, expected one with the keys of BIDS"));
+            return Err(refused(&path, "is not a JSON object, expected one with the keys of BIDS"));
         }
         Ok(Self { description })
     }

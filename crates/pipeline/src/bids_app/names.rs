@@ -25,7 +25,7 @@ pub(super) fn label(typed: &str, key: &str, option: &str) -> Result<String> {
         return Ok(label.to_owned());
     }
     let place = format!("{option} {}", files::one_line(typed));
-    let problem = "is no label, expected letters, digits and +".to_owned();
+    let problem = "is not a label, expected letters, digits and +".to_owned();
     Err(Error::BidsApp { place, problem })
 }
 
@@ -88,8 +88,9 @@ mod tests {
         assert_eq!((typed("sub-01").unwrap(), typed("01").unwrap()), ("01".into(), "01".into()));
         for wrong in ["..", "sub-..", "../02", "", "sub-", "a_b", "0 1", "é"] {
             let said = typed(wrong).unwrap_err().to_string();
-            let expected =
-                format!("--participant-label {wrong}: is no label, expected letters, digits and +");
+            let expected = format!(
+                "--participant-label {wrong}: is not a label, expected letters, digits and +"
+            );
             assert_eq!(said, expected);
         }
     }

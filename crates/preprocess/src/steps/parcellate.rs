@@ -369,7 +369,7 @@ impl ParcellateConfig {
     }
 }
 
-/// A series with its figures, its columns those of the atlas; one that is no number anywhere is
+/// A series with its figures, its columns those of the atlas; one that is not a number anywhere is
 /// refused.
 fn stored(
     series: ParcelSeries,

@@ -251,7 +251,7 @@ fn images_without_whole_labels_are_refused() {
     let path = scratch.path("half.nii");
     crate::write_volume(&path, &Volume::new(data, diagonal(2.0, 0.0)).unwrap()).unwrap();
     let error = Atlas::read(&path).unwrap_err().to_string();
-    assert!(error.ends_with("half.nii: label 1.5 is no whole number"), "{error}");
+    assert!(error.ends_with("half.nii: label 1.5 is not a whole number"), "{error}");
     let nothing = Array3::zeros((1, 1, 2));
     crate::write_volume(&path, &Volume::new(nothing, diagonal(2.0, 0.0)).unwrap()).unwrap();
     assert!(Atlas::read(&path).unwrap_err().to_string().ends_with("no label but background"));

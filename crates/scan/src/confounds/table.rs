@@ -157,7 +157,7 @@ fn read_sidecar(path: &Path) -> Result<Option<Sidecar>> {
             let wrong = |problem| Error::Sidecar { path: path.to_path_buf(), problem };
             let serde_json::Value::Object(entries) = crate::parse_sidecar(&bytes).map_err(wrong)?
             else {
-                return Err(wrong("is no JSON object of columns".to_owned()));
+                return Err(wrong("is not a JSON object keyed by column".to_owned()));
             };
             let component = |(name, value): (String, serde_json::Value)| {
                 serde_json::from_value(value).ok().map(|component| (name, component))

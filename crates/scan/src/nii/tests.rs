@@ -153,8 +153,8 @@ fn header_fields_that_make_no_sense_are_named() {
         ),
         (108, f32s(&[1e9]), "holds 400 bytes, its header promises 1000000048"),
         (116, f32s(&[f32::NAN]), "header field scl_inter is NaN, expected a finite number"),
-        (280, f32s(&[f32::NAN]), "affine is no map from voxels to millimetres: it holds a number"),
-        (280, f32s(&[0.0]), "affine is no map from voxels to millimetres: it is singular"),
+        (280, f32s(&[f32::NAN]), "affine does not map voxels to millimetres: it holds a number"),
+        (280, f32s(&[0.0]), "affine does not map voxels to millimetres: it is singular"),
     ];
     for (offset, field, expected) in cases {
         let found = sentence(&scratch.patched(&[(offset, &field)]));

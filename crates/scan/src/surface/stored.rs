@@ -76,7 +76,8 @@ impl Array {
         // a number takes a digit and what divides it from the next
         let mut values = Vec::with_capacity(self.n_values().min(text.len() / 2 + 1));
         for word in text.split_ascii_whitespace() {
-            let value: f64 = word.parse().map_err(|_| format!("{:?} is no number", brief(word)))?;
+            let value: f64 =
+                word.parse().map_err(|_| format!("{:?} is not a number", brief(word)))?;
             let rounded = f64::from(value as f32);
             values.push(if self.dtype == NiftiType::Float32 { rounded } else { value });
         }

@@ -47,7 +47,7 @@ fn a_second_line_of_descriptions_is_no_frame() {
     assert_eq!((said.shape, said.described_columns), (vec![2, 2], Some(true)));
     for second in ["mean of the left\t2", "mean of the left\tn/a", "left\tright"] {
         let refused = read(&format!("lh\trh\n{second}\n1\t2\n")).unwrap_err().to_string();
-        assert!(refused.contains("row 2: ") && refused.contains("is no number"), "{refused}");
+        assert!(refused.contains("row 2: ") && refused.contains("is not a number"), "{refused}");
     }
 }
 
@@ -170,7 +170,7 @@ fn damaged_tables_are_named_with_their_row() {
         read_series(path, &options(SeriesAxes::TimeParcels)).unwrap_err().to_string()
     };
     assert!(read(b"1 2\n3\n").ends_with("row 2: holds 1 numbers, expected 2"));
-    assert!(read(b"1 2\n3 x\n").ends_with("row 2: \"x\" is no number"));
+    assert!(read(b"1 2\n3 x\n").ends_with("row 2: \"x\" is not a number"));
     assert!(read(b"\n# nothing\n").ends_with("row 1: it holds no numbers"));
     assert!(read(b"a,b\n").ends_with("row 1: it holds no numbers"));
     assert!(read(&[0xff, 0xfe, 1]).ends_with("row 1: it is no text"));

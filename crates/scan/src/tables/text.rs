@@ -125,7 +125,8 @@ fn read_lines(path: &Path, limit: u64) -> Result<(Array2<f64>, Head, bool)> {
         }
         for cell in &cells {
             let value = number(cell);
-            values.push(value.ok_or_else(|| bad(row, format!("{:?} is no number", brief(cell))))?);
+            values
+                .push(value.ok_or_else(|| bad(row, format!("{:?} is not a number", brief(cell))))?);
         }
     }
     if n_rows == 0 {

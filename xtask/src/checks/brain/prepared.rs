@@ -71,7 +71,7 @@ impl Case {
         let fits = |key: &&String| name.starts_with(key.as_str()) || name.ends_with(key.as_str());
         let key = all.keys().filter(fits).max_by_key(|key| key.len());
         let key = key.with_context(|| format!("case.json has no tolerance of {name}"))?;
-        all[key].as_f64().with_context(|| format!("tolerance.atol.{key} is no number"))
+        all[key].as_f64().with_context(|| format!("tolerance.atol.{key} is not a number"))
     }
 
     /// `|a − b| ≤ atol + rtol |b|`; the share of values for which it does not hold, and how far they

@@ -324,7 +324,7 @@ fn each_visit_of_c_pac_has_a_folder() {
     let said = reasons(&cohort);
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].starts_with("a file of sub-01_ses-3: "), "{said:?}");
-    assert!(said[1].contains("session is no label of letters, digits and +"), "{said:?}");
+    assert!(said[1].contains("session is not a label of letters, digits and +"), "{said:?}");
 }
 
 #[test]

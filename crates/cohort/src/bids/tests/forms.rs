@@ -117,7 +117,7 @@ fn what_is_no_dataset_is_refused() {
         "{none}"
     );
     assert!(said("nowhere").starts_with("/nowhere: cannot be read"));
-    assert_eq!(said("data/participants.tsv"), "/data/participants.tsv: is no folder");
+    assert_eq!(said("data/participants.tsv"), "/data/participants.tsv: is not a folder");
     dataset.write(
         "sub-03/func/sub-03_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz",
         "no scan",

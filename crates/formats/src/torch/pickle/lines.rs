@@ -32,7 +32,7 @@ impl Machine<'_, '_> {
     /// A place in the memo.
     pub(super) fn slot_line(&mut self) -> Result<u32> {
         let line = self.line(MAX_NAME, "a place in the memo is a line")?;
-        number(&line).ok_or_else(|| self.cursor.damaged("a place in the memo is no number"))
+        number(&line).ok_or_else(|| self.cursor.damaged("a place in the memo is not a number"))
     }
 
     /// An integer; `00` and `01` are how protocols without booleans write them.
@@ -58,7 +58,7 @@ impl Machine<'_, '_> {
         }
         let digits = text.strip_prefix(b"-").unwrap_or(text);
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(self.cursor.damaged("an integer is no number"));
+            return Err(self.cursor.damaged("an integer is not a number"));
         }
         self.push(Object::Opaque("int".into()))
     }
@@ -66,7 +66,7 @@ impl Machine<'_, '_> {
     pub(super) fn float_line(&mut self) -> Result<()> {
         let line = self.line(MAX_NAME, "a float is a line")?;
         let Some(x) = number(&line) else {
-            return Err(self.cursor.damaged("a float is no number"));
+            return Err(self.cursor.damaged("a float is not a number"));
         };
         self.push(Object::Float(x))
     }

@@ -81,11 +81,11 @@ fn numbers_and_texts_have_their_values() {
 #[test]
 fn lines_that_are_broken_or_have_no_end_are_refused() {
     for (bytes, expected) in [
-        (&b"Ione\n"[..], "an integer is no number"),
-        (b"L-L\n", "an integer is no number"),
-        (b"F1.5.\n", "a float is no number"),
-        (b"Np-1\n", "a place in the memo is no number"),
-        (b"Np4294967296\n", "a place in the memo is no number"),
+        (&b"Ione\n"[..], "an integer is not a number"),
+        (b"L-L\n", "an integer is not a number"),
+        (b"F1.5.\n", "a float is not a number"),
+        (b"Np-1\n", "a place in the memo is not a number"),
+        (b"Np4294967296\n", "a place in the memo is not a number"),
         (b"p0\n", "it takes from an empty stack"),
         (b"g99\n", "it recalls object 99, which it never kept"),
     ] {
