@@ -12,16 +12,16 @@ use commands::Done;
 
 /// What was typed.
 enum Typed {
-    BidsApp(BidsAppArgs),
-    Command(Args),
+    BidsApp(Box<BidsAppArgs>),
+    Command(Box<Args>),
 }
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let typed = if is_bids_call(&words[1..]) {
-        Typed::BidsApp(BidsAppArgs::parse_from(words))
+        Typed::BidsApp(Box::new(BidsAppArgs::parse_from(words)))
     } else {
-        Typed::Command(Args::parse_from(words))
+        Typed::Command(Box::new(Args::parse_from(words)))
     };
     let verbose = match &typed {
         Typed::BidsApp(args) => args.verbose,

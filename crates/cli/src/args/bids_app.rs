@@ -50,7 +50,7 @@ pub(crate) struct BidsAppArgs {
     /// Only these tasks; those of the pipeline file unless given.
     #[arg(short, long, value_name = "LABEL", num_args = 1.., alias = "task_id")]
     pub(crate) task_id: Vec<String>,
-    /// Where results are kept for later calls [default: OUT_DIR/.work]
+    /// Where results are kept for later calls; unless given, `.work` in the folder of the derivatives.
     #[arg(short, long, value_name = "DIR", alias = "work_dir")]
     pub(crate) work_dir: Option<PathBuf>,
     /// Change one value of the pipeline file: KEY.KEY=VALUE. May be repeated.

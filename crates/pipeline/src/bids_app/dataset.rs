@@ -178,7 +178,7 @@ pub(super) fn write_of_run(plan: &Plan, record: &Value, out_dir: &Path) -> Resul
             || name == "metrics.json"
             || name.starts_with("figures/")
             || name.starts_with("composed/")
-            || (name.ends_with(".html") && !name.contains('/'))
+            || (Path::new(name).extension().is_some_and(|it| it == "html") && !name.contains('/'))
     };
     for (name, digest) in published.iter().filter(|(name, _)| is_of_all(name)) {
         let Some(digest) = digest.as_str() else { continue };

@@ -214,9 +214,9 @@ pub(super) fn citation(app: &BidsApp, plan: &Plan) -> String {
             quoted(it.title),
             it.year
         );
-        let _ = write!(text, "    journal: {}\n", quoted(it.venue));
+        let _ = writeln!(text, "    journal: {}", quoted(it.venue));
         if let Some(doi) = it.doi {
-            let _ = write!(text, "    doi: {}\n", quoted(doi));
+            let _ = writeln!(text, "    doi: {}", quoted(doi));
         }
         text.push_str("    authors:\n");
         for (family, given) in it.authors {

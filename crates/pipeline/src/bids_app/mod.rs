@@ -250,7 +250,7 @@ impl BidsApp {
             it.retract()?;
         }
         idp::write(self, plan, &written)?;
-        reports::write(plan, &record, &self.out_dir)?;
+        reports::write(&plan.run_dir, &record, &self.out_dir)?;
         dataset::write_of_run(plan, &record, &self.out_dir)?;
         Ok(outcome)
     }

@@ -8,17 +8,17 @@ use cohort::{Entities, Entity};
 use serde_json::{Map, Value, json};
 
 use super::{names::Names, put_json};
-use crate::{Result, plan::Plan};
+use crate::Result;
 
 /// What every window of a recording shares, and what each has of its own.
 const SHARED: [&str; 6] = ["disclaimer", "subject", "session", "model_id", "data_digest", "seed"];
 
-/// Writes the reports of a finished run; those of an earlier run whose recordings have none now are removed.
-pub(super) fn write(plan: &Plan, record: &Value, out_dir: &Path) -> Result<()> {
+/// Writes the reports of a finished run in `run_dir`, whose record is given; those of an earlier run whose recordings have none now are removed.
+pub(super) fn write(run_dir: &Path, record: &Value, out_dir: &Path) -> Result<()> {
     let published = record["files"].as_object().into_iter().flat_map(|it| it.keys());
     let mut written: BTreeMap<PathBuf, Value> = BTreeMap::new();
     for name in published.filter(|it| it.ends_with("_desc-generated_report.json")) {
-        let report: Map<String, Value> = files::read_json(&plan.run_dir.join(name))?;
+        let report: Map<String, Value> = files::read_json(&run_dir.join(name))?;
         let Some(path) = of_scan(&report) else { continue };
         let own = report.iter().filter(|(key, _)| !SHARED.contains(&key.as_str()));
         let own: Map<String, Value> = own.map(|(key, it)| (key.clone(), it.clone())).collect();
@@ -77,4 +77,45 @@ fn remove_others(out_dir: &Path, written: &BTreeMap<PathBuf, Value>) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_a_recording_stand_in_one_file_and_what_is_old_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, out) = (dir.path().join("run"), dir.path().join("out"));
+        let mut published = Map::new();
+        let mut report = |name: &str, scan: &str, onset_s: f64| {
+            let report = json!({
+                "disclaimer": "none", "subject": "A_1", "session": "2", "model_id": "m",
+                "data_digest": "d", "seed": 1, "text": format!("at {onset_s}"),
+                "window": { "scan": scan, "onset_s": onset_s, "duration_s": 8.0 },
+            });
+            let name = format!("sub-A1/ses-2/{name}_desc-generated_report.json");
+            files::write_json(&run.join(&name), &report).unwrap();
+            published.insert(name, json!("digest"));
+        };
+        let scan = "sub-A1_ses-2_task-rest_space-T1w_desc-preproc_bold.nii.gz";
+        report("sub-A1_ses-2_run-01_win-10", scan, 72.0);
+        report("sub-A1_ses-2_run-01_win-02", scan, 8.0);
+        report("sub-A1_ses-2_run-02_win-01", "my_scan.nii.gz", 0.0);
+        let stale = out.join("sub-B/func/sub-B_task-rest_desc-generated_report.json");
+        files::write_json(&stale, &json!({})).unwrap();
+        write(&run, &json!({ "files": published }), &out).unwrap();
+        assert!(!stale.exists());
+        let read = |name: &str| -> Value {
+            files::read_json(&out.join("sub-A1/ses-2/func").join(name)).unwrap()
+        };
+        let both = read("sub-A1_ses-2_task-rest_desc-generated_report.json");
+        let texts: Vec<&Value> =
+            both["windows"].as_array().unwrap().iter().map(|it| &it["text"]).collect();
+        assert_eq!(texts, ["at 8", "at 72"]);
+        assert_eq!((&both["subject"], &both["seed"]), (&json!("A_1"), &json!(1)));
+        assert!(both["windows"][0].get("subject").is_none() && both.get("text").is_none());
+        let other = read("sub-A1_ses-2_task-myscan_desc-generated_report.json");
+        assert_eq!(other["windows"].as_array().unwrap().len(), 1);
+    }
 }
