@@ -146,4 +146,19 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_wrappers_are_told_is_of_this_version() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let version = env!("CARGO_PKG_VERSION");
+        let read = |path: &str| fs::read_to_string(root.join("configs").join(path)).unwrap();
+        for (file, key) in [("config.json", "VERSION"), ("descriptor.json", "tool-version")] {
+            let json: serde_json::Value =
+                serde_json::from_str(&read(&format!("nipoppy/{file}"))).unwrap();
+            assert_eq!(json[key], version, "configs/nipoppy/{file}");
+        }
+        let babs: serde_json::Value =
+            serde_yaml::from_str(&read("babs/neuroflamingo.yaml")).unwrap();
+        assert_eq!(babs["zip_foldernames"]["neuroflamingo"], version.replace('.', "-"));
+    }
 }

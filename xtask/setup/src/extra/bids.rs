@@ -1,4 +1,5 @@
-//! Derivatives of the bundled cohort, as the BIDS validator, pybids, nilearn and pandas read them.
+//! Derivatives of the bundled cohort, as the BIDS validator, pybids, nilearn and pandas read them; and the pipeline
+//! as Nipoppy loads it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -37,6 +38,9 @@ fn run(environment: &Environment) -> Result<(), String> {
     fs::remove_file(derivatives.join(".bidsignore")).map_err(|it| it.to_string())?;
     compare("derivatives without .bidsignore", environment, &derivatives, "derivatives.txt")?;
     compare(DATASET, environment, &environment.root().join(DATASET), "fixture.txt")?;
+    let script = environment.root().join("xtask/setup/src/extra/bids/nipoppy_bundle.py");
+    let mut bundle = Command::new(environment.python_program(REQUIREMENTS, "python"));
+    output(bundle.arg(script).arg(environment.root().join("configs/nipoppy")))?;
     let mut read = Command::new(environment.python_program(REQUIREMENTS, "python"));
     let script = environment.root().join("xtask/setup/src/extra/bids/read.py");
     output(read.arg(script).arg(&derivatives).arg(environment.root().join(DATASET)))
