@@ -4,7 +4,12 @@ use std::{fmt::Write as _, path::Path};
 use cohort::Entities;
 use serde_json::{Value, json};
 
-use super::{BidsApp, methods, put, put_json, refused};
+use super::{
+    call::BidsApp,
+    methods,
+    output::{put, put_json, refused},
+    source::DESCRIPTION,
+};
 use crate::{
     Result,
     plan::{Plan, SourcePlan},
@@ -13,10 +18,6 @@ use crate::{
 /// What the derivatives call the dataset that they were made of, in BIDS URIs.
 pub(super) const SOURCE: &str = "source";
 
-/// The folder of stored results, unless another is named.
-pub(super) const WORK: &str = ".work";
-
-const DESCRIPTION: &str = "dataset_description.json";
 const BIDS_VERSION: &str = "1.10.1";
 
 /// Files for which the BIDS schema has no rule, as a validator is told.
@@ -35,57 +36,6 @@ const IGNORED: &[&str] = &[
     "metrics.json",
     "composed",
 ];
-
-/// The dataset of a call.
-#[derive(Clone, Debug)]
-pub(super) struct SourceDataset {
-    /// Its `dataset_description.json`.
-    description: Value,
-}
-
-impl SourceDataset {
-    pub(super) fn read(dir: &Path) -> Result<Self> {
-        if !dir.is_dir() {
-            return Err(refused(
-                dir,
-                "is not a folder, expected a BIDS dataset or derivatives of one",
-            ));
-        }
-        let path = dir.join(DESCRIPTION);
-        if !path.exists() {
-            let problem =
-                format!("holds no {DESCRIPTION}, expected a BIDS dataset or derivatives of one");
-            return Err(refused(dir, &problem));
-        }
-        let description: Value = files::read_json(&path)?;
-        if !description.is_object() {
-            return Err(refused(&path, "is not a JSON object, expected one with the keys of BIDS"));
-        }
-        Ok(Self { description })
-    }
-
-    pub(super) fn name(&self) -> &str {
-        self.description["Name"].as_str().unwrap_or("a dataset without a name")
-    }
-}
-
-/// Refuses a folder that another program describes.
-pub(super) fn refuse_of_others(out_dir: &Path) -> Result<()> {
-    let path = out_dir.join(DESCRIPTION);
-    if !path.exists() {
-        return Ok(());
-    }
-    let there: Value = files::read_json(&path)?;
-    let makers = there["GeneratedBy"].as_array().into_iter().flatten();
-    let makers: Vec<&str> = makers.filter_map(|it| it["Name"].as_str()).collect();
-    if makers.contains(&"neuroflamingo") {
-        return Ok(());
-    }
-    let whose = if makers.is_empty() { "a dataset".to_owned() } else { makers.join(", ") };
-    let problem =
-        format!("describes derivatives of {whose}, expected a folder of this program's own");
-    Err(refused(&path, &problem))
-}
 
 /// Writes what describes the derivatives.
 pub(super) fn write(app: &BidsApp, plan: &Plan) -> Result<()> {

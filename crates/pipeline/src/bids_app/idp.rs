@@ -9,7 +9,12 @@ use cohort::{Entities, Entity};
 use preprocess::SeriesFacts;
 use serde_json::{Map, Value, json};
 
-use super::{BidsApp, dataset, put, put_json, series::Written};
+use super::{
+    call::BidsApp,
+    dataset::entities,
+    output::{put, put_json},
+    series::Written,
+};
 use crate::{Result, plan::Plan};
 
 /// Where the table and its dictionary lie, below the folder of the derivatives.
@@ -75,7 +80,7 @@ const MEASURES: [Measure; 7] = [
 pub(super) fn write(app: &BidsApp, plan: &Plan, written: &[Written]) -> Result<()> {
     let recordings = written
         .iter()
-        .filter_map(|it| Some((dataset::entities(plan, it.idx)?, &it.facts)))
+        .filter_map(|it| Some((entities(plan, it.idx)?, &it.facts)))
         .collect::<Vec<_>>();
     if recordings.is_empty() {
         return Ok(());

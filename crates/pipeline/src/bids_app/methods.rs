@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::BidsApp;
+use super::call::BidsApp;
 use crate::{
     plan::Plan,
     stage::{Artifact, Stage},

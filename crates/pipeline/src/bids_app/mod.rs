@@ -10,12 +10,15 @@
 //!
 //! Tasks for single participants may write into one folder side by side: no two write one file, but for those
 //! of the whole dataset, which have the same content whoever writes them.
+mod call;
 mod dataset;
 mod idp;
 mod methods;
 mod names;
+mod output;
 mod reports;
 mod series;
+mod source;
 
 use std::{
     collections::BTreeSet,
@@ -34,36 +37,9 @@ use crate::{
     shard::{by_recording, check_divisible, prepare_shard},
     spec::{CohortSpec, Loaded},
 };
+pub use call::{BidsApp, BidsCall};
+use output::refused;
 use series::Written;
-
-/// The words of a call, as they were typed.
-#[derive(Clone, Debug, Default)]
-pub struct BidsCall {
-    /// The dataset: raw, or derivatives of it.
-    pub bids_dir: PathBuf,
-    /// The folder of the derivatives.
-    pub out_dir: PathBuf,
-    /// Where results are kept for later calls; absent: `.work` in `out_dir`.
-    pub work_dir: Option<PathBuf>,
-    /// Labels of people, with or without `sub-`; empty: all.
-    pub participants: Vec<String>,
-    /// Labels of visits, with or without `ses-`; empty: all.
-    pub sessions: Vec<String>,
-    /// Labels of tasks, with or without `task-`; empty: those of the pipeline file.
-    pub tasks: Vec<String>,
-}
-
-/// A call whose folders and labels were checked.
-#[derive(Clone, Debug)]
-pub struct BidsApp {
-    bids_dir: PathBuf,
-    out_dir: PathBuf,
-    work_dir: PathBuf,
-    participants: Vec<String>,
-    sessions: Vec<String>,
-    tasks: Vec<String>,
-    source: dataset::SourceDataset,
-}
 
 /// How it went with the participants of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,50 +55,6 @@ pub struct ParticipantsOutcome {
 }
 
 impl BidsApp {
-    /// Checks folders and labels.
-    ///
-    /// # Errors
-    /// Where a label holds more than letters, digits and `+` or is of nobody, `bids_dir` is no BIDS dataset,
-    /// or `out_dir` is one of another program.
-    pub fn new(call: &BidsCall) -> Result<Self> {
-        let labels = |given: &[String], key, option| -> Result<Vec<String>> {
-            let labels: Result<Vec<String>> =
-                given.iter().map(|it| names::label(it, key, option)).collect();
-            let mut labels = labels?;
-            labels.sort_unstable();
-            labels.dedup();
-            Ok(labels)
-        };
-        let participants = labels(&call.participants, "sub-", "--participant-label")?;
-        let sessions = labels(&call.sessions, "ses-", "--session-id")?;
-        let tasks = labels(&call.tasks, "task-", "--task-id")?;
-        let source = dataset::SourceDataset::read(&call.bids_dir)?;
-        let bids_dir = call.bids_dir.canonicalize();
-        let bids_dir = bids_dir.map_err(files::at("find", &call.bids_dir))?;
-        if !participants.is_empty() {
-            let folders = files::list(&bids_dir)?;
-            for label in &participants {
-                refuse_unknown(&call.bids_dir, &folders, label)?;
-            }
-        }
-        let whole = |path: &Path| {
-            std::path::absolute(path).map_err(files::at("find", path)).map_err(Error::from)
-        };
-        let out_dir = whole(&call.out_dir)?;
-        if out_dir.canonicalize().is_ok_and(|it| it == bids_dir) {
-            return Err(refused(
-                &call.out_dir,
-                "is the dataset itself, expected a folder of its own, such as one in derivatives/",
-            ));
-        }
-        dataset::refuse_of_others(&out_dir)?;
-        let work_dir = match &call.work_dir {
-            Some(dir) => whole(dir)?,
-            None => out_dir.join(dataset::WORK),
-        };
-        Ok(Self { bids_dir, out_dir, work_dir, participants, sessions, tasks, source })
-    }
-
     /// The pipeline file with this dataset as its cohort and the work folder as its outputs.
     ///
     /// # Errors
@@ -321,28 +253,4 @@ fn failed_by_recording(plan: &Plan, record: &Value) -> BTreeSet<usize> {
     let wrong: BTreeSet<&str> = units.filter_map(|unit| unit["scan"].as_str()).collect();
     let scans = plan.scans().into_iter().enumerate();
     scans.filter(|(_, scan)| wrong.contains(scan.file.as_str())).map(|(idx, _)| idx).collect()
-}
-
-fn refuse_unknown(dir: &Path, folders: &[String], label: &str) -> Result<()> {
-    let (folder, visits) = (format!("sub-{label}"), format!("sub-{label}_ses-"));
-    if folders.iter().any(|it| *it == folder || it.starts_with(&visits)) {
-        return Ok(());
-    }
-    Err(refused(dir, &format!("has no folder {folder}, which --participant-label asks for")))
-}
-
-fn refused(place: &Path, problem: &str) -> Error {
-    Error::BidsApp { place: files::shown(place), problem: problem.to_owned() }
-}
-
-/// Writes a file unless it is there with these bytes.
-fn put(path: &Path, bytes: &[u8]) -> Result<()> {
-    if std::fs::read(path).is_ok_and(|there| there == bytes) {
-        return Ok(());
-    }
-    Ok(files::write_atomic(path, bytes)?)
-}
-
-fn put_json(path: &Path, value: &Value) -> Result<()> {
-    put(path, (files::to_json(value) + "\n").as_bytes())
 }

@@ -7,7 +7,10 @@ use std::{
 use cohort::{Entities, Entity};
 use serde_json::{Map, Value, json};
 
-use super::{names::Names, put_json};
+use super::{
+    names::{Names, as_label},
+    output::put_json,
+};
 use crate::Result;
 
 /// What every window of a recording shares, and what each has of its own.
@@ -57,8 +60,8 @@ fn of_scan(report: &Map<String, Value>) -> Option<PathBuf> {
 
 /// Of a scan that has no BIDS name: the labels of the table, and the name as that of a task.
 fn of_labels(report: &Map<String, Value>, scan: &str) -> Option<Entities> {
-    let label = |key: &str| Some(super::names::as_label(report.get(key)?.as_str()?));
-    let task = super::names::as_label(scan.split('.').next()?);
+    let label = |key: &str| Some(as_label(report.get(key)?.as_str()?));
+    let task = as_label(scan.split('.').next()?);
     let session = label("session").map_or_else(String::new, |it| format!("_ses-{it}"));
     cohort::entities_of(&format!("sub-{}{session}_task-{task}_bold.nii", label("subject")?))
 }

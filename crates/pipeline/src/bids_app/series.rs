@@ -11,10 +11,10 @@ use scan::Parcel;
 use serde_json::{Value, json};
 
 use super::{
-    BidsApp,
-    dataset::SOURCE,
+    call::BidsApp,
+    dataset::{SOURCE, entities},
     names::{Names, as_label},
-    put_json,
+    output::{put, put_json},
 };
 use crate::{Result, event::Control, media::Media, shard::by_recording, stage::Parcels};
 
@@ -119,7 +119,7 @@ impl<'a> Tables<'a> {
                 .map_or_else(|| "n/a\tn/a\tn/a".to_owned(), |[x, y, z]| format!("{x}\t{y}\t{z}"));
             let _ = writeln!(table, "{}\t{name}\t{centre}", parcel.label);
         }
-        super::put(&folder.join(format!("atlas-{}_dseg.tsv", self.atlas)), table.as_bytes())?;
+        put(&folder.join(format!("atlas-{}_dseg.tsv", self.atlas)), table.as_bytes())?;
         let column = |text: &str| json!({ "Description": text });
         let centre = |axis: &str| {
             let text =
@@ -136,7 +136,7 @@ impl<'a> Tables<'a> {
 
     fn recording(&self, idx: usize) -> Result<Option<Written>> {
         let scan = &self.media.scans()[idx];
-        let Some(entities) = super::dataset::entities(self.media.plan, idx) else {
+        let Some(entities) = entities(self.media.plan, idx) else {
             return Ok(None);
         };
         let names = Names::new(&entities);
@@ -158,7 +158,7 @@ impl<'a> Tables<'a> {
         }
         match &facts.coverage {
             Some(shares) => {
-                super::put(&paths.coverage, self.coverage(shares).as_bytes())?;
+                put(&paths.coverage, self.coverage(shares).as_bytes())?;
                 put_json(&paths.coverage_sidecar, &about_coverage())?;
             }
             None => {
