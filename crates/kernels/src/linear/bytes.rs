@@ -12,7 +12,7 @@ use crate::After;
 use crate::cpu::{Work, ask_for, widest};
 use crate::format::BLOCK;
 use crate::scratch;
-use crate::tile::{self, ROWS, WIDE, WORDS, multiply_bytes};
+use crate::tile::{self, Left, ROWS, WIDE, WORDS, multiply_bytes};
 
 /// Blocks that are packed at a time.
 const PART: usize = DEPTH / WORDS;
@@ -38,8 +38,8 @@ pub(super) fn linear(xs: &[f32], weights: &[u8], n_in: usize, after: &After, ys:
             }
         });
         let factors = Factors { xs: rounded, stride, n_terms: n_blocks * (WORDS + 2), n_columns };
-        let multiply = |rows: &[f32], n_rows, panel: &[f32], _, sums: &mut [f32]| {
-            multiply_bytes(rows, n_rows, panel, n_blocks, sums);
+        let multiply = |rows: Left, panel: &[f32], _, sums: &mut [f32]| {
+            multiply_bytes(rows, panel, n_blocks, sums);
         };
         product(&factors, after, ys, multiply, |columns, panel| {
             pack(weights, n_blocks, columns, panel);

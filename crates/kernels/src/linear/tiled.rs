@@ -29,6 +29,8 @@ const SLAB: usize = 3 << 16;
 const SLAB_ROWS: Range<usize> = 8 * ROWS..32 * ROWS;
 /// Slabs up to which every task packs its own panels.
 const PROMPT: usize = 3;
+/// Floats of a cache line.
+const LINE: usize = 16;
 /// Tasks a thread, so that one that comes late or is held up leaves work to the others.
 const TASKS: usize = 4;
 /// Panels in a task, at least, where the matrix is packed for all.
@@ -48,6 +50,11 @@ pub(super) fn linear<F: Format>(
         let mut wide = [[0.; BLOCK]; WIDE * spaced(DEPTH / BLOCK)];
         for start in (0..n_in).step_by(DEPTH) {
             let terms = start..n_in.min(start + DEPTH);
+            // the next panel comes from memory while this one is multiplied
+            for column in columns.clone() {
+                let next = (column + WIDE) * F::items(n_in);
+                ask_for(weights, next + F::items(terms.start), next + F::items(terms.end));
+            }
             let stride = widen::<F>(weights, n_in, columns.clone(), terms.clone(), &mut wide);
             let part = &mut panel[terms.start * room..terms.end * room];
             tile::pack_columns(wide.as_flattened(), stride, terms.len(), n, part);
@@ -93,35 +100,32 @@ pub(super) fn linear_of_pairs(
     /// From a row of a copied piece to the next; see [`spaced`].
     const STRIDE: usize = DEPTH + BLOCK;
     let (n_rows, n_pairs) = (xs.len() / n_in, n_in.div_ceil(2));
-    let n_out = ys.len() / n_rows;
-    scratch::with(n_rows * n_pairs, |rounded| {
-        let rows = rounded.par_chunks_mut(ROWS * n_pairs).zip(xs.par_chunks(ROWS * n_in));
+    let n_columns = ys.len() / n_rows;
+    // an odd number of cache lines, so that rows do not push each other out of the caches
+    let stride = (n_pairs.div_ceil(LINE) | 1) * LINE;
+    scratch::with(n_rows * stride, |rounded| {
+        let rows = rounded.par_chunks_mut(ROWS * stride).zip(xs.par_chunks(ROWS * n_in));
         rows.for_each(|(rounded, xs)| {
-            let rows = rounded.chunks_mut(n_pairs).zip(xs.chunks(n_in));
+            let rows = rounded.chunks_mut(stride).zip(xs.chunks(n_in));
             rows.for_each(|(rounded, xs)| round_pairs(xs, rounded));
         });
-        product(
-            &Factors::new(rounded, n_pairs, n_out),
-            after,
-            ys,
-            sums::<Pair>,
-            |columns, panel| {
-                let (n, room) = (columns.len(), tile::room(columns.len()));
-                let mut copied = [0.; WIDE * STRIDE];
-                for start in (0..n_pairs).step_by(DEPTH) {
-                    let terms = start..n_pairs.min(start + DEPTH);
-                    for (at, copied) in columns.clone().zip(copied.chunks_mut(STRIDE)) {
-                        let row = at * n_in..(at + 1) * n_in;
-                        let part = row.start + 2 * start..row.end.min(row.start + 2 * terms.end);
-                        copy_pairs(&weights[part.clone()], copied);
-                        // the next panel comes from memory while this one is multiplied
-                        ask_for(weights, part.start + WIDE * n_in, part.end + WIDE * n_in);
-                    }
-                    let part = &mut panel[terms.start * room..terms.end * room];
-                    tile::pack_columns(&copied, STRIDE, terms.len(), n, part);
+        let factors = Factors { xs: rounded, stride, n_terms: n_pairs, n_columns };
+        product(&factors, after, ys, sums::<Pair>, |columns, panel| {
+            let (n, room) = (columns.len(), tile::room(columns.len()));
+            let mut copied = [0.; WIDE * STRIDE];
+            for start in (0..n_pairs).step_by(DEPTH) {
+                let terms = start..n_pairs.min(start + DEPTH);
+                for (at, copied) in columns.clone().zip(copied.chunks_mut(STRIDE)) {
+                    let row = at * n_in..(at + 1) * n_in;
+                    let part = row.start + 2 * start..row.end.min(row.start + 2 * terms.end);
+                    copy_pairs(&weights[part.clone()], copied);
+                    // the next panel comes from memory while this one is multiplied
+                    ask_for(weights, part.start + WIDE * n_in, part.end + WIDE * n_in);
                 }
-            },
-        );
+                let part = &mut panel[terms.start * room..terms.end * room];
+                tile::pack_columns(&copied, STRIDE, terms.len(), n, part);
+            }
+        });
     });
 }
 
@@ -155,13 +159,13 @@ impl<'a> Factors<'a> {
 }
 
 /// `ys (n_rows, n_columns) = after(xs (n_rows, n_terms) · (n_terms, n_columns))`, where `pack` makes
-/// the panel of a range of columns, and `multiply` the sums of rows with one: of `(rows, their number,
-/// panel, terms, sums)`.
+/// the panel of a range of columns, and `multiply` the sums of rows with one: of `(rows, panel, terms,
+/// sums)`.
 pub(super) fn product(
     factors: &Factors,
     after: &After,
     ys: &mut [f32],
-    multiply: impl Fn(&[f32], usize, &[f32], usize, &mut [f32]) + Sync,
+    multiply: impl Fn(Left, &[f32], usize, &mut [f32]) + Sync,
     pack: impl Fn(Range<usize>, &mut [f32]) + Sync,
 ) {
     let Factors { xs, stride, n_terms, n_columns } = *factors;
@@ -172,15 +176,16 @@ pub(super) fn product(
     let n_tasks = TASKS * rayon::current_num_threads();
     let n_panels = n_columns.div_ceil(WIDE);
     let panel_of = |first: usize| first..n_columns.min(first + WIDE);
-    let task = |first_row: usize, panels: &dyn Panels, first: usize, ys: &mut [&mut [f32]]| {
-        let xs = &xs[first_row * stride..];
+    let task = |xs: Left, first_row: usize, panels: &dyn Panels, (first, mut ys): Columns| {
+        let Left { entries, stride, .. } = xs;
         let (n_rows, width) = (ys.len(), ys[0].len());
         let work = |panel: &[f32], at: usize, sums: &mut [f32], ys: &mut [&mut [f32]]| {
             let of_panel = panel_of(first + at).len();
             let room = tile::room(of_panel);
             for start in (0..n_rows).step_by(slab) {
                 let ys = &mut ys[start..n_rows.min(start + slab)];
-                multiply(&xs[start * stride..], ys.len(), panel, n_terms, sums);
+                let rows = Left { entries: &entries[start * stride..], stride, n_rows: ys.len() };
+                multiply(rows, panel, n_terms, sums);
                 for (row, (y, sums)) in ys.iter_mut().zip(sums.chunks(room)).enumerate() {
                     let place = (first_row + start + row, first + at);
                     let after = after.piece(place.0, n_columns, place.1);
@@ -190,7 +195,7 @@ pub(super) fn product(
         };
         scratch::with(slab * WIDE, |sums| {
             for at in (0..width).step_by(WIDE) {
-                panels.with(first + at, &mut |panel| work(panel, at, sums, ys));
+                panels.with(first + at, &mut |panel| work(panel, at, sums, &mut ys));
             }
         });
     };
@@ -204,8 +209,9 @@ pub(super) fn product(
         };
         let per_task = n_panels.div_ceil(n_tasks).max(1);
         let tasks = columns(ys, n_columns, per_task * WIDE);
-        tasks.into_par_iter().with_max_len(1).for_each(|(first, mut ys)| {
-            task(0, &own, first, &mut ys);
+        with_rows_apart(xs, stride, |xs| {
+            let tasks = tasks.into_par_iter().with_max_len(1);
+            tasks.for_each(|columns| task(xs, 0, &own, columns));
         });
         return;
     }
@@ -226,8 +232,9 @@ pub(super) fn product(
                 columns(ys, n_columns, width).into_iter().map(move |ys| (at * slab, ys))
             })
             .collect();
-        tasks.into_par_iter().with_max_len(1).for_each(|(row, (first, mut ys))| {
-            task(row, &all, first, &mut ys);
+        tasks.into_par_iter().with_max_len(1).for_each(|(row, columns)| {
+            let xs = &xs[row * stride..][..columns.1.len() * stride];
+            with_rows_apart(xs, stride, |xs| task(xs, row, &all, columns));
         });
     });
 }
@@ -243,12 +250,33 @@ impl<F: Fn(usize, &mut dyn FnMut(&[f32])) + Sync> Panels for F {
     }
 }
 
+/// Columns from one on of some rows of the result.
+type Columns<'a> = (usize, Vec<&'a mut [f32]>);
+
+/// Runs `f` on rows that do not lie a large power of two apart: the twelve of which a product reads at
+/// a time would push each other out of the first cache. Those that do are copied.
+fn with_rows_apart<R>(xs: &[f32], stride: usize, f: impl FnOnce(Left) -> R) -> R {
+    /// Floats of half of what a way of the first cache holds.
+    const HALF: usize = 512;
+    let n_rows = xs.len() / stride;
+    if !stride.is_multiple_of(HALF) || n_rows < ROWS {
+        return f(Left { entries: xs, stride, n_rows });
+    }
+    let apart = stride + LINE;
+    scratch::with(n_rows * apart, |copied| {
+        for (copied, x) in copied.chunks_mut(apart).zip(xs.chunks(stride)) {
+            copied[..stride].copy_from_slice(x);
+        }
+        f(Left { entries: copied, stride: apart, n_rows })
+    })
+}
+
 /// Sums of rows with a panel, part by part.
-fn sums<E: Entry>(xs: &[f32], n_rows: usize, panel: &[f32], n_terms: usize, sums: &mut [f32]) {
+fn sums<E: Entry>(rows: Left, panel: &[f32], n_terms: usize, sums: &mut [f32]) {
     let room = panel.len() / n_terms;
     for start in (0..n_terms).step_by(DEPTH) {
         let end = n_terms.min(start + DEPTH);
-        let left = Left { entries: &xs[start..], stride: n_terms, n_rows };
+        let left = Left { entries: &rows.entries[start..], ..rows };
         multiply::<E>(left, &panel[start * room..end * room], end - start, start > 0, sums, room);
     }
 }

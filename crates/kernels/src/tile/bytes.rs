@@ -14,9 +14,9 @@
 #[allow(clippy::wildcard_imports, reason = "vector intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 
-use super::NARROW;
 #[cfg(target_arch = "x86_64")]
 use super::WIDE;
+use super::{Left, NARROW};
 use crate::format::BLOCK;
 
 /// Words of the bytes of a block.
@@ -35,21 +35,16 @@ pub(crate) fn bytes_are_there() -> bool {
 }
 
 /// `result (n_rows, room) = rows · panel`, sixteen or thirty-two columns.
-pub(crate) fn multiply_bytes(
-    rows: &[f32],
-    n_rows: usize,
-    panel: &[f32],
-    n_blocks: usize,
-    result: &mut [f32],
-) {
+pub(crate) fn multiply_bytes(left: Left, panel: &[f32], n_blocks: usize, result: &mut [f32]) {
+    let Left { entries: rows, stride, n_rows } = left;
     if n_rows == 0 || n_blocks == 0 {
         return;
     }
     let room = panel.len() / (n_blocks * (WORDS + 2));
-    let stride = n_blocks * (WORDS + 1);
+    let row_words = n_blocks * (WORDS + 1);
     assert!(bytes_are_there() && panel.len() == room * n_blocks * (WORDS + 2));
     assert!(room == NARROW || room == 2 * NARROW, "sixteen or thirty-two columns");
-    assert!(n_rows * stride <= rows.len() && n_rows * room <= result.len());
+    assert!((n_rows - 1) * stride + row_words <= rows.len() && n_rows * room <= result.len());
     #[cfg(target_arch = "x86_64")]
     for start in (0..n_blocks).step_by(PART) {
         let firsts = n_blocks * WORDS * room + start * room;
