@@ -87,6 +87,7 @@ const PREPROCESS: &[&str] = &[
     "error kind settings stats",
     "recording seen",
     "mirror series",
+    "measured",
     "policy volumes",
     "made step",
     "prepared registry steps",

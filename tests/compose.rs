@@ -149,6 +149,36 @@ fn without_training_people_or_networks_nothing_is_composed() {
 }
 
 #[test]
+fn covariates_are_regressed_out_as_fitted_to_the_training_people() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = cohort(dir.path(), SPLIT);
+    let plain = fs::read_to_string(&path).unwrap();
+    let with = |columns: &str| {
+        let text =
+            plain.replace("- compose: {", &format!("- compose: {{ regress_out: [{columns}],"));
+        fs::write(&path, text).unwrap();
+    };
+    with("age, sex");
+    run(&["run", &path]).exits_with(0);
+    let read = |name: &str| {
+        fs::read_to_string(dir.path().join("runs/composed/composed").join(name)).unwrap()
+    };
+    let adjusted: Value = serde_json::from_str(&read("regressed_out.json")).unwrap();
+    assert_eq!(adjusted["fitted"]["within:Vis"]["n_people"], 14);
+    assert_eq!(adjusted["fitted"].as_object().unwrap().len(), 6, "three of each network");
+    let report = read("sub-20.txt");
+    let (_, limits) = report.split_once("Limits: ").unwrap();
+    assert!(limits.contains("Connectivity was adjusted for covariates"), "{report}");
+    with("age, sex, ses");
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    let expected = "regress_out names ses, expected one of age, coverage, dvars, max_fd, mean_fd, ";
+    assert!(said.contains(expected), "{said}");
+    with("age, age");
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    assert!(said.contains("regress_out names the column age twice"), "{said}");
+}
+
+#[test]
 fn the_shipped_cohort_is_told_by_its_stronger_side() {
     let it = Synthetic::new(24, Stored::Mixed, "compose-cohort");
     it.run(&[]).exits_with(0);

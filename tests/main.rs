@@ -27,6 +27,7 @@ mod guides;
 mod inputs;
 mod language_models;
 mod limits;
+mod measured;
 mod one_scan;
 mod parity;
 mod pipelines;

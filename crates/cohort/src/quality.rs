@@ -14,7 +14,8 @@ use crate::{
 /// Quality thresholds; an absent one is not applied.
 ///
 /// Motion is read from a column `mean_fd` or `max_fd`, else from the confounds table: the mean and
-/// the maximum over the frames that have a framewise displacement. The number of frames is that of
+/// the maximum over the frames that have a framewise displacement, or six parameters of motion to compute it
+/// from. The number of frames is that of
 /// the scan's header or a column `n_timepoints`, temporal signal-to-noise that of a column `tsnr`;
 /// what neither says is measured when the scan is read. A recording without any value is left out,
 /// because it cannot be judged.
@@ -148,16 +149,18 @@ fn motion(
     };
     // none where there is no column
     let figures: Option<[Option<f64>; 2]> =
-        known.fact(path, &[path.with_extension("json")], "motion", || {
+        known.fact(path, &[path.with_extension("json")], "displacement", || {
             let table = ConfoundTable::read(path).map_err(unreadable)?;
-            if table.column("framewise_displacement").is_none() {
+            if table.displacement().is_none() {
                 return Ok(None);
             }
             let figures = MotionFigures::measure(&table, None).map_err(unreadable)?;
             Ok(Some([figures.fd_mean_mm, figures.fd_max_mm]))
         })?;
     let Some(figures) = figures else {
-        return Ok([Err("a column framewise_displacement in its confounds table"); 2]);
+        return Ok(
+            [Err("a column framewise_displacement or six of motion in its confounds table"); 2],
+        );
     };
     let needs = "a value of framewise_displacement in its confounds table";
     Ok(figures.map(|figure| figure.ok_or(needs)))

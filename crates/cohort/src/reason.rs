@@ -43,6 +43,11 @@ pub enum Reason {
     Entities,
     /// The `where` of the pipeline is not true of it.
     Query,
+    /// The `where` of a stage is not true of what was measured.
+    Unselected {
+        /// What was measured of the columns that it asks for.
+        found: String,
+    },
     /// The `where` of the pipeline asks for something that is missing.
     Unknown {
         /// The first column that is missing.
@@ -156,6 +161,7 @@ impl Reason {
             self,
             Self::Entities
                 | Self::Query
+                | Self::Unselected { .. }
                 | Self::Unknown { .. }
                 | Self::NoScan
                 | Self::Quality { .. }
@@ -170,6 +176,7 @@ impl Reason {
         match self {
             Self::Entities
             | Self::Query
+            | Self::Unselected { .. }
             | Self::Unknown { .. }
             | Self::NoScan
             | Self::Joined { .. }
@@ -199,6 +206,7 @@ impl Reason {
     pub fn kind(&self) -> String {
         match self {
             Self::Quality { threshold, limit, .. } => format!("beyond {threshold} {limit}"),
+            Self::Unselected { .. } => Self::Query.to_string(),
             Self::Unreadable { part, .. } => format!("{part} cannot be read"),
             Self::RepetitionTime { .. } => "repetition time unknown or contradictory".to_owned(),
             Self::SameRun { is_copy: true, .. } => {
@@ -231,6 +239,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Entities => write!(f, "not among the entities asked for"),
             Self::Query => write!(f, "`where` is not true"),
+            Self::Unselected { found } => write!(f, "`where` is not true: {found}"),
             Self::Unknown { column } => write!(f, "`where` asks for {column}, which is missing"),
             Self::NoScan => write!(f, "its row names no scan"),
             Self::Label { what } => write!(f, "{what} is not a label of letters, digits and +"),

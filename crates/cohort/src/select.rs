@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     labels::LabelTables,
     quality::QcThresholds,
-    query::{Answer, Query},
+    query::Query,
     reason::Reason,
     recording::{Cohort, Excluded, Recording, Source},
     spelling::label_from,
@@ -107,11 +107,7 @@ impl Found {
         if !self.recordings.is_empty() {
             query.check(&self.recordings)?;
         }
-        self.keep(|recording| match query.answer(recording) {
-            Answer::True => Ok(()),
-            Answer::False => Err(Reason::Query),
-            Answer::Unknown(column) => Err(Reason::Unknown { column: column.to_owned() }),
-        });
+        self.keep(|recording| query.refuses(recording).map_or(Ok(()), Err));
         Ok(())
     }
 

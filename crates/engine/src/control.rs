@@ -86,7 +86,7 @@ pub enum Event {
 
 impl Event {
     /// A failed unit, the `idx`th of `n`.
-    pub fn unit_failed(
+    fn unit_failed(
         stage: &'static str,
         (idx, n): (usize, usize),
         unit: &str,
@@ -166,6 +166,18 @@ impl<'a, E: From<Event>> Control<'a, E> {
         if self.execution.stop_on_first_failure && self.failed.is_none() {
             self.failed = Some((stage, reason.anonymous.clone()));
         }
+    }
+
+    /// Tells the observer that a unit is left out because it is not wanted, the `idx`th of `n`: that is no
+    /// failure, and the work goes on.
+    pub fn unit_left_out(
+        &mut self,
+        stage: &'static str,
+        place: (usize, usize),
+        unit: &str,
+        reason: &Reason,
+    ) {
+        self.tell(Event::unit_failed(stage, place, unit, reason));
     }
 
     /// Tells the observer.

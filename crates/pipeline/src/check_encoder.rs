@@ -288,7 +288,7 @@ impl Opened {
                 }
                 Err(error) => {
                     let reason = reasons::of_file(&error, Path::new(&name), &name);
-                    control.tell(Event::unit_failed(stage, (at, total), &name, &reason));
+                    control.unit_failed(stage, (at, total), &name, &reason);
                     n_failed += 1;
                     first.get_or_insert(error);
                 }

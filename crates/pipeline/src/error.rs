@@ -57,6 +57,8 @@ pub enum Error {
     MissingSection { stage: &'static str, section: &'static str },
     #[error("stages.{stage}: {problem}")]
     StageInput { stage: &'static str, problem: String },
+    #[error("stages.{stage}.where: {source}")]
+    StageQuery { stage: &'static str, source: cohort::QueryError },
     #[error("{source}")]
     NoneFits { source: Box<Error>, excluded: Vec<cohort::Excluded> },
     #[error("stages.{stage}.{field} is {found}, expected {expected}")]
@@ -342,6 +344,7 @@ impl Error {
             }
             Self::Prepare(error) => error.key(),
             Self::Setting { stage, field, .. } => Some(format!("stages.{stage}.{field}")),
+            Self::StageQuery { stage, .. } => Some(format!("stages.{stage}.where")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
             Self::PromptToken { .. } | Self::LongPrompt { .. } => {

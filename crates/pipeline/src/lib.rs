@@ -70,8 +70,9 @@ pub use spec::{
     RepeatSpec, Spec, Strategy, schema,
 };
 pub use stage::{
-    Artifact, CombatSettings, EmbedConfig, EncodeConfig, HarmoniseConfig, Stage, TokenPrecision,
-    WindowPooling,
+    Artifact, CombatSettings, EmbedConfig, EncodeConfig, ExportConfig, ExportFormat,
+    ExportedConnectivity, ExportedWindows, HarmoniseConfig, QualityConfig, SelectConfig, Stage,
+    TokenPrecision, WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 pub use status::{RunState, RunStatus, StageStatus, VisitStatus, status};

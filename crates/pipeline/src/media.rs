@@ -11,7 +11,7 @@ use engine::{Reason, Unit};
 use flamingo::Medium;
 use ndarray::{Array1, Array2, Axis};
 use preprocess::{
-    Inputs, Recording, Seen,
+    Inputs, Measured, Recording, Seen, SeriesFacts,
     steps::{LeftRightTemplate, VolumesConfig},
 };
 use report::{
@@ -52,6 +52,8 @@ pub(crate) struct Media<'a> {
     /// Encoder tokens of scans, in files.
     pub(crate) tokens: Option<TokenSet>,
     pub(crate) embeddings: Option<Embeddings>,
+    /// Other files of stages that are published: the path in the run directory, and where each is kept.
+    pub(crate) files: BTreeMap<String, PathBuf>,
     pub(crate) mask: Option<VoxelMask>,
     pub(crate) series: Vec<Option<VoxelSeries>>,
     pub(crate) quality: Vec<Option<ImageQualityMetrics>>,
@@ -79,6 +81,7 @@ impl<'a> Media<'a> {
             cut: None,
             tokens: None,
             embeddings: None,
+            files: BTreeMap::new(),
             mask: None,
             series: Vec::new(),
             quality: Vec::new(),
@@ -105,6 +108,16 @@ impl<'a> Media<'a> {
         for units in units.chain(self.tokens.iter_mut().map(|it| &mut it.units)) {
             units[idx] = None;
         }
+    }
+
+    /// What was measured of a scan so far; none of one that no stage has read, or that failed.
+    pub(crate) fn measured(&self, idx: usize) -> Result<Option<Measured>> {
+        if let Some(parcels) = &self.parcels {
+            let facts = parcels.units[idx].as_ref().and_then(SeriesFacts::of);
+            return Ok(facts.as_ref().map(Measured::of_series));
+        }
+        let tokens = self.tokens.as_ref().and_then(|it| it.units[idx].as_ref());
+        tokens.map(TokenSet::measured).transpose()
     }
 
     /// Scans that are left out, for keys.

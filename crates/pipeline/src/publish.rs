@@ -140,6 +140,9 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
     for (name, bytes) in media.embeddings.iter().flat_map(|it| &it.files) {
         out.put(name, bytes)?;
     }
+    for (name, file) in &media.files {
+        out.put_file(name, file)?;
+    }
     if let Some(parcels) = &media.parcels {
         out.put("coverage.tsv", coverage::table(parcels, media.scans()).as_bytes())?;
     }

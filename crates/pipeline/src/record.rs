@@ -305,7 +305,10 @@ pub(crate) fn unfinished_status(
         return None;
     }
     let mut media = Media::new(plan, run);
-    let is_unwanted = |reason: &Reason| reason.kind.as_str() == FailureKind::Quality.name();
+    let is_unwanted = |reason: &Reason| {
+        let unwanted = [FailureKind::Quality, FailureKind::NotSelected];
+        unwanted.iter().any(|kind| reason.kind.as_str() == kind.name())
+    };
     let unwanted = failed.iter().filter(|(_, (_, reason))| is_unwanted(reason));
     media.unwanted = unwanted.map(|(idx, _)| *idx).collect();
     media.failures = failed;

@@ -1,7 +1,7 @@
-//! Thresholds of quality that only a scan that was read can be held against.
-use ::cohort::{Count, Excluded, QcThresholds, Recording};
-
-use engine::{Event, Reason};
+//! Recordings that are whole and not wanted: beyond a threshold of quality that only a scan that was read
+//! can be held against, or not selected by a stage.
+use ::cohort::{Count, Excluded, QcThresholds, Reason as Unwanted, Recording};
+use engine::Reason;
 use preprocess::Kind;
 
 use crate::{
@@ -43,38 +43,44 @@ pub(crate) fn can_be_judged(spec: &Spec, recordings: &[Recording]) -> Result<()>
     })
 }
 
-/// Leaves out the recordings that a stage has read and that are beyond a threshold; an error where none
-/// is left then.
+/// Leaves out the recordings that a stage has read and that are beyond a threshold, and those that it does
+/// not want; an error where none is left then.
 pub(crate) fn leave_out(
     media: &mut Media<'_>,
     stage: &'static str,
+    unwanted: Vec<(usize, Unwanted)>,
     control: &mut Control<'_>,
 ) -> Result<()> {
-    let plan = media.plan;
-    let (Some(thresholds), SourcePlan::Recordings(recordings)) =
-        (of_cohort(&plan.spec().cohort), &plan.source)
-    else {
-        return Ok(());
-    };
     let mut excluded = Vec::new();
-    for (idx, recording) in recordings.recordings().iter().enumerate() {
-        let Some(Some(quality)) = media.quality.get(idx) else { continue };
+    for (idx, reason) in unwanted.into_iter().chain(beyond_thresholds(media)) {
         if media.failures.contains_key(&idx) {
             continue;
         }
-        let found = thresholds.judge_read(recording, quality.n_frames, quality.median_tsnr);
-        if let Some(reason) = found {
-            let kind = engine::Kind::new(reason.failure_kind().name());
-            let said = Reason::plain(reason.to_string()).of_kind(kind);
-            let unit = media.scans()[idx].name.clone();
-            control.tell(Event::unit_failed(stage, (idx, media.scans().len()), &unit, &said));
-            excluded.push(Excluded { name: unit, reason });
-            media.exclude(idx, stage, said);
-        }
+        let kind = engine::Kind::new(reason.failure_kind().name());
+        let said = Reason::plain(reason.to_string()).of_kind(kind);
+        let name = media.scans()[idx].name.clone();
+        control.unit_left_out(stage, (idx, media.scans().len()), &name, &said);
+        excluded.push(Excluded { name, reason });
+        media.exclude(idx, stage, said);
     }
-    if excluded.is_empty() || media.failures.len() < media.scans().len() {
+    if excluded.is_empty() || media.is_part || media.failures.len() < media.scans().len() {
         return Ok(());
     }
     let lines: Vec<String> = Count::all(&excluded).iter().flat_map(Count::lines).collect();
     Err(Error::NoneGood { stage, reasons: lines.join("\n  "), status: record::status(media) })
+}
+
+/// The recordings that were read and are beyond a threshold.
+fn beyond_thresholds(media: &Media<'_>) -> Vec<(usize, Unwanted)> {
+    let (Some(thresholds), SourcePlan::Recordings(recordings)) =
+        (of_cohort(&media.plan.spec().cohort), &media.plan.source)
+    else {
+        return Vec::new();
+    };
+    let judged = recordings.recordings().iter().enumerate().filter_map(|(idx, recording)| {
+        let quality = media.quality.get(idx)?.as_ref()?;
+        let reason = thresholds.judge_read(recording, quality.n_frames, quality.median_tsnr)?;
+        Some((idx, reason))
+    });
+    judged.collect()
 }

@@ -14,6 +14,7 @@
 mod error;
 mod kind;
 mod made;
+mod measured;
 mod mirror;
 mod policy;
 mod prepared;
@@ -32,6 +33,7 @@ pub use crate::{
     error::{Error, Result, kind_of_encoding, kind_of_file},
     kind::Kind,
     made::{Made, Need, Planned, Timing},
+    measured::{Measured, Quantity},
     prepared::{PreparedScan, shape},
     recipe::{Mismatch, Recipe},
     recording::Recording,

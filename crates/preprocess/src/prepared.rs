@@ -28,6 +28,8 @@ pub struct PreparedScan {
     pub fd_mm: Option<Vec<f64>>,
     /// Of the whole scan.
     pub fd_mean_mm: Option<f64>,
+    /// The largest of a frame.
+    pub fd_max_mm: Option<f64>,
     /// Parcels that the scan has no data of.
     pub n_lost: usize,
     /// Of the whole scan, as it was read.
@@ -73,7 +75,8 @@ impl PreparedScan {
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
-            fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| scan::mean_displacement(&fd_mm.to_vec())),
+            fd_mean_mm: fd_mm.as_ref().and_then(|it| scan::mean_displacement(&it.to_vec())),
+            fd_max_mm: fd_mm.as_ref().and_then(|it| scan::largest_displacement(&it.to_vec())),
             fd_mm: fd_mm.and_then(|fd_mm| of_windows(&fd_mm, &windows)),
             n_lost: 0,
             quality,
@@ -95,6 +98,7 @@ impl PreparedScan {
             t_r_s: series.facts.t_r_s,
             fd_mm,
             fd_mean_mm: series.facts.fd_mean_mm,
+            fd_max_mm: series.facts.fd_max_mm,
             n_lost: series.facts.lost.len(),
             quality: series.facts.quality,
         })

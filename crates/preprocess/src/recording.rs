@@ -50,7 +50,7 @@ impl Recording {
     pub fn displacement(&self, n_frames: usize) -> Result<Option<Array1<f64>>> {
         let Some(path) = self.confounds.as_deref() else { return Ok(None) };
         let table = ConfoundTable::read(path)?;
-        let Some(fd_mm) = table.column("framewise_displacement") else { return Ok(None) };
+        let Some(fd_mm) = table.displacement() else { return Ok(None) };
         if let Some(kept) = self.kept.as_ref().filter(|kept| kept.of == fd_mm.len()) {
             return Ok(Some(kept.frames.iter().map(|&frame| fd_mm[frame]).collect()));
         }

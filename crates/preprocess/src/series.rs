@@ -40,6 +40,8 @@ pub struct SeriesFacts {
     pub quality: ImageQualityMetrics,
     /// Mean framewise displacement in mm, over the frames that have one.
     pub fd_mean_mm: Option<f64>,
+    /// The largest of them.
+    pub fd_max_mm: Option<f64>,
     /// Frames of the file that are still there, where some were left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<usize>>,

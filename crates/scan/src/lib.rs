@@ -71,7 +71,8 @@ pub use cifti::{
 pub use clean::{CleanConfig, Detrend, Standardize, clean};
 pub use confounds::{
     CompCor, ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Expansion, MotionFigures,
-    MotionLimits, MotionScrub, NCompCor, framewise_displacement, mean_displacement,
+    MotionLimits, MotionScrub, NCompCor, framewise_displacement, largest_displacement,
+    mean_displacement,
 };
 pub use connectivity::{
     ConnectivityKind, CovarianceEstimator, connectivity, fisher_z, lower_triangle,
@@ -91,7 +92,8 @@ pub use geometry::{
     Grid, Interpolation, Orientation, Range, Resampler, Smoother, grid_of_zooms, resample,
 };
 pub use h5::{
-    Attribute, AttributeName, CohortFile, CohortWriter, Hdf5File, Hdf5Node, NodeKind, write_hdf5,
+    Attribute, AttributeName, CohortFile, CohortWriter, Hdf5Column, Hdf5File, Hdf5Node, NodeKind,
+    write_hdf5, write_hdf5_columns,
 };
 pub use high_variance::high_variance_confounds;
 pub use inspect::{Inspection, check_placed, inspect};

@@ -23,6 +23,7 @@ use std::{borrow::Cow, fmt};
 
 use crate::{
     entity::{Entities, Entity},
+    reason::Reason,
     recording::Recording,
     spelling::label_from,
     value::{Labels, Value},
@@ -121,12 +122,15 @@ impl Query {
     }
 
     /// Whether every column is there and holds what it is compared with.
-    pub(crate) fn check(&self, recordings: &[Recording]) -> Result<(), QueryError> {
+    ///
+    /// # Errors
+    /// Shows the place of the first that is not.
+    pub fn check(&self, recordings: &[Recording]) -> Result<(), QueryError> {
         check::check(self, recordings)
     }
 
     /// The columns that it asks of tables: all that are not entities.
-    pub(crate) fn columns(&self) -> Vec<&str> {
+    pub fn columns(&self) -> Vec<&str> {
         let mut columns = self.root.columns();
         columns.retain(|column| Entity::of_name(column).is_none());
         columns
@@ -140,6 +144,15 @@ impl Query {
     /// Whether it could be true of a recording with these entities, whatever tables say of it.
     pub(crate) fn may_hold(&self, entities: &Entities) -> bool {
         self.root.possible(entities).0
+    }
+
+    /// Why a recording is not wanted; nothing where the query is true of it.
+    pub fn refuses(&self, recording: &Recording) -> Option<Reason> {
+        match self.answer(recording) {
+            Answer::True => None,
+            Answer::False => Some(Reason::Query),
+            Answer::Unknown(column) => Some(Reason::Unknown { column: column.to_owned() }),
+        }
     }
 
     pub(crate) fn answer<'a>(&'a self, recording: &Recording) -> Answer<'a> {

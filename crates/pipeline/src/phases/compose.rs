@@ -1,14 +1,20 @@
 //! `compose`: reference reports from what was measured and from columns of the cohort's table.
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
 
+use ::cohort::{Labels, Value as Label};
 use config::Component;
 use preprocess::{Kind, SeriesFacts, StoredSeries};
 use report::{
     compose::{
-        Composed, Measured, Parcellation, ReportSpec, Spread, Statistics, Template,
+        Composed, Measured, Parcellation, ReportSpec, Spread, StatementSpec, Statistics, Template,
         network_measures,
     },
-    slots::SlotSet,
+    counted,
+    slots::{Section, SlotSet},
 };
 use scan::Split;
 use schemars::JsonSchema;
@@ -16,9 +22,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tables::{Column, Separator, Table};
 
+use super::adjusted::{Adjusted, Covariates, adjust};
 use crate::{
     Error, Result,
-    event::Control,
+    event::{Control, Event},
     media::Media,
     plan::{RunPlan, SourcePlan},
     runner::Runner,
@@ -32,6 +39,11 @@ use crate::{
 pub struct ComposeConfig {
     /// The kind of report.
     pub report: Component<ReportSpec>,
+    /// Columns whose linear effect is taken out of the connectivity of networks, as fitted to the training
+    /// people of the division: labels of the cohort, numbers or classes, and what was measured, as `quality.tsv`
+    /// names it: `[age, sex, site, mean_fd]`. Absent: nothing is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regress_out: Vec<String>,
 }
 
 const COMPOSED: &str = "composed.json";
@@ -43,6 +55,8 @@ const FOLDER: &str = "composed";
 struct Composition {
     slots: SlotSet,
     statistics: Statistics,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adjusted: Option<Adjusted>,
     reports: Vec<ScanReport>,
 }
 
@@ -72,6 +86,11 @@ impl Work for ComposeConfig {
     }
 
     fn check(&self) -> Result<()> {
+        let again = |idx: &usize| self.regress_out[..*idx].contains(&self.regress_out[*idx]);
+        if let Some(idx) = (0..self.regress_out.len()).find(again) {
+            let problem = format!("regress_out names the column {} twice", self.regress_out[idx]);
+            return Err(Error::StageInput { stage: self.name(), problem });
+        }
         Ok(self.report.get().check()?)
     }
 }
@@ -82,16 +101,24 @@ pub(crate) fn has_training_people(
     source: &SourcePlan,
     runs: &[RunPlan],
 ) -> Result<()> {
-    let composes = spec.stages().iter().any(|it| matches!(it, Stage::Compose(_)));
-    if !composes {
-        return Ok(());
-    }
+    let config = spec.stages().iter().find_map(|it| match it {
+        Stage::Compose(config) => Some(config),
+        _ => None,
+    });
+    let Some(config) = config else { return Ok(()) };
     let refuse = |problem: String| Err(Error::StageInput { stage: "compose", problem });
     let SourcePlan::Recordings(recordings) = source else {
         return refuse(
             "composes reports for recordings; those of cohort.pairs have some".to_owned(),
         );
     };
+    let labels = recordings.recordings().iter().flat_map(|it| it.labels.keys().map(String::as_str));
+    let measured = preprocess::Measured::QUANTITIES.iter().map(|it| it.name);
+    let known: BTreeSet<&str> = labels.chain(measured).collect();
+    if let Some(column) = config.regress_out.iter().find(|it| !known.contains(it.as_str())) {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return refuse(format!("regress_out names {column}, expected one of {known}"));
+    }
     for run in runs {
         let trained = recordings.recordings().iter().zip(&run.splits);
         let trained = trained.filter(|(_, split)| **split == Split::Train);
@@ -132,7 +159,7 @@ pub(super) fn compose(
                    media.left_out()])
         },
         |(), folders, control| {
-            let composition = composition(config.report.get(), media, control)?;
+            let composition = composition(config, media, control)?;
             Ok(files::write_json(&folders.result.join(COMPOSED), &composition)?)
         },
         |(), dir| written(media, &files::read_json(&dir.join(COMPOSED))?),
@@ -141,7 +168,7 @@ pub(super) fn compose(
 }
 
 fn composition(
-    spec: &ReportSpec,
+    config: &ComposeConfig,
     media: &Media<'_>,
     control: &mut Control<'_>,
 ) -> Result<Composition> {
@@ -156,9 +183,9 @@ fn composition(
         );
         return Err(Error::StageInput { stage: "compose", problem });
     }
-    let template: Template = spec.resolve(parcellation.networks())?;
+    let template: Template = config.spec().resolve(parcellation.networks())?;
     let labels = media.labels();
-    let (mut measured, mut facts) = (Vec::new(), Vec::new());
+    let (mut measured, mut facts, mut covariates) = (Vec::new(), Vec::new(), Vec::new());
     for (idx, unit) in parcels.units.iter().enumerate() {
         control.checkpoint()?;
         let Some(unit) = unit.as_ref().filter(|_| !media.failures.contains_key(&idx)) else {
@@ -178,26 +205,74 @@ fn composition(
             quantities,
         });
         facts.push((idx, series.facts.n_frames as f64 * series.facts.t_r_s));
+        covariates.push(covariates_of(&series.facts, labels[idx]));
     }
+    let adjusted = adjust_for(&config.regress_out, &mut measured, &covariates, control)?;
     let statistics = Statistics::fit(&measured)?;
     let reports = measured.iter().zip(facts).map(|(scan, (scan_idx, seconds))| {
         let composed = template.compose(scan, &statistics, media.run.seed)?;
         Ok(ScanReport { scan_idx, scan: scan.name.clone(), seconds, composed })
     });
     let reports = reports.collect::<Result<Vec<_>>>()?;
-    Ok(Composition { slots: template.slots, statistics, reports })
+    Ok(Composition { slots: template.slots, statistics, adjusted, reports })
+}
+
+/// Takes covariates out, where some are named; says how many scans could not be adjusted.
+fn adjust_for(
+    names: &[String],
+    measured: &mut [Measured],
+    covariates: &[Covariates],
+    control: &mut Control<'_>,
+) -> Result<Option<Adjusted>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let adjusted = adjust(names, measured, covariates)
+        .map_err(|problem| Error::StageInput { stage: "compose", problem })?;
+    if adjusted.n_unadjusted > 0 {
+        let scans = counted(adjusted.n_unadjusted, "scan");
+        let text =
+            format!("{scans} without a covariate of regress_out: connectivity is not spoken of");
+        control.tell(Event::Note { stage: "compose", text });
+    }
+    Ok(Some(adjusted))
+}
+
+/// What may be regressed out of a scan; what was measured goes before labels of the same name.
+fn covariates_of(facts: &SeriesFacts, labels: &Labels) -> Covariates {
+    let mut covariates = labels.clone();
+    let measured = preprocess::Measured::of_series(facts);
+    for (quantity, value) in preprocess::Measured::QUANTITIES.iter().zip(measured.values()) {
+        covariates.remove(quantity.name);
+        let value = value.map(|value| (quantity.name.to_owned(), Label::Number(value)));
+        covariates.extend(value);
+    }
+    covariates
+}
+
+impl ComposeConfig {
+    /// The kind of report; one that is adjusted says so.
+    fn spec(&self) -> ReportSpec {
+        let mut spec = self.report.get().clone();
+        if !self.regress_out.is_empty() {
+            spec.statements.push(StatementSpec::sentence(
+                Section::Limits,
+                "Connectivity was adjusted for covariates, as fitted to the training people.",
+            ));
+        }
+        spec
+    }
 }
 
 /// What is known of a scan beside its connectivity.
 fn of_series(facts: &SeriesFacts) -> BTreeMap<String, f64> {
-    let coverage = facts.coverage.as_ref().filter(|it| !it.is_empty());
-    let percent = coverage.map(|it| 100.0 * it.iter().sum::<f64>() / it.len() as f64);
+    let measured = preprocess::Measured::of_series(facts);
     let known = [
-        ("frames", Some(facts.n_frames as f64)),
-        ("t_r", Some(facts.t_r_s)),
-        ("mean_fd", facts.fd_mean_mm),
-        ("tsnr", facts.quality.median_tsnr),
-        ("coverage", percent.map(|it| it.min(100.0))),
+        ("frames", Some(measured.n_frames as f64)),
+        ("t_r", Some(measured.t_r_s)),
+        ("mean_fd", measured.fd_mean_mm),
+        ("tsnr", measured.median_tsnr),
+        ("coverage", measured.coverage.map(|share| 100.0 * share)),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
@@ -210,6 +285,10 @@ fn written(media: &Media<'_>, found: &Composition) -> Result<ComposedFiles> {
     let slots = "# What the reports of reports.csv state: cohort.pairs.slots.\n".to_owned();
     files.insert(at("slots.yaml"), (slots + &config::write(&found.slots)).into_bytes());
     files.insert(at("statistics.tsv"), statistics(&found.statistics).into_bytes());
+    if let Some(adjusted) = &found.adjusted {
+        let text = files::to_json(adjusted) + "\n";
+        files.insert(at("regressed_out.json"), text.into_bytes());
+    }
     let statements: Vec<_> = found
         .reports
         .iter()
@@ -259,7 +338,7 @@ fn table(media: &Media<'_>, found: &Composition) -> Result<Vec<u8>> {
     .into();
     // where it is known of all, the verdict keeps to scans of one site
     let labels = media.labels();
-    let site = |it: &ScanReport| labels[it.scan_idx].get("site").map(::cohort::Value::in_words);
+    let site = |it: &ScanReport| labels[it.scan_idx].get("site").map(Label::in_words);
     let is_slot = found.slots.slot("site").is_some();
     if !is_slot && found.reports.iter().all(|it| site(it).is_some()) {
         columns.push(("site".to_owned(), text(&site)));

@@ -1,4 +1,5 @@
 //! The results of a run, in order: each is made from those before it.
+mod adjusted;
 mod caption;
 mod compose;
 mod evaluate;

@@ -5,7 +5,7 @@ use pages::{
     Carpet, CohortPage, Matrix, Outcome, Outlier, PersonPage, PersonRow, RecordingView, by_network,
     carpet, glass_brain, matrix, outliers,
 };
-use preprocess::{Kind, SeriesFacts, StoredSeries};
+use preprocess::{Kind, Measured, SeriesFacts, StoredSeries};
 use rayon::prelude::*;
 use report::counted;
 
@@ -182,7 +182,7 @@ impl Cohort<'_> {
     }
 
     fn facts(&self, facts: &SeriesFacts) -> Vec<(String, String)> {
-        let quality = &facts.quality;
+        let measured = Measured::of_series(facts);
         let of_parcel = |label: &i32| {
             self.parcels
                 .about
@@ -199,13 +199,14 @@ impl Cohort<'_> {
         let number = |value: Option<f64>, decimals: usize| {
             value.map_or("not known".to_owned(), |it| format!("{it:.decimals$}"))
         };
-        let seconds = quality.n_frames as f64 * quality.t_r;
+        let (n_frames, t_r_s) = (facts.quality.n_frames, facts.quality.t_r);
+        let seconds = n_frames as f64 * t_r_s;
         [
-            ("Repetition time", format!("{} s", scan::seconds(quality.t_r))),
-            ("Frames", format!("{} ({} s)", quality.n_frames, scan::seconds(seconds))),
-            ("Mean framewise displacement (mm)", number(facts.fd_mean_mm, 3)),
-            ("Median tSNR", number(quality.median_tsnr, 1)),
-            ("Median DVARS (%)", number(quality.median_dvars_percent, 2)),
+            ("Repetition time", format!("{} s", scan::seconds(t_r_s))),
+            ("Frames", format!("{n_frames} ({} s)", scan::seconds(seconds))),
+            ("Mean framewise displacement (mm)", number(measured.fd_mean_mm, 3)),
+            ("Median tSNR", number(measured.median_tsnr, 1)),
+            ("Median DVARS (%)", number(measured.median_dvars_percent, 2)),
             ("Parcels without data", lost),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -219,14 +220,14 @@ impl Cohort<'_> {
             |idx: &usize| self.parcels.units[*idx].is_some() && !media.failures.contains_key(idx);
         let there: Vec<usize> = (0..media.scans().len()).filter(is_whole).collect();
         let point = |&idx: &usize| {
-            let facts = SeriesFacts::of(self.parcels.units[idx].as_ref()?)?;
+            let measured = self.media.measured(idx).ok()??;
             let scan = &media.scans()[idx];
             Some(Outlier {
                 name: scan.name.clone(),
                 page: format!("sub-{}.html", scan.subject),
-                mean_fd_mm: facts.fd_mean_mm?,
-                median_tsnr: facts.quality.median_tsnr?,
-                n_lost: facts.lost.len(),
+                mean_fd_mm: measured.fd_mean_mm?,
+                median_tsnr: measured.median_tsnr?,
+                n_lost: measured.n_lost?,
             })
         };
         let points: Vec<Outlier> = there.iter().filter_map(point).collect();

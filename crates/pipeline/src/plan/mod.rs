@@ -35,14 +35,14 @@ use std::{
 };
 
 use frames::Frames;
-use preprocess::{Made, Planned, Recipe};
+use preprocess::{Kind, Made, Planned, Recipe};
 use report::counted;
 use scan::Split;
 
 use crate::{
     Error, Result, phases,
     spec::{CACHE, CohortSpec, Loaded, ModelSpec, Spec},
-    stage::{self, Stage},
+    stage::{self, Artifact, Stage},
 };
 
 /// A pipeline that can start.
@@ -164,6 +164,7 @@ impl Plan {
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         if let (Some(source), Some(runs)) = (&source, &runs) {
             keep(phases::has_training_people(spec, source, runs));
+            keep(selected(spec, source));
         }
         placed(problems)?;
         let (Some(source), Some(runs)) = (source, runs) else {
@@ -299,6 +300,25 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
         classes::suffice(spec, cohort, run)?;
     }
     Ok(runs)
+}
+
+/// Refuses a query of the stage `select` for what will not be known of any recording.
+fn selected(spec: &Spec, source: &SourcePlan) -> Result<()> {
+    let found = spec.stages().iter().enumerate().find_map(|(at, stage)| match stage {
+        Stage::Select(config) => Some((at, config)),
+        _ => None,
+    });
+    let Some((at, config)) = found else { return Ok(()) };
+    let stage = "select";
+    let SourcePlan::Recordings(plan) = source else {
+        let problem =
+            "asks for labels and measurements, expected a cohort of recordings".to_owned();
+        return Err(Error::StageInput { stage, problem });
+    };
+    let series = Artifact::Media(Kind::ParcelSeries);
+    let reads_parcels = spec.stages()[..at].iter().any(|stage| stage.gives(series));
+    let asked = config.can_be_asked(plan.recordings(), reads_parcels);
+    asked.map_err(|source| Error::StageQuery { stage, source })
 }
 
 /// A corpus has texts beside those that are held out, and none is longer than the model reads.

@@ -90,12 +90,15 @@ impl<'a> Asked<'a> {
                 return Some((stage, without_path(&error.into(), scan), kind));
             }
         };
-        let has_fd = table.column(FD).is_some();
+        let fd_mm = table.displacement();
+        let has_fd = fd_mm.is_some();
         if self.weighs_by_fd && !has_fd {
-            let problem = format!("the confounds table has no column {FD}, which inverse_fd needs");
+            let problem = format!(
+                "the confounds table has no column {FD} and none of motion, which inverse_fd needs"
+            );
             return Some(("embed", problem, FailureKind::ConfoundsMismatch));
         }
-        let has_values = table.column(FD).and_then(scan::mean_displacement).is_some();
+        let has_values = fd_mm.and_then(|it| scan::mean_displacement(&it)).is_some();
         if self.weighs_by_fd && !has_values {
             let problem = format!("no frame has a value of {FD}, which inverse_fd needs");
             return Some(("embed", problem, FailureKind::ConfoundsMismatch));

@@ -29,6 +29,7 @@ use crate::{
         Stage,
         work::{Preparation, read_failures},
     },
+    thresholds,
 };
 use outcomes::Ended;
 
@@ -160,6 +161,8 @@ pub(crate) fn prepare_shard(
         let failures = read_failures(&dir)?;
         ended.fail(failures.into_iter().map(|it| (it, stage)));
         work.load(&mut media, &dir).map_err(|source| of_stage(stage, source))?;
+        let unwanted = work.unwanted(&media).map_err(|source| of_stage(stage, source))?;
+        thresholds::leave_out(&mut media, stage, unwanted, &mut control)?;
         plan.loaded.known().save()?;
         control.tell(Event::StageFinished { stage, seconds: begun.elapsed().as_secs_f64() });
         (n_done, last) = (idx + 1, stage);

@@ -182,8 +182,14 @@ fn place(source: &Source, error: Error) -> Error {
 
 /// A mistake inside a query, at its place, where the query stands in one line.
 fn exactly(pointed: YamlError, error: &Error) -> YamlError {
-    let Error::Cohort { source, .. } = error else { return pointed };
-    let ::cohort::Error::Query(query) = source.as_ref() else { return pointed };
+    let query = match error {
+        Error::StageQuery { source, .. } => source,
+        Error::Cohort { source, .. } => match source.as_ref() {
+            ::cohort::Error::Query(query) => query,
+            _ => return pointed,
+        },
+        _ => return pointed,
+    };
     match pointed.source_line.find(&query.text) {
         Some(start) => {
             let column = pointed.source_line[..start].chars().count() + query.at + 1;

@@ -32,6 +32,7 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     has_reports(stages, cohort)?;
     has_a_mask(stages)?;
     can_be_drawn(stages)?;
+    can_be_exported(stages)?;
     // a policy finds the volumes or series that it reads
     Ok(Recipe::made(stages.iter().filter_map(Stage::step), None).map(drop)?)
 }
@@ -56,6 +57,20 @@ fn between(have: Artifact, stage: &str) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// Refuses an export of what no stage before it makes.
+fn can_be_exported(stages: &[Stage]) -> Result<()> {
+    let found = stages.iter().enumerate().find_map(|(at, stage)| match stage {
+        Stage::Export(config) => Some((&stages[..at], config)),
+        _ => None,
+    });
+    let Some((before, config)) = found else { return Ok(()) };
+    let has_parcels = before.iter().any(|it| it.gives(Artifact::Media(Kind::ParcelSeries)));
+    let has_embeddings = before.iter().any(|it| matches!(it, Stage::Embed(_)));
+    config.lacks(has_parcels, has_embeddings).map_or(Ok(()), |problem| {
+        Err(Error::StageInput { stage: "export", problem: problem.to_owned() })
+    })
 }
 
 /// Refuses to learn from recordings that have no reports.

@@ -1,12 +1,13 @@
 //! What the cohort says of the rows of an output table: fold, split, labels.
 use std::collections::BTreeSet;
 
-use ::cohort::{Labels, Value};
+use ::cohort::{Labels, Value as Label};
+use preprocess::Recording;
 use scan::Split;
-use serde_json::json;
-use tables::Column;
+use serde_json::{Map, Value, json};
+use tables::{Column, Table};
 
-use crate::media::Media;
+use crate::{Result, media::Media};
 
 /// Fold, splits and labels of the scans of a run.
 pub(super) struct CohortColumns<'a> {
@@ -29,6 +30,29 @@ impl<'a> CohortColumns<'a> {
         json!({ "fold": self.fold, "splits": self.splits, "labels": self.labels })
     }
 
+    /// A table with a row for each of `scans`: whose it is, fold, split and labels, then `columns`.
+    pub(super) fn of_recordings(
+        &self,
+        media: &Media<'_>,
+        scans: &[usize],
+        columns: Vec<(String, Column)>,
+    ) -> Result<Table> {
+        let text = |of: &dyn Fn(&Recording) -> Option<String>| {
+            Column::Text(scans.iter().map(|&idx| of(&media.scans()[idx])).collect())
+        };
+        let who = [
+            ("participant_id", text(&|it| Some(it.subject.clone()))),
+            ("session_id", text(&|it| it.session.clone())),
+            ("scan", text(&|it| Some(it.name.clone()))),
+        ];
+        let groups: Vec<Vec<usize>> = scans.iter().map(|&idx| vec![idx]).collect();
+        let taken = who.iter().map(|(name, _)| *name);
+        let taken: Vec<&str> = taken.chain(columns.iter().map(|(name, _)| name.as_str())).collect();
+        let said = self.columns(&groups, &taken);
+        let who = who.map(|(name, column)| (name.to_owned(), column));
+        Ok(Table::new(who.into_iter().chain(said).chain(columns))?)
+    }
+
     /// The columns of a table with a row for each group of scans: fold and split where the cohort is
     /// divided, then every label. A group has a value that all its scans share. A label that is called as a
     /// column of `taken` gets the prefix `label_`.
@@ -49,7 +73,7 @@ impl<'a> CohortColumns<'a> {
         for name in names {
             let value =
                 |group: &Vec<usize>| shared(group.iter().map(|&idx| self.labels[idx].get(name)));
-            let of_all: Vec<&Value> = self.labels.iter().filter_map(|it| it.get(name)).collect();
+            let of_all: Vec<&Label> = self.labels.iter().filter_map(|it| it.get(name)).collect();
             let column = typed(groups.iter().map(value).collect(), &of_all);
             let mut called = name.clone();
             while taken.contains(&called.as_str()) || columns.iter().any(|(it, _)| *it == called) {
@@ -61,6 +85,23 @@ impl<'a> CohortColumns<'a> {
     }
 }
 
+/// What the columns of a table hold that say whose a row is and where it stands; labels are those of the
+/// cohort.
+pub(super) fn described(table: &Table) -> Map<String, Value> {
+    let known = [
+        ("participant_id", "Label of the person, without sub-"),
+        ("session_id", "Label of the visit, without ses-"),
+        ("scan", "Name of the recording, as in status.tsv"),
+        ("fold", "The fold that is tested, from 1"),
+        ("split", "What the run does with the recording: train, validation or test"),
+    ];
+    let described = |name: &str| {
+        let known = known.iter().find(|(it, _)| *it == name).map(|(_, said)| *said);
+        json!({ "Description": known.unwrap_or("Label of the cohort") })
+    };
+    table.names().map(|name| (name.to_owned(), described(name))).collect()
+}
+
 /// The value of all.
 fn shared<T: PartialEq>(mut values: impl Iterator<Item = Option<T>>) -> Option<T> {
     let first = values.next()??;
@@ -68,22 +109,22 @@ fn shared<T: PartialEq>(mut values: impl Iterator<Item = Option<T>>) -> Option<T
 }
 
 /// A column of the narrowest kind that holds every value of the cohort.
-fn typed(values: Vec<Option<&Value>>, of_all: &[&Value]) -> Column {
+fn typed(values: Vec<Option<&Label>>, of_all: &[&Label]) -> Column {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let all = |fits: fn(&Value) -> bool| of_all.iter().all(|value| fits(value));
-    let number = |value: &Value| match value {
-        Value::Number(number) => Some(*number),
+    let all = |fits: fn(&Label) -> bool| of_all.iter().all(|value| fits(value));
+    let number = |value: &Label| match value {
+        Label::Number(number) => Some(*number),
         _ => None,
     };
-    if all(|value| matches!(value, Value::Flag(_))) {
-        let flag = |value: &Value| matches!(value, Value::Flag(true));
+    if all(|value| matches!(value, Label::Flag(_))) {
+        let flag = |value: &Label| matches!(value, Label::Flag(true));
         Column::Flag(values.into_iter().map(|value| value.map(flag)).collect())
-    } else if all(|it| matches!(it, Value::Number(it) if it.fract() == 0.0 && it.abs() < EXACT)) {
+    } else if all(|it| matches!(it, Label::Number(it) if it.fract() == 0.0 && it.abs() < EXACT)) {
         Column::Integer(values.into_iter().map(|it| Some(number(it?)? as i64)).collect())
-    } else if all(|value| matches!(value, Value::Number(_))) {
+    } else if all(|value| matches!(value, Label::Number(_))) {
         Column::Number(values.into_iter().map(|it| number(it?)).collect())
     } else {
-        Column::Text(values.into_iter().map(|value| value.map(Value::in_words)).collect())
+        Column::Text(values.into_iter().map(|value| value.map(Label::in_words)).collect())
     }
 }
 
@@ -94,11 +135,11 @@ mod tests {
     #[test]
     fn a_table_says_fold_split_and_what_all_runs_of_a_person_share() {
         let labels = |age: f64, site: &str, phq9: Option<f64>| {
-            let phq9 = phq9.map(|it| ("phq9".to_owned(), Value::Number(it)));
+            let phq9 = phq9.map(|it| ("phq9".to_owned(), Label::Number(it)));
             let more = [
-                ("age".to_owned(), Value::Number(age)),
-                ("split".to_owned(), Value::Text("fixed".into())),
-                ("site".to_owned(), Value::Text(site.into())),
+                ("age".to_owned(), Label::Number(age)),
+                ("split".to_owned(), Label::Text("fixed".into())),
+                ("site".to_owned(), Label::Text(site.into())),
             ];
             more.into_iter().chain(phq9).collect::<Labels>()
         };

@@ -159,6 +159,7 @@ mod tests {
             coverage,
             quality,
             fd_mean_mm: None,
+            fd_max_mm: None,
             dropped: None,
             kept: None,
         };

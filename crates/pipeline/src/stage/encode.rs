@@ -5,7 +5,9 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
 use engine::{Header, Key, Numbers, Unit};
 use half::bf16;
 use ndarray::{Array2, ArrayD, IxDyn};
-use preprocess::{Data, Kind, PreparedScan, Seen, StoredSeries, shape, steps::VolumesConfig};
+use preprocess::{
+    Data, Kind, Measured, PreparedScan, Seen, StoredSeries, shape, steps::VolumesConfig,
+};
 use scan::{ImageQualityMetrics, WindowsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,6 +95,8 @@ pub(crate) struct TokenFacts {
     pub(crate) fd_mm: Option<Vec<f64>>,
     /// Of the whole scan.
     pub(crate) fd_mean_mm: Option<f64>,
+    /// The largest of a frame.
+    pub(crate) fd_max_mm: Option<f64>,
     pub(crate) n_lost: usize,
     /// Of the whole scan, as it was read.
     pub(crate) quality: ImageQualityMetrics,
@@ -115,6 +119,18 @@ impl TokenSet {
         Ok(Some(Array2::from_shape_vec((rows, columns), values).expect("shape and size agree")))
     }
 
+    /// What is measured of a scan that was encoded.
+    pub(crate) fn measured(unit: &Unit) -> Result<Measured> {
+        let facts = Self::facts(unit)?;
+        Ok(Measured {
+            n_frames: facts.n_frames,
+            t_r_s: facts.t_r_s,
+            fd_mean_mm: facts.fd_mean_mm,
+            fd_max_mm: facts.fd_max_mm,
+            ..Measured::of_figures(&facts.quality)
+        })
+    }
+
     pub(crate) fn facts(unit: &Unit) -> Result<TokenFacts> {
         unit.facts
             .get()
@@ -128,7 +144,7 @@ impl Work for EncodeConfig {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -245,6 +261,7 @@ fn facts(of: &PreparedScan, tokens: &WindowTokens, seen: Seen) -> TokenFacts {
         t_r_s: of.t_r_s,
         fd_mm: of.fd_mm.clone().filter(|fd_mm| fd_mm.len() == n_windows),
         fd_mean_mm: of.fd_mean_mm,
+        fd_max_mm: of.fd_max_mm,
         n_lost: of.n_lost,
         quality: of.quality.clone(),
     }

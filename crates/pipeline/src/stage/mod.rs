@@ -6,10 +6,13 @@ mod compare;
 pub(crate) mod coverage;
 mod embed;
 mod encode;
+mod export;
 pub(crate) mod given;
 mod harmonise;
 mod mask;
 mod parcels;
+mod quality;
+mod select;
 mod steps;
 mod volumes;
 mod whiten;
@@ -22,9 +25,12 @@ pub use embed::{EmbedConfig, WindowPooling};
 pub(crate) use embed::{Embeddings, MEASURED};
 pub(crate) use encode::{AboutTokens, TokenSet};
 pub use encode::{EncodeConfig, TokenPrecision};
+pub use export::{ExportConfig, ExportFormat, ExportedConnectivity, ExportedWindows};
 pub use harmonise::{CombatSettings, HarmoniseConfig};
 pub(crate) use parcels::Parcels;
 pub(crate) use preprocess::settings;
+pub use quality::QualityConfig;
+pub use select::SelectConfig;
 pub(crate) use whiten::WHITENING;
 
 use std::{
@@ -65,6 +71,12 @@ macro_rules! stages {
             $($(#[$doc])* $step($config),)*
             /// A step that the program brings along.
             Step(NamedStep),
+            /// List what was measured of each recording: motion, DVARS, tSNR, coverage.
+            Quality(QualityConfig),
+            /// Go on with the recordings of which a query over what was measured is true.
+            Select(SelectConfig),
+            /// Write series, connectivity and embeddings as tables for other programs.
+            Export(ExportConfig),
             /// Run a frozen encoder over every scan, once.
             Encode(EncodeConfig),
             /// Write a table of embeddings, one vector per subject.
@@ -172,6 +184,9 @@ impl Stage {
             Self::Clean(config) => config,
             Self::Window(config) => config,
             Self::Whiten(config) => config,
+            Self::Quality(config) => config,
+            Self::Select(config) => config,
+            Self::Export(config) => config,
             Self::Encode(config) => config,
             Self::Embed(config) => config,
             Self::Harmonise(config) => config,
@@ -193,7 +208,7 @@ impl Stage {
 
     /// The component that it names, as seen from where `folder` is.
     pub(crate) fn component_in(&mut self, folder: &Path) {
-        if let Self::Compose(ComposeConfig { report: Component::File { file } }) = self {
+        if let Self::Compose(ComposeConfig { report: Component::File { file }, .. }) = self {
             *file = files::join(folder, file);
         }
     }
@@ -224,7 +239,7 @@ impl Stage {
             // windows are weighed by displacement
             Self::Embed(config) => config.run == RunPooling::InverseFd,
             // motion is reported
-            Self::Compose(_) => true,
+            Self::Compose(_) | Self::Quality(_) | Self::Select(_) => true,
             _ => self.step().is_some_and(Step::asks_for_confounds),
         }
     }

@@ -1,6 +1,7 @@
 //! What every stage says of itself, and what those can do that prepare scans.
 use std::path::Path;
 
+use ::cohort::Reason;
 use engine::{Event, Failure, none_in_reach};
 use preprocess::Need;
 use serde_json::Value;
@@ -67,6 +68,11 @@ pub(crate) trait Preparation {
 
     /// Puts the result in `dir` into `media`.
     fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()>;
+
+    /// Scans that are whole and not wanted, each with the reason.
+    fn unwanted(&self, _media: &Media<'_>) -> Result<Vec<(usize, Reason)>> {
+        Ok(Vec::new())
+    }
 }
 
 impl<P: Preparation + ?Sized> Preparation for &P {
@@ -84,6 +90,10 @@ impl<P: Preparation + ?Sized> Preparation for &P {
 
     fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         P::load(self, media, dir)
+    }
+
+    fn unwanted(&self, media: &Media<'_>) -> Result<Vec<(usize, Reason)>> {
+        P::unwanted(self, media)
     }
 }
 

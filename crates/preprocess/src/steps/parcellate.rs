@@ -71,7 +71,7 @@ const FILES: &str = "atlas.json";
 
 impl Step for ParcellateConfig {
     fn id(&self) -> StepId {
-        StepId { name: "parcellate", version: 4 }
+        StepId { name: "parcellate", version: 5 }
     }
 
     fn said(&self) -> String {
@@ -392,7 +392,8 @@ fn stored(
         lost: series.lost,
         coverage: series.coverage.map(|shares| shares.into_iter().map(rounded).collect()),
         quality: ImageQualityMetrics::measure(&raw)?,
-        fd_mean_mm: fd_mm.as_ref().and_then(|fd_mm| scan::mean_displacement(&fd_mm.to_vec())),
+        fd_mean_mm: fd_mm.as_ref().and_then(|it| scan::mean_displacement(&it.to_vec())),
+        fd_max_mm: fd_mm.as_ref().and_then(|it| scan::largest_displacement(&it.to_vec())),
         dropped: None,
         kept: None,
     };

@@ -54,6 +54,20 @@ pub struct StatementSpec {
     pub section: Option<Section>,
 }
 
+impl StatementSpec {
+    /// A sentence that every report has.
+    pub fn sentence(section: Section, text: &str) -> Self {
+        Self {
+            slot: None,
+            from: None,
+            edges: Vec::new(),
+            decimals: two(),
+            phrasings: vec![text.to_owned()],
+            section: Some(section),
+        }
+    }
+}
+
 const fn two() -> usize {
     2
 }

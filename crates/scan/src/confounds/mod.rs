@@ -5,7 +5,9 @@ mod nameless;
 mod select;
 mod table;
 
-pub use motion::{MotionFigures, MotionLimits, framewise_displacement, mean_displacement};
+pub use motion::{
+    MotionFigures, MotionLimits, framewise_displacement, largest_displacement, mean_displacement,
+};
 pub use select::{
     CompCor, ConfoundConfig, ConfoundStrategy, Confounds, Expansion, MotionScrub, NCompCor,
 };

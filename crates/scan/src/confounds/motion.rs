@@ -1,11 +1,16 @@
 //! How much a head moved, and whether that is too much.
 
-use ndarray::ArrayView2;
+use std::borrow::Cow;
+
+use ndarray::{Array2, ArrayView2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ConfoundTable;
 use crate::error::Result;
+
+/// Columns of translations in mm, then of rotations in radians, as fMRIPrep calls them.
+pub(super) const MOTION: [&str; 6] = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"];
 
 /// Radius of the sphere on whose surface rotations become lengths, in mm.
 const HEAD_MM: f64 = 50.0;
@@ -46,6 +51,41 @@ pub fn mean_displacement(displacement: &[f64]) -> Option<f64> {
     (n > 0).then(|| known().sum::<f64>() / n as f64)
 }
 
+/// The largest framewise displacement in mm; `None` where no frame has one.
+///
+/// ```
+/// assert_eq!(scan::largest_displacement(&[f64::NAN, 0.1, 0.3, 0.2]), Some(0.3));
+/// assert_eq!(scan::largest_displacement(&[f64::NAN; 3]), None);
+/// ```
+pub fn largest_displacement(displacement: &[f64]) -> Option<f64> {
+    displacement.iter().copied().filter(|x| !x.is_nan()).reduce(f64::max)
+}
+
+impl ConfoundTable {
+    /// Framewise displacement of each frame in mm, NaN where there is none: the column
+    /// `framewise_displacement`, or [`framewise_displacement`] of the six columns `trans_x` to `rot_z`, which
+    /// is how fMRIPrep computes that column.
+    pub fn displacement(&self) -> Option<Cow<'_, [f64]>> {
+        if let Some(column) = self.column("framewise_displacement") {
+            return Some(Cow::Borrowed(column));
+        }
+        let columns: Vec<&[f64]> =
+            MOTION.iter().map(|name| self.column(name)).collect::<Option<_>>()?;
+        let motion = Array2::from_shape_fn((self.n_frames(), MOTION.len()), |(frame, of)| {
+            columns[of][frame]
+        });
+        Some(Cow::Owned(framewise_displacement(motion.view())))
+    }
+
+    /// The same where it must be there.
+    pub(super) fn needed_displacement(&self) -> Result<Cow<'_, [f64]>> {
+        match self.displacement() {
+            Some(displacement) => Ok(displacement),
+            None => self.needed("framewise_displacement").map(Cow::Borrowed),
+        }
+    }
+}
+
 /// Motion of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,13 +116,13 @@ pub struct MotionLimits {
 }
 
 impl MotionFigures {
-    /// Reads `framewise_displacement` from a table; `kept` are the frames that scrubbing left.
+    /// Measures the displacement of a table; `kept` are the frames that scrubbing left.
     pub fn measure(table: &ConfoundTable, kept: Option<&[usize]>) -> Result<Self> {
-        let moved = table.needed("framewise_displacement")?;
+        let moved = table.needed_displacement()?;
         let n_frames = table.n_frames();
         Ok(Self {
-            fd_mean_mm: mean_displacement(moved),
-            fd_max_mm: moved.iter().copied().filter(|x| !x.is_nan()).reduce(f64::max),
+            fd_mean_mm: mean_displacement(&moved),
+            fd_max_mm: largest_displacement(&moved),
             n_frames,
             n_kept: kept.map_or(n_frames, <[usize]>::len),
         })

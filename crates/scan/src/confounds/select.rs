@@ -10,10 +10,8 @@ use ndarray::{Array2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConfoundTable;
+use super::{ConfoundTable, motion::MOTION};
 use crate::error::{Error, Result};
-
-const MOTION: [&str; 6] = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"];
 
 /// Which relatives of a column are taken with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -265,7 +263,7 @@ impl ConfoundTable {
             }
         }
         if let Some(scrub) = config.scrub {
-            let moved = self.needed("framewise_displacement")?;
+            let moved = self.needed_displacement()?;
             let changed = scrub.std_dvars.map(|limit| Ok((self.needed("std_dvars")?, limit)));
             let changed = changed.transpose()?;
             let is_spoiled = |&t: &usize| {

@@ -133,3 +133,22 @@ fn displacement_without_any_value_is_unknown_and_not_zero() {
     let reason = figures.excluded_by(&limits).unwrap();
     assert_eq!(reason, "no frame has a framewise displacement, the limit is 0.5 mm");
 }
+
+// by hand: |0.1| + |-0.2| + 50 · 0.01, then |0.1| + 50 · 0.01; as a column says it, that is taken
+#[test]
+fn displacement_follows_from_motion_where_no_column_says_it() {
+    let scratch = Scratch::new();
+    let motion = "trans_x\ttrans_y\ttrans_z\trot_x\trot_y\trot_z";
+    let rows = ["0\t0\t0\t0\t0\t0", "0.1\t-0.2\t0\t0\t0.01\t0", "0\t-0.2\t0\t0\t0\t0"];
+    let text = format!("{motion}\n{}\n", rows.join("\n"));
+    let table = ConfoundTable::read(scratch.file("m.tsv", text.as_bytes())).unwrap();
+    let figures = MotionFigures::measure(&table, None).unwrap();
+    assert!((figures.fd_mean_mm.unwrap() - 0.7).abs() < 1e-12, "{figures:?}");
+    assert!((figures.fd_max_mm.unwrap() - 0.8).abs() < 1e-12, "{figures:?}");
+    let said = rows.map(|row| format!("{row}\t0.5")).join("\n");
+    let text = format!("{motion}\tframewise_displacement\n{said}\n");
+    let table = ConfoundTable::read(scratch.file("f.tsv", text.as_bytes())).unwrap();
+    assert_eq!(MotionFigures::measure(&table, None).unwrap().fd_max_mm, Some(0.5));
+    let table = ConfoundTable::read(scratch.file("n.tsv", b"trans_x\n0\n")).unwrap();
+    assert!(table.displacement().is_none());
+}

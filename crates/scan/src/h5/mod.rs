@@ -11,6 +11,7 @@
 mod attributes;
 mod chunks;
 mod cohort;
+mod columns;
 mod dataset;
 mod file;
 mod joined;
@@ -21,6 +22,7 @@ mod write;
 
 pub use attributes::Attribute;
 pub use cohort::CohortFile;
+pub use columns::{Hdf5Column, write_hdf5_columns};
 pub use file::Hdf5File;
 pub use tree::{AttributeName, Hdf5Node, NodeKind};
 pub use write::{CohortWriter, write_hdf5};

@@ -168,7 +168,7 @@ fn parcels(file: &Group, series: &ParcelSeries) -> hdf5::Result<()> {
     Ok(())
 }
 
-fn texts(file: &Group, name: &str, texts: &[String]) -> hdf5::Result<()> {
+pub(super) fn texts(file: &Group, name: &str, texts: &[String]) -> hdf5::Result<()> {
     let texts: Vec<VarLenUnicode> =
         texts.iter().map(|text| unicode(text)).collect::<hdf5::Result<_>>()?;
     file.new_dataset_builder().obj_track_times(false).with_data(&texts).create(name)?;
@@ -179,10 +179,10 @@ fn unicode(text: &str) -> hdf5::Result<VarLenUnicode> {
     text.parse().map_err(|_| hdf5::Error::from("a name holds a NUL"))
 }
 
-fn failed(path: &Path, error: &hdf5::Error) -> Error {
+pub(super) fn failed(path: &Path, error: &hdf5::Error) -> Error {
     unwritten(path, std::io::Error::other(words(error)))
 }
 
-fn unwritten(path: &Path, source: std::io::Error) -> Error {
+pub(super) fn unwritten(path: &Path, source: std::io::Error) -> Error {
     Error::Write { path: path.to_path_buf(), source }
 }
