@@ -39,7 +39,9 @@ mod value;
 pub use bids::{BidsConfig, confounds_beside, coverage_beside};
 pub use by_pattern::{FilePattern, FilesConfig};
 pub use censored::Kept;
-pub use division::{Division, FractionsConfig, KfoldConfig, SplitConfig};
+pub use division::{
+    Division, FractionsConfig, KfoldConfig, SplitConfig, repeated_folds, stratified_group_folds,
+};
 pub use entity::{Entities, Entity, entities_of};
 pub use error::{Error, Result};
 pub use manifest::{ManifestColumns, ManifestConfig};

@@ -23,6 +23,7 @@ mod journal;
 mod media;
 mod one;
 mod package;
+mod per_fold;
 mod phases;
 mod plan;
 mod prompts;
@@ -67,7 +68,7 @@ pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
     CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
-    RepeatSpec, Spec, Strategy, schema,
+    RepeatSpec, Spec, Strategy, StratifiedFoldsSpec, schema,
 };
 pub use stage::{
     Artifact, CombatSettings, EmbedConfig, EncodeConfig, ExportConfig, ExportFormat,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Result,
     event::{Control, Event},
+    per_fold::{self, SCORES},
     phases::Evaluation,
     plan::{Plan, SourcePlan},
     publish::Publisher,
@@ -87,7 +88,8 @@ pub(crate) fn conclude(
         }
     }
     if plan.is_repeated() {
-        publish(plan, &metrics, &table, outcome.verdict.as_deref().unwrap_or_default())?;
+        let each = per_fold::table(&plan.runs, &evaluations)?;
+        publish(plan, &metrics, &table, &each, outcome.verdict.as_deref().unwrap_or_default())?;
         control.tell(Event::Published { run_dir: plan.run_dir.clone() });
     }
     outcome.table = Some(table);
@@ -129,11 +131,7 @@ struct Repetition {
 impl Summary {
     fn of(plan: &Plan, evaluations: &[Evaluation]) -> Self {
         let tables: Vec<&[SummaryRow]> = evaluations.iter().map(|it| &it.table[..]).collect();
-        let score = |name, of: fn(&Evaluation) -> f64| Score {
-            name,
-            over_repetitions: Some(range(evaluations.iter().map(of))),
-        };
-        let of_some = |name, of: fn(&Evaluation) -> Option<f64>| Score {
+        let score = |(name, of): &(&'static str, fn(&Evaluation) -> Option<f64>)| Score {
             name,
             over_repetitions: over_all(evaluations.iter().map(of)),
         };
@@ -150,22 +148,7 @@ impl Summary {
             n_repetitions: evaluations.len(),
             table: table(&tables),
             missing: missing(evaluations),
-            scores: vec![
-                score("two_afc", |it| it.evidence.verdict.two_afc.estimate),
-                Score { name: "written", over_repetitions: written(evaluations) },
-                score("likelihood_gain", |it| it.evidence.likelihood_gain.estimate),
-                score("recall_at_1", |it| it.evidence.retrieval.recall_at_1),
-                score("mrr", |it| it.evidence.retrieval.mrr),
-                score("sensitivity", |it| it.evidence.sensitivity),
-                of_some("brier", |it| Some(it.calibration.as_ref()?.brier)),
-                of_some("ece", |it| Some(it.calibration.as_ref()?.reliability.ece)),
-                score("bleu_4", |it| it.texts.scores.bleu[3]),
-                score("rouge_l", |it| it.texts.scores.rouge_l),
-                score("cider_d", |it| it.texts.scores.cider_d),
-                score("cider_r", |it| it.texts.scores.cider_r),
-                of_some("f1_micro", |it| it.statements.together.as_ref()?.micro.f1),
-                of_some("f1_macro", |it| it.statements.together.as_ref()?.macro_mean.f1),
-            ],
+            scores: SCORES.iter().map(score).collect(),
             repetitions: plan.runs.iter().zip(evaluations).map(repetition).collect(),
         }
     }
@@ -241,9 +224,10 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Interval {
     }
 }
 
-fn publish(plan: &Plan, metrics: &Value, table: &str, verdict: &str) -> Result<()> {
+fn publish(plan: &Plan, metrics: &Value, table: &str, each: &[u8], verdict: &str) -> Result<()> {
     let mut out = Publisher::new(plan, &plan.run_dir)?;
     out.put("metrics.json", (files::to_json(metrics) + "\n").as_bytes())?;
+    out.put("per_fold_metrics.csv", each)?;
     let heading = "Mean and range over repetitions.\n\n";
     out.put("summary.txt", format!("{heading}{table}\n{verdict}\n").as_bytes())?;
     out.finish(|files| {

@@ -67,13 +67,27 @@ pub struct KfoldConfig {
     /// values are cut at their quartiles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stratify_by: Vec<String>,
+    /// How often the folds are drawn, each time anew; the `r`th time with `seed + r - 1`. 1 where it is absent.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repeats: usize,
     /// Seed that breaks ties.
     pub seed: u64,
+}
+
+fn once() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_once(repeats: &usize) -> bool {
+    *repeats == 1
 }
 
 /// One division into splits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Division {
+    /// Which drawing of the folds, from 1, where they are drawn more than once.
+    pub repeat: Option<usize>,
     /// From 1, where there are several.
     pub fold: Option<usize>,
     /// One for each recording of the cohort, in its order.
@@ -91,6 +105,11 @@ impl SplitConfig {
                 let expected =
                     "at least 3: one fold for the test, one for validation, one to train on";
                 refuse("split.stratified_group_kfold.k", config.k.to_string(), expected)
+            }
+            Self::StratifiedGroupKfold(config) if !REPEATS.contains(&config.repeats) => {
+                let expected = "1 to 1000";
+                let found = config.repeats.to_string();
+                refuse("split.stratified_group_kfold.repeats", found, expected)
             }
             Self::Column(_) | Self::StratifiedGroupKfold(_) => Ok(()),
             Self::Fractions(config) => {
@@ -123,30 +142,28 @@ impl SplitConfig {
         let recordings = &cohort.recordings;
         let divisions = match self {
             Self::Column(column) => {
-                vec![Division { fold: None, splits: column_says(cohort, column)? }]
+                vec![Division { repeat: None, fold: None, splits: column_says(cohort, column)? }]
             }
             Self::Fractions(config) => {
                 let parts = Parts { group_by: &config.group_by, stratify_by: &config.stratify_by };
                 let shares = [config.train, config.validation, config.test];
                 let of_share = parts.spread(cohort, config.seed, &shares)?;
                 let split = |part: &usize| [Split::Train, Split::Validation, Split::Test][*part];
-                vec![Division { fold: None, splits: of_share.iter().map(split).collect() }]
+                vec![Division {
+                    repeat: None,
+                    fold: None,
+                    splits: of_share.iter().map(split).collect(),
+                }]
             }
             Self::StratifiedGroupKfold(config) => {
                 let parts = Parts { group_by: &config.group_by, stratify_by: &config.stratify_by };
-                let shares = vec![1.0 / config.k as f64; config.k];
-                let of_fold = parts.spread(cohort, config.seed, &shares)?;
-                let division = |tested: usize| {
-                    let validation = (tested + config.k - 1) % config.k;
-                    let split = |fold: &usize| match *fold {
-                        fold if fold == tested => Split::Test,
-                        fold if fold == validation => Split::Validation,
-                        _ => Split::Train,
-                    };
-                    let splits = of_fold.iter().map(split).collect();
-                    Division { fold: Some(tested + 1), splits }
-                };
-                (0..config.k).map(division).collect()
+                let (names, group_of, classes) = parts.of(cohort)?;
+                let drawn = repeated_folds(config.repeats, config.seed, |seed| {
+                    stratified_group_folds(&names, &group_of, &classes, config.k, seed)
+                });
+                let division =
+                    |(repeat, fold, splits)| Division { repeat, fold: Some(fold), splits };
+                drawn.into_iter().map(division).collect()
             }
         };
         for division in &divisions {
@@ -189,34 +206,91 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The part of each recording: as many parts as shares.
-    fn spread(&self, cohort: &Cohort, seed: u64, shares: &[f64]) -> Result<Vec<usize>> {
-        let recordings = &cohort.recordings;
+    /// The subject, the group and the class of each recording.
+    fn of<'a>(&self, cohort: &'a Cohort) -> Result<(Vec<&'a str>, Vec<usize>, Vec<usize>)> {
         let classes = classes::of(cohort, self.stratify_by)?;
         let group_of = groups::of(cohort, self.group_by)?;
-        let n_classes = classes.iter().max().map_or(0, |last| last + 1);
-        let n_groups = group_of.iter().max().map_or(0, |last| last + 1);
-        let mut counts = vec![vec![0.0; n_classes]; n_groups];
-        let mut names = vec![None::<&str>; n_groups];
-        for (recording, (&group, &class)) in recordings.iter().zip(group_of.iter().zip(&classes)) {
-            counts[group][class] += 1.0;
-            let name = names[group].get_or_insert(recording.subject());
-            *name = recording.subject().min(name);
-        }
-        // A group's place in the queue depends on the seed and on its first subject alone.
-        let lot = |group: &usize| {
-            let name = names[*group].expect("every group has a recording");
-            files::sha256_bytes(format!("{seed} {name}").as_bytes())
-        };
-        let mut queue: Vec<usize> = (0..n_groups).collect();
-        queue.sort_by_cached_key(lot);
-        let queued: Vec<&[f64]> = queue.iter().map(|&group| counts[group].as_slice()).collect();
-        let mut part_of_group = vec![0; n_groups];
-        for (&group, part) in queue.iter().zip(greedy::assign(&queued, shares)) {
-            part_of_group[group] = part;
-        }
-        Ok(group_of.iter().map(|&group| part_of_group[group]).collect())
+        Ok((cohort.recordings.iter().map(Recording::subject).collect(), group_of, classes))
     }
+
+    /// The part of each recording: as many parts as shares.
+    fn spread(&self, cohort: &Cohort, seed: u64, shares: &[f64]) -> Result<Vec<usize>> {
+        let (names, group_of, classes) = self.of(cohort)?;
+        Ok(spread(&names, &group_of, &classes, seed, shares))
+    }
+}
+
+/// How often folds may be drawn.
+const REPEATS: std::ops::RangeInclusive<usize> = 1..=1000;
+
+/// The divisions of every drawing of folds, with its number from 1 where there are several, and the fold that
+/// is tested, from 1. `folds` draws with a seed.
+pub fn repeated_folds(
+    repeats: usize,
+    seed: u64,
+    folds: impl Fn(u64) -> Vec<Vec<Split>>,
+) -> Vec<(Option<usize>, usize, Vec<Split>)> {
+    let drawing = |at: usize| {
+        let folds = folds(seed.wrapping_add(at as u64)).into_iter().enumerate();
+        let repeat = (repeats > 1).then_some(at + 1);
+        folds.map(move |(fold, splits)| (repeat, fold + 1, splits))
+    };
+    (0..repeats).flat_map(drawing).collect()
+}
+
+/// Each of `k` folds tested once: the splits of every row. Rows of one group, from 0, stay together, classes,
+/// from 0, are spread evenly; `names` say the order in which groups are drawn, whatever that of the rows. The
+/// fold before the tested one, in a circle, is for validation.
+pub fn stratified_group_folds(
+    names: &[&str],
+    group_of: &[usize],
+    classes: &[usize],
+    k: usize,
+    seed: u64,
+) -> Vec<Vec<Split>> {
+    let of_fold = spread(names, group_of, classes, seed, &vec![1.0 / k as f64; k]);
+    let division = |tested: usize| {
+        let validation = (tested + k - 1) % k;
+        let split = |fold: &usize| match *fold {
+            fold if fold == tested => Split::Test,
+            fold if fold == validation => Split::Validation,
+            _ => Split::Train,
+        };
+        of_fold.iter().map(split).collect()
+    };
+    (0..k).map(division).collect()
+}
+
+/// The part of each row: as many parts as shares.
+fn spread(
+    names_of: &[&str],
+    group_of: &[usize],
+    classes: &[usize],
+    seed: u64,
+    shares: &[f64],
+) -> Vec<usize> {
+    let n_classes = classes.iter().max().map_or(0, |last| last + 1);
+    let n_groups = group_of.iter().max().map_or(0, |last| last + 1);
+    let mut counts = vec![vec![0.0; n_classes]; n_groups];
+    let mut names = vec![None::<&str>; n_groups];
+    for (&subject, (&group, &class)) in names_of.iter().zip(group_of.iter().zip(classes)) {
+        counts[group][class] += 1.0;
+        let name = names[group].get_or_insert(subject);
+        *name = subject.min(name);
+    }
+    // A group's place in the queue depends on the seed and on its first subject alone.
+    let lot = |group: &usize| {
+        let name = names[*group].expect("every group has a recording");
+        files::sha256_bytes(format!("{seed} {name}").as_bytes())
+    };
+    let mut queue: Vec<usize> = (0..n_groups).collect();
+    queue.sort_by_cached_key(lot);
+    let queued: Vec<&[f64]> = queue.iter().map(|&group| counts[group].as_slice()).collect();
+    let mut part_of_group = vec![0; n_groups];
+    for (&group, part) in queue.iter().zip(greedy::assign(&queued, shares)) {
+        part_of_group[group] = part;
+    }
+    group_of.iter().map(|&group| part_of_group[group]).collect()
 }
 
 fn column_says(cohort: &Cohort, column: &str) -> Result<Vec<Split>> {

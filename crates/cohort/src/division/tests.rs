@@ -32,7 +32,7 @@ fn people(n: usize) -> Vec<Recording> {
 fn kfold(k: usize, group_by: &[&str], stratify_by: &[&str], seed: u64) -> SplitConfig {
     let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let (group_by, stratify_by) = (own(group_by), own(stratify_by));
-    SplitConfig::StratifiedGroupKfold(KfoldConfig { k, group_by, stratify_by, seed })
+    SplitConfig::StratifiedGroupKfold(KfoldConfig { k, group_by, stratify_by, repeats: 1, seed })
 }
 
 fn fractions(stratify_by: &[&str]) -> SplitConfig {
@@ -273,4 +273,34 @@ proptest! {
             prop_assert!((found - share * total).abs() <= 3.0, "{split}: {found} of {total}");
         }
     }
+}
+
+#[test]
+fn folds_drawn_again_are_those_of_the_next_seed() {
+    let cohort = cohort(people(24));
+    let of = |seed: u64, repeats: usize| {
+        let SplitConfig::StratifiedGroupKfold(config) = kfold(4, &[], &["site"], seed) else {
+            unreachable!()
+        };
+        SplitConfig::StratifiedGroupKfold(KfoldConfig { repeats, ..config }).divide(&cohort)
+    };
+    let twice = of(7, 2).unwrap();
+    let places: Vec<_> = twice.iter().map(|it| (it.repeat.unwrap(), it.fold.unwrap())).collect();
+    assert_eq!(places, [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3), (2, 4)]);
+    let splits = |divisions: &[Division]| -> Vec<Vec<Split>> {
+        divisions.iter().map(|it| it.splits.clone()).collect()
+    };
+    let (first, second) = (of(7, 1).unwrap(), of(8, 1).unwrap());
+    assert!(first.iter().all(|it| it.repeat.is_none()));
+    assert_eq!(splits(&twice[..4]), splits(&first));
+    assert_eq!(splits(&twice[4..]), splits(&second));
+    assert_ne!(splits(&first), splits(&second));
+    for drawing in [&twice[..4], &twice[4..]] {
+        for at in 0..cohort.recordings.len() {
+            let tested = drawing.iter().filter(|it| it.splits[at] == Split::Test).count();
+            assert_eq!(tested, 1, "each is tested once in each drawing");
+        }
+    }
+    let said = of(7, 0).unwrap_err().to_string();
+    assert_eq!(said, "split.stratified_group_kfold.repeats is 0, expected 1 to 1000");
 }

@@ -116,7 +116,7 @@ pub(super) fn plan(
     let slots = slots_of(spec);
     let further: Vec<&str> = slots.slots().iter().filter_map(|it| it.truth.column()).collect();
     let table = pairs::read(&path, &further)?;
-    if loaded.spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
+    if loaded.spec.repeat.as_ref().is_none_or(|repeat| !repeat.divides()) {
         table.check_splits(spec.split_unit)?;
     }
     if let Some(found) = spec.t_r.filter(|it| !(it.is_finite() && *it > 0.0)) {

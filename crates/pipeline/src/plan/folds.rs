@@ -1,48 +1,127 @@
 //! Repetitions: other seeds, other divisions into train, validation and test.
+use std::collections::BTreeMap;
+
 use report::counted;
 use scan::{Split, SplitUnit};
 
-use super::{CohortPlan, RunPlan};
+use super::{CohortPlan, RowPlan, RunPlan};
 use crate::{
     Error, Result,
-    spec::{FoldsSpec, Spec},
+    spec::{FoldsSpec, Spec, StratifiedFoldsSpec},
 };
 
 /// One run, or every fold with every seed.
 pub(super) fn plan(spec: &Spec, cohort: &CohortPlan) -> Result<Vec<RunPlan>> {
-    let as_written: Vec<Split> = cohort.rows.iter().map(|row| row.split).collect();
-    match spec.repeat.as_ref().and_then(|repeat| repeat.folds.as_ref()) {
-        None => of_seeds(spec, &as_written),
-        Some(folds) => {
-            let units: Vec<String> =
-                cohort.rows.iter().map(|row| unit(cohort, row.scan_idx, folds.unit)).collect();
-            let divisions = divide(&units, folds)?;
-            let mut runs = Vec::new();
-            for (idx, splits) in divisions.iter().enumerate() {
-                for mut run in of_seeds(spec, splits)? {
-                    let seed = run.label.unwrap_or_default();
-                    run.label = Some(format!("fold-{}_{seed}", idx + 1));
-                    run.fold = Some(idx + 1);
-                    runs.push(run);
-                }
-            }
-            Ok(runs)
+    let repeat = spec.repeat.as_ref();
+    let folds = repeat.and_then(|it| it.folds.as_ref());
+    let stratified = repeat.and_then(|it| it.stratified_group_kfold.as_ref());
+    let units = |of: SplitUnit| -> Vec<String> {
+        cohort.rows.iter().map(|row| unit(cohort, row.scan_idx, of)).collect()
+    };
+    let divisions = match (folds, stratified) {
+        (None, None) => {
+            let as_written: Vec<Split> = cohort.rows.iter().map(|row| row.split).collect();
+            return of_seeds(spec, &as_written);
+        }
+        (Some(folds), None) => {
+            let divisions = divide(&units(folds.unit), folds)?.into_iter().enumerate();
+            divisions.map(|(idx, splits)| (None, idx + 1, splits)).collect()
+        }
+        (None, Some(stratified)) => {
+            let classes = classes(spec, cohort, &stratified.stratify_by)?;
+            stratified_divisions(&units(stratified.unit), &classes, stratified)?
+        }
+        (Some(_), Some(_)) => {
+            let (field, found) = ("stratified_group_kfold", "given beside folds".to_owned());
+            return Err(Error::Repeat { field, found, expected: "one of both".to_owned() });
+        }
+    };
+    let mut runs = Vec::new();
+    for (repeat, fold, splits) in divisions {
+        for mut run in of_seeds(spec, &splits)? {
+            run.tests(repeat, Some(fold));
+            runs.push(run);
         }
     }
+    Ok(runs)
+}
+
+impl RunPlan {
+    /// It tests this fold of this drawing, and its folder says so.
+    pub(super) fn tests(&mut self, repeat: Option<usize>, fold: Option<usize>) {
+        let said = [repeat.map(|it| format!("repeat-{it}")), fold.map(|it| format!("fold-{it}"))];
+        let labels: Vec<String> = said.into_iter().flatten().chain(self.label.take()).collect();
+        self.label = (!labels.is_empty()).then(|| labels.join("_"));
+        (self.repeat, self.fold) = (repeat, fold);
+    }
+}
+
+/// The class of each row, from 0: what it states of the slots `names`, all together.
+fn classes(spec: &Spec, cohort: &CohortPlan, names: &[String]) -> Result<Vec<usize>> {
+    let slots = super::slots(spec).slots();
+    let mut places = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(place) = slots.iter().position(|slot| slot.name == *name) else {
+            let known: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
+            let (field, found) = ("stratified_group_kfold.stratify_by", name.clone());
+            let expected = format!("slots: {}", known.join(", "));
+            return Err(Error::Repeat { field, found, expected });
+        };
+        places.push(place);
+    }
+    let mut known = BTreeMap::new();
+    let class = |row: &RowPlan| {
+        let stated = |place: &usize| slots[*place].class(row.truths[*place].as_ref()?);
+        let n = known.len();
+        *known.entry(places.iter().map(stated).collect::<Vec<_>>()).or_insert(n)
+    };
+    Ok(cohort.rows.iter().map(class).collect())
+}
+
+/// Each drawing, fold and splits of the rows.
+fn stratified_divisions(
+    units: &[String],
+    classes: &[usize],
+    folds: &StratifiedFoldsSpec,
+) -> Result<Vec<(Option<usize>, usize, Vec<Split>)>> {
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut group_of = Vec::with_capacity(units.len());
+    for unit in units {
+        let n = numbers.len();
+        group_of.push(*numbers.entry(unit).or_insert(n));
+    }
+    let n_units = numbers.len();
+    let refuse = |field, found: usize, expected: String| {
+        Err(Error::Repeat { field, found: found.to_string(), expected })
+    };
+    if !(3..=n_units).contains(&folds.k) {
+        let expected = format!("3 to the {} of the table", counted(n_units, "unit"));
+        return refuse("stratified_group_kfold.k", folds.k, expected);
+    }
+    if !(1..=1000).contains(&folds.repeats) {
+        let expected = "1 to 1000".to_owned();
+        return refuse("stratified_group_kfold.repeats", folds.repeats, expected);
+    }
+    let names: Vec<&str> = units.iter().map(String::as_str).collect();
+    Ok(cohort::repeated_folds(folds.repeats, folds.seed, |seed| {
+        cohort::stratified_group_folds(&names, &group_of, classes, folds.k, seed)
+    }))
 }
 
 /// Refuses folds where nothing is divided by them.
 pub(super) fn are_absent(spec: &Spec, expected: &str) -> Result<()> {
-    if spec.repeat.as_ref().is_none_or(|repeat| repeat.folds.is_none()) {
+    let Some(repeat) = spec.repeat.as_ref().filter(|repeat| repeat.divides()) else {
         return Ok(());
-    }
+    };
+    let field = if repeat.folds.is_some() { "folds" } else { "stratified_group_kfold" };
     let (found, expected) = ("given".to_owned(), expected.to_owned());
-    Err(Error::Repeat { field: "folds", found, expected })
+    Err(Error::Repeat { field, found, expected })
 }
 
 /// The same splits with every seed.
 pub(super) fn of_seeds(spec: &Spec, splits: &[Split]) -> Result<Vec<RunPlan>> {
-    let run = |label, seed| RunPlan { label, fold: None, seed, splits: splits.to_vec() };
+    let run =
+        |label, seed| RunPlan { label, repeat: None, fold: None, seed, splits: splits.to_vec() };
     let Some(repeat) = &spec.repeat else { return Ok(vec![run(None, spec.seed)]) };
     let mut seeds = repeat.seeds.clone();
     seeds.sort_unstable();
@@ -134,6 +213,42 @@ mod tests {
             [Split::Train, Split::Validation, Split::Test, Split::Test]
         );
         assert!(divisions.iter().all(|splits| splits.chunks(2).all(|rows| rows[0] == rows[1])));
+    }
+
+    #[test]
+    fn stratified_folds_keep_units_whole_and_spread_their_values() {
+        let of = |k, repeats| StratifiedFoldsSpec {
+            unit: SplitUnit::Scan,
+            k,
+            repeats,
+            stratify_by: Vec::new(),
+            seed: 3,
+        };
+        let (units, classes) = (units(12), (0..24).map(|row| row / 2 % 2).collect::<Vec<_>>());
+        let divisions = stratified_divisions(&units, &classes, &of(3, 2)).unwrap();
+        assert_eq!(divisions.len(), 6);
+        for (repeat, fold, splits) in &divisions {
+            assert!(splits.chunks(2).all(|rows| rows[0] == rows[1]));
+            for split in [Split::Train, Split::Validation, Split::Test] {
+                let of_class = |class| {
+                    let rows = splits.iter().zip(&classes);
+                    rows.filter(|(it, of)| **it == split && **of == class).count()
+                };
+                assert_eq!(of_class(0), of_class(1), "{repeat:?} {fold} {split}");
+            }
+        }
+        for unit in 0..12 {
+            let tested = divisions.iter().filter(|it| it.2[2 * unit] == Split::Test).count();
+            assert_eq!(tested, 2, "once in each drawing");
+        }
+        let refused = |k, repeats| {
+            stratified_divisions(&units, &classes, &of(k, repeats)).unwrap_err().to_string()
+        };
+        let expected =
+            "repeat.stratified_group_kfold.k is 13, expected 3 to the 12 units of the table";
+        assert_eq!(refused(13, 1), expected);
+        assert!(refused(2, 1).starts_with("repeat.stratified_group_kfold.k is 2"));
+        assert!(refused(3, 0).starts_with("repeat.stratified_group_kfold.repeats is 0"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use report::counted;
 
 use super::{RunPlan, folds, unfit};
 use crate::{
-    Error, Result,
+    Result,
     spec::{CohortSpec, Loaded, Spec},
     thresholds,
 };
@@ -41,22 +41,15 @@ pub(super) fn plan(loaded: &Loaded) -> Result<RecordingsPlan> {
 
 /// Every fold with every seed.
 pub(super) fn runs(spec: &Spec, plan: &RecordingsPlan) -> Result<Vec<RunPlan>> {
-    if spec.repeat.as_ref().is_some_and(|repeat| repeat.folds.is_some()) {
-        let found = "given".to_owned();
-        let expected =
-            format!("nothing, the folds of cohort.{}.split are used", spec.cohort.name());
-        return Err(Error::Repeat { field: "folds", found, expected });
-    }
+    let expected = format!("nothing, the folds of cohort.{}.split are used", spec.cohort.name());
+    folds::are_absent(spec, &expected)?;
     if plan.divisions.is_empty() {
         return folds::of_seeds(spec, &[]);
     }
     let mut runs = Vec::new();
     for division in &plan.divisions {
         for mut run in folds::of_seeds(spec, &division.splits)? {
-            let fold = division.fold.map(|fold| format!("fold-{fold}"));
-            let labels: Vec<String> = fold.into_iter().chain(run.label).collect();
-            run.fold = division.fold;
-            run.label = (!labels.is_empty()).then(|| labels.join("_"));
+            run.tests(division.repeat, division.fold);
             runs.push(run);
         }
     }

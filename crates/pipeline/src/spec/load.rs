@@ -138,7 +138,7 @@ impl Loaded {
         let mut spec = self.spec.clone();
         spec.seed = run.seed;
         // a fold cannot be said in one file: the whole series stays written there
-        spec.repeat.take_if(|repeat| repeat.folds.is_none());
+        spec.repeat.take_if(|repeat| !repeat.divides());
         let moved = |path: &mut PathBuf| {
             if let Some(relative) = files::relative(&self.resolve(path), run_dir) {
                 *path = relative;
@@ -329,7 +329,7 @@ mod tests {
     fn what_was_used_can_be_used_again() {
         let loaded = Loaded::read(&repository("pipelines/quickstart.yaml"), &[]).unwrap();
         let run_dir = repository("runs/quickstart");
-        let run = RunPlan { label: None, fold: None, seed: 3, splits: Vec::new() };
+        let run = RunPlan { label: None, repeat: None, fold: None, seed: 3, splits: Vec::new() };
         let used: Spec = config::parse(Path::new("used"), &loaded.as_used(&run_dir, &run)).unwrap();
         assert_eq!(used.seed, 3);
         let CohortSpec::Pairs(pairs) = &used.cohort else { panic!("{used:?}") };

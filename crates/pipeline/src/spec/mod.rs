@@ -9,7 +9,7 @@ pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
 pub(crate) use load::CACHE;
 pub use load::Loaded;
 pub use model::{LmSpec, ModelSpec};
-pub use repeat::{FoldsSpec, RepeatSpec};
+pub use repeat::{FoldsSpec, RepeatSpec, StratifiedFoldsSpec};
 
 use std::path::PathBuf;
 

@@ -11,6 +11,7 @@ use crate::{Result, media::Media};
 
 /// Fold, splits and labels of the scans of a run.
 pub(super) struct CohortColumns<'a> {
+    repeat: Option<usize>,
     fold: Option<usize>,
     /// One a scan; `None` where its windows are in several.
     splits: Vec<Option<Split>>,
@@ -22,12 +23,18 @@ impl<'a> CohortColumns<'a> {
     pub(super) fn of(media: &Media<'a>) -> Self {
         let n_scans = media.scans().len();
         let splits = (0..n_scans).map(|idx| media.split_of(idx)).collect();
-        Self { fold: media.run.fold, splits, labels: media.labels() }
+        let (repeat, fold) = (media.run.repeat, media.run.fold);
+        Self { repeat, fold, splits, labels: media.labels() }
     }
 
     /// Everything that decides the columns.
     pub(super) fn decides(&self) -> serde_json::Value {
-        json!({ "fold": self.fold, "splits": self.splits, "labels": self.labels })
+        let mut decides =
+            json!({ "fold": self.fold, "splits": self.splits, "labels": self.labels });
+        if let Some(repeat) = self.repeat {
+            decides["repeat"] = json!(repeat);
+        }
+        decides
     }
 
     /// A table with a row for each of `scans`: whose it is, fold, split and labels, then `columns`.
@@ -58,9 +65,10 @@ impl<'a> CohortColumns<'a> {
     /// column of `taken` gets the prefix `label_`.
     pub(super) fn columns(&self, groups: &[Vec<usize>], taken: &[&str]) -> Vec<(String, Column)> {
         let mut columns = Vec::new();
-        if let Some(fold) = self.fold {
-            columns
-                .push(("fold".to_owned(), Column::Integer(vec![Some(fold as i64); groups.len()])));
+        for (name, number) in [("repeat", self.repeat), ("fold", self.fold)] {
+            columns.extend(number.map(|number| {
+                (name.to_owned(), Column::Integer(vec![Some(number as i64); groups.len()]))
+            }));
         }
         if self.splits.iter().any(Option::is_some) {
             let split = |group: &Vec<usize>| {
@@ -92,6 +100,7 @@ pub(super) fn described(table: &Table) -> Map<String, Value> {
         ("participant_id", "Label of the person, without sub-"),
         ("session_id", "Label of the visit, without ses-"),
         ("scan", "Name of the recording, as in status.tsv"),
+        ("repeat", "The drawing of the folds, from 1"),
         ("fold", "The fold that is tested, from 1"),
         ("split", "What the run does with the recording: train, validation or test"),
     ];
@@ -145,6 +154,7 @@ mod tests {
         };
         let all = [labels(71.0, "A", Some(3.5)), labels(71.0, "B", None), labels(20.0, "B", None)];
         let of = CohortColumns {
+            repeat: Some(3),
             fold: Some(2),
             splits: vec![Some(Split::Train), Some(Split::Train), Some(Split::Test)],
             labels: all.iter().collect(),
@@ -154,6 +164,7 @@ mod tests {
             Column::Text([a, b].map(|it| it.map(str::to_owned)).to_vec())
         };
         let expected = [
+            ("repeat", Column::Integer(vec![Some(3); 2])),
             ("fold", Column::Integer(vec![Some(2); 2])),
             ("split", text(Some("train"), Some("test"))),
             ("label_age", Column::Integer(vec![Some(71), Some(20)])),

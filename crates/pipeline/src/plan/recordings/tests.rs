@@ -151,7 +151,7 @@ fn every_fold_is_run_with_every_seed() {
 fn what_was_used_leads_to_the_same_files() {
     let folder = Folder::new();
     let loaded = folder.loaded("    root: .\n    labels: [more.csv]\n", &[]);
-    let run = RunPlan { label: None, fold: None, seed: 1, splits: Vec::new() };
+    let run = RunPlan { label: None, repeat: None, fold: None, seed: 1, splits: Vec::new() };
     let used = loaded.as_used(&folder.at("runs/it"), &run);
     for path in ["table: ../../cohort.csv", "- ../../more.csv", "root: ../.."] {
         assert!(used.contains(path), "{used}");
