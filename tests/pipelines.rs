@@ -1,6 +1,6 @@
 //! Every shipped YAML file is read, every shipped pipeline can start, and the schema is current.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tests::{files_below, root, run};
@@ -18,15 +18,35 @@ const COMPONENTS: [(&str, &str); 6] = [
 /// Pipelines over whole heads.
 const SWAP: &str = "pipelines/swap-encoders.yaml";
 
+/// The strategy for windows of the Haxby fixture; the others are for recordings.
+const HAXBY: &str = "haxby_windows_v1.yaml";
+
 /// A pipeline that composes reports.
 const COMPOSE: &str = "pipelines/compose-cohort.yaml";
 
 /// Each strategy with the digest of what it says; other numbers need another name.
-const STRATEGIES: [(&str, &str); 1] =
-    [("haxby_windows_v1", "c6dd923e81e9af6534f68c4030497577e5cb05d92a4e0ec8f489efc6cb138455")];
+const STRATEGIES: [(&str, &str); 6] = [
+    (
+        "abcd_fmriprep_ica_aroma_v1",
+        "4e445974dc55deab60dae0b0f46a90badb2a28a80abf1bf3e8dafb722d6974d6",
+    ),
+    ("haxby_windows_v1", "c6dd923e81e9af6534f68c4030497577e5cb05d92a4e0ec8f489efc6cb138455"),
+    ("hcp_like_minimal_v1", "f0defb8fa113e3dfdd8ceb229c35d6b71e77fe1ba9194d3850b60ad8d99649c1"),
+    (
+        "rsfmri_brainlm_segments_v1",
+        "5c2bfa7fff18333c5f6c9267b189e02058306f5fe627c0fe1c53897b9a5bf8d2",
+    ),
+    (
+        "rsfmri_brainmt_segments_v1",
+        "911c1460047253dc4e23d1c3513d099c2a3d6da4038287f023eb756aaf38cdfb",
+    ),
+    ("ukb_native_tensor_v1", "a0f516a6c2e2f22979209fe5b450ad1522977165be5a4c0b2cb7a31ae2b58b2a"),
+];
 
+/// Every file of a folder; a link is another name of one.
 fn yaml_files(folder: &str) -> Vec<PathBuf> {
-    let files: Vec<PathBuf> = files_below(&root().join(folder));
+    let files = files_below(&root().join(folder)).into_iter();
+    let files: Vec<PathBuf> = files.filter(|path| !path.is_symlink()).collect();
     let other = files.iter().find(|path| path.extension().is_none_or(|it| it != "yaml"));
     assert_eq!(other, None, "only YAML lies in {folder}");
     assert!(!files.is_empty(), "{folder} is empty");
@@ -64,6 +84,9 @@ fn every_config_is_the_component_its_folder_names() {
         let folder = inside.iter().next().expect("a path has a first part").to_string_lossy();
         let known = COMPONENTS.iter().find(|(name, _)| *name == folder);
         let (_, key) = known.unwrap_or_else(|| panic!("configs/{folder} is no known component"));
+        if path.ancestors().any(|it| it.ends_with("strategy")) && !path.ends_with(HAXBY) {
+            continue; // for recordings: below
+        }
         let set = format!("{key}={{file: {}}}", path.display());
         // in the pipeline that names it: what fits whole heads does not fit the voxels of one slice
         let name = path.file_name().expect("a file has a name").to_string_lossy();
@@ -74,6 +97,74 @@ fn every_config_is_the_component_its_folder_names() {
             _ => "pipelines/quickstart.yaml",
         };
         plan(pipeline, &[&set]);
+    }
+}
+
+/// A cohort of one recording of 424 parcels and 400 frames, long enough for whatever is taken out of it.
+fn long_recording(dir: &Path) -> String {
+    let cell = |t: usize, k: usize| format!("{}.5", (t * (k + 1) + k) % 97);
+    let row = |t| (0..424).map(|k| cell(t, k)).collect::<Vec<_>>().join("\t");
+    let series: Vec<String> = (0..400).map(row).collect();
+    std::fs::write(dir.join("series.tsv"), series.join("\n") + "\n").unwrap();
+    let six = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"];
+    let endings = ["", "_derivative1", "_power2", "_derivative1_power2"];
+    let motion = six.iter().flat_map(|name| endings.map(|end| format!("{name}{end}")));
+    let more = ["csf", "white_matter", "framewise_displacement"].map(str::to_owned);
+    let names: Vec<String> = motion.chain(more).collect();
+    let value = |t: usize, k: usize| format!("{}", ((t * 7 + k * t * t) % 89) as f64 / 1000.0);
+    let row = |t| (0..names.len()).map(|k| value(t, k)).collect::<Vec<_>>().join("\t");
+    let rows: Vec<String> = (0..400).map(row).collect();
+    let text = format!("{}\n{}\n", names.join("\t"), rows.join("\n"));
+    std::fs::write(dir.join("confounds.tsv"), text).unwrap();
+    let people = "participant_id,path,confounds_path\n01,series.tsv,confounds.tsv\n";
+    std::fs::write(dir.join("people.csv"), people).unwrap();
+    let path = dir.join("long.yaml");
+    let text = "name: long\nseed: 1\ncohort: { manifest: { table: people.csv, t_r: 0.8 } }\nstages: []\noutputs: runs\n";
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn every_strategy_for_recordings_plans_once_its_atlas_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let (long, home) = (long_recording(dir.path()), root().display().to_string());
+    let atlas = format!("{home}/fixtures/synthetic/atlas/synthetic424");
+    let labels = format!("stages.parcellate.atlas.labels={atlas}.nii.gz");
+    let coordinates = format!("stages.parcellate.atlas.coordinates={atlas}_coordinates.tsv");
+    let encoder =
+        |name: &str| format!("model.encoder={{file: {home}/configs/encoder/{name}.yaml}}");
+    for (name, _) in STRATEGIES.iter().filter(|(name, _)| !HAXBY.starts_with(name)) {
+        let stages = format!("stages={{file: {home}/configs/strategy/{name}.yaml}}");
+        // what the synthetic scans of 40 frames and the encoders for them cannot have as it is
+        let (pipeline, more) = match *name {
+            "rsfmri_brainlm_segments_v1" => {
+                let length = ["stages.windows.n_frames=40", "stages.normalise.pool_frames=40"];
+                let more = [encoder("brainlm_synthetic_v1"), labels.clone(), coordinates.clone()];
+                let more = more.into_iter().chain(length.map(str::to_owned));
+                ("pipelines/encode-cohort.yaml", more.collect())
+            }
+            "rsfmri_brainmt_segments_v1" => {
+                let size = ["stages.volumes.shape=[14, 16, 13]", "stages.windows.n_frames=20"];
+                let size = size.map(str::to_owned);
+                (
+                    "pipelines/encode-cohort.yaml",
+                    [encoder("brainmt_synthetic_v1")].into_iter().chain(size).collect(),
+                )
+            }
+            "ukb_native_tensor_v1" => (long.as_str(), vec![labels.clone(), coordinates.clone()]),
+            _ => (long.as_str(), vec![labels.clone()]),
+        };
+        let sets: Vec<&str> = [&stages].into_iter().chain(&more).map(String::as_str).collect();
+        plan(pipeline, &sets);
+    }
+}
+
+#[test]
+fn names_without_a_version_are_those_of_the_first() {
+    for name in ["hcp_like_minimal", "ukb_native_tensor", "abcd_fmriprep_ica_aroma"] {
+        let link = root().join(format!("configs/strategy/{name}.yaml"));
+        let target = std::fs::read_link(&link).expect("a link");
+        assert_eq!(target, PathBuf::from(format!("{name}_v1.yaml")));
     }
 }
 
@@ -96,7 +187,9 @@ fn every_config_is_used_by_a_pipeline() {
         .iter()
         .map(|path| std::fs::read_to_string(path).expect("a pipeline is text"))
         .collect();
-    for path in components() {
+    let named = |path: &PathBuf| !path.starts_with(root().join("configs/strategy"));
+    let haxby = root().join("configs/strategy").join(HAXBY);
+    for path in components().into_iter().filter(|it| named(it) || *it == haxby) {
         let inside = path.strip_prefix(root()).expect("it lies in the workspace").display();
         assert!(pipelines.contains(&format!("../{inside}")), "{inside} is used by no pipeline");
     }

@@ -68,14 +68,13 @@ pub(super) fn write(
         ("first_frame", "The first frame of the window in the series, from 0"),
         ("n_frames", "Frames of which the connectivity is"),
     ] {
-        dictionary.insert(name.to_owned(), json!({ "Description": said }));
+        if about.column(name).is_some() {
+            dictionary.insert(name.to_owned(), json!({ "Description": said }));
+        }
     }
     if config.windows.is_some() {
-        let onset =
-            json!({ "Description": "Seconds from the first frame of the series", "Units": "s" });
-        dictionary.insert("onset".to_owned(), onset);
-    } else {
-        ["window", "first_frame"].map(|name| dictionary.remove(name));
+        let said = "Seconds from the first frame of the series";
+        dictionary.insert("onset".to_owned(), json!({ "Description": said, "Units": "s" }));
     }
     let edge = |(row, column): &(usize, usize)| format!("{}~{}", names[*row], names[*column]);
     let edges: Vec<String> = pairs.iter().map(edge).collect();
