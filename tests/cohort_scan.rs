@@ -309,6 +309,7 @@ fn plain_files_and_files_of_many_subjects_are_proposed() {
         parcels: parcels.collect(),
         lost: Vec::new(),
         coverage: None,
+        n_nonfinite_frames: 0,
     };
     let path = tree.data().join("cohort.h5");
     let mut writer = scan::CohortWriter::create(path, N_FRAMES, &series).unwrap();

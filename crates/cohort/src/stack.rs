@@ -176,6 +176,7 @@ mod tests {
                 parcels: parcels.collect(),
                 lost: Vec::new(),
                 coverage: None,
+                n_nonfinite_frames: 0,
             }
         };
         let mut writer = CohortWriter::create(&path, 8, &series(0, 8)).unwrap();

@@ -48,11 +48,13 @@ pub struct Measured {
     pub coverage: Option<f64>,
     /// Parcels without data.
     pub n_lost: Option<usize>,
+    /// Frames with values that are not finite.
+    pub n_nonfinite_frames: Option<usize>,
 }
 
 impl Measured {
     /// Its quantities, in the order of [`Measured::values`].
-    pub const QUANTITIES: [Quantity; 8] = [
+    pub const QUANTITIES: [Quantity; 9] = [
         Quantity {
             name: "n_frames",
             description: "Frames that are left at this place of the chain of stages",
@@ -109,6 +111,14 @@ impl Measured {
             of_parcels: true,
             ..PLAIN
         },
+        Quantity {
+            name: "n_nonfinite_frames",
+            description: "Frames of the file in which values of parcels are no finite numbers, beside those \
+                          that are none in any frame; they count as 0",
+            is_count: true,
+            of_parcels: true,
+            ..PLAIN
+        },
     ];
 
     /// Of a recording whose parcel series were extracted.
@@ -122,6 +132,7 @@ impl Measured {
             // a voxel that two parcels share is counted for each: never more than all
             coverage: shares.map(|it| (it.iter().sum::<f64>() / it.len() as f64).min(1.0)),
             n_lost: Some(facts.lost.len()),
+            n_nonfinite_frames: Some(facts.n_nonfinite_frames),
             ..Self::of_figures(&facts.quality)
         }
     }
@@ -137,11 +148,12 @@ impl Measured {
             median_tsnr: quality.median_tsnr,
             coverage: None,
             n_lost: None,
+            n_nonfinite_frames: None,
         }
     }
 
     /// Each quantity's value, in the order of [`Measured::QUANTITIES`].
-    pub fn values(&self) -> [Option<f64>; 8] {
+    pub fn values(&self) -> [Option<f64>; 9] {
         [
             Some(self.n_frames as f64),
             Some(self.t_r_s),
@@ -151,6 +163,7 @@ impl Measured {
             self.median_tsnr,
             self.coverage,
             self.n_lost.map(|n| n as f64),
+            self.n_nonfinite_frames.map(|n| n as f64),
         ]
     }
 }

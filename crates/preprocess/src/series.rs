@@ -42,6 +42,9 @@ pub struct SeriesFacts {
     pub fd_mean_mm: Option<f64>,
     /// The largest of them.
     pub fd_max_mm: Option<f64>,
+    /// Frames with values that are not finite, which count as 0.
+    #[serde(default)]
+    pub n_nonfinite_frames: usize,
     /// Frames of the file that are still there, where some were left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<usize>>,

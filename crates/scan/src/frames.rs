@@ -17,7 +17,7 @@ use crate::{
     footprint::Footprint,
     geometry::Grid,
     nii::{
-        Decoder, Header, ReadOptions, Source, Stretch, add_up, checked_affine, open,
+        Decoder, Header, ReadOptions, Source, Stretch, add_up, checked_affine, n_nonfinite, open,
         repetition_time, sized, t_r_field,
     },
 };
@@ -91,6 +91,20 @@ impl<'a> Frame<'a> {
             Stored::Values(values) => {
                 out.iter_mut().zip(voxels).for_each(|(to, &voxel)| *to = values[voxel]);
             }
+        }
+    }
+
+    /// How many values of the stretches are not finite.
+    pub(crate) fn n_nonfinite(&self, stretches: &[Stretch]) -> usize {
+        match self.0 {
+            Stored::Bytes(bytes, decoder) => decoder.n_nonfinite(bytes, stretches),
+            Stored::Run(bold, frame) => {
+                let frame = bold.data().index_axis(Axis(3), frame);
+                let (nx, ny, _) = frame.dim();
+                let value = |voxel: usize| frame[[voxel % nx, voxel / nx % ny, voxel / (nx * ny)]];
+                n_nonfinite(|voxel| value(voxel).is_finite(), stretches)
+            }
+            Stored::Values(values) => n_nonfinite(|voxel| values[voxel].is_finite(), stretches),
         }
     }
 

@@ -39,6 +39,16 @@ pub struct ParcelSeries {
     /// The share of each parcel that the run has data of, from 0 to 1; none where no voxels or
     /// vertices were averaged.
     pub coverage: Option<Vec<f64>>,
+    /// Frames with values of parcels that are not finite, beside those that are so in every frame; such a
+    /// value counts as 0, as in nilearn.
+    pub n_nonfinite_frames: usize,
+}
+
+/// How many frames hold more values that are not finite than the frame with the fewest: what is so in every
+/// frame lies outside of the field of view or of a mask, and is a matter of coverage.
+pub(crate) fn n_above_least(counts: &[usize]) -> usize {
+    let least = counts.iter().min().copied().unwrap_or(0);
+    counts.iter().filter(|n| **n > least).count()
 }
 
 impl ParcelSeries {

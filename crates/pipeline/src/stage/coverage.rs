@@ -45,9 +45,19 @@ pub(crate) fn of_parcels(parcels: &Parcels) -> Vec<ParcelCoverage> {
 /// scans`; nothing where there is nothing.
 pub(crate) fn sentence(parcels: &Parcels) -> Option<String> {
     let facts = facts(parcels);
-    let said = [lacking(parcels, &facts), dropped(&facts)];
+    let said = [lacking(parcels, &facts), dropped(&facts), nonfinite(&facts)];
     let said: Vec<String> = said.into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// `2 of 3 scans have frames with values that are no finite numbers (at most 5), which count as 0`.
+fn nonfinite(facts: &[(usize, SeriesFacts)]) -> Option<String> {
+    let n_scans = facts.iter().filter(|(_, it)| it.n_nonfinite_frames > 0).count();
+    let most = facts.iter().map(|(_, it)| it.n_nonfinite_frames).max().filter(|n| *n > 0)?;
+    Some(format!(
+        "{n_scans} of {} have frames with values that are no finite numbers (at most {most}), which count as 0",
+        counted(facts.len(), "scan")
+    ))
 }
 
 /// `2 of 3 scans have columns of no label and without data (3), which were dropped`.
@@ -161,6 +171,7 @@ mod tests {
             fd_mean_mm: None,
             fd_max_mm: None,
             dropped: None,
+            n_nonfinite_frames: 0,
             kept: None,
         };
         let facts = serde_json::to_value(facts).unwrap();

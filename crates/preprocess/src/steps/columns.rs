@@ -164,6 +164,7 @@ mod tests {
             parcels: parcels(labels, names),
             lost: vec![labels[0]],
             coverage: None,
+            n_nonfinite_frames: 0,
         }
     }
 
@@ -202,6 +203,7 @@ mod tests {
             parcels: parcels(&[1, 2, 3, 4], &names),
             lost: Vec::new(),
             coverage: None,
+            n_nonfinite_frames: 0,
         };
         let it = aligned(table(n_a), &atlas).unwrap();
         assert_eq!(

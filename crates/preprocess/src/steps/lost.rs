@@ -78,7 +78,14 @@ mod tests {
     fn series(values: Array2<f64>, coverage: Option<Vec<f64>>) -> ParcelSeries {
         let parcel = |label| Parcel { label, name: format!("P{label}"), centre_mm: None };
         let parcels = (1..=values.ncols() as i32).map(parcel).collect();
-        ParcelSeries { values, t_r: 2.0, parcels, lost: Vec::new(), coverage }
+        ParcelSeries {
+            values,
+            t_r: 2.0,
+            parcels,
+            lost: Vec::new(),
+            coverage,
+            n_nonfinite_frames: 0,
+        }
     }
 
     #[test]

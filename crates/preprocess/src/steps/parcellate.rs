@@ -395,6 +395,7 @@ fn stored(
         fd_mean_mm: fd_mm.as_ref().and_then(|it| scan::mean_displacement(&it.to_vec())),
         fd_max_mm: fd_mm.as_ref().and_then(|it| scan::largest_displacement(&it.to_vec())),
         dropped: None,
+        n_nonfinite_frames: series.n_nonfinite_frames,
         kept: None,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })

@@ -82,7 +82,14 @@ mod tests {
             |(name, label): (&&str, i32)| Parcel { label, name: (*name).into(), centre_mm: None };
         let parcels: Vec<Parcel> = names.iter().zip(7..).map(parcel).collect();
         let values = Array2::zeros((2, parcels.len()));
-        let series = ParcelSeries { values, t_r: 2.0, parcels, lost: Vec::new(), coverage: None };
+        let series = ParcelSeries {
+            values,
+            t_r: 2.0,
+            parcels,
+            lost: Vec::new(),
+            coverage: None,
+            n_nonfinite_frames: 0,
+        };
         assert_eq!(added(series.clone(), None).unwrap().coverage, None);
         added(series, Some(&path)).map(|it| it.coverage).map_err(|error| error.to_string())
     }

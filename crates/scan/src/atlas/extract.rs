@@ -19,7 +19,8 @@ use crate::{
     footprint::{BYTES_OF_SERIES, Footprint},
     frames::Frames,
     geometry::{Grid, Interpolation, Prepared, Resampler},
-    series::ParcelSeries,
+    nii::Stretch,
+    series::{ParcelSeries, n_above_least},
 };
 
 /// On which grid voxels and labels meet.
@@ -63,7 +64,8 @@ impl Default for ExtractConfig {
 }
 
 impl Atlas {
-    /// Series of all regions, `(n_frames, n_parcels)`. Values that are not finite count as 0; only
+    /// Series of all regions, `(n_frames, n_parcels)`. Values that are not finite count as 0, and frames that have some are
+    /// counted; only
     /// voxels where `mask` is not 0 count at all. A region without data is a column of zeros and is
     /// reported, and so is the share of each region that has data.
     pub fn extract(
@@ -93,10 +95,14 @@ impl Atlas {
         let is_same = compat || grid.matches(run.grid());
         let all = || (0..run.grid().n_voxels()).collect();
         let mut unseen = Unseen::new(if is_same { regions.voxels() } else { all() });
+        let whole = Stretch { first: 0, n: run.grid().n_voxels() as u32, sum: 0 };
+        let looked_at = if is_same { regions.stretches() } else { vec![whole] };
+        let mut broken = Vec::with_capacity(run.n_frames());
         let mut frames = Prepared::new(run, moved, config.smoothing_fwhm_mm)?;
         let mut values = Array2::zeros((run.n_frames(), self.n_parcels()));
         run.each(&mut |index, frame| {
             unseen.look(frame);
+            broken.push(frame.n_nonfinite(&looked_at));
             let mut row = values.row_mut(index);
             let row = row.as_slice_mut().expect("rows of a new array are contiguous");
             regions.reduce(frames.apply(frame), row);
@@ -119,7 +125,8 @@ impl Atlas {
             return Err(Error::NoData { scan: run.name() });
         }
         let (t_r, parcels, coverage) = (run.t_r(), self.parcels.clone(), Some(coverage));
-        Ok(ParcelSeries { values, t_r, parcels, lost, coverage })
+        let n_nonfinite_frames = n_above_least(&broken);
+        Ok(ParcelSeries { values, t_r, parcels, lost, coverage, n_nonfinite_frames })
     }
 
     /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take

@@ -83,6 +83,11 @@ impl Regions {
         self.voxels.is_empty()
     }
 
+    /// All voxels of the parcels as stretches of neighbours.
+    pub(super) fn stretches(&self) -> Vec<Stretch> {
+        stretches(&self.voxels, &self.spans)
+    }
+
     /// All voxels of the parcels, ascending.
     pub(super) fn voxels(&self) -> Vec<usize> {
         let mut voxels = self.voxels.clone();

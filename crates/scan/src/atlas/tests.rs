@@ -49,6 +49,17 @@ fn values_that_are_not_finite_count_as_zero_and_are_left_out_for_the_toolkit() {
     let bold = run([8.0, 2.0, f32::NAN, 2.0, f32::NAN, 5.0, f32::NAN, 7.0]);
     let means = atlas.extract(&bold, &ExtractConfig::default(), None).unwrap();
     assert_eq!(means.values, ndarray::array![[4.0, 0.0], [2.0, 6.0]]);
+    assert_eq!(means.n_nonfinite_frames, 1);
+    // from a file, on another grid and blurred it is said too
+    let (scratch, on_labels) = (Scratch::new(), WorkingGrid::Labels);
+    let path = scratch.path("nan.nii.gz");
+    crate::write_bold(&path, &bold).unwrap();
+    let file = BoldFile::open(&path).unwrap();
+    assert_eq!(atlas.extract(&file, &ExtractConfig::default(), None).unwrap(), means);
+    let blurred = ExtractConfig { smoothing_fwhm_mm: Some([4.0; 3]), ..Default::default() };
+    for config in [blurred, ExtractConfig { grid: on_labels, ..Default::default() }] {
+        assert_eq!(atlas.extract(&file, &config, None).unwrap().n_nonfinite_frames, 1);
+    }
     let compat = ExtractConfig { brainlm_toolkit_compat: true, ..Default::default() };
     let means = atlas.extract(&bold, &compat, None).unwrap();
     assert_eq!(means.values, ndarray::array![[8.0, 0.0], [2.0, 6.0]]);
@@ -207,6 +218,7 @@ fn a_region_of_zeros_or_nan_is_lost_and_a_run_of_nothing_else_refused() {
         .extract(&run([1.0, 2.0, 3.0, 6.0, nan, nan, 0.0, 0.0]), &ExtractConfig::default(), None)
         .unwrap();
     assert_eq!((series.lost, series.coverage), (vec![2], Some(vec![1.0, 0.0])));
+    assert_eq!(series.n_nonfinite_frames, 0, "outside of the field of view in every frame");
     // smoothing spreads what neighbours have; the lack stays a lack
     let smoothed = ExtractConfig { smoothing_fwhm_mm: Some([4.0; 3]), ..Default::default() };
     let series = atlas.extract(&run([1.0, 2.0, 3.0, 6.0, 0.0, 0.0, 0.0, 0.0]), &smoothed, None);

@@ -144,7 +144,7 @@ impl CiftiFile {
         });
         let (t_r, parcels) = (self.t_r()?, parcels.collect());
         let (values, lost, coverage) = (self.values()?, Vec::new(), None);
-        Ok(ParcelSeries { values, t_r, parcels, lost, coverage })
+        Ok(ParcelSeries { values, t_r, parcels, lost, coverage, n_nonfinite_frames: 0 })
     }
 }
 

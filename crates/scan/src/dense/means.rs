@@ -16,7 +16,7 @@ use crate::{
     footprint::{BYTES_OF_SERIES, Footprint},
     kind::Kind,
     nii::open,
-    series::ParcelSeries,
+    series::{ParcelSeries, n_above_least},
     surface,
 };
 
@@ -197,14 +197,17 @@ impl GrayordinateAtlas {
         self.labels.values().filter_map(position).for_each(|column| sizes[column] += 1);
         let mut values = Array2::<f64>::zeros((dense.n_frames(), self.parcels.len()));
         let mut seen = vec![false; columns.len()];
+        let mut broken = vec![0_usize; dense.n_frames()];
         let has_data = |x: &f64| x.is_finite() && *x != 0.0;
         let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
         dense.each(&mut |part| match part {
             Part::Place { place, values: series } => {
                 let Some(column) = columns[place] else { return };
                 seen[place] = series.iter().any(has_data);
-                for (sum, x) in values.column_mut(column).iter_mut().zip(series) {
+                let whole = values.column_mut(column);
+                for ((sum, n), x) in whole.into_iter().zip(&mut broken).zip(series) {
                     *sum += finite(*x);
+                    *n += usize::from(!x.is_finite());
                 }
             }
             Part::Frame { frame, first, values: places } => {
@@ -213,6 +216,7 @@ impl GrayordinateAtlas {
                     let Some(column) = columns[place] else { continue };
                     seen[place] |= has_data(x);
                     row[column] += finite(*x);
+                    broken[frame] += usize::from(!x.is_finite());
                 }
             }
         })?;
@@ -241,7 +245,8 @@ impl GrayordinateAtlas {
         }
         let share = |([_, n_seen], n): (&[usize; 2], &usize)| *n_seen as f64 / (*n).max(1) as f64;
         let coverage = Some(counts.iter().zip(&sizes).map(share).collect());
-        Ok(ParcelSeries { values, t_r, parcels: self.parcels.clone(), lost, coverage })
+        let (parcels, n_nonfinite_frames) = (self.parcels.clone(), n_above_least(&broken));
+        Ok(ParcelSeries { values, t_r, parcels, lost, coverage, n_nonfinite_frames })
     }
 
     /// The most bytes that reading a scan, [`extract`](Self::extract) and keeping the series take

@@ -27,7 +27,14 @@ fn parcels(n: usize) -> Vec<Parcel> {
 
 fn series(values: Array2<f64>) -> ParcelSeries {
     let parcels = parcels(values.ncols());
-    ParcelSeries { values, t_r: 0.735, parcels, lost: vec![7, 9], coverage: None }
+    ParcelSeries {
+        values,
+        t_r: 0.735,
+        parcels,
+        lost: vec![7, 9],
+        coverage: None,
+        n_nonfinite_frames: 0,
+    }
 }
 
 fn axes(axes: SeriesAxes) -> OpenOptions {

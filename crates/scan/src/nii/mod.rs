@@ -30,7 +30,7 @@ pub(crate) use read::{
     StoredImage, checked_affine, each_chunk, read_values_with_grid, sized, sized_grid,
 };
 pub(crate) use source::Source;
-pub(crate) use sums::{Stretch, add_up};
+pub(crate) use sums::{Stretch, add_up, n_nonfinite};
 pub(crate) use timing::{PLAUSIBLE_S, repetition_time, space_unit, t_r_field, time_unit};
 pub(crate) use voxels::Decoder;
 

@@ -38,6 +38,30 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// How many values of the stretches of [reordered](Self::reorder) bytes are not finite; integers all are.
+    pub(crate) fn n_nonfinite(&self, bytes: &[u8], stretches: &[Stretch]) -> usize {
+        match self.dtype {
+            NiftiType::Float32 => {
+                let (stored, _) = bytes.as_chunks::<4>();
+                n_nonfinite(|voxel| f32::from_le_bytes(stored[voxel]).is_finite(), stretches)
+            }
+            NiftiType::Float64 => {
+                let (stored, _) = bytes.as_chunks::<8>();
+                n_nonfinite(|voxel| f64::from_le_bytes(stored[voxel]).is_finite(), stretches)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// How many voxels of the stretches are not finite.
+pub(crate) fn n_nonfinite(is_finite: impl Fn(usize) -> bool, stretches: &[Stretch]) -> usize {
+    let of =
+        |stretch: &Stretch| (stretch.first..stretch.end()).filter(|&it| !is_finite(it)).count();
+    stretches.iter().map(of).sum()
+}
+
 impl Stretch {
     /// The position behind the last.
     pub(crate) fn end(&self) -> usize {

@@ -46,6 +46,7 @@ fn the_content_decides_and_not_the_name() {
             parcels,
             lost: Vec::new(),
             coverage: None,
+            n_nonfinite_frames: 0,
         },
     )
     .unwrap();

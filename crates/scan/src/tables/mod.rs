@@ -107,7 +107,14 @@ pub(crate) fn series_of(
         Parcel { label, name, centre_mm: centre.filter(|centre| !centre[0].is_nan()) }
     };
     let parcels = (0..n_parcels).map(parcel).collect();
-    Ok(ParcelSeries { values, t_r: facts.t_r, parcels, lost: facts.lost, coverage: None })
+    Ok(ParcelSeries {
+        values,
+        t_r: facts.t_r,
+        parcels,
+        lost: facts.lost,
+        coverage: None,
+        n_nonfinite_frames: 0,
+    })
 }
 
 #[cfg(test)]

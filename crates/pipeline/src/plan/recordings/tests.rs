@@ -46,7 +46,7 @@ impl Folder {
     fn refused(&self, cohort: &str, sets: &[&str]) -> String {
         let loaded = self.loaded(cohort, sets);
         let mut problems = said(&loaded.spec);
-        problems.retain(|error| matches!(error, Error::Cohort { .. }));
+        problems.retain(|error| matches!(error, crate::Error::Cohort { .. }));
         let error = problems.pop().unwrap_or_else(|| plan(&loaded).unwrap_err());
         loaded.place(error).to_string().replace(&format!("{}/", self.0.path().display()), "")
     }

@@ -42,6 +42,7 @@ pub(super) fn write(
                     parcels: parcels.clone(),
                     lost: facts.lost.clone(),
                     coverage: facts.coverage.clone(),
+                    n_nonfinite_frames: facts.n_nonfinite_frames,
                 },
             )?;
         } else {
