@@ -1,6 +1,6 @@
 //! The reference of the commands: what `--help` prints, command by command.
 
-use std::{path::Path, process::Command};
+use std::{fmt::Write as _, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -28,7 +28,7 @@ fn add(page: &mut String, program: &Path, words: &[&str]) -> Result<()> {
 }
 
 fn section(page: &mut String, name: &str, help: &str) {
-    page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end()));
+    _ = write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.trim_end());
 }
 
 fn help(program: &Path, words: &[&str]) -> Result<String> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
     path::Path,
     process::Command,
 };
@@ -47,10 +48,10 @@ impl<'a> Reference<'a> {
     fn write(mut self, page: &mut String, name: &str) {
         self.sections.push_back((name.to_owned(), self.schema));
         while let Some((heading, schema)) = self.sections.pop_front() {
-            page.push_str(&format!("\n## {heading}\n\n"));
+            _ = write!(page, "\n## {heading}\n\n");
             let text = description(schema);
             if !text.is_empty() {
-                page.push_str(&format!("{text}\n\n"));
+                _ = write!(page, "{text}\n\n");
             }
             // the root's keys have no prefix
             let path = if std::ptr::eq(schema, self.schema) { "" } else { heading.as_str() };
@@ -70,7 +71,7 @@ impl<'a> Reference<'a> {
         let mut rows = "| one of | meaning |\n| --- | --- |\n".to_owned();
         for choice in choices(schema) {
             let form = self.choice(path, choice);
-            rows.push_str(&format!("| {form} | {} |\n", cell(&description(choice))));
+            _ = write!(rows, "| {form} | {} |\n", cell(&description(choice)));
         }
         rows
     }
@@ -93,7 +94,7 @@ impl<'a> Reference<'a> {
                 Some(default) => format!("`{default}`"),
             };
             let meaning = cell(&description(value));
-            rows.push_str(&format!("| `{key}` | {kind} | {} | {meaning} |\n", cell(&absent)));
+            _ = write!(rows, "| `{key}` | {kind} | {} | {meaning} |\n", cell(&absent));
         }
         rows
     }
