@@ -102,7 +102,6 @@ const IN_CIRCLES: &[(&str, usize)] = &[
     ("encoder", 16),
     ("flamingo", 8),
     ("formats", 4),
-    ("kernels", 3),
     ("lm", 10),
     ("pipeline", 64),
     ("report", 8),

@@ -20,7 +20,7 @@ use std::arch::asm;
 
 use rayon::prelude::*;
 
-use super::rounded::round_pairs;
+use super::pairs::round_pairs;
 use crate::columns::columns;
 use crate::cpu::ask_for;
 use crate::{After, scratch, tile};

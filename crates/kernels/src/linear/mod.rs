@@ -9,6 +9,7 @@ mod amx;
 mod bytes;
 mod few;
 mod many;
+mod pairs;
 mod rounded;
 mod tiled;
 #[cfg(target_arch = "x86_64")]

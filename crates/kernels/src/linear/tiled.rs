@@ -15,7 +15,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::many::{DEPTH, spaced, widen};
-use super::rounded::round_pairs;
+use super::pairs::round_pairs;
 use crate::After;
 use crate::columns::columns;
 use crate::cpu::ask_for;
