@@ -151,9 +151,9 @@ const PARTS: [(&str, &str); 6] = [
 fn indented(text: &str, by: usize) -> String {
     let least = text.lines().filter(|it| !it.trim().is_empty());
     let least = least.map(|it| it.len() - it.trim_start().len()).min().unwrap_or(0);
-    text.lines()
-        .map(|it| format!("{}{}\n", " ".repeat(by), it.get(least..).unwrap_or("")))
-        .collect()
+    let right = " ".repeat(by);
+    let lines = text.lines().map(|it| format!("{right}{}", it.get(least..).unwrap_or("")));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// A whole pipeline around a part of one.
