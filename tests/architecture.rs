@@ -88,7 +88,7 @@ const PREPROCESS: &[&str] = &[
     "recording seen",
     "mirror series",
     "measured",
-    "policy volumes",
+    "measured policy volumes",
     "made step",
     "prepared registry steps",
     "recipe",
@@ -103,7 +103,7 @@ const IN_CIRCLES: &[(&str, usize)] = &[
     ("flamingo", 8),
     ("formats", 4),
     ("lm", 10),
-    ("pipeline", 64),
+    ("pipeline", 59),
     ("report", 8),
     ("scan", 31),
 ];
