@@ -23,6 +23,7 @@ mod encoder_packages;
 mod encoder_policies;
 mod encoders;
 mod engine;
+mod evidence;
 mod guides;
 mod inputs;
 mod language_models;

@@ -98,15 +98,15 @@ impl Reading {
     }
 }
 
-/// Free-running texts, a batch at a time.
+/// Free-running texts, a batch at a time; those called `name` are kept apart from others of a stage.
 pub(crate) fn texts(
     model: &Model,
-    queries: &[Query],
+    (name, queries): (&str, &[Query]),
     config: &GenerateConfig,
     reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<(String, bool)>> {
-    reading.each("texts", queries, config.batch_size, control, |before, batch, stop| {
+    reading.each(name, queries, config.batch_size, control, |before, batch, stop| {
         let requests: Vec<Request> = batch
             .iter()
             .zip(before as u64..)
@@ -190,7 +190,7 @@ pub(crate) fn answers(
     reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<Answer>> {
-    let texts = texts(model, queries, config, reading, control)?;
+    let texts = texts(model, ("texts", queries), config, reading, control)?;
     let with_text: Vec<(Query, String)> =
         queries.iter().cloned().zip(texts.iter().map(|(text, _)| text.clone())).collect();
     let mut answers: Vec<Answer> = texts

@@ -9,6 +9,7 @@ mod people;
 mod preprocess;
 mod pretrain;
 mod render;
+mod results;
 
 pub use caption::CaptionConfig;
 pub(crate) use caption::Captions;
@@ -22,46 +23,9 @@ pub(crate) use people::can_be_drawn;
 pub(crate) use pretrain::TrainedLm;
 pub(crate) use render::Pages;
 pub use render::RenderConfig;
+pub(crate) use results::Results;
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use crate::{Result, media::Media, record::StageRecord, runner::Runner};
-
-/// What one run gives; nothing where no stage asks for it.
-pub(crate) struct Results<'a> {
-    pub(crate) media: Media<'a>,
-    pub(crate) trained: Option<Trained>,
-    pub(crate) reports: Option<Vec<WrittenReport>>,
-    pub(crate) evaluation: Option<Evaluation>,
-    pub(crate) pages: Option<Pages>,
-    /// Of a run over pictures.
-    pub(crate) captions: Option<Captions>,
-    /// Reports that were composed, and what belongs to them.
-    pub(crate) composed: Option<ComposedFiles>,
-    /// Of a run over text alone.
-    pub(crate) language_model: Option<TrainedLm>,
-    pub(crate) stages: Vec<StageRecord>,
-    /// Digests of stored files that were checked in this run, by path.
-    pub(crate) checked: BTreeMap<PathBuf, String>,
-}
-
-impl Results<'_> {
-    pub(crate) fn reports(&self) -> &[WrittenReport] {
-        self.reports.as_deref().unwrap_or_default()
-    }
-
-    /// Scans or pictures that are left out because they failed, by the kind of failure.
-    pub(crate) fn failed_by_kind(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        let pictures = self.captions.iter().flat_map(|it| it.failures.values());
-        let scans = self.media.failures.iter();
-        let scans = scans.filter(|(idx, _)| !self.media.unwanted.contains(idx));
-        for reason in scans.map(|(_, (_, reason))| reason).chain(pictures) {
-            *counts.entry(reason.kind.to_string()).or_default() += 1;
-        }
-        counts
-    }
-}
+use crate::{Result, runner::Runner};
 
 /// What is made from `before`, where that is there.
 fn from<A, T>(before: Option<A>, make: impl FnOnce(A) -> Result<Option<T>>) -> Result<Option<T>> {

@@ -331,15 +331,15 @@ impl EncodeConfig {
     }
 }
 
-fn config(media: &Media<'_>) -> EncoderConfig {
+pub(super) fn config(media: &Media<'_>) -> EncoderConfig {
     media.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
 }
 
-fn windows<'a>(media: &'a Media<'_>) -> &'a WindowsConfig {
+pub(super) fn windows<'a>(media: &'a Media<'_>) -> &'a WindowsConfig {
     media.cut.as_ref().expect("windows come before encoders")
 }
 
-fn trained(config: &EncoderConfig) -> bool {
+pub(super) fn trained(config: &EncoderConfig) -> bool {
     config.trainable().moves()
 }
 

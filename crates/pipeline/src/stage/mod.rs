@@ -1,4 +1,5 @@
 //! The stages of a pipeline: a closed set, each with what it takes and what it gives.
+mod altered;
 mod chain;
 mod clean;
 mod cohort_columns;
@@ -20,6 +21,7 @@ mod window;
 mod windows;
 pub(crate) mod work;
 
+pub(crate) use altered::{Altered, Change, series as prepared_series};
 pub(crate) use chain::check_chain;
 pub use embed::{EmbedConfig, WindowPooling};
 pub(crate) use embed::{Embeddings, MEASURED};

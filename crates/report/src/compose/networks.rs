@@ -45,6 +45,11 @@ impl Parcellation {
     pub fn network_of(&self, parcel: usize) -> Option<usize> {
         self.network[parcel]
     }
+
+    /// Whether a parcel of a network lies on the left.
+    pub fn is_left(&self, parcel: usize) -> Option<bool> {
+        self.is_left[parcel]
+    }
 }
 
 /// Whether a parcel lies on the left, and its network.

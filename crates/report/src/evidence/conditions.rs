@@ -2,20 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EvidenceInput, Level, pairs::Pairs, units::Units, written};
-use crate::{counted, metrics::Interval};
-
-/// Which scans stand in for the own one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConditionKind {
-    /// Of any other person.
-    Another,
-    /// Of another person of the same site, sex and decade of age.
-    Matched,
-    /// Of another person with the same label.
-    SameLabel,
-}
+use super::{
+    ConditionKind, EvidenceInput, Level, Substitute,
+    pairs::{Pairs, TIE},
+    units::Units,
+    written,
+};
+use crate::{
+    Result, counted,
+    metrics::{Interval, mean_interval, same_length, share_interval},
+};
 
 /// The own scan against scans of a kind. Positive numbers speak for the own scan; a number is missing where
 /// there is nothing to compare.
@@ -82,6 +78,49 @@ pub(super) fn derangements(
     found
 }
 
+/// What stands in for the own scan of each window, window by window: the share of windows whose true report is
+/// likelier with the own scan, by how much, and how much better the text is. `real` is how right the text is with
+/// the own scan.
+pub(super) fn of_substitute(
+    input: &EvidenceInput,
+    units: &Units,
+    real: &[f64],
+    substitute: &Substitute,
+) -> Result<Condition> {
+    let Substitute { kind, name, nll, right, missing } = substitute;
+    let n = input.units.len();
+    let mut found = Condition {
+        kind: *kind,
+        name: name.clone(),
+        n_windows: 0,
+        n_left_out: n,
+        two_afc: None,
+        likelihood_gain: None,
+        written: None,
+        note: missing.as_ref().map(|reason| format!("not measured: {reason}")),
+    };
+    if missing.is_some() {
+        return Ok(found);
+    }
+    same_length("likelihoods of a substitute", nll.len(), n)?;
+    same_length("texts of a substitute", right.len(), n)?;
+    let mut cluster = Vec::new();
+    let (mut gains, mut wins, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for (window, place) in input.compared() {
+        let gain = nll[window] - input.nll[window][place];
+        cluster.push(units.resampled()[window]);
+        gains.push(gain);
+        wins.push(if gain.abs() < TIE { 0.5 } else { f64::from(u8::from(gain > 0.0)) });
+        written.push(real[window] - right[window]);
+    }
+    found.n_windows = cluster.len();
+    found.n_left_out = n - cluster.len();
+    found.two_afc = Some(share_interval(&wins, &cluster)?);
+    found.likelihood_gain = Some(mean_interval(&gains, &cluster));
+    found.written = Some(mean_interval(&written, &cluster).within(-1.0, 1.0));
+    Ok(found)
+}
+
 fn of_partners(
     (kind, name): (ConditionKind, String),
     input: &EvidenceInput,
@@ -113,7 +152,6 @@ fn of_partners(
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "shares of small counts are exact")]
 mod tests {
     use super::*;
     use crate::evidence::{Unit, age_bin};
@@ -196,6 +234,39 @@ mod tests {
         assert_eq!((matched.n_windows, matched.n_left_out), (22, 2));
         let note = matched.note.unwrap();
         assert_eq!(note, "2 windows left out, alone in their group of sex and age");
+    }
+
+    #[test]
+    fn a_substitute_is_compared_window_by_window() {
+        let input = stereotype();
+        let values: Vec<usize> = (0..24).map(|i| i % 2).collect();
+        let units = Units::new(&input.units, &values);
+        // the own scan costs 0.5; the other one 0.75 for half of the windows, the same for a quarter, less for
+        // the rest
+        let nll = |i: usize| match i % 4 {
+            0 | 1 => 0.75,
+            2 => 0.5,
+            _ => 0.25,
+        };
+        let (kind, name) = (ConditionKind::MeanScan, "mean training scan".to_owned());
+        let mut mean = Substitute {
+            kind,
+            name,
+            nll: (0..24).map(nll).collect(),
+            right: (0..24).map(|i| f64::from(u8::from(i % 2 == 0))).collect(),
+            missing: None,
+        };
+        let found = of_substitute(&input, &units, &[1.0; 24], &mean).unwrap();
+        assert_eq!(found.two_afc.unwrap().estimate, 0.5 + 0.25 / 2.0);
+        assert_eq!(found.likelihood_gain.unwrap().estimate, 0.25 / 4.0);
+        assert_eq!(found.written.unwrap().estimate, 0.5);
+        assert_eq!((found.n_windows, found.n_left_out), (24, 0));
+        mean.nll.pop();
+        assert!(of_substitute(&input, &units, &[1.0; 24], &mean).is_err());
+        let none = Substitute::missing(kind, "mean training scan", "no reason".to_owned());
+        let found = of_substitute(&input, &units, &[1.0; 24], &none).unwrap();
+        assert_eq!((found.n_windows, found.two_afc), (0, None));
+        assert_eq!(found.note.unwrap(), "not measured: no reason");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Unit;
+use super::{OccludedSlot, Substitute, ToldOtherwise, Unit};
 use crate::{
     Error, Result,
     metrics::{at_least, same_length},
@@ -36,6 +36,12 @@ pub struct EvidenceInput {
     /// How right what was written is, where that is no matter of one value: of several slots, and of free
     /// text.
     pub shares: Option<Shares>,
+    /// What was done with something in place of the own scans.
+    pub substitutes: Vec<Substitute>,
+    /// What was done with scans without the place of a slot.
+    pub occluded: Vec<OccludedSlot>,
+    /// What was done after a prompt that contradicts the scan.
+    pub told_otherwise: Option<ToldOtherwise>,
     /// The most frequent value among the training windows.
     pub majority: String,
     /// Other ways to answer, on the same windows.
@@ -234,6 +240,9 @@ pub(crate) mod example {
             no_scan: vec![Some(name(0)); n],
             free_text: None,
             shares: None,
+            substitutes: Vec::new(),
+            occluded: Vec::new(),
+            told_otherwise: None,
             majority: name(1),
             baselines: vec![Baseline { name: "LDA".to_owned(), correct: vec![0.0; n] }],
             missing: Vec::new(),

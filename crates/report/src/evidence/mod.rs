@@ -8,11 +8,14 @@
 mod answers;
 mod blocks;
 mod conditions;
+mod contradiction;
 mod input;
 mod likelihood;
+mod occlusion;
 mod pairs;
 mod permutation;
 mod rule;
+mod substitutes;
 mod units;
 mod verdict;
 mod written;
@@ -21,20 +24,23 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::{Shuffled, unchanged};
 pub use blocks::blocks;
-pub use conditions::{Condition, ConditionKind};
+pub use conditions::Condition;
+pub use contradiction::Contradiction;
 #[cfg(test)]
 pub(crate) use input::example;
 pub use input::{
     Baseline, EvidenceConfig, EvidenceInput, GateOpening, Measure, MissingBaseline, Shares,
 };
 pub use likelihood::Retrieval;
+pub use occlusion::Grounding;
+pub use substitutes::{ConditionKind, Occluded, OccludedSlot, Substitute, ToldOtherwise};
 pub use units::{Level, Unit, UnitCounts, age_bin};
 pub use verdict::{Answer, BestBaseline, Kind, Reason, Verdict};
 
 use self::{pairs::Pairs, rule::Findings, units::Units};
 use crate::{
     Error, Result,
-    metrics::{Interval, Jackknife, effective, share_interval},
+    metrics::{Interval, mean_interval, share_interval},
 };
 
 /// Every control of one evaluation, and the line it ends in. All intervals are 95 %, over the units that
@@ -55,9 +61,16 @@ pub struct Evidence {
     /// Accuracy of the scored slot with the own scan minus with another person's; of free text, ROUGE-L to
     /// the own true report minus to another person's. Decides.
     pub written: Option<Interval>,
-    /// The own scan against scans of other people: of anybody, of people who match, of the same label.
+    /// The own scan against scans of other people (of anybody, of people who match, of the same label), and against
+    /// what else was shown in its place.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+    /// Whether statements go with their place; one entry a slot that the model states, where any has a place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grounding: Vec<Grounding>,
+    /// Whom the text follows where the prompt contradicts the scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contradiction: Option<Contradiction>,
     /// Finding a report's scan among those it was compared with.
     pub retrieval: Retrieval,
     /// Finding a scan's report.
@@ -144,6 +157,13 @@ impl Evidence {
             pairs_all,
         };
         let accuracy = |values: &[f64]| share_interval(values, units.resampled());
+        let mut conditions = conditions::derangements(input, &units, &values);
+        for substitute in &input.substitutes {
+            conditions.push(conditions::of_substitute(input, &units, &real, substitute)?);
+        }
+        let grounding = input.occluded.iter().map(|it| Grounding::of(it, &units));
+        let told = input.told_otherwise.as_ref();
+        let contradiction = told.map(|it| Contradiction::of(it, &units)).transpose()?.flatten();
         Ok(Self {
             verdict: Verdict::new(findings),
             two_afc,
@@ -151,7 +171,9 @@ impl Evidence {
             likelihood_gain,
             permutation_p,
             written,
-            conditions: conditions::derangements(input, &units, &values),
+            conditions,
+            grounding: grounding.collect::<Result<_>>()?,
+            contradiction,
             retrieval: Retrieval::of_scans(input),
             retrieval_of_reports: Retrieval::of_reports(input),
             accuracy: accuracy(&real)?,
@@ -188,23 +210,10 @@ fn baselines(input: &EvidenceInput, units: &Units, real: &[f64]) -> Result<Vec<B
         Ok(BaselineScore {
             name: name.to_owned(),
             accuracy: share_interval(&right, units.resampled())?,
-            difference: mean_over_units(&gained, units).within(-1.0, 1.0),
+            difference: mean_interval(&gained, units.resampled()).within(-1.0, 1.0),
         })
     };
     without.into_iter().chain(given).map(score).collect()
-}
-
-/// The mean of one value a window, with the jackknife over units.
-fn mean_over_units(values: &[f64], units: &Units) -> Interval {
-    let mut sums = vec![(0.0, 0.0); units.counts.at(units.resampled)];
-    for (value, &unit) in values.iter().zip(units.resampled()) {
-        sums[unit].0 += value;
-        sums[unit].1 += 1.0;
-    }
-    let (total, n) = sums.iter().fold((0.0, 0.0), |(s, n), it| (s + it.0, n + it.1));
-    let left_out: Vec<f64> = sums.iter().map(|it| (total - it.0) / (n - it.1)).collect();
-    let sizes: Vec<f64> = sums.iter().map(|it| it.1).collect();
-    Jackknife::new(total / n, &left_out, effective(&sizes)).interval()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{EvidenceInput, Level, units::Units};
 use crate::metrics::{Interval, Jackknife, agreeing, effective};
 
 /// Nats a token within which two pairings are as likely: rounding of single precision.
-const TIE: f64 = 1e-5;
+pub(super) const TIE: f64 = 1e-5;
 
 /// What pairs of a kind say.
 #[derive(Clone, Copy, Debug)]

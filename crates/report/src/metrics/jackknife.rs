@@ -62,6 +62,20 @@ pub(crate) fn effective(weights: &[f64]) -> f64 {
     if squares > 0.0 { weights.iter().sum::<f64>().powi(2) / squares } else { 0.0 }
 }
 
+/// The mean of some values, with the jackknife over the units that they belong to.
+pub(crate) fn mean_interval(values: &[f64], units: &[usize]) -> Interval {
+    let mut sums = vec![(0.0, 0.0); units.iter().max().map_or(0, |last| last + 1)];
+    for (value, &unit) in values.iter().zip(units) {
+        sums[unit].0 += value;
+        sums[unit].1 += 1.0;
+    }
+    sums.retain(|it| it.1 > 0.0);
+    let (total, n) = sums.iter().fold((0.0, 0.0), |(s, n), it| (s + it.0, n + it.1));
+    let left_out: Vec<f64> = sums.iter().map(|it| (total - it.0) / (n - it.1)).collect();
+    let sizes: Vec<f64> = sums.iter().map(|it| it.1).collect();
+    Jackknife::new(total / n, &left_out, effective(&sizes)).interval()
+}
+
 /// Jackknife of the mean over rows of `own + mean(cells)`: leaving out a unit leaves out its rows, and
 /// the cells that it takes part in. Rows without cells do not count.
 pub(crate) struct RowMeans {
@@ -157,6 +171,14 @@ mod tests {
         let interval = Jackknife::new(5.0, &left_out, 5.0).interval();
         assert!((interval.low - -0.043_7).abs() < 1e-3, "{interval}");
         assert!((interval.high - 10.043_7).abs() < 1e-3, "{interval}");
+    }
+
+    #[test]
+    fn values_of_one_unit_go_together() {
+        // without units 0, 2 and 5: (7 + 11) / 2, (1 + 2 + 11) / 3 and (1 + 2 + 7) / 3
+        let found = mean_interval(&[1.0, 2.0, 7.0, 11.0], &[0, 0, 2, 5]);
+        let left_out = [9.0, 14.0 / 3.0, 10.0 / 3.0];
+        assert_eq!(found, Jackknife::new(5.25, &left_out, effective(&[2.0, 1.0, 1.0])).interval());
     }
 
     #[test]

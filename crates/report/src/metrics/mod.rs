@@ -21,7 +21,7 @@ pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
 pub use copying::{Copying, copying};
 pub use interval::Interval;
-pub(crate) use jackknife::{Jackknife, RowMeans, effective};
+pub(crate) use jackknife::{Jackknife, RowMeans, effective, mean_interval};
 pub use risk::{RiskCoverage, RiskPoint, risk_coverage};
 pub(crate) use rouge_l::of_words as rouge_of_words;
 pub use rouge_l::rouge_l;

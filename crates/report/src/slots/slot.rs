@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::number::NumberForm;
+use super::{number::NumberForm, place::Place};
 use crate::{Error, Result};
 
 /// Values and their surface forms.
@@ -104,18 +104,6 @@ impl Truth {
             Self::Column(name) | Self::Measured(name) => Some(name),
         }
     }
-}
-
-/// The part of the brain in which the evidence of a slot lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// A network, as the atlas names it.
-    Network(String),
-    /// Parcels of the atlas, from 1.
-    Parcels(Vec<usize>),
-    /// A region, as the atlas names it.
-    Region(String),
 }
 
 /// Who states a slot.

@@ -1,4 +1,4 @@
-//! What a linear model reads from the same windows, before whitening.
+//! What linear models make of the same windows before whitening, and of what else is known of the people.
 use ndarray::{Array2, ArrayView2, Axis};
 use report::{
     evidence::{Baseline, MissingBaseline},
@@ -6,7 +6,7 @@ use report::{
 };
 use scan::Split;
 
-use super::EvaluateConfig;
+use super::{config::EvaluateConfig, sources};
 use crate::{Result, aside::aside, event::Control, media::Media, plan::joined};
 
 /// What the linear models answer, and what is most frequent in training.
@@ -50,15 +50,20 @@ pub(super) fn fit(
         let missing = nothing("linear models choose among values, and free text has none");
         return Ok(Baselines { majority, linear: Vec::new(), missing });
     }
-    let features_of_test = features(media, test)?;
+    let sources = sources::all(media, &trained, test, control)?;
     let mut majority = Vec::new();
     // by model: the answers about each slot
-    let mut right: [Vec<Vec<Option<f64>>>; 2] = [Vec::new(), Vec::new()];
+    let names: Vec<&str> = NAMES.into_iter().chain(sources.iter().map(|it| it.name)).collect();
+    let mut right: Vec<Vec<Vec<Option<f64>>>> = vec![Vec::new(); names.len()];
     let mut missing: Vec<MissingBaseline> = Vec::new();
+    let several = slots.scored_idxs().len() > 1;
+    let (features_of_training, features_of_test) =
+        (features(media, &trained)?, features(media, test)?);
     for &idx in slots.scored_idxs() {
         let slot = &slots.slots()[idx];
-        let labelled = trained.iter().filter_map(|&row| Some((row, media.class_of(row, idx)?)));
-        let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+        let labelled = trained.iter().enumerate();
+        let labelled = labelled.filter_map(|(at, &row)| Some((at, media.class_of(row, idx)?)));
+        let (places, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
         if class.is_empty() {
             let values =
                 trained.iter().filter_map(|&row| media.cohort().rows[row].truths[idx].as_deref());
@@ -69,23 +74,39 @@ pub(super) fn fit(
         let n_classes = slot.values.len();
         let first = majority_class(&class, n_classes)?;
         // a number of that bin
-        let of_class = rows.iter().zip(&class).find(|(_, it)| **it == first);
-        let value = of_class.and_then(|(&row, _)| media.cohort().rows[row].truths[idx].clone());
+        let of_class = places.iter().zip(&class).find(|(_, it)| **it == first);
+        let value =
+            of_class.and_then(|(&at, _)| media.cohort().rows[trained[at]].truths[idx].clone());
         majority.push(value);
         let truth: Vec<Option<usize>> = test.iter().map(|&row| media.class_of(row, idx)).collect();
-        let (train, tested) = (features(media, &rows)?, features_of_test.clone());
-        let logistic_c = config.logistic_c;
         let known: Vec<bool> = truth.iter().map(Option::is_some).collect();
+        let logistic_c = config.logistic_c;
+        let train = features_of_training.select(Axis(0), &places);
+        let others: Vec<(&'static str, Array2<f32>, Array2<f32>)> = sources
+            .iter()
+            .map(|it| (it.name, it.train.select(Axis(0), &places), it.test.clone()))
+            .collect();
+        let tested = features_of_test.clone();
         let (linear, lacks) = aside(control, move || {
-            linear(train.view(), &class, n_classes, logistic_c, tested.view(), &truth)
+            let (mut fitted, mut missing) =
+                linear(train.view(), &class, n_classes, logistic_c, tested.view(), &truth);
+            for (name, train, test) in others {
+                let model = Logistic::fit(train.view(), &class, n_classes, logistic_c);
+                take(
+                    (name, model.and_then(|it| it.predict(test.view()))),
+                    &truth,
+                    &mut fitted,
+                    &mut missing,
+                );
+            }
+            (fitted, missing)
         })?;
-        for (name, right) in NAMES.iter().zip(&mut right) {
+        for (name, right) in names.iter().zip(&mut right) {
             let found = linear.iter().find(|it| it.name == *name);
             right.extend(found.map(|it| {
                 it.correct.iter().zip(&known).map(|(it, known)| known.then_some(*it)).collect()
             }));
         }
-        let several = slots.scored_idxs().len() > 1;
         missing.extend(lacks.into_iter().map(|it| MissingBaseline {
             reason: if several { format!("{}: {}", slot.name, it.reason) } else { it.reason },
             name: it.name,
@@ -93,7 +114,7 @@ pub(super) fn fit(
     }
     // a model that lacks one slot has no mean over them
     let n_slots = slots.scored_idxs().len();
-    let fitted = NAMES.iter().zip(right).filter(|(_, of_slots)| of_slots.len() == n_slots);
+    let fitted = names.iter().zip(right).filter(|(_, of_slots)| of_slots.len() == n_slots);
     let linear = fitted.map(|(name, of_slots)| Baseline {
         name: (*name).to_owned(),
         correct: (0..test.len()).map(|at| mean_known(of_slots.iter().map(|it| it[at]))).collect(),
@@ -144,18 +165,28 @@ fn linear(
         (NAMES[1], lda.and_then(|it| it.predict(test))),
     ];
     let (mut fitted, mut missing) = (Vec::new(), Vec::new());
-    for (name, predicted) in answers {
-        let name = name.to_owned();
-        match predicted {
-            Ok(predicted) => {
-                let right = predicted.iter().zip(truth);
-                let right = right.map(|(it, truth)| f64::from(u8::from(Some(*it) == *truth)));
-                fitted.push(Baseline { name, correct: right.collect() });
-            }
-            Err(error) => missing.push(MissingBaseline { name, reason: error.to_string() }),
-        }
+    for answer in answers {
+        take(answer, truth, &mut fitted, &mut missing);
     }
     (fitted, missing)
+}
+
+/// Keeps what a model answers, or why it does not.
+fn take(
+    (name, predicted): (&str, report::Result<Vec<usize>>),
+    truth: &[Option<usize>],
+    fitted: &mut Vec<Baseline>,
+    missing: &mut Vec<MissingBaseline>,
+) {
+    let name = name.to_owned();
+    match predicted {
+        Ok(predicted) => {
+            let right = predicted.iter().zip(truth);
+            let right = right.map(|(it, truth)| f64::from(u8::from(Some(*it) == *truth)));
+            fitted.push(Baseline { name, correct: right.collect() });
+        }
+        Err(error) => missing.push(MissingBaseline { name, reason: error.to_string() }),
+    }
 }
 
 /// Mean over the frames of each window, or over tokens: `(n_rows, n_voxels)`.

@@ -10,8 +10,13 @@ use report::{
 use scan::Split;
 
 use super::{
-    EvaluateConfig, Evaluation, TextScores, WindowScore, Written, WrittenReport, baselines, notes,
+    baselines,
+    config::EvaluateConfig,
+    evaluation::{Evaluation, WindowScore, Written},
+    notes,
+    others::{Others, Tested},
     said::{self, Texts, Values},
+    texts::TextScores,
 };
 use crate::{
     Result,
@@ -19,6 +24,7 @@ use crate::{
     aside::aside,
     event::Control,
     media::Media,
+    phases::WrittenReport,
     plan::ScanPlan,
     stage::Stage,
 };
@@ -43,6 +49,8 @@ pub(super) fn evaluate(
     })?;
     let nll = cross_nll(config, written, &test, &blocks, control)?;
     let texts = cross_texts(written, &test, &blocks, control)?;
+    let tested = Tested { config, written, test: &test, texts: &texts };
+    let Others { substitutes, occluded, told } = Others::measure(&tested, control)?;
     let said = Values::of(media, &texts, &test, &blocks, &baselines.majority);
     let of_slots = said::answers_of_slots(media, &texts, &test, &blocks);
     let trained_on = media.rows_of(Split::Train)?;
@@ -59,6 +67,9 @@ pub(super) fn evaluate(
         no_scan,
         free_text,
         shares,
+        substitutes,
+        occluded,
+        told_otherwise: told,
         majority: baselines.joint_majority(media),
         baselines: baselines.linear,
         missing: baselines.missing,
@@ -172,7 +183,8 @@ fn cross_texts(
         Query { prompt: prompt.clone(), medium }
     });
     let queries: Vec<Query> = queries.collect();
-    let texts = answers::texts(&trained.model, &queries, generation(media), reading, control)?;
+    let texts =
+        answers::texts(&trained.model, ("texts", &queries), generation(media), reading, control)?;
     for (key, (text, _)) in missing.into_iter().zip(texts) {
         wanted.insert(key, Some(text));
     }
@@ -180,7 +192,7 @@ fn cross_texts(
 }
 
 /// As the reports themselves were generated.
-fn generation<'a>(media: &Media<'a>) -> &'a GenerateConfig {
+pub(super) fn generation<'a>(media: &Media<'a>) -> &'a GenerateConfig {
     let mut stages = media.plan.spec().stages().iter();
     let found = stages.find_map(|stage| match stage {
         Stage::Generate(config) => Some(config),

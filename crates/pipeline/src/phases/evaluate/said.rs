@@ -9,8 +9,13 @@ use report::{
     slots::{Slot, SlotReading, SlotSet},
 };
 
-use super::{Calibration, Fit, NamedScores, SlotAnswers, WrittenReport};
-use crate::{Result, media::Media, plan::joined};
+use super::evaluation::{Calibration, NamedScores, SlotAnswers};
+use crate::{
+    Result,
+    media::Media,
+    phases::{WrittenReport, finetune::Fit},
+    plan::joined,
+};
 
 /// Texts by prompt and row of the scan, without one for no scan.
 pub(super) type Texts = BTreeMap<(String, Option<usize>), Option<String>>;
@@ -98,6 +103,18 @@ impl Values {
                 .then(|| test.iter().map(|&row| text(row, Some(row)).to_owned()).collect()),
         }
     }
+}
+
+/// How right a text is about a row, as accuracies count it: of one scored slot 1 or 0.
+pub(super) fn right(media: &Media<'_>, row: usize, text: &str) -> f64 {
+    let (slots, planned) = (media.slots(), &media.cohort().rows[row]);
+    let values = scored_values(slots, text);
+    if slots.scored_idxs().len() != 1 {
+        return rightness(media, row, text, &values);
+    }
+    let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
+    let stated = joined(slots, &values);
+    f64::from(u8::from(stated.is_some() && stated == planned.truth))
 }
 
 /// How the statement of each scored slot goes with the scan.

@@ -1,0 +1,130 @@
+//! Scans shown to the model once more, after something was changed in them.
+use std::sync::Arc;
+
+use encoder::{FrozenEncoder, InputShape};
+use flamingo::Medium;
+use ndarray::Array2;
+use preprocess::{PreparedScan, StoredSeries};
+use scan::{Phases, WindowsConfig, phase_randomised, time_permuted};
+
+use super::{EncodeConfig, Stage, encode, given};
+use crate::{Result, media::Media};
+
+/// What is changed in a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Change<'a> {
+    /// The phase of every frequency is drawn.
+    Phases(Phases),
+    /// Its frames stand in another order.
+    Permuted,
+    /// Columns hold a constant each: `by[column]`.
+    Replaced { columns: &'a [usize], by: &'a [f64] },
+}
+
+impl Change<'_> {
+    fn of(self, series: &Array2<f64>, seed: u64) -> Array2<f64> {
+        match self {
+            Self::Phases(phases) => phase_randomised(series.view(), phases, seed),
+            Self::Permuted => time_permuted(series.view(), seed),
+            Self::Replaced { columns, by } => {
+                let mut changed = series.clone();
+                for &column in columns {
+                    changed.column_mut(column).fill(by[column]);
+                }
+                changed
+            }
+        }
+    }
+}
+
+/// Where a change is made.
+pub(crate) enum Altered<'a> {
+    /// In prepared series of parcels, which are then cut and encoded as those of the cohort were.
+    Series(Encoding<'a>),
+    /// In cleaned windows of voxels, which are then whitened as those of the cohort were.
+    Windows,
+    /// Nowhere, for this reason.
+    Nowhere(&'static str),
+}
+
+/// The way from a series to what the model is shown.
+pub(crate) struct Encoding<'a> {
+    encode: &'a EncodeConfig,
+    cut: &'a WindowsConfig,
+    input: InputShape,
+    /// None where the encoder is part of the model.
+    frozen: Option<FrozenEncoder>,
+    coordinates: Option<Vec<[f64; 3]>>,
+}
+
+impl<'a> Altered<'a> {
+    pub(crate) fn open(media: &'a Media<'_>) -> Result<Self> {
+        if media.tokens.is_none() {
+            return Ok(Self::Windows);
+        }
+        let encode = media.plan.spec().stages().iter().find_map(|stage| match stage {
+            Stage::Encode(config) => Some(config),
+            _ => None,
+        });
+        let encode = encode.expect("tokens come from this stage");
+        let config = encode::config(media);
+        if given::stored(&config).is_some() {
+            return Ok(Self::Nowhere("its tokens were made elsewhere"));
+        }
+        let input = given::input(&config, media)?;
+        if matches!(input, InputShape::Volume { .. }) {
+            return Ok(Self::Nowhere("the model reads volumes"));
+        }
+        let frozen = (!encode::trained(&config)).then(|| FrozenEncoder::open(&config, input));
+        let frozen = frozen.transpose()?;
+        let coordinates = media.parcels.as_ref().and_then(|it| it.about.coordinates());
+        let cut = encode::windows(media);
+        Ok(Self::Series(Encoding { encode, cut, input, frozen, coordinates }))
+    }
+
+    /// What the model is shown of a row after a change; `seed` and the place of the scan or window decide
+    /// what is drawn.
+    pub(crate) fn medium(
+        &self,
+        media: &Media<'_>,
+        row: usize,
+        change: Change<'_>,
+        seed: u64,
+    ) -> Result<Arc<Medium>> {
+        match self {
+            Self::Series(encoding) => {
+                let idx = media.cohort().rows[row].scan_idx;
+                let mut series = series(media, idx)?;
+                series.values = change.of(&series.values, seed.wrapping_add(idx as u64));
+                encoding.medium(media, idx, series)
+            }
+            Self::Windows => {
+                let window = media.cleaned[row].as_ref().expect("cut before it was whitened");
+                let changed = change.of(&window.mapv(f64::from), seed.wrapping_add(row as u64));
+                let changed = changed.mapv(|x| x as f32);
+                let changed = match &media.whitening {
+                    Some(whitening) => whitening.apply(changed.view())?,
+                    None => changed,
+                };
+                Ok(Arc::new(changed.into_dyn()))
+            }
+            Self::Nowhere(_) => unreachable!("nothing is changed there"),
+        }
+    }
+}
+
+/// The prepared series of a scan that is there.
+pub(crate) fn series(media: &Media<'_>, idx: usize) -> Result<StoredSeries> {
+    let parcels = media.parcels.as_ref().expect("windows come from series");
+    let unit = parcels.units[idx].as_ref().expect("rows_of gives rows that are there");
+    Ok(StoredSeries::read(unit)?)
+}
+
+impl Encoding<'_> {
+    fn medium(&self, media: &Media<'_>, idx: usize, series: StoredSeries) -> Result<Arc<Medium>> {
+        let prepared = PreparedScan::of(series.into(), &media.scans()[idx], self.cut, None)?;
+        let tokens =
+            prepared.tokens(self.frozen.as_ref(), self.input, self.coordinates.as_deref())?;
+        Ok(Arc::new(self.encode.medium(tokens, self.input)))
+    }
+}
