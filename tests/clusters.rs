@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Ran, Stored, Synthetic, files_below, program, root, run, says};
 
 const ENCODE: &str = "encode-cohort";
@@ -35,11 +35,11 @@ fn published(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let text = fs::read_to_string(dir.join("record.json")).expect("a record");
     let mut record: Value = serde_json::from_str(&text).expect("JSON");
     let names: Vec<String> = record["files"].as_object().expect("files").keys().cloned().collect();
-    for key in ["started", "seconds"] {
+    for key in ["started", "seconds", "command"] {
         record.as_object_mut().expect("an object").remove(key);
     }
     for stage in record["stages"].as_array_mut().expect("stages") {
-        for key in ["seconds", "stored"] {
+        for key in ["seconds", "stored", "peak_memory_mb"] {
             stage.as_object_mut().expect("an object").remove(key);
         }
     }
@@ -56,6 +56,11 @@ fn units(it: &Synthetic, outputs: &str) -> BTreeMap<PathBuf, std::time::SystemTi
     files.map(|path| (path.clone(), path.metadata().unwrap().modified().unwrap())).collect()
 }
 
+fn array_status(it: &Synthetic, outputs: &str) -> Value {
+    let dir = it.dir().join(outputs).join(ENCODE).display().to_string();
+    serde_json::from_str(&run(&["status", &dir, "--json"]).exits_with(75).stdout).expect("JSON")
+}
+
 #[test]
 fn tasks_and_a_gathering_run_publish_what_a_run_alone_does() {
     let it = Synthetic::new(6, Stored::Mixed, ENCODE);
@@ -67,6 +72,17 @@ fn tasks_and_a_gathering_run_publish_what_a_run_alone_does() {
     for number in 1..=6 {
         let ran = task(&it, "parts", &list, number).exits_with(0);
         says(&ran.stderr, &["1 recording done; `normalise` and what follows is left"]);
+        // the journals of the tasks and the work list say how the array stands
+        let status = array_status(&it, "parts");
+        assert_eq!(status["tasks"], json!({ "running": 0, "done": number, "all": 6 }));
+        let stages = status["stages"].as_array().unwrap();
+        let parcellate = stages.iter().find(|it| it["stage"] == "parcellate").unwrap();
+        assert_eq!(
+            (&parcellate["done"], &parcellate["left"]),
+            (&json!(number), &json!(6 - number)),
+            "{parcellate}"
+        );
+        assert_eq!(status["visits"].as_array().unwrap().len(), 6, "those that wait, too");
     }
     let folder = it.dir().join("parts").join(ENCODE);
     assert!(!folder.join("record.json").exists(), "nothing is published");
@@ -80,6 +96,9 @@ fn tasks_and_a_gathering_run_publish_what_a_run_alone_does() {
     // a task that is done does nothing again
     task(&it, "parts", &list, 3).exits_with(0);
     it.run(&["outputs=parts"]).exits_with(0);
+    let dir = folder.display().to_string();
+    let gathered = run(&["status", &dir]).exits_with(0);
+    says(&gathered.stdout, &["finished"]);
     assert_eq!(units(&it, "parts"), made, "the run finds what the tasks made");
     run(&["store", "prune", &outputs]).exits_with(0);
     let [alone, parts] =

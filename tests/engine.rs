@@ -223,3 +223,48 @@ fn a_run_that_cannot_be_finished_says_what_became_of_each_recording() {
     assert_eq!(status.matches("\tFAIL\t").count(), 2, "{status}");
     assert_eq!(status.matches("\tparcellate\tINCOMPLETE\t").count(), 10, "{status}");
 }
+
+#[test]
+fn a_run_is_repeated_from_its_record_unless_an_input_changed() {
+    let it = Many::new(3, false);
+    it.run(&[]).exits_with(0);
+    let dir = it.dir.join("runs/cohort");
+    let record = dir.join("record.json").display().to_string();
+    let again = format!("outputs={}", it.dir.join("again").display());
+    let repeat = |command: &str| run(&[command, "--from", &record, "--set", &again]);
+    repeat("run").exits_with(0);
+    let tables = |outputs: &str| -> Vec<_> {
+        let is_table = |(path, _): &(PathBuf, Vec<u8>)| !path.ends_with("config_used.yaml");
+        it.published(outputs).into_iter().filter(is_table).collect()
+    };
+    assert!(!tables("runs").is_empty() && tables("runs") == tables("again"));
+    let said: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    let first = &said["inputs"]["recordings"][0];
+    let scan = files_below(&it.dir).into_iter().find(|path| {
+        fs::read(path).is_ok_and(|bytes| first["sha256"] == files::sha256_bytes(&bytes))
+    });
+    let scan = scan.expect("the record has the digest of the file");
+    let command: Vec<&str> =
+        said["command"].as_array().unwrap().iter().skip(1).filter_map(|it| it.as_str()).collect();
+    assert_eq!(command[0], "run");
+    assert!(command[1].starts_with('…') && command[1].ends_with("/pipeline.yaml"), "{command:?}");
+    assert!(said["stages"][0]["peak_memory_mb"].as_u64() != Some(0));
+    // another scan in its place
+    let other = files_below(&it.dir)
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with("bold.nii.gz") && *path != scan);
+    let (before, other) = (fs::read(&scan).unwrap(), fs::read(other.unwrap()).unwrap());
+    fs::write(&scan, other).unwrap();
+    let refused = repeat("run").exits_with(2).one_error();
+    says(&refused, &["record.json: cannot be repeated: 1 of its 3 recordings changed since"]);
+    fs::write(&scan, before).unwrap();
+    repeat("check").exits_with(0);
+    let config = dir.join("config_used.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("seed: 1", "seed: 2")).unwrap();
+    let refused = repeat("run").exits_with(2).one_error();
+    says(&refused, &["config_used.yaml beside it is not what that run used"]);
+    let both = run(&["run", "pipeline.yaml", "--from", &record]).exits_with(2);
+    says(&both.stderr, &["cannot be used with"]);
+}

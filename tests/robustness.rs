@@ -341,3 +341,23 @@ fn the_record_tells_the_threads_that_were_used() {
     let record: serde_json::Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["threads"], 1);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_the_size_of_files_ends_a_run_in_a_sentence() {
+    let it = cohort(2);
+    let limited = |blocks: u32| {
+        let line = format!("ulimit -f {blocks}; exec \"$0\" run \"$1\"");
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(line).arg(program()).arg(it.pipeline());
+        shell.output().expect("a shell")
+    };
+    let ended = limited(1);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("cannot write: File too large"), "{said}");
+    let left = files_below(&it.dir().join("runs"));
+    let is_partial = |path: &&PathBuf| path.to_string_lossy().contains(".partial");
+    assert!(left.iter().find(is_partial).is_none(), "{left:?}");
+    it.run(&[]).exits_with(0);
+}

@@ -165,7 +165,12 @@ Examples:
 #[derive(Debug, Group)]
 pub(crate) struct PipelineArgs {
     /// A pipeline file, such as those in pipelines/.
-    pub(crate) pipeline: PathBuf,
+    #[arg(required_unless_present = "from")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// Repeat the run of this record, by the config that lies beside it. It is refused where a table, scan or
+    /// weight file is not the one that was read then; --set may name other outputs.
+    #[arg(long, value_name = "RECORD.json", conflicts_with = "pipeline")]
+    pub(crate) from: Option<PathBuf>,
     /// Change one value: KEY.KEY=VALUE; a stage is found by its name. May be repeated.
     /// Paths are relative to the pipeline file, as those inside it.
     #[arg(long, value_name = "KEY=VALUE")]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     };
     print::logs(verbose);
     pipeline::limit_threads();
+    commands::survive_limits();
     match pipeline::instructions() {
         Ok(name) => tracing::info!(instructions = name, "CPU"),
         Err(error) => {

@@ -151,8 +151,9 @@ fn settle(aside: NamedTempFile, path: &Path) -> Result<()> {
 
 /// Writes beside the target, syncs, and renames: a reader sees the old file or the new one.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut aside = beside(path)?;
-    aside.write_all(bytes).map_err(at("write", path))?;
+    let aside = beside(path)?;
+    // by the file itself: an error of `aside` names the path a second time
+    aside.as_file().write_all(bytes).map_err(at("write", path))?;
     settle(aside, path)
 }
 
@@ -182,12 +183,12 @@ pub fn publish_dir(from: &Path, to: &Path) -> Result<()> {
 /// bytes that were copied have another digest than `sha256`.
 pub fn copy_checked(from: &Path, to: &Path, sha256: &str) -> Result<bool> {
     let mut source = File::open(from).map_err(at("read", from))?;
-    let mut aside = beside(to)?;
+    let aside = beside(to)?;
     let mut piece = vec![0; 1 << 20];
     loop {
         match source.read(&mut piece).map_err(at("read", from))? {
             0 => break,
-            n => aside.write_all(&piece[..n]).map_err(at("write", to))?,
+            n => aside.as_file().write_all(&piece[..n]).map_err(at("write", to))?,
         }
     }
     if sha256_file(aside.path()).map_err(at("read", aside.path()))? != sha256 {

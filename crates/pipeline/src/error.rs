@@ -106,6 +106,10 @@ pub enum Error {
     #[error("every picture failed, the first with: {reason}")]
     NoPicture { reason: String },
 
+    // a record
+    #[error("{}: {problem}", path.display())]
+    Record { path: PathBuf, problem: String },
+
     // a job array
     #[error("{}: {problem}", path.display())]
     WorkList { path: PathBuf, problem: String },

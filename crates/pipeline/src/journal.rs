@@ -6,6 +6,7 @@ use std::{
 };
 
 use engine::Journal;
+use preprocess::Recording;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,6 +36,11 @@ pub(crate) struct Begun {
     pub(crate) repetitions: usize,
     /// Every scan, by its place.
     pub(crate) scans: Vec<Listed>,
+    /// Of a task of an array: its name, and the places of its scans in the cohort, by which lines name them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) task: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) places: Vec<usize>,
 }
 
 /// A scan: subject and session; and for one that was left out before, the kind of reason.
@@ -110,6 +116,16 @@ pub(crate) enum Ended {
     Failed,
 }
 
+impl Ended {
+    pub(crate) fn of<T>(outcome: &Result<T>) -> Self {
+        match outcome {
+            Ok(_) => Self::Done,
+            Err(error) if error.is_interrupted() || error.is_first_failure() => Self::Stopped,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
 /// Writes the journal of a run from its events.
 pub(crate) struct Scribe {
     journal: Journal,
@@ -120,6 +136,29 @@ pub(crate) struct Scribe {
 impl Scribe {
     /// Begins the journal of a run that holds its lock.
     pub(crate) fn begin(plan: &Plan, lock: &Path) -> Result<Self> {
+        Self::write(plan, lock, &plan.run_dir.join(JOURNAL), None, listed(plan))
+    }
+
+    /// Begins the journal of a task that holds its lock, in a file that no other task writes.
+    pub(crate) fn begin_task(
+        plan: &Plan,
+        lock: &Path,
+        path: &Path,
+        task: &str,
+        places: &[usize],
+    ) -> Result<Self> {
+        let all = plan.scans();
+        let scans = places.iter().map(|&place| listed_scan(&all[place])).collect();
+        Self::write(plan, lock, path, Some((task, places)), scans)
+    }
+
+    fn write(
+        plan: &Plan,
+        lock: &Path,
+        path: &Path,
+        task: Option<(&str, &[usize])>,
+        scans: Vec<Listed>,
+    ) -> Result<Self> {
         let process = engine::this_process();
         let lock = files::relative(lock, &plan.run_dir).unwrap_or_else(|| lock.to_owned());
         let begun = Begun {
@@ -131,9 +170,11 @@ impl Scribe {
             lock: lock.display().to_string(),
             stages: plan.spec().stages().iter().map(|it| it.name().to_owned()).collect(),
             repetitions: plan.runs.len(),
-            scans: listed(plan),
+            scans,
+            task: task.map(|(name, _)| name.to_owned()),
+            places: task.map_or_else(Vec::new, |(_, places)| places.to_vec()),
         };
-        let journal = Journal::begin(&plan.run_dir.join(JOURNAL), &begun)?;
+        let journal = Journal::begin(path, &begun)?;
         Ok(Self { journal, begun: Instant::now(), last: None })
     }
 
@@ -191,13 +232,7 @@ impl Scribe {
 }
 
 fn listed(plan: &Plan) -> Vec<Listed> {
-    let scans = plan.scans().into_iter();
-    let scans = scans.map(|scan| Listed {
-        subject: scan.subject,
-        session: scan.session,
-        kind: None,
-        unwanted: false,
-    });
+    let scans: Vec<Listed> = plan.scans().iter().map(listed_scan).collect();
     let excluded = match &plan.source {
         SourcePlan::Recordings(recordings) => recordings.excluded(),
         _ => &[],
@@ -208,5 +243,10 @@ fn listed(plan: &Plan) -> Vec<Listed> {
         kind: Some(it.reason.failure_kind().to_string()),
         unwanted: !it.reason.is_failure(),
     });
-    scans.chain(excluded).collect()
+    scans.into_iter().chain(excluded).collect()
+}
+
+fn listed_scan(scan: &Recording) -> Listed {
+    let (subject, session) = (scan.subject.clone(), scan.session.clone());
+    Listed { subject, session, kind: None, unwanted: false }
 }

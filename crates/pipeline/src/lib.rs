@@ -62,7 +62,7 @@ pub use plan::{
     RunPlan, ScanPlan, SourcePlan,
 };
 pub use prompts::{Prompt, read_lines};
-pub use record::write_left_out;
+pub use record::{Repeated, write_left_out};
 pub use run::{Outcome, limit_threads, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
@@ -76,7 +76,7 @@ pub use stage::{
     TokenPrecision, WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
-pub use status::{RunState, RunStatus, StageStatus, VisitStatus, status};
+pub use status::{RunState, RunStatus, StageStatus, TaskCounts, VisitStatus, status};
 pub use stored::{Pruned, StoredStage, prune, stored};
 pub use submit::{Resources, Site, Submission, SubmitOptions, site_schema, submit_slurm};
 

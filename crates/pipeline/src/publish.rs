@@ -7,7 +7,7 @@ use std::{
 use files::FileIndex;
 use flamingo::{MANIFEST, Manifest};
 use report::generated::{Disclaimer, GeneratedReport, report_file_name};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     Result, captions,
@@ -21,6 +21,12 @@ use crate::{
 };
 
 const RECORD: &str = "record.json";
+
+/// What is asked of the record of an earlier run.
+#[derive(Deserialize)]
+struct Earlier {
+    files: BTreeMap<String, IgnoredAny>,
+}
 
 /// A run directory being written.
 pub(crate) struct Publisher {
@@ -95,20 +101,24 @@ impl Publisher {
     }
 
     /// Removes what an earlier run wrote and this one did not, then writes the record.
-    pub(crate) fn finish(
-        self,
-        record: impl FnOnce(&BTreeMap<String, String>) -> Value,
-    ) -> Result<()> {
-        let path = self.dir.join(RECORD);
-        if let Ok(earlier) = files::read_json::<Value>(&path)
-            && let Some(earlier) = earlier["files"].as_object()
-        {
-            for stale in earlier.keys().filter(|path| !self.files.contains_key(*path)) {
+    pub(crate) fn finish(self, record: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        if let Ok(earlier) = files::read_json::<Earlier>(&self.dir.join(RECORD)) {
+            for stale in earlier.files.keys().filter(|path| !self.files.contains_key(*path)) {
                 files::remove_inside(&self.dir, stale)?;
             }
         }
         self.published.save()?;
-        Ok(files::write_json(&path, &record(&self.files))?)
+        record(&self)
+    }
+
+    /// Writes the record, which names every file.
+    pub(crate) fn write_record(&self, record: &impl Serialize) -> Result<()> {
+        Ok(files::write_json(&self.dir.join(RECORD), record)?)
+    }
+
+    /// The digests of what was published.
+    pub(crate) fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
     }
 }
 
@@ -159,7 +169,7 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
         _ => record::status(media),
     };
     out.put("status.tsv", status.as_bytes())?;
-    out.finish(|files| record::record(results, started, files))
+    out.finish(|out| out.write_record(&record::record(results, started, out.files())))
 }
 
 /// Each generated report twice: for programs and for people.

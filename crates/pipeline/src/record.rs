@@ -1,7 +1,10 @@
 //! What was run, with what, and how it went: `record.json` and `status.tsv`.
+mod inputs;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -20,6 +23,8 @@ use crate::{
     stage::coverage,
     watch::Failed,
 };
+use inputs::Inputs;
+pub use inputs::Repeated;
 
 /// The layout of `record.json` that this version writes; older versions wrote the same without a number.
 const FORMAT: u32 = 1;
@@ -60,13 +65,30 @@ pub(crate) struct StageRecord {
     /// Taken from the cache.
     stored: bool,
     seconds: f64,
+    /// Megabytes (10⁶ bytes) that the process took at most until the stage was done; `None` where the
+    /// system does not say it.
+    peak_memory_mb: Option<u64>,
 }
 
 impl StageRecord {
     pub(crate) fn new(stage: &str, key: &Key, stored: bool, seconds: f64) -> Self {
         let (stage, key) = (stage.to_owned(), key.as_str().to_owned());
-        Self { stage, key, stored, seconds: milliseconds(seconds) }
+        Self {
+            stage,
+            key,
+            stored,
+            seconds: milliseconds(seconds),
+            peak_memory_mb: peak_memory_mb(),
+        }
     }
+}
+
+/// Megabytes (10⁶ bytes) that this process took at most so far.
+fn peak_memory_mb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some((kib * 1024).div_ceil(1_000_000))
 }
 
 /// Seconds to the millisecond, as people read them.
@@ -187,40 +209,48 @@ pub fn write_left_out(loaded: &Loaded, error: &Error) -> Result<Option<PathBuf>>
     Ok(Some(path))
 }
 
+/// The record. It is written entry by entry: as a tree of JSON values, one of a large cohort takes several
+/// times the memory of everything else.
+#[derive(Serialize)]
+struct Record<'a> {
+    format: u32,
+    program: &'static str,
+    version: &'static str,
+    name: &'a str,
+    repetition: Option<&'a str>,
+    seed: u64,
+    platform: String,
+    command: &'a [String],
+    threads: NonZeroUsize,
+    started: String,
+    seconds: f64,
+    inputs: Inputs<'a>,
+    language_model: Option<Value>,
+    package: Option<Value>,
+    atlas: Option<&'a Value>,
+    lost_labels: Option<Vec<Value>>,
+    coverage: Option<Vec<coverage::ParcelCoverage>>,
+    stages: &'a [StageRecord],
+    units: Units<'a>,
+    verdict: Option<&'a str>,
+    files: &'a BTreeMap<String, String>,
+}
+/// How it went with each.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Units<'a> {
+    Pictures(Vec<captions::PictureRecord<'a>>),
+    Scans(Vec<UnitRecord>),
+}
+
 /// The record; `files` are the digests of what else is in the run directory.
-pub(crate) fn record(
-    results: &Results<'_>,
+pub(crate) fn record<'a>(
+    results: &'a Results<'_>,
     started: &Started,
-    files: &BTreeMap<String, String>,
-) -> Value {
+    files: &'a BTreeMap<String, String>,
+) -> impl Serialize + 'a {
     let media = &results.media;
     let plan = media.plan;
-    let inputs = match &plan.source {
-        SourcePlan::Cohort(cohort) => json!({
-            "table": { "path": files::shown(&cohort.table), "sha256": cohort.sha256 },
-            "scans": cohort.scans.iter().map(|scan| json!({
-                "scan": scan.name, "sha256": scan.sha256,
-            })).collect::<Vec<_>>(),
-        }),
-        SourcePlan::Pictures(pictures) => json!({
-            "table": { "path": files::shown(&pictures.table), "sha256": pictures.sha256 },
-            "pictures": pictures.pictures.iter().map(|picture| json!({
-                "image": picture.name, "sha256": picture.sha256,
-            })).collect::<Vec<_>>(),
-        }),
-        SourcePlan::Recordings(recordings) => json!({
-            "cohort": files::shown(&recordings.cohort.path),
-            "n_recordings": recordings.recordings().len(),
-            "n_subjects": recordings.cohort.n_subjects(),
-            "left_out": recordings.cohort.counts(),
-            "recordings": recordings.recordings().iter().map(|it| json!({
-                "scan": it.name(), "t_r": it.t_r, "n_frames": it.n_frames,
-            })).collect::<Vec<_>>(),
-        }),
-        SourcePlan::Corpus { path, sha256, .. } => {
-            json!({ "texts": { "path": files::shown(path), "sha256": sha256 } })
-        }
-    };
     let package = match &plan.source {
         SourcePlan::Pictures(pictures) => Some(json!({
             "path": files::shown(&pictures.package), "model_id": pictures.model_id,
@@ -237,31 +267,34 @@ pub(crate) fn record(
             all.iter().filter(|it| labels.contains(&it.label)).map(|it| &it.name).collect();
         json!({ "scan": media.scans()[idx].name, "labels": labels, "names": names })
     };
-    json!({
-        "format": FORMAT,
-        "program": "neuroflamingo",
-        "version": env!("CARGO_PKG_VERSION"),
-        "name": plan.spec().name,
-        "repetition": media.run.label,
-        "seed": media.run.seed,
-        "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "threads": plan.budget.n_workers,
-        "started": utc(started.unix),
-        "seconds": milliseconds(started.clock.elapsed().as_secs_f64()),
-        "inputs": inputs,
-        "language_model": lm,
-        "package": package,
-        "atlas": parcels.map(|it| &it.about.atlas),
-        "lost_labels": parcels.map(|it| it.lost().map(lost).collect::<Vec<_>>()),
-        "coverage": parcels.map(coverage::of_parcels),
-        "stages": results.stages,
-        "units": match &plan.source {
-            SourcePlan::Pictures(_) => json!(captions::units(plan, results.captions.as_ref())),
-            _ => json!(units(media, None)),
+    Record {
+        format: FORMAT,
+        program: "neuroflamingo",
+        version: env!("CARGO_PKG_VERSION"),
+        name: &plan.spec().name,
+        repetition: media.run.label.as_deref(),
+        seed: media.run.seed,
+        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        command: &plan.command,
+        threads: plan.budget.n_workers,
+        started: utc(started.unix),
+        seconds: milliseconds(started.clock.elapsed().as_secs_f64()),
+        inputs: Inputs(media),
+        language_model: lm,
+        package,
+        atlas: parcels.map(|it| &it.about.atlas),
+        lost_labels: parcels.map(|it| it.lost().map(lost).collect()),
+        coverage: parcels.map(coverage::of_parcels),
+        stages: &results.stages,
+        units: match &plan.source {
+            SourcePlan::Pictures(_) => {
+                Units::Pictures(captions::units(plan, results.captions.as_ref()))
+            }
+            _ => Units::Scans(units(media, None)),
         },
-        "verdict": results.evaluation.as_ref().map(|it| &it.verdict),
-        "files": files,
-    })
+        verdict: results.evaluation.as_ref().map(|it| it.verdict.as_str()),
+        files,
+    }
 }
 
 /// A recording that is not among the results, and why.

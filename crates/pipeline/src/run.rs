@@ -78,11 +78,7 @@ pub fn run(
     let mut control = control.holding(lock.lost());
     watched.write(Scribe::begin(plan, lock.path())?);
     let outcome = run_all(plan, &mut control, &watched);
-    watched.end(match &outcome {
-        Ok(_) => Ended::Done,
-        Err(error) if error.is_interrupted() || error.is_first_failure() => Ended::Stopped,
-        Err(_) => Ended::Failed,
-    });
+    watched.end(Ended::of(&outcome));
     outcome
 }
 

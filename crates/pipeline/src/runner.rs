@@ -133,7 +133,14 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
 }
 
 /// From the stage's version and parameters, what it reads, and the key of the stage before.
+///
+/// Files that settings name stand there without their folders; their digests are among the inputs. So a
+/// pipeline that lies elsewhere, as the one beside a record, finds what is stored.
 fn key(stage: &Stage, inputs: &Value, upstream: Option<&Key>) -> Key {
+    let mut stage = stage.clone();
+    for path in stage.paths() {
+        *path = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
+    }
     Key::of(&json!({
         "stage": stage,
         "version": stage.version(),
@@ -172,5 +179,11 @@ mod tests {
         assert_ne!(base, of_mask(json!(["aa"]), Some(&base)), "another stage before");
         let other = key(&stage("mask: { above_mean: 0.7 }"), &json!(["aa"]), None);
         assert_ne!(base, other, "another parameter");
+        let atlas = |path: &str| {
+            let yaml = format!("parcellate: {{ atlas: {{ id: a, labels: {path} }} }}");
+            key(&stage(&yaml), &json!(["aa"]), None)
+        };
+        assert_eq!(atlas("atlas.nii"), atlas("../../data/atlas.nii"), "the same file elsewhere");
+        assert_ne!(atlas("atlas.nii"), atlas("other.nii"));
     }
 }

@@ -1,4 +1,6 @@
 //! How a run stands, from the files of its folder alone: also of one that another machine works on.
+mod array;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -56,6 +58,17 @@ pub struct VisitStatus {
     status: &'static str,
 }
 
+/// The tasks of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskCounts {
+    /// Those that gave signs lately.
+    pub running: usize,
+    /// Those that took their recordings as far as a task can.
+    pub done: usize,
+    /// All of the work list, or all that have begun where it lies elsewhere.
+    pub all: usize,
+}
+
 /// How a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunStatus {
@@ -69,6 +82,9 @@ pub struct RunStatus {
     pub pid: u32,
     /// When it began, in UTC.
     pub since: String,
+    /// The tasks, where an array works on the run before it is gathered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskCounts>,
     /// The repetition that runs, of how many.
     pub repetition: Option<(String, usize)>,
     /// Stages in their order.
@@ -126,6 +142,13 @@ struct Told {
 }
 
 impl Told {
+    fn of(entries: impl Iterator<Item = serde_json::Value>) -> Self {
+        let mut told = Self::default();
+        // what a later version adds is not counted
+        entries.filter_map(|it| serde_json::from_value(it).ok()).for_each(|it| told.add(it));
+        told
+    }
+
     fn add(&mut self, entry: Entry) {
         match entry {
             Entry::Repetition { repetition } => {
@@ -180,19 +203,22 @@ impl Told {
 /// Where it holds no journal of a run.
 pub fn status(dir: &Path) -> Result<RunStatus> {
     let path = dir.join(JOURNAL);
+    if !path.exists() {
+        return array::status(dir, None)?.ok_or_else(|| Error::Record {
+            path: dir.to_owned(),
+            problem: format!("holds no {JOURNAL}, expected the folder of a run, as runs/NAME"),
+        });
+    }
     let mut entries = Journal::read(&path)?.into_iter();
     let begun = entries.next().and_then(|first| serde_json::from_value::<Begun>(first).ok());
     let begun = begun.ok_or_else(|| Error::Arrays {
         path: path.clone(),
         problem: "its first line does not say which run it is of".to_owned(),
     })?;
-    let mut told = Told::default();
-    for entry in entries {
-        // what a later version adds is not counted
-        if let Ok(entry) = serde_json::from_value(entry) {
-            told.add(entry);
-        }
+    if let Some(array) = array::status(dir, Some(begun.since))? {
+        return Ok(array);
     }
+    let told = Told::of(entries);
     let is_held = Holding::of(&files::join(dir, Path::new(&begun.lock)))?
         .is_some_and(|it| it.is_alive() && it.pid == begun.pid && it.host == begun.host);
     let state = match told.ended {
@@ -244,6 +270,7 @@ impl RunStatus {
             host: begun.host,
             pid: begun.pid,
             since: utc(begun.since),
+            tasks: None,
             repetition,
             stages,
             rate_per_s,
@@ -339,9 +366,7 @@ mod tests {
     }
 
     fn told(entries: &[serde_json::Value]) -> Told {
-        let mut told = Told::default();
-        entries.iter().for_each(|it| told.add(serde_json::from_value(it.clone()).unwrap()));
-        told
+        Told::of(entries.iter().cloned())
     }
 
     #[test]

@@ -230,15 +230,15 @@ fn publish(plan: &Plan, metrics: &Value, table: &str, each: &[u8], verdict: &str
     out.put("per_fold_metrics.csv", each)?;
     let heading = "Mean and range over repetitions.\n\n";
     out.put("summary.txt", format!("{heading}{table}\n{verdict}\n").as_bytes())?;
-    out.finish(|files| {
-        json!({
+    out.finish(|out| {
+        out.write_record(&json!({
             "program": "neuroflamingo",
             "version": env!("CARGO_PKG_VERSION"),
             "name": plan.spec().name,
             "repetitions": plan.runs.iter().map(|run| &run.label).collect::<Vec<_>>(),
             "verdict": verdict,
-            "files": files,
-        })
+            "files": out.files(),
+        }))
     })
 }
 

@@ -37,7 +37,9 @@ pub trait Step: Cloned + fmt::Debug + Send + Sync {
     /// Its name and version.
     fn id(&self) -> StepId;
 
-    /// Its settings as they go into keys: JSON, of which it can be made again.
+    /// Its settings as they go into keys, as JSON; one that a program brings along is made again from it. The
+    /// steps of this crate name files without their folders: where a file lies decides nothing, and its digest
+    /// is part of what decides the result.
     fn said(&self) -> String;
 
     /// What it takes, in a word.

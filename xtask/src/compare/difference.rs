@@ -100,11 +100,11 @@ fn of_files(path: &Path, old: &[u8], new: &[u8]) -> Result<Vec<String>> {
 /// A record without what depends on the moment, the machine, and how results are named in the cache.
 fn timeless(mut record: Value) -> Value {
     if let Some(record) = record.as_object_mut() {
-        for key in ["started", "seconds", "platform", "version"] {
+        for key in ["started", "seconds", "platform", "version", "command"] {
             record.remove(key);
         }
         for stage in record.get_mut("stages").and_then(Value::as_array_mut).into_iter().flatten() {
-            for key in ["key", "seconds"] {
+            for key in ["key", "seconds", "peak_memory_mb"] {
                 stage.as_object_mut().and_then(|stage| stage.remove(key));
             }
         }

@@ -14,7 +14,10 @@ mod store;
 mod submit;
 mod text;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use anyhow::Result;
 
@@ -67,6 +70,14 @@ impl Done {
             Self::Nothing
         }
     }
+}
+
+/// Lets a file that grows beyond the limit of the shell or the scheduler be an error in a sentence; the
+/// system's own answer is to end the program without a word.
+pub(crate) fn survive_limits() {
+    let told = Arc::new(AtomicBool::new(false));
+    // where nobody listens, the program ends as it would have
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, told);
 }
 
 pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use pipeline::{
-    Excluded, Execution, Loaded, Outcome, Plan, Shard, ShardOutcome, WorkList, counted,
+    Excluded, Execution, Loaded, Outcome, Plan, Repeated, Shard, ShardOutcome, WorkList, counted,
 };
 use serde_json::json;
 
@@ -22,14 +22,35 @@ pub(super) fn name_excluded(excluded: &[Excluded], verbose: bool) {
     excluded.iter().filter(|_| verbose).for_each(|excluded| print::note(&excluded.to_string()));
 }
 
-pub(super) fn read(args: &PipelineArgs) -> Result<Loaded> {
-    let loaded = Loaded::read(&args.pipeline, &args.set)?;
-    Ok(if args.verify { loaded.verifying() } else { loaded })
+/// The pipeline, and the run that it is to repeat.
+pub(super) fn read(args: &PipelineArgs) -> Result<(Loaded, Option<Repeated>)> {
+    let (loaded, repeated) = match (&args.from, &args.pipeline) {
+        (Some(record), _) => {
+            let repeated = Repeated::read(record, &args.set)?;
+            if let Some(version) = &repeated.other_version {
+                let this = env!("CARGO_PKG_VERSION");
+                print::note(&format!("warning: version {version} made that run, this is {this}"));
+            }
+            (repeated.loaded.clone(), Some(repeated))
+        }
+        (None, Some(pipeline)) => (Loaded::read(pipeline, &args.set)?, None),
+        (None, None) => unreachable!("one of them is required"),
+    };
+    Ok((if args.verify { loaded.verifying() } else { loaded }, repeated))
 }
 
-pub(super) fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Result<Plan> {
+pub(super) fn plan(
+    args: &PipelineArgs,
+    loaded: &Loaded,
+    repeated: Option<&Repeated>,
+    verbose: bool,
+) -> Result<Plan> {
     let plan =
         Plan::new(loaded.clone()).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
+    let plan = plan.with_command(std::env::args());
+    if let Some(repeated) = repeated {
+        repeated.check(&plan)?;
+    }
     Ok(match args.mem_mb {
         Some(mem_mb) => plan.with_mem_mb(mem_mb),
         None => plan,
@@ -37,7 +58,8 @@ pub(super) fn plan(args: &PipelineArgs, loaded: &Loaded, verbose: bool) -> Resul
 }
 
 pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
-    let plan = plan(args, &read(args)?, verbose)?;
+    let (loaded, repeated) = read(args)?;
+    let plan = plan(args, &loaded, repeated.as_ref(), verbose)?;
     if args.json {
         print::json(&plan.to_json())?;
     } else {
@@ -53,8 +75,8 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
     if let Some((list, task)) = shard.work_list.as_deref().zip(shard.task) {
         return run_task(args, execution, list, task, verbose);
     }
-    let loaded = read(args)?;
-    let plan = match plan(args, &loaded, verbose) {
+    let (loaded, repeated) = read(args)?;
+    let plan = match plan(args, &loaded, repeated.as_ref(), verbose) {
         Ok(plan) => plan,
         Err(error) => {
             if let Some(ours) = error.downcast_ref()
@@ -83,9 +105,9 @@ fn run_task(
     task: usize,
     verbose: bool,
 ) -> Result<Done> {
-    let loaded = read(args)?;
+    let (loaded, repeated) = read(args)?;
     let name = Shard::file_name(&loaded.spec.name, task);
-    let plan = plan(args, &loaded.for_task(&name), verbose)?;
+    let plan = plan(args, &loaded.for_task(&name), repeated.as_ref(), verbose)?;
     let shard = Shard::of_list(&plan, &WorkList::read(list)?, task)?;
     run_shard(args, &plan, &shard, execution, verbose)
 }

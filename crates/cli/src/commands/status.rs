@@ -2,7 +2,7 @@
 use std::{fmt::Write as _, thread, time::Duration};
 
 use anyhow::Result;
-use pipeline::{RunState, RunStatus};
+use pipeline::{RunState, RunStatus, TaskCounts};
 
 use super::Done;
 use crate::{args::StatusArgs, print};
@@ -40,6 +40,9 @@ fn in_words(status: &RunStatus) -> String {
         RunState::Failed => format!("{}: ended with an error, {who}\n", status.name),
         RunState::Stopped => format!("{}: stopped, {who}; the same command goes on\n", status.name),
     };
+    if let Some(TaskCounts { running, done, all }) = status.tasks {
+        let _ = writeln!(said, "{done} of {all} tasks done, {running} running");
+    }
     if let Some((name, n)) = &status.repetition {
         let _ = writeln!(said, "repetition {name}, of {n}");
     }

@@ -64,6 +64,8 @@ pub struct Plan {
     pub cache_dir: PathBuf,
     /// Cores and memory for work on several scans at once.
     pub budget: engine::Budget,
+    /// The command that asks for it, for the record.
+    pub(crate) command: Vec<String>,
 }
 
 /// The input data.
@@ -178,13 +180,22 @@ impl Plan {
         let n_workers = n_workers.unwrap_or(NonZeroUsize::MIN);
         let budget = engine::Budget { n_workers, ..engine::Budget::of_machine() };
         let cache_dir = outputs.join(CACHE);
-        Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget })
+        let command = Vec::new();
+        Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget, command })
     }
 
     /// With so many megabytes (10⁶ bytes) for work on several scans at once.
     #[must_use]
     pub fn with_mem_mb(self, mem_mb: u64) -> Self {
         Self { budget: self.budget.with_mem_mb(mem_mb), ..self }
+    }
+
+    /// With the words of the command that asks for it; the record holds them without the folders of the
+    /// machine.
+    #[must_use]
+    pub fn with_command(self, words: impl IntoIterator<Item = String>) -> Self {
+        let command = words.into_iter().map(|word| files::without_folders(&word)).collect();
+        Self { command, ..self }
     }
 
     /// How many files were read so far, for their digests or for what a plan asks of them; each as often as

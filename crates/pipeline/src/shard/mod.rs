@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! work list, task K ─→ its recordings ─→ stages up to the first that must see all ─→ units in the store
-//!                                                                                └→ tasks/…/K.tsv
+//!                                                                                └→ tasks/…/K.tsv, K.jsonl
 //! ```
 //!
 //! Nothing is published. The ordinary run afterwards finds the units in the store and does the rest.
@@ -23,6 +23,7 @@ pub use work_list::WorkList;
 use crate::{
     Error, Result,
     event::{Control, Event},
+    journal::{self, Scribe},
     media::Media,
     plan::Plan,
     stage::{
@@ -30,8 +31,12 @@ use crate::{
         work::{Preparation, read_failures},
     },
     thresholds,
+    watch::Watch,
 };
 use outcomes::Ended;
+
+/// Digits of the digest of a work list that name its folder of outcomes.
+pub(crate) const SHORT: usize = 16;
 
 /// How long the lock of a task may be held by one that was killed on another machine.
 const HELD: Duration = Duration::from_mins(8);
@@ -66,7 +71,7 @@ impl Shard {
     /// has no such task.
     pub fn of_list(plan: &Plan, list: &WorkList, task: usize) -> Result<Self> {
         let scans = list.scans_of(plan, task)?;
-        Ok(Self { name: task.to_string(), scans, folder: list.digest()[..16].to_owned() })
+        Ok(Self { name: task.to_string(), scans, folder: list.digest()[..SHORT].to_owned() })
     }
 
     /// The recordings of these people, of all where nobody is named; `name` is that of no other choice.
@@ -89,6 +94,11 @@ impl Shard {
 
     fn table(&self, plan: &Plan) -> PathBuf {
         outcomes::folder(plan).join(&self.folder).join(format!("{}.tsv", self.name))
+    }
+
+    /// What the task did, line by line.
+    fn journal(&self, plan: &Plan) -> PathBuf {
+        self.table(plan).with_extension("jsonl")
     }
 }
 
@@ -132,9 +142,25 @@ pub(crate) fn prepare_shard(
     publish: impl FnOnce(&Media<'_>, &mut Control<'_>) -> Result<()>,
 ) -> Result<ShardOutcome> {
     check_divisible(plan)?;
-    let mut control = Control::new(observer, stop).executing(execution);
+    let mut watch = Watch::new(observer);
+    let watched = watch.watched();
+    let mut control = Control::new(&mut watch, stop).executing(execution);
     let lock = wait_for(plan, shard, &mut control)?;
     let mut control = control.holding(lock.lost());
+    let (journal, name) = (shard.journal(plan), &shard.name);
+    watched.write(Scribe::begin_task(plan, lock.path(), &journal, name, &shard.scans)?);
+    let outcome = work_on(plan, shard, &mut control, publish);
+    watched.end(journal::Ended::of(&outcome));
+    outcome
+}
+
+/// Takes the recordings through the stages, with the lock of the task held.
+fn work_on(
+    plan: &Plan,
+    shard: &Shard,
+    control: &mut Control<'_>,
+    publish: impl FnOnce(&Media<'_>, &mut Control<'_>) -> Result<()>,
+) -> Result<ShardOutcome> {
     // no stage before the first that sees all knows of seeds and splits
     let mut media = Media::part(plan, &plan.runs[0], &shard.scans);
     let scratch = tempfile::tempdir();
@@ -149,7 +175,7 @@ pub(crate) fn prepare_shard(
         control.tell(Event::StageStarted { stage, idx, n });
         let (begun, dir) = (Instant::now(), scratch.path().join(stage));
         files::make_dir(&dir)?;
-        match work.compute(&media, &dir, &mut control) {
+        match work.compute(&media, &dir, control) {
             // a run of the whole cohort would end here; a task has its own few recordings only
             Err(Error::Engine(engine::Error::OutOfReach { reason, .. })) => {
                 let there = shard.scans.iter().filter(|idx| !media.failures.contains_key(idx));
@@ -168,7 +194,7 @@ pub(crate) fn prepare_shard(
         (n_done, last) = (idx + 1, stage);
     }
     ended.record_in(&mut media);
-    publish(&media, &mut control)?;
+    publish(&media, control)?;
     ended.write(plan, &shard.scans, last, &shard.table(plan))?;
     let rest = plan.spec().stages().get(n_done).map(Stage::name);
     let n_failed = ended.n_failed();

@@ -11,7 +11,7 @@ use super::work_list::digest_of;
 use crate::{Result, media::Media, plan::Plan};
 
 const HEADER: &str =
-    "participant_id\tsession_id\tscan\tpipeline_step\tstatus\ttransient\treason\tplan\n";
+    "participant_id\tsession_id\tscan\tpipeline_step\tstatus\ttransient\treason\tkind\tplan\n";
 
 /// Failures of a shard, by recording.
 #[derive(Default)]
@@ -68,10 +68,11 @@ impl Ended {
             let transient = failure.is_some_and(|(it, _)| it.transient);
             let reason = failure.map_or("n/a", |(it, _)| it.reason.named.as_str());
             let reason = files::one_line(reason).replace('\t', " ");
+            let kind = failure.map_or("n/a", |(it, _)| it.reason.kind.as_str());
             let (subject, name) = (&scan.subject, &scan.name);
             let _ = writeln!(
                 table,
-                "{subject}\t{session}\t{name}\t{stage}\t{status}\t{transient}\t{reason}\t{digest}"
+                "{subject}\t{session}\t{name}\t{stage}\t{status}\t{transient}\t{reason}\t{kind}\t{digest}"
             );
         }
         Ok(files::write_atomic(path, table.as_bytes())?)
@@ -101,7 +102,7 @@ pub(crate) fn settled(plan: &Plan) -> Result<BTreeSet<String>> {
         let Ok(text) = files::read_table(&folder.join(path)) else { continue };
         for line in text.lines().skip(1) {
             let cells: Vec<&str> = line.split('\t').collect();
-            let &[_, _, scan, _, _, transient, _, of] = cells.as_slice() else { continue };
+            let &[_, _, scan, _, _, transient, _, _, of] = cells.as_slice() else { continue };
             if of == digest && transient == "false" {
                 settled.insert(scan.to_owned());
             }

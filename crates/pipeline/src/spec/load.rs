@@ -1,5 +1,6 @@
 //! From a file and `--set`s to a [`Spec`] with every component written out.
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -131,6 +132,35 @@ impl Loaded {
     /// A path of the file, as seen from here.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.source.resolve(path)
+    }
+
+    /// Every file that the pipeline names, as people are shown it, with its digest: tables, atlases, weights,
+    /// and of a package its manifest, which holds the digest of every part. Folders of scans have none.
+    pub(crate) fn named_files(
+        &self,
+        sha256: impl Fn(&Path) -> Option<String>,
+    ) -> Vec<(String, String)> {
+        let mut spec = self.spec.clone();
+        let mut paths: Vec<PathBuf> =
+            spec.cohort.paths().into_iter().map(|it| it.clone()).collect();
+        paths.extend(spec.package.clone());
+        if let Some(model) = &mut spec.model {
+            let named = RefCell::new(Vec::new());
+            model.encoder.get_mut().relocate(&|path| {
+                named.borrow_mut().push(path.to_owned());
+                path.to_owned()
+            });
+            paths.extend(named.into_inner());
+        }
+        let stages = spec.stages.get_mut().0.iter_mut();
+        paths.extend(stages.flat_map(Stage::paths).map(|it| it.clone()));
+        let digest = |path: PathBuf| {
+            let path = self.resolve(&path);
+            let file = if path.is_dir() { path.join(flamingo::MANIFEST) } else { path.clone() };
+            let sha256 = file.is_file().then(|| sha256(&file)).flatten()?;
+            Some((files::shown(&path), sha256))
+        };
+        paths.into_iter().filter_map(digest).collect()
     }
 
     /// One run of the spec as YAML that says the same from inside `run_dir`.

@@ -56,7 +56,20 @@ macro_rules! steps {
     };
 }
 
+use std::path::PathBuf;
+
 use serde::Serialize;
+
+use crate::Step;
+
+/// The settings of a step that names files, as [`said`]; the files by their names alone.
+fn said_by_names<S: Step + Clone + Serialize>(config: &S) -> String {
+    let mut config = config.clone();
+    for path in config.paths() {
+        *path = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
+    }
+    said(&config)
+}
 
 /// The settings of a step as they go into keys and digests.
 fn said(config: &impl Serialize) -> String {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::said;
+use super::said_by_names;
 use crate::{
     AboutSeries, Data, Error, Fitted, Given, Made, Need, Planned, Recording, Result, SeriesFacts,
     Step, StepId, StoredSeries, Training,
@@ -52,7 +52,7 @@ impl Step for NormaliseConfig {
     }
 
     fn said(&self) -> String {
-        said(self)
+        said_by_names(self)
     }
 
     fn check(&self) -> Result<()> {

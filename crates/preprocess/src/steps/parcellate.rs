@@ -17,7 +17,7 @@ use super::{
     atlas::{AtlasFiles, ReadAtlas},
     columns,
     lost::{self, LossLimits},
-    said, shares,
+    said_by_names, shares,
 };
 use crate::{
     AboutSeries, Data, Fitted, Given, Inputs, Kind, Made, Need, Planned, Recording, Result,
@@ -75,7 +75,7 @@ impl Step for ParcellateConfig {
     }
 
     fn said(&self) -> String {
-        said(self)
+        said_by_names(self)
     }
 
     fn takes(&self) -> Kind {

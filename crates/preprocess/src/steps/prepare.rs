@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     normalise::{self, fitted_on, formula_name},
-    said,
+    said_by_names,
 };
 use crate::{
     AboutSeries, Data, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId,
@@ -25,7 +25,7 @@ impl Step for PrepareConfig {
     }
 
     fn said(&self) -> String {
-        said(self)
+        said_by_names(self)
     }
 
     fn takes(&self) -> Kind {
