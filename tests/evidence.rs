@@ -1,7 +1,7 @@
 //! What is shown in place of the own scan, and what cheap models know, on the synthetic cohort with too little
 //! training.
 
-use std::fs;
+use std::{fmt::Write, fs};
 
 use serde_json::Value;
 use tests::{Stored, Synthetic, root, says};
@@ -38,7 +38,7 @@ fn cohort() -> Synthetic {
     let mut with_people = format!("{},site,sex,age\n", rows.next().unwrap());
     for (idx, row) in rows.enumerate() {
         let (site, sex) = (["north", "south"][idx % 2], ["F", "m"][idx / 2 % 2]);
-        with_people += &format!("{row},{site},{sex},{}\n", 30 + idx % 5);
+        writeln!(with_people, "{row},{site},{sex},{}", 30 + idx % 5).unwrap();
     }
     fs::write(table, with_people).unwrap();
     cohort

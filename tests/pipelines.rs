@@ -43,10 +43,17 @@ const STRATEGIES: [(&str, &str); 6] = [
     ("ukb_native_tensor_v1", "a0f516a6c2e2f22979209fe5b450ad1522977165be5a4c0b2cb7a31ae2b58b2a"),
 ];
 
-/// Every file of a folder; a link is another name of one.
+/// Folders of `configs` that other programs read.
+const FOR_OTHERS: [&str; 3] = ["babs", "containers", "nipoppy"];
+
+/// Every file of a folder that this program reads; a link is another name of one.
 fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let others = FOR_OTHERS.map(|name| root().join("configs").join(name));
+    let is_ours = |path: &PathBuf| {
+        !path.is_symlink() && !others.iter().any(|folder| path.starts_with(folder))
+    };
     let files = files_below(&root().join(folder)).into_iter();
-    let files: Vec<PathBuf> = files.filter(|path| !path.is_symlink()).collect();
+    let files: Vec<PathBuf> = files.filter(is_ours).collect();
     let other = files.iter().find(|path| path.extension().is_none_or(|it| it != "yaml"));
     assert_eq!(other, None, "only YAML lies in {folder}");
     assert!(!files.is_empty(), "{folder} is empty");

@@ -7,7 +7,7 @@ use std::{
 use files::FileIndex;
 use flamingo::{MANIFEST, Manifest};
 use report::generated::{Disclaimer, GeneratedReport, report_file_name};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Result, captions,
@@ -25,7 +25,7 @@ const RECORD: &str = "record.json";
 /// What is asked of the record of an earlier run.
 #[derive(Deserialize)]
 struct Earlier {
-    files: BTreeMap<String, IgnoredAny>,
+    files: BTreeMap<String, String>,
 }
 
 /// A run directory being written.

@@ -71,7 +71,7 @@ impl<'a> Reference<'a> {
         let mut rows = "| one of | meaning |\n| --- | --- |\n".to_owned();
         for choice in choices(schema) {
             let form = self.choice(path, choice);
-            _ = write!(rows, "| {form} | {} |\n", cell(&description(choice)));
+            _ = writeln!(rows, "| {form} | {} |", cell(&description(choice)));
         }
         rows
     }
@@ -94,7 +94,7 @@ impl<'a> Reference<'a> {
                 Some(default) => format!("`{default}`"),
             };
             let meaning = cell(&description(value));
-            _ = write!(rows, "| `{key}` | {kind} | {} | {meaning} |\n", cell(&absent));
+            _ = writeln!(rows, "| `{key}` | {kind} | {} | {meaning} |", cell(&absent));
         }
         rows
     }

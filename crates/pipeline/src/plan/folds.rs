@@ -78,12 +78,15 @@ fn classes(spec: &Spec, cohort: &CohortPlan, names: &[String]) -> Result<Vec<usi
     Ok(cohort.rows.iter().map(class).collect())
 }
 
-/// Each drawing, fold and splits of the rows.
+/// Which drawing, where there are several, which fold, and the splits of the rows.
+type Division = (Option<usize>, usize, Vec<Split>);
+
+/// Every fold of every drawing.
 fn stratified_divisions(
     units: &[String],
     classes: &[usize],
     folds: &StratifiedFoldsSpec,
-) -> Result<Vec<(Option<usize>, usize, Vec<Split>)>> {
+) -> Result<Vec<Division>> {
     let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
     let mut group_of = Vec::with_capacity(units.len());
     for unit in units {

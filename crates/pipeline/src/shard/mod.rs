@@ -188,7 +188,7 @@ fn work_on(
         ended.fail(failures.into_iter().map(|it| (it, stage)));
         work.load(&mut media, &dir).map_err(|source| of_stage(stage, source))?;
         let unwanted = work.unwanted(&media).map_err(|source| of_stage(stage, source))?;
-        thresholds::leave_out(&mut media, stage, unwanted, &mut control)?;
+        thresholds::leave_out(&mut media, stage, unwanted, control)?;
         plan.loaded.known().save()?;
         control.tell(Event::StageFinished { stage, seconds: begun.elapsed().as_secs_f64() });
         (n_done, last) = (idx + 1, stage);

@@ -64,7 +64,8 @@ pub(super) fn status(run: &Path, run_since: Option<u64>) -> Result<Option<RunSta
 
 fn tasks(run: &Path, folder: &Path) -> Result<Vec<Task>> {
     let names = if folder.is_dir() { files::list(folder)? } else { Vec::new() };
-    let journals = names.iter().filter(|name| name.ends_with(".jsonl"));
+    let journals =
+        names.iter().filter(|name| Path::new(name).extension().is_some_and(|it| it == "jsonl"));
     let tasks = journals.map(|name| Task::read(run, &folder.join(name)));
     tasks.filter_map(Result::transpose).collect()
 }
