@@ -228,7 +228,10 @@ fn displacement_without_a_value_cannot_be_judged() {
     }
     dataset.write(table, &format!("csf\n{}", "1\n".repeat(7)));
     let said = asked("{\"motion_fd_mean\": 9}").unwrap_err();
-    assert!(said.contains("without a column framewise_displacement in its"), "{said}");
+    assert!(
+        said.contains("without a column framewise_displacement or six of motion in its"),
+        "{said}"
+    );
     // the mean over the frames that have one
     dataset.write(table, &format!("framewise_displacement\nn/a\n{}n/a\n", "0.2\n".repeat(5)));
     let said = asked("{\"motion_fd_mean\": 0.19}").unwrap_err();
