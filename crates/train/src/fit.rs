@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AugmentConfig, Decay, Error, Example, Fitted, Observer, Result,
+    AugmentConfig, Error, Example, Fitted, LrSchedule, Observer, Result,
     augment::Augmenter,
     batch::Row,
     optimizer::Optimizer,
@@ -40,7 +40,7 @@ pub struct FitConfig {
     pub warmup_steps: usize,
     /// Decay of the learning rate after warm-up.
     #[serde(skip_serializing_if = "is_cosine")]
-    pub decay: Decay,
+    pub lr_schedule: LrSchedule,
     /// The learning rate falls to this share of its peak.
     pub final_lr: f64,
     /// Decoupled weight decay of everything but the gates.
@@ -87,7 +87,7 @@ impl Default for FitConfig {
             accumulate: 1,
             learning_rate: 3e-3,
             warmup_steps: 20,
-            decay: Decay::Cosine,
+            lr_schedule: LrSchedule::Cosine,
             final_lr: 0.02,
             weight_decay: 0.05,
             clip_norm: 1.,
@@ -116,8 +116,8 @@ fn is_one(n: &usize) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_cosine(decay: &Decay) -> bool {
-    *decay == Decay::Cosine
+fn is_cosine(schedule: &LrSchedule) -> bool {
+    *schedule == LrSchedule::Cosine
 }
 
 /// Cross-entropy of a linear map of the mean latent against the scored slot's value. The map is
@@ -217,7 +217,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
             n_steps: config.steps,
             warmup_steps: config.warmup_steps,
             final_share: config.final_lr,
-            decay: config.decay,
+            shape: config.lr_schedule,
         },
         rhythm: Rhythm {
             validate_every: config.validate_every,
@@ -246,37 +246,33 @@ struct Reports<'a> {
 impl Task for Reports<'_> {
     type Batch = Shown;
 
-    fn batches(&self, step: usize) -> Result<Vec<Shown>> {
+    fn batches(&self, step: usize) -> impl Iterator<Item = Shown> {
         let FitInputs { fit: config, train, seed, .. } = *self.inputs;
         let mut rng = rng(seed, &format!("step {step}"));
         let auxiliary = config.auxiliary.as_ref().map_or(0, |it| it.batch_size);
         let n_windows = auxiliary.max(config.batch_size);
-        let n_batches = config.accumulate;
+        let n_drawn = config.accumulate * n_windows;
         let mut order = Vec::new();
-        while order.len() < n_batches * n_windows {
+        while order.len() < n_drawn {
             let mut round: Vec<usize> = (0..train.len()).collect();
             round.shuffle(&mut rng);
             order.extend(round);
         }
-        order.truncate(n_batches * n_windows);
-        let mut shown: Vec<Shown> = order
-            .chunks(n_windows)
-            .map(|order| Shown {
-                windows: order.iter().map(|&idx| self.augmenter.draw(idx, &mut rng)).collect(),
-                classes: order.iter().map(|&idx| train[idx].class).collect(),
-                rows: order[..config.batch_size].to_vec(),
-                weight: 0.,
-                n_classes: 0,
-            })
-            .collect();
-        // every learned token of a step weighs the same, whichever micro-batch it falls into
-        let rows = shown.iter().flat_map(|it| &it.rows);
+        order.truncate(n_drawn);
+        // every learned token of a step weighs the same, whichever batch it falls into
+        let rows = order.chunks(n_windows).flat_map(|windows| &windows[..config.batch_size]);
         let weight = rows.map(|&row| self.rows[row].weight()).sum();
-        let n_classes = shown.iter().flat_map(|it| &it.classes).flatten().count();
-        for it in &mut shown {
-            (it.weight, it.n_classes) = (weight, n_classes);
-        }
-        Ok(shown)
+        let n_classes = order.iter().filter(|&&idx| train[idx].class.is_some()).count();
+        (0..config.accumulate).map(move |at| {
+            let windows = &order[at * n_windows..][..n_windows];
+            Shown {
+                windows: windows.iter().map(|&idx| self.augmenter.draw(idx, &mut rng)).collect(),
+                classes: windows.iter().map(|&idx| train[idx].class).collect(),
+                rows: windows[..config.batch_size].to_vec(),
+                weight,
+                n_classes,
+            }
+        })
     }
 
     fn loss(&self, shown: &Shown) -> Result<Tensor> {

@@ -30,4 +30,4 @@ pub use pretrain::{
 };
 pub use progress::{Observer, Progress};
 pub use progression::CurvePoint;
-pub use schedule::Decay;
+pub use schedule::LrSchedule;

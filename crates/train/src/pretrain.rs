@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Decay, Error, Observer, Result,
+    Error, LrSchedule, Observer, Result,
     batch::weighted_loss,
     optimizer::Optimizer,
     progression::Progression,
@@ -179,7 +179,7 @@ pub fn pretrain(
             n_steps: config.steps,
             warmup_steps: config.warmup_steps,
             final_share: config.final_lr,
-            decay: Decay::Cosine,
+            shape: LrSchedule::Cosine,
         },
         rhythm: Rhythm {
             validate_every: config.validate_every,
@@ -217,11 +217,11 @@ impl Task for Texts<'_> {
     /// Which of the learned texts.
     type Batch = Vec<usize>;
 
-    fn batches(&self, step: usize) -> Result<Vec<Vec<usize>>> {
+    fn batches(&self, step: usize) -> impl Iterator<Item = Vec<usize>> {
         let mut order: Vec<usize> = (0..self.learned.len()).collect();
         let mut rng = rng(self.seed, &format!("text {step}"));
         let (batch, _) = order.partial_shuffle(&mut rng, self.config.batch_size);
-        Ok(vec![batch.to_vec()])
+        std::iter::once(batch.to_vec())
     }
 
     fn loss(&self, batch: &Vec<usize>) -> Result<Tensor> {

@@ -23,8 +23,9 @@ pub(crate) trait Task {
     /// A micro-batch, ready to be shown.
     type Batch;
 
-    /// The micro-batches of a step, counted from 0. All that is drawn follows from the seed and the step.
-    fn batches(&self, step: usize) -> Result<Vec<Self::Batch>>;
+    /// The micro-batches of a step, counted from 0, each made when its turn comes. All that is drawn follows
+    /// from the seed and the step.
+    fn batches(&self, step: usize) -> impl Iterator<Item = Self::Batch>;
 
     /// What one of them adds to the loss of its step, a scalar: the losses of a step are added up.
     fn loss(&self, batch: &Self::Batch) -> Result<Tensor>;
@@ -117,21 +118,24 @@ impl Trainer<'_> {
             let value = loss.to_scalar::<f32>()?;
             Ok::<_, Error>((self.optimizer.read(&loss.backward()?)?, value))
         };
-        let batches = task.batches(step)?;
         let (rank, n_ranks) = (self.reduce.rank(), self.reduce.n_ranks());
-        if let ([batch], 1) = (&batches[..], n_ranks) {
-            let (gradients, loss) = one(batch)?;
-            return Ok((gradients, f64::from(loss)));
-        }
-        let mut sum = self.optimizer.flat(&self.optimizer.no_gradients(), 0.);
-        for round in batches.chunks(n_ranks) {
+        let mut batches = task.batches(step).peekable();
+        let mut sum = None;
+        while batches.peek().is_some() {
             // in the last round some processes may have nothing to add
-            let own = match round.get(rank) {
-                Some(batch) => one(batch)?,
-                None => (self.optimizer.no_gradients(), 0.),
-            };
-            self.reduce.add(&mut sum, &self.optimizer.flat(&own.0, own.1))?;
+            let mut own = (self.optimizer.no_gradients(), 0.);
+            for (at, batch) in batches.by_ref().take(n_ranks).enumerate() {
+                if at == rank {
+                    own = one(&batch)?;
+                }
+            }
+            if n_ranks == 1 && sum.is_none() && batches.peek().is_none() {
+                return Ok((own.0, f64::from(own.1)));
+            }
+            let own = self.optimizer.flat(&own.0, own.1);
+            self.reduce.add(sum.get_or_insert_with(|| vec![0.; own.len()]), &own)?;
         }
+        let sum = sum.expect("a step has a batch");
         let (gradients, loss) = self.optimizer.unflat(sum);
         Ok((gradients, f64::from(loss)))
     }
