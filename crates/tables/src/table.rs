@@ -1,5 +1,7 @@
 //! Named columns of one length, each of one kind.
 
+use std::collections::HashSet;
+
 use crate::error::{Error, Result};
 
 /// One column; `None` is a missing value.
@@ -107,9 +109,6 @@ impl Table {
             if name.is_empty() {
                 return Err(Error::NoName { position: position + 1 });
             }
-            if columns[..position].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Error::SameName { name: name.clone() });
-            }
             if let Column::Vector { width, values } = column
                 && (*width == 0 || !values.len().is_multiple_of(*width))
             {
@@ -120,6 +119,9 @@ impl Table {
                 let (name, first) = (name.clone(), first.clone());
                 return Err(Error::Rows { name, found, first, expected });
             }
+        }
+        if let Some(name) = first_twice(columns.iter().map(|(name, _)| name.as_str())) {
+            return Err(Error::SameName { name: name.to_owned() });
         }
         Ok(Self { columns, is_described: false })
     }
@@ -159,6 +161,12 @@ impl Table {
     pub fn columns(&self) -> &[(String, Column)] {
         &self.columns
     }
+}
+
+/// The first name that stands twice.
+pub(crate) fn first_twice<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut taken = HashSet::new();
+    names.into_iter().find(|name| !taken.insert(*name))
 }
 
 #[cfg(test)]

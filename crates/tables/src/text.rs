@@ -13,7 +13,7 @@ use csv::{ByteRecord, ErrorKind, ReaderBuilder, WriterBuilder};
 
 use crate::{
     error::{Error, Result},
-    table::{Cell, Column, Table},
+    table::{Cell, Column, Table, first_twice},
 };
 
 /// What stands for no value in tables of pandas, R and BIDS; the first two in all of them.
@@ -215,9 +215,8 @@ impl Table {
                 _ => names.push(name.clone()),
             }
         }
-        let twice = |position: &usize| names[..*position].contains(&names[*position]);
-        if let Some(position) = (0..names.len()).find(twice) {
-            return Err(Error::SameName { name: names.swap_remove(position) });
+        if let Some(name) = first_twice(names.iter().map(String::as_str)) {
+            return Err(Error::SameName { name: name.to_owned() });
         }
         let mut writer = WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
         let kept = "bytes in memory take everything";
