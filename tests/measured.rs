@@ -379,3 +379,39 @@ fn a_window_is_a_row_of_its_own() {
         &["stages.export.connectivity.windows.n_frames is 2, expected at least 3"],
     );
 }
+
+#[test]
+fn a_recording_without_connectivity_is_left_out_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let stages = "  - export: { format: tsv, connectivity: { kind: partial_correlation, estimator: empirical } }\n";
+    let pipeline = cohort(dir.path(), stages);
+    let few: Vec<String> = series(3).lines().take(5).map(str::to_owned).collect();
+    fs::write(dir.path().join("p3.tsv"), few.join("\n") + "\n").unwrap();
+    run(&["run", &pipeline]).exits_with(1);
+    let folder = dir.path().join("runs/measured");
+    let table = tables::read(folder.join("export/connectivity.tsv")).unwrap();
+    assert_eq!(table.n_rows(), 3);
+    let status = fs::read_to_string(folder.join("status.tsv")).unwrap();
+    assert_eq!(status.lines().filter(|line| line.contains("FAIL")).count(), 1, "{status}");
+}
+
+#[test]
+fn exported_embeddings_have_a_described_column_for_each_number() {
+    let cohort = Synthetic::new(6, Stored::Mixed, "encode-cohort");
+    cohort.edit_pipeline("\noutputs:", "  - export: { format: tsv, embeddings: true }\n\noutputs:");
+    cohort.run(&[]).exits_with(0);
+    let at = |name: &str| cohort.result("encode-cohort", &format!("export/{name}"));
+    let table = tables::read(at("embeddings.tsv")).unwrap();
+    let text = fs::read_to_string(at("embeddings.json")).unwrap();
+    let dictionary: Value = serde_json::from_str(&text).unwrap();
+    assert!(table.column("embedding_0").is_some());
+    let said = dictionary["embedding"]["Description"].as_str().unwrap();
+    assert!(said.contains("the stage embed joined"), "{said}");
+    let labels = ["n_runs", "n_windows", "encoder_sha256", "pooling"];
+    for name in labels.iter().filter(|name| table.column(name).is_some()) {
+        let said = dictionary[*name]["Description"].as_str().unwrap();
+        assert!(!said.contains("Label of the cohort"), "{name}: {said}");
+    }
+    let names: Vec<&str> = table.names().filter(|it| !it.starts_with("embedding_")).collect();
+    assert!(names.iter().all(|name| dictionary[*name]["Description"].is_string()), "{dictionary}");
+}

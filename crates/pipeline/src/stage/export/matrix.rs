@@ -11,18 +11,24 @@ use tables::{Column, Table};
 use super::{
     config::{ExportFormat, ExportedConnectivity},
     rows::{self, Rows},
-    series::{parcels, series, unique_names},
+    series::{parcels, unique_names},
 };
 use crate::{
     Error, Result,
     event::{Control, Event},
     media::Media,
-    stage::cohort_columns::{CohortColumns, described},
+    stage::{
+        cohort_columns::{CohortColumns, described},
+        prepared_series,
+        work::each_scan,
+    },
 };
 
 /// Where a row's numbers are from.
 struct Place {
     scan_idx: usize,
+    /// Which window of the recording, from 0.
+    window: usize,
     /// First frame and frames, and seconds from the first frame of the series.
     frames: (usize, usize),
     t_r_s: f64,
@@ -34,26 +40,35 @@ pub(super) fn write(
     format: ExportFormat,
     media: &Media<'_>,
     scans: &[usize],
-    dir: &Path,
+    (stage_dir, dir): (&Path, &Path),
     control: &mut Control<'_>,
 ) -> Result<()> {
     let parcels = parcels(media);
     let names = unique_names(&parcels);
     let pairs: Vec<(usize, usize)> =
         (0..parcels.len()).flat_map(|row| (0..row).map(move |column| (row, column))).collect();
+    let mut n_rows = 0;
+    for &idx in scans {
+        n_rows += media.measured(idx)?.map_or(0, |it| config.frames(it.n_frames).len());
+    }
+    fits(media, format, n_rows * pairs.len())?;
     let (mut places, mut values, mut n_short) = (Vec::new(), Vec::new(), 0);
-    for (n_done, &scan_idx) in scans.iter().enumerate() {
-        control.checkpoint()?;
-        let series = series(media, scan_idx)?;
+    // what cannot be had of one recording leaves that one out
+    each_scan(media, "export", stage_dir, control, |scan_idx| {
+        let series = prepared_series(media, scan_idx)?;
         let frames = config.frames(series.values.nrows());
         n_short += usize::from(frames.is_empty());
-        for (first, n_frames) in frames {
+        let mut edges = Vec::with_capacity(frames.len());
+        for &(first, n_frames) in &frames {
             let part = series.values.slice(s![first..first + n_frames, ..]);
-            values.extend(config.edges(part, &series, &parcels)?);
-            places.push(Place { scan_idx, frames: (first, n_frames), t_r_s: series.facts.t_r_s });
+            edges.push(config.edges(part, &series, &parcels)?);
         }
-        fits(media, values.len() / (n_done + 1) * scans.len())?;
-    }
+        let t_r_s = series.facts.t_r_s;
+        let windows = frames.into_iter().enumerate();
+        places.extend(windows.map(|(window, frames)| Place { scan_idx, window, frames, t_r_s }));
+        values.extend(edges.into_iter().flatten());
+        Ok(())
+    })?;
     if n_short > 0 {
         let scans = counted(n_short, "scan");
         let text = format!("{scans} shorter than a window of connectivity, which gives no row");
@@ -92,9 +107,14 @@ pub(super) fn write(
 }
 
 /// Refuses a table that memory cannot hold.
-fn fits(media: &Media<'_>, n_values: usize) -> Result<()> {
-    // as numbers, and as the bytes of a file
-    let (needed, limit) = (2 * 8 * n_values as u64, media.plan.budget.n_bytes);
+fn fits(media: &Media<'_>, format: ExportFormat, n_values: usize) -> Result<()> {
+    // the matrix, and its copies as columns and as the bytes of a file
+    let n_bytes_each = match format {
+        ExportFormat::Tsv => 8 + 16 + 20,
+        ExportFormat::Parquet => 8 + 3 * 4,
+        ExportFormat::Hdf5 => 8,
+    };
+    let (needed, limit) = (n_bytes_each * n_values as u64, media.plan.budget.n_bytes);
     if needed <= limit {
         return Ok(());
     }
@@ -147,12 +167,8 @@ impl ExportedConnectivity {
         };
         let mut columns = vec![("n_frames".to_owned(), whole(&|row| places[row].frames.1))];
         if self.windows.is_some() {
-            let number_of = |row: usize| {
-                let before = places[..row].iter().rev();
-                before.take_while(|it| it.scan_idx == places[row].scan_idx).count()
-            };
             let onset = |it: &Place| Some(it.frames.0 as f64 * it.t_r_s);
-            columns.push(("window".to_owned(), whole(&number_of)));
+            columns.push(("window".to_owned(), whole(&|row| places[row].window)));
             columns.push(("first_frame".to_owned(), whole(&|row| places[row].frames.0)));
             columns.push(("onset".to_owned(), Column::Number(places.iter().map(onset).collect())));
         }

@@ -6,10 +6,10 @@ mod series;
 
 pub use config::{ExportConfig, ExportFormat, ExportedConnectivity, ExportedWindows};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use preprocess::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::rows::Rows;
 use super::{
@@ -21,6 +21,23 @@ use super::{
 use crate::{Error, Result, event::Control, media::Media};
 
 const FOLDER: &str = "export";
+
+/// What `embed` writes beside labels; a label of such a name has a prefix.
+const COLUMNS: [(&str, &str); 13] = [
+    ("n_runs", "Recordings of the person that were joined"),
+    ("n_windows", "Windows, the sum over runs"),
+    ("n_frames", "Frames, the sum over runs"),
+    ("t_r_s", "Seconds between two frames, the mean over runs"),
+    ("mean_fd_mm", "Mean framewise displacement in mm, the mean over runs"),
+    ("median_tsnr", "Median temporal signal-to-noise ratio, the mean over runs"),
+    ("median_dvars_percent", "Median DVARS in percent, the mean over runs"),
+    ("n_lost_parcels", "Parcels without data, the sum over runs"),
+    ("strategy", "Name of the recipe"),
+    ("pooling", "How windows, runs and people were joined"),
+    ("encoder", "Name of the encoder"),
+    ("encoder_sha256", "What identifies the encoder"),
+    ("preparation_sha256", "What identifies the stages before the encoder"),
+];
 
 impl Work for ExportConfig {
     fn name(&self) -> &'static str {
@@ -85,26 +102,28 @@ impl Preparation for ExportConfig {
                 series::write(self.format, media, &scans, &folder, control)?;
             }
             if let Some(connectivity) = &self.connectivity {
-                matrix::write(connectivity, self.format, media, &scans, &folder, control)?;
+                let dirs = (dir, &*folder);
+                matrix::write(connectivity, self.format, media, &scans, dirs, control)?;
             }
             if self.embeddings {
                 self.write_embeddings(media, &folder)?;
             }
         }
-        write_failures(dir, &[])
+        // connectivity is had of each recording by itself, and has said what failed
+        if scans.is_empty() || self.connectivity.is_none() {
+            write_failures(dir, &[])
+        } else {
+            Ok(())
+        }
     }
 
     fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
         load_failures(media, self.name(), dir)?;
-        let mut folders = vec![PathBuf::from(FOLDER)];
-        while let Some(folder) = folders.pop().filter(|it| dir.join(it).is_dir()) {
-            for name in files::list(&dir.join(&folder))? {
-                let inside = folder.join(&name);
-                if dir.join(&inside).is_dir() {
-                    folders.push(inside);
-                } else {
-                    media.files.insert(inside.display().to_string(), dir.join(&inside));
-                }
+        let folder = dir.join(FOLDER);
+        if folder.is_dir() {
+            for inside in files::below(&folder)? {
+                let name = Path::new(FOLDER).join(&inside).display().to_string();
+                media.files.insert(name, folder.join(inside));
             }
         }
         Ok(())
@@ -118,7 +137,12 @@ impl ExportConfig {
         for (name, bytes) in files.filter(|(name, _)| name.ends_with(".parquet")) {
             let table = tables::read_parquet(Path::new(name), bytes.clone())?;
             let stem = name.trim_end_matches(".parquet");
-            let dictionary = described(&table);
+            let mut dictionary = described(&table);
+            let said = "The vector of the row, as the stage embed joined it";
+            dictionary.insert("embedding".to_owned(), json!({ "Description": said }));
+            for (name, said) in COLUMNS.iter().filter(|(name, _)| table.column(name).is_some()) {
+                dictionary.insert((*name).to_owned(), json!({ "Description": said }));
+            }
             let rows = Rows::of_vectors(&table, "embedding")?;
             rows.write(dictionary, self.format, dir, stem)?;
         }

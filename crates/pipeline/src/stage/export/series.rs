@@ -1,7 +1,7 @@
 //! The series of parcels, a file a recording.
 use std::{collections::BTreeSet, path::Path};
 
-use preprocess::{SeriesFacts, StoredSeries};
+use preprocess::SeriesFacts;
 use scan::{Parcel, ParcelSeries};
 use serde_json::{Map, Value, json};
 use tables::{Column, Table};
@@ -11,7 +11,10 @@ use crate::{
     Result,
     event::Control,
     media::Media,
-    stage::cohort_columns::{CohortColumns, described},
+    stage::{
+        cohort_columns::{CohortColumns, described},
+        prepared_series,
+    },
 };
 
 /// A file a recording, a list of them, and what their columns are.
@@ -29,7 +32,7 @@ pub(super) fn write(
     let mut listed: Vec<(String, SeriesFacts)> = Vec::with_capacity(scans.len());
     for &idx in scans {
         control.checkpoint()?;
-        let series = series(media, idx)?;
+        let series = prepared_series(media, idx)?;
         let file = format!("{}_timeseries.{}", media.scans()[idx].name, format.ending());
         let path = folder.join(&file);
         if format == ExportFormat::Hdf5 {
@@ -85,12 +88,6 @@ pub(super) fn write(
 
 pub(super) fn parcels(media: &Media<'_>) -> Vec<Parcel> {
     media.parcels.as_ref().expect("the plan asks for parcel series").about.parcels.clone()
-}
-
-pub(super) fn series(media: &Media<'_>, idx: usize) -> Result<StoredSeries> {
-    let parcels = media.parcels.as_ref().expect("the plan asks for parcel series");
-    let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
-    Ok(StoredSeries::read(unit)?)
 }
 
 /// A name for each parcel that no other has: atlases name both sides of a region alike.
