@@ -119,15 +119,25 @@ pub(crate) fn has_training_people(
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         return refuse(format!("regress_out names {column}, expected one of {known}"));
     }
+    // what was measured goes before a label of the same name
+    let adjusts = |it: &::cohort::Recording| {
+        config.regress_out.iter().all(|column| {
+            match preprocess::Measured::QUANTITIES.iter().find(|of| of.name == *column) {
+                Some(quantity) => !quantity.of_motion || it.confounds.is_some(),
+                None => it.labels.contains_key(column),
+            }
+        })
+    };
+    let of = if config.regress_out.is_empty() { "" } else { " with every column of regress_out" };
     for run in runs {
         let trained = recordings.recordings().iter().zip(&run.splits);
-        let trained = trained.filter(|(_, split)| **split == Split::Train);
+        let trained = trained.filter(|(it, split)| **split == Split::Train && adjusts(it));
         let mut people: Vec<&str> = trained.map(|(it, _)| it.subject()).collect();
         people.sort_unstable();
         people.dedup();
         if people.len() < Statistics::MIN_PEOPLE {
             return refuse(format!(
-                "measures everyone by the training people, and there are {}: expected at least {} in \
+                "measures everyone by the training people, and there are {}{of}: expected at least {} in \
                  cohort.{}.split",
                 people.len(),
                 Statistics::MIN_PEOPLE,
