@@ -187,7 +187,7 @@ fn who_was_scanned_at_two_sites_joins_them() {
 }
 
 #[test]
-fn the_order_of_rows_and_other_people_decide_nothing() {
+fn the_order_of_rows_decides_nothing() {
     let straight = cohort(people(60));
     let mut turned = people(60);
     turned.reverse();
