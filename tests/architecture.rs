@@ -87,7 +87,6 @@ const PREPROCESS: &[&str] = &[
     "error kind settings stats",
     "recording seen",
     "mirror series",
-    "measured",
     "measured policy volumes",
     "made step",
     "prepared registry steps",

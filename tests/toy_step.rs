@@ -131,7 +131,10 @@ fn a_step_of_another_program_goes_the_whole_way() {
     };
     assert!((probability(&alone) - probability(first)).abs() < 1e-5, "{alone}\n{first}");
     let said = report_of(&scan, package, &StepRegistry::default()).unwrap_err().to_string();
-    says(&said, &["model: stages.step: shift is no step that this program brings along (none)"]);
+    says(
+        &said,
+        &["model: stages.step: `shift` is not a step that this program adds (it adds: none)"],
+    );
 
     // another step of this name gives other probabilities
     let other = StepRegistry::default().with::<Shift<0>>("shift");
@@ -145,7 +148,11 @@ fn a_step_that_is_not_there_is_refused_where_it_is_named() {
     let ran = cohort.run(&[]).exits_with(2);
     says(
         &ran.one_error(),
-        &["pipeline.yaml:", "shift is no step that this program brings along (none)", "- step: {"],
+        &[
+            "pipeline.yaml:",
+            "`shift` is not a step that this program adds (it adds: none)",
+            "- step: {",
+        ],
     );
     let set = "stages.step.with.bye=1".to_owned();
     let loaded = Loaded::read_with(&cohort.pipeline(), &[set], &steps()).unwrap();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Recording, Result, StoredSeries};
 
-/// The step that follows it, by its name and version.
+/// Name and version of the step that applies the policy.
 pub(crate) const STEP: (&str, u32) = ("prepare", 1);
 
 /// Which policy, and what may be chosen within it.

@@ -3,7 +3,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Error, Fitted, Kind, Result, Step, StepId, Training};
 
@@ -18,7 +18,14 @@ impl StepRegistry {
     /// With one more, whose settings are those of `S`.
     #[must_use]
     pub fn with<S: Step + DeserializeOwned + 'static>(mut self, name: &'static str) -> Self {
-        self.0.insert(name, |with| Ok(Box::new(serde_json::from_value::<S>(with)?)));
+        self.0.insert(name, |with| {
+            let absent = with.is_null();
+            let made = serde_json::from_value::<S>(with);
+            // left out: a step without settings, or one whose settings all have defaults
+            let made =
+                if absent { made.or_else(|_| serde_json::from_value(json!({}))) } else { made };
+            Ok(Box::new(made?))
+        });
         self
     }
 
@@ -29,7 +36,9 @@ impl StepRegistry {
         let Some(make) = self.0.get(name.as_str()) else {
             let known: Vec<&str> = self.0.keys().copied().collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!("{name} is no step that this program brings along ({known})"));
+            return Err(format!(
+                "`{name}` is not a step that this program adds (it adds: {known})"
+            ));
         };
         make(named.with.clone()).map_err(|error| format!("{name}: {error}"))
     }

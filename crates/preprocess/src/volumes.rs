@@ -249,7 +249,7 @@ impl VolumesConfig {
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.
-pub fn cut_volumes(run: &Bold, windows: &WindowsConfig, starts: &[Window]) -> Vec<Vec<f32>> {
+pub(crate) fn cut_volumes(run: &Bold, windows: &WindowsConfig, starts: &[Window]) -> Vec<Vec<f32>> {
     let volumes = run.data().view();
     let window = |window: &Window| {
         let of_run =

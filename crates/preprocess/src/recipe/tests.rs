@@ -5,13 +5,15 @@ use std::{
 };
 
 use scan::{PadPolicy, WindowPolicy};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Given, StepId, steps::ParcellateConfig};
+use crate::{Given, NamedStep, StepId, StepRegistry, steps::ParcellateConfig};
 
 /// Leaves out the first frame and adds the number of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 struct Toy {
     number: PathBuf,
 }
@@ -191,4 +193,17 @@ fn steps_that_do_not_follow_each_other_are_told() {
     assert_eq!(kinds(&[&parcellate, &windows, &toy]), Err(Mismatch { at: 2, takes, have }));
     let nowhere = Folder { dir: PathBuf::new(), is_package: true };
     assert!(Recipe::unpack(&[&toy, &windows], &nowhere).unwrap().is_none());
+}
+
+#[test]
+fn a_step_is_named_with_settings_or_without() {
+    let registry = StepRegistry::default().with::<Toy>("toy");
+    let named = |said: Value| {
+        let mut named: NamedStep = serde_json::from_value(said).unwrap();
+        named.find(&registry);
+        named.step().said()
+    };
+    let set = json!({ "number": "seven.json" });
+    assert_eq!(named(json!({ "name": "toy", "with": set })), set.to_string());
+    assert_eq!(named(json!({ "name": "toy" })), json!({ "number": "" }).to_string());
 }

@@ -16,7 +16,7 @@ mod windows;
 pub use atlas::{AtlasFiles, ReadAtlas};
 pub use denoise::{DenoiseConfig, Nuisance};
 pub use normalise::{FITTED, NormaliseConfig, formula_name, normalised};
-pub use order_parcels::{OrderParcelsConfig, columns, ordered};
+pub use order_parcels::OrderParcelsConfig;
 pub use parcellate::ParcellateConfig;
 pub use resample_time::ResampleTimeConfig;
 pub use volumes::VOLUME_LEFT_RIGHT_TEMPLATE;
@@ -28,7 +28,7 @@ pub use crate::{
         LEFT_RIGHT_TEMPLATE, LeftRightPairs, LeftRightTemplate, MirrorCheck, look, look_of_run,
     },
     policy::PrepareConfig,
-    volumes::{TensorVolumes, Volumes, VolumesConfig, cut_volumes},
+    volumes::{TensorVolumes, Volumes, VolumesConfig},
 };
 
 /// Hands every step to the macro `$all`: what it is called among the stages of a pipeline, and its settings.

@@ -95,12 +95,12 @@ impl Fitted for Order {
 }
 
 /// Parcels in another order.
-pub fn ordered(parcels: &[Parcel], order: &[usize]) -> Vec<Parcel> {
+fn ordered(parcels: &[Parcel], order: &[usize]) -> Vec<Parcel> {
     order.iter().map(|&at| parcels[at].clone()).collect()
 }
 
 /// A series whose columns stand in another order.
-pub fn columns(mut series: StoredSeries, order: &[usize]) -> StoredSeries {
+fn columns(mut series: StoredSeries, order: &[usize]) -> StoredSeries {
     series.values = series.values.select(Axis(1), order);
     let coverage = series.facts.coverage.take();
     series.facts.coverage = coverage.map(|it| order.iter().map(|&at| it[at]).collect());
