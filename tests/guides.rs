@@ -58,7 +58,8 @@ fn every_command_is_one_that_the_program_takes() {
             words.push("--help".to_owned());
         }
         let ran = run_nowhere(&words);
-        assert!(!ran.stderr.contains("Usage:"), "{command}\n{ran}");
+        // clap ends every refusal of a command line with this, and shows the usage in some only
+        assert!(!ran.stderr.contains("try '--help'"), "{command}\n{ran}");
         let is_ours = words.get(1).is_some_and(|it| root().join(it).is_file());
         if ["run", "check"].contains(&words[0].as_str()) && is_ours && is_of_the_repository(&words)
         {

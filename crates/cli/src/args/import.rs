@@ -10,7 +10,7 @@ Examples:
       --vision clip-vit-large-patch14/pytorch_model.bin --to openflamingo-3b
   neuroflamingo model import --encoder brainlm --weights vitmae_111M --to models/brainlm-111m
   neuroflamingo model import --encoder brainmt --weights checkpoint.ckpt --to models/brainmt
-  neuroflamingo model import --encoder brain_jepa --weights jepa-ep300.pth.tar \
+  neuroflamingo model import --encoder brain_jepa --weights jepa-ep300.pth.tar \\
       --gradients gradient_mapping_450.csv --to models/brain-jepa
 
 Every tensor has its place, or the import stops: with those that are missing, unexpected or of
