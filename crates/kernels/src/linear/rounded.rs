@@ -1,8 +1,10 @@
 //! Products whose inputs are rounded as their weights are: to bf16, as PyTorch's are beside weights in
 //! bf16, or, beside `Q8_0`, to bytes with a scale for every block of thirty-two, as ggml's are.
 //!
-//! Sums stay in `f32`. Rounding is the same for few rows and for many, with and without tiles, so how
-//! many rows come together, and on which CPU, changes nothing but the order of sums.
+//! Sums stay in `f32`. Inputs are rounded alike for few rows and for many, with and without tiles, so how
+//! many rows come together, and on which CPU, changes only the order of sums, but for two things: beside
+//! `Q8_0` few rows are rounded once more, to sixteen bits, and the products of pairs of bf16 count
+//! numbers below the normal ones as zero.
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
