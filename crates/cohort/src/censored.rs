@@ -6,16 +6,17 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
 };
 
 use files::FileIndex;
+use scan::FailureKind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     entity::{BidsName, RECORDING},
-    reason::Reason,
+    reason::{Part, Reason},
 };
 
 /// The most bytes of a table whose rows are counted.
@@ -34,7 +35,7 @@ pub struct Kept {
 /// none where the scan has all of them, or no such table is there.
 ///
 /// # Errors
-/// Where the table keeps another number of frames than the scan has, with both.
+/// Where the table keeps another number of frames than the scan has, with both, or cannot be read.
 pub(crate) fn placed(
     scan: &Path,
     n_frames: Option<usize>,
@@ -48,7 +49,14 @@ pub(crate) fn placed(
 }
 
 fn placed_by(table: &Path, found: usize) -> Result<Option<Kept>, Reason> {
-    let Some(flags) = flags(table) else { return Ok(None) };
+    let Some(flags) = flags(table).map_err(|error| Reason::Unreadable {
+        part: Part::Outliers,
+        problem: error.to_string(),
+        kind: FailureKind::Unreadable,
+    })?
+    else {
+        return Ok(None);
+    };
     let of = flags.len();
     if found == of {
         return Ok(None);
@@ -75,39 +83,62 @@ fn outliers_of(scan: &Path) -> Option<PathBuf> {
 }
 
 /// The flags of each frame in a table of outliers; what is no 0 is one.
-fn flags(table: &Path) -> Option<Vec<Vec<bool>>> {
-    let rows = rows(table)?;
+fn flags(table: &Path) -> io::Result<Option<Vec<Vec<bool>>>> {
     let is_set = |cell: &str| cell.trim().parse::<f64>().is_ok_and(|value| value != 0.0);
-    let flags = |row: Vec<u8>| String::from_utf8_lossy(&row).split('\t').map(is_set).collect();
-    Some(rows.map(flags).collect())
-}
-
-/// Frames of a table `…_timeseries.tsv`, whose rows BIDS makes the frames.
-pub(crate) fn rows_of_table(path: &Path) -> Option<usize> {
-    let name = BidsName::parse(path.file_name()?.to_str()?)?;
-    (name.suffix == "timeseries" && [".tsv", ".1D"].contains(&name.extension.as_str()))
-        .then(|| count(path))
-        .flatten()
-}
-
-/// Rows of a table below its line of names, if it has one.
-fn count(path: &Path) -> Option<usize> {
-    rows(path).map(Iterator::count)
-}
-
-fn rows(path: &Path) -> Option<impl Iterator<Item = Vec<u8>> + use<>> {
-    let file = File::open(path).ok().filter(|file| {
-        file.metadata().is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES)
+    let mut flags = Vec::new();
+    let is_read = each_row(table, |row| {
+        flags.push(String::from_utf8_lossy(row).split('\t').map(is_set).collect());
     })?;
-    let lines = BufReader::new(file).split(b'\n');
-    let is_row = |line: &Vec<u8>| {
+    Ok((is_read && !flags.is_empty()).then_some(flags))
+}
+
+/// Frames of a table `…_timeseries.tsv`, whose rows BIDS makes the frames; none of other files.
+///
+/// # Errors
+/// Where the table cannot be read.
+pub(crate) fn rows_of_table(path: &Path) -> io::Result<Option<usize>> {
+    let name = path.file_name().and_then(|it| BidsName::parse(it.to_str()?));
+    let is_table = name.is_some_and(|it| {
+        it.suffix == "timeseries" && [".tsv", ".1D"].contains(&it.extension.as_str())
+    });
+    let mut n_rows = 0;
+    Ok((is_table && each_row(path, |_| n_rows += 1)?).then_some(n_rows))
+}
+
+/// Hands on each row of a table below its line of names, if it has one; false, without reading it, where
+/// it is larger than any such table.
+fn each_row(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() > MAX_BYTES {
+        return Ok(false);
+    }
+    let is_row = |line: &[u8]| {
         let line = line.trim_ascii();
         !line.is_empty() && !line.starts_with(b"#")
     };
-    let mut rows = lines.map_while(std::io::Result::ok).filter(is_row);
-    let (first, second) = (rows.next()?, rows.next());
-    let first = (!is_header(&first, second.as_deref())).then_some(first);
-    Some(first.into_iter().chain(second).chain(rows))
+    // whether it holds names is seen by the row below
+    let mut first: Option<Vec<u8>> = None;
+    let mut n_seen = 0;
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line?;
+        if !is_row(&line) {
+            continue;
+        }
+        n_seen += 1;
+        if n_seen == 1 {
+            first = Some(line);
+            continue;
+        }
+        if let Some(first) = first.take().filter(|first| !is_header(first, Some(&line))) {
+            take(&first);
+        }
+        take(&line);
+    }
+    if let Some(first) = first.filter(|first| !is_header(first, None)) {
+        take(&first);
+    }
+    Ok(true)
 }
 
 /// Words, or distinct whole numbers above rows that hold others.
@@ -158,9 +189,20 @@ mod tests {
             ("a\tb\n", 0),
         ] {
             write(&path, text);
-            assert_eq!(rows_of_table(&path), Some(n), "{text:?}");
+            assert_eq!(rows_of_table(&path).unwrap(), Some(n), "{text:?}");
         }
-        assert_eq!(rows_of_table(&path.with_extension("csv")), None);
+        assert_eq!(rows_of_table(&path.with_extension("csv")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_no_answer_that_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub-01_atlas-A_stat-mean_timeseries.tsv");
+        assert!(rows_of_table(&path).is_err(), "not there");
+        write(&path, "a\n1\n2\n");
+        assert_eq!(rows_of_table(&path).unwrap(), Some(2));
+        let gone = placed_by(&dir.path().join("sub-01_outliers.tsv"), 2).unwrap_err();
+        assert!(matches!(gone, Reason::Unreadable { part: Part::Outliers, .. }), "{gone}");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Part {
     Confounds,
     /// The share of each parcel that had data.
     Coverage,
+    /// The frames that were censored.
+    Outliers,
     /// The JSON beside the scan.
     Sidecar,
     /// The whole folder of a subject or a visit.
@@ -228,6 +230,7 @@ impl fmt::Display for Part {
             Self::Mask => "mask",
             Self::Confounds => "confounds table",
             Self::Coverage => "table of coverage",
+            Self::Outliers => "table of outliers",
             Self::Sidecar => "sidecar",
             Self::Folder => "folder",
         })

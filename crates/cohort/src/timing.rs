@@ -96,7 +96,11 @@ impl Header {
             let problem = "it is called an image and holds none".to_owned();
             return Err(unreadable(problem, FailureKind::Unreadable));
         }
-        let n_frames = header.n_frames.or_else(|| censored::rows_of_table(path));
+        let n_frames = match header.n_frames {
+            Some(n_frames) => Some(n_frames),
+            None => censored::rows_of_table(path)
+                .map_err(|error| unreadable(error.to_string(), FailureKind::Unreadable))?,
+        };
         Ok(Self { n_frames, t_r: header.t_r })
     }
 }
