@@ -68,6 +68,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("png", &["encoder", "pages", "report"]),
     ("polars", &["tables"]),
     ("sha2", &["files"]),
+    ("hmac", &["files"]),
     // the pipeline files, and the manifest of a model package
     ("serde-saphyr", &["config", "flamingo"]),
 ];

@@ -268,3 +268,48 @@ fn a_run_is_repeated_from_its_record_unless_an_input_changed() {
     let both = run(&["run", "pipeline.yaml", "--from", &record]).exits_with(2);
     says(&both.stderr, &["cannot be used with"]);
 }
+
+#[test]
+fn hashed_labels_are_all_that_a_run_writes() {
+    let it = Many::new(40, true);
+    let salt = it.dir.join("salt.txt");
+    fs::write(&salt, "0123456789abcdef0123").unwrap();
+    let hash_ids = ["--hash-ids", &salt.display().to_string()].map(str::to_owned);
+    let hash_ids = hash_ids.each_ref().map(String::as_str);
+    it.run(&["--set", "outputs=plain"]).exits_with(1);
+    let hashed = [&hash_ids[..], &["--set", "outputs=hashed"]].concat();
+    it.run(&hashed).exits_with(1);
+    let labels: Vec<String> = (1..=40).map(|n| format!("{n:05}")).collect();
+    for path in files_below(&it.dir.join("hashed/cohort")) {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        let shown = path.display().to_string();
+        let tail = shown.rsplit_once("hashed/cohort").unwrap().1;
+        for label in &labels {
+            let is_named = |text: &str| {
+                let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+                words.any(|word| word == label)
+            };
+            assert!(!is_named(&text) && !is_named(tail), "{tail} names {label}");
+        }
+    }
+    // the same table, but for the labels and the sentences about files
+    let column = |outputs: &str, name: &str| -> Vec<String> {
+        let table = fs::read_to_string(it.dir.join(outputs).join("cohort/status.tsv")).unwrap();
+        let at = table.lines().next().unwrap().split('\t').position(|it| it == name).unwrap();
+        table.lines().skip(1).map(|line| line.split('\t').nth(at).unwrap().to_owned()).collect()
+    };
+    for name in ["status", "kind"] {
+        assert_eq!(column("plain", name), column("hashed", name));
+    }
+    // of `hmac.new(salt, b"00001", "sha256")` in Python
+    assert!(column("hashed", "participant_id").contains(&"b0d807563a8a6ed8".to_owned()));
+    // what is in the folder stays of one kind
+    let refused = it.run(&["--set", "outputs=hashed"]).exits_with(2).one_error();
+    says(&refused, &["journal.jsonl: was begun with --hash-ids, which is not given"]);
+    let other = [&hash_ids[..], &["--set", "outputs=plain"]].concat();
+    let refused = it.run(&other).exits_with(2).one_error();
+    says(&refused, &["was begun with the labels of the files"]);
+    fs::write(&salt, "short").unwrap();
+    let refused = it.run(&hashed).exits_with(2).one_error();
+    says(&refused, &["salt.txt: has 5 bytes, expected a salt of at least 16"]);
+}

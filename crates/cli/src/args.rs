@@ -183,6 +183,10 @@ pub(crate) struct PipelineArgs {
     /// times and inode as in an earlier run counts as unchanged.
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Give every subject a hashed label in all that the run writes into its folder, under the salt in this
+    /// file (at least 16 bytes; keep it elsewhere). The same salt gives the same labels in every run.
+    #[arg(long, value_name = "SALT_FILE")]
+    pub(crate) hash_ids: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,

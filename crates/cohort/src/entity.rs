@@ -187,6 +187,11 @@ impl Entities {
         is_label(label) && self.0.insert(entity, label.to_owned()).is_none()
     }
 
+    /// Gives an entity another label.
+    pub(crate) fn replace(&mut self, entity: Entity, label: String) {
+        self.0.insert(entity, label);
+    }
+
     /// Entities with their labels, in the order of a BIDS name.
     pub fn iter(&self) -> impl Iterator<Item = (Entity, &str)> {
         self.0.iter().map(|(entity, label)| (*entity, label.as_str()))

@@ -2,6 +2,7 @@
 
 use std::{fs::File, io, io::Read as _, path::Path};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 
 /// Digest of a file's bytes, read as a stream.
@@ -25,6 +26,18 @@ pub fn sha256_file(path: impl AsRef<Path>) -> io::Result<String> {
 /// ```
 pub fn sha256_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// HMAC-SHA256 (RFC 2104) of bytes under a key: a digest that nobody else can make. Of RFC 4231:
+///
+/// ```
+/// let second = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+/// assert_eq!(files::hmac_sha256(b"Jefe", b"what do ya want for nothing?"), second);
+/// ```
+pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
+    mac.update(bytes);
+    hex(&mac.finalize().into_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {

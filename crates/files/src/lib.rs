@@ -12,7 +12,7 @@ mod read;
 mod whole;
 
 pub use crate::{
-    digest::{sha256_bytes, sha256_file},
+    digest::{hmac_sha256, sha256_bytes, sha256_file},
     error::{Error, Result, at},
     folder::{below, list, make_dir, remove_dir, remove_file, remove_inside},
     index::FileIndex,

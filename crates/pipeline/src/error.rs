@@ -91,6 +91,8 @@ pub enum Error {
     SameScan { path: PathBuf, first: PathBuf, first_split: Split, split: Split },
     #[error("{}: {problem}", path.display())]
     Recording { path: PathBuf, problem: String },
+    #[error("{}: {problem}", path.display())]
+    Salt { path: PathBuf, problem: String },
     #[error("{source}")]
     Cohort { kind: &'static str, source: Box<cohort::Error> },
     #[error(

@@ -10,7 +10,7 @@ use preprocess::Recording;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result,
+    Error, Result,
     event::Event,
     plan::{Plan, SourcePlan},
 };
@@ -41,6 +41,9 @@ pub(crate) struct Begun {
     pub(crate) task: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) places: Vec<usize>,
+    /// Which salt the labels are hashed under, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hashed_ids: Option<String>,
 }
 
 /// A scan: subject and session; and for one that was left out before, the kind of reason.
@@ -173,7 +176,9 @@ impl Scribe {
             scans,
             task: task.map(|(name, _)| name.to_owned()),
             places: task.map_or_else(Vec::new, |(_, places)| places.to_vec()),
+            hashed_ids: plan.hashed_ids(),
         };
+        same_labels(path, &begun)?;
         let journal = Journal::begin(path, &begun)?;
         Ok(Self { journal, begun: Instant::now(), last: None })
     }
@@ -229,6 +234,27 @@ impl Scribe {
         let at = self.at();
         self.journal.add(&Entry::Ended { at, ended });
     }
+}
+
+/// Refuses to go on in the folder of a run with other labels: its files would stand beside ours.
+fn same_labels(path: &Path, begun: &Begun) -> Result<()> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let earlier = Journal::read(path)?.into_iter().next();
+    let Some(earlier) = earlier.and_then(|it| serde_json::from_value::<Begun>(it).ok()) else {
+        return Ok(());
+    };
+    if earlier.hashed_ids == begun.hashed_ids {
+        return Ok(());
+    }
+    let problem = match (earlier.hashed_ids, &begun.hashed_ids) {
+        (None, _) => "was begun with the labels of the files, and --hash-ids is given",
+        (Some(_), None) => "was begun with --hash-ids, which is not given",
+        (Some(_), Some(_)) => "was begun with another salt",
+    };
+    let problem = format!("{problem}: expected the same, or another `name` or `outputs`");
+    Err(Error::Salt { path: path.to_owned(), problem })
 }
 
 fn listed(plan: &Plan) -> Vec<Listed> {

@@ -28,6 +28,11 @@ pub(crate) fn of(error: &Error, scan: &Recording) -> Reason {
     names.extend(scan.confounds.as_deref().map(|path| (file_name(path), "its confounds")));
     names.extend(scan.coverage.as_deref().map(|path| (file_name(path), "its table of coverage")));
     names.push((format!("sub-{}", scan.subject), "its subject"));
+    // the label in the files is another one where labels are hashed
+    let folders = scan.path.components().filter_map(|it| it.as_os_str().to_str());
+    let folders =
+        folders.filter(|it| it.starts_with("sub-")).map(|it| (it.to_owned(), "its subject"));
+    names.extend(folders);
     // a longer name first: it may hold a shorter one
     names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     for (name, what) in names.iter().filter(|(name, _)| !name.is_empty()) {

@@ -139,7 +139,7 @@ fn units(media: &Media<'_>, ended: Option<&str>) -> Vec<UnitRecord> {
             split: media.split_of(scan_idx),
             status: if failure.is_some() { "FAIL" } else { good }.to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
-            reason: failure.map(|(_, reason)| reason.named.clone()),
+            reason: failure.map(|(_, reason)| media.plan.words_of(reason).to_owned()),
             kind: failure.map(|(_, reason)| reason.kind.to_string()),
         }
     };
@@ -172,10 +172,15 @@ fn recordings_of(media: &Media<'_>, plan: &RecordingsPlan, ended: Option<&str>) 
             }
             .to_owned(),
             stage: failure.map_or(last, |(stage, _)| stage).to_owned(),
-            reason: failure.map(|(_, reason)| reason.named.clone()),
+            reason: failure.map(|(_, reason)| media.plan.words_of(reason).to_owned()),
             kind: failure.map(|(_, reason)| reason.kind.to_string()),
         }
     });
+    let left_out = |it: &cohort::Excluded| match media.plan.pseudonyms {
+        None => left_out(it),
+        // the sentence may name a file
+        Some(_) => UnitRecord { reason: Some(it.reason.kind()), ..left_out(it) },
+    };
     taken.chain(plan.excluded().iter().map(left_out)).collect()
 }
 
@@ -221,6 +226,8 @@ struct Record<'a> {
     seed: u64,
     platform: String,
     command: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashed_ids: Option<String>,
     threads: NonZeroUsize,
     started: String,
     seconds: f64,
@@ -276,6 +283,7 @@ pub(crate) fn record<'a>(
         seed: media.run.seed,
         platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         command: &plan.command,
+        hashed_ids: plan.hashed_ids(),
         threads: plan.budget.n_workers,
         started: utc(started.unix),
         seconds: milliseconds(started.clock.elapsed().as_secs_f64()),

@@ -38,6 +38,9 @@ pub(crate) struct SlurmArgs {
     /// Change one value: KEY.KEY=VALUE, as for `run`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Hash the labels of subjects under the salt in this file, as for `run`.
+    #[arg(long, value_name = "SALT_FILE")]
+    pub(crate) hash_ids: Option<PathBuf>,
     /// Settings of the cluster: account, partition, time, memory, cores.
     #[arg(long, value_name = "FILE.yaml")]
     pub(crate) site: Option<PathBuf>,

@@ -47,12 +47,20 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let plan =
         Plan::new(loaded.clone()).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
-    let plan = plan.with_command(std::env::args());
+    let plan = hashed(plan.with_command(std::env::args()), args.hash_ids.as_deref())?;
     if let Some(repeated) = repeated {
         repeated.check(&plan)?;
     }
     Ok(match args.mem_mb {
         Some(mem_mb) => plan.with_mem_mb(mem_mb),
+        None => plan,
+    })
+}
+
+/// With hashed labels, where a salt is given.
+pub(super) fn hashed(plan: Plan, salt: Option<&Path>) -> Result<Plan> {
+    Ok(match salt {
+        Some(salt) => plan.with_hashed_ids(salt)?,
         None => plan,
     })
 }
@@ -79,7 +87,9 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
     let plan = match plan(args, &loaded, repeated.as_ref(), verbose) {
         Ok(plan) => plan,
         Err(error) => {
-            if let Some(ours) = error.downcast_ref()
+            // what is left out is known before labels are hashed
+            if args.hash_ids.is_none()
+                && let Some(ours) = error.downcast_ref()
                 && let Some(path) = pipeline::write_left_out(&loaded, ours)?
             {
                 print::note(&format!("each recording has its reason in {}", path.display()));

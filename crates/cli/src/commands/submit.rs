@@ -11,9 +11,10 @@ pub(super) fn slurm(args: &SlurmArgs, verbose: bool) -> Result<Done> {
     let site = args.site.as_deref().map(Site::read).transpose()?.unwrap_or_default();
     let plan = Plan::new(Loaded::read(&args.pipeline, &args.set)?)
         .inspect_err(|error| super::pipeline::name_excluded(error.excluded(), verbose))?;
+    let plan = super::pipeline::hashed(plan, args.hash_ids.as_deref())?;
     let options = SubmitOptions {
         site,
-        run: run_words(&args.pipeline, &args.set)?,
+        run: run_words(args)?,
         only_unsettled: args.retry_failed,
         dry: args.print,
     };
@@ -23,10 +24,16 @@ pub(super) fn slurm(args: &SlurmArgs, verbose: bool) -> Result<Done> {
 }
 
 /// `run PIPELINE --set …`, from any folder.
-fn run_words(pipeline: &Path, sets: &[String]) -> Result<Vec<String>> {
-    let path = std::path::absolute(pipeline).context("cannot find the current folder")?;
-    let mut words = vec!["run".to_owned(), path.display().to_string()];
-    words.extend(sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+fn run_words(args: &SlurmArgs) -> Result<Vec<String>> {
+    let whole = |path: &Path| -> Result<String> {
+        let path = std::path::absolute(path).context("cannot find the current folder")?;
+        Ok(path.display().to_string())
+    };
+    let mut words = vec!["run".to_owned(), whole(&args.pipeline)?];
+    words.extend(args.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+    if let Some(salt) = &args.hash_ids {
+        words.extend(["--hash-ids".to_owned(), whole(salt)?]);
+    }
     Ok(words)
 }
 

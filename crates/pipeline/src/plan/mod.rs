@@ -6,6 +6,7 @@ mod encoder;
 mod folds;
 mod frames;
 mod harmonised;
+mod hashed;
 mod lengths;
 mod lm;
 mod memory;
@@ -66,6 +67,8 @@ pub struct Plan {
     pub budget: engine::Budget,
     /// The command that asks for it, for the record.
     pub(crate) command: Vec<String>,
+    /// The labels of subjects, where they are not those of the files.
+    pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }
 
 /// The input data.
@@ -181,7 +184,19 @@ impl Plan {
         let budget = engine::Budget { n_workers, ..engine::Budget::of_machine() };
         let cache_dir = outputs.join(CACHE);
         let command = Vec::new();
-        Ok(Self { loaded, source, lm, encoder, runs, run_dir, cache_dir, budget, command })
+        let pseudonyms = None;
+        Ok(Self {
+            loaded,
+            source,
+            lm,
+            encoder,
+            runs,
+            run_dir,
+            cache_dir,
+            budget,
+            command,
+            pseudonyms,
+        })
     }
 
     /// With so many megabytes (10⁶ bytes) for work on several scans at once.

@@ -66,7 +66,7 @@ impl Ended {
             let stage = failure.map_or(last, |(_, stage)| stage);
             let status = if failure.is_some() { "FAIL" } else { "SUCCESS" };
             let transient = failure.is_some_and(|(it, _)| it.transient);
-            let reason = failure.map_or("n/a", |(it, _)| it.reason.named.as_str());
+            let reason = failure.map_or("n/a", |(it, _)| plan.words_of(&it.reason));
             let reason = files::one_line(reason).replace('\t', " ");
             let kind = failure.map_or("n/a", |(it, _)| it.reason.kind.as_str());
             let (subject, name) = (&scan.subject, &scan.name);
