@@ -124,6 +124,18 @@ fn broken_recordings_are_left_out_by_kind_whatever_the_jobs() {
 }
 
 #[test]
+fn the_plan_says_what_results_take_on_disk() {
+    let it = Many::new(24, false);
+    let pipeline = it.dir.join("pipeline.yaml").display().to_string();
+    let plan = run(&["check", &pipeline, "--json"]).exits_with(0).stdout;
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let said = plan["disk"]["n_bytes"].as_u64().unwrap() as f64;
+    it.run(&[]).exits_with(0);
+    let found: usize = it.stored("runs").iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!((said / found as f64 - 1.0).abs() < 0.15, "{said} bytes said, {found} found");
+}
+
+#[test]
 fn a_killed_run_is_known_to_have_stopped_and_does_nothing_twice() {
     let it = Many::new(40, false);
     let pipeline = it.dir.join("pipeline.yaml").display().to_string();

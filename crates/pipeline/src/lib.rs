@@ -58,8 +58,8 @@ pub use kernels::instructions;
 pub use one::{OneScan, Place, generate};
 pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
 pub use plan::{
-    CohortPlan, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan,
-    RunPlan, ScanPlan, SourcePlan,
+    CohortPlan, Disk, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan,
+    RowPlan, RunPlan, ScanPlan, SourcePlan,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};

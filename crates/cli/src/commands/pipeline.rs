@@ -98,6 +98,9 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
         }
     };
     plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
+    if let Some(disk) = plan.disk.filter(pipeline::Disk::is_short) {
+        print::note(&format!("warning: disk: {disk}"));
+    }
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
     let outcome = pipeline::run(&plan, execution, &mut progress, &stop);

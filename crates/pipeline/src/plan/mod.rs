@@ -2,6 +2,7 @@
 mod beside;
 mod classes;
 mod cohort;
+mod disk;
 mod encoder;
 mod folds;
 mod frames;
@@ -24,6 +25,7 @@ mod view;
 
 pub use cohort::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use cohort::{joined, slots};
+pub use disk::Disk;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use recordings::RecordingsPlan;
@@ -67,6 +69,8 @@ pub struct Plan {
     pub budget: engine::Budget,
     /// The command that asks for it, for the record.
     pub(crate) command: Vec<String>,
+    /// What its results take on disk, where headers say it.
+    pub disk: Option<Disk>,
     /// The labels of subjects, where they are not those of the files.
     pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }
@@ -141,6 +145,7 @@ impl Plan {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
+        let mut disk = None;
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
@@ -148,6 +153,7 @@ impl Plan {
             keep(harmonised::check(spec, source, runs));
             keep(lengths::places_suffice(spec, scans.len(), &frames));
             keep(beside::stored_windows(&loaded, &scans, &frames));
+            disk = Disk::of(spec, scans.len(), n_parcels, encoder.as_ref(), &frames, &outputs);
             if let SourcePlan::Cohort(cohort) = source {
                 keep(names::fit(cohort));
                 keep(rows::name_what_is_seen(spec, cohort, &frames));
@@ -196,6 +202,7 @@ impl Plan {
             budget,
             command,
             pseudonyms,
+            disk,
         })
     }
 

@@ -53,6 +53,7 @@ impl Plan {
             "language_model": self.lm.as_ref().map(|lm| files::shown(&lm.dir)),
             "stages": self.stage_names(),
             "runs": runs.collect::<Vec<_>>(),
+            "disk": self.disk,
             "run_dir": files::shown(&self.run_dir),
         })
     }
@@ -169,6 +170,9 @@ impl fmt::Display for Plan {
                 )?;
             }
             writeln!(f)?;
+        }
+        if let Some(disk) = &self.disk {
+            writeln!(f, "disk      {disk}")?;
         }
         write!(f, "writes    {}", files::shown(&self.run_dir))
     }

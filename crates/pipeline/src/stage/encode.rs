@@ -42,6 +42,16 @@ pub enum TokenPrecision {
     Bf16,
 }
 
+impl EncodeConfig {
+    /// Bytes of one number of a stored token.
+    pub(crate) fn bytes_of_number(&self) -> u64 {
+        match self.precision {
+            TokenPrecision::F32 => 4,
+            TokenPrecision::Bf16 => 2,
+        }
+    }
+}
+
 /// What the model is shown of the scans: tokens of a frozen encoder, or the windows that an encoder
 /// under training reads.
 #[derive(Clone, Debug)]
