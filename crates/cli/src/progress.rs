@@ -130,6 +130,9 @@ impl Observer<Event> for Progress {
                     self.stage
                 ));
             }
+            Event::Training(Training::NothingLearned { step }) => {
+                self.line(&format!("{}: step {step} had nothing to learn", self.stage));
+            }
             Event::Training(Training::StateLost { state, reason }) => {
                 self.line(&format!(
                     "{}: the saved state {state} is damaged ({reason}); the training goes on from \

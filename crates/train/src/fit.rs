@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path, time::Duration};
 
 use candle_core::Tensor;
 use encoder::InputShape;
-use flamingo::{FlamingoConfig, Precision};
+use flamingo::{Compat, FlamingoConfig, Precision};
 use nn::seeded::rng;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
@@ -218,8 +218,10 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
             warmup_steps: config.warmup_steps,
             final_share: config.final_lr,
             shape: config.lr_schedule,
+            compat: Compat::None,
         },
         rhythm: Rhythm {
+            n_steps: config.steps,
             validate_every: config.validate_every,
             checkpoint_every: config.checkpoint_every,
             patience: config.patience,
@@ -275,13 +277,13 @@ impl Task for Reports<'_> {
         })
     }
 
-    fn loss(&self, shown: &Shown) -> Result<Tensor> {
-        self.trainee.loss(shown, &self.rows, self.inputs.fit)
+    fn loss(&self, shown: Shown) -> Result<Option<Tensor>> {
+        self.trainee.loss(&shown, &self.rows, self.inputs.fit).map(Some)
     }
 
-    fn validate(&self) -> Result<f64> {
+    fn validate(&self) -> Result<Option<f64>> {
         let FitInputs { fit, validation, .. } = *self.inputs;
-        self.trainee.nll(validation, &self.validation_rows, fit.batch_size)
+        self.trainee.nll(validation, &self.validation_rows, fit.batch_size).map(Some)
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {

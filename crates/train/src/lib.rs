@@ -1,7 +1,7 @@
-//! Fitting: the adapter on paired scans and reports ([`fit`]), and a small language model on text
-//! ([`pretrain`]).
+//! Fitting: the adapter on paired scans and reports ([`fit`]) or on a mixture of image–text sources as OpenFlamingo was
+//! trained ([`train_mixture`]), and a small language model on text ([`pretrain`]).
 //!
-//! Both are tasks of one loop (`trainer`), and deterministic: every random choice depends on (seed, step) alone, so that a run that
+//! All are tasks of one loop (`trainer`), and deterministic: every random choice depends on (seed, step) alone, so that a run that
 //! was stopped and resumed equals one that was not.
 
 mod augment;
@@ -10,6 +10,8 @@ mod checkpoint;
 mod error;
 mod fit;
 mod fitted;
+mod labels;
+mod mixture;
 mod optimizer;
 mod pretrain;
 mod progress;
@@ -24,6 +26,8 @@ pub use batch::Example;
 pub use error::{Error, Result};
 pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, fit};
 pub use fitted::{Fitted, PackageCard};
+pub use labels::{Padding, RowKind, labels};
+pub use mixture::{MixtureBatch, MixtureConfig, Source, train_mixture};
 pub use optimizer::Optimizer;
 pub use pretrain::{
     CorpusSize, PretrainConfig, PretrainSummary, corpus_size, longest_text, pretrain,

@@ -16,10 +16,18 @@ struct Slot {
     first: Vec<f32>,
     second: Vec<f32>,
     average: Vec<f32>,
+    /// The only rows that move, in order; absent: all.
+    rows: Option<Vec<u32>>,
 }
 
 /// A gradient, or none, of each variable.
 pub(crate) type Gradients = Vec<Option<Vec<f32>>>;
+
+/// What the micro-batches of a step add up to.
+pub(crate) struct Gathered {
+    pub(crate) gradients: Gradients,
+    pub(crate) loss: f64,
+}
 
 /// The optimizer's state: all that a checkpoint must hold.
 pub struct Optimizer {
@@ -52,6 +60,7 @@ impl Optimizer {
                     average: values.clone(),
                     values,
                     var,
+                    rows: None,
                 })
             })
             .collect::<Result<_>>()?;
@@ -69,46 +78,77 @@ impl Optimizer {
         self.take(&gradients, lr)
     }
 
+    /// Lets move only these rows of a variable `(n_rows, dim)`: the gradients of all others are 0.
+    ///
+    /// # Errors
+    /// A name or a row that there is not.
+    pub(crate) fn train_only_rows(&mut self, name: &str, rows: &[u32]) -> crate::Result<()> {
+        let found = self.slots.iter_mut().find(|slot| slot.name == name);
+        let slot =
+            found.ok_or_else(|| crate::Error::Data(format!("no variable is called `{name}`")))?;
+        let n_rows = slot.var.dims().first().copied().unwrap_or(0);
+        if let Some(row) = rows.iter().find(|&&row| row as usize >= n_rows) {
+            let reason = format!("row {row} of `{name}` is to be trained, which has {n_rows} rows");
+            return Err(crate::Error::Data(reason));
+        }
+        slot.rows = Some(rows.to_vec());
+        Ok(())
+    }
+
     /// The gradients of the variables.
     pub(crate) fn read(&self, grads: &GradStore) -> Result<Gradients> {
         let of = |slot: &Slot| {
             let grad = grads.get(&slot.var);
-            grad.map(|grad| grad.flatten_all()?.to_vec1::<f32>()).transpose()
+            grad.map(|grad| Ok(slot.masked(grad.flatten_all()?.to_vec1::<f32>()?))).transpose()
         };
         self.slots.iter().map(of).collect()
     }
 
-    /// No variable has a gradient.
-    pub(crate) fn no_gradients(&self) -> Gradients {
-        self.slots.iter().map(|_| None).collect()
+    /// Numbers of all gradients.
+    fn n_values(&self) -> usize {
+        self.slots.iter().map(|slot| slot.values.len()).sum()
     }
 
     /// Gradients, which variables have one, and a loss, as one row of numbers that may be added to others.
-    pub(crate) fn flat(&self, gradients: &Gradients, loss: f32) -> Vec<f32> {
-        let n: usize = self.slots.iter().map(|slot| slot.values.len()).sum();
-        let mut flat = Vec::with_capacity(n + self.slots.len() + 1);
-        for (slot, gradient) in self.slots.iter().zip(gradients) {
+    pub(crate) fn flat(&self, gathered: &Gathered) -> Vec<f32> {
+        let mut flat = Vec::with_capacity(self.n_values() + self.slots.len() + 1);
+        for (slot, gradient) in self.slots.iter().zip(&gathered.gradients) {
             match gradient {
                 Some(gradient) => flat.extend(gradient),
                 None => flat.resize(flat.len() + slot.values.len(), 0.),
             }
         }
-        flat.extend(gradients.iter().map(|gradient| f32::from(gradient.is_some())));
-        flat.push(loss);
+        flat.extend(gathered.gradients.iter().map(|gradient| f32::from(gradient.is_some())));
+        flat.push(gathered.loss as f32);
         flat
     }
 
-    /// The gradients and the loss of such a row, or of a sum of them.
-    pub(crate) fn unflat(&self, mut flat: Vec<f32>) -> (Gradients, f32) {
+    /// Such a row of a process that has nothing to add.
+    pub(crate) fn flat_nothing(&self) -> Vec<f32> {
+        vec![0.; self.n_values() + self.slots.len() + 1]
+    }
+
+    /// Clips the gradients of such a row as `torch.nn.utils.clip_grad_norm_` does; returns their norm before.
+    pub(crate) fn clip_flat(&self, flat: &mut [f32], most: f64) -> f64 {
+        let gradients = &mut flat[..self.n_values()];
+        let norm = gradients.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
+        let factor = (most / (norm + 1e-6)).min(1.);
+        gradients.iter_mut().for_each(|g| *g = (f64::from(*g) * factor) as f32);
+        norm
+    }
+
+    /// The gradients and the loss of such a row, or of a sum of them; nothing where no variable has a gradient.
+    pub(crate) fn unflat(&self, mut flat: Vec<f32>) -> Option<Gathered> {
         let loss = flat.pop().expect("a loss is its last number");
-        let given = flat.split_off(flat.len() - self.slots.len());
+        let given = flat.split_off(self.n_values());
         let mut rest = &flat[..];
-        let gradients = self.slots.iter().zip(given).map(|(slot, given)| {
+        let gradients = self.slots.iter().zip(&given).map(|(slot, &given)| {
             let (own, others) = rest.split_at(slot.values.len());
             rest = others;
             (given > 0.).then(|| own.to_vec())
         });
-        (gradients.collect(), loss)
+        let gradients = gradients.collect();
+        given.iter().any(|&given| given > 0.).then_some(Gathered { gradients, loss: loss.into() })
     }
 
     /// One update; a variable without a gradient stays. Returns the norm of all gradients before
@@ -204,6 +244,18 @@ impl Optimizer {
 }
 
 impl Slot {
+    /// A gradient with 0 in all rows that stay.
+    fn masked(&self, mut grad: Vec<f32>) -> Vec<f32> {
+        let Some(rows) = &self.rows else { return grad };
+        let width = grad.len() / self.var.dims()[0].max(1);
+        for (row, values) in (0..).zip(grad.chunks_mut(width.max(1))) {
+            if !rows.contains(&row) {
+                values.fill(0.);
+            }
+        }
+        grad
+    }
+
     fn write(&self, values: &[f32]) -> Result<()> {
         self.var.set(&Tensor::from_slice(values, self.var.shape(), self.var.device())?)
     }

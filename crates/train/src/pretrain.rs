@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use flamingo::Compat;
 use lm::{CausalLm, END_OF_TEXT, Llama, LlamaConfig, Step};
 use nn::seeded::rng;
 use nn::weights::Variables;
@@ -180,8 +181,10 @@ pub fn pretrain(
             warmup_steps: config.warmup_steps,
             final_share: config.final_lr,
             shape: LrSchedule::Cosine,
+            compat: Compat::None,
         },
         rhythm: Rhythm {
+            n_steps: config.steps,
             validate_every: config.validate_every,
             checkpoint_every: config.validate_every,
             patience: None,
@@ -194,12 +197,10 @@ pub fn pretrain(
     let task = Texts { config, seed, model, learned, held_out };
     let progression = trainer.run(&task, Progression::default())?;
     lm::write(folder, &llama, &variables, DType::F32)?;
-    let losses = &progression.losses;
-    let last = &losses[losses.len().saturating_sub(50)..];
     Ok(PretrainSummary {
         n_parameters: variables.n_parameters(),
         vocab_size: tokenizer.vocab_size(),
-        train_nll: last.iter().sum::<f64>() / last.len() as f64,
+        train_nll: progression.mean_loss(progression.step().saturating_sub(50)),
         heldout_nll: progression.curve.last().map_or(f64::NAN, |point| point.nll),
     })
 }
@@ -224,13 +225,13 @@ impl Task for Texts<'_> {
         std::iter::once(batch.to_vec())
     }
 
-    fn loss(&self, batch: &Vec<usize>) -> Result<Tensor> {
+    fn loss(&self, batch: Vec<usize>) -> Result<Option<Tensor>> {
         let texts: Vec<_> = batch.iter().map(|&idx| &self.learned[idx]).collect();
-        Ok(loss(&self.model, &texts)?)
+        Ok(Some(loss(&self.model, &texts)?))
     }
 
-    fn validate(&self) -> Result<f64> {
-        Ok(mean_loss(&self.model, &self.held_out, self.config.batch_size)?)
+    fn validate(&self) -> Result<Option<f64>> {
+        Ok(Some(mean_loss(&self.model, &self.held_out, self.config.batch_size)?))
     }
 
     /// The last weights are kept, whichever were the best.

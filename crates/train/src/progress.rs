@@ -19,6 +19,20 @@ pub enum Progress {
         /// The step's learning rate.
         lr: f64,
     },
+    /// A micro-batch of a step that has several was gone through.
+    Batch {
+        /// The step that it belongs to, counted from 1.
+        step: usize,
+        /// What it adds to the step's loss; nothing where it has nothing to learn.
+        loss: Option<f64>,
+        /// Norm of all that the step has gathered, where it was clipped after the micro-batch.
+        grad_norm: Option<f64>,
+    },
+    /// A step had nothing to learn: the weights stay.
+    NothingLearned {
+        /// Steps done.
+        step: usize,
+    },
     /// The model was judged on the validation examples.
     Validated {
         /// Steps done.
@@ -37,5 +51,6 @@ pub enum Progress {
     },
 }
 
-/// Called with every piece of news; `Break` saves the state and stops.
+/// Called with every piece of news; `Break` saves the state and stops. After a micro-batch it waits for the end of the
+/// step, where it must be said again.
 pub type Observer<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;

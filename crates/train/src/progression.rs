@@ -22,9 +22,9 @@ pub(crate) struct Progression {
     step: usize,
     pub(crate) curve: Vec<CurvePoint>,
     pub(crate) chosen_step: usize,
-    /// The loss of every step.
+    /// The loss of every step; nothing of a step in which nothing was learned.
     #[serde(default)]
-    pub(crate) losses: Vec<f64>,
+    pub(crate) losses: Vec<Option<f64>>,
     /// Time that the training took so far, in seconds.
     #[serde(default)]
     pub(crate) seconds: f64,
@@ -47,6 +47,22 @@ impl Progression {
         self.step
     }
 
+    /// Steps that changed the weights.
+    pub(crate) fn n_updates(&self) -> usize {
+        self.losses.iter().flatten().count()
+    }
+
+    /// The steps, counted from 1, in which nothing was learned.
+    pub(crate) fn unlearned(&self) -> Vec<usize> {
+        (1..).zip(&self.losses).filter_map(|(step, loss)| loss.is_none().then_some(step)).collect()
+    }
+
+    /// Mean loss of the last steps, of those that learned something.
+    pub(crate) fn mean_loss(&self, first: usize) -> f64 {
+        let losses: Vec<f64> = self.losses[first..].iter().flatten().copied().collect();
+        losses.iter().sum::<f64>() / losses.len().max(1) as f64
+    }
+
     /// Why a saved training is another one than this.
     pub(crate) fn differs(&self, saved: &Self) -> Option<String> {
         let shown = |it: &Self| it.encoder.chars().take(16).collect::<String>();
@@ -66,7 +82,7 @@ impl Progression {
     }
 
     /// Records a step, which ended so many seconds after the beginning.
-    pub(crate) fn took(&mut self, loss: f64, seconds: f64) {
+    pub(crate) fn took(&mut self, loss: Option<f64>, seconds: f64) {
         self.step += 1;
         self.losses.push(loss);
         self.seconds = seconds;
@@ -76,8 +92,7 @@ impl Progression {
     pub(crate) fn judged(&mut self, nll: f64) -> bool {
         let best = self.curve.iter().all(|point| nll < point.nll);
         let before = self.curve.last().map_or(0, |point| point.step);
-        let since = &self.losses[before..];
-        let loss = since.iter().sum::<f64>() / since.len().max(1) as f64;
+        let loss = self.mean_loss(before);
         self.curve.push(CurvePoint { step: self.step, loss, nll });
         if best {
             self.chosen_step = self.step;
@@ -107,7 +122,7 @@ mod tests {
     fn a_training_ends_by_steps_by_patience_or_by_time() {
         let mut it = Progression::default();
         for nll in [3., 2., 2.5, 2.2] {
-            it.took(1., 10.);
+            it.took(Some(1.), 10.);
             it.judged(nll);
         }
         assert_eq!((it.chosen_step, it.step()), (2, 4));
@@ -121,7 +136,7 @@ mod tests {
     fn a_point_of_the_curve_has_the_mean_loss_since_the_one_before() {
         let mut it = Progression::default();
         for (loss, nll) in [(4., None), (2., Some(1.)), (7., Some(1.))] {
-            it.took(loss, 0.);
+            it.took(Some(loss), 0.);
             _ = nll.map(|nll| it.judged(nll));
         }
         assert_eq!(it.curve.iter().map(|point| point.loss).collect::<Vec<_>>(), [3., 7.]);

@@ -1,5 +1,6 @@
 //! Learning rate over the steps.
 
+use flamingo::Compat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub enum LrSchedule {
 pub(crate) struct Schedule {
     /// Peak learning rate.
     pub(crate) peak: f64,
-    /// Steps in all.
+    /// Its length in steps.
     pub(crate) n_steps: usize,
     /// Steps over which it rises linearly.
     pub(crate) warmup_steps: usize,
@@ -29,11 +30,38 @@ pub(crate) struct Schedule {
     pub(crate) final_share: f64,
     /// How it goes on after it has risen.
     pub(crate) shape: LrSchedule,
+    /// Whose schedule it is.
+    pub(crate) compat: Compat,
 }
 
 impl Schedule {
-    /// The learning rate of a step, counted from 0.
-    pub(crate) fn rate(&self, step: usize) -> f64 {
+    /// The learning rate of a step, counted from 0, before which the weights were updated so many times.
+    pub(crate) fn rate(&self, step: usize, n_updates: usize) -> f64 {
+        match self.compat {
+            Compat::None => self.own(step),
+            Compat::OpenFlamingo => self.original(n_updates),
+        }
+    }
+
+    /// `get_{constant,linear,cosine}_schedule_with_warmup` of transformers, which the first update of a warm-up
+    /// multiplies with 0.
+    fn original(&self, n_updates: usize) -> f64 {
+        let (at, warmup) = (n_updates as f64, self.warmup_steps as f64);
+        if n_updates < self.warmup_steps {
+            return self.peak * at / warmup.max(1.);
+        }
+        let after_warmup = (self.n_steps as f64 - warmup).max(1.);
+        let height = match self.shape {
+            LrSchedule::Cosine => {
+                f64::midpoint(1., (std::f64::consts::PI * (at - warmup) / after_warmup).cos())
+            }
+            LrSchedule::Linear => (self.n_steps as f64 - at) / after_warmup,
+            LrSchedule::Constant => 1.,
+        };
+        self.peak * (self.final_share + (1. - self.final_share) * height.max(0.))
+    }
+
+    fn own(&self, step: usize) -> f64 {
         let warmup = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.);
         let gone = step as f64 / self.n_steps as f64;
         let height = match self.shape {
@@ -52,20 +80,46 @@ mod tests {
     use super::*;
 
     fn schedule(shape: LrSchedule) -> Schedule {
-        Schedule { peak: 2., n_steps: 1000, warmup_steps: 10, final_share: 0.1, shape }
+        Schedule {
+            peak: 2.,
+            n_steps: 1000,
+            warmup_steps: 10,
+            final_share: 0.1,
+            shape,
+            compat: Compat::None,
+        }
     }
 
     #[test]
     fn it_rises_then_falls_to_the_final_share() {
         let cosine = schedule(LrSchedule::Cosine);
-        assert!((cosine.rate(0) - 0.2).abs() < 1e-3);
-        assert!((cosine.rate(9) - 2.).abs() < 1e-3);
-        assert!((cosine.rate(500) - 1.1).abs() < 1e-9);
-        assert!((cosine.rate(999) - 0.2).abs() < 1e-3);
+        assert!((cosine.own(0) - 0.2).abs() < 1e-3);
+        assert!((cosine.own(9) - 2.).abs() < 1e-3);
+        assert!((cosine.own(500) - 1.1).abs() < 1e-9);
+        assert!((cosine.own(999) - 0.2).abs() < 1e-3);
         // 2 (0.1 + 0.9 · 3/4), and half and whole of the peak
         let linear = schedule(LrSchedule::Linear);
-        assert!((linear.rate(250) - 1.55).abs() < 1e-9);
+        assert!((linear.own(250) - 1.55).abs() < 1e-9);
         let constant = schedule(LrSchedule::Constant);
-        assert!((constant.rate(4) - 1.).abs() < 1e-9 && constant.rate(999) == 2.);
+        assert!((constant.own(4) - 1.).abs() < 1e-9 && constant.own(999) == 2.);
+    }
+    #[test]
+    fn the_original_begins_at_0_and_counts_updates() {
+        let schedule = |shape| Schedule {
+            peak: 1e-3,
+            n_steps: 50,
+            warmup_steps: 5,
+            final_share: 0.,
+            shape,
+            compat: Compat::OpenFlamingo,
+        };
+        // by transformers' formulas: 1e-3 · 2/5, then 1e-3 · (1 + cos(π · 15/45)) / 2 and 1e-3 · 30/45
+        let cosine = schedule(LrSchedule::Cosine);
+        assert_eq!([cosine.rate(9, 0), cosine.rate(9, 5)], [0., 1e-3]);
+        assert!((cosine.rate(0, 2) - 4e-4).abs() < 1e-12);
+        assert!((cosine.rate(0, 20) - 7.5e-4).abs() < 1e-12);
+        let linear = schedule(LrSchedule::Linear);
+        assert!((linear.rate(0, 20) - 2e-3 / 3.).abs() < 1e-12 && linear.rate(0, 60) == 0.);
+        assert_eq!(schedule(LrSchedule::Constant).rate(0, 49), 1e-3);
     }
 }

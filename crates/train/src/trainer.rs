@@ -12,7 +12,7 @@ use candle_core::Tensor;
 
 use crate::{
     Error, Observer, Progress, Result, checkpoint,
-    optimizer::{Gradients, Optimizer},
+    optimizer::{Gathered, Optimizer},
     progression::Progression,
     reduce::Reduce,
     schedule::Schedule,
@@ -27,11 +27,23 @@ pub(crate) trait Task {
     /// from the seed and the step.
     fn batches(&self, step: usize) -> impl Iterator<Item = Self::Batch>;
 
-    /// What one of them adds to the loss of its step, a scalar: the losses of a step are added up.
-    fn loss(&self, batch: &Self::Batch) -> Result<Tensor>;
+    /// What one of them adds to the loss of its step, a scalar: the losses of a step are added up. Nothing where it
+    /// has nothing to learn.
+    fn loss(&self, batch: Self::Batch) -> Result<Option<Tensor>>;
 
-    /// Mean negative log-likelihood of the validation examples, in nats a token.
-    fn validate(&self) -> Result<f64>;
+    /// The norm to which all that a step has gathered is clipped after this batch; the optimizer clips when it
+    /// takes the step.
+    fn clips_after(&self, _batch: &Self::Batch) -> Option<f64> {
+        None
+    }
+
+    /// Whether a batch with nothing to learn takes with it what its step gathered before.
+    fn drops_gathered(&self) -> bool {
+        false
+    }
+
+    /// Mean negative log-likelihood of the validation examples, in nats a token, where there are any.
+    fn validate(&self) -> Result<Option<f64>>;
 
     /// Copies of what is kept of a state that is the best so far.
     fn kept(&self) -> Result<HashMap<String, Tensor>>;
@@ -40,6 +52,8 @@ pub(crate) trait Task {
 /// When a training judges, saves and ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rhythm {
+    /// Steps in all.
+    pub(crate) n_steps: usize,
     /// Steps between two judgements; the last step is judged as well.
     pub(crate) validate_every: usize,
     /// Steps between two saved states; the last step is saved as well.
@@ -73,23 +87,30 @@ impl Trainer<'_> {
         mut progression: Progression,
     ) -> Result<Progression> {
         self.resume(&mut progression)?;
-        let (n_steps, rhythm) = (self.schedule.n_steps, self.rhythm);
+        let (rhythm, n_steps) = (self.rhythm, self.rhythm.n_steps);
         let (began, before) = (Instant::now(), progression.seconds);
         while !progression.is_over(n_steps, rhythm.patience, rhythm.max_time) {
-            let step = self.optimizer.step();
-            let (gradients, loss) = self.gradients(task, step)?;
-            if !loss.is_finite() {
+            let step = progression.step();
+            let gathered = self.gather(task, step)?;
+            let loss = gathered.as_ref().map(|gathered| gathered.loss);
+            if loss.is_some_and(|loss| !loss.is_finite()) {
                 return Err(Error::Diverged { step });
             }
-            let lr = self.schedule.rate(step);
-            self.optimizer.take(&gradients, lr)?;
-            let done = self.optimizer.step();
+            let lr = self.schedule.rate(step, self.optimizer.step());
+            if let Some(Gathered { gradients, .. }) = &gathered {
+                self.optimizer.take(gradients, lr)?;
+            }
             progression.took(loss, before + self.by_the_first(began.elapsed().as_secs_f32())?);
-            let mut flow = self.tell(&Progress::Step { step: done, n_steps, loss, lr });
+            let done = progression.step();
+            let mut flow = self.tell(&match loss {
+                Some(loss) => Progress::Step { step: done, n_steps, loss, lr },
+                None => Progress::NothingLearned { step: done },
+            });
 
             let ends = progression.is_over(n_steps, None, rhythm.max_time);
-            if done.is_multiple_of(rhythm.validate_every.max(1)) || ends {
-                let nll = self.optimizer.averaged(|| task.validate())?;
+            if (done.is_multiple_of(rhythm.validate_every.max(1)) || ends)
+                && let Some(nll) = self.optimizer.averaged(|| task.validate())?
+            {
                 let best = progression.judged(nll);
                 if best {
                     progression.best = self.optimizer.averaged(|| task.kept())?;
@@ -111,33 +132,46 @@ impl Trainer<'_> {
         Ok(progression)
     }
 
-    /// Adds up the gradients and losses of the micro-batches of a step, those of other processes too.
-    fn gradients<T: Task>(&self, task: &T, step: usize) -> Result<(Gradients, f64)> {
-        let one = |batch: &T::Batch| {
-            let loss = task.loss(batch)?;
-            let value = loss.to_scalar::<f32>()?;
-            Ok::<_, Error>((self.optimizer.read(&loss.backward()?)?, value))
-        };
+    /// Adds up the gradients and losses of the micro-batches of a step, those of other processes too; nothing
+    /// where none of them had something to learn.
+    fn gather<T: Task>(&mut self, task: &T, step: usize) -> Result<Option<Gathered>> {
         let (rank, n_ranks) = (self.reduce.rank(), self.reduce.n_ranks());
         let mut batches = task.batches(step).peekable();
-        let mut sum = None;
+        let mut sum: Option<Vec<f32>> = None;
         while batches.peek().is_some() {
             // in the last round some processes may have nothing to add
-            let mut own = (self.optimizer.no_gradients(), 0.);
+            let (mut own, mut clip) = (None, None);
             for (at, batch) in batches.by_ref().take(n_ranks).enumerate() {
                 if at == rank {
-                    own = one(&batch)?;
+                    clip = task.clips_after(&batch);
+                    own = self.one(task, batch)?;
                 }
             }
-            if n_ranks == 1 && sum.is_none() && batches.peek().is_none() {
-                return Ok((own.0, f64::from(own.1)));
+            let is_only = n_ranks == 1 && sum.is_none() && batches.peek().is_none();
+            if is_only && clip.is_none() {
+                return Ok(own);
             }
-            let own = self.optimizer.flat(&own.0, own.1);
-            self.reduce.add(sum.get_or_insert_with(|| vec![0.; own.len()]), &own)?;
+            let loss = own.as_ref().map(|own| own.loss);
+            if own.is_none() && task.drops_gathered() {
+                sum = None;
+                _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm: None });
+                continue;
+            }
+            let own =
+                own.map_or_else(|| self.optimizer.flat_nothing(), |own| self.optimizer.flat(&own));
+            let sum = sum.get_or_insert_with(|| vec![0.; own.len()]);
+            self.reduce.add(sum, &own)?;
+            let grad_norm = clip.map(|most| self.optimizer.clip_flat(sum, most));
+            _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm });
         }
-        let sum = sum.expect("a step has a batch");
-        let (gradients, loss) = self.optimizer.unflat(sum);
-        Ok((gradients, f64::from(loss)))
+        Ok(sum.and_then(|sum| self.optimizer.unflat(sum)))
+    }
+
+    /// The gradients and the loss of a micro-batch.
+    fn one<T: Task>(&self, task: &T, batch: T::Batch) -> Result<Option<Gathered>> {
+        let Some(loss) = task.loss(batch)? else { return Ok(None) };
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        Ok(Some(Gathered { gradients: self.optimizer.read(&loss.backward()?)?, loss: value }))
     }
 
     /// What the first process says of the time, so that all of them end after the same step.
@@ -178,7 +212,7 @@ impl Trainer<'_> {
             let (best, tensors): (HashMap<_, _>, HashMap<_, _>) =
                 tensors.into_iter().partition(|(name, _)| name.starts_with("best/"));
             let restored =
-                saved.is_whole().and_then(|()| optimizer.restore(&tensors, saved.step()));
+                saved.is_whole().and_then(|()| optimizer.restore(&tensors, saved.n_updates()));
             if restored.is_ok() {
                 *progression = saved;
                 progression.best = best;
@@ -187,3 +221,6 @@ impl Trainer<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod nifti_read;
 mod outcome;
 mod recorded;
 mod scans;
+mod training;
 
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,8 @@ fn parity(folder: &Path, name: &str) -> Outcome {
         None if case.get("spec").is_some() => flamingo::run(folder),
         None if case.get("transform").is_some() => clip_images::parity(folder, name),
         Some("lora") => lora::run(folder, name, &case),
+        Some("training") => training::outcome(folder, name, &case),
+        Some("label_masks") => training::labels(name, &case),
         Some(kind) if scans::KINDS.contains(&kind) => scans::outcome(folder, name, kind),
         kind => kind
             .and_then(|kind| brain::outcome(folder, name, kind))

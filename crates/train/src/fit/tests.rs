@@ -227,7 +227,9 @@ fn a_training_whose_last_state_is_damaged_goes_on_from_the_one_before() -> Resul
             match news {
                 Progress::StateLost { .. } => lost += 1,
                 Progress::Step { step, .. } => _ = first.get_or_insert(*step),
-                Progress::Validated { .. } => {}
+                Progress::Validated { .. }
+                | Progress::Batch { .. }
+                | Progress::NothingLearned { .. } => {}
             }
             ControlFlow::Continue(())
         };

@@ -16,14 +16,16 @@ use serde::Deserialize;
 
 /// Sizes and ids of a case: the part `spec` of its `case.json`.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Spec {
+pub(in crate::checks) struct Spec {
     every: usize,
     xattn: CrossAttention,
     perceiver: Perceiver,
     vision: String,
-    pub(super) eoc_token_id: u32,
-    pub(super) media_token_id: u32,
-    pub(super) pad_token_id: u32,
+    pub(in crate::checks) eoc_token_id: u32,
+    pub(in crate::checks) media_token_id: u32,
+    pub(in crate::checks) pad_token_id: u32,
+    /// Absent where nothing is written.
+    #[serde(default)]
     pub(super) max_new_tokens: usize,
 }
 
@@ -114,9 +116,7 @@ impl Case {
 
     /// A file of the folder, as JSON.
     pub(super) fn json(&self, name: &str) -> Result<serde_json::Value> {
-        let path = self.folder.join(name);
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        Ok(serde_json::from_str(&text)?)
+        json(&self.folder, name)
     }
 
     /// The media of one part of the case (`fwd` or `gen`), as the encoder reads them.
@@ -152,88 +152,101 @@ impl Case {
     /// The model, with OpenFlamingo's trainable tensors as variables: resampler, gated blocks and
     /// the input embedding.
     pub(super) fn build(&self) -> Result<(Flamingo, Variables)> {
-        let variables = Variables::default();
         let input = self.media("fwd")?;
         let dims = input.values.dims();
-        let (encoder, input, encoder_vb) = if self.is_stub() {
-            let (n_tokens, dim) = (dims[3], dims[4]);
-            let none = Frozen::from_tensors(&self.folder, HashMap::new());
-            let config = EncoderConfig::Stored(StoredConfig::of_width(dim));
-            (config, InputShape::Tokens { n_tokens, dim }, none.builder(DType::F32))
-        } else {
-            self.clip()?
-        };
-        let config = FlamingoConfig {
-            encoder,
-            resampler: self.resampler(),
-            gates: self.gates(),
-            compat: Compat::OpenFlamingo,
-        };
-        let mut lm_config = lm::LmConfig::open(&self.folder.join("lm_config.json"))?;
-        let (lm, _) = lm_config.take(&Frozen::open(&self.folder.join("lm.safetensors"))?)?;
-        let thawed = |frozen: Frozen, which| {
-            Thawed::new(frozen.clone(), variables.started_at(frozen), which)
-        };
+        let features = self.is_stub().then(|| (dims[3], dims[4]));
         let trains_embedding = self.expect["trainable"]
             .as_object()
             .is_none_or(|all| all.keys().any(|name| is_embedding(name)));
-        let which = if trains_embedding { is_embedding } else { |_: &str| false };
-        let lm_vb = thawed(lm.clone(), which).builder(DType::F32);
-        let inner = lm_config.build(lm_vb)?;
-        lm.all_used()?;
-        let adapter = Frozen::open(&self.folder.join("flamingo.safetensors"))?;
-        let adapter_vb = thawed(adapter.clone(), |_| true).builder(DType::F32);
-        let end = inner.shape().vocab_size;
-        let flamingo = Flamingo::new(&config, input, inner, end..end, encoder_vb, adapter_vb)?;
-        adapter.all_used()?;
-        Ok((flamingo, variables))
+        build(&self.folder, &self.spec, features, trains_embedding)
     }
+}
 
-    /// The tiny CLIP of the case.
-    fn clip(&self) -> Result<(EncoderConfig, InputShape, Builder)> {
-        let file = self.json("vision_config.json")?;
-        let open_clip = &file["open_clip"];
-        let vision = &open_clip["vision_cfg"];
-        let number = |value: &serde_json::Value, name: &str| {
-            let found = value[name].as_u64().map(|found| found as usize);
-            found.with_context(|| format!("vision_config.json lacks `{name}`"))
-        };
-        let quick = open_clip["quick_gelu"].as_bool().unwrap_or(false);
-        let size = number(vision, "image_size")?;
-        let config = ClipConfig {
-            image_size: size,
-            patch_size: number(vision, "patch_size")?,
-            width: number(vision, "width")?,
-            layers: number(vision, "layers")?,
-            head_width: number(vision, "head_width")?,
-            mlp_ratio: vision["mlp_ratio"].as_f64().unwrap_or(4.),
-            embed_dim: number(open_clip, "embed_dim")?,
-            activation: if quick { ClipActivation::QuickGelu } else { ClipActivation::Gelu },
-            vision_feature: VisionFeature::PreLnPost,
-        };
-        let path = self.folder.join("vision.safetensors");
-        let frozen = Frozen::from_tensors(&path, encoder::clip::weights::visual(&tensors(&path)?)?);
-        Ok((EncoderConfig::Clip(config), InputShape::Image { size }, frozen.builder(DType::F32)))
-    }
+/// The model of a folder with `flamingo.safetensors`, `lm.safetensors`, `vision.safetensors` and both configs, with
+/// what OpenFlamingo trains as variables: resampler, gated blocks and, where that is asked for, the input embedding.
+///
+/// `features` is the shape of features that stand in the vision tower's place.
+pub(in crate::checks) fn build(
+    folder: &Path,
+    spec: &Spec,
+    features: Option<(usize, usize)>,
+    trains_embedding: bool,
+) -> Result<(Flamingo, Variables)> {
+    let variables = Variables::default();
+    let (encoder, input, encoder_vb) = if let Some((n_tokens, dim)) = features {
+        let none = Frozen::from_tensors(folder, HashMap::new());
+        let config = EncoderConfig::Stored(StoredConfig::of_width(dim));
+        (config, InputShape::Tokens { n_tokens, dim }, none.builder(DType::F32))
+    } else {
+        clip(folder)?
+    };
+    let config = FlamingoConfig {
+        encoder,
+        resampler: spec.resampler(),
+        gates: spec.gates(),
+        compat: Compat::OpenFlamingo,
+    };
+    let mut lm_config = lm::LmConfig::open(&folder.join("lm_config.json"))?;
+    let (lm, _) = lm_config.take(&Frozen::open(&folder.join("lm.safetensors"))?)?;
+    let thawed =
+        |frozen: Frozen, which| Thawed::new(frozen.clone(), variables.started_at(frozen), which);
+    let which = if trains_embedding { is_embedding } else { |_: &str| false };
+    let lm_vb = thawed(lm.clone(), which).builder(DType::F32);
+    let inner = lm_config.build(lm_vb)?;
+    lm.all_used()?;
+    let adapter = Frozen::open(&folder.join("flamingo.safetensors"))?;
+    let adapter_vb = thawed(adapter.clone(), |_| true).builder(DType::F32);
+    let end = inner.shape().vocab_size;
+    let flamingo = Flamingo::new(&config, input, inner, end..end, encoder_vb, adapter_vb)?;
+    adapter.all_used()?;
+    Ok((flamingo, variables))
+}
 
+/// The tiny CLIP of the case.
+fn clip(folder: &Path) -> Result<(EncoderConfig, InputShape, Builder)> {
+    let file = json(folder, "vision_config.json")?;
+    let open_clip = &file["open_clip"];
+    let vision = &open_clip["vision_cfg"];
+    let number = |value: &serde_json::Value, name: &str| {
+        let found = value[name].as_u64().map(|found| found as usize);
+        found.with_context(|| format!("vision_config.json lacks `{name}`"))
+    };
+    let quick = open_clip["quick_gelu"].as_bool().unwrap_or(false);
+    let size = number(vision, "image_size")?;
+    let config = ClipConfig {
+        image_size: size,
+        patch_size: number(vision, "patch_size")?,
+        width: number(vision, "width")?,
+        layers: number(vision, "layers")?,
+        head_width: number(vision, "head_width")?,
+        mlp_ratio: vision["mlp_ratio"].as_f64().unwrap_or(4.),
+        embed_dim: number(open_clip, "embed_dim")?,
+        activation: if quick { ClipActivation::QuickGelu } else { ClipActivation::Gelu },
+        vision_feature: VisionFeature::PreLnPost,
+    };
+    let path = folder.join("vision.safetensors");
+    let frozen = Frozen::from_tensors(&path, encoder::clip::weights::visual(&tensors(&path)?)?);
+    Ok((EncoderConfig::Clip(config), InputShape::Image { size }, frozen.builder(DType::F32)))
+}
+
+impl Spec {
     fn resampler(&self) -> ResamplerConfig {
-        let Perceiver { depth, dim_head, heads, num_latents, ff_mult, .. } = self.spec.perceiver;
+        let Perceiver { depth, dim_head, heads, num_latents, ff_mult, .. } = self.perceiver;
         ResamplerConfig {
             n_latents: num_latents,
             depth,
             n_heads: heads,
             head_dim: dim_head,
             ff_mult,
-            max_num_media: self.spec.perceiver.max_num_media,
-            max_num_frames: self.spec.perceiver.max_num_frames,
+            max_num_media: self.perceiver.max_num_media,
+            max_num_frames: self.perceiver.max_num_frames,
         }
     }
 
     fn gates(&self) -> GatesConfig {
-        let CrossAttention { dim_head, heads, ff_mult, only_attend_immediate_media } =
-            self.spec.xattn;
+        let CrossAttention { dim_head, heads, ff_mult, only_attend_immediate_media } = self.xattn;
         GatesConfig {
-            every: self.spec.every,
+            every: self.every,
             n_heads: heads,
             head_dim: dim_head,
             ff_mult,
@@ -247,6 +260,12 @@ fn is_embedding(name: &str) -> bool {
     ["embed_tokens.weight", "embed_in.weight", "wte.weight"].iter().any(|end| name.ends_with(end))
 }
 
-fn tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
+fn json(folder: &Path, name: &str) -> Result<serde_json::Value> {
+    let path = folder.join(name);
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+pub(in crate::checks) fn tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
     Ok(Frozen::open(path)?.tensors()?)
 }

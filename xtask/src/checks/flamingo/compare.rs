@@ -4,7 +4,11 @@ use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 
 /// Largest absolute difference; only where `real` says so, which marks the first two axes.
-pub(super) fn gap(found: &Tensor, expected: &Tensor, real: Option<&Tensor>) -> Result<f64> {
+pub(in crate::checks) fn gap(
+    found: &Tensor,
+    expected: &Tensor,
+    real: Option<&Tensor>,
+) -> Result<f64> {
     ensure!(
         found.dims() == expected.dims(),
         "shape {:?}, recorded {:?}",
@@ -22,6 +26,6 @@ pub(super) fn gap(found: &Tensor, expected: &Tensor, real: Option<&Tensor>) -> R
 }
 
 /// Largest absolute value.
-pub(super) fn size(tensor: &Tensor) -> Result<f64> {
+pub(in crate::checks) fn size(tensor: &Tensor) -> Result<f64> {
     Ok(tensor.to_dtype(DType::F64)?.abs()?.max_all()?.to_scalar()?)
 }

@@ -1,12 +1,12 @@
 //! Cases recorded from OpenFlamingo's own classes.
 
-mod case;
-mod compare;
+pub(super) mod case;
+pub(super) mod compare;
 mod forward;
 mod generation;
 mod likelihood;
 mod names;
-mod training;
+pub(super) mod training;
 
 use std::path::Path;
 

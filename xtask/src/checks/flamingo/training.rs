@@ -42,7 +42,7 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
 }
 
 /// The language model's tensors stand under `lang_encoder` in OpenFlamingo.
-fn full_name(name: &str) -> String {
+pub(in crate::checks) fn full_name(name: &str) -> String {
     let ours = name.starts_with("perceiver.") || name.starts_with("lang_encoder.");
     if ours { name.to_owned() } else { format!("lang_encoder.{name}") }
 }

@@ -1,0 +1,159 @@
+use candle_core::{Device, Var};
+use flamingo::Compat;
+
+use super::*;
+use crate::{LrSchedule, reduce::Alone};
+
+/// Gradients of both sources in each micro-batch of two epochs, the second of which may have nothing to learn.
+const GRADIENTS: [([f32; 2], Option<[f32; 2]>); 10] = [
+    ([3., -1.], Some([0.5, 2.])),
+    ([1., 1.], None),
+    ([-2., 0.25], Some([1., 1.])),
+    ([0.1, 0.2], Some([0., -0.3])),
+    ([4., 4.], Some([-1., 2.])),
+    ([1., 0.], Some([0., 1.])),
+    ([2., -2.], Some([1., 0.5])),
+    ([0.5, 0.5], Some([0.25, -0.25])),
+    ([1., 2.], Some([3., 4.])),
+    ([1., 1.], None),
+];
+
+/// Losses that are linear in the weights, so that their gradients are given.
+struct Linear {
+    weights: Var,
+    original: bool,
+}
+
+impl Task for Linear {
+    /// Factor on the loss, its gradient, and whether it ends a micro-batch.
+    type Batch = (f64, Option<[f32; 2]>, bool);
+
+    /// Groups of three micro-batches, of which an epoch has five.
+    fn batches(&self, step: usize) -> impl Iterator<Item = Self::Batch> {
+        let first = 5 * (step / 2) + 3 * (step % 2);
+        let last = first + if step.is_multiple_of(2) { 3 } else { 2 };
+        GRADIENTS[first..last]
+            .iter()
+            .flat_map(|&(one, two)| [(0.5 / 3., Some(one), false), (1. / 3., two, true)])
+    }
+
+    fn loss(&self, (factor, gradient, _): Self::Batch) -> Result<Option<Tensor>> {
+        let Some(gradient) = gradient else { return Ok(None) };
+        let gradient = Tensor::new(&gradient, &Device::Cpu)?;
+        Ok(Some(((self.weights.as_tensor() * gradient)?.sum_all()? * factor)?))
+    }
+
+    fn clips_after(&self, batch: &Self::Batch) -> Option<f64> {
+        (self.original && batch.2).then_some(1.)
+    }
+
+    fn drops_gathered(&self) -> bool {
+        self.original
+    }
+
+    fn validate(&self) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
+    fn kept(&self) -> Result<HashMap<String, Tensor>> {
+        Ok(HashMap::new())
+    }
+}
+
+struct Run {
+    weights: Vec<f32>,
+    norms: Vec<f64>,
+    rates: Vec<f64>,
+    unlearned: Vec<usize>,
+}
+
+/// Trains from `[1, −2]`; stopped after a step where that is asked for, and gone on with.
+fn run(original: bool, stop_after: Option<usize>) -> Run {
+    let state = tempfile::tempdir().unwrap();
+    let (mut norms, mut rates) = (Vec::new(), Vec::new());
+    let mut go = |stop_after: Option<usize>| {
+        let weights = Var::new(&[1f32, -2.], &Device::Cpu).unwrap();
+        let clip_norm = if original { f64::INFINITY } else { 1. };
+        let mut watch = |news: &Progress| {
+            match news {
+                Progress::Batch { grad_norm, .. } => norms.extend(*grad_norm),
+                Progress::Step { lr, .. } => rates.push(*lr),
+                _ => {}
+            }
+            match news {
+                Progress::Step { step, .. } | Progress::NothingLearned { step }
+                    if Some(*step) == stop_after =>
+                {
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        };
+        let variables = vec![("w".to_owned(), weights.clone())];
+        let trainer = Trainer {
+            optimizer: Optimizer::new(variables, clip_norm, 0., |_| (1., 0.1)).unwrap(),
+            schedule: Schedule {
+                peak: 0.1,
+                n_steps: if original { 10 } else { 4 },
+                warmup_steps: 1,
+                final_share: 0.,
+                shape: LrSchedule::Linear,
+                compat: if original { Compat::OpenFlamingo } else { Compat::None },
+            },
+            rhythm: Rhythm {
+                n_steps: 4,
+                validate_every: 1,
+                checkpoint_every: 1,
+                patience: None,
+                max_time: None,
+            },
+            state: state.path(),
+            reduce: &Alone,
+            observer: &mut watch,
+        };
+        let task = Linear { weights: weights.clone(), original };
+        let ran = trainer.run(&task, Progression::default());
+        (ran.map(|it| it.unlearned()), weights.to_vec1::<f32>().unwrap())
+    };
+    if stop_after.is_some() {
+        assert!(matches!(go(stop_after).0, Err(Error::Interrupted { .. })));
+    }
+    let (unlearned, weights) = go(None);
+    Run { weights, norms, rates, unlearned: unlearned.unwrap() }
+}
+
+fn near(found: &[f64], expected: &[f64]) -> bool {
+    found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6)
+}
+
+#[test]
+fn openflamingos_order_of_operations_gives_its_weights() {
+    // a script in Python without this program: clipping after each micro-batch, nothing left of a group after one that
+    // is not a number, the last step of the second epoch lost, rates 0, then 9/9 and 8/9 of the peak
+    for stop_after in [None, Some(1), Some(2), Some(3)] {
+        let Run { weights, norms, rates, unlearned } = run(true, stop_after);
+        let weights: Vec<f64> = weights.into_iter().map(f64::from).collect();
+        assert!(near(&weights, &[0.839_303_439, -2.127_667_539]), "{weights:?}");
+        let expected = [
+            0.833_333_333,
+            0.375,
+            0.068_718_427,
+            1.314_132_583,
+            0.372_677_996,
+            0.849_836_586,
+            1.013_793_755,
+            2.034_425_936,
+        ];
+        assert!(near(&norms, &expected), "{norms:?}");
+        assert!(near(&rates, &[0., 0.1, 0.8 / 9.]), "{rates:?}");
+        assert_eq!(unlearned, [4]);
+    }
+}
+
+#[test]
+fn by_default_nothing_to_learn_costs_that_batch_alone() {
+    let Run { norms, rates, unlearned, .. } = run(false, None);
+    assert!(norms.is_empty() && unlearned.is_empty());
+    // every group of both epochs made a step, the first of which moved the weights
+    assert!(near(&rates, &[0.1, 0.075, 0.05, 0.025]), "{rates:?}");
+}
