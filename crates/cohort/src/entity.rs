@@ -1,9 +1,9 @@
 //! The parts of a BIDS name: `sub-01_ses-2_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz`.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::spelling::form;
 
@@ -172,52 +172,72 @@ pub(crate) fn is_label(text: &str) -> bool {
 }
 
 /// The entities of a recording or a file; each label holds letters, digits and + only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Entities(BTreeMap<Entity, String>);
+///
+/// They are a sorted list: a cohort has tens of thousands, each of a few.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entities(Vec<(Entity, Box<str>)>);
+
+/// As a map from entity to label.
+impl Serialize for Entities {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter())
+    }
+}
 
 impl Entities {
     /// The label of an entity.
     pub fn get(&self, entity: Entity) -> Option<&str> {
-        self.0.get(&entity).map(String::as_str)
+        self.at(entity).ok().map(|at| &*self.0[at].1)
+    }
+
+    /// Where an entity stands, or would.
+    fn at(&self, entity: Entity) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&entity, |(entity, _)| *entity)
     }
 
     /// Adds a label; says whether it may be one and was not there.
     pub(crate) fn add(&mut self, entity: Entity, label: &str) -> bool {
-        is_label(label) && self.0.insert(entity, label.to_owned()).is_none()
+        is_label(label) && !self.replace(entity, label)
     }
 
-    /// Gives an entity another label.
-    pub(crate) fn replace(&mut self, entity: Entity, label: String) {
-        self.0.insert(entity, label);
+    /// Gives an entity a label; says whether it had one.
+    pub(crate) fn replace(&mut self, entity: Entity, label: &str) -> bool {
+        let at = self.at(entity);
+        match at {
+            Ok(at) => self.0[at].1 = label.into(),
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (entity, label.into()));
+            }
+        }
+        at.is_ok()
     }
 
     /// Entities with their labels, in the order of a BIDS name.
     pub fn iter(&self) -> impl Iterator<Item = (Entity, &str)> {
-        self.0.iter().map(|(entity, label)| (*entity, label.as_str()))
+        self.0.iter().map(|(entity, label)| (*entity, &**label))
     }
 
     /// Those of `wanted` only.
     pub(crate) fn only(&self, wanted: &[Entity]) -> Self {
         let kept = self.0.iter().filter(|(entity, _)| wanted.contains(entity));
-        Self(kept.map(|(entity, label)| (*entity, label.clone())).collect())
+        Self(kept.cloned().collect())
     }
 
     /// All but one.
     pub(crate) fn without(&self, entity: Entity) -> Self {
         let mut rest = self.clone();
-        rest.0.remove(&entity);
+        rest.0.retain(|(it, _)| *it != entity);
         rest
     }
 
     /// Those of `wanted`, to be found by: an index is a number, `run-01` is `run-1`.
     pub(crate) fn key(&self, wanted: &[Entity]) -> Self {
         let mut key = self.only(wanted);
-        if let Some(run) =
-            key.0.get_mut(&E::Run).filter(|it| it.bytes().all(|b| b.is_ascii_digit()))
-        {
+        let run = key.get(E::Run).filter(|it| it.bytes().all(|b| b.is_ascii_digit()));
+        if let Some(run) = run.map(str::to_owned) {
             let digits = run.trim_start_matches('0');
-            *run = if digits.is_empty() { "0" } else { digits }.to_owned();
+            key.replace(E::Run, if digits.is_empty() { "0" } else { digits });
         }
         key
     }

@@ -70,7 +70,7 @@ impl Cohort {
         let n_people = self.n_subjects();
         for recording in &mut self.recordings {
             let label = pseudonyms.of(recording.subject());
-            recording.entities.replace(Entity::Subject, label);
+            recording.entities.replace(Entity::Subject, &label);
         }
         let hashed: BTreeSet<&str> = self.recordings.iter().map(|it| it.subject()).collect();
         if hashed.len() < n_people {
