@@ -119,7 +119,7 @@ impl Observer<Event> for Progress {
                 let left = self.left(stage, *done, *total);
                 self.advance(stage, *done, *total, &left);
             }
-            Event::Training(Training::Step { step, n_steps, loss, lr }) => {
+            Event::Training(Training::Step { step, n_steps, loss, lr, .. }) => {
                 let message = format!("loss {loss:.4}, rate {lr:.2e}");
                 self.advance(self.stage, *step, *n_steps, &message);
             }

@@ -92,6 +92,7 @@ mod tests {
     fn example(value: f32, class: usize) -> Example {
         let frames = Array2::from_shape_fn((5, 200), |(frame, _)| value + frame as f32);
         Example {
+            name: "window".into(),
             media: vec![Arc::new(frames.into_dyn())],
             margin: 1,
             prompt: String::new(),

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 /// One scan and what is to be written of it.
 #[derive(Clone, Debug)]
 pub struct Example {
+    /// What it is called where something is wrong with it, such as a row of a table: no person's name.
+    pub name: String,
     /// One preprocessed scan each: a window `(n_frames, n_voxels)` with `margin` further frames on
     /// either side, or several windows or their tokens, `(n_windows, …)`.
     pub media: Vec<Arc<Medium>>,

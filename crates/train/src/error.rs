@@ -15,11 +15,18 @@ pub enum Error {
     /// Training data that cannot be trained on.
     #[error("{0}")]
     Data(String),
-    /// A loss that is not a number.
-    #[error("the loss is not finite at step {step}: lower the learning rate")]
+    /// A loss or a gradient that is not a number; the state before the step is saved.
+    #[error(
+        "the {what} of step {step} is not finite{}: lower the learning rate, or look at what is shown; the state \
+         after step {} is saved", at(examples), step - 1
+    )]
     Diverged {
-        /// The step.
+        /// The step, counted from 1.
         step: usize,
+        /// `loss` or `gradient`.
+        what: &'static str,
+        /// The examples whose own loss is not finite, where it is some of them.
+        examples: Vec<String>,
     },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
@@ -46,6 +53,16 @@ pub enum Error {
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),
+}
+
+/// The first few of some examples.
+fn at(examples: &[String]) -> String {
+    match examples {
+        [] => String::new(),
+        [few @ ..] if few.len() <= 3 => format!(" (of {})", few.join(", ")),
+        [one, two, three, rest @ ..] => format!(" (of {one}, {two}, {three} and {} more)", rest.len()),
+        [..] => unreachable!("all lengths are matched"),
+    }
 }
 
 impl From<candle_core::Error> for Error {

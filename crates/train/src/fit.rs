@@ -231,9 +231,42 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
         reduce,
         observer,
     };
-    let began = Progression::of(inputs.config.encoder.identity()?);
+    let began = Progression::of(
+        inputs.config.encoder.identity()?,
+        recipe(inputs),
+        data(inputs, [&task.rows, &task.validation_rows]),
+    );
     let progression = trainer.run(&task, began)?;
     Ok(Fitted::new(inputs, progression, task.trainee.n_frozen))
+}
+
+/// Digest of what decides a training beside its data; when it is saved and when it ends early does not.
+fn recipe(inputs: &FitInputs) -> String {
+    let same = FitConfig {
+        checkpoint_every: 0,
+        patience: None,
+        max_minutes: None,
+        ..inputs.fit.clone()
+    };
+    let said = serde_json::json!([same, inputs.seed, inputs.config.resampler, inputs.config.gates]);
+    files::sha256_bytes(said.to_string().as_bytes())
+}
+
+/// Digest of every row of ids and every window.
+fn data(inputs: &FitInputs, rows: [&[Row]; 2]) -> String {
+    let mut digests = String::new();
+    for (examples, rows) in [inputs.train, inputs.validation].into_iter().zip(rows) {
+        for (example, row) in examples.iter().zip(rows) {
+            let mut bytes = format!("{row:?} {:?} {}", example.class, example.margin).into_bytes();
+            for medium in &example.media {
+                bytes.extend(format!("{:?}", medium.shape()).into_bytes());
+                bytes.extend(medium.iter().flat_map(|x| x.to_le_bytes()));
+            }
+            digests += &files::sha256_bytes(&bytes);
+        }
+        digests.push(' ');
+    }
+    files::sha256_bytes(digests.as_bytes())
 }
 
 /// Reports learned from scans.
@@ -279,6 +312,28 @@ impl Task for Reports<'_> {
 
     fn loss(&self, shown: Shown) -> Result<Option<Tensor>> {
         self.trainee.loss(&shown, &self.rows, self.inputs.fit).map(Some)
+    }
+
+    fn n_tokens(&self, shown: &Shown) -> usize {
+        shown.rows.iter().map(|&row| self.rows[row].len()).sum()
+    }
+
+    fn not_finite(&self, shown: &Shown) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (at, &row) in shown.rows.iter().enumerate() {
+            let alone = Shown {
+                windows: vec![shown.windows[at].clone()],
+                classes: vec![shown.classes[at]],
+                rows: vec![row],
+                weight: self.rows[row].weight(),
+                n_classes: 1,
+            };
+            let loss = self.trainee.loss(&alone, &self.rows, self.inputs.fit)?;
+            if !loss.to_scalar::<f32>()?.is_finite() {
+                found.push(self.inputs.train[row].name.clone());
+            }
+        }
+        Ok(found)
     }
 
     fn validate(&self) -> Result<Option<f64>> {

@@ -235,6 +235,11 @@ impl Task for Mixture<'_> {
         Ok(Some(weighted_loss(&hidden, places, targets, weights, factor.recip(), head)?))
     }
 
+    fn n_tokens(&self, batch: &Result<Part>) -> usize {
+        let real = batch.as_ref().map_or(&[][..], |part| part.shown.text.real());
+        real.iter().flatten().filter(|&&real| real).count()
+    }
+
     fn clips_after(&self, batch: &Result<Part>) -> Option<f64> {
         let is_last = batch.as_ref().is_ok_and(|part| part.is_last);
         (self.config.compat == Compat::OpenFlamingo && is_last).then_some(self.config.clip_norm)

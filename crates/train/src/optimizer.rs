@@ -27,6 +27,19 @@ pub(crate) type Gradients = Vec<Option<Vec<f32>>>;
 pub(crate) struct Gathered {
     pub(crate) gradients: Gradients,
     pub(crate) loss: f64,
+    /// Ids that were read.
+    pub(crate) n_tokens: usize,
+}
+
+impl Gathered {
+    /// What of it is not a number, or infinite.
+    pub(crate) fn not_finite(&self) -> Option<&'static str> {
+        if !self.loss.is_finite() {
+            return Some("loss");
+        }
+        let mut all = self.gradients.iter().flatten().flatten();
+        (!all.all(|g| g.is_finite())).then_some("gradient")
+    }
 }
 
 /// The optimizer's state: all that a checkpoint must hold.
@@ -109,9 +122,9 @@ impl Optimizer {
         self.slots.iter().map(|slot| slot.values.len()).sum()
     }
 
-    /// Gradients, which variables have one, and a loss, as one row of numbers that may be added to others.
+    /// Gradients, which variables have one, a count of ids and a loss, as one row of numbers that may be added to others.
     pub(crate) fn flat(&self, gathered: &Gathered) -> Vec<f32> {
-        let mut flat = Vec::with_capacity(self.n_values() + self.slots.len() + 1);
+        let mut flat = Vec::with_capacity(self.n_values() + self.slots.len() + 2);
         for (slot, gradient) in self.slots.iter().zip(&gathered.gradients) {
             match gradient {
                 Some(gradient) => flat.extend(gradient),
@@ -119,13 +132,13 @@ impl Optimizer {
             }
         }
         flat.extend(gathered.gradients.iter().map(|gradient| f32::from(gradient.is_some())));
-        flat.push(gathered.loss as f32);
+        flat.extend([gathered.n_tokens as f32, gathered.loss as f32]);
         flat
     }
 
     /// Such a row of a process that has nothing to add.
     pub(crate) fn flat_nothing(&self) -> Vec<f32> {
-        vec![0.; self.n_values() + self.slots.len() + 1]
+        vec![0.; self.n_values() + self.slots.len() + 2]
     }
 
     /// Clips the gradients of such a row as `torch.nn.utils.clip_grad_norm_` does; returns their norm before.
@@ -137,9 +150,10 @@ impl Optimizer {
         norm
     }
 
-    /// The gradients and the loss of such a row, or of a sum of them; nothing where no variable has a gradient.
+    /// What such a row says, or of a sum of them; nothing where no variable has a gradient.
     pub(crate) fn unflat(&self, mut flat: Vec<f32>) -> Option<Gathered> {
         let loss = flat.pop().expect("a loss is its last number");
+        let n_tokens = flat.pop().expect("a count stands before it") as usize;
         let given = flat.split_off(self.n_values());
         let mut rest = &flat[..];
         let gradients = self.slots.iter().zip(&given).map(|(slot, &given)| {
@@ -148,7 +162,11 @@ impl Optimizer {
             (given > 0.).then(|| own.to_vec())
         });
         let gradients = gradients.collect();
-        given.iter().any(|&given| given > 0.).then_some(Gathered { gradients, loss: loss.into() })
+        given.iter().any(|&given| given > 0.).then_some(Gathered {
+            gradients,
+            loss: loss.into(),
+            n_tokens,
+        })
     }
 
     /// One update; a variable without a gradient stays. Returns the norm of all gradients before

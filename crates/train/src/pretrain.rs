@@ -230,6 +230,10 @@ impl Task for Texts<'_> {
         Ok(Some(loss(&self.model, &texts)?))
     }
 
+    fn n_tokens(&self, batch: &Vec<usize>) -> usize {
+        batch.iter().map(|&idx| self.learned[idx].len() - 1).sum()
+    }
+
     fn validate(&self) -> Result<Option<f64>> {
         Ok(Some(mean_loss(&self.model, &self.held_out, self.config.batch_size)?))
     }

@@ -18,6 +18,10 @@ pub enum Progress {
         loss: f64,
         /// The step's learning rate.
         lr: f64,
+        /// Norm of the whole gradient before it is clipped for the step.
+        grad_norm: f64,
+        /// Ids that the language model read in the step, padding left out, of all processes.
+        n_tokens: usize,
     },
     /// A micro-batch of a step that has several was gone through.
     Batch {
@@ -41,6 +45,11 @@ pub enum Progress {
         nll: f64,
         /// Whether it is the best so far.
         best: bool,
+    },
+    /// The training goes on from a saved state.
+    Resumed {
+        /// Steps that it had done.
+        step: usize,
     },
     /// A saved state cannot be gone on with: it was removed, and the one before is tried.
     StateLost {

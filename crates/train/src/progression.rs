@@ -31,15 +31,20 @@ pub(crate) struct Progression {
     /// The encoder that it began with, weights hashed: the state holds what moved of them alone.
     #[serde(default)]
     encoder: String,
+    /// Digests of the settings and of the data that it learns from; empty where they were not written down.
+    #[serde(default)]
+    recipe: String,
+    #[serde(default)]
+    data: String,
     /// Tensors of the best state, named `best/…`.
     #[serde(skip)]
     pub(crate) best: HashMap<String, Tensor>,
 }
 
 impl Progression {
-    /// Nothing done, with the encoder of this identity.
-    pub(crate) fn of(encoder: String) -> Self {
-        Self { encoder, ..Self::default() }
+    /// Nothing done, with the encoder of this identity, by settings and data of these digests.
+    pub(crate) fn of(encoder: String, recipe: String, data: String) -> Self {
+        Self { encoder, recipe, data, ..Self::default() }
     }
 
     /// Steps done.
@@ -65,10 +70,15 @@ impl Progression {
 
     /// Why a saved training is another one than this.
     pub(crate) fn differs(&self, saved: &Self) -> Option<String> {
-        let shown = |it: &Self| it.encoder.chars().take(16).collect::<String>();
-        (!saved.encoder.is_empty() && saved.encoder != self.encoder).then(|| {
-            let (found, expected) = (shown(saved), shown(self));
-            format!("it began with the encoder {found}…, expected {expected}…")
+        let parts = [
+            ("began with the encoder", &saved.encoder, &self.encoder),
+            ("follows the settings", &saved.recipe, &self.recipe),
+            ("learned from the data", &saved.data, &self.data),
+        ];
+        let shown = |digest: &str| digest.chars().take(16).collect::<String>();
+        let differs = |(_, found, expected): &(_, &String, &String)| !found.is_empty() && found != expected;
+        parts.into_iter().find(differs).map(|(what, found, expected)| {
+            format!("it {what} {}…, expected {}…", shown(found), shown(expected))
         })
     }
 

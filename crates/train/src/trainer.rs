@@ -31,6 +31,14 @@ pub(crate) trait Task {
     /// has nothing to learn.
     fn loss(&self, batch: Self::Batch) -> Result<Option<Tensor>>;
 
+    /// Ids that a batch shows to the language model, padding left out.
+    fn n_tokens(&self, batch: &Self::Batch) -> usize;
+
+    /// The examples of a batch whose own loss is not finite, as people are told of them.
+    fn not_finite(&self, _batch: &Self::Batch) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// The norm to which all that a step has gathered is clipped after this batch; the optimizer clips when it
     /// takes the step.
     fn clips_after(&self, _batch: &Self::Batch) -> Option<f64> {
@@ -93,19 +101,23 @@ impl Trainer<'_> {
             let step = progression.step();
             let gathered = self.gather(task, step)?;
             let loss = gathered.as_ref().map(|gathered| gathered.loss);
-            if loss.is_some_and(|loss| !loss.is_finite()) {
-                return Err(Error::Diverged { step });
-            }
             let lr = self.schedule.rate(step, self.optimizer.step());
-            if let Some(Gathered { gradients, .. }) = &gathered {
-                self.optimizer.take(gradients, lr)?;
+            if let Some(gathered) = &gathered
+                && let Some(what) = gathered.not_finite()
+            {
+                // the weights are those of the step before, which is where a repaired training goes on
+                self.save(&progression)?;
+                let examples = if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
+                return Err(Error::Diverged { step: step + 1, what, examples });
+            }
+            let mut news = Progress::NothingLearned { step: step + 1 };
+            if let Some(Gathered { gradients, loss, n_tokens }) = gathered {
+                let grad_norm = self.optimizer.take(&gradients, lr)?;
+                news = Progress::Step { step: step + 1, n_steps, loss, lr, grad_norm, n_tokens };
             }
             progression.took(loss, before + self.by_the_first(began.elapsed().as_secs_f32())?);
             let done = progression.step();
-            let mut flow = self.tell(&match loss {
-                Some(loss) => Progress::Step { step: done, n_steps, loss, lr },
-                None => Progress::NothingLearned { step: done },
-            });
+            let mut flow = self.tell(&news);
 
             let ends = progression.is_over(n_steps, None, rhythm.max_time);
             if (done.is_multiple_of(rhythm.validate_every.max(1)) || ends)
@@ -169,9 +181,11 @@ impl Trainer<'_> {
 
     /// The gradients and the loss of a micro-batch.
     fn one<T: Task>(&self, task: &T, batch: T::Batch) -> Result<Option<Gathered>> {
+        let n_tokens = task.n_tokens(&batch);
         let Some(loss) = task.loss(batch)? else { return Ok(None) };
         let value = f64::from(loss.to_scalar::<f32>()?);
-        Ok(Some(Gathered { gradients: self.optimizer.read(&loss.backward()?)?, loss: value }))
+        let gradients = self.optimizer.read(&loss.backward()?)?;
+        Ok(Some(Gathered { gradients, loss: value, n_tokens }))
     }
 
     /// What the first process says of the time, so that all of them end after the same step.
@@ -218,8 +232,21 @@ impl Trainer<'_> {
                 progression.best = best;
             }
             Ok(restored)
-        })
+        })?;
+        if progression.step() > 0 {
+            _ = self.tell(&Progress::Resumed { step: progression.step() });
+        }
+        Ok(())
     }
+}
+
+/// The examples of a step whose own loss is not finite.
+fn culprits<T: Task>(task: &T, step: usize) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for batch in task.batches(step) {
+        found.extend(task.not_finite(&batch)?);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

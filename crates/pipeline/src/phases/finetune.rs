@@ -237,6 +237,7 @@ fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
     let report = media.cohort().rows[row].report.clone();
     let (medium, margin) = with_margin(media, row, reach)?;
     Ok(Example {
+        name: format!("row {} of the table", media.cohort().rows[row].row),
         media: vec![medium],
         margin,
         prompt: format!("{IMAGE}{}", media.prompt(row)),

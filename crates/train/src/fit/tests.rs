@@ -64,6 +64,7 @@ fn examples(n: usize, name: &str) -> Vec<Example> {
     let words = ["faces", "houses"];
     (0..n)
         .map(|i| Example {
+            name: format!("example {i}"),
             media: vec![window(i)],
             margin: 1,
             prompt: "<image>Seen:".into(),
@@ -229,7 +230,8 @@ fn a_training_whose_last_state_is_damaged_goes_on_from_the_one_before() -> Resul
                 Progress::Step { step, .. } => _ = first.get_or_insert(*step),
                 Progress::Validated { .. }
                 | Progress::Batch { .. }
-                | Progress::NothingLearned { .. } => {}
+                | Progress::NothingLearned { .. }
+                | Progress::Resumed { .. } => {}
             }
             ControlFlow::Continue(())
         };
@@ -353,4 +355,51 @@ fn a_training_ends_when_its_time_is_up() -> Result<()> {
     let fitted = run.go("state", None)?;
     assert_eq!((fitted.curve.len(), fitted.chosen_step), (1, 1));
     Ok(())
+}
+
+#[test]
+fn a_state_of_other_settings_or_data_is_refused() -> Result<()> {
+    let mut run = Run::new(24);
+    assert!(matches!(run.go("state", Some(3)), Err(Error::Interrupted { step: 3 })));
+    run.fit.learning_rate *= 2.;
+    let error = run.go("state", None).unwrap_err().to_string();
+    assert!(error.contains("it follows the settings"), "{error}");
+    run.fit.learning_rate /= 2.;
+    // when it ends is no part of what it learns
+    run.fit.patience = Some(50);
+    let mut watch = |_: &Progress| ControlFlow::Continue(());
+    let other = run.with("state", |inputs| {
+        let mut train = inputs.train.to_vec();
+        train[5].report = " houses!".into();
+        fit(&FitInputs { train: &train, ..*inputs }, &mut watch).map(|_| ())
+    });
+    let error = other.unwrap_err().to_string();
+    assert!(error.contains("it learned from the data"), "{error}");
+    run.go("state", None)?;
+    Ok(())
+}
+
+#[test]
+fn a_scan_that_is_no_number_ends_a_training_by_its_name_with_the_state_saved() {
+    let mut run = Run::new(24);
+    run.fit = FitConfig { auxiliary: None, augment: AugmentConfig::default(), ..run.fit };
+    let mut steps = Vec::new();
+    let mut watch = |news: &Progress| {
+        if let Progress::Step { step, grad_norm, n_tokens, .. } = news {
+            steps.push((*step, *grad_norm, *n_tokens));
+        }
+        ControlFlow::Continue(())
+    };
+    let ended = run.with("state", |inputs| {
+        let mut train = inputs.train.to_vec();
+        train[5].media = vec![Arc::new(train[5].media[0].mapv(|_| f32::NAN))];
+        fit(&FitInputs { train: &train, ..*inputs }, &mut watch).map(|_| ())
+    });
+    let error = ended.unwrap_err().to_string();
+    assert!(error.contains("is not finite (of example 5):"), "{error}");
+    let last = steps.last().map_or(0, |(step, ..)| *step);
+    assert!(error.contains(&format!("step {} ", last + 1)), "{error}");
+    let saved = run.root.path().join("state").join(format!("step-{last:06}"));
+    assert!(saved.is_dir(), "{error}");
+    assert!(steps.iter().all(|(_, norm, n_tokens)| *norm > 0. && *n_tokens > 6));
 }

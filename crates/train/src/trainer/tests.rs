@@ -43,6 +43,10 @@ impl Task for Linear {
         Ok(Some(((self.weights.as_tensor() * gradient)?.sum_all()? * factor)?))
     }
 
+    fn n_tokens(&self, _: &Self::Batch) -> usize {
+        1
+    }
+
     fn clips_after(&self, batch: &Self::Batch) -> Option<f64> {
         (self.original && batch.2).then_some(1.)
     }
