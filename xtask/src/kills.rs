@@ -178,8 +178,9 @@ impl Run {
         if !dir.exists() {
             bail!("nothing was published");
         }
-        let timed = ["record.json", "config_used.yaml", "journal.jsonl"].map(Path::new);
-        let files = below(&dir)?.into_iter().filter(|path| !timed.contains(&path.as_path()));
+        let timed = ["record.json", "config_used.yaml", "journal.jsonl", "training"];
+        let is_timed = |path: &PathBuf| timed.iter().any(|name| path.starts_with(name));
+        let files = below(&dir)?.into_iter().filter(|path| !is_timed(path));
         files.map(|path| Ok((path.clone(), fs::read(dir.join(path))?))).collect()
     }
 }

@@ -43,6 +43,7 @@ mod stored;
 mod submit;
 mod summary;
 mod thresholds;
+mod training_log;
 mod units;
 mod watch;
 mod whitening;

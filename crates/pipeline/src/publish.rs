@@ -131,12 +131,18 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
     out.put("config_used.yaml", plan.loaded.as_used(&dir, run).as_bytes())?;
     if let Some(trained) = &results.trained {
         out.put_model("model", &trained.model_dir)?;
+        for (name, file) in &trained.log {
+            out.put_file(name, file)?;
+        }
         for (path, text) in report_files(media, trained, results.reports())? {
             out.put(&path, text.as_bytes())?;
         }
     }
     if let Some(trained) = &results.language_model {
         out.put_dir("lm", &trained.lm_dir)?;
+        for (name, file) in &trained.log {
+            out.put_file(name, file)?;
+        }
         out.put("metrics.json", (files::to_json(&trained.summary) + "\n").as_bytes())?;
     }
     if let Some(captions) = &results.captions {

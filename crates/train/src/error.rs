@@ -57,11 +57,13 @@ pub enum Error {
 
 /// The first few of some examples.
 fn at(examples: &[String]) -> String {
-    match examples {
-        [] => String::new(),
-        [few @ ..] if few.len() <= 3 => format!(" (of {})", few.join(", ")),
-        [one, two, three, rest @ ..] => format!(" (of {one}, {two}, {three} and {} more)", rest.len()),
-        [..] => unreachable!("all lengths are matched"),
+    if examples.is_empty() {
+        return String::new();
+    }
+    let few = examples[..examples.len().min(3)].join(", ");
+    match examples.len() {
+        0..=3 => format!(" (of {few})"),
+        n => format!(" (of {few} and {} more)", n - 3),
     }
 }
 

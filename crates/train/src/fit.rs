@@ -242,12 +242,8 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
 
 /// Digest of what decides a training beside its data; when it is saved and when it ends early does not.
 fn recipe(inputs: &FitInputs) -> String {
-    let same = FitConfig {
-        checkpoint_every: 0,
-        patience: None,
-        max_minutes: None,
-        ..inputs.fit.clone()
-    };
+    let same =
+        FitConfig { checkpoint_every: 0, patience: None, max_minutes: None, ..inputs.fit.clone() };
     let said = serde_json::json!([same, inputs.seed, inputs.config.resampler, inputs.config.gates]);
     files::sha256_bytes(said.to_string().as_bytes())
 }

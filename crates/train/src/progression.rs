@@ -76,7 +76,8 @@ impl Progression {
             ("learned from the data", &saved.data, &self.data),
         ];
         let shown = |digest: &str| digest.chars().take(16).collect::<String>();
-        let differs = |(_, found, expected): &(_, &String, &String)| !found.is_empty() && found != expected;
+        let differs =
+            |(_, found, expected): &(_, &String, &String)| !found.is_empty() && found != expected;
         parts.into_iter().find(differs).map(|(what, found, expected)| {
             format!("it {what} {}…, expected {}…", shown(found), shown(expected))
         })

@@ -107,7 +107,8 @@ impl Trainer<'_> {
             {
                 // the weights are those of the step before, which is where a repaired training goes on
                 self.save(&progression)?;
-                let examples = if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
+                let examples =
+                    if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
                 return Err(Error::Diverged { step: step + 1, what, examples });
             }
             let mut news = Progress::NothingLearned { step: step + 1 };

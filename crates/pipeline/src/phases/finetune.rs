@@ -1,7 +1,6 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
 use std::{
     collections::BTreeSet,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +18,7 @@ use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 use crate::{
     Result,
     answers::{self, Query, Reading},
-    event::{Control, Event},
+    event::Control,
     media::Media,
     package::Packed,
     plan::LmPlan,
@@ -33,6 +32,7 @@ use crate::{
         },
         work::Work,
     },
+    training_log::{self, TrainingLog},
 };
 
 /// A trained model.
@@ -42,6 +42,8 @@ pub(crate) struct Trained {
     pub(crate) model: Model,
     /// The folder of the package.
     pub(crate) model_dir: PathBuf,
+    /// What the training told, by the name in a run folder.
+    pub(crate) log: Vec<(String, PathBuf)>,
 }
 
 /// What a fit says about itself.
@@ -187,10 +189,8 @@ fn fit(
         validation: &examples(&validation, 0)?,
         state: folders.unfinished,
     };
-    let fitted = train::fit(&inputs, &mut |progress| {
-        control.tell(Event::Training(progress.clone()));
-        if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    let log = TrainingLog::new(&media.plan.dir_of(media.run));
+    let fitted = log.follow(control, folders.result, |tell| train::fit(&inputs, tell))?;
     // the temperature needs the chosen weights in a model, and the package needs the temperature
     let draft = folders.result.join("draft");
     fitted.save(&draft, &card(media, &train, 1.0)?)?;
@@ -206,7 +206,8 @@ fn load(dir: &Path) -> Result<Trained> {
     let model_dir = dir.join(MODEL);
     // a part that was damaged, or written by an older version, is found here and made again
     let model = Model::open(&model_dir)?;
-    Ok(Trained { fit: files::read_json(&dir.join("fit.json"))?, model, model_dir })
+    let (fit, log) = (files::read_json(&dir.join("fit.json"))?, training_log::files_of(dir));
+    Ok(Trained { fit, model, model_dir, log })
 }
 
 fn model<'a>(media: &Media<'a>) -> &'a ModelSpec {

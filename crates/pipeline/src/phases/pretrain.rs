@@ -1,12 +1,11 @@
 //! `pretrain`: a small language model from text alone, as a Hugging Face folder.
-use std::{ops::ControlFlow, path::PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use train::{PretrainConfig, Progress};
+use train::PretrainConfig;
 
 use crate::{
     Result,
-    event::Event,
     plan::SourcePlan,
     runner::Runner,
     stage::{
@@ -17,6 +16,7 @@ use crate::{
         },
         work::Work,
     },
+    training_log::{self, TrainingLog},
 };
 
 const LM: &str = "lm";
@@ -28,6 +28,8 @@ pub(crate) struct TrainedLm {
     pub(crate) lm_dir: PathBuf,
     /// What the training says of itself.
     pub(crate) summary: Value,
+    /// What it told as it went, by the name in a run folder.
+    pub(crate) log: Vec<(String, PathBuf)>,
 }
 
 // A model beyond these is not trained from nothing on one machine.
@@ -86,6 +88,7 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
         unreachable!("the chain of stages was checked")
     };
     let seed = runner.run.seed;
+    let run_dir = runner.plan.dir_of(runner.run);
     let none_left_out: [usize; 0] = [];
     let trained = runner.stage(
         stage,
@@ -93,15 +96,15 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
         |()| json!([{ "seed": seed, "corpus": sha256 }, none_left_out]),
         |(), folders, control| {
             let lm_dir = folders.result.join(LM);
-            let tell = &mut |progress: &Progress| {
-                control.tell(Event::Training(progress.clone()));
-                if control.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            let summary = train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, tell)?;
+            let summary = TrainingLog::new(&run_dir).follow(control, folders.result, |tell| {
+                train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, tell)
+            })?;
             Ok(files::write_json(&folders.result.join(SUMMARY), &summary)?)
         },
         |(), dir| {
-            Ok(TrainedLm { summary: files::read_json(&dir.join(SUMMARY))?, lm_dir: dir.join(LM) })
+            let (summary, log) =
+                (files::read_json(&dir.join(SUMMARY))?, training_log::files_of(dir));
+            Ok(TrainedLm { summary, lm_dir: dir.join(LM), log })
         },
     )?;
     Ok(Some(trained))

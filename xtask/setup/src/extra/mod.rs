@@ -11,6 +11,7 @@ mod need;
 mod notebooks;
 mod scripts;
 mod slurm;
+mod tensorboard;
 
 use std::process::ExitCode;
 
@@ -18,8 +19,15 @@ use environment::Environment;
 use need::Need;
 
 /// Every check, in the order in which they run.
-const CHECKS: &[Check] =
-    &[book::CHECK, deny::CHECK, notebooks::CHECK, scripts::CHECK, bids::CHECK, slurm::CHECK];
+const CHECKS: &[Check] = &[
+    book::CHECK,
+    deny::CHECK,
+    notebooks::CHECK,
+    scripts::CHECK,
+    bids::CHECK,
+    slurm::CHECK,
+    tensorboard::CHECK,
+];
 
 /// One check: its name, what it needs and how it is run.
 struct Check {
