@@ -32,6 +32,7 @@ mod measured;
 mod one_scan;
 mod parity;
 mod pipelines;
+mod probe;
 mod quickstart;
 mod release;
 mod robustness;

@@ -73,8 +73,8 @@ pub use spec::{
 };
 pub use stage::{
     Artifact, CombatSettings, EmbedConfig, EncodeConfig, ExportConfig, ExportFormat,
-    ExportedConnectivity, ExportedWindows, HarmoniseConfig, QualityConfig, SelectConfig, Stage,
-    TokenPrecision, WindowPooling,
+    ExportedConnectivity, ExportedWindows, HarmoniseConfig, ProbeConfig, ProbeRows, QualityConfig,
+    SelectConfig, Stage, TokenPrecision, WindowPooling,
 };
 pub use stats::{FoundStats, StatsSummary, find_stats};
 pub use status::{RunState, RunStatus, StageStatus, TaskCounts, VisitStatus, status};

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod generated;
 pub mod linear;
 pub mod metrics;
+pub mod probe;
 pub mod prompt;
 pub mod render;
 pub mod slots;

@@ -17,5 +17,5 @@ mod text;
 pub use error::{Error, Result};
 pub use parquet::read_parquet;
 pub use read::{read, read_with};
-pub use table::{Cell, Column, Table};
+pub use table::{Cell, Column, Table, first_twice};
 pub use text::{Missing, Separator};

@@ -164,7 +164,7 @@ impl Table {
 }
 
 /// The first name that stands twice.
-pub(crate) fn first_twice<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn first_twice<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut taken = HashSet::new();
     names.into_iter().find(|name| !taken.insert(*name))
 }

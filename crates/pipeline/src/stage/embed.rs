@@ -2,12 +2,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use encoder::{RunPooling, weighted_mean};
+use ndarray::Array1;
 use preprocess::Kind;
 use scan::ImageQualityMetrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tables::{Column, Table};
+use tables::{Cell, Column, Table};
 
 use super::{
     Artifact,
@@ -150,6 +151,45 @@ impl Preparation for EmbedConfig {
         let files = files.collect::<Result<_>>()?;
         media.embeddings = Some(Embeddings { files });
         Ok(())
+    }
+}
+
+/// One of the tables of this stage, for a stage after it; none where no recording is left.
+///
+/// # Errors
+/// Where this stage is not before it, or the table has no such column of numbers or classes.
+pub(super) fn table<'a>(
+    media: &Media<'_>,
+    stage: &'static str,
+    name: &str,
+    columns: impl Iterator<Item = &'a str>,
+) -> Result<Option<Table>> {
+    let refuse = |problem: String| Error::StageInput { stage, problem };
+    let none = || refuse("expected the stage embed before it".to_owned());
+    let embeddings = media.embeddings.as_ref().ok_or_else(none)?;
+    let bytes = embeddings.files.iter().find(|(it, _)| *it == name).map(|(_, bytes)| bytes);
+    let Some(bytes) = bytes else { return Ok(None) };
+    let table = tables::read_parquet(Path::new(name), bytes.clone())?;
+    for column in columns {
+        if !matches!(
+            table.column(column),
+            Some(Column::Text(_) | Column::Flag(_) | Column::Integer(_) | Column::Number(_))
+        ) {
+            let known: Vec<&str> = table.names().filter(|it| *it != "embedding").collect();
+            return Err(refuse(format!(
+                "the table of embeddings has no column {column} of numbers or classes, expected one of {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(Some(table))
+}
+
+/// The vector of a row of such a table.
+pub(super) fn vector(table: &Table, row: usize) -> Array1<f64> {
+    match table.column("embedding").map(|it| it.cell(row)) {
+        Some(Cell::Vector(values)) => values.iter().map(|&x| f64::from(x)).collect(),
+        _ => unreachable!("tables of embeddings have vectors"),
     }
 }
 

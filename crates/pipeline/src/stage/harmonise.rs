@@ -12,7 +12,7 @@ use tables::{Cell, Column, Table};
 
 use super::{
     Artifact,
-    embed::{RUNS, SUBJECTS},
+    embed::{RUNS, SUBJECTS, table, vector},
     work::{Preparation, Work, load_failures, write_failures},
 };
 use crate::{
@@ -72,9 +72,8 @@ impl Work for HarmoniseConfig {
         }
         // an effect may be kept while sites are made alike, and be taken out then
         for list in [self.of_combat(), self.regressed()] {
-            let again = (0..list.len()).find(|&idx| list[..idx].contains(&list[idx]));
-            if let Some(idx) = again {
-                return refuse(format!("names the column {} twice", list[idx]));
+            if let Some(column) = tables::first_twice(list) {
+                return refuse(format!("names the column {column} twice"));
             }
         }
         Ok(())
@@ -92,10 +91,11 @@ impl Preparation for HarmoniseConfig {
     }
 
     fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
-        let Some(people) = self.table(media, SUBJECTS)? else {
+        let Some(people) = table(media, self.name(), SUBJECTS, self.columns())? else {
             return write_failures(dir, &[]);
         };
-        let runs = self.table(media, RUNS)?.expect("written beside that of people");
+        let runs = table(media, self.name(), RUNS, self.columns())?
+            .expect("written beside that of people");
         let fitted = self.fit(&people)?;
         for text in fitted.notes() {
             control.tell(Event::Note { stage: self.name(), text });
@@ -161,31 +161,6 @@ impl HarmoniseConfig {
         self.regress_out.iter().map(String::as_str).collect()
     }
 
-    /// One of the tables of the stage before; none where no recording is left.
-    fn table(&self, media: &Media<'_>, name: &str) -> Result<Option<Table>> {
-        let problem = "expected the stage embed before it".to_owned();
-        let none = Error::StageInput { stage: self.name(), problem };
-        let embeddings = media.embeddings.as_ref().ok_or(none)?;
-        let bytes = embeddings.files.iter().find(|(it, _)| *it == name).map(|(_, bytes)| bytes);
-        let Some(bytes) = bytes else { return Ok(None) };
-        let table = tables::read_parquet(Path::new(name), bytes.clone())?;
-        for column in self.columns() {
-            if !matches!(
-                table.column(column),
-                Some(Column::Text(_) | Column::Flag(_) | Column::Integer(_) | Column::Number(_))
-            ) {
-                let known: Vec<&str> = table.names().filter(|it| *it != "embedding").collect();
-                let problem = format!(
-                    "the table of embeddings has no column {column} of numbers or classes, expected one of \
-                     {}",
-                    known.join(", ")
-                );
-                return Err(Error::StageInput { stage: self.name(), problem });
-            }
-        }
-        Ok(Some(table))
-    }
-
     /// Fits on the rows of the training split, or on all where nothing is divided.
     fn fit(&self, table: &Table) -> Result<Fitted> {
         let trains = |row: &usize| {
@@ -206,10 +181,10 @@ impl HarmoniseConfig {
         let people = |site: Option<&str>, names: &[String]| -> Vec<Person> {
             rows.iter().filter_map(|&row| person(table, row, site, names).ok()).collect()
         };
-        let width = embedding(table, 0).len();
+        let width = vector(table, 0).len();
         let mut measures = Array2::zeros((rows.len(), width));
         for (mut into, &row) in measures.rows_mut().into_iter().zip(&rows) {
-            into.assign(&embedding(table, row));
+            into.assign(&vector(table, row));
         }
         let combat = match &self.combat {
             None => None,
@@ -245,7 +220,7 @@ impl Fitted {
     /// Each row of the table without what was fitted, or why not.
     fn apply(&self, config: &HarmoniseConfig, table: &Table) -> Vec<Result<Array1<f64>, String>> {
         let of = |row: usize| -> Result<Array1<f64>, String> {
-            let mut measures = embedding(table, row);
+            let mut measures = vector(table, row);
             if let (Some(combat), Some(settings)) = (&self.combat, &config.combat) {
                 let person = person(table, row, Some(&settings.site), &settings.keep)?;
                 measures = combat.apply(measures.view(), &person).map_err(|it| it.to_string())?;
@@ -323,14 +298,6 @@ fn person(
         }
     };
     Ok(Person { site, numbers, classes })
-}
-
-/// A row's vector.
-fn embedding(table: &Table, row: usize) -> Array1<f64> {
-    match table.column("embedding").map(|it| it.cell(row)) {
-        Some(Cell::Vector(values)) => values.iter().map(|&x| f64::from(x)).collect(),
-        _ => unreachable!("tables of embeddings have vectors"),
-    }
 }
 
 /// The table with the rows that could be harmonised, and their vectors as they are now.

@@ -12,6 +12,7 @@ pub(crate) mod given;
 mod harmonise;
 mod mask;
 mod parcels;
+mod probe;
 mod quality;
 mod select;
 mod steps;
@@ -31,6 +32,7 @@ pub use export::{ExportConfig, ExportFormat, ExportedConnectivity, ExportedWindo
 pub use harmonise::{CombatSettings, HarmoniseConfig};
 pub(crate) use parcels::Parcels;
 pub(crate) use preprocess::settings;
+pub use probe::{ProbeConfig, ProbeRows};
 pub use quality::QualityConfig;
 pub use select::SelectConfig;
 pub(crate) use whiten::WHITENING;
@@ -85,6 +87,8 @@ macro_rules! stages {
             Embed(EmbedConfig),
             /// Remove site and covariate effects from that table, fitted on its training subjects.
             Harmonise(HarmoniseConfig),
+            /// Try what a linear model reads out of that table: classes and numbers of people.
+            Probe(ProbeConfig),
             /// Fit encoder, resampler and gates to the training windows.
             Finetune(FitConfig),
             /// Generate a report for every test window.
@@ -192,6 +196,7 @@ impl Stage {
             Self::Encode(config) => config,
             Self::Embed(config) => config,
             Self::Harmonise(config) => config,
+            Self::Probe(config) => config,
             Self::Finetune(config) => config,
             Self::Generate(config) => config,
             Self::Evaluate(config) => config,

@@ -5,6 +5,7 @@
 mod lbfgs;
 mod lda;
 mod logistic;
+mod ridge;
 mod scaler;
 
 use nalgebra::DMatrix;
@@ -12,6 +13,7 @@ use ndarray::{Array2, ArrayView2};
 
 pub use lda::ShrinkageLda;
 pub use logistic::Logistic;
+pub use ridge::Ridge;
 pub use scaler::Scaler;
 
 use crate::{

@@ -1,0 +1,381 @@
+//! `probe`: what a linear model reads out of the table of embeddings about people it has not seen.
+use std::{collections::BTreeMap, path::Path};
+
+use ndarray::Array2;
+use preprocess::Kind;
+use report::{
+    counted,
+    metrics::Interval,
+    probe::{Probe, ProbePrediction, ProbeSamples, ProbeScores, ProbeSettings, ProbeTarget, probe},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tables::{Cell, Column, Separator, Table};
+
+use super::{
+    Artifact,
+    embed::{RUNS, SUBJECTS, table, vector},
+    work::{Preparation, Work, load_failures, write_failures},
+};
+use crate::{
+    Error, Result,
+    event::{Control, Event},
+    media::Media,
+};
+
+/// Linear models of columns of the table of embeddings, each fitted many times to some of the people and
+/// tried on the others. Vectors are those of `embed`: what `harmonise` fits knows people of both sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeConfig {
+    /// Columns of classes: logistic regression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// Columns of numbers: ridge regression, whose penalty is chosen by leaving out one sample at a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<String>,
+    /// What is one sample.
+    #[serde(default)]
+    pub rows: ProbeRows,
+    /// Divisions of the people, drawn by the seed of the run, alike in classes. A person is never on both
+    /// sides of one.
+    #[serde(default = "n_splits")]
+    pub n_splits: usize,
+    /// Share of the people that a model is tried on.
+    #[serde(default = "test_share")]
+    pub test_share: f64,
+    /// Weight of the data against the penalty of the logistic regression, scikit-learn's `C`.
+    #[serde(default = "logistic_c")]
+    pub logistic_c: f64,
+    /// Draws of people behind each interval.
+    #[serde(default = "bootstrap")]
+    pub bootstrap: usize,
+}
+
+/// What is one sample of a probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeRows {
+    /// A person, by the mean over the recordings.
+    #[default]
+    People,
+    /// A recording; those of one person stay together.
+    Recordings,
+}
+
+const fn n_splits() -> usize {
+    100
+}
+
+const fn test_share() -> f64 {
+    0.2
+}
+
+const fn logistic_c() -> f64 {
+    1.0
+}
+
+const fn bootstrap() -> usize {
+    2000
+}
+
+const SCORES: &str = "probe.json";
+const PREDICTIONS: &str = "predictions.csv";
+
+impl Work for ProbeConfig {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn signature(&self) -> (Artifact, Artifact) {
+        let tokens = Artifact::Media(Kind::Tokens);
+        (tokens, tokens)
+    }
+
+    fn check(&self) -> Result<()> {
+        let stage = self.name();
+        let columns: Vec<&str> = self.columns().collect();
+        if columns.is_empty() {
+            let problem = "reads nothing out, expected columns under `classes` or `numbers`";
+            return Err(Error::StageInput { stage, problem: problem.to_owned() });
+        }
+        if let Some(column) = tables::first_twice(columns) {
+            let problem = format!("names the column {column} twice");
+            return Err(Error::StageInput { stage, problem });
+        }
+        let refuse = |field, found: String, expected: &str| {
+            Err(Error::Setting { stage, field, found, expected: expected.to_owned() })
+        };
+        if self.n_splits == 0 {
+            return refuse("n_splits", "0".to_owned(), "at least 1");
+        }
+        if !(self.test_share > 0.0 && self.test_share < 1.0) {
+            return refuse("test_share", self.test_share.to_string(), "between 0 and 1");
+        }
+        if !(self.logistic_c.is_finite() && self.logistic_c > 0.0) {
+            return refuse("logistic_c", self.logistic_c.to_string(), "above 0");
+        }
+        Ok(())
+    }
+
+    fn preparation(&self) -> Option<&dyn Preparation> {
+        Some(self)
+    }
+}
+
+impl Preparation for ProbeConfig {
+    fn inputs(&self, media: &Media<'_>) -> Value {
+        // the table, with its labels, is the stage before
+        json!(media.run.seed)
+    }
+
+    fn compute(&self, media: &Media<'_>, dir: &Path, control: &mut Control<'_>) -> Result<()> {
+        write_failures(dir, &[])?;
+        let name = match self.rows {
+            ProbeRows::People => SUBJECTS,
+            ProbeRows::Recordings => RUNS,
+        };
+        let Some(table) = table(media, self.name(), name, self.columns())? else { return Ok(()) };
+        let mut found = Vec::new();
+        for (at, column) in self.columns().enumerate() {
+            let target = Target::of(&table, column, at < self.classes.len());
+            let probe = self.probe(&table, &target, media.run.seed, at, control)?;
+            let text = format!("{column}: {}", in_words(&probe.scores, &target, self.n_splits));
+            control.tell(Event::Note { stage: self.name(), text });
+            found.push((target, probe));
+        }
+        let encoder = media.tokens.as_ref().map(|it| it.about.encoder_id.clone());
+        let targets: Vec<Value> = found.iter().map(|(target, probe)| target.said(probe)).collect();
+        let scores = json!({ "encoder": encoder, "settings": self, "targets": targets });
+        files::write_json(&dir.join(SCORES), &scores)?;
+        let predictions = predictions(&table, &found)?.to_text(Separator::Comma)?;
+        Ok(files::write_atomic(&dir.join(PREDICTIONS), &predictions)?)
+    }
+
+    fn load(&self, media: &mut Media<'_>, dir: &Path) -> Result<()> {
+        load_failures(media, self.name(), dir)?;
+        for name in [SCORES, PREDICTIONS] {
+            let path = dir.join(name);
+            if path.is_file() {
+                media.files.insert(name.to_owned(), path);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ProbeConfig {
+    /// Every column that is named: classes, then numbers.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().chain(&self.numbers).map(String::as_str)
+    }
+
+    /// One target on the rows that have it.
+    fn probe(
+        &self,
+        table: &Table,
+        target: &Target,
+        seed: u64,
+        at: usize,
+        control: &mut Control<'_>,
+    ) -> Result<Probe> {
+        let vectors: Vec<_> = target.rows.iter().map(|&row| vector(table, row)).collect();
+        let width = vectors.first().map_or(0, ndarray::Array1::len);
+        let features = Array2::from_shape_fn((vectors.len(), width), |(row, column)| {
+            vectors[row][column] as f32
+        });
+        let samples = ProbeSamples { features: features.view(), person: &target.person };
+        let settings = ProbeSettings {
+            n_splits: self.n_splits,
+            test_share: self.test_share,
+            logistic_c: self.logistic_c,
+            bootstrap: self.bootstrap,
+            seed,
+        };
+        let values = match &target.values {
+            Values::Classes { names, class } => ProbeTarget::Classes(class, names.len()),
+            Values::Numbers(numbers) => ProbeTarget::Numbers(numbers),
+        };
+        let (stage, total) = (self.name(), self.columns().count() * self.n_splits);
+        let probed = probe(samples, values, settings, |split| {
+            let done = at * self.n_splits + split + 1;
+            control.tell(engine::Event::Advanced { stage, done, total });
+            control.checkpoint().map_err(Stopped::Engine)
+        });
+        probed.map_err(|stopped| match stopped {
+            Stopped::Engine(error) => error.into(),
+            Stopped::Report(error) => {
+                let problem = format!("column {}: {error}", target.column);
+                Error::StageInput { stage, problem }
+            }
+        })
+    }
+}
+
+/// Why a probe ended early.
+enum Stopped {
+    Engine(engine::Error),
+    Report(report::Error),
+}
+
+impl From<report::Error> for Stopped {
+    fn from(error: report::Error) -> Self {
+        Self::Report(error)
+    }
+}
+
+/// A column, on the rows that have a value of it.
+struct Target {
+    column: String,
+    rows: Vec<usize>,
+    /// The person of each of these, from 0.
+    person: Vec<usize>,
+    n_without: usize,
+    values: Values,
+}
+
+enum Values {
+    /// The classes that occur, in order, and which of them each row is of.
+    Classes {
+        names: Vec<String>,
+        class: Vec<usize>,
+    },
+    Numbers(Vec<f64>),
+}
+
+impl Target {
+    fn of(table: &Table, column: &str, is_class: bool) -> Self {
+        let cell = |row: usize| table.column(column).expect("the columns were checked").cell(row);
+        let known = |row: usize| {
+            if is_class { in_a_word(&cell(row)).is_some() } else { number(&cell(row)).is_some() }
+        };
+        let rows: Vec<usize> = (0..table.n_rows()).filter(|&row| known(row)).collect();
+        let who = table.column("participant_id").expect("tables of embeddings have people");
+        let mut people = BTreeMap::new();
+        let person = rows.iter().map(|&row| {
+            let n = people.len();
+            *people.entry(in_a_word(&who.cell(row))).or_insert(n)
+        });
+        let person = person.collect();
+        let values = if is_class {
+            let words: Vec<String> = rows.iter().filter_map(|&row| in_a_word(&cell(row))).collect();
+            let mut names = words.clone();
+            names.sort();
+            names.dedup();
+            let class = words.iter().map(|it| names.partition_point(|name| name < it)).collect();
+            Values::Classes { names, class }
+        } else {
+            Values::Numbers(rows.iter().filter_map(|&row| number(&cell(row))).collect())
+        };
+        let n_without = table.n_rows() - rows.len();
+        Self { column: column.to_owned(), rows, person, n_without, values }
+    }
+
+    fn n_people(&self) -> usize {
+        self.person.iter().max().map_or(0, |last| last + 1)
+    }
+
+    fn said(&self, probe: &Probe) -> Value {
+        let classes = match &self.values {
+            Values::Classes { names, .. } => Some(names),
+            Values::Numbers(_) => None,
+        };
+        json!({
+            "column": self.column,
+            "classes": classes,
+            "n_people": self.n_people(),
+            "n_samples": self.rows.len(),
+            "n_without_value": self.n_without,
+            "scores": probe.scores,
+        })
+    }
+
+    /// The true value of a sample, and what was predicted, in the words of the table.
+    fn words(&self, it: &ProbePrediction) -> [String; 2] {
+        match &self.values {
+            Values::Classes { names, class } => {
+                [class[it.sample], it.found as usize].map(|class| names[class].clone())
+            }
+            Values::Numbers(numbers) => [numbers[it.sample], it.found].map(|x| x.to_string()),
+        }
+    }
+}
+
+fn in_a_word(cell: &Cell<'_>) -> Option<String> {
+    match cell {
+        Cell::Text(word) => Some((*word).to_owned()),
+        Cell::Flag(flag) => Some(flag.to_string()),
+        Cell::Integer(number) => Some(number.to_string()),
+        Cell::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn number(cell: &Cell<'_>) -> Option<f64> {
+    match cell {
+        Cell::Integer(number) => Some(*number as f64),
+        Cell::Number(number) => Some(*number).filter(|it| it.is_finite()),
+        _ => None,
+    }
+}
+
+/// `accuracy 0.81 [0.70, 0.91], most frequent class 0.52 [0.40, 0.64], …`.
+fn in_words(scores: &ProbeScores, target: &Target, n_splits: usize) -> String {
+    let scores = match scores {
+        ProbeScores::Classes(it) => format!(
+            "accuracy {}, most frequent class {}, difference {}",
+            it.accuracy, it.majority, it.gain
+        ),
+        ProbeScores::Numbers(it) => {
+            let [mae, of_mean] = [&it.mae, &it.mae_of_mean].map(in_its_unit);
+            format!("R² {}, mean absolute error {mae}, of the mean {of_mean}", it.r2)
+        }
+    };
+    let people = match target.n_people() {
+        1 => "1 person".to_owned(),
+        n => format!("{n} people"),
+    };
+    format!("{scores}; {} of {people}", counted(n_splits, "division"))
+}
+
+/// Of any unit, so with three digits that count.
+fn in_its_unit(of: &Interval) -> String {
+    let digits = |x: f64| {
+        let before = if x == 0.0 { 0.0 } else { x.abs().log10().floor() };
+        format!("{x:.*}", (2.0 - before).clamp(0.0, 12.0) as usize)
+    };
+    format!("{} [{}, {}]", digits(of.estimate), digits(of.low), digits(of.high))
+}
+
+/// A row for each sample and division in which it was tried.
+fn predictions(table: &Table, found: &[(Target, Probe)]) -> Result<Table> {
+    let each: Vec<(&Target, &ProbePrediction)> = found
+        .iter()
+        .flat_map(|(target, probe)| probe.predictions.iter().map(move |it| (target, it)))
+        .collect();
+    let text = |of: &dyn Fn(&Target, &ProbePrediction) -> Option<String>| {
+        Column::Text(each.iter().map(|(target, it)| of(target, it)).collect())
+    };
+    let of_table = |name: &'static str| {
+        let column = table.column(name)?;
+        let cells = text(&|target, it| in_a_word(&column.cell(target.rows[it.sample])));
+        Some((name, cells))
+    };
+    let who = ["participant_id", "session_id", "scan"].into_iter().filter_map(of_table);
+    let split = each.iter().map(|(_, it)| Some(it.split as i64 + 1)).collect();
+    let columns = [
+        ("target", text(&|target, _| Some(target.column.clone()))),
+        ("split", Column::Integer(split)),
+    ];
+    let values = [
+        ("truth", text(&|target, it| Some(target.words(it)[0].clone()))),
+        ("prediction", text(&|target, it| Some(target.words(it)[1].clone()))),
+        ("probability", Column::Number(each.iter().map(|(_, it)| it.probability).collect())),
+    ];
+    Ok(Table::new(columns.into_iter().chain(who).chain(values))?)
+}
