@@ -72,7 +72,8 @@ impl Cohort {
             let label = pseudonyms.of(recording.subject());
             recording.entities.replace(Entity::Subject, &label);
         }
-        let hashed: BTreeSet<&str> = self.recordings.iter().map(|it| it.subject()).collect();
+        let hashed: BTreeSet<&str> =
+            self.recordings.iter().map(crate::Recording::subject).collect();
         if hashed.len() < n_people {
             return Err("gives two people one label, expected another salt".to_owned());
         }

@@ -201,8 +201,8 @@ impl Plan {
             cache_dir,
             budget,
             command,
-            pseudonyms,
             disk,
+            pseudonyms,
         })
     }
 

@@ -1,5 +1,5 @@
 //! What a training tells as it goes, in the folder `training` of a run: `metrics.jsonl`, and the same numbers as an
-//! event file of TensorBoard.
+//! event file of `TensorBoard`.
 
 mod tensorboard;
 

@@ -41,7 +41,7 @@ fn sites_become_alike_and_who_cannot_be_is_told() {
     let rows = fitted.apply(&config, &table);
     let mean =
         |from: usize| (from..from + 6).map(|row| rows[row].as_ref().unwrap()[0]).sum::<f64>() / 6.0;
-    let before = |from: usize| (from..from + 6).map(|row| embedding(&table, row)[0]).sum::<f64>();
+    let before = |from: usize| (from..from + 6).map(|row| vector(&table, row)[0]).sum::<f64>();
     assert!((before(6) - before(0)).abs() / 6.0 > 3.0);
     assert!((mean(6) - mean(0)).abs() < 1.5, "ages differ between the sites and stay");
     let why = rows[12].as_ref().unwrap_err();
