@@ -74,8 +74,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// The modules of a crate from the bottom up: each imports only modules of the lines before its own, and
-/// those of its line. A folder is one module.
-const MODULES: &[(&str, &[&str])] = &[("engine", ENGINE), ("preprocess", PREPROCESS)];
+/// those of its line. A folder is one module, but for those of its files that have a name here.
+const MODULES: &[(&str, &[&str])] =
+    &[("engine", ENGINE), ("pipeline", PIPELINE), ("preprocess", PREPROCESS)];
 
 const ENGINE: &[&str] = &[
     "error failure key",
@@ -94,6 +95,31 @@ const PREPROCESS: &[&str] = &[
     "recipe",
 ];
 
+const PIPELINE: &[&str] = &[
+    "arrays aside event model_id one_scan prompts reasons shown training_log plan/run stage/artifact",
+    "answers error whitening stage/embeddings stage/parcels stage/token_set",
+    "stage/embed/config stage/encode/config stage/export/config stage/harmonise/config stage/probe/config \
+     stage/quality/config stage/select/asked",
+    "phases/caption/config phases/compose/config phases/evaluate/config phases/render/config",
+    "stage/stages",
+    "spec",
+    "plan/disk plan/frames plan/lm plan/memory plan/pictures plan/resolved plan/scans \
+     plan/source plan/table plan/trained",
+    "journal media",
+    "stage units watch",
+    "package record/stages",
+    "runner",
+    "phases/adjusted phases/caption phases/compose phases/evaluate phases/finetune \
+     phases/generate phases/pages phases/pretrain phases/results",
+    "captions record",
+    "publish thresholds",
+    "phases",
+    "plan",
+    "one per_fold shard stats",
+    "caption run score status submit summary",
+    "bids_app check_encoder stored",
+];
+
 /// Files of a crate that lie on a circle of imports of three files or more; of a crate that is not named
 /// here, none. A number is lowered with the circles that went, and never raised.
 const IN_CIRCLES: &[(&str, usize)] = &[
@@ -103,7 +129,6 @@ const IN_CIRCLES: &[(&str, usize)] = &[
     ("flamingo", 8),
     ("formats", 4),
     ("lm", 10),
-    ("pipeline", 59),
     ("report", 8),
     ("scan", 31),
 ];
@@ -169,9 +194,12 @@ fn imports(name: &str) -> Imports {
 fn modules_import_only_those_below() {
     for (name, lines) in MODULES {
         let line = |file: &str| {
-            let module = file.split('/').next().unwrap_or(file).trim_end_matches(".rs");
-            let found = lines.iter().position(|it| it.split(' ').any(|it| it == module));
-            found.unwrap_or_else(|| panic!("module `{module}` of {name} is not on the map"))
+            let file = file.trim_end_matches(".rs");
+            // the file itself, or the nearest folder that has a name
+            let folders = std::iter::successors(Some(file), |it| Some(it.rsplit_once('/')?.0));
+            let on_line = |module| lines.iter().position(|it| it.split(' ').any(|it| it == module));
+            let found = folders.filter_map(on_line).next();
+            found.unwrap_or_else(|| panic!("module `{file}` of {name} is not on the map"))
         };
         let imports = imports(name);
         let inside = imports.named().filter(|(from, to)| ![from, to].contains(&&"lib.rs"));

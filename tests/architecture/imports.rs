@@ -134,11 +134,14 @@ impl Tree {
                     let child = self.child(module, &name, file, folder, number);
                     self.modules[number].children.insert(name, child);
                 }
-                // what a macro names is named where it is used
+                // a macro that is written here names what it names, and may write types
                 Item::Macro(item) if item.ident.is_some() => {
-                    self.modules[number]
-                        .defined
-                        .extend(item.ident.as_ref().map(ToString::to_string));
+                    let module = &mut self.modules[number];
+                    module.defined.extend(item.ident.as_ref().map(ToString::to_string));
+                    module.defined.extend(written(item.mac.tokens.clone()));
+                    let mut paths = Paths(Vec::new());
+                    paths.tokens(item.mac.tokens.clone());
+                    module.named.extend(paths.0);
                 }
                 Item::Use(item) => self.modules[number].imported.extend(imports(item)),
                 item => {
@@ -247,6 +250,23 @@ fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|it| {
         it.path().is_ident("cfg") && it.parse_args::<syn::Ident>().is_ok_and(|it| it == "test")
     })
+}
+
+/// The types that a macro of the crate writes.
+fn written(tokens: TokenStream) -> Vec<String> {
+    let (mut found, mut is_next) = (Vec::new(), false);
+    for token in tokens {
+        match token {
+            TokenTree::Ident(name) if is_next => {
+                found.push(name.to_string());
+                is_next = false;
+            }
+            TokenTree::Ident(name) => is_next = name == "enum" || name == "struct",
+            TokenTree::Group(group) => found.extend(written(group.stream())),
+            _ => is_next = false,
+        }
+    }
+    found
 }
 
 /// What an item defines.
@@ -364,6 +384,22 @@ mod tests {
             circle.into_iter().map(str::to_owned).collect()
         };
         (edges, imports.circles().into_iter().map(from_first).collect())
+    }
+
+    #[test]
+    fn a_type_that_a_macro_writes_is_defined_where_the_macro_is() {
+        let all = [
+            ("lib.rs", "mod all; mod b; mod c;"),
+            (
+                "all.rs",
+                "use crate::b::B; macro_rules! all { () => { pub enum All { B(B) } }; } all!();",
+            ),
+            ("b.rs", "pub struct B; fn f() -> crate::c::C { todo!() }"),
+            ("c.rs", "pub struct C(crate::all::All);"),
+        ];
+        let (edges, circles) = found(&all);
+        assert_eq!(edges, ["all.rs b.rs", "b.rs c.rs", "c.rs all.rs"]);
+        assert_eq!(circles.len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use flamingo::{GenerateConfig, Generated, Model, Precision};
 use report::generated::Disclaimer;
 use serde::Serialize;
 
-use crate::{Result, package::model_id, prompts::Prompt};
+use crate::{Result, model_id::model_id, prompts::Prompt};
 
 /// What a model wrote after a prompt.
 #[derive(Clone, Debug, Serialize)]

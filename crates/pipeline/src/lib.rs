@@ -21,7 +21,9 @@ mod error;
 mod event;
 mod journal;
 mod media;
+mod model_id;
 mod one;
+mod one_scan;
 mod package;
 mod per_fold;
 mod phases;
@@ -56,7 +58,8 @@ pub use check_encoder::{
 pub use error::{Error, Result};
 pub use event::{Control, Event};
 pub use kernels::instructions;
-pub use one::{OneScan, Place, generate};
+pub use one::generate;
+pub use one_scan::{OneScan, Place};
 pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
 pub use plan::{
     CohortPlan, Disk, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan,

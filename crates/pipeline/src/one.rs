@@ -1,8 +1,6 @@
 //! One scan to one report, with nothing but a package.
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use cohort::{Kept, Part, Reason, Timing, Timings};
-use files::FileIndex;
 use flamingo::{GenerateConfig, Model, Precision};
 use preprocess::StepRegistry;
 use report::{
@@ -11,69 +9,13 @@ use report::{
 };
 
 use crate::{
-    Error, Result,
+    OneScan, Result,
     answers::{self, Query, Reading},
     event::Control,
-    package::{Look, Reader, model_id},
+    model_id::model_id,
+    package::{Look, Reader},
     shown,
 };
-
-/// Which part of the scan.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Place {
-    /// From 1: the table's windows of a scan the model knows, else consecutive ones.
-    Window(usize),
-    /// What began at this second: where the model's windows belong to events, one of them; else one
-    /// window as long as those that its encoder reads.
-    Onset(f64),
-}
-
-/// One scan, as the user names it.
-#[derive(Clone, Copy, Debug)]
-pub struct OneScan<'a> {
-    /// The file.
-    pub path: &'a Path,
-    /// Which part of it; absent: all of it, for models that read whole scans.
-    pub place: Option<Place>,
-    /// Its table of confounds; absent: the one beside it, where the model's stages take some out.
-    pub confounds: Option<&'a Path>,
-    /// Seconds between frames; absent: as the file says.
-    pub t_r: Option<f64>,
-}
-
-/// One scan with its timing, by the rule that cohorts follow.
-pub(crate) struct Timed<'a> {
-    /// With its repetition time.
-    pub(crate) scan: OneScan<'a>,
-    /// Seconds from its start to the time that its first frame stands for.
-    pub(crate) start_s: f64,
-    /// Where its frames stood in the run, of a scan from which frames were left out.
-    pub(crate) kept: Option<Kept>,
-}
-
-impl<'a> OneScan<'a> {
-    /// The same scan with its timing.
-    pub(crate) fn timed(self) -> Result<Timed<'a>> {
-        let refuse =
-            |problem: String| Err(Error::Recording { path: self.path.to_owned(), problem });
-        match Timings::new(&FileIndex::unkept()).of(self.path, self.t_r) {
-            Ok(Timing { t_r, start_s, kept, .. }) => {
-                Ok(Timed { scan: Self { t_r: Some(t_r.seconds), ..self }, start_s, kept })
-            }
-            // reading it says what is wrong
-            Err(Reason::Unreadable { part: Part::Scan, .. }) => {
-                Ok(Timed { scan: self, start_s: 0.0, kept: None })
-            }
-            Err(Reason::RepetitionTime { problem }) if problem.ends_with("does not say it") => {
-                refuse(format!("{problem}, so it must be given (`t_r`): use --t-r"))
-            }
-            Err(Reason::RepetitionTime { problem }) => {
-                refuse(format!("repetition time: {problem}; --t-r settles it"))
-            }
-            Err(reason) => refuse(reason.to_string()),
-        }
-    }
-}
 
 /// One scan as a model sees it.
 pub(crate) struct Seen {

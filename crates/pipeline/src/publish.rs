@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Result, captions,
     media::Media,
-    package::model_id,
+    model_id::model_id,
     phases::{Results, Trained, WrittenReport},
     plan::{Plan, SourcePlan},
     record::{self, Started},

@@ -1,5 +1,6 @@
 //! What was run, with what, and how it went: `record.json` and `status.tsv`.
 mod inputs;
+mod stages;
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use engine::{Key, Reason, utc};
+use engine::{Reason, utc};
 use scan::{FailureKind, Split};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ use crate::{
 };
 use inputs::Inputs;
 pub use inputs::Repeated;
+pub(crate) use stages::StageRecord;
+use stages::milliseconds;
 
 /// The layout of `record.json` that this version writes; older versions wrote the same without a number.
 const FORMAT: u32 = 1;
@@ -55,45 +58,6 @@ impl Started {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self { clock: Instant::now(), unix: since.map_or(0, |since| since.as_secs()) }
     }
-}
-
-/// One stage of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StageRecord {
-    stage: String,
-    key: String,
-    /// Taken from the cache.
-    stored: bool,
-    seconds: f64,
-    /// Megabytes (10⁶ bytes) that the process took at most until the stage was done; `None` where the
-    /// system does not say it.
-    peak_memory_mb: Option<u64>,
-}
-
-impl StageRecord {
-    pub(crate) fn new(stage: &str, key: &Key, stored: bool, seconds: f64) -> Self {
-        let (stage, key) = (stage.to_owned(), key.as_str().to_owned());
-        Self {
-            stage,
-            key,
-            stored,
-            seconds: milliseconds(seconds),
-            peak_memory_mb: peak_memory_mb(),
-        }
-    }
-}
-
-/// Megabytes (10⁶ bytes) that this process took at most so far.
-fn peak_memory_mb() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some((kib * 1024).div_ceil(1_000_000))
-}
-
-/// Seconds to the millisecond, as people read them.
-fn milliseconds(seconds: f64) -> f64 {
-    (seconds * 1e3).round() / 1e3
 }
 
 /// How it went with one scan.

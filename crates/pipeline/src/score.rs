@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::{
     OneScan, Result,
+    model_id::model_id,
     one::{self, Seen},
-    package::model_id,
     prompts::Prompt,
 };
 

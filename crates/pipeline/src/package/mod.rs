@@ -1,32 +1,21 @@
 //! What a model package holds beside the weights: how a scan becomes the model's input, and how its
 //! text becomes slots with probabilities.
+mod parts;
 mod tokens;
 mod windows;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+pub(crate) use parts::{KnownScan, Look, Packed};
 
-use encoder::{EncoderConfig, InputShape};
-use flamingo::{Manifest, Medium, Model, PackageFile};
-use preprocess::{Seen, StepRegistry};
+use std::path::Path;
+
+use encoder::InputShape;
+use flamingo::Model;
+use preprocess::StepRegistry;
 use report::slots::SlotSet;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Error, OneScan, Result, media::Media, plan::CohortPlan};
+use crate::{Error, OneScan, Result, media::Media};
 use tokens::TokenReader;
 use windows::{Preprocessing, WindowReader};
-
-/// What a run puts into its model's package.
-pub(crate) struct Packed {
-    /// The section `preprocessing`.
-    pub(crate) section: Value,
-    pub(crate) files: Vec<PackageFile>,
-    /// The encoder that made the tokens which the model is shown.
-    pub(crate) frozen_encoder: Option<EncoderConfig>,
-}
 
 impl Packed {
     /// Everything that another machine needs to show the model a scan as this run does.
@@ -36,61 +25,6 @@ impl Packed {
             None => Ok(Preprocessing::packed(media, temperature)),
         }
     }
-}
-
-/// A scan of the cohort table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KnownScan {
-    pub(crate) sha256: String,
-    pub(crate) subject: String,
-    pub(crate) session: String,
-    pub(crate) run: usize,
-    pub(crate) windows: Vec<KnownWindow>,
-}
-
-/// One of its windows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KnownWindow {
-    pub(crate) onset_s: f64,
-    pub(crate) duration_s: f64,
-}
-
-impl KnownScan {
-    /// All of a cohort, so that their windows can be asked for by number.
-    fn all(cohort: &CohortPlan) -> Vec<Self> {
-        let known = cohort.scans.iter().enumerate().map(|(scan_idx, scan)| Self {
-            sha256: scan.sha256.clone(),
-            subject: scan.subject.clone(),
-            session: scan.session.clone(),
-            run: scan.run,
-            windows: cohort
-                .rows
-                .iter()
-                .filter(|row| row.scan_idx == scan_idx)
-                .map(|row| KnownWindow { onset_s: row.onset_s, duration_s: row.duration_s })
-                .collect(),
-        });
-        known.collect()
-    }
-}
-
-/// Names a package by what is in it.
-pub(crate) fn model_id(manifest: &Manifest) -> String {
-    let parts: String = manifest.parts.iter().map(|part| part.sha256.as_str()).collect();
-    format!("{}-{}", manifest.name, &files::sha256_bytes(parts.as_bytes())[..12])
-}
-
-/// What a model sees of a scan.
-pub(crate) struct Look {
-    pub(crate) medium: Arc<Medium>,
-    /// The words before its report.
-    pub(crate) prompt: String,
-    /// The frames that are in it.
-    pub(crate) seen: Seen,
-    /// Onset and duration, in seconds, of what it shows.
-    pub(crate) stretch_s: (f64, f64),
 }
 
 /// A package ready to be given scans.
@@ -136,30 +70,5 @@ impl Reader {
             Self::Windows(reader) => (reader.preprocessing.slots, reader.preprocessing.temperature),
             Self::Tokens(reader) => (reader.section.slots, reader.section.temperature),
         }
-    }
-}
-
-/// Where a file of a package lies; one that the manifest does not list is refused, for nothing holds
-/// its digest.
-fn part(dir: &Path, model: &Model, name: &Path) -> Result<PathBuf> {
-    if model.manifest().parts.iter().any(|part| Path::new(&part.file) == name) {
-        return Ok(dir.join(name));
-    }
-    let problem = format!("it reads {}, which is none of its parts", name.display());
-    Err(Error::Package { path: dir.to_owned(), problem })
-}
-
-/// A section as `T`, of the format that this version writes.
-fn section<T: serde::de::DeserializeOwned>(dir: &Path, model: &Model, format: u32) -> Result<T> {
-    let refuse = |problem: String| Error::Package { path: dir.to_owned(), problem };
-    let section = &model.manifest().preprocessing;
-    match section.get("format").and_then(Value::as_u64) {
-        Some(found) if found != u64::from(format) => {
-            let problem = format!(
-                "its preprocessing has format {found}, expected {format}: run its pipeline again"
-            );
-            Err(refuse(problem))
-        }
-        _ => serde_json::from_value(section.clone()).map_err(|error| refuse(error.to_string())),
     }
 }

@@ -11,11 +11,11 @@ use preprocess::{Inputs, Packing, PreparedScan, Recipe, Recording, Step, StepReg
 use report::{counted, prompt::PromptTemplate, slots::SlotSet};
 use serde::{Deserialize, Serialize};
 
-use super::{KnownScan, Look, Packed, part, section, windows::NO_CONFOUNDS};
+use super::parts::{KnownScan, Look, NO_CONFOUNDS, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result,
     media::Media,
-    one::Timed,
+    one_scan::Timed,
     shown::technique,
     stage::{AboutTokens, EncodeConfig, Stage, TokenSet, given},
 };

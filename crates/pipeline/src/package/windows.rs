@@ -13,19 +13,15 @@ use scan::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{KnownScan, Look, Packed, part, section};
+use super::parts::{KnownScan, Look, NO_CONFOUNDS, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result, arrays,
     media::Media,
-    one::Timed,
+    one_scan::Timed,
     plan::left_out,
     stage::{Stage, WHITENING},
     whitening::Whitening,
 };
-
-/// Said of a table of confounds that nobody reads.
-pub(super) const NO_CONFOUNDS: &str =
-    "the model's stages take no confounds out, expected no --confounds";
 
 const FORMAT: u32 = 1;
 const MASK: &str = "voxel_mask.json";

@@ -1,9 +1,12 @@
 //! `caption`: a text under every picture, written by a package that is used as it is.
+mod config;
+
+pub use config::CaptionConfig;
+
 use std::{collections::BTreeMap, path::Path};
 
 use engine::{Event, Failure, Kept, Reason, none_in_reach};
 use flamingo::{GenerateConfig, Generated, Model, Request, Stop};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -21,11 +24,6 @@ use crate::{
 };
 
 const CAPTIONS: &str = "captions.json";
-
-/// How captions are generated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct CaptionConfig(pub GenerateConfig);
 
 /// What became of the pictures.
 pub(crate) struct Captions {

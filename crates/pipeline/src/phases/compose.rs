@@ -1,4 +1,8 @@
 //! `compose`: reference reports from what was measured and from columns of the cohort's table.
+mod config;
+
+pub use config::ComposeConfig;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -6,7 +10,6 @@ use std::{
 };
 
 use ::cohort::{Labels, Value as Label};
-use config::Component;
 use preprocess::{Kind, SeriesFacts, StoredSeries};
 use report::{
     compose::{
@@ -17,7 +20,6 @@ use report::{
     slots::{Section, SlotSet},
 };
 use scan::Split;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tables::{Column, Separator, Table};
@@ -32,19 +34,6 @@ use crate::{
     spec::Spec,
     stage::{Artifact, Stage, work::Work},
 };
-
-/// Settings of composed reports.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ComposeConfig {
-    /// The kind of report.
-    pub report: Component<ReportSpec>,
-    /// Columns whose linear effect is taken out of the connectivity of networks, as fitted to the training
-    /// people of the division: labels of the cohort, numbers or classes, and what was measured, as `quality.tsv`
-    /// names it: `[age, sex, site, mean_fd]`. Absent: nothing is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub regress_out: Vec<String>,
-}
 
 const COMPOSED: &str = "composed.json";
 /// Where the files stand in the folder of a run.
@@ -293,7 +282,7 @@ fn written(media: &Media<'_>, found: &Composition) -> Result<ComposedFiles> {
     let mut files = ComposedFiles::new();
     files.insert(at("reports.csv"), table(media, found)?);
     let slots = "# What the reports of reports.csv state: cohort.pairs.slots.\n".to_owned();
-    files.insert(at("slots.yaml"), (slots + &config::write(&found.slots)).into_bytes());
+    files.insert(at("slots.yaml"), (slots + &::config::write(&found.slots)).into_bytes());
     files.insert(at("statistics.tsv"), statistics(&found.statistics).into_bytes());
     if let Some(adjusted) = &found.adjusted {
         let text = files::to_json(adjusted) + "\n";

@@ -5,6 +5,7 @@ mod compose;
 mod evaluate;
 mod finetune;
 mod generate;
+mod pages;
 mod people;
 mod preprocess;
 mod pretrain;
@@ -19,9 +20,8 @@ pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use finetune::Trained;
 pub(crate) use generate::WrittenReport;
-pub(crate) use people::can_be_drawn;
+pub(crate) use pages::Pages;
 pub(crate) use pretrain::TrainedLm;
-pub(crate) use render::Pages;
 pub use render::RenderConfig;
 pub(crate) use results::Results;
 

@@ -5,16 +5,16 @@ use pages::{
     Carpet, CohortPage, Matrix, Outcome, Outlier, PersonPage, PersonRow, RecordingView, by_network,
     carpet, glass_brain, matrix, outliers,
 };
-use preprocess::{Kind, Measured, SeriesFacts, StoredSeries};
+use preprocess::{Measured, SeriesFacts, StoredSeries};
 use rayon::prelude::*;
 use report::counted;
 
 use crate::{
-    Error, Result,
+    Result,
     event::Control,
     media::Media,
     record::{Left, left},
-    stage::{Artifact, Parcels, Stage},
+    stage::{Parcels, Stage},
 };
 
 /// Pixels of a side of a thumbnail.
@@ -267,15 +267,4 @@ fn boilerplate(media: &Media<'_>, parcels: &Parcels, after: &str) -> String {
         env!("CARGO_PKG_VERSION"),
         media.plan.spec().name
     )
-}
-
-/// Refuses pages of people where no series of parcels are read.
-pub(crate) fn can_be_drawn(stages: &[Stage]) -> Result<()> {
-    let asks = stages.iter().any(|it| matches!(it, Stage::Render(config) if config.people));
-    if !asks || stages.iter().any(|it| it.gives(Artifact::Media(Kind::ParcelSeries))) {
-        return Ok(());
-    }
-    let problem =
-        "people: true draws series of parcels, expected the stage parcellate before it".to_owned();
-    Err(Error::StageInput { stage: "render", problem })
 }

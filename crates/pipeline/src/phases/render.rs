@@ -1,8 +1,9 @@
 //! `render`: figures and one page, from what was measured.
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+mod config;
+
+pub use config::RenderConfig;
+
+use std::{fmt::Write as _, path::Path};
 
 use ndarray::Axis;
 use preprocess::Kind;
@@ -14,11 +15,9 @@ use report::{
         svg::{self, CurvePoint},
     },
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Evaluation, Trained, WrittenReport, people};
+use super::{Evaluation, Pages, Trained, WrittenReport, people};
 use crate::{
     Result,
     media::Media,
@@ -32,19 +31,6 @@ const INDEX: &str = "index.html";
 
 /// The list of everybody, beside the page of a run that has evidence.
 const PEOPLE: &str = "people.html";
-
-/// Which figures and pages are drawn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RenderConfig {
-    /// Draw one slice of the mean of every test window.
-    #[serde(default)]
-    pub window_maps: bool,
-    /// Draw a page a person and a page of the cohort from the parcel series: carpet plots, matrices of
-    /// correlations, motion and signal.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub people: bool,
-}
 
 impl Work for RenderConfig {
     fn name(&self) -> &'static str {
@@ -70,14 +56,6 @@ impl Work for RenderConfig {
             _ => None,
         }
     }
-}
-
-/// Figures and pages, in a stored folder.
-#[derive(Clone, Debug)]
-pub(crate) struct Pages {
-    pub(crate) dir: PathBuf,
-    /// Relative to it, and to the run directory.
-    pub(crate) names: Vec<String>,
 }
 
 /// A trained model, what it wrote, and what was found out about that.

@@ -87,7 +87,7 @@ fn noise_has_an_inverse(spec: &Spec, cohort: &CohortPlan, trained: &[&str]) -> R
         Stage::Whiten(WhitenConfig { shrinkage: Shrinkage::Fixed(share) }) => Some(*share),
         _ => None,
     });
-    let (Some(share), Some(window)) = (fixed, super::window(spec)) else { return Ok(()) };
+    let (Some(share), Some(window)) = (fixed, super::resolved::window(spec)) else { return Ok(()) };
     // how many voxels the mask leaves shows when the scans are read
     let n_voxels: usize = cohort.grid.iter().product();
     let classes: BTreeSet<&str> = trained.iter().copied().collect();

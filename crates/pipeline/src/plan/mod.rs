@@ -15,100 +15,41 @@ mod names;
 mod pairs;
 mod pictures;
 mod recordings;
+mod resolved;
 mod rows;
+mod run;
 mod scans;
 mod show;
+mod source;
+mod table;
 mod texts;
 mod trained;
 mod unfit;
 mod view;
 
-pub use cohort::{CohortPlan, RowPlan, ScanPlan};
-pub(crate) use cohort::{joined, slots};
 pub use disk::Disk;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
-pub use recordings::RecordingsPlan;
+pub use resolved::Plan;
+pub use run::RunPlan;
 pub(crate) use scans::left_out;
+pub use source::{RecordingsPlan, SourcePlan};
+pub use table::{CohortPlan, RowPlan, ScanPlan};
+pub(crate) use table::{joined, slots};
 pub use trained::EncoderPlan;
 
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{num::NonZeroUsize, path::Path};
 
 use frames::Frames;
 use preprocess::{Kind, Made, Planned, Recipe};
 use report::counted;
-use scan::Split;
+use resolved::window;
 
 use crate::{
     Error, Result, phases,
     spec::{CACHE, CohortSpec, Loaded, ModelSpec, Spec},
     stage::{self, Artifact, Stage},
 };
-
-/// A pipeline that can start.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    pub(crate) loaded: Loaded,
-    /// The input data.
-    pub source: SourcePlan,
-    /// The frozen language model, where one is used.
-    pub lm: Option<LmPlan>,
-    /// What the encoder needs and gives, and what becomes of it, where it reads windows over whole
-    /// scans.
-    pub encoder: Option<EncoderPlan>,
-    /// One run, or one for each seed and fold.
-    pub runs: Vec<RunPlan>,
-    /// Folder of this pipeline's run directory.
-    pub run_dir: PathBuf,
-    /// Folder of stored stage results, shared by all pipelines with the same outputs.
-    pub cache_dir: PathBuf,
-    /// Cores and memory for work on several scans at once.
-    pub budget: engine::Budget,
-    /// The command that asks for it, for the record.
-    pub(crate) command: Vec<String>,
-    /// What its results take on disk, where headers say it.
-    pub disk: Option<Disk>,
-    /// The labels of subjects, where they are not those of the files.
-    pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
-}
-
-/// The input data.
-#[derive(Clone, Debug)]
-pub enum SourcePlan {
-    /// Scans with reports.
-    Cohort(CohortPlan),
-    /// Pictures, and the package that writes under them.
-    Pictures(PicturesPlan),
-    /// Recordings of a BIDS folder or a manifest.
-    Recordings(RecordingsPlan),
-    /// Text alone.
-    Corpus {
-        /// The file.
-        path: PathBuf,
-        /// Its digest.
-        sha256: String,
-        /// One text each.
-        texts: Vec<String>,
-    },
-}
-
-/// One seed and one division into splits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunPlan {
-    /// Its folder inside the run directory; none where there is only one run.
-    pub label: Option<String>,
-    /// Which drawing of the folds it is, from 1; none where they are drawn once.
-    pub repeat: Option<usize>,
-    /// Which fold is tested, from 1; none where there are no folds.
-    pub fold: Option<usize>,
-    /// Every random number of the run follows from it.
-    pub seed: u64,
-    /// The split of each row of the table, or of each recording; empty where nothing is divided.
-    pub splits: Vec<Split>,
-}
 
 impl Plan {
     /// Resolves and checks everything; several problems are told at once.
@@ -123,7 +64,7 @@ impl Plan {
         let mut keep = |result: Result<()>| problems.extend(result.err());
         let lm = lm::plan(&loaded).map_err(|error| keep(Err(error))).unwrap_or_default();
         keep(writable(&outputs));
-        let source = source(&loaded).map_err(|error| keep(Err(error))).ok();
+        let source = source_of(&loaded).map_err(|error| keep(Err(error))).ok();
         let runs = source.as_ref().map(|source| runs(spec, source)).transpose();
         let runs = runs.map_err(|error| keep(Err(error))).ok().flatten();
         if let Some(SourcePlan::Cohort(cohort)) = &source
@@ -205,74 +146,6 @@ impl Plan {
             pseudonyms,
         })
     }
-
-    /// With so many megabytes (10⁶ bytes) for work on several scans at once.
-    #[must_use]
-    pub fn with_mem_mb(self, mem_mb: u64) -> Self {
-        Self { budget: self.budget.with_mem_mb(mem_mb), ..self }
-    }
-
-    /// With the words of the command that asks for it; the record holds them without the folders of the
-    /// machine.
-    #[must_use]
-    pub fn with_command(self, words: impl IntoIterator<Item = String>) -> Self {
-        let command = words.into_iter().map(|word| files::without_folders(&word)).collect();
-        Self { command, ..self }
-    }
-
-    /// How many files were read so far, for their digests or for what a plan asks of them; each as often as
-    /// it was.
-    pub fn n_files_read(&self) -> usize {
-        self.loaded.known().n_read()
-    }
-
-    /// What the file says.
-    pub fn spec(&self) -> &Spec {
-        &self.loaded.spec
-    }
-
-    /// The folder of one of the runs.
-    pub fn dir_of(&self, run: &RunPlan) -> PathBuf {
-        run.label.as_ref().map_or_else(|| self.run_dir.clone(), |label| self.run_dir.join(label))
-    }
-
-    pub(crate) fn window(&self) -> Option<&scan::WindowConfig> {
-        window(self.spec())
-    }
-
-    /// The cohort; only stages that read scans ask.
-    pub(crate) fn cohort(&self) -> &CohortPlan {
-        match &self.source {
-            SourcePlan::Cohort(cohort) => cohort,
-            _ => unreachable!("the chain of stages was checked"),
-        }
-    }
-
-    /// The pictures; only stages that read pictures ask.
-    pub(crate) fn pictures(&self) -> &PicturesPlan {
-        match &self.source {
-            SourcePlan::Pictures(pictures) => pictures,
-            _ => unreachable!("the chain of stages was checked"),
-        }
-    }
-
-    /// The recordings, where the cohort is a folder or a manifest of them.
-    pub fn recordings(&self) -> Option<&RecordingsPlan> {
-        match &self.source {
-            SourcePlan::Recordings(recordings) => Some(recordings),
-            _ => None,
-        }
-    }
-
-    /// What is wrong with tables that nothing was asked of; nobody is named.
-    pub fn warnings(&self) -> &[String] {
-        self.recordings().map_or(&[], |recordings| &recordings.cohort.warnings)
-    }
-
-    /// Whether there are several runs, each in a folder of its own.
-    pub fn is_repeated(&self) -> bool {
-        self.runs.iter().any(|run| run.label.is_some())
-    }
 }
 
 /// What is wrong whatever the files hold.
@@ -287,14 +160,7 @@ fn said(spec: &Spec) -> Vec<Error> {
         .collect()
 }
 
-fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
-    spec.stages().iter().find_map(|stage| match stage {
-        Stage::Window(config) => Some(config),
-        _ => None,
-    })
-}
-
-fn source(loaded: &Loaded) -> Result<SourcePlan> {
+fn source_of(loaded: &Loaded) -> Result<SourcePlan> {
     match &loaded.spec.cohort {
         CohortSpec::Pairs(pairs) => {
             Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))

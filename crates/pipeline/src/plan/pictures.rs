@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     Error, Result,
-    package::model_id,
+    model_id::model_id,
     spec::{Loaded, PicturesSpec},
     stage::Stage,
 };

@@ -7,9 +7,9 @@ use scan::Split;
 
 use super::{
     CohortPlan, EncoderPlan, LmPlan, RunPlan,
-    cohort::slots_of,
     frames::Frames,
     memory::{Batch, Sizes, Texts, holds_weights},
+    table::slots_of,
 };
 use crate::{
     Error, Result,
@@ -89,7 +89,7 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
             (FlamingoConfig { encoder: tokens, ..config }, input)
         }
         None => {
-            let Some(window) = super::window(&given.loaded.spec) else { return Ok(()) };
+            let Some(window) = super::resolved::window(&given.loaded.spec) else { return Ok(()) };
             let n_voxels = given.cohort.grid.iter().product();
             (config, InputShape::Window { n_frames: window.n_frames, n_voxels })
         }
@@ -115,7 +115,7 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
     let of_grid = given.cohort.grid.iter().product();
     let known = [given.n_parcels.unwrap_or(0), of_grid].into_iter().chain(of_volumes);
     let n_voxels: usize = known.max().unwrap_or(0);
-    let window = super::window(&given.loaded.spec);
+    let window = super::resolved::window(&given.loaded.spec);
     let mut facts: Vec<(f64, usize)> = Vec::new();
     for (idx, scan) in given.scans.iter().enumerate() {
         let n_frames = window.map(|it| it.n_frames).or_else(|| given.frames.in_file(idx));

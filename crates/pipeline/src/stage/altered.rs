@@ -67,7 +67,7 @@ impl<'a> Altered<'a> {
             _ => None,
         });
         let encode = encode.expect("tokens come from this stage");
-        let config = encode::config(media);
+        let config = encode::encoder_of(media);
         if given::stored(&config).is_some() {
             return Ok(Self::Nowhere("its tokens were made elsewhere"));
         }

@@ -2,7 +2,7 @@
 use preprocess::{Kind, Recipe};
 
 use super::{Artifact, Stage};
-use crate::{Error, Result, phases::can_be_drawn, spec::CohortSpec};
+use crate::{Error, Result, spec::CohortSpec};
 
 /// Checks that each stage appears once, gets what it needs, and has a cohort that it can work on.
 pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
@@ -101,6 +101,17 @@ fn has_a_mask(stages: &[Stage]) -> Result<()> {
         found: "true".to_owned(),
         expected: expected.to_owned(),
     })
+}
+
+/// Refuses pages of people where no series of parcels are read.
+fn can_be_drawn(stages: &[Stage]) -> Result<()> {
+    let asks = stages.iter().any(|it| matches!(it, Stage::Render(config) if config.people));
+    if !asks || stages.iter().any(|it| it.gives(Artifact::Media(Kind::ParcelSeries))) {
+        return Ok(());
+    }
+    let problem =
+        "people: true draws series of parcels, expected the stage parcellate before it".to_owned();
+    Err(Error::StageInput { stage: "render", problem })
 }
 
 #[cfg(test)]

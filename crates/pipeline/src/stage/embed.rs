@@ -1,50 +1,25 @@
 //! `embed`: one vector a subject, from windows over runs, as a table with what it came from.
+mod config;
+
+pub use config::{EmbedConfig, WindowPooling};
+
 use std::{collections::BTreeMap, path::Path};
 
-use encoder::{RunPooling, weighted_mean};
+use encoder::weighted_mean;
 use ndarray::Array1;
 use preprocess::Kind;
 use scan::ImageQualityMetrics;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tables::{Cell, Column, Table};
 
 use super::{
     Artifact,
     cohort_columns::CohortColumns,
-    encode::{TokenFacts, TokenSet},
+    embeddings::{Embeddings, RUNS, SUBJECTS},
+    token_set::{TokenFacts, TokenSet},
     work::{Preparation, Work, each_scan, load_failures},
 };
 use crate::{Error, Result, event::Control, media::Media};
-
-/// Window to run to subject. Runs of a subject count alike.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EmbedConfig {
-    /// Versioned name of the recipe, which stands in the table: `rsfmri_brainlm_windows_v1`.
-    pub strategy: String,
-    /// How the tokens of a window become one vector.
-    pub window: WindowPooling,
-    /// How the windows of a run are joined.
-    pub run: RunPooling,
-}
-
-/// How the tokens of a window become one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WindowPooling {
-    /// The class token.
-    Cls,
-    /// The mean of the tokens that saw data.
-    Mean,
-}
-
-/// The table, where the stage keeps it.
-#[derive(Clone, Debug)]
-pub(crate) struct Embeddings {
-    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
-}
 
 /// One run's vector with what it came from.
 #[derive(Clone, Debug)]
@@ -57,20 +32,6 @@ struct Run {
     facts: TokenFacts,
     quality: Option<ImageQualityMetrics>,
 }
-
-/// Columns of what was measured; the others are labels, and what the rows came from.
-pub(crate) const MEASURED: [&str; 7] = [
-    "n_windows",
-    "n_frames",
-    "t_r_s",
-    "mean_fd_mm",
-    "median_tsnr",
-    "median_dvars_percent",
-    "n_lost_parcels",
-];
-
-pub(super) const SUBJECTS: &str = "embeddings.parquet";
-pub(super) const RUNS: &str = "embeddings_runs.parquet";
 
 impl Work for EmbedConfig {
     fn name(&self) -> &'static str {

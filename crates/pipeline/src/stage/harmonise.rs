@@ -1,18 +1,21 @@
 //! `harmonise`: site and covariates out of the table of embeddings, as fitted on its training people.
+mod config;
+
+pub use config::{CombatSettings, HarmoniseConfig};
+
 use std::path::Path;
 
 use engine::{Failure, Kind, Reason};
-use harmonise::{Combat, CombatConfig, Person, Residuals, Terms, UnseenSite};
+use harmonise::{Combat, CombatConfig, Person, Residuals, Terms};
 use ndarray::{Array1, Array2};
 use scan::FailureKind;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tables::{Cell, Column, Table};
 
 use super::{
     Artifact,
-    embed::{RUNS, SUBJECTS, table, vector},
+    embed::{table, vector},
+    embeddings::{RUNS, SUBJECTS},
     work::{Preparation, Work, load_failures, write_failures},
 };
 use crate::{
@@ -20,32 +23,6 @@ use crate::{
     event::{Control, Event},
     media::Media,
 };
-
-/// What is taken out. Columns are those of the table of embeddings: labels of the cohort, and what was
-/// measured, such as `mean_fd_mm`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HarmoniseConfig {
-    /// Shift and scale of each site, by `ComBat`; absent: sites stay as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub combat: Option<CombatSettings>,
-    /// Columns whose linear effect is taken out, after `ComBat`: numbers, or classes such as sex.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub regress_out: Vec<String>,
-}
-
-/// Site harmonisation by `ComBat`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CombatSettings {
-    /// The column that says where a person was measured.
-    pub site: String,
-    /// Columns whose effect is kept, because people of the sites differ in them: age, sex, diagnosis.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keep: Vec<String>,
-    /// What becomes of people of a site that has no two training people.
-    pub unseen_sites: UnseenSite,
-}
 
 const HARMONISED: &str = "embeddings_harmonised.parquet";
 const HARMONISED_RUNS: &str = "embeddings_runs_harmonised.parquet";

@@ -1,11 +1,13 @@
-//! The stages of a pipeline: a closed set, each with what it takes and what it gives.
+//! The stages of a pipeline: what each takes, what it gives, and how it is run.
 mod altered;
+mod artifact;
 mod chain;
 mod clean;
 mod cohort_columns;
 mod compare;
 pub(crate) mod coverage;
 mod embed;
+mod embeddings;
 mod encode;
 mod export;
 pub(crate) mod given;
@@ -15,7 +17,9 @@ mod parcels;
 mod probe;
 mod quality;
 mod select;
+mod stages;
 mod steps;
+mod token_set;
 mod volumes;
 mod whiten;
 mod window;
@@ -23,10 +27,10 @@ mod windows;
 pub(crate) mod work;
 
 pub(crate) use altered::{Altered, Change, series as prepared_series};
+pub use artifact::Artifact;
 pub(crate) use chain::check_chain;
 pub use embed::{EmbedConfig, WindowPooling};
-pub(crate) use embed::{Embeddings, MEASURED};
-pub(crate) use encode::{AboutTokens, TokenSet};
+pub(crate) use embeddings::{Embeddings, MEASURED};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use export::{ExportConfig, ExportFormat, ExportedConnectivity, ExportedWindows};
 pub use harmonise::{CombatSettings, HarmoniseConfig};
@@ -35,141 +39,19 @@ pub(crate) use preprocess::settings;
 pub use probe::{ProbeConfig, ProbeRows};
 pub use quality::QualityConfig;
 pub use select::SelectConfig;
+pub use stages::Stage;
+pub(crate) use token_set::{AboutTokens, TokenSet};
 pub(crate) use whiten::WHITENING;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use config::Component;
 use encoder::{InputShape, RunPooling};
-use flamingo::GenerateConfig;
-use preprocess::{Kind, NamedStep, Need, Step, StepRegistry};
-use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use train::{FitConfig, PretrainConfig};
+use preprocess::{Need, Step, StepRegistry};
+use scan::WindowsConfig;
 
-use crate::{
-    Result,
-    phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig},
-};
+use crate::{Result, phases::ComposeConfig};
 use work::{Preparation, Work};
-
-/// The stages, with the steps that prepare recordings, and all that tells those apart.
-macro_rules! stages {
-    ($($(#[$doc:meta])* $step:ident($config:ty),)*) => {
-        /// A stage of a pipeline.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        pub enum Stage {
-            /// Keep the voxels that are bright enough in the training scans.
-            Mask(VoxelMaskConfig),
-            /// Detrend and standardise every scan.
-            Clean(CleanConfig),
-            /// Cut the event windows of the table out of the scans.
-            Window(WindowConfig),
-            /// Whiten the noise covariance estimated on the training windows.
-            Whiten(WhitenConfig),
-            $($(#[$doc])* $step($config),)*
-            /// A step that the program brings along.
-            Step(NamedStep),
-            /// List what was measured of each recording: motion, DVARS, tSNR, coverage.
-            Quality(QualityConfig),
-            /// Go on with the recordings of which a query over what was measured is true.
-            Select(SelectConfig),
-            /// Write series, connectivity and embeddings as tables for other programs.
-            Export(ExportConfig),
-            /// Run a frozen encoder over every scan, once.
-            Encode(EncodeConfig),
-            /// Write a table of embeddings, one vector per subject.
-            Embed(EmbedConfig),
-            /// Remove site and covariate effects from that table, fitted on its training subjects.
-            Harmonise(HarmoniseConfig),
-            /// Try what a linear model reads out of that table: classes and numbers of people.
-            Probe(ProbeConfig),
-            /// Fit encoder, resampler and gates to the training windows.
-            Finetune(FitConfig),
-            /// Generate a report for every test window.
-            Generate(GenerateConfig),
-            /// Measure the reports, and whether they depend on the scans.
-            Evaluate(EvaluateConfig),
-            /// Draw figures and pages.
-            Render(RenderConfig),
-            /// Caption every image with the package.
-            Caption(CaptionConfig),
-            /// Train a small language model from text.
-            Pretrain(PretrainConfig),
-            /// Compose reference reports from what was measured and from columns of the table.
-            Compose(ComposeConfig),
-        }
-
-        impl Stage {
-            /// The step, where it prepares recordings.
-            pub(crate) fn step(&self) -> Option<&dyn Step> {
-                match self {
-                    $(Self::$step(config) => Some(config),)*
-                    Self::Step(named) => Some(named.step()),
-                    _ => None,
-                }
-            }
-
-            /// The step, to be changed, where it prepares recordings.
-            pub(crate) fn step_mut(&mut self) -> Option<&mut dyn Step> {
-                match self {
-                    $(Self::$step(config) => Some(config),)*
-                    Self::Step(named) => Some(named.step_mut()),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-preprocess::steps!(stages);
-
-/// What one stage hands to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Artifact {
-    /// Recordings somewhere between their files and what a model may be shown of them.
-    Media(Kind),
-    /// A trained model.
-    Model,
-    /// Generated reports.
-    Reports,
-    /// Scores with their controls.
-    Evidence,
-    /// Pages for people.
-    Pages,
-    /// Pictures as files.
-    Pictures,
-    /// A text for every picture.
-    Captions,
-    /// Text alone.
-    Texts,
-    /// A language model folder.
-    LanguageModel,
-    /// Reference reports that were composed.
-    Composed,
-}
-
-impl fmt::Display for Artifact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Media(kind) => return kind.fmt(f),
-            Self::Model => "a trained model",
-            Self::Reports => "generated reports",
-            Self::Evidence => "scores",
-            Self::Pages => "pages",
-            Self::Pictures => "pictures",
-            Self::Captions => "captions",
-            Self::Texts => "texts",
-            Self::LanguageModel => "a language model",
-            Self::Composed => "composed reports",
-        })
-    }
-}
 
 /// What a stage does.
 enum Role<'a> {

@@ -6,6 +6,7 @@ mod measure;
 mod notes;
 mod others;
 mod said;
+mod settings;
 mod sources;
 mod texts;
 

@@ -23,7 +23,7 @@ fn table(sites: &[&str], splits: Option<&[&str]>) -> Table {
 }
 
 fn config(yaml: &str) -> HarmoniseConfig {
-    config::parse(Path::new("h.yaml"), yaml).unwrap()
+    ::config::parse(Path::new("h.yaml"), yaml).unwrap()
 }
 
 const SITES: [&str; 13] = [
