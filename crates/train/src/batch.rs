@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
-use flamingo::{Flamingo, MediaView, Medium, Prompts, Vocabulary};
+use flamingo::{Flamingo, Medium, Prompts, TextView, Vocabulary};
 
 use crate::{Error, Result};
 
@@ -68,21 +68,27 @@ impl Row {
     }
 }
 
-/// Weighted cross-entropy of the learned ids of some rows over `total`, a scalar: their mean where `total`
-/// is the sum of their weights.
+/// Some rows as one pass, without their last ids, which predict nothing.
+pub(crate) fn text_view(
+    flamingo: &Flamingo,
+    rows: &[&Row],
+    vocabulary: &Vocabulary,
+) -> Result<TextView> {
+    let ids = rows.iter().map(|row| row.ids[..row.ids.len() - 1].to_vec()).collect();
+    let limit = flamingo.lm().shape().n_positions;
+    Ok(Prompts::right_padded(ids, vocabulary.image).view(limit)?)
+}
+
+/// Weighted cross-entropy of the learned ids of some rows, whose hidden states `(batch, n_tokens, dim)` these are, over
+/// `total`, a scalar: their mean where `total` is the sum of their weights.
 ///
 /// The head runs only where a learned id is predicted.
 pub(crate) fn text_loss(
     flamingo: &Flamingo,
+    hidden: &Tensor,
     rows: &[&Row],
-    media: Option<&MediaView>,
-    vocabulary: &Vocabulary,
     total: f64,
-) -> Result<Tensor> {
-    let ids = rows.iter().map(|row| row.ids[..row.ids.len() - 1].to_vec()).collect();
-    let view =
-        Prompts::right_padded(ids, vocabulary.image).view(flamingo.lm().shape().n_positions)?;
-    let hidden = flamingo.hidden(&view, media, None)?;
+) -> CandleResult<Tensor> {
     let (_, n_tokens, _) = hidden.dims3()?;
     let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for (idx, row) in rows.iter().enumerate() {
@@ -92,7 +98,7 @@ pub(crate) fn text_loss(
             weights.push(weight);
         }
     }
-    Ok(weighted_loss(&hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))?)
+    weighted_loss(hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))
 }
 
 /// Weighted cross-entropy at some places of hidden states `(batch, n_tokens, dim)`, over `total`.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
-use candle_core::Tensor;
+use candle_core::{Tensor, backprop::GradStore};
 use encoder::InputShape;
 use flamingo::{Compat, FlamingoConfig, Precision};
 use nn::seeded::rng;
@@ -34,6 +34,10 @@ pub struct FitConfig {
     /// Batches accumulated per step: the gradient of one large batch in the memory of a small one.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: usize,
+    /// Activation checkpointing: of the activations only what goes into each block of the language model is kept, and
+    /// each block runs once more on the way back. The gradients stay the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub activation_checkpointing: bool,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Warm-up: steps over which the learning rate rises.
@@ -85,6 +89,7 @@ impl Default for FitConfig {
             steps: 200,
             batch_size: 8,
             accumulate: 1,
+            activation_checkpointing: false,
             learning_rate: 3e-3,
             warmup_steps: 20,
             lr_schedule: LrSchedule::Cosine,
@@ -240,7 +245,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     Ok(Fitted::new(inputs, progression, task.trainee.n_frozen))
 }
 
-/// Digest of what decides a training beside its data; when it is saved and when it ends early does not.
+/// Digest of what decides a training beside its data; when it is saved, when it ends early and what it keeps in memory does not.
 fn recipe(inputs: &FitInputs) -> String {
     let same =
         FitConfig { checkpoint_every: 0, patience: None, max_minutes: None, ..inputs.fit.clone() };
@@ -308,6 +313,16 @@ impl Task for Reports<'_> {
 
     fn loss(&self, shown: Shown) -> Result<Option<Tensor>> {
         self.trainee.loss(&shown, &self.rows, self.inputs.fit).map(Some)
+    }
+
+    fn backward(&self, shown: Shown) -> Result<Option<(Tensor, GradStore)>> {
+        let FitInputs { fit, .. } = *self.inputs;
+        if fit.activation_checkpointing {
+            return self.trainee.checkpointed(&shown, &self.rows, fit).map(Some);
+        }
+        let loss = self.trainee.loss(&shown, &self.rows, fit)?;
+        let grads = loss.backward()?;
+        Ok(Some((loss, grads)))
     }
 
     fn n_tokens(&self, shown: &Shown) -> usize {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Tensor, Var};
+use candle_core::{Result as CandleResult, Tensor, Var, backprop::GradStore};
 use encoder::EncoderInput;
-use flamingo::{Compat, Flamingo, Prompts};
+use flamingo::{Compat, Flamingo, Prompts, TextView};
 
 use crate::{
     Error, LrSchedule, Observer, Result,
@@ -61,6 +61,8 @@ pub struct MixtureConfig {
     pub clip_norm: f64,
     /// The only rows of a variable, by its name, that move: those of the special tokens in an embedding.
     pub trained_rows: Option<(String, Vec<u32>)>,
+    /// Whether activations are computed once more on the way back instead of kept; see [`Flamingo::checkpointed`].
+    pub activation_checkpointing: bool,
     /// Steps between two saved states; the last step is saved as well.
     pub checkpoint_every: usize,
     /// Which implementation's faults to reproduce.
@@ -173,6 +175,26 @@ impl Mixture<'_> {
         (first..last).map(one).collect()
     }
 
+    /// A batch as one pass, and what is learned of it; nothing where that is nothing.
+    fn learned(&self, shown: &MixtureBatch) -> Result<Option<(TextView, Learned)>> {
+        let view = shown.text.view(self.flamingo.lm().shape().n_positions)?;
+        let (n_rows, n_tokens) = view.ids.dims2()?;
+        if shown.labels.len() != n_rows || shown.labels.iter().any(|row| row.len() != n_tokens) {
+            let reason =
+                format!("a batch has ids ({n_rows}, {n_tokens}) and labels of another shape");
+            return Err(Error::Data(reason));
+        }
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (row, labels) in shown.labels.iter().enumerate() {
+            for (at, label) in labels.iter().enumerate().skip(1) {
+                let Some(label) = label else { continue };
+                places.push((row * n_tokens + at - 1) as u32);
+                targets.push(*label);
+            }
+        }
+        Ok((!targets.is_empty()).then_some((view, Learned { places, targets })))
+    }
+
     fn parts(&self, step: usize) -> Result<Vec<Part>> {
         let groups = self.read(step)?;
         let n_learned = |source: usize| -> usize {
@@ -193,6 +215,21 @@ impl Mixture<'_> {
     }
 }
 
+/// Ids that are learned, and the places that predict them.
+struct Learned {
+    places: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl Learned {
+    /// The sum of their losses times `factor`.
+    fn loss(self, flamingo: &Flamingo, hidden: &Tensor, factor: f64) -> CandleResult<Tensor> {
+        let weights = vec![1.; self.targets.len()];
+        let head = |hidden: &Tensor| flamingo.head(hidden);
+        weighted_loss(hidden, self.places, self.targets, weights, factor.recip(), head)
+    }
+}
+
 /// Ids that are learned: the first of a row is predicted by nothing.
 fn n_targets(batch: &MixtureBatch) -> usize {
     batch.labels.iter().flat_map(|row| row.iter().skip(1)).flatten().count()
@@ -210,29 +247,24 @@ impl Task for Mixture<'_> {
 
     fn loss(&self, batch: Result<Part>) -> Result<Option<Tensor>> {
         let Part { shown, factor, .. } = batch?;
-        let view = shown.text.view(self.flamingo.lm().shape().n_positions)?;
-        let (n_rows, n_tokens) = view.ids.dims2()?;
-        if shown.labels.len() != n_rows || shown.labels.iter().any(|row| row.len() != n_tokens) {
-            let reason =
-                format!("a batch has ids ({n_rows}, {n_tokens}) and labels of another shape");
-            return Err(Error::Data(reason));
-        }
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
-        for (row, labels) in shown.labels.iter().enumerate() {
-            for (at, label) in labels.iter().enumerate().skip(1) {
-                let Some(label) = label else { continue };
-                places.push((row * n_tokens + at - 1) as u32);
-                targets.push(*label);
-            }
-        }
-        if targets.is_empty() {
-            return Ok(None);
-        }
+        let Some((text, learned)) = self.learned(&shown)? else { return Ok(None) };
         let media = self.flamingo.encode_media(&shown.media)?;
-        let hidden = self.flamingo.hidden(&view, Some(&media), None)?;
-        let weights = vec![1.; targets.len()];
-        let head = |hidden: &Tensor| self.flamingo.head(hidden);
-        Ok(Some(weighted_loss(&hidden, places, targets, weights, factor.recip(), head)?))
+        let hidden = self.flamingo.hidden(&text, Some(&media), None)?;
+        Ok(Some(learned.loss(self.flamingo, &hidden, factor)?))
+    }
+
+    fn backward(&self, batch: Result<Part>) -> Result<Option<(Tensor, GradStore)>> {
+        if !self.config.activation_checkpointing {
+            let Some(loss) = self.loss(batch)? else { return Ok(None) };
+            let grads = loss.backward()?;
+            return Ok(Some((loss, grads)));
+        }
+        let Part { shown, factor, .. } = batch?;
+        let Some((text, learned)) = self.learned(&shown)? else { return Ok(None) };
+        let found = self.flamingo.checkpointed(&shown.media, &text, |hidden, _| {
+            learned.loss(self.flamingo, hidden, factor)
+        })?;
+        Ok(Some(found))
     }
 
     fn n_tokens(&self, batch: &Result<Part>) -> usize {

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Device, Module, Tensor};
-use encoder::InputShape;
-use flamingo::{Flamingo, MediaView, Medium, Vocabulary, encoder_input};
+use candle_core::{DType, Device, Module, Tensor, backprop::GradStore};
+use encoder::{EncoderInput, InputShape};
+use flamingo::{Flamingo, Medium, Vocabulary, encoder_input};
 use nn::Linear;
 use nn::weights::Variables;
 
 use crate::augment::crop;
-use crate::batch::{Row, text_loss};
+use crate::batch::{Row, text_loss, text_view};
 use crate::{Example, FitConfig, FitInputs, Result};
 
 /// What the names of the encoder's variables begin with.
@@ -90,22 +90,49 @@ impl Trainee {
     }
 
     /// One scan a row.
-    fn encode_media(&self, scans: &[Medium]) -> Result<MediaView> {
+    fn input(&self, scans: &[Medium]) -> Result<EncoderInput> {
         let rows: Vec<&[Medium]> = scans.iter().map(std::slice::from_ref).collect();
         let input = encoder_input(&rows, self.input)?.expect("every row has a scan");
-        let input = match &self.coordinates {
+        Ok(match &self.coordinates {
             Some(coordinates) => input.with_coordinates(coordinates)?,
             None => input,
-        };
-        Ok(self.flamingo.encode_media(&input)?)
+        })
     }
 
     /// What some reports and windows add to the loss of a step: weighted text loss plus the auxiliary loss.
     pub(crate) fn loss(&self, shown: &Shown, rows: &[Row], fit: &FitConfig) -> Result<Tensor> {
-        let media = self.encode_media(&shown.windows)?;
+        let media = self.flamingo.encode_media(&self.input(&shown.windows)?)?;
         let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
-        let (with_text, total) = (media.first(rows.len())?, shown.weight);
-        let text = text_loss(&self.flamingo, &rows, Some(&with_text), &self.vocabulary, total)?;
+        let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
+        let hidden = self.flamingo.hidden(&text, Some(&media.first(rows.len())?), None)?;
+        Ok(self.loss_of(&hidden, media.latents(), shown, &rows, fit)?)
+    }
+
+    /// The same loss and its gradients, in the memory of one block's activations.
+    pub(crate) fn checkpointed(
+        &self,
+        shown: &Shown,
+        rows: &[Row],
+        fit: &FitConfig,
+    ) -> Result<(Tensor, GradStore)> {
+        let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
+        let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
+        let input = self.input(&shown.windows)?;
+        Ok(self.flamingo.checkpointed(&input, &text, |hidden, latents| {
+            self.loss_of(hidden, latents, shown, &rows, fit)
+        })?)
+    }
+
+    /// The loss of hidden states of the text and of the latents of all windows.
+    fn loss_of(
+        &self,
+        hidden: &Tensor,
+        latents: &Tensor,
+        shown: &Shown,
+        rows: &[&Row],
+        fit: &FitConfig,
+    ) -> candle_core::Result<Tensor> {
+        let text = text_loss(&self.flamingo, hidden, rows, shown.weight)?;
         let (Some((head, _)), Some(config)) = (&self.auxiliary, &fit.auxiliary) else {
             return Ok(text);
         };
@@ -117,10 +144,10 @@ impl Trainee {
             return Ok(text);
         }
         let known = Tensor::from_slice(&known, known.len(), &Device::Cpu)?;
-        let latents = media.latents().squeeze(1)?.mean(1)?.index_select(&known, 0)?;
+        let latents = latents.squeeze(1)?.mean(1)?.index_select(&known, 0)?;
         let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?;
         let auxiliary = (auxiliary.sum_all()? / shown.n_classes as f64)?;
-        Ok((text + (auxiliary * config.weight)?)?)
+        text + (auxiliary * config.weight)?
     }
 
     /// Weighted mean negative log-likelihood of the reports, without augmentation.
@@ -128,10 +155,12 @@ impl Trainee {
         let (mut sum, mut n) = (0., 0usize);
         for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
             let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
-            let media = self.encode_media(&windows)?;
+            let media = self.flamingo.encode_media(&self.input(&windows)?)?;
             let weight = rows.iter().map(Row::weight).sum();
             let rows: Vec<_> = rows.iter().collect();
-            let loss = text_loss(&self.flamingo, &rows, Some(&media), &self.vocabulary, weight)?;
+            let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
+            let hidden = self.flamingo.hidden(&text, Some(&media), None)?;
+            let loss = text_loss(&self.flamingo, &hidden, &rows, weight)?;
             sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
             n += rows.len();
         }

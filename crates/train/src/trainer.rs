@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use candle_core::Tensor;
+use candle_core::{Tensor, backprop::GradStore};
 
 use crate::{
     Error, Observer, Progress, Result, checkpoint,
@@ -30,6 +30,13 @@ pub(crate) trait Task {
     /// What one of them adds to the loss of its step, a scalar: the losses of a step are added up. Nothing where it
     /// has nothing to learn.
     fn loss(&self, batch: Self::Batch) -> Result<Option<Tensor>>;
+
+    /// That loss and its gradients.
+    fn backward(&self, batch: Self::Batch) -> Result<Option<(Tensor, GradStore)>> {
+        let Some(loss) = self.loss(batch)? else { return Ok(None) };
+        let grads = loss.backward()?;
+        Ok(Some((loss, grads)))
+    }
 
     /// Ids that a batch shows to the language model, padding left out.
     fn n_tokens(&self, batch: &Self::Batch) -> usize;
@@ -183,9 +190,9 @@ impl Trainer<'_> {
     /// The gradients and the loss of a micro-batch.
     fn one<T: Task>(&self, task: &T, batch: T::Batch) -> Result<Option<Gathered>> {
         let n_tokens = task.n_tokens(&batch);
-        let Some(loss) = task.loss(batch)? else { return Ok(None) };
+        let Some((loss, grads)) = task.backward(batch)? else { return Ok(None) };
         let value = f64::from(loss.to_scalar::<f32>()?);
-        let gradients = self.optimizer.read(&loss.backward()?)?;
+        let gradients = self.optimizer.read(&grads)?;
         Ok(Some(Gathered { gradients, loss: value, n_tokens }))
     }
 

@@ -1,5 +1,7 @@
 //! Encoder, resampler, gates and language model, joined.
 
+mod checkpointed;
+
 use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};

@@ -275,3 +275,44 @@ fn text_after_a_surplus_image_looks_at_all_scans_alike() -> Result<()> {
     assert_eq!(text.text_time, vec![vec![1, 1, 2, 3, 3]]);
     Ok(())
 }
+
+/// A loss of every hidden number, and of the latents.
+fn any_loss(hidden: &Tensor, latents: &Tensor) -> Result<Tensor> {
+    let text = (hidden.sin()?.sum_all()? + hidden.sqr()?.mean_all()?)?;
+    text + latents.cos()?.sum_all()?
+}
+
+#[test]
+fn checkpointed_gradients_are_those_of_one_graph() -> Result<()> {
+    for every in [1, 2] {
+        let mut config = config();
+        config.gates.every = every;
+        let (model, trained, _) = of(&config, DType::F64, 0.7)?;
+        let words = text(&[&[3, IMAGE, 4, 7, 1], &[IMAGE, 2, 5, 5, 6]])?;
+        // a third scan has no text
+        let [a, b, c] = ["a", "b", "c"].map(|name| scans(name, 1).unwrap().as_detached_tensor());
+        let all = Tensor::cat(&[a, b, c], 0)?;
+        let input = EncoderInput::new(all);
+        let media = model.encode_media(&input)?;
+        let hidden = model.hidden(&words, Some(&media.first(2)?), None)?;
+        let expected_loss = any_loss(&hidden, media.latents())?;
+        let expected = expected_loss.backward()?;
+        let (loss, found) = model.checkpointed(&input, &words, any_loss)?;
+        assert!(gap(&loss, &expected_loss)? < 1e-12);
+        let mut n = 0;
+        for (name, var) in trained.all() {
+            match (found.get(&var), expected.get(&var)) {
+                (Some(found), Some(expected)) => {
+                    let scale = expected.abs()?.max_all()?.to_scalar::<f64>()?.max(1e-30);
+                    assert!(gap(found, expected)? / scale < 1e-6, "{name}");
+                    n += 1;
+                }
+                (found, expected) => {
+                    assert_eq!(found.is_some(), expected.is_some(), "{name}");
+                }
+            }
+        }
+        assert!(n > 20, "{n}");
+    }
+    Ok(())
+}

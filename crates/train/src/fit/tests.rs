@@ -403,3 +403,21 @@ fn a_scan_that_is_no_number_ends_a_training_by_its_name_with_the_state_saved() {
     assert!(saved.is_dir(), "{error}");
     assert!(steps.iter().all(|(_, norm, n_tokens)| *norm > 0. && *n_tokens > 6));
 }
+
+#[test]
+fn a_training_without_kept_activations_learns_the_same() -> Result<()> {
+    let mut run = Run::new(6);
+    run.fit.validate_every = 3;
+    let kept = run.go("kept", None)?;
+    run.fit.activation_checkpointing = true;
+    let again = run.go("again", None)?;
+    for ((name, kept), (_, again)) in adapter(&kept)?.into_iter().zip(adapter(&again)?) {
+        for (a, b) in kept.iter().zip(&again) {
+            assert!((a - b).abs() < 1e-4 * a.abs().max(0.1), "{name}: {a} {b}");
+        }
+    }
+    assert_eq!(kept.encoder.len(), again.encoder.len());
+    let gap = (kept.curve[1].nll - again.curve[1].nll).abs();
+    assert!(gap < 1e-5 && kept.curve[1].nll < kept.curve[0].nll, "{:?}", again.curve);
+    Ok(())
+}

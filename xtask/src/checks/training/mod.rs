@@ -44,15 +44,13 @@ struct Training<'a> {
 }
 
 fn compared(folder: &Path, case: &Value) -> Result<Worst> {
-    let training = Training::open(folder, case)?;
     let mut worst = Worst::new();
-    training.batches.labels(&mut worst);
-    // stopped after its first step and gone on with, it must end as the original that was not
-    let course = training.run()?;
-    training.losses(&course, &mut worst)?;
-    training.rates(&course, &mut worst)?;
-    training.weights(&course, &mut worst)?;
-    training.moments(&course, &mut worst)?;
+    for activation_checkpointing in [false, true] {
+        // anew, because a training leaves its last weights in the model
+        let mut training = Training::open(folder, case)?;
+        training.config.activation_checkpointing = activation_checkpointing;
+        training.compare(&mut worst)?;
+    }
     Ok(worst)
 }
 
@@ -74,6 +72,16 @@ impl<'a> Training<'a> {
             flamingo,
             named,
         })
+    }
+
+    fn compare(&self, worst: &mut Worst) -> Result<()> {
+        self.batches.labels(worst);
+        // stopped after its first step and gone on with, it must end as the original that was not
+        let course = self.run()?;
+        self.losses(&course, worst)?;
+        self.rates(&course, worst)?;
+        self.weights(&course, worst)?;
+        self.moments(&course, worst)
     }
 
     fn tolerance(&self, name: &str) -> Result<f64> {
@@ -264,6 +272,7 @@ fn config(said: &Value, named: &[(String, Var)]) -> Result<MixtureConfig> {
         weight_decay: real("weight_decay")?,
         clip_norm: real("max_grad_norm")?,
         trained_rows: embedding.filter(trains).map(|name| (name, rows)),
+        activation_checkpointing: false,
         checkpoint_every: usize::MAX,
         compat: Compat::OpenFlamingo,
     };

@@ -1,0 +1,118 @@
+//! Gradients in the memory of one block: activation checkpointing (Chen et al. 2016, <https://arxiv.org/abs/1604.06174>).
+//!
+//! Forward keeps what goes into each block and nothing of what happens inside. Backward runs the blocks from the last to the
+//! first once more, each with its input as a variable, and begins at the gradient of its output.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var};
+use encoder::{EncoderInput, Tokens};
+use nn::Mask;
+
+use super::{Flamingo, TextView};
+
+impl Flamingo {
+    /// Loss and gradients of everything under training, as `loss` of [`Self::hidden`] and its backward pass give them, in
+    /// the memory of one block's activations.
+    ///
+    /// `loss` makes a scalar of the hidden states `(batch, n_tokens, dim)`, normed, and of the latents
+    /// `(n_media_rows, n_media, n_latents, vis_dim)`. The first rows of `media` belong to the rows of `text`; further ones
+    /// skip the language model. Blocks below the first in which something trains are not gone back through.
+    ///
+    /// # Errors
+    /// As those of the parts; the same as without checkpointing.
+    pub fn checkpointed(
+        &self,
+        media: &EncoderInput,
+        text: &TextView,
+        loss: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<(Tensor, GradStore)> {
+        let tokens = self.encoder.encode(media)?;
+        let latents = self
+            .resampler
+            .forward(&Tokens { values: tokens.values.detach(), mask: tokens.mask.clone() })?;
+        let resampler_trains = latents.track_op();
+        let latents = latents.detach();
+        let (n_rows, _) = text.ids.dims2()?;
+        let (_, n_media, n_latents, _) = latents.dims4()?;
+        let mask = self.rule.mask(&text.text_time, n_media, n_latents)?;
+
+        let embedded = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
+        let mut lowest = if embedded.track_op() { Some(0) } else { None };
+        let mut inputs = vec![embedded.detach()];
+        for idx in 0..self.gates.len() {
+            let out =
+                self.segment(idx, &inputs[idx], &latents.narrow(0, 0, n_rows)?, &mask, text)?;
+            let looks = self.gates[idx].is_some() && (resampler_trains || tokens.values.track_op());
+            if lowest.is_none() && (out.track_op() || looks) {
+                lowest = Some(idx);
+            }
+            inputs.push(out.detach());
+        }
+
+        let last = Var::from_tensor(&inputs.pop().expect("the embedded ids are there"))?;
+        let seen = Var::from_tensor(&latents)?;
+        let loss = loss(&self.lm.norm(&last)?, &seen)?;
+        let mut grads = loss.backward()?;
+        let mut seed = grads.remove(&last);
+        for idx in (lowest.unwrap_or(self.gates.len())..self.gates.len()).rev() {
+            let Some(above) = seed.take() else { break };
+            let input = Var::from_tensor(&inputs.pop().expect("every block has an input"))?;
+            // the same variable in every block, so that what each asks of the latents is added up
+            let out = self.segment(idx, &input, &seen.narrow(0, 0, n_rows)?, &mask, text)?;
+            grads.extend(seeded(&out, &above)?)?;
+            seed = grads.remove(&input);
+        }
+        if let Some(above) = seed.filter(|_| embedded.track_op()) {
+            grads.extend(seeded(&embedded, &above)?)?;
+        }
+        if let Some(above) = grads.remove(&seen) {
+            self.backward_of_media(&tokens, &above, &mut grads)?;
+        }
+        Ok((loss.detach(), grads))
+    }
+
+    /// From the gradient of the latents to those of resampler and encoder.
+    fn backward_of_media(
+        &self,
+        tokens: &Tokens,
+        above: &Tensor,
+        grads: &mut GradStore,
+    ) -> Result<()> {
+        let encoder_trains = tokens.values.track_op();
+        let values = Var::from_tensor(&tokens.values.detach())?;
+        let given = if encoder_trains { values.as_tensor().clone() } else { values.detach() };
+        let latents =
+            self.resampler.forward(&Tokens { values: given, mask: tokens.mask.clone() })?;
+        if latents.track_op() {
+            grads.extend(seeded(&latents, above)?)?;
+        }
+        match grads.remove(&values) {
+            Some(above) if encoder_trains => grads.extend(seeded(&tokens.values, &above)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// A gated block, where there is one, and the block of the language model after it.
+    fn segment(
+        &self,
+        idx: usize,
+        xs: &Tensor,
+        latents: &Tensor,
+        mask: &Mask,
+        text: &TextView,
+    ) -> Result<Tensor> {
+        let xs = match &self.gates[idx] {
+            Some(gate) => gate.forward(xs, Some((&gate.keys(latents)?, mask)))?,
+            None => xs.clone(),
+        };
+        self.lm.block(idx, &xs, &text.step, None)
+    }
+}
+
+/// The gradients of what `out` was made of, where `above` is its own.
+fn seeded(out: &Tensor, above: &Tensor) -> Result<GradStore> {
+    let mut grads = (out * above)?.sum_all()?.backward()?;
+    // a constant factor is given a gradient too
+    grads.remove(above);
+    Ok(grads)
+}
