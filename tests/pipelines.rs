@@ -225,3 +225,14 @@ fn the_committed_schema_is_the_one_the_program_prints() {
     let printed = run(&["schema"]).exits_with(0).stdout;
     assert!(printed == committed, "write it anew: neuroflamingo schema > {}", path.display());
 }
+
+#[test]
+fn the_try_of_a_recipe_on_a_few_reports_is_said_before_it_runs() {
+    let short = root().join("pipelines/quickstart-short.yaml").display().to_string();
+    let check = |setting: &str| run(&["check", &short, "--set", setting]);
+    let said = check("stages.finetune.overfit=2").stdout;
+    assert!(said.contains("; learns and is judged by the first 2 windows alone"), "{said}");
+    assert!(!check("stages.finetune.accumulate=1").stdout.contains("learns and is judged"));
+    let refused = check("stages.finetune.overfit=0");
+    assert!(refused.stderr.contains("overfit is 0, expected at least 1"), "{}", refused.stderr);
+}

@@ -74,6 +74,10 @@ pub struct FitConfig {
     /// Early stopping after this many evaluations without improvement. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// A check of the recipe: learns this many of the first training examples alone, and is judged by them, so that the
+    /// loss should fall to nearly 0. Default: all examples are learned, and the validation examples judge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overfit: Option<usize>,
     /// Time limit of the training in minutes, including earlier parts of a resumed one. Default:
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +109,18 @@ impl Default for FitConfig {
             validate_every: 20,
             checkpoint_every: 20,
             patience: None,
+            overfit: None,
             max_minutes: None,
+        }
+    }
+}
+
+impl FitConfig {
+    /// What is learned and what judges it, of the training and the validation examples.
+    pub fn division<'a, T>(&self, train: &'a [T], validation: &'a [T]) -> (&'a [T], &'a [T]) {
+        match self.overfit {
+            Some(n) => (&train[..n.min(train.len())], &train[..n.min(train.len())]),
+            None => (train, validation),
         }
     }
 }
@@ -194,6 +209,8 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
 
 /// The same as one of several processes.
 fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Result<Fitted> {
+    let (train, validation) = inputs.fit.division(inputs.train, inputs.validation);
+    let inputs = &FitInputs { train, validation, ..*inputs };
     check(inputs)?;
     kernels::keep_freed_memory();
     let config = inputs.fit;

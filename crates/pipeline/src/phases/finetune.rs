@@ -92,6 +92,7 @@ impl Work for FitConfig {
             ("validate_every", self.validate_every, usize::MAX),
             ("checkpoint_every", self.checkpoint_every, usize::MAX),
             ("patience", self.patience.unwrap_or(usize::MAX), usize::MAX),
+            ("overfit", self.overfit.unwrap_or(usize::MAX), usize::MAX),
         ])?;
         let positive = [
             ("learning_rate", self.learning_rate),
@@ -172,6 +173,7 @@ fn fit(
     control: &mut Control<'_>,
 ) -> Result<()> {
     let (train, validation) = (media.rows_of(Split::Train)?, media.rows_of(Split::Validation)?);
+    let (train, validation) = config.division(&train, &validation);
     let examples = |rows: &[usize], reach| {
         rows.iter().map(|&row| example(media, row, reach)).collect::<Result<Vec<_>>>()
     };
@@ -185,19 +187,19 @@ fn fit(
         coordinates: coordinates.as_deref(),
         fit: config,
         seed: media.run.seed,
-        train: &examples(&train, config.augment.jitter_frames)?,
-        validation: &examples(&validation, 0)?,
+        train: &examples(train, config.augment.jitter_frames)?,
+        validation: &examples(validation, 0)?,
         state: folders.unfinished,
     };
     let log = TrainingLog::new(&media.plan.dir_of(media.run));
     let fitted = log.follow(control, folders.result, |tell| train::fit(&inputs, tell))?;
     // the temperature needs the chosen weights in a model, and the package needs the temperature
     let draft = folders.result.join("draft");
-    fitted.save(&draft, &card(media, &train, 1.0)?)?;
+    fitted.save(&draft, &card(media, train, 1.0)?)?;
     // after the training: its state is there still, and so is what was read of the model
     let reading = Reading::kept_in("finetune", &folders.unfinished.join("temperature"));
-    let temperature = temperature(&Model::open(&draft)?, media, &validation, &reading, control)?;
-    fitted.save(&folders.result.join(MODEL), &card(media, &train, temperature.value)?)?;
+    let temperature = temperature(&Model::open(&draft)?, media, validation, &reading, control)?;
+    fitted.save(&folders.result.join(MODEL), &card(media, train, temperature.value)?)?;
     files::remove_dir(&draft)?;
     write_fit(folders.result, &fitted, [train.len(), validation.len()], temperature)
 }

@@ -6,6 +6,7 @@ use scan::Split;
 use serde_json::{Value, json};
 
 use super::{CohortPlan, Plan, RunPlan, SourcePlan};
+use crate::stage::Stage;
 
 impl Plan {
     /// A plan for programs.
@@ -59,7 +60,15 @@ impl Plan {
     }
 
     fn stage_names(&self) -> Vec<&'static str> {
-        self.spec().stages().iter().map(crate::stage::Stage::name).collect()
+        self.spec().stages().iter().map(Stage::name).collect()
+    }
+
+    /// How many training examples a check of the recipe learns alone.
+    fn overfit(&self) -> Option<usize> {
+        self.spec().stages().iter().find_map(|stage| match stage {
+            Stage::Finetune(config) => config.overfit,
+            _ => None,
+        })
     }
 }
 
@@ -168,6 +177,10 @@ impl fmt::Display for Plan {
                     f,
                     "; {train} for training, {validation} for validation, {test} for the test"
                 )?;
+                if let Some(n) = self.overfit() {
+                    let n = n.min(run.count(Split::Train));
+                    write!(f, "; learns and is judged by the first {} alone", counted(n, what))?;
+                }
             }
             writeln!(f)?;
         }

@@ -421,3 +421,22 @@ fn a_training_without_kept_activations_learns_the_same() -> Result<()> {
     assert!(gap < 1e-5 && kept.curve[1].nll < kept.curve[0].nll, "{:?}", again.curve);
     Ok(())
 }
+
+#[test]
+fn one_report_alone_is_learned_by_heart() -> Result<()> {
+    let mut run = Run::new(150);
+    run.fit = FitConfig {
+        overfit: Some(1),
+        learning_rate: 2e-2,
+        auxiliary: None,
+        augment: AugmentConfig::default(),
+        slot_weight: 1.,
+        ..run.fit
+    };
+    let fitted = run.go("state", None)?;
+    let last = fitted.curve.last().unwrap();
+    assert!(fitted.curve[0].nll > 0.5 && last.nll < 0.05, "{:?}", fitted.curve);
+    assert_eq!(run.fit.division(&[1, 2, 3], &[4]), (&[1][..], &[1][..]));
+    assert_eq!(FitConfig::default().division(&[1, 2, 3], &[4]), (&[1, 2, 3][..], &[4][..]));
+    Ok(())
+}
