@@ -33,8 +33,19 @@ pub(super) struct Texts {
     pub(super) n_tokens: usize,
     /// Tokens that are predicted of the shortest at once.
     pub(super) n_predicted: usize,
-    /// Whether every block's numbers are kept for the gradient.
-    pub(super) learned: bool,
+    /// What is kept of every block for the gradient.
+    pub(super) kept: Kept,
+}
+
+/// What of a block outlasts it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kept {
+    /// Nothing: no gradient is asked for.
+    Nothing,
+    /// What goes into it; one block at a time keeps all of its own on the way back.
+    Inputs,
+    /// All that its gradient asks for.
+    All,
 }
 
 impl Sizes {
@@ -42,7 +53,12 @@ impl Sizes {
     fn bytes_of(self, texts: Texts) -> u64 {
         let [dim, n_blocks, n_ids] = [self.dim, self.n_blocks, self.n_ids].map(|n| n as u64);
         let [n_tokens, n_predicted] = [texts.n_tokens, texts.n_predicted].map(|n| n as u64);
-        let kept = if texts.learned { KEPT_A_BLOCK.saturating_mul(n_blocks) } else { 1 };
+        let kept = match texts.kept {
+            Kept::Nothing => 1,
+            // the block at work reads one of them
+            Kept::Inputs => KEPT_A_BLOCK.saturating_add(n_blocks.saturating_sub(1)),
+            Kept::All => KEPT_A_BLOCK.saturating_mul(n_blocks),
+        };
         let tokens = n_tokens.saturating_mul(dim).saturating_mul(kept);
         // scores and their logarithms
         let scores = n_predicted.saturating_mul(n_ids).saturating_mul(2);
@@ -110,7 +126,7 @@ pub(super) fn holds_training(
     let batch = Batch { stage: "pretrain", said: config.batch_size, of, each: 1 };
     let fits = |n_ids: usize, n_tokens: usize, n_predicted: usize| {
         let sizes = Sizes { dim: config.dim, n_blocks: config.n_layers, n_ids };
-        batch.fits(sizes, Texts { n_tokens, n_predicted, learned: true })
+        batch.fits(sizes, Texts { n_tokens, n_predicted, kept: Kept::All })
     };
     if fits(config.vocab_size, longest, longest).is_ok() {
         return Ok(());
@@ -154,10 +170,13 @@ mod tests {
 
     #[test]
     fn the_least_of_a_text_is_reckoned_by_hand() {
-        let scored = Texts { n_tokens: 200, n_predicted: 50, learned: false };
+        let scored = Texts { n_tokens: 200, n_predicted: 50, kept: Kept::Nothing };
         assert_eq!(SIZES.bytes_of(scored), 4 * (200 * 1000 + 50 * 50_000 * 2));
-        let learned = Texts { learned: true, ..scored };
+        let learned = Texts { kept: Kept::All, ..scored };
         assert_eq!(SIZES.bytes_of(learned), 4 * (200 * 1000 * 80 + 50 * 50_000 * 2));
+        // ten inputs, and seven tensors more of the block at work
+        let checkpointed = Texts { kept: Kept::Inputs, ..scored };
+        assert_eq!(SIZES.bytes_of(checkpointed), 4 * (200 * 1000 * 17 + 50 * 50_000 * 2));
         let all = Sizes { dim: usize::MAX, n_blocks: usize::MAX, n_ids: usize::MAX };
         assert_eq!(all.bytes_of(learned), u64::MAX);
     }

@@ -8,7 +8,7 @@ use scan::Split;
 use super::{
     CohortPlan, EncoderPlan, LmPlan, RunPlan,
     frames::Frames,
-    memory::{Batch, Sizes, Texts, holds_weights},
+    memory::{Batch, Kept, Sizes, Texts, holds_weights},
     table::slots_of,
 };
 use crate::{
@@ -180,7 +180,7 @@ fn batches_fit(
     let sizes = Sizes { dim: lm.dim(), n_blocks: lm.n_blocks(), n_ids: lm.n_ids() };
     let longest = prompt + reports.iter().max().copied().unwrap_or(0);
     let n_predicted = reports.iter().min().copied().unwrap_or(0);
-    let read = Texts { n_tokens: longest, n_predicted, learned: false };
+    let read = Texts { n_tokens: longest, n_predicted, kept: Kept::Nothing };
     let tested = given
         .runs
         .iter()
@@ -189,11 +189,12 @@ fn batches_fit(
     let batch = |stage, said, of, each| Batch { stage, said, of, each };
     given.loaded.spec.stages().iter().try_for_each(|stage| match stage {
         Stage::Finetune(config) => {
-            let learned = Texts { learned: true, ..read };
+            let kept = if config.activation_checkpointing { Kept::Inputs } else { Kept::All };
+            let learned = Texts { kept, ..read };
             batch("finetune", config.batch_size, usize::MAX, 1).fits(sizes, learned)
         }
         Stage::Generate(config) => {
-            let written = Texts { n_tokens: prompt, n_predicted: 1, learned: false };
+            let written = Texts { n_tokens: prompt, n_predicted: 1, kept: Kept::Nothing };
             batch("generate", config.batch_size, n_tested, config.n_rows()).fits(sizes, written)
         }
         Stage::Evaluate(config) => {
