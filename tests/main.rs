@@ -41,5 +41,6 @@ mod short_scans;
 mod signal;
 mod slots;
 mod study;
+mod toy_encoder;
 mod toy_step;
 mod tuning;

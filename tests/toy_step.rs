@@ -8,7 +8,7 @@ use std::{
 };
 
 use flamingo::PackageFile;
-use pipeline::{Execution, Loaded, OneScan, Place, Plan, Silent, StepRegistry};
+use pipeline::{Additions, Execution, Loaded, OneScan, Place, Plan, Silent, StepRegistry};
 use preprocess::{Data, Fitted, Given, Inputs, Packing, Recording, Result, Step, StepId, Training};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -83,8 +83,12 @@ fn cohort() -> Synthetic {
     cohort
 }
 
-fn steps() -> StepRegistry {
-    StepRegistry::default().with::<Shift<1>>("shift")
+fn steps() -> Additions {
+    with(StepRegistry::default().with::<Shift<1>>("shift"))
+}
+
+fn with(steps: StepRegistry) -> Additions {
+    Additions { steps, ..Additions::default() }
 }
 
 /// Plans and runs it with the step.
@@ -99,7 +103,7 @@ fn ran(cohort: &Synthetic) -> Plan {
 }
 
 /// The report of a scan with a package alone.
-fn report_of(scan: &Path, package: &Path, steps: &StepRegistry) -> Result<Value, pipeline::Error> {
+fn report_of(scan: &Path, package: &Path, steps: &Additions) -> Result<Value, pipeline::Error> {
     let scan = OneScan { path: scan, place: Some(Place::Window(1)), confounds: None, t_r: None };
     let config = json!({ "max_new_tokens": 48, "batch_size": 1 });
     let config = serde_json::from_value(config).unwrap();
@@ -130,14 +134,14 @@ fn a_step_of_another_program_goes_the_whole_way() {
         all.values().map(|it| it.as_f64().unwrap()).fold(0.0, f64::max)
     };
     assert!((probability(&alone) - probability(first)).abs() < 1e-5, "{alone}\n{first}");
-    let said = report_of(&scan, package, &StepRegistry::default()).unwrap_err().to_string();
+    let said = report_of(&scan, package, &Additions::default()).unwrap_err().to_string();
     says(
         &said,
         &["model: stages.step: `shift` is not a step that this program adds (it adds: none)"],
     );
 
     // another step of this name gives other probabilities
-    let other = StepRegistry::default().with::<Shift<0>>("shift");
+    let other = with(StepRegistry::default().with::<Shift<0>>("shift"));
     let other = report_of(&scan, package, &other).unwrap();
     assert!((probability(&other) - probability(first)).abs() > 1e-5, "{other}");
 }

@@ -4,6 +4,7 @@
 //! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
 //! one file in `configs/`, one parity case.
 
+mod added;
 pub mod brain_jepa;
 pub mod brain_semantoks;
 pub mod brainlm;
@@ -25,6 +26,7 @@ mod pretrained;
 mod published;
 mod reconstruct;
 mod registry;
+mod settings;
 mod shape;
 mod sizes;
 mod spec;
@@ -39,6 +41,7 @@ mod weights;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 
+pub use added::{AddedEncoder, EncoderRegistry};
 pub use brain_jepa::{BrainJepaConfig, BrainJepaEncoder, BrainJepaSize};
 pub use brain_semantoks::{
     BrainSemantoksConfig, BrainSemantoksEncoder, BrainSemantoksSize, SemantoksBranch,
@@ -62,6 +65,7 @@ pub use parcel_order::{OtherParcels, ParcelOrder, canonical_atlas, parcel_order}
 pub use published::{PUBLISHED, Published, Unsaid};
 pub use reconstruct::Reconstruction;
 pub use registry::EncoderConfig;
+pub use settings::EncoderSettings;
 pub use shape::{InputShape, InputSpace};
 pub use spec::{EncoderSpec, Licence, Preparation, RepetitionTime, WindowLength};
 pub use stored::{Stored, StoredConfig, StoredTokens};

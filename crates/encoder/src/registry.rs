@@ -8,20 +8,40 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pretrained::Pretrained;
+use crate::settings::EncoderSettings;
 use crate::sizes;
 use crate::tuning::Blocks;
 use crate::{
-    BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig, BrainMtConfig, BrainMtEncoder,
-    BrainSemantoksConfig, BrainSemantoksEncoder, ClipConfig, ClipVision, Connectivity,
-    ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder, EncoderSpec, Error, InputShape, Licence,
-    MediaEncoder, Result, Stored, StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames,
-    VoxelFramesConfig, WeightsSource,
+    AddedEncoder, BrainEncoder, BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig,
+    BrainMtConfig, BrainMtEncoder, BrainSemantoksConfig, BrainSemantoksEncoder, ClipConfig,
+    ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
+    EncoderRegistry, EncoderSpec, Error, InputShape, Licence, MediaEncoder, Result, Stored,
+    StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames, VoxelFramesConfig,
+    WeightsSource,
 };
 
-/// An encoder and its settings, as a pipeline file states them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EncoderConfig {
+/// The encoders, each by its name in a pipeline file and its settings, and what tells them apart.
+macro_rules! encoders {
+    ($($(#[$meta:meta])* $encoder:ident($config:ty),)*) => {
+        /// An encoder and its settings, as a pipeline file states them.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum EncoderConfig {
+            $($(#[$meta])* $encoder($config),)*
+        }
+
+        impl EncoderConfig {
+            /// What is asked of any encoder.
+            fn settings(&self) -> &dyn EncoderSettings {
+                match self {
+                    $(Self::$encoder(config) => config,)*
+                }
+            }
+        }
+    };
+}
+
+encoders! {
     /// A small trainable encoder of masked voxels: one token per group of frames.
     VoxelFrames(VoxelFramesConfig),
     /// The vision transformer of CLIP.
@@ -44,6 +64,51 @@ pub enum EncoderConfig {
     Swift(SwiftConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
+    /// An encoder that the program brings along.
+    Added(AddedEncoder),
+}
+
+/// What the encoders of this crate answer: name, settings, and how each is built.
+macro_rules! built_in {
+    ($($name:literal $config:ty => |$settings:ident, $input:ident, $vb:ident| $build:expr;)*) => {$(
+        impl EncoderSettings for $config {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
+                <$config>::spec(self, input)
+            }
+
+            fn build(&self, $input: InputShape, $vb: Builder) -> candle_core::Result<MediaEncoder> {
+                let $settings = self;
+                $build
+            }
+        }
+    )*};
+}
+
+built_in! {
+    "voxel_frames" VoxelFramesConfig => |it, input, vb| brain(VoxelFrames::new(it, input, vb)?);
+    "clip" ClipConfig => |it, _input, vb| Ok(MediaEncoder::Clip(ClipVision::new(it, vb)?));
+    "connectivity" ConnectivityConfig => |it, input, _vb| {
+        brain(Connectivity::new(it, input).map_err(candle_core::Error::wrap)?)
+    };
+    "brainlm" BrainLmConfig => |it, input, vb| brain(BrainLm::new(it, input, vb)?);
+    "brainmt" BrainMtConfig => |it, input, vb| brain(BrainMtEncoder::new(it, input, vb)?);
+    "brain_jepa" BrainJepaConfig => |it, input, vb| brain(BrainJepaEncoder::new(it, input, vb)?);
+    "cortex_mae" CortexMaeConfig => |it, input, vb| brain(CortexMaeEncoder::new(it, input, vb)?);
+    "brain_semantoks" BrainSemantoksConfig => |it, input, vb| {
+        brain(BrainSemantoksEncoder::new(it, input, vb)?)
+    };
+    "swift" SwiftConfig => |it, input, vb| brain(SwiftEncoder::new(it, input, vb)?);
+    "stored" StoredConfig => |it, input, _vb| {
+        brain(Stored::new(it, input).map_err(candle_core::Error::wrap)?)
+    };
+}
+
+fn brain(encoder: impl BrainEncoder + 'static) -> candle_core::Result<MediaEncoder> {
+    Ok(MediaEncoder::Brain(Box::new(encoder)))
 }
 
 impl EncoderConfig {
@@ -53,18 +118,7 @@ impl EncoderConfig {
     /// One sentence when the windows do not fit, or a setting is a size of no network.
     pub fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         sizes::check(self.name(), self)?;
-        match self {
-            Self::VoxelFrames(config) => config.spec(input),
-            Self::Clip(config) => config.spec(input),
-            Self::Connectivity(config) => config.spec(input),
-            Self::BrainLm(config) => config.spec(input),
-            Self::BrainMt(config) => config.spec(input),
-            Self::BrainJepa(config) => config.spec(input),
-            Self::CortexMae(config) => config.spec(input),
-            Self::BrainSemantoks(config) => config.spec(input),
-            Self::Swift(config) => config.spec(input),
-            Self::Stored(config) => config.spec(input),
-        }
+        self.settings().spec(input)
     }
 
     /// Builds the encoder from the weights under `vb`.
@@ -73,25 +127,13 @@ impl EncoderConfig {
     /// As [`Self::spec`], or candle's error when a weight is missing.
     pub fn build(&self, input: InputShape, vb: Builder) -> candle_core::Result<MediaEncoder> {
         self.spec(input).map_err(candle_core::Error::wrap)?;
-        let brain = |encoder| Ok(MediaEncoder::Brain(encoder));
-        match self {
-            Self::VoxelFrames(config) => brain(Box::new(VoxelFrames::new(config, input, vb)?)),
-            Self::Clip(config) => Ok(MediaEncoder::Clip(ClipVision::new(config, vb)?)),
-            Self::Connectivity(config) => {
-                let encoder = Connectivity::new(config, input);
-                brain(Box::new(encoder.map_err(candle_core::Error::wrap)?))
-            }
-            Self::BrainLm(config) => brain(Box::new(BrainLm::new(config, input, vb)?)),
-            Self::BrainMt(config) => brain(Box::new(BrainMtEncoder::new(config, input, vb)?)),
-            Self::BrainJepa(config) => brain(Box::new(BrainJepaEncoder::new(config, input, vb)?)),
-            Self::CortexMae(config) => brain(Box::new(CortexMaeEncoder::new(config, input, vb)?)),
-            Self::BrainSemantoks(config) => {
-                brain(Box::new(BrainSemantoksEncoder::new(config, input, vb)?))
-            }
-            Self::Swift(config) => brain(Box::new(SwiftEncoder::new(config, input, vb)?)),
-            Self::Stored(config) => {
-                brain(Box::new(Stored::new(config, input).map_err(candle_core::Error::wrap)?))
-            }
+        self.settings().build(input, vb)
+    }
+
+    /// Looks among those that the program brings along, where it is none of this crate.
+    pub fn find(&mut self, registry: &EncoderRegistry) {
+        if let Self::Added(added) = self {
+            added.find(registry);
         }
     }
 
@@ -104,7 +146,11 @@ impl EncoderConfig {
             Self::CortexMae(config) => Some(config),
             Self::BrainSemantoks(config) => Some(config),
             Self::Swift(config) => Some(config),
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+            Self::VoxelFrames(_)
+            | Self::Clip(_)
+            | Self::Connectivity(_)
+            | Self::Stored(_)
+            | Self::Added(_) => None,
         }
     }
 
@@ -117,7 +163,11 @@ impl EncoderConfig {
             Self::CortexMae(config) => Some(config),
             Self::BrainSemantoks(config) => Some(config),
             Self::Swift(config) => Some(config),
-            Self::VoxelFrames(_) | Self::Clip(_) | Self::Connectivity(_) | Self::Stored(_) => None,
+            Self::VoxelFrames(_)
+            | Self::Clip(_)
+            | Self::Connectivity(_)
+            | Self::Stored(_)
+            | Self::Added(_) => None,
         }
     }
 
@@ -125,6 +175,7 @@ impl EncoderConfig {
     pub fn trainable(&self) -> &Trainable {
         match self {
             Self::VoxelFrames(_) => &Trainable::All,
+            Self::Added(added) if added.learns() => &Trainable::All,
             _ => self.pretrained().map_or(&Trainable::None, Pretrained::trainable),
         }
     }
@@ -142,18 +193,7 @@ impl EncoderConfig {
 
     /// Its name in a pipeline file.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::VoxelFrames(_) => "voxel_frames",
-            Self::Clip(_) => "clip",
-            Self::Connectivity(_) => "connectivity",
-            Self::BrainLm(_) => "brainlm",
-            Self::BrainMt(_) => "brainmt",
-            Self::BrainJepa(_) => "brain_jepa",
-            Self::CortexMae(_) => "cortex_mae",
-            Self::BrainSemantoks(_) => "brain_semantoks",
-            Self::Swift(_) => "swift",
-            Self::Stored(_) => "stored",
-        }
+        self.settings().name()
     }
 
     /// Licence of its weights.

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use encoder::{EncoderConfig, InputShape};
+use encoder::{EncoderConfig, EncoderRegistry, InputShape};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, FlamingoConfig, Result};
@@ -120,6 +120,12 @@ impl Manifest {
             named.map_or_else(|| path.to_owned(), |part| part.place(folder))
         });
         Ok(manifest)
+    }
+
+    /// Looks for its encoders among those that a program brings along.
+    pub(crate) fn find_encoders(&mut self, registry: &EncoderRegistry) {
+        self.config.encoder.find(registry);
+        self.frozen_encoder.iter_mut().for_each(|it| it.find(registry));
     }
 
     /// Changes where files lie that its encoders name.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use encoder::{ClipPreprocess, EncoderInput, InputShape};
+use encoder::{ClipPreprocess, EncoderInput, EncoderRegistry, InputShape};
 use ndarray::ArrayD;
 use nn::Precision;
 use serde::Serialize;
@@ -45,7 +45,17 @@ impl Model {
 
     /// Opens a package, the matrices of all its parts kept at `precision`.
     pub fn open_at(folder: &Path, precision: Precision) -> Result<Self> {
-        let manifest = Manifest::read(folder)?;
+        Self::open_with(folder, precision, &EncoderRegistry::default())
+    }
+
+    /// The same of a package whose encoder may be among those that a program brings along.
+    pub fn open_with(
+        folder: &Path,
+        precision: Precision,
+        encoders: &EncoderRegistry,
+    ) -> Result<Self> {
+        let mut manifest = Manifest::read(folder)?;
+        manifest.find_encoders(encoders);
         package::check_parts(folder, &manifest.parts)?;
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;

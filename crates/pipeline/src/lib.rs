@@ -10,6 +10,7 @@
 //! is five results, each an argument of the next: media, a trained model, reports, their evaluation,
 //! pages (`phases`).
 
+mod additions;
 mod answers;
 mod arrays;
 mod aside;
@@ -50,6 +51,7 @@ mod units;
 mod watch;
 mod whitening;
 
+pub use additions::Additions;
 pub use bids_app::{BidsApp, BidsCall, BidsLevel, ParticipantsOutcome};
 pub use caption::{Caption, caption};
 pub use check_encoder::{
@@ -87,7 +89,7 @@ pub use submit::{Resources, Site, Submission, SubmitOptions, site_schema, submit
 pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
-pub use encoder::{ClipActivation, VisionFeature};
+pub use encoder::{ClipActivation, EncoderRegistry, VisionFeature};
 pub use engine::{Event as EngineEvent, Execution, Observer, Silent};
 pub use flamingo::{
     EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, MergedLora,

@@ -9,7 +9,7 @@ use report::{
 };
 
 use crate::{
-    OneScan, Result,
+    Additions, OneScan, Result,
     answers::{self, Query, Reading},
     event::Control,
     model_id::model_id,
@@ -46,14 +46,14 @@ pub(crate) fn look(
     Ok(Seen { digest, look, subject, read_by: reader.read_by() })
 }
 
-/// Writes the report of `scan` with the package in `model`, its weights kept at `precision`. Its stages may
-/// be among the `steps` that the program brings along.
+/// Writes the report of `scan` with the package in `model`, its weights kept at `precision`. Its stages and
+/// its encoder may be among the `additions` of the program.
 pub fn generate(
     model: &Path,
     precision: Precision,
     scan: &OneScan<'_>,
     config: &GenerateConfig,
-    steps: &StepRegistry,
+    additions: &Additions,
 ) -> Result<GeneratedReport> {
     let dir = model;
     config.check()?;
@@ -63,8 +63,8 @@ pub fn generate(
         let field = "num_return_sequences";
         return Err(flamingo::Error::Setting { field, found, expected }.into());
     }
-    let model = Model::open_at(dir, precision)?;
-    let seen = look(dir, &model, scan, steps)?;
+    let model = Model::open_with(dir, precision, &additions.encoders)?;
+    let seen = look(dir, &model, scan, &additions.steps)?;
     let model_id = model_id(model.manifest());
     tracing::info!(model_id, "model");
 

@@ -2,12 +2,11 @@
 use std::path::Path;
 
 use flamingo::{IMAGE, Model, Precision, RankBy, Request};
-use preprocess::StepRegistry;
 use report::generated::Disclaimer;
 use serde::Serialize;
 
 use crate::{
-    OneScan, Result,
+    Additions, OneScan, Result,
     model_id::model_id,
     one::{self, Seen},
     prompts::Prompt,
@@ -58,7 +57,8 @@ pub struct Continuation {
 }
 
 /// Scores every continuation after every prompt with weights kept at `precision`; a prompt is read
-/// once for all of them. Stages of its package may be among the `steps` that the program brings along.
+/// once for all of them. Stages and encoder of its package may be among
+/// the `additions` of the program.
 pub fn score(
     model: &Path,
     precision: Precision,
@@ -66,10 +66,10 @@ pub fn score(
     continuations: &[String],
     rank_by: RankBy,
     batch_size: usize,
-    steps: &StepRegistry,
+    additions: &Additions,
 ) -> Result<Vec<Scores>> {
     let dir = model;
-    let model = Model::open_at(dir, precision)?;
+    let model = Model::open_with(dir, precision, &additions.encoders)?;
     let (mut requests, mut facts) = (Vec::new(), Vec::new());
     match asked {
         Asked::Prompts(prompts) => {
@@ -79,7 +79,7 @@ pub fn score(
             }
         }
         Asked::Scan(scan) => {
-            let Seen { digest, look, .. } = one::look(dir, &model, scan, steps)?;
+            let Seen { digest, look, .. } = one::look(dir, &model, scan, &additions.steps)?;
             let prompt = format!("{IMAGE}{}", look.prompt);
             requests.push(Request { prompt, media: vec![look.medium], stream: None });
             facts.push((None, vec![digest]));

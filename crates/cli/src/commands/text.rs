@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::Result;
-use pipeline::{Asked, Caption, DISCLAIMER, OneScan, Place, RankBy, Scores, StepRegistry};
+use pipeline::{Additions, Asked, Caption, DISCLAIMER, OneScan, Place, RankBy, Scores};
 use serde::Serialize;
 
 use super::Done;
@@ -24,7 +24,7 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
             args.asked.precision,
             &scan,
             &config,
-            &StepRegistry::default(),
+            &Additions::default(),
         )?
     };
     let text = if args.json { report.to_json() } else { report.to_text() };
@@ -99,7 +99,7 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
         &continuations,
         rank_by,
         batch_size,
-        &StepRegistry::default(),
+        &Additions::default(),
     )?;
     if args.json {
         one_or_many(&found, args.asked.prompts.interleaved.is_some())?;

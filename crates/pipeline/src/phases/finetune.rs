@@ -6,7 +6,7 @@ use std::{
 };
 
 use encoder::InputSpace;
-use flamingo::{FlamingoConfig, IMAGE, Medium, Model};
+use flamingo::{FlamingoConfig, IMAGE, Medium, Model, Precision};
 use ndarray::s;
 use preprocess::Kind;
 use report::metrics::{Temperature, fit_temperature};
@@ -141,7 +141,7 @@ pub(super) fn finetune(
         &mut (),
         |()| json!([inputs(media), media.left_out()]),
         |(), folders, control| fit(config, media, folders, control),
-        |(), dir| load(dir),
+        |(), dir| load(media, dir),
     )?;
     Ok(Some(trained))
 }
@@ -198,16 +198,21 @@ fn fit(
     fitted.save(&draft, &card(media, train, 1.0)?)?;
     // after the training: its state is there still, and so is what was read of the model
     let reading = Reading::kept_in("finetune", &folders.unfinished.join("temperature"));
-    let temperature = temperature(&Model::open(&draft)?, media, validation, &reading, control)?;
+    let temperature = temperature(&opened(media, &draft)?, media, validation, &reading, control)?;
     fitted.save(&folders.result.join(MODEL), &card(media, train, temperature.value)?)?;
     files::remove_dir(&draft)?;
     write_fit(folders.result, &fitted, [train.len(), validation.len()], temperature)
 }
 
-fn load(dir: &Path) -> Result<Trained> {
+/// The package in `dir`, whose encoder may be one that the program brings along.
+fn opened(media: &Media<'_>, dir: &Path) -> Result<Model> {
+    Ok(Model::open_with(dir, Precision::Stored, media.plan.loaded.encoders())?)
+}
+
+fn load(media: &Media<'_>, dir: &Path) -> Result<Trained> {
     let model_dir = dir.join(MODEL);
     // a part that was damaged, or written by an older version, is found here and made again
-    let model = Model::open(&model_dir)?;
+    let model = opened(media, &model_dir)?;
     let (fit, log) = (files::read_json(&dir.join("fit.json"))?, training_log::files_of(dir));
     Ok(Trained { fit, model, model_dir, log })
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use config::{Source, YamlError};
-use encoder::{EncoderConfig, WeightsSource};
+use encoder::{EncoderConfig, EncoderRegistry, WeightsSource};
 use files::FileIndex;
-use preprocess::{Inputs, StepRegistry};
+use preprocess::Inputs;
 use scan::{OpenOptions, Shape};
 
 use super::{CohortSpec, Spec};
-use crate::{Error, Result, plan::RunPlan, stage::Stage};
+use crate::{Additions, Error, Result, plan::RunPlan, stage::Stage};
 
 /// The folder of stored results, inside that of the outputs.
 pub(crate) const CACHE: &str = "cache";
@@ -27,6 +27,7 @@ pub struct Loaded {
     pub spec: Spec,
     source: Source,
     known: Arc<FileIndex>,
+    encoders: EncoderRegistry,
 }
 
 impl Inputs for Loaded {
@@ -47,13 +48,14 @@ impl Inputs for Loaded {
 impl Loaded {
     /// Reads `path` and applies `sets`, each `KEY.KEY=VALUE`.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
-        Self::read_with(path, sets, &StepRegistry::default())
+        Self::read_with(path, sets, &Additions::default())
     }
 
-    /// The same for a program that brings `steps` along; a stage `step` names one of them.
-    pub fn read_with(path: &Path, sets: &[String], steps: &StepRegistry) -> Result<Self> {
+    /// The same for a program that brings steps and encoders along: a stage `step` names one of those, `added`
+    /// under `model.encoder` one of these.
+    pub fn read_with(path: &Path, sets: &[String], additions: &Additions) -> Result<Self> {
         let source = Source::read(path, sets)?;
-        let spec: Spec = source.typed(|spec, dir| inline(spec, dir, steps))?;
+        let spec: Spec = source.typed(|spec, dir| inline(spec, dir, additions))?;
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if spec.name.is_empty() || !spec.name.chars().all(fits) {
             return Err(place(&source, Error::Name { name: spec.name }));
@@ -63,7 +65,7 @@ impl Loaded {
             return Err(place(&source, Error::LongName { found, most }));
         }
         let known = Arc::new(FileIndex::open(&index_of(&source, &spec)));
-        Ok(Self { spec, source, known })
+        Ok(Self { spec, source, known, encoders: additions.encoders.clone() })
     }
 
     /// The same, but every file that decides a result is read, though nothing of it seems to have
@@ -102,6 +104,11 @@ impl Loaded {
     /// `error` where the key it is about was written.
     pub(crate) fn place(&self, error: Error) -> Error {
         place(&self.source, error)
+    }
+
+    /// The encoders that the program brings along.
+    pub(crate) fn encoders(&self) -> &EncoderRegistry {
+        &self.encoders
     }
 
     /// The encoder, with its files as seen from here.
@@ -235,11 +242,13 @@ fn index_of(source: &Source, spec: &Spec) -> PathBuf {
     source.resolve(&spec.outputs).join(CACHE).join("files.index")
 }
 
-fn inline(mut spec: Spec, dir: &Path, steps: &StepRegistry) -> Result<Spec> {
+fn inline(mut spec: Spec, dir: &Path, additions: &Additions) -> Result<Spec> {
+    let Additions { steps, encoders } = additions;
     if let CohortSpec::Pairs(pairs) = &mut spec.cohort {
         pairs.slots = pairs.slots.take().map(|slots| slots.inline(dir)).transpose()?;
     }
     spec.model = spec.model.map(|model| model.inline(dir)).transpose()?;
+    spec.model.iter_mut().for_each(|model| model.encoder.get_mut().find(encoders));
     spec.stages = spec.stages.inline_with(dir, |strategy, folder| {
         // a step tells which files it names
         strategy.0.iter_mut().for_each(|stage| stage.find_step(steps));
