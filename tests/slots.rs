@@ -17,6 +17,7 @@ slots:
     lead: The stimulus domain is
     ordinal: { patterns: [patterns], objects: [objects], places: [places], living: [living things] }
     abnormal: [living]
+    max_error: 0.5
   - name: load
     section: findings
     lead: Mean load
@@ -103,6 +104,31 @@ fn several_slots_are_scored_and_each_has_its_statements() {
     assert!(slots[2]["n_truth"].as_u64().unwrap() < 16 && slots[2]["n_right"] == 0);
     assert!(slots[0]["calibration"]["risk_coverage"]["area"].is_number());
     assert!(slots[2].get("calibration").is_none());
+    // a temperature each, and what is sure enough of the slot that asks for it
+    let fitted = &found["fit"]["slots"];
+    let temperature = |slot: &str| fitted[slot]["temperature"]["value"].as_f64().unwrap();
+    assert_ne!(temperature("viewed"), temperature("domain"));
+    assert_eq!(found["fit"]["temperature"], fitted["viewed"]["temperature"]);
+    let determined = &slots[1]["determined"];
+    assert_eq!(determined["least"], fitted["domain"]["not_determined_below"]);
+    assert!(slots[0].get("determined").is_none() && fitted.get("load").is_none());
+    let dir_of_run = dir.path().join("runs/quickstart-short");
+    let reports = tests::files_below(&dir_of_run)
+        .into_iter()
+        .filter(|path| path.to_string_lossy().ends_with("desc-generated_report.json"));
+    let sure = reports.filter(|path| {
+        let report: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let slot = &report["slots"][1];
+        assert_eq!(slot["not_determined_below"], determined["least"]);
+        slot["confidence"].as_f64() >= determined["least"].as_f64() && slot["stated"].is_string()
+    });
+    assert_eq!(determined["n"], sure.count());
+    // the package says the same of one scan
+    let package = fs::read_to_string(dir_of_run.join("model/model.yaml")).unwrap();
+    assert!(
+        package.contains("slot_trust") && package.contains("not_determined_below"),
+        "{package}"
+    );
     // scans of others: of anybody, of people who match, and of the same label
     let conditions = found["evidence"]["conditions"].as_array().unwrap();
     let names: Vec<&str> = conditions.iter().map(|it| it["name"].as_str().unwrap()).collect();
@@ -134,6 +160,25 @@ fn several_slots_are_scored_and_each_has_its_statements() {
                 || truth.contains("not stated")),
         "{truth}"
     );
+}
+
+#[test]
+fn a_share_of_errors_is_asked_of_slots_with_probabilities() {
+    let dir = tempfile::tempdir().unwrap();
+    let ask = |of: &str, by: &str| {
+        fs::write(dir.path().join("typed.yaml"), TYPED.replace(of, &format!("{by}\n{of}")))
+            .unwrap();
+        let slots = "    slots: { file: typed.yaml }\n";
+        let path = pipeline(dir.path(), slots, ",load", |_, record| format!("{record},1.5"));
+        go(&path).exits_with(2).one_error()
+    };
+    let refused = ask("    truth: { column: load }", "    max_error: 0.1");
+    tests::says(
+        &refused,
+        &["slot load: max_error is 0.1, expected above 0 and below 1, of a slot"],
+    );
+    let refused = ask("  - name: domain", "    max_error: 1.5");
+    tests::says(&refused, &["slot viewed: max_error is 1.5"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From a model and a window to text, slots and their probabilities.
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,7 +9,7 @@ use engine::{Event, Kept};
 use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored, Stop};
 use report::{
     generated::GeneratedSlot,
-    metrics::softmax,
+    metrics::{SlotTrust, softmax},
     slots::{Alternatives, SlotSet},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -180,11 +181,29 @@ fn fits(model: &Model, query: &Query, alternatives: &Alternatives) -> bool {
     model.check(&request, longest + 1).is_ok()
 }
 
+/// How likelihoods of slots become probabilities.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Trust {
+    /// Divides log-likelihoods of a slot's values, where the slot has no temperature of its own; fitted on windows
+    /// that were not trained on.
+    pub(crate) temperature: f64,
+    /// Of each slot that has its own.
+    pub(crate) slots: BTreeMap<String, SlotTrust>,
+}
+
+impl Trust {
+    fn of(&self, slot: &str) -> (f64, Option<f64>) {
+        let own = self.slots.get(slot);
+        let temperature = own.map_or(self.temperature, |it| it.temperature.value);
+        (temperature, own.and_then(|it| it.not_determined_below))
+    }
+}
+
 /// Texts with the probability of every value of every slot.
 pub(crate) fn answers(
     model: &Model,
     slots: &SlotSet,
-    temperature: f64,
+    trust: &Trust,
     queries: &[Query],
     config: &GenerateConfig,
     reading: &Reading,
@@ -203,6 +222,7 @@ pub(crate) fn answers(
         } else {
             vec![Vec::new(); answers.len()]
         };
+        let (temperature, least) = trust.of(&slot.name);
         for (answer, likelihoods) in answers.iter_mut().zip(found) {
             let values = slot.values.keys().cloned();
             let probabilities = values.zip(softmax(&likelihoods, temperature)).collect();
@@ -211,6 +231,7 @@ pub(crate) fn answers(
                 &slot.name,
                 &parsed.slots[slot_idx],
                 probabilities,
+                least,
             ));
         }
     }

@@ -10,7 +10,7 @@ use report::{
 
 use crate::{
     Additions, OneScan, Result,
-    answers::{self, Query, Reading},
+    answers::{self, Query, Reading, Trust},
     event::Control,
     model_id::model_id,
     package::{Look, Reader},
@@ -22,7 +22,7 @@ pub(crate) struct Seen {
     pub(crate) digest: String,
     pub(crate) look: Look,
     subject: Option<(String, String)>,
-    read_by: (SlotSet, f64),
+    read_by: (SlotSet, Trust),
 }
 
 /// Reads `scan` for an open package in `dir`, whose stages may be among `steps`.
@@ -72,10 +72,10 @@ pub fn generate(
     let mut silent = engine::Silent;
     let mut control = Control::new(&mut silent, &stop);
     let query = Query { prompt: seen.look.prompt.clone(), medium: Some(seen.look.medium) };
-    let (slots, temperature) = seen.read_by;
+    let (slots, trust) = seen.read_by;
     let reading = Reading::once("generate");
     let mut answers =
-        answers::answers(&model, &slots, temperature, &[query], config, &reading, &mut control)?;
+        answers::answers(&model, &slots, &trust, &[query], config, &reading, &mut control)?;
     let answer = answers.remove(0);
     let (subject, session) = seen.subject.unzip();
     Ok(GeneratedReport {

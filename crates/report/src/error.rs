@@ -47,6 +47,17 @@ pub enum Error {
         /// How many values it has.
         found: usize,
     },
+    /// A share of errors that nothing could keep.
+    #[error(
+        "slot {slot}: max_error is {found}, expected above 0 and below 1, of a slot with a probability of its own: \
+         not a number, a set, or a derived slot"
+    )]
+    MaxError {
+        /// The slot.
+        slot: String,
+        /// What was asked for.
+        found: f64,
+    },
     /// Forms correspond across values by their place, so every value needs as many.
     #[error("slot {slot}: value {value} has {found} surface forms, the first value has {expected}")]
     UnequalForms {

@@ -124,11 +124,19 @@ pub struct GeneratedSlot {
     pub probabilities: IndexMap<String, f64>,
     /// Probability of the stated value.
     pub confidence: Option<f64>,
+    /// The stated value is not determined below this probability; absent: the slot asks for no share of errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_determined_below: Option<f64>,
 }
 
 impl GeneratedSlot {
     /// Joins what was read with what the model thinks of the alternatives.
-    pub fn new(name: &str, reading: &SlotReading, probabilities: IndexMap<String, f64>) -> Self {
+    pub fn new(
+        name: &str,
+        reading: &SlotReading,
+        probabilities: IndexMap<String, f64>,
+        not_determined_below: Option<f64>,
+    ) -> Self {
         let stated = reading.value().map(str::to_owned);
         let confidence = stated.as_ref().and_then(|value| probabilities.get(value).copied());
         let conflicting = match reading {
@@ -141,11 +149,29 @@ impl GeneratedSlot {
             _ => (None, None),
         };
         let name = name.to_owned();
-        Self { name, stated, conflicting, hedged, out_of_range, probabilities, confidence }
+        Self {
+            name,
+            stated,
+            conflicting,
+            hedged,
+            out_of_range,
+            probabilities,
+            confidence,
+            not_determined_below,
+        }
+    }
+
+    /// Whether the stated value is sure enough, where the slot asks for it.
+    pub fn is_determined(&self) -> bool {
+        let least = self.not_determined_below.unwrap_or(0.0);
+        self.confidence.is_none_or(|it| it >= least)
     }
 
     fn sentence(&self) -> String {
         match (&self.stated, self.confidence) {
+            (Some(value), Some(confidence)) if !self.is_determined() => {
+                format!("not determined (probability of {value}: {confidence:.2})")
+            }
             (Some(value), Some(confidence)) => format!("{value} (probability {confidence:.2})"),
             (Some(value), None) => value.clone(),
             (None, _) if self.conflicting.is_empty() => match (&self.hedged, &self.out_of_range) {
@@ -232,7 +258,7 @@ pub(crate) mod example {
             window: Window::new("/data/people/run011/bold_1slice.nii.gz", 15.0, 22.5),
             prompt: "Technique: BOLD fMRI.\n".to_owned(),
             text: FACES.to_owned(),
-            slots: vec![GeneratedSlot::new("viewed", reading, probabilities)],
+            slots: vec![GeneratedSlot::new("viewed", reading, probabilities, None)],
             model_id: "tiny".to_owned(),
             data_digest: "sha256:0123".to_owned(),
             seed: 7,
@@ -289,12 +315,27 @@ mod tests {
 
     #[test]
     fn silence_and_contradiction_have_no_confidence() {
-        let none = GeneratedSlot::new("viewed", &SlotReading::Absent, IndexMap::new());
+        let none = GeneratedSlot::new("viewed", &SlotReading::Absent, IndexMap::new(), None);
         assert_eq!((none.confidence, none.sentence().as_str()), (None, "not stated"));
         let values = vec!["cat".to_owned(), "face".to_owned()];
-        let both =
-            GeneratedSlot::new("viewed", &SlotReading::Conflicting { values }, IndexMap::new());
+        let both = GeneratedSlot::new(
+            "viewed",
+            &SlotReading::Conflicting { values },
+            IndexMap::new(),
+            None,
+        );
         assert_eq!(both.sentence(), "contradictory: cat, face");
+    }
+
+    #[test]
+    fn what_is_not_sure_enough_is_not_determined() {
+        let mut slot = example::faces().slots.remove(0);
+        assert!(slot.is_determined());
+        slot.not_determined_below = Some(0.625);
+        assert_eq!(slot.sentence(), "face (probability 0.62)");
+        slot.not_determined_below = Some(0.7);
+        assert_eq!(slot.sentence(), "not determined (probability of face: 0.62)");
+        assert!(!slot.is_determined());
     }
 
     #[test]

@@ -13,16 +13,16 @@ use flamingo::Model;
 use preprocess::StepRegistry;
 use report::slots::SlotSet;
 
-use crate::{Error, OneScan, Result, media::Media};
+use crate::{Error, OneScan, Result, answers::Trust, media::Media};
 use tokens::TokenReader;
 use windows::{Preprocessing, WindowReader};
 
 impl Packed {
     /// Everything that another machine needs to show the model a scan as this run does.
-    pub(crate) fn of(media: &Media<'_>, temperature: f64) -> Result<Self> {
+    pub(crate) fn of(media: &Media<'_>, trust: Trust) -> Result<Self> {
         match &media.tokens {
-            Some(set) => tokens::packed(media, set, temperature),
-            None => Ok(Preprocessing::packed(media, temperature)),
+            Some(set) => tokens::packed(media, set, trust),
+            None => Ok(Preprocessing::packed(media, trust)),
         }
     }
 }
@@ -64,11 +64,18 @@ impl Reader {
         }
     }
 
-    /// How a text becomes slots, and what their likelihoods are divided by.
-    pub(crate) fn read_by(self) -> (SlotSet, f64) {
-        match self {
-            Self::Windows(reader) => (reader.preprocessing.slots, reader.preprocessing.temperature),
-            Self::Tokens(reader) => (reader.section.slots, reader.section.temperature),
-        }
+    /// How a text becomes slots, and their likelihoods probabilities.
+    pub(crate) fn read_by(self) -> (SlotSet, Trust) {
+        let (slots, temperature, of_slots) = match self {
+            Self::Windows(reader) => {
+                let it = reader.preprocessing;
+                (it.slots, it.temperature, it.slot_trust)
+            }
+            Self::Tokens(reader) => {
+                let it = reader.section;
+                (it.slots, it.temperature, it.slot_trust)
+            }
+        };
+        (slots, Trust { temperature, slots: of_slots })
     }
 }

@@ -1,6 +1,7 @@
 //! Models that see tokens of a whole scan: the stages before them as they were, what was fitted to the
 //! cohort, the atlas and the encoder, so that any scan goes the way of the cohort's.
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,12 +9,13 @@ use std::{
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::Model;
 use preprocess::{Inputs, Packing, PreparedScan, Recipe, Recording, Step, StepRegistry};
-use report::{counted, prompt::PromptTemplate, slots::SlotSet};
+use report::{counted, metrics::SlotTrust, prompt::PromptTemplate, slots::SlotSet};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{KnownScan, Look, NO_CONFOUNDS, Packed, part, section};
 use crate::{
     Error, OneScan, Place, Result,
+    answers::Trust,
     media::Media,
     one_scan::Timed,
     shown::technique,
@@ -39,13 +41,18 @@ pub(crate) struct FromTokens {
     t_r_s: [f64; 2],
     prompt: PromptTemplate,
     pub(super) slots: SlotSet,
+    /// Divides log-likelihoods of a slot's values, where the slot has no temperature of its own; fitted on
+    /// windows that were not trained on.
     pub(super) temperature: f64,
+    /// Of each slot that has its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) slot_trust: BTreeMap<String, SlotTrust>,
     /// Scans of the cohort table, so that their windows can be asked for by number.
     pub(super) scans: Vec<KnownScan>,
 }
 
 /// What a run's package holds.
-pub(super) fn packed(media: &Media<'_>, set: &TokenSet, temperature: f64) -> Result<Packed> {
+pub(super) fn packed(media: &Media<'_>, set: &TokenSet, trust: Trust) -> Result<Packed> {
     let encoder = media.plan.loaded.encoder().expect("tokens come from an encoder");
     let windows = given::input(&encoder, media)?;
     let mut stages = Vec::new();
@@ -67,7 +74,8 @@ pub(super) fn packed(media: &Media<'_>, set: &TokenSet, temperature: f64) -> Res
         t_r_s: times(set)?,
         prompt: media.prompt_template().clone(),
         slots: media.slots().clone(),
-        temperature,
+        temperature: trust.temperature,
+        slot_trust: trust.slots,
         scans: KnownScan::all(media.cohort()),
     };
     let section = serde_json::to_value(section).expect("plain values");

@@ -1,10 +1,11 @@
 //! Models that see one window of voxels: mask, cleaning, whitening, and where the window lies.
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use flamingo::{Medium, Model, PackageFile};
 use preprocess::Seen;
 use report::{
     counted,
+    metrics::SlotTrust,
     prompt::{PromptTemplate, Technique},
     slots::SlotSet,
 };
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::{KnownScan, Look, NO_CONFOUNDS, Packed, part, section};
 use crate::{
-    Error, OneScan, Place, Result, arrays,
+    Error, OneScan, Place, Result,
+    answers::Trust,
+    arrays,
     media::Media,
     one_scan::Timed,
     plan::left_out,
@@ -40,22 +43,26 @@ pub(crate) struct Preprocessing {
     whitening_shrinkage: Option<f64>,
     prompt: PromptTemplate,
     pub(crate) slots: SlotSet,
-    /// Divides log-likelihoods of a slot's values; fitted on windows that were not trained on.
-    pub(crate) temperature: f64,
+    /// Divides log-likelihoods of a slot's values, where the slot has no temperature of its own; fitted on
+    /// windows that were not trained on.
+    pub(super) temperature: f64,
+    /// Of each slot that has its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) slot_trust: BTreeMap<String, SlotTrust>,
     /// Scans of the cohort table, so that their windows can be asked for by number.
     pub(crate) scans: Vec<KnownScan>,
 }
 
 impl Preprocessing {
     /// What a run's package holds.
-    pub(super) fn packed(media: &Media<'_>, temperature: f64) -> Packed {
-        let section = Self::of(media, temperature);
+    pub(super) fn packed(media: &Media<'_>, trust: Trust) -> Packed {
+        let section = Self::of(media, trust);
         let section = serde_json::to_value(section).expect("plain values");
         Packed { section, files: files(media), frozen_encoder: None }
     }
 
     /// As the run did it.
-    pub(crate) fn of(media: &Media<'_>, temperature: f64) -> Self {
+    pub(crate) fn of(media: &Media<'_>, trust: Trust) -> Self {
         let (mut mask, mut clean, mut window) = (None, None, None);
         for stage in media.plan.spec().stages() {
             match stage {
@@ -75,7 +82,8 @@ impl Preprocessing {
             whitening_shrinkage: media.whitening.as_ref().map(|it| it.shrinkage()),
             prompt: media.prompt_template().clone(),
             slots: media.slots().clone(),
-            temperature,
+            temperature: trust.temperature,
+            slot_trust: trust.slots,
             scans: KnownScan::all(cohort),
         }
     }

@@ -1,6 +1,6 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,7 +9,7 @@ use encoder::InputSpace;
 use flamingo::{FlamingoConfig, IMAGE, Medium, Model, Precision};
 use ndarray::s;
 use preprocess::Kind;
-use report::metrics::{Temperature, fit_temperature};
+use report::metrics::{SlotTrust, Temperature};
 use scan::Split;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use train::{Example, FitConfig, FitInputs, Fitted, PackageCard};
 
 use crate::{
     Result,
-    answers::{self, Query, Reading},
+    answers::{self, Query, Reading, Trust},
     event::Control,
     media::Media,
     package::Packed,
@@ -58,6 +58,16 @@ pub(crate) struct Fit {
     #[serde(alias = "n_choose")]
     pub(crate) n_validation: usize,
     pub(crate) temperature: Temperature,
+    /// Of each slot that has probabilities of its own.
+    #[serde(default)]
+    pub(crate) slots: BTreeMap<String, SlotTrust>,
+}
+
+impl Fit {
+    /// How likelihoods become probabilities.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust { temperature: self.temperature.value, slots: self.slots.clone() }
+    }
 }
 
 const MODEL: &str = "model";
@@ -68,7 +78,7 @@ impl Work for FitConfig {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -195,13 +205,13 @@ fn fit(
     let fitted = log.follow(control, folders.result, |tell| train::fit(&inputs, tell))?;
     // the temperature needs the chosen weights in a model, and the package needs the temperature
     let draft = folders.result.join("draft");
-    fitted.save(&draft, &card(media, train, 1.0)?)?;
+    fitted.save(&draft, &card(media, train, &Fitting::default())?)?;
     // after the training: its state is there still, and so is what was read of the model
     let reading = Reading::kept_in("finetune", &folders.unfinished.join("temperature"));
-    let temperature = temperature(&opened(media, &draft)?, media, validation, &reading, control)?;
-    fitted.save(&folders.result.join(MODEL), &card(media, train, temperature.value)?)?;
+    let trust = trust(&opened(media, &draft)?, media, validation, &reading, control)?;
+    fitted.save(&folders.result.join(MODEL), &card(media, train, &trust)?)?;
     files::remove_dir(&draft)?;
-    write_fit(folders.result, &fitted, [train.len(), validation.len()], temperature)
+    write_fit(folders.result, &fitted, [train.len(), validation.len()], &trust)
 }
 
 /// The package in `dir`, whose encoder may be one that the program brings along.
@@ -276,45 +286,73 @@ fn with_margin(media: &Media<'_>, row: usize, reach: usize) -> Result<(Arc<Mediu
     Ok((Arc::new(medium.into_dyn()), margin))
 }
 
-/// From the first scored slot with probabilities, of the windows that were not trained on.
-fn temperature(
+/// What the validation windows say of probabilities.
+#[derive(Debug)]
+struct Fitting {
+    /// That of the first scored slot with probabilities.
+    temperature: Temperature,
+    slots: BTreeMap<String, SlotTrust>,
+}
+
+impl Default for Fitting {
+    fn default() -> Self {
+        Self { temperature: Temperature::ONE, slots: BTreeMap::new() }
+    }
+}
+
+impl Fitting {
+    fn trust(&self) -> Trust {
+        Trust { temperature: self.temperature.value, slots: self.slots.clone() }
+    }
+}
+
+/// How likelihoods become probabilities, slot by slot, from the windows that were not trained on. A derived slot
+/// follows from the true report there, and is left to the temperature of the scored one.
+fn trust(
     model: &Model,
     media: &Media<'_>,
     validation: &[usize],
     reading: &Reading,
     control: &mut Control<'_>,
-) -> Result<Temperature> {
+) -> Result<Fitting> {
     let slots = media.slots();
+    let mut fitting = Fitting::default();
+    let scored = slots.scored_idxs();
     // of numbers and sets there are no probabilities
-    let mut scored = slots.scored_idxs().iter().copied();
-    let Some(idx) = scored.find(|&idx| slots.slots()[idx].is_one_of_values()) else {
-        return Ok(Temperature::ONE);
-    };
-    let labelled = validation.iter().filter_map(|&row| Some((row, media.class_of(row, idx)?)));
-    let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
-    let queries: Vec<(Query, String)> = rows
-        .iter()
-        .map(|&row| {
-            let medium = Some(media.medium(row)?);
-            let query = Query { prompt: media.prompt(row), medium };
-            Ok((query, media.cohort().rows[row].report.clone()))
-        })
-        .collect::<Result<_>>()?;
-    // of one value any temperature that is low enough is as good
-    if class.iter().collect::<BTreeSet<_>>().len() < 2 {
-        return Ok(Temperature::ONE);
+    let first = scored.iter().copied().find(|&idx| slots.slots()[idx].is_one_of_values());
+    for (idx, slot) in slots.slots().iter().enumerate() {
+        if !slot.is_one_of_values() || slots.is_derived(&slot.name) {
+            continue;
+        }
+        let labelled = validation.iter().filter_map(|&row| Some((row, media.class_of(row, idx)?)));
+        let (rows, class): (Vec<usize>, Vec<usize>) = labelled.unzip();
+        // of one value there is nothing to fit
+        let found = if class.iter().collect::<BTreeSet<_>>().len() < 2 {
+            Vec::new()
+        } else {
+            let query = |&row: &usize| {
+                let medium = Some(media.medium(row)?);
+                let query = Query { prompt: media.prompt(row), medium };
+                Ok((query, media.cohort().rows[row].report.clone()))
+            };
+            let queries = rows.iter().map(query).collect::<Result<Vec<_>>>()?;
+            answers::slot_likelihoods(model, slots, &slot.name, &queries, reading, control)?
+        };
+        let trust = SlotTrust::fit(&found, &class, slot.max_error)?;
+        if Some(idx) == first {
+            fitting.temperature = trust.temperature;
+        }
+        fitting.slots.insert(slot.name.clone(), trust);
     }
-    let scored = &slots.slots()[idx].name;
-    let found = answers::slot_likelihoods(model, slots, scored, &queries, reading, control)?;
-    Ok(fit_temperature(&found, &class)?)
+    Ok(fitting)
 }
 
-fn card(media: &Media<'_>, train: &[usize], temperature: f64) -> Result<PackageCard> {
+fn card(media: &Media<'_>, train: &[usize], fitting: &Fitting) -> Result<PackageCard> {
     let cohort = media.cohort();
     let mut scans: Vec<&str> =
         train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
     scans.dedup();
-    let Packed { section, files, frozen_encoder } = Packed::of(media, temperature)?;
+    let Packed { section, files, frozen_encoder } = Packed::of(media, fitting.trust())?;
     Ok(PackageCard {
         name: media.plan.spec().name.clone(),
         seed: media.run.seed,
@@ -335,7 +373,7 @@ fn write_fit(
     dir: &Path,
     fitted: &Fitted,
     [n_train, n_validation]: [usize; 2],
-    temperature: Temperature,
+    fitting: &Fitting,
 ) -> Result<()> {
     let fit = Fit {
         curve: serde_json::to_value(&fitted.curve).expect("a curve is plain numbers"),
@@ -344,7 +382,8 @@ fn write_fit(
         n_frozen: fitted.n_frozen,
         n_train,
         n_validation,
-        temperature,
+        temperature: fitting.temperature,
+        slots: fitting.slots.clone(),
     };
     Ok(files::write_json(&dir.join("fit.json"), &fit)?)
 }

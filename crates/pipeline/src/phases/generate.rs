@@ -89,9 +89,9 @@ fn write(
         .iter()
         .map(|&row| Ok(Query { prompt: media.prompt(row), medium: Some(media.medium(row)?) }))
         .collect::<Result<_>>()?;
-    let (slots, temperature) = (media.slots(), trained.fit.temperature.value);
+    let (slots, trust) = (media.slots(), trained.fit.trust());
     let answers =
-        answers::answers(&trained.model, slots, temperature, &queries, config, reading, control)?;
+        answers::answers(&trained.model, slots, &trust, &queries, config, reading, control)?;
     let reports = rows.into_iter().zip(queries).zip(answers);
     let report = |((row, query), answer): ((usize, Query), Answer)| WrittenReport {
         row,

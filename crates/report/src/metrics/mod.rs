@@ -15,6 +15,7 @@ mod slot_statements;
 mod statements;
 mod student;
 mod temperature;
+mod trust;
 pub mod vqa;
 
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
@@ -28,11 +29,12 @@ pub use rouge_l::rouge_l;
 pub use share::share_interval;
 pub(crate) use share::{agreeing, mean_share_interval};
 pub use slot_scores::{Confusion, SlotScores, n_distinct, slot_scores};
-pub use slot_statements::{Findings, SlotCalibration, SlotStatements, together};
+pub use slot_statements::{Determined, Findings, SlotCalibration, SlotStatements, together};
 pub use statements::{
     Agreement, NumberError, SetScores, StatementRates, number_error, set_scores, statement_rates,
 };
 pub use temperature::{Temperature, fit_temperature, softmax};
+pub use trust::SlotTrust;
 
 use crate::{Error, Result};
 

@@ -41,6 +41,26 @@ pub struct SlotStatements {
     /// Of a slot with probabilities: whether they are worth what they say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<SlotCalibration>,
+    /// Of a slot that asks for a share of errors: what is stated and sure enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub determined: Option<Determined>,
+}
+
+/// What of a slot is stated with a probability that is high enough.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Determined {
+    /// The share of errors that was asked for.
+    pub max_error: f64,
+    /// The least probability, fitted to the validation windows; 2 where none had so few errors.
+    pub least: f64,
+    /// Validation windows that it was fitted to.
+    pub n_validation: usize,
+    /// Reports that state a value, and whose true value is known.
+    pub n_stated: usize,
+    /// Those of them whose probability is high enough.
+    pub n: usize,
+    /// Those of these that are right.
+    pub n_right: usize,
 }
 
 /// Precision, recall and F1.
@@ -118,6 +138,7 @@ impl SlotStatements {
             findings: Findings::of(&true_sets, &stated_sets, &abnormal(slot))?,
             number,
             calibration: calibration(slot, truth, probabilities)?,
+            determined: None,
         })
     }
 }

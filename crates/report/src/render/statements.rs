@@ -103,6 +103,16 @@ impl StatementTable {
                     found.brier, found.ece, found.risk_coverage.area
                 ));
             }
+            if let Some(it) = &slot.determined {
+                let wrong = it.n - it.n_right;
+                said.push(format!(
+                    "determined {} of {}, {wrong} of them wrong (asked: at most {} %, by {} validation windows)",
+                    it.n,
+                    it.n_stated,
+                    (100.0 * it.max_error).round(),
+                    it.n_validation
+                ));
+            }
             let counts = [
                 (slot.n_contradictory, "contradictory"),
                 (slot.n_hedged, "possible only"),

@@ -41,6 +41,7 @@ pub(crate) fn words(name: &str, values: Forms) -> Slot {
         evidence: None,
         stated_by: Author::Model,
         abnormal: Vec::new(),
+        max_error: None,
     }
 }
 

@@ -73,6 +73,10 @@ impl SlotSet {
         }
         for (name, derivation) in &derive {
             let slot = &slots[position(&slots, name)?];
+            // its probability is that of the slot that it follows from
+            if let Some(found) = slot.max_error {
+                return Err(Error::MaxError { slot: name.clone(), found });
+            }
             let first = idxs.first().map(|&idx| &slots[idx]);
             let first = first.filter(|it| it.is_one_of_values() && slot.is_one_of_values());
             let Some(first) = first else {
@@ -92,6 +96,11 @@ impl SlotSet {
         let set = Self { scored: idxs, slots, derive, many_sections };
         set.reads_back()?;
         Ok(set)
+    }
+
+    /// Whether the value of a slot follows from those that are scored.
+    pub fn is_derived(&self, slot: &str) -> bool {
+        self.derive.contains_key(slot)
     }
 
     /// Every slot, in the order of the file.

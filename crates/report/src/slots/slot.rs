@@ -142,6 +142,9 @@ pub struct Slot {
     pub stated_by: Author,
     /// The values that are findings.
     pub abnormal: Vec<String>,
+    /// The share of stated values that may be wrong: a value whose probability had more errors on the
+    /// validation windows is not determined.
+    pub max_error: Option<f64>,
 }
 
 /// What is written in a file about a slot. Exactly one of `choice`, `ordinal`, `number`, `flag`, `set` and
@@ -190,6 +193,10 @@ struct Fields {
     /// The values that are findings, for scores of findings alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     abnormal: Vec<String>,
+    /// The share of stated values that may be wrong, above 0 and below 1: a value whose probability had more
+    /// errors on the validation windows is listed as not determined. Of `choice`, `ordinal`, `flag` and `values`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_error: Option<f64>,
 }
 
 /// The words for something that is there, and for its absence.
@@ -268,6 +275,11 @@ impl Slot {
         if let Some(form) = self.about.iter().find(|form| !has_words(form)) {
             return Err(self.without_words("about", form));
         }
+        if let Some(found) = self.max_error
+            && !(found > 0.0 && found < 1.0 && self.is_one_of_values())
+        {
+            return Err(Error::MaxError { slot: self.name.clone(), found });
+        }
         self.abnormal.iter().try_for_each(|value| self.has(value))
     }
 
@@ -344,7 +356,8 @@ impl TryFrom<Fields> for Slot {
     type Error = Error;
 
     fn try_from(fields: Fields) -> Result<Self> {
-        let Fields { name, section, lead, truth, evidence, stated_by, abnormal, .. } = fields;
+        let Fields { name, section, lead, truth, evidence, stated_by, abnormal, max_error, .. } =
+            fields;
         let mut about = fields.about;
         let mut kinds: Vec<(SlotKind, Forms)> = Vec::new();
         kinds.extend(fields.values.map(|values| (SlotKind::Words, values)));
@@ -369,14 +382,26 @@ impl TryFrom<Fields> for Slot {
         let Some((kind, values)) = kinds.pop().filter(|_| found == 1) else {
             return Err(Error::SlotKinds { slot: name, found });
         };
-        Ok(Self { name, section, lead, kind, values, about, truth, evidence, stated_by, abnormal })
+        Ok(Self {
+            name,
+            section,
+            lead,
+            kind,
+            values,
+            about,
+            truth,
+            evidence,
+            stated_by,
+            abnormal,
+            max_error,
+        })
     }
 }
 
 impl From<Slot> for Fields {
     fn from(slot: Slot) -> Self {
         let Slot { name, section, lead, kind, values, .. } = slot;
-        let Slot { mut about, truth, evidence, stated_by, abnormal, .. } = slot;
+        let Slot { mut about, truth, evidence, stated_by, abnormal, max_error, .. } = slot;
         let mut fields = Self {
             values: None,
             choice: None,
@@ -392,6 +417,7 @@ impl From<Slot> for Fields {
             evidence,
             stated_by,
             abnormal,
+            max_error,
         };
         match kind {
             SlotKind::Words => fields.values = Some(values),

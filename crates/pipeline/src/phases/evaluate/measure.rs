@@ -100,7 +100,7 @@ pub(super) fn evaluate(
         scored_slot: media.slots().scored().map_or_else(String::new, |it| it.name.clone()),
         scored_slots: scored_slots(media),
         slots: said::all_slots(media, reports)?,
-        statements: said::statements(media, reports)?,
+        statements: said::statements(media, reports, fit)?,
         calibration: said::calibration(media, reports, fit)?,
         texts: TextScores::of(&pairs)?,
         n_distinct_reports: n_distinct(&texts),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use report::{
     evidence::{Shares, unchanged},
-    metrics::{Reliability, SlotStatements, brier, reliability, rouge_l, slot_scores, together},
+    metrics::{
+        Determined, Reliability, SlotStatements, brier, reliability, rouge_l, slot_scores, together,
+    },
     render::StatementTable,
     slots::{Slot, SlotReading, SlotSet},
 };
@@ -211,7 +213,11 @@ fn readings(media: &Media<'_>, reports: &[WrittenReport]) -> Vec<Vec<SlotReading
 }
 
 /// What is stated in every slot, beside what is true.
-pub(super) fn statements(media: &Media<'_>, reports: &[WrittenReport]) -> Result<StatementTable> {
+pub(super) fn statements(
+    media: &Media<'_>,
+    reports: &[WrittenReport],
+    fit: &Fit,
+) -> Result<StatementTable> {
     let slots = media.slots();
     let readings = readings(media, reports);
     let truth = |idx: usize| -> Vec<Option<String>> {
@@ -223,7 +229,10 @@ pub(super) fn statements(media: &Media<'_>, reports: &[WrittenReport]) -> Result
             .iter()
             .map(|it| it.answer.slots[idx].probabilities.values().copied().collect())
             .collect();
-        Ok(SlotStatements::of(slot, scored, &truth(idx), &readings[idx], &probabilities)?)
+        let truth = truth(idx);
+        let statements = SlotStatements::of(slot, scored, &truth, &readings[idx], &probabilities)?;
+        let determined = determined(slot, &truth, reports, idx, fit);
+        Ok(SlotStatements { determined, ..statements })
     };
     let each = slots.slots().iter().enumerate().map(of_slot).collect::<Result<Vec<_>>>()?;
     let scored = slots.scored_idxs();
@@ -236,6 +245,32 @@ pub(super) fn statements(media: &Media<'_>, reports: &[WrittenReport]) -> Result
         Some(together(&of, &truths, &said)?)
     };
     Ok(StatementTable { slots: each, together })
+}
+
+/// What of a slot is stated with a probability that is high enough, where it asks for a share of errors.
+fn determined(
+    slot: &Slot,
+    truth: &[Option<String>],
+    reports: &[WrittenReport],
+    idx: usize,
+    fit: &Fit,
+) -> Option<Determined> {
+    let (max_error, trust) = slot.max_error.zip(fit.slots.get(&slot.name))?;
+    let stated = reports.iter().zip(truth).filter_map(|(report, truth)| {
+        let said = &report.answer.slots[idx];
+        let right = slot.agrees(truth.as_ref()?, said.stated.as_ref()?);
+        Some((said.is_determined(), right))
+    });
+    let stated: Vec<(bool, bool)> = stated.collect();
+    let sure = || stated.iter().filter(|(is_determined, _)| *is_determined);
+    Some(Determined {
+        max_error,
+        least: trust.not_determined_below?,
+        n_validation: trust.n,
+        n_stated: stated.len(),
+        n: sure().count(),
+        n_right: sure().filter(|(_, right)| *right).count(),
+    })
 }
 
 /// Of the first scored slot with probabilities; none without one.
