@@ -79,26 +79,67 @@ pub(crate) fn text_view(
     Ok(Prompts::right_padded(ids, vocabulary.image).view(limit)?)
 }
 
-/// Weighted cross-entropy of the learned ids of some rows, whose hidden states `(batch, n_tokens, dim)` these are, over
-/// `total`, a scalar: their mean where `total` is the sum of their weights.
-///
-/// The head runs only where a learned id is predicted.
-pub(crate) fn text_loss(
-    flamingo: &Flamingo,
-    hidden: &Tensor,
-    rows: &[&Row],
-    total: f64,
-) -> CandleResult<Tensor> {
-    let (_, n_tokens, _) = hidden.dims3()?;
-    let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    for (idx, row) in rows.iter().enumerate() {
-        for (at, &weight) in (row.n_prompt..).zip(&row.weights) {
-            places.push((idx * n_tokens + at - 1) as u32);
-            targets.push(row.ids[at]);
-            weights.push(weight);
+/// Numbers of logits that are in memory at once where activations are not kept: 64 MiB in f32.
+const MOST_LOGITS: usize = 1 << 24;
+
+/// Ids that are learned, with the places in hidden states `(batch · n_tokens, dim)` that predict them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Predicted {
+    places: Vec<u32>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Predicted {
+    /// The learned ids of some rows in a pass of so many tokens each.
+    pub(crate) fn of_rows(rows: &[&Row], n_tokens: usize) -> Self {
+        let mut all = Self::default();
+        for (idx, row) in rows.iter().enumerate() {
+            for (at, &weight) in (row.n_prompt..).zip(&row.weights) {
+                all.push(idx * n_tokens + at - 1, row.ids[at], weight);
+            }
         }
+        all
     }
-    weighted_loss(hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))
+
+    pub(crate) fn push(&mut self, place: usize, target: u32, weight: f32) {
+        self.places.push(place as u32);
+        self.targets.push(target);
+        self.weights.push(weight);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// The same ids in parts, whose losses add up: each has few enough that its logits are held at once.
+    pub(crate) fn parts(&self, n_ids: usize) -> Vec<Self> {
+        self.parts_of((MOST_LOGITS / n_ids.max(1)).max(1))
+    }
+
+    fn parts_of(&self, n: usize) -> Vec<Self> {
+        let part = |first: usize| {
+            let part = first..(first + n).min(self.targets.len());
+            Self {
+                places: self.places[part.clone()].to_vec(),
+                targets: self.targets[part.clone()].to_vec(),
+                weights: self.weights[part].to_vec(),
+            }
+        };
+        (0..self.targets.len()).step_by(n).map(part).collect()
+    }
+
+    /// Weighted cross-entropy of hidden states `(batch, n_tokens, dim)` over `total`, a scalar: the mean where `total`
+    /// is the sum of the weights. The head runs only where a learned id is predicted.
+    pub(crate) fn loss(
+        self,
+        flamingo: &Flamingo,
+        hidden: &Tensor,
+        total: f64,
+    ) -> CandleResult<Tensor> {
+        let Self { places, targets, weights } = self;
+        weighted_loss(hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))
+    }
 }
 
 /// Weighted cross-entropy at some places of hidden states `(batch, n_tokens, dim)`, over `total`.
@@ -115,4 +156,34 @@ pub(crate) fn weighted_loss(
     let weights = Tensor::from_vec(weights, n, hidden.device())?.to_dtype(hidden.dtype())?;
     let hidden = hidden.flatten_to(1)?.index_select(&places, 0)?;
     (nn::cross_entropy(&head(&hidden)?, targets)? * weights)?.sum_all()? / total
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_losses_of_parts_add_up_to_that_of_the_whole() -> CandleResult<()> {
+        let mut all = Predicted::default();
+        for (place, target) in [(0, 2), (2, 1), (3, 0), (5, 2), (4, 4)] {
+            all.push(place, target, 1. + place as f32);
+        }
+        let values: Vec<f32> = (0..30).map(|i| (i as f32 * 0.7).sin()).collect();
+        let hidden = Tensor::from_vec(values, (2, 3, 5), &Device::Cpu)?;
+        let loss = |it: Predicted| {
+            let Predicted { places, targets, weights } = it;
+            weighted_loss(&hidden, places, targets, weights, 3., |xs| Ok(xs.clone()))?
+                .to_scalar::<f32>()
+        };
+        let whole = loss(all.clone())?;
+        let parts = all.parts_of(2);
+        assert_eq!(parts.iter().map(|it| it.targets.len()).collect::<Vec<_>>(), [2, 2, 1]);
+        let sum: f32 = parts.into_iter().map(loss).sum::<CandleResult<f32>>()?;
+        assert!((whole - sum).abs() < 1e-5 * whole, "{whole} {sum}");
+        // a vocabulary of 128,256 ids leaves 130 places at once
+        assert_eq!((MOST_LOGITS / 128_256, all.parts(10).len()), (130, 1));
+        Ok(())
+    }
 }

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Result as CandleResult, Tensor, Var, backprop::GradStore};
+use candle_core::{Tensor, Var, backprop::GradStore};
 use encoder::EncoderInput;
 use flamingo::{Compat, Flamingo, Prompts, TextView};
 
 use crate::{
     Error, LrSchedule, Observer, Result,
-    batch::weighted_loss,
+    batch::Predicted,
     optimizer::Optimizer,
     progression::Progression,
     reduce::Alone,
@@ -176,7 +176,7 @@ impl Mixture<'_> {
     }
 
     /// A batch as one pass, and what is learned of it; nothing where that is nothing.
-    fn learned(&self, shown: &MixtureBatch) -> Result<Option<(TextView, Learned)>> {
+    fn learned(&self, shown: &MixtureBatch) -> Result<Option<(TextView, Predicted)>> {
         let view = shown.text.view(self.flamingo.lm().shape().n_positions)?;
         let (n_rows, n_tokens) = view.ids.dims2()?;
         if shown.labels.len() != n_rows || shown.labels.iter().any(|row| row.len() != n_tokens) {
@@ -184,15 +184,15 @@ impl Mixture<'_> {
                 format!("a batch has ids ({n_rows}, {n_tokens}) and labels of another shape");
             return Err(Error::Data(reason));
         }
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        let mut learned = Predicted::default();
         for (row, labels) in shown.labels.iter().enumerate() {
             for (at, label) in labels.iter().enumerate().skip(1) {
-                let Some(label) = label else { continue };
-                places.push((row * n_tokens + at - 1) as u32);
-                targets.push(*label);
+                if let Some(label) = *label {
+                    learned.push(row * n_tokens + at - 1, label, 1.);
+                }
             }
         }
-        Ok((!targets.is_empty()).then_some((view, Learned { places, targets })))
+        Ok((!learned.is_empty()).then_some((view, learned)))
     }
 
     fn parts(&self, step: usize) -> Result<Vec<Part>> {
@@ -212,21 +212,6 @@ impl Mixture<'_> {
             parts.push(Part { shown, factor, is_last: source + 1 == n_sources });
         }
         Ok(parts)
-    }
-}
-
-/// Ids that are learned, and the places that predict them.
-struct Learned {
-    places: Vec<u32>,
-    targets: Vec<u32>,
-}
-
-impl Learned {
-    /// The sum of their losses times `factor`.
-    fn loss(self, flamingo: &Flamingo, hidden: &Tensor, factor: f64) -> CandleResult<Tensor> {
-        let weights = vec![1.; self.targets.len()];
-        let head = |hidden: &Tensor| flamingo.head(hidden);
-        weighted_loss(hidden, self.places, self.targets, weights, factor.recip(), head)
     }
 }
 
@@ -250,7 +235,7 @@ impl Task for Mixture<'_> {
         let Some((text, learned)) = self.learned(&shown)? else { return Ok(None) };
         let media = self.flamingo.encode_media(&shown.media)?;
         let hidden = self.flamingo.hidden(&text, Some(&media), None)?;
-        Ok(Some(learned.loss(self.flamingo, &hidden, factor)?))
+        Ok(Some(learned.loss(self.flamingo, &hidden, factor.recip())?))
     }
 
     fn backward(&self, batch: Result<Part>) -> Result<Option<(Tensor, GradStore)>> {
@@ -261,10 +246,11 @@ impl Task for Mixture<'_> {
         }
         let Part { shown, factor, .. } = batch?;
         let Some((text, learned)) = self.learned(&shown)? else { return Ok(None) };
-        let found = self.flamingo.checkpointed(&shown.media, &text, |hidden, _| {
-            learned.loss(self.flamingo, hidden, factor)
-        })?;
-        Ok(Some(found))
+        let parts = learned.parts(self.flamingo.lm().shape().vocab_size);
+        let loss = |hidden: &Tensor, _: &Tensor, part: usize| {
+            parts[part].clone().loss(self.flamingo, hidden, factor.recip())
+        };
+        Ok(Some(self.flamingo.checkpointed(&shown.media, &text, parts.len(), loss)?))
     }
 
     fn n_tokens(&self, batch: &Result<Part>) -> usize {

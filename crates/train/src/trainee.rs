@@ -9,7 +9,7 @@ use nn::Linear;
 use nn::weights::Variables;
 
 use crate::augment::crop;
-use crate::batch::{Row, text_loss, text_view};
+use crate::batch::{Predicted, Row, text_view};
 use crate::{Example, FitConfig, FitInputs, Result};
 
 /// What the names of the encoder's variables begin with.
@@ -105,7 +105,13 @@ impl Trainee {
         let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
         let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
         let hidden = self.flamingo.hidden(&text, Some(&media.first(rows.len())?), None)?;
-        Ok(self.loss_of(&hidden, media.latents(), shown, &rows, fit)?)
+        let (_, n_tokens, _) = hidden.dims3()?;
+        let predicted = Predicted::of_rows(&rows, n_tokens);
+        let loss = predicted.loss(&self.flamingo, &hidden, shown.weight)?;
+        Ok(match self.auxiliary_loss(media.latents(), shown, fit)? {
+            Some(auxiliary) => (loss + auxiliary)?,
+            None => loss,
+        })
     }
 
     /// The same loss and its gradients, in the memory of one block's activations.
@@ -118,36 +124,42 @@ impl Trainee {
         let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
         let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
         let input = self.input(&shown.windows)?;
-        Ok(self.flamingo.checkpointed(&input, &text, |hidden, latents| {
-            self.loss_of(hidden, latents, shown, &rows, fit)
+        let (_, n_tokens) = text.ids.dims2()?;
+        let n_ids = self.flamingo.lm().shape().vocab_size;
+        let parts = Predicted::of_rows(&rows, n_tokens).parts(n_ids);
+        Ok(self.flamingo.checkpointed(&input, &text, parts.len(), |hidden, latents, part| {
+            let loss = parts[part].clone().loss(&self.flamingo, hidden, shown.weight)?;
+            let auxiliary =
+                if part == 0 { self.auxiliary_loss(latents, shown, fit)? } else { None };
+            match auxiliary {
+                Some(auxiliary) => loss + auxiliary,
+                None => Ok(loss),
+            }
         })?)
     }
 
-    /// The loss of hidden states of the text and of the latents of all windows.
-    fn loss_of(
+    /// The auxiliary loss of the latents of all windows, weighted, where there is one.
+    fn auxiliary_loss(
         &self,
-        hidden: &Tensor,
         latents: &Tensor,
         shown: &Shown,
-        rows: &[&Row],
         fit: &FitConfig,
-    ) -> candle_core::Result<Tensor> {
-        let text = text_loss(&self.flamingo, hidden, rows, shown.weight)?;
+    ) -> candle_core::Result<Option<Tensor>> {
         let (Some((head, _)), Some(config)) = (&self.auxiliary, &fit.auxiliary) else {
-            return Ok(text);
+            return Ok(None);
         };
         let classes = &shown.classes;
         let known: Vec<u32> =
             (0u32..).zip(classes).filter_map(|(idx, class)| class.map(|_| idx)).collect();
         let targets: Vec<u32> = classes.iter().flatten().map(|&class| class as u32).collect();
         if known.is_empty() {
-            return Ok(text);
+            return Ok(None);
         }
         let known = Tensor::from_slice(&known, known.len(), &Device::Cpu)?;
         let latents = latents.squeeze(1)?.mean(1)?.index_select(&known, 0)?;
         let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?;
         let auxiliary = (auxiliary.sum_all()? / shown.n_classes as f64)?;
-        text + (auxiliary * config.weight)?
+        (auxiliary * config.weight).map(Some)
     }
 
     /// Weighted mean negative log-likelihood of the reports, without augmentation.
@@ -160,7 +172,8 @@ impl Trainee {
             let rows: Vec<_> = rows.iter().collect();
             let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
             let hidden = self.flamingo.hidden(&text, Some(&media), None)?;
-            let loss = text_loss(&self.flamingo, &hidden, &rows, weight)?;
+            let (_, n_tokens, _) = hidden.dims3()?;
+            let loss = Predicted::of_rows(&rows, n_tokens).loss(&self.flamingo, &hidden, weight)?;
             sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
             n += rows.len();
         }

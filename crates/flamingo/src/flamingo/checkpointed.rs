@@ -4,7 +4,7 @@
 //! first once more, each with its input as a variable, and begins at the gradient of its output.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var, bail};
 use encoder::{EncoderInput, Tokens};
 use nn::Mask;
 
@@ -14,8 +14,9 @@ impl Flamingo {
     /// Loss and gradients of everything under training, as `loss` of [`Self::hidden`] and its backward pass give them, in
     /// the memory of one block's activations.
     ///
-    /// `loss` makes a scalar of the hidden states `(batch, n_tokens, dim)`, normed, and of the latents
-    /// `(n_media_rows, n_media, n_latents, vis_dim)`. The first rows of `media` belong to the rows of `text`; further ones
+    /// `loss` makes a scalar of the hidden states `(batch, n_tokens, dim)`, normed, of the latents
+    /// `(n_media_rows, n_media, n_latents, vis_dim)`, and of the number of a part, from 0: the loss is the sum of `n_parts`
+    /// such scalars, of which one at a time is in memory. The first rows of `media` belong to the rows of `text`; further ones
     /// skip the language model. Blocks below the first in which something trains are not gone back through.
     ///
     /// # Errors
@@ -24,7 +25,8 @@ impl Flamingo {
         &self,
         media: &EncoderInput,
         text: &TextView,
-        loss: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
+        n_parts: usize,
+        loss: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
     ) -> Result<(Tensor, GradStore)> {
         let tokens = self.encoder.encode(media)?;
         let latents = self
@@ -49,11 +51,26 @@ impl Flamingo {
             inputs.push(out.detach());
         }
 
-        let last = Var::from_tensor(&inputs.pop().expect("the embedded ids are there"))?;
+        let last = inputs.pop().expect("the embedded ids are there");
+        let hidden = Var::from_tensor(&self.lm.norm(&last)?.detach())?;
         let seen = Var::from_tensor(&latents)?;
-        let loss = loss(&self.lm.norm(&last)?, &seen)?;
-        let mut grads = loss.backward()?;
-        let mut seed = grads.remove(&last);
+        let (mut grads, mut sum) = (GradStore::default(), None);
+        for part in 0..n_parts {
+            let loss = loss(&hidden, &seen, part)?;
+            grads.extend(loss.backward()?)?;
+            let loss = loss.detach();
+            sum = Some(match sum {
+                Some(sum) => (sum + loss)?,
+                None => loss,
+            });
+        }
+        let Some(sum) = sum else { bail!("a loss has no part") };
+        let mut seed = None;
+        if let Some(above) = grads.remove(&hidden) {
+            let last = Var::from_tensor(&last)?;
+            grads.extend(seeded(&self.lm.norm(&last)?, &above)?)?;
+            seed = grads.remove(&last);
+        }
         for idx in (lowest.unwrap_or(self.gates.len())..self.gates.len()).rev() {
             let Some(above) = seed.take() else { break };
             let input = Var::from_tensor(&inputs.pop().expect("every block has an input"))?;
@@ -68,7 +85,7 @@ impl Flamingo {
         if let Some(above) = grads.remove(&seen) {
             self.backward_of_media(&tokens, &above, &mut grads)?;
         }
-        Ok((loss.detach(), grads))
+        Ok((sum, grads))
     }
 
     /// From the gradient of the latents to those of resampler and encoder.
