@@ -196,9 +196,9 @@ fn modules_import_only_those_below() {
         let line = |file: &str| {
             let file = file.trim_end_matches(".rs");
             // the file itself, or the nearest folder that has a name
-            let folders = std::iter::successors(Some(file), |it| Some(it.rsplit_once('/')?.0));
+            let mut folders = std::iter::successors(Some(file), |it| Some(it.rsplit_once('/')?.0));
             let on_line = |module| lines.iter().position(|it| it.split(' ').any(|it| it == module));
-            let found = folders.filter_map(on_line).next();
+            let found = folders.find_map(on_line);
             found.unwrap_or_else(|| panic!("module `{file}` of {name} is not on the map"))
         };
         let imports = imports(name);
@@ -275,4 +275,36 @@ fn steps_are_told_apart_in_one_file() {
         told.extend(of_file.map(|step| format!("{}: Stage::{step}", path.display())));
     }
     assert!(told.is_empty(), "ask `preprocess::Step` instead: {told:#?}");
+}
+
+/// Encoders that others know: pictures go through CLIP, and tokens that are there are handed on.
+const KNOWN_ENCODERS: [&str; 2] = ["Clip", "Stored"];
+
+#[test]
+fn encoders_are_told_apart_in_one_file() {
+    let registry = tests::root().join("crates/encoder/src/registry.rs");
+    let text = std::fs::read_to_string(&registry).expect("the registry of encoders");
+    let listed = text.split_once("\nencoders! {\n").expect("the list of encoders").1;
+    let listed = listed.split_once("\n}\n").expect("the list ends").0;
+    let encoders: Vec<&str> = listed
+        .lines()
+        .filter(|line| line.ends_with("),"))
+        .filter_map(|line| Some(line.trim().split_once('(')?.0))
+        .collect();
+    assert!(encoders.len() >= 11, "the registry is written otherwise now: {encoders:?}");
+    let (mut all, mut told) = (Vec::new(), Vec::new());
+    for name in members().into_keys().filter(|name| !is_tool(name) && name != "encoder") {
+        sources(&tests::root().join("crates").join(name).join("src"), &mut all);
+    }
+    for path in
+        all.into_iter().filter(|path| !path.iter().any(|it| it == "tests" || it == "tests.rs"))
+    {
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let is_named = |it: &&&str| {
+            !KNOWN_ENCODERS.contains(*it) && text.contains(&format!("EncoderConfig::{it}("))
+        };
+        let of_file = encoders.iter().filter(is_named);
+        told.extend(of_file.map(|it| format!("{}: EncoderConfig::{it}", path.display())));
+    }
+    assert!(told.is_empty(), "ask `encoder::EncoderConfig` instead: {told:#?}");
 }

@@ -82,7 +82,7 @@ macro_rules! built_in {
 
             fn build(&self, $input: InputShape, $vb: Builder) -> candle_core::Result<MediaEncoder> {
                 let $settings = self;
-                $build
+                Ok($build)
             }
         }
     )*};
@@ -90,7 +90,7 @@ macro_rules! built_in {
 
 built_in! {
     "voxel_frames" VoxelFramesConfig => |it, input, vb| brain(VoxelFrames::new(it, input, vb)?);
-    "clip" ClipConfig => |it, _input, vb| Ok(MediaEncoder::Clip(ClipVision::new(it, vb)?));
+    "clip" ClipConfig => |it, _input, vb| MediaEncoder::Clip(ClipVision::new(it, vb)?);
     "connectivity" ConnectivityConfig => |it, input, _vb| {
         brain(Connectivity::new(it, input).map_err(candle_core::Error::wrap)?)
     };
@@ -107,8 +107,8 @@ built_in! {
     };
 }
 
-fn brain(encoder: impl BrainEncoder + 'static) -> candle_core::Result<MediaEncoder> {
-    Ok(MediaEncoder::Brain(Box::new(encoder)))
+fn brain(encoder: impl BrainEncoder + 'static) -> MediaEncoder {
+    MediaEncoder::Brain(Box::new(encoder))
 }
 
 impl EncoderConfig {
