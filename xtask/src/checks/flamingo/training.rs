@@ -15,6 +15,10 @@ use crate::checks::Worst;
 fn loss(case: &Case, flamingo: &Flamingo) -> Result<Tensor> {
     let media = flamingo.encode_media(&case.media("fwd")?)?;
     let logits = logits(flamingo, &text(case, "fwd")?, &media, &mut |_, _, _| {})?;
+    loss_of(case, &logits)
+}
+
+fn loss_of(case: &Case, logits: &Tensor) -> Result<Tensor> {
     let (_, n_tokens, _) = logits.dims3()?;
     let (mut places, mut targets) = (Vec::new(), Vec::new());
     for (row, labels) in case.rows("fwd.labels")?.iter().enumerate() {
@@ -38,6 +42,12 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     let expected = case.get("fwd.loss")?.flatten_all()?.get(0)?.to_scalar::<f32>()?;
     worst.add("loss", f64::from((first.to_scalar::<f32>()? - expected).abs()), TOLERANCE);
     gradients(case, &named, &first.backward()?, worst)?;
+    let (media, text) = (case.media("fwd")?, text(case, "fwd")?);
+    let (again, grads) = flamingo.checkpointed(&media, &text, 1, |hidden, _, _| {
+        loss_of(case, &flamingo.head(hidden)?).map_err(candle_core::Error::wrap)
+    })?;
+    worst.add("loss again", f64::from((again.to_scalar::<f32>()? - expected).abs()), TOLERANCE);
+    gradients(case, &named, &grads, worst)?;
     steps(case, &flamingo, named, worst)
 }
 
