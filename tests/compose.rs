@@ -171,8 +171,12 @@ fn covariates_are_regressed_out_as_fitted_to_the_training_people() {
     assert!(limits.contains("Connectivity was adjusted for covariates"), "{report}");
     with("age, sex, ses");
     let said = run(&["check", &path]).exits_with(2).stderr;
-    let expected = "regress_out names ses, expected one of age, coverage, dvars, max_fd, mean_fd, ";
+    // without confounds there is no motion
+    let expected = "regress_out names ses, expected one of age, coverage, dvars, n_frames, ";
     assert!(said.contains(expected), "{said}");
+    with("age, mean_fd");
+    let said = run(&["check", &path]).exits_with(2).stderr;
+    assert!(said.contains("regress_out names mean_fd, expected one of age, "), "{said}");
     with("age, age");
     let said = run(&["check", &path]).exits_with(2).stderr;
     assert!(said.contains("regress_out names the column age twice"), "{said}");

@@ -32,7 +32,7 @@ use crate::{
     plan::{RunPlan, SourcePlan},
     runner::Runner,
     spec::Spec,
-    stage::{Artifact, Stage, work::Work},
+    stage::{Artifact, Stage, labels_with, work::Work},
 };
 
 const COMPOSED: &str = "composed.json";
@@ -101,27 +101,24 @@ pub(crate) fn has_training_people(
             "composes reports for recordings; those of cohort.pairs have some".to_owned(),
         );
     };
-    let labels = recordings.recordings().iter().flat_map(|it| it.labels.keys().map(String::as_str));
-    let measured = preprocess::Measured::QUANTITIES.iter().map(|it| it.name);
-    let known: BTreeSet<&str> = labels.chain(measured).collect();
+    // what each will have, as far as it is known before it is read
+    let covariates = |it: &::cohort::Recording| {
+        let measured = preprocess::Measured::QUANTITIES
+            .map(|of| (!of.of_motion || it.confounds.is_some()).then_some(0.0));
+        labels_with(&it.labels, &measured)
+    };
+    let all: Vec<Labels> = recordings.recordings().iter().map(covariates).collect();
+    let known: BTreeSet<&str> = all.iter().flat_map(|it| it.keys().map(String::as_str)).collect();
     if let Some(column) = config.regress_out.iter().find(|it| !known.contains(it.as_str())) {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         return refuse(format!("regress_out names {column}, expected one of {known}"));
     }
-    // what was measured goes before a label of the same name
-    let adjusts = |it: &::cohort::Recording| {
-        config.regress_out.iter().all(|column| {
-            match preprocess::Measured::QUANTITIES.iter().find(|of| of.name == *column) {
-                Some(quantity) => !quantity.of_motion || it.confounds.is_some(),
-                None => it.labels.contains_key(column),
-            }
-        })
-    };
+    let adjusts = |it: &Labels| config.regress_out.iter().all(|column| it.contains_key(column));
     let of = if config.regress_out.is_empty() { "" } else { " with every column of regress_out" };
     for run in runs {
-        let trained = recordings.recordings().iter().zip(&run.splits);
-        let trained = trained.filter(|(it, split)| **split == Split::Train && adjusts(it));
-        let mut people: Vec<&str> = trained.map(|(it, _)| it.subject()).collect();
+        let trained = recordings.recordings().iter().zip(&all).zip(&run.splits);
+        let trained = trained.filter(|((_, of), split)| **split == Split::Train && adjusts(of));
+        let mut people: Vec<&str> = trained.map(|((it, _), _)| it.subject()).collect();
         people.sort_unstable();
         people.dedup();
         if people.len() < Statistics::MIN_PEOPLE {
@@ -237,16 +234,9 @@ fn adjust_for(
     Ok(Some(adjusted))
 }
 
-/// What may be regressed out of a scan; what was measured goes before labels of the same name.
+/// What may be regressed out of a scan.
 fn covariates_of(facts: &SeriesFacts, labels: &Labels) -> Covariates {
-    let mut covariates = labels.clone();
-    let measured = preprocess::Measured::of_series(facts);
-    for (quantity, value) in preprocess::Measured::QUANTITIES.iter().zip(measured.values()) {
-        covariates.remove(quantity.name);
-        let value = value.map(|value| (quantity.name.to_owned(), Label::Number(value)));
-        covariates.extend(value);
-    }
-    covariates
+    labels_with(labels, &preprocess::Measured::of_series(facts).values())
 }
 
 impl ComposeConfig {

@@ -39,6 +39,7 @@ pub(crate) use preprocess::settings;
 pub use probe::{ProbeConfig, ProbeRows};
 pub use quality::QualityConfig;
 pub use select::SelectConfig;
+pub(crate) use select::labels_with;
 pub use stages::Stage;
 pub(crate) use token_set::{AboutTokens, TokenSet};
 pub(crate) use whiten::WHITENING;

@@ -46,8 +46,8 @@ impl Others {
         let media = tested.written.media;
         let altered = Altered::open(media)?;
         let mut substitutes = vec![tested.without_scan(control)?, tested.mean_scan(control)?];
-        for (kind, name, change) in SURROGATES {
-            substitutes.push(tested.surrogate(&altered, (kind, name, change), control)?);
+        for surrogate in SURROGATES {
+            substitutes.push(tested.surrogate(&altered, surrogate, control)?);
         }
         let occluded = tested.occluded(&altered, control)?;
         let told = tested.told_otherwise(control)?;
@@ -55,18 +55,23 @@ impl Others {
     }
 }
 
-const SURROGATES: [(ConditionKind, &str, Change<'static>); 3] = [
+/// What is shown in place of a scan, in words and as the name of what is kept, and what is changed.
+type Surrogate = (ConditionKind, &'static str, &'static str, Change<'static>);
+
+const SURROGATES: [Surrogate; 3] = [
     (
         ConditionKind::PhaseRandomised,
         "own scan, phases random by column",
+        "phases",
         Change::Phases(Phases::Own),
     ),
     (
         ConditionKind::PhaseRandomisedTogether,
         "own scan, phases random for all columns together",
+        "phases-together",
         Change::Phases(Phases::Common),
     ),
-    (ConditionKind::TimePermuted, "own scan, frames in random order", Change::Permuted),
+    (ConditionKind::TimePermuted, "own scan, frames in random order", "permuted", Change::Permuted),
 ];
 
 /// Likelihood of the true report and the text of each test window.
@@ -195,14 +200,9 @@ impl Tested<'_> {
     fn surrogate(
         &self,
         altered: &Altered<'_>,
-        (kind, name, change): (ConditionKind, &str, Change<'_>),
+        (kind, name, file, change): Surrogate,
         control: &mut Control<'_>,
     ) -> Result<Substitute> {
-        let file = match kind {
-            ConditionKind::PhaseRandomised => "phases",
-            ConditionKind::PhaseRandomisedTogether => "phases-together",
-            _ => "permuted",
-        };
         match self.changed(altered, change, control)? {
             Ok(media) => {
                 let shown = self.shown(file, media, control)?;

@@ -1,5 +1,5 @@
 //! A query over what was measured of recordings.
-use ::cohort::{Query, QueryError, Reason, Recording, Value as Label};
+use ::cohort::{Labels, Query, QueryError, Reason, Recording, Value as Label};
 use preprocess::Measured;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,24 +38,31 @@ impl SelectConfig {
     }
 }
 
-/// The recording as the query sees it: what was measured goes before labels of the same name.
+/// The recording as the query sees it.
 pub(super) fn with_measured(recording: &Recording, values: &[Option<f64>]) -> Recording {
     let mut recording = recording.clone();
-    for (quantity, value) in Measured::QUANTITIES.iter().zip(values) {
-        if let Some(label) = recording.labels.remove(quantity.name) {
-            let mut name = format!("label_{}", quantity.name);
-            while recording.labels.contains_key(&name) {
-                name = format!("label_{name}");
-            }
-            recording.labels.insert(name, label);
-        }
-        if let Some(value) = value {
-            recording.labels.insert(quantity.name.to_owned(), Label::Number(*value));
-        }
-    }
+    recording.labels = labels_with(&recording.labels, values);
     // as measured, not as the header says it
     recording.t_r = None;
     recording
+}
+
+/// Labels with what was measured, which goes before a label of the same name: that has the prefix `label_` then.
+pub(crate) fn labels_with(labels: &Labels, values: &[Option<f64>]) -> Labels {
+    let mut labels = labels.clone();
+    for (quantity, value) in Measured::QUANTITIES.iter().zip(values) {
+        if let Some(label) = labels.remove(quantity.name) {
+            let mut name = format!("label_{}", quantity.name);
+            while labels.contains_key(&name) {
+                name = format!("label_{name}");
+            }
+            labels.insert(name, label);
+        }
+        if let Some(value) = value {
+            labels.insert(quantity.name.to_owned(), Label::Number(*value));
+        }
+    }
+    labels
 }
 
 /// The reason with what was measured of the columns that the query asks for.

@@ -2,6 +2,7 @@
 mod asked;
 
 pub use asked::SelectConfig;
+pub(crate) use asked::labels_with;
 
 use std::path::Path;
 
