@@ -109,7 +109,7 @@ fn a_typo_in_a_component_names_the_components_file() {
     fs::write(file, slots.replacen("  - name: viewed", "  - nmae: viewed", 1)).unwrap();
     let set = "cohort.pairs.slots={file: slots.yaml}";
     assert_snapshot!(refused(&cohort, &[set]), @"
-    error: [cohort]/slots.yaml:6:5: unknown field `nmae`, expected one of name, section, lead, values, choice, ordinal, number, flag, set, about, truth, evidence, stated_by, abnormal
+    error: [cohort]/slots.yaml:6:5: unknown field `nmae`, expected one of name, section, lead, values, choice, ordinal, number, flag, set, about, truth, evidence, stated_by, abnormal, max_error
       |
     6 |   - nmae: viewed
       |     ^^^^
