@@ -30,6 +30,7 @@ fn an_encoder_is_probed_before_text_is_trained() {
     };
     // the side is planted in the series, and nothing else is
     assert_eq!(of(0, "accuracy", "estimate"), 1.0);
+    assert_eq!(scores["targets"][0]["scores"]["auc_over_splits"][0], 1.0);
     assert!(of(1, "gain", "low") < 0.0, "{text}");
     assert!(of(2, "r2", "estimate") < 0.2 && of(3, "r2", "estimate") < 0.2, "{text}");
     let table = fs::read_to_string(out.join("predictions.csv")).unwrap();

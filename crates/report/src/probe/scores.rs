@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::{ProbePrediction, ProbeSettings};
-use crate::metrics::{Interval, mean};
+use crate::metrics::{Interval, mean, roc_auc};
 
 /// How often classes were right. Each person counts alike, by the mean over the divisions that tried them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -20,6 +20,9 @@ pub struct ClassScores {
     pub gain: Interval,
     /// Mean and standard deviation of the accuracy over divisions.
     pub over_splits: [f64; 2],
+    /// The same of the area under the receiver operating characteristic, of two classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auc_over_splits: Option<[f64; 2]>,
 }
 
 /// How near numbers were. Each person counts alike, by the mean over the divisions that tried them.
@@ -75,6 +78,17 @@ impl Tried<'_> {
             over_splits: self.over_splits(|of_split| {
                 let right = of_split.iter().map(|it| right(class[it.sample], it.found));
                 Some(mean(&right.collect::<Vec<_>>()))
+            }),
+            auc_over_splits: (n_classes == 2).then(|| {
+                self.over_splits(|of_split| {
+                    let second = of_split.iter().map(|it| {
+                        let probability = it.probability.unwrap_or(f64::NAN);
+                        if it.found > 0.0 { probability } else { 1.0 - probability }
+                    });
+                    let positive: Vec<bool> =
+                        of_split.iter().map(|it| class[it.sample] == 1).collect();
+                    roc_auc(&second.collect::<Vec<_>>(), &positive)
+                })
             }),
         }
     }

@@ -69,6 +69,8 @@ fn what_is_there_is_found_and_nothing_else() {
         unreachable!("classes were asked for")
     };
     assert!(none.balanced_accuracy.contains(0.5), "{none:?}");
+    let [auc, _] = none.auc_over_splits.unwrap();
+    assert!((auc - 0.5).abs() < 0.2 && there.auc_over_splits.is_none(), "{none:?}");
     let ProbeScores::Numbers(there) =
         probed(&features, &person, ProbeTarget::Numbers(&number)).scores
     else {
