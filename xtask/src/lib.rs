@@ -20,6 +20,7 @@ pub mod published;
 mod random_model;
 mod slurm;
 pub mod synthetic;
+mod trained;
 mod verdict;
 
 use std::{
@@ -120,6 +121,15 @@ enum Chore {
         #[arg(long, default_value = "1")]
         seed: u64,
     },
+    /// Train models that see their scans, that do not, and whose site says the label, and compare their verdicts
+    /// with what they must be; a minute or two each
+    Trained {
+        /// Where to; the runs stay there
+        folder: PathBuf,
+        /// Models of each kind
+        #[arg(long, default_value = "3")]
+        seeds: u64,
+    },
     /// Run the synthetic cohort as a job array of Slurm on this machine, disturb it, and compare what it
     /// publishes with a local run
     Slurm,
@@ -191,6 +201,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Chore::Cohort { n, folder, broken } => cohort::write(&root, &folder, n, broken),
         Chore::Licences => licences::print(&root),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
+        Chore::Trained { folder, seeds } => trained::run(&root, &folder, seeds),
         Chore::Slurm => slurm::run(&root),
         Chore::Containers => containers::write(&root),
         Chore::Compare { old, new, names, threads } => {
