@@ -38,7 +38,7 @@ impl Work for RenderConfig {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -174,7 +174,13 @@ fn page(
             write!(caption, "; true value: {truth}").expect("a String takes every line");
         }
         let map = config.window_maps.then(|| window_map(media, row, caption));
-        PageReport { report, scored, truth, map }
+        let beside = evaluation.windows.get(idx).into_iter().flat_map(|it| {
+            let other = it.other_scan.as_ref().map(|other| format!("With the scan of {other}"));
+            let with = other.zip(it.text_with_other_scan.clone());
+            let without = it.text_without_scan.clone();
+            with.into_iter().chain(without.map(|text| ("Without a scan".to_owned(), text)))
+        });
+        PageReport { report, scored, truth, map, beside: beside.collect() }
     };
     Ok(Page {
         title: media.plan.spec().name.clone(),

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod controls;
+mod differences;
 mod html;
 mod page;
 mod statements;

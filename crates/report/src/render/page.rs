@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    StatementTable, SummaryTable, WindowMap, controls,
+    StatementTable, SummaryTable, WindowMap, controls, differences,
     html::escape,
     svg::{self, CurvePoint},
 };
@@ -50,6 +50,8 @@ pub struct PageReport {
     pub truth: Option<String>,
     /// A slice of the window.
     pub map: Option<WindowMap>,
+    /// What the model writes after the same prompt where it sees something else: in which case, and the text.
+    pub beside: Vec<(String, String)>,
 }
 
 /// One scored slot of a report.
@@ -246,15 +248,32 @@ impl PageReport {
         let session = session.as_ref().map_or(String::new(), |ses| format!(", session {ses}"));
         format!(
             "<article class=\"{class}\">{}<h3>Subject {}{}, {}{stamp}</h3>\
-             <pre>{}</pre><p class=\"soft\">{judged}. {}. \
+             <pre>{}</pre>{}<p class=\"soft\">{judged}. {}. \
              {DISCLAIMER}</p></article>\n",
             self.map.as_ref().map_or(String::new(), WindowMap::html),
             escape(subject),
             escape(&session),
             window.stretch(),
             escape(text.trim()),
+            self.beside(),
             escape(&window.scan),
         )
+    }
+
+    /// The other texts, with the words marked that are not in the report.
+    fn beside(&self) -> String {
+        let own = self.report.text.trim();
+        let each = self.beside.iter().map(|(what, text)| {
+            let same = if text.trim() == own { ": the same text" } else { "" };
+            let text = if same.is_empty() {
+                format!("<pre>{}</pre>", differences::marked(own, text.trim()))
+            } else {
+                String::new()
+            };
+            format!("<p class=\"soft\">{}{same}</p>{text}", escape(what))
+        });
+        let each: String = each.collect();
+        if each.is_empty() { each } else { format!("<details><summary>Other scans</summary>{each}</details>") }
     }
 
     /// The class of the article, and each scored slot with its truth.
@@ -322,6 +341,10 @@ mod tests {
                 }],
                 truth: None,
                 map: Some(map),
+                beside: vec![
+                    ("Without a scan".to_owned(), "Findings: <none>.".to_owned()),
+                    ("With the scan of somebody else".to_owned(), example::faces().text),
+                ],
             }],
             methods: vec![("seed".to_owned(), "7".to_owned())],
             evidence,
@@ -341,6 +364,8 @@ mod tests {
             html.contains("<p>Intervals resample 16 windows, because there are only 1 subject")
         );
         assert!(html.contains("quick &lt;start&gt;") && html.contains("data:image/png"));
+        assert!(html.contains("Findings: <mark>&lt;none&gt;.</mark>"), "{html}");
+        assert!(html.contains("With the scan of somebody else: the same text"));
         assert_eq!(html.matches("<svg").count(), 4);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
         let links = html.replace("http://www.w3.org/2000/svg", "");

@@ -99,6 +99,15 @@ pub(crate) struct WindowScore {
     /// average.
     pub(crate) nll_own: Option<f64>,
     pub(crate) nll_others: Option<f64>,
+    /// What is written without a scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text_without_scan: Option<String>,
+    /// The window of somebody else, or where there is one person of another scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) other_scan: Option<String>,
+    /// What is written with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text_with_other_scan: Option<String>,
 }
 
 impl Evaluation {

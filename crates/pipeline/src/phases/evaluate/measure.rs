@@ -86,7 +86,7 @@ pub(super) fn evaluate(
     })?;
     let evidence = evidence?;
     let fit = &trained.fit;
-    let texts: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
+    let answers: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
     let pairs: Vec<(&str, &str)> = reports
         .iter()
         .map(|it| (it.answer.text.as_str(), media.cohort().rows[it.row].report.as_str()))
@@ -103,12 +103,12 @@ pub(super) fn evaluate(
         statements: said::statements(media, reports, fit)?,
         calibration: said::calibration(media, reports, fit)?,
         texts: TextScores::of(&pairs)?,
-        n_distinct_reports: n_distinct(&texts),
-        copying: copying(&texts, &trained_on),
+        n_distinct_reports: n_distinct(&answers),
+        copying: copying(&answers, &trained_on),
         answers: of_slots,
         notes: notes::of(media)?,
-        stopped: n_stopped as f64 / texts.len() as f64,
-        windows: windows(media, reports, &input, &test),
+        stopped: n_stopped as f64 / answers.len() as f64,
+        windows: windows(media, reports, &input, &test, &texts),
         blocks: input.blocks,
         nll: input.nll,
         evidence,
@@ -215,11 +215,15 @@ fn windows(
     reports: &[WrittenReport],
     input: &EvidenceInput,
     test: &[usize],
+    texts: &Texts,
 ) -> Vec<WindowScore> {
     let scored = media.slots().scored_idxs().first().copied();
     let place = |window: usize| {
         let of_block = |block: &Vec<usize>| block.iter().position(|it| *it == window);
         input.blocks.iter().find_map(of_block)
+    };
+    let text = |row: usize, shown: Option<usize>| {
+        texts.get(&(media.prompt(row), shown)).cloned().flatten()
     };
     test.iter()
         .enumerate()
@@ -231,6 +235,11 @@ fn windows(
             let others = own
                 .filter(|_| row_nll.len() > 1)
                 .map(|own| (row_nll.iter().sum::<f64>() - own) / (row_nll.len() - 1) as f64);
+            let other = other(&input.blocks, &input.units, idx).map(|it| test[it]);
+            let named = |row: usize| {
+                let window = media.cohort().rows[row].window;
+                format!("{} win-{window}", self::scan(media, row).unit())
+            };
             WindowScore {
                 subject: scan.subject.clone(),
                 session: scan.session.clone(),
@@ -243,9 +252,24 @@ fn windows(
                 confidence: answer.and_then(|it| it.slots[scored?].confidence),
                 nll_own: own,
                 nll_others: others,
+                text_without_scan: text(row, None),
+                other_scan: other.map(named),
+                text_with_other_scan: other.and_then(|other| text(row, Some(other))),
             }
         })
         .collect()
+}
+
+/// The window whose scan is shown beside that of `window`: the next of its block of another person, or of
+/// another scan where there is no other person.
+fn other(blocks: &[Vec<usize>], units: &[Unit], window: usize) -> Option<usize> {
+    let block = blocks.iter().find(|block| block.contains(&window))?;
+    let place = block.iter().position(|it| *it == window)?;
+    let after = || block[place + 1..].iter().chain(&block[..place]).copied();
+    let own = &units[window];
+    after()
+        .find(|&it| units[it].subject != own.subject)
+        .or_else(|| after().find(|&it| units[it].scan_digest != own.scan_digest))
 }
 
 fn scan<'a>(media: &Media<'a>, row: usize) -> &'a ScanPlan {
