@@ -216,6 +216,7 @@ pub(crate) fn answers(
         .into_iter()
         .map(|(text, stopped)| Answer { text, stopped, slots: Vec::new() })
         .collect();
+    let read: Vec<_> = answers.iter().map(|answer| slots.parse(&answer.text)).collect();
     for (slot_idx, slot) in slots.slots().iter().enumerate() {
         let found = if slot.is_one_of_values() {
             slot_likelihoods(model, slots, &slot.name, &with_text, reading, control)?
@@ -223,13 +224,12 @@ pub(crate) fn answers(
             vec![Vec::new(); answers.len()]
         };
         let (temperature, least) = trust.of(&slot.name);
-        for (answer, likelihoods) in answers.iter_mut().zip(found) {
+        for ((answer, read), likelihoods) in answers.iter_mut().zip(&read).zip(found) {
             let values = slot.values.keys().cloned();
             let probabilities = values.zip(softmax(&likelihoods, temperature)).collect();
-            let parsed = slots.parse(&answer.text);
             answer.slots.push(GeneratedSlot::new(
                 &slot.name,
-                &parsed.slots[slot_idx],
+                &read.slots[slot_idx],
                 probabilities,
                 least,
             ));

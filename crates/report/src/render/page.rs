@@ -273,7 +273,11 @@ impl PageReport {
             format!("<p class=\"soft\">{}{same}</p>{text}", escape(what))
         });
         let each: String = each.collect();
-        if each.is_empty() { each } else { format!("<details><summary>Other scans</summary>{each}</details>") }
+        if each.is_empty() {
+            each
+        } else {
+            format!("<details><summary>Other scans</summary>{each}</details>")
+        }
     }
 
     /// The class of the article, and each scored slot with its truth.
