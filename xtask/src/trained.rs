@@ -47,21 +47,25 @@ impl Kind {
 /// Trains a model of each kind for each seed in `dir`, and prints the verdicts.
 ///
 /// # Errors
-/// Where an honest model is not found to depend on its scans, or another one is.
+/// Where an honest model is found not to depend on its scans, or another one is found to depend on them. An
+/// honest one may be undecided: twelve people are few.
 #[expect(clippy::print_stdout, reason = "the verdicts are what this chore is for")]
 pub(crate) fn run(root: &Path, dir: &Path, n_seeds: u64) -> Result<()> {
     fs::create_dir_all(dir)?;
     let program = kills::program()?;
-    let mut n_wrong = 0;
+    let (mut n_wrong, mut n_yes) = (0, 0);
     for kind in Kind::ALL {
         for seed in 1..=n_seeds {
             let verdict = verdict(root, dir, &program, kind, seed)?;
-            let is_right = verdict.starts_with("SCAN-DEPENDENT: yes") == (kind == Kind::Honest);
-            n_wrong += usize::from(!is_right);
-            println!("{} {seed}: {verdict}{}", kind.name(), if is_right { "" } else { " WRONG" });
+            let says = |answer: &str| verdict.starts_with(&format!("SCAN-DEPENDENT: {answer}"));
+            let is_wrong = says(if kind == Kind::Honest { "no" } else { "yes" });
+            n_yes += usize::from(kind == Kind::Honest && says("yes"));
+            n_wrong += usize::from(is_wrong);
+            println!("{} {seed}: {verdict}{}", kind.name(), if is_wrong { " WRONG" } else { "" });
         }
     }
-    ensure!(n_wrong == 0, "{n_wrong} verdicts are not what they should be");
+    println!("{n_yes} of {n_seeds} honest models are found to depend on their scans");
+    ensure!(n_wrong == 0, "{n_wrong} verdicts are wrong");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::{
     config::EvaluateConfig,
     evaluation::Written,
     measure::generation,
-    said::{self, Texts},
+    said::{self, Texts, written},
 };
 use crate::{
     Error, Result,
@@ -151,8 +151,7 @@ impl Tested<'_> {
     fn without_scan(&self, control: &mut Control<'_>) -> Result<Substitute> {
         let media = self.written.media;
         let nll = self.nll("no-scan", &vec![None; self.test.len()], control)?;
-        let text =
-            |&row: &usize| self.texts[&(media.prompt(row), None)].clone().unwrap_or_default();
+        let text = |&row: &usize| written(self.texts, (media.prompt(row), None)).to_owned();
         let texts = self.test.iter().map(text).collect();
         Ok(self.substitute((ConditionKind::NoScan, "no scan"), Shown { nll, texts }))
     }
@@ -333,8 +332,7 @@ impl Tested<'_> {
 
     fn own_texts(&self) -> Vec<String> {
         let media = self.written.media;
-        let text =
-            |&row: &usize| self.texts[&(media.prompt(row), Some(row))].clone().unwrap_or_default();
+        let text = |&row: &usize| written(self.texts, (media.prompt(row), Some(row))).to_owned();
         self.test.iter().map(text).collect()
     }
 

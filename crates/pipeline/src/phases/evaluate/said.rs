@@ -22,6 +22,11 @@ use crate::{
 /// Texts by prompt and row of the scan, without one for no scan.
 pub(super) type Texts = BTreeMap<(String, Option<usize>), Option<String>>;
 
+/// One of them.
+pub(super) fn written(texts: &Texts, of: (String, Option<usize>)) -> &str {
+    texts[&of].as_deref().expect("everything that is asked for was written")
+}
+
 /// What the texts of an evaluation say.
 pub(super) struct Values {
     /// Of prompt `i` with scan `k` of its block.
@@ -47,9 +52,7 @@ impl Values {
         majority: &[Option<String>],
     ) -> Self {
         let slots = media.slots();
-        let text = |row: usize, scan: Option<usize>| {
-            texts[&(media.prompt(row), scan)].as_deref().unwrap_or_default()
-        };
+        let text = |row: usize, scan: Option<usize>| written(texts, (media.prompt(row), scan));
         // one text is written for many windows
         let mut known: BTreeMap<&str, Vec<Option<String>>> = BTreeMap::new();
         for text in texts.values().flatten() {
@@ -132,7 +135,7 @@ pub(super) fn answers_of_slots(
         known.entry(text).or_insert_with(|| scored_values(slots, text));
     }
     let said = |row: usize, scan: Option<usize>, at: usize| {
-        let text = texts[&(media.prompt(row), scan)].as_deref().unwrap_or_default();
+        let text = written(texts, (media.prompt(row), scan));
         known[text][at].clone()
     };
     let of_slot = |(at, &idx): (usize, &usize)| {
