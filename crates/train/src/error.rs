@@ -18,14 +18,14 @@ pub enum Error {
     /// A loss or a gradient that is not a number; the state before the step is saved.
     #[error(
         "the {what} of step {step} is not finite{}: lower the learning rate, or look at what is shown; the state \
-         after step {} is saved", at(examples), step - 1
+         after step {} is saved, but a training of other settings or data begins anew", at(examples), step - 1
     )]
     Diverged {
         /// The step, counted from 1.
         step: usize,
         /// `loss` or `gradient`.
         what: &'static str,
-        /// The examples whose own loss is not finite, where it is some of them.
+        /// The examples whose scan or own loss is not finite, where it is some of them.
         examples: Vec<String>,
     },
     /// A file that cannot be read or written.

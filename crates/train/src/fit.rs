@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AugmentConfig, Error, Example, Fitted, LrSchedule, Observer, Result,
-    augment::Augmenter,
+    augment::{Augmenter, crop},
     batch::Row,
     optimizer::Optimizer,
     progression::Progression,
@@ -262,7 +262,8 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     Ok(Fitted::new(inputs, progression, task.trainee.n_frozen))
 }
 
-/// Digest of what decides a training beside its data; when it is saved, when it ends early and what it keeps in memory does not.
+/// Digest of what decides a training beside its data; when it is saved and when it ends early does not. Activation
+/// checkpointing does: its gradients are the same to rounding only.
 fn recipe(inputs: &FitInputs) -> String {
     let same =
         FitConfig { checkpoint_every: 0, patience: None, max_minutes: None, ..inputs.fit.clone() };
@@ -347,18 +348,26 @@ impl Task for Reports<'_> {
     }
 
     fn not_finite(&self, shown: &Shown) -> Result<Vec<String>> {
+        // also what a window was mixed with, and windows that are shown without their text
+        let broken = |it: &&Example| it.media.iter().any(|it| it.iter().any(|x| !x.is_finite()));
+        let broken = self.inputs.train.iter().filter(broken).map(|it| it.name.clone());
+        let broken: Vec<String> = broken.collect();
+        if !broken.is_empty() {
+            return Ok(broken);
+        }
         let mut found = Vec::new();
-        for (at, &row) in shown.rows.iter().enumerate() {
+        for &row in &shown.rows {
+            let example = &self.inputs.train[row];
             let alone = Shown {
-                windows: vec![shown.windows[at].clone()],
-                classes: vec![shown.classes[at]],
+                windows: vec![crop(&example.media[0], example.margin, 0)],
+                classes: vec![example.class],
                 rows: vec![row],
                 weight: self.rows[row].weight(),
                 n_classes: 1,
             };
             let loss = self.trainee.loss(&alone, &self.rows, self.inputs.fit)?;
             if !loss.to_scalar::<f32>()?.is_finite() {
-                found.push(self.inputs.train[row].name.clone());
+                found.push(example.name.clone());
             }
         }
         Ok(found)

@@ -144,9 +144,16 @@ pub fn train_mixture(
         reduce: &Alone,
         observer,
     };
-    let progression =
-        trainer.run(&Mixture { flamingo, sources, config }, Progression::default())?;
+    let begun = Progression::of(String::new(), recipe(sources, config), String::new());
+    let progression = trainer.run(&Mixture { flamingo, sources, config }, begun)?;
     Ok(progression.unlearned())
+}
+
+/// Digest of what decides a training beside its data; when it is saved does not.
+fn recipe(sources: &[&dyn Source], config: &MixtureConfig) -> String {
+    let multipliers: Vec<f64> = sources.iter().map(|it| it.loss_multiplier()).collect();
+    let same = MixtureConfig { checkpoint_every: 0, ..config.clone() };
+    files::sha256_bytes(format!("{same:?} {multipliers:?}").as_bytes())
 }
 
 struct Mixture<'a> {

@@ -62,7 +62,7 @@ impl Progression {
         (1..).zip(&self.losses).filter_map(|(step, loss)| loss.is_none().then_some(step)).collect()
     }
 
-    /// Mean loss of the last steps, of those that learned something.
+    /// Mean loss of the steps from `first` on, counted from 0, that learned something; 0 where none did.
     pub(crate) fn mean_loss(&self, first: usize) -> f64 {
         let losses: Vec<f64> = self.losses[first..].iter().flatten().copied().collect();
         losses.iter().sum::<f64>() / losses.len().max(1) as f64

@@ -41,7 +41,7 @@ pub(crate) trait Task {
     /// Ids that a batch shows to the language model, padding left out.
     fn n_tokens(&self, batch: &Self::Batch) -> usize;
 
-    /// The examples of a batch whose own loss is not finite, as people are told of them.
+    /// The examples of a batch whose scan or own loss is not finite, as people are told of them.
     fn not_finite(&self, _batch: &Self::Batch) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
@@ -112,7 +112,7 @@ impl Trainer<'_> {
             if let Some(gathered) = &gathered
                 && let Some(what) = gathered.not_finite()
             {
-                // the weights are those of the step before, which is where a repaired training goes on
+                // the weights are those of the step before; under other settings or data `fit` refuses the state
                 self.save(&progression)?;
                 let examples =
                     if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
@@ -248,11 +248,15 @@ impl Trainer<'_> {
     }
 }
 
-/// The examples of a step whose own loss is not finite.
+/// The examples of a step whose scan or own loss is not finite.
 fn culprits<T: Task>(task: &T, step: usize) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for batch in task.batches(step) {
-        found.extend(task.not_finite(&batch)?);
+        for name in task.not_finite(&batch)? {
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
     }
     Ok(found)
 }
