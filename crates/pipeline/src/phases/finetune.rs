@@ -57,17 +57,8 @@ pub(crate) struct Fit {
     pub(crate) n_train: usize,
     #[serde(alias = "n_choose")]
     pub(crate) n_validation: usize,
-    pub(crate) temperature: Temperature,
-    /// Of each slot that has probabilities of its own.
-    #[serde(default)]
-    pub(crate) slots: BTreeMap<String, SlotTrust>,
-}
-
-impl Fit {
-    /// How likelihoods become probabilities.
-    pub(crate) fn trust(&self) -> Trust {
-        Trust { temperature: self.temperature.value, slots: self.slots.clone() }
-    }
+    #[serde(flatten)]
+    pub(crate) fitting: Fitting,
 }
 
 const MODEL: &str = "model";
@@ -211,7 +202,7 @@ fn fit(
     let trust = trust(&opened(media, &draft)?, media, validation, &reading, control)?;
     fitted.save(&folders.result.join(MODEL), &card(media, train, &trust)?)?;
     files::remove_dir(&draft)?;
-    write_fit(folders.result, &fitted, [train.len(), validation.len()], &trust)
+    write_fit(folders.result, &fitted, [train.len(), validation.len()], trust)
 }
 
 /// The package in `dir`, whose encoder may be one that the program brings along.
@@ -287,11 +278,13 @@ fn with_margin(media: &Media<'_>, row: usize, reach: usize) -> Result<(Arc<Mediu
 }
 
 /// What the validation windows say of probabilities.
-#[derive(Debug)]
-struct Fitting {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fitting {
     /// That of the first scored slot with probabilities.
-    temperature: Temperature,
-    slots: BTreeMap<String, SlotTrust>,
+    pub(crate) temperature: Temperature,
+    /// Of each slot that has probabilities of its own.
+    #[serde(default)]
+    pub(crate) slots: BTreeMap<String, SlotTrust>,
 }
 
 impl Default for Fitting {
@@ -301,7 +294,8 @@ impl Default for Fitting {
 }
 
 impl Fitting {
-    fn trust(&self) -> Trust {
+    /// How likelihoods become probabilities.
+    pub(crate) fn trust(&self) -> Trust {
         Trust { temperature: self.temperature.value, slots: self.slots.clone() }
     }
 }
@@ -373,7 +367,7 @@ fn write_fit(
     dir: &Path,
     fitted: &Fitted,
     [n_train, n_validation]: [usize; 2],
-    fitting: &Fitting,
+    fitting: Fitting,
 ) -> Result<()> {
     let fit = Fit {
         curve: serde_json::to_value(&fitted.curve).expect("a curve is plain numbers"),
@@ -382,8 +376,7 @@ fn write_fit(
         n_frozen: fitted.n_frozen,
         n_train,
         n_validation,
-        temperature: fitting.temperature,
-        slots: fitting.slots.clone(),
+        fitting,
     };
     Ok(files::write_json(&dir.join("fit.json"), &fit)?)
 }

@@ -89,7 +89,7 @@ fn write(
         .iter()
         .map(|&row| Ok(Query { prompt: media.prompt(row), medium: Some(media.medium(row)?) }))
         .collect::<Result<_>>()?;
-    let (slots, trust) = (media.slots(), trained.fit.trust());
+    let (slots, trust) = (media.slots(), trained.fit.fitting.trust());
     let answers =
         answers::answers(&trained.model, slots, &trust, &queries, config, reading, control)?;
     let reports = rows.into_iter().zip(queries).zip(answers);

@@ -258,7 +258,7 @@ fn determined(
     idx: usize,
     fit: &Fit,
 ) -> Option<Determined> {
-    let (max_error, trust) = slot.max_error.zip(fit.slots.get(&slot.name))?;
+    let (max_error, trust) = slot.max_error.zip(fit.fitting.slots.get(&slot.name))?;
     let stated = reports.iter().zip(truth).filter_map(|(report, truth)| {
         let said = &report.answer.slots[idx];
         let right = slot.agrees(truth.as_ref()?, said.stated.as_ref()?);
@@ -299,5 +299,5 @@ pub(super) fn calibration(
     }
     let reliability: Reliability = reliability(&probabilities, &class)?;
     let brier = brier(&probabilities, &class)?;
-    Ok(Some(Calibration { temperature: fit.temperature, brier, reliability }))
+    Ok(Some(Calibration { temperature: fit.fitting.temperature, brier, reliability }))
 }
