@@ -315,6 +315,13 @@ fn hashed_labels_are_all_that_a_run_writes() {
     }
     // of `hmac.new(salt, b"00001", "sha256")` in Python
     assert!(column("hashed", "participant_id").contains(&"b0d807563a8a6ed8".to_owned()));
+    // a setting may name people, so that no setting stands in the record
+    let record = it.dir.join("hashed/cohort/record.json").display().to_string();
+    let said: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    assert!(said["command"].as_array().unwrap().contains(&"outputs=…".into()), "{said}");
+    let refused = run(&["run", "--from", &record]).exits_with(2).one_error();
+    says(&refused, &["record.json: cannot be repeated: its labels are hashed otherwise"]);
     // what is in the folder stays of one kind
     let refused = it.run(&["--set", "outputs=hashed"]).exits_with(2).one_error();
     says(&refused, &["journal.jsonl: was begun with --hash-ids, which is not given"]);

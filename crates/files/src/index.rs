@@ -191,11 +191,24 @@ impl FileIndex {
         Self { path: Some(part), trusting: true, state: Mutex::new(state) }
     }
 
+    /// The same, but every file is read.
+    #[must_use]
+    pub fn reading_all(self) -> Self {
+        Self { trusting: false, ..self }
+    }
+
+    /// Whether a file that did not change is known without being read.
+    pub fn is_trusting(&self) -> bool {
+        self.trusting
+    }
+
     /// Takes the parts of the index into its file.
     pub fn gather(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let parts = parts_of(path);
-        let names = if parts.is_dir() { crate::list(&parts)? } else { Vec::new() };
+        let mut names = if parts.is_dir() { crate::list(&parts)? } else { Vec::new() };
+        // what another process is writing is about to get its name
+        names.retain(|name| !name.starts_with(crate::PARTIAL));
         if names.is_empty() {
             return Ok(());
         }
@@ -432,7 +445,12 @@ mod tests {
         }
         let again = FileIndex::open_part(&list, "run-1");
         assert_eq!((again.sha256(&a).unwrap(), again.n_read()), (sha256_bytes(b"abc"), 0));
+        // what another process is just writing stays
+        let aside = parts_of(&list).join(format!("{}x", crate::PARTIAL));
+        fs::write(&aside, "half").unwrap();
         FileIndex::open(&list).gather().unwrap();
+        assert!(aside.is_file());
+        fs::remove_file(&aside).unwrap();
         assert!(crate::list(&parts_of(&list)).unwrap().is_empty());
         let whole = FileIndex::open(&list);
         assert_eq!(

@@ -12,7 +12,7 @@ use std::{
 
 use engine::{Reason, utc};
 use scan::{FailureKind, Split};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -61,7 +61,7 @@ impl Started {
 }
 
 /// How it went with one scan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct UnitRecord {
     subject: String,
     session: Option<String>,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Done,
-    pipeline::{name_excluded, show_outcome, stop_on_signals},
+    pipeline::{name_excluded, show_outcome, stop_on_signals, words},
 };
 use crate::{
     args::{BidsAppArgs, LevelName},
@@ -28,19 +28,23 @@ pub(crate) fn run(args: &BidsAppArgs) -> Result<Done> {
         LevelName::Group => BidsLevel::Group,
     };
     let mut loaded = app.load(&args.config, &args.set, level)?;
+    if args.verify {
+        loaded = loaded.verifying();
+    }
     if level == BidsLevel::Participant {
         let name = format!("{}.participants-{}", loaded.spec.name, app.name());
         loaded = loaded.for_task(&name);
     }
-    if args.verify {
-        loaded = loaded.verifying();
-    }
     let mut plan =
         Plan::new(loaded).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
+    plan = plan.with_command(words());
     if let Some(mem_mb) = args.mem_mb {
         plan = plan.with_mem_mb(mem_mb);
     }
     plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
+    if let Some(disk) = plan.disk.filter(pipeline::Disk::is_short) {
+        print::note(&format!("warning: disk: {disk}"));
+    }
     let execution =
         Execution { jobs: args.jobs, stop_on_first_failure: args.stop_on_first_failure };
     let stop = stop_on_signals()?;

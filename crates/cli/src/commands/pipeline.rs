@@ -47,7 +47,7 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let plan =
         Plan::new(loaded.clone()).inspect_err(|error| name_excluded(error.excluded(), verbose))?;
-    let plan = hashed(plan.with_command(std::env::args()), args.hash_ids.as_deref())?;
+    let plan = hashed(plan.with_command(words()), args.hash_ids.as_deref())?;
     if let Some(repeated) = repeated {
         repeated.check(&plan)?;
     }
@@ -55,6 +55,11 @@ pub(super) fn plan(
         Some(mem_mb) => plan.with_mem_mb(mem_mb),
         None => plan,
     })
+}
+
+/// The words of the command; what is no UTF-8 is replaced, as in the names that people are shown.
+pub(super) fn words() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned())
 }
 
 /// With hashed labels, where a salt is given.

@@ -35,6 +35,10 @@ const IGNORED: &[&str] = &[
     "embeddings*",
     "metrics.json",
     "composed",
+    "export",
+    "quality.*",
+    "probe.json",
+    "predictions.csv",
 ];
 
 /// Writes what describes the derivatives.
@@ -108,7 +112,7 @@ fn readme(app: &BidsApp, plan: &Plan) -> String {
          - `logs/CITATION.md`: how it was made, in words for a paper, and what to cite\n\
          - `logs/config_used.yaml`: every setting\n\
          - `atlases/`: what the columns of the series are\n\
-         - `.work/`: results that later calls go on with; may be removed\n\n\
+         - `.work/`: results that later calls go on with, and the folder of the run with its model\n\n\
          Research output, not for diagnosis.\n",
         name(app, plan),
         env!("CARGO_PKG_VERSION"),
@@ -128,8 +132,15 @@ pub(super) fn write_of_run(plan: &Plan, record: &Value, out_dir: &Path) -> Resul
             || name == "metrics.json"
             || name.starts_with("figures/")
             || name.starts_with("composed/")
+            || name.starts_with("export/")
+            || ["quality.tsv", "quality.json", "probe.json", "predictions.csv"].contains(&name)
             || (Path::new(name).extension().is_some_and(|it| it == "html") && !name.contains('/'))
     };
+    let earlier: Value = files::read_json(&out_dir.join("logs/record.json")).unwrap_or_default();
+    let earlier = earlier["files"].as_object().into_iter().flat_map(|it| it.keys());
+    for stale in earlier.filter(|it| is_of_all(it) && !published.contains_key(*it)) {
+        files::remove_inside(out_dir, stale)?;
+    }
     for (name, digest) in published.iter().filter(|(name, _)| is_of_all(name)) {
         let Some(digest) = digest.as_str() else { continue };
         let target = out_dir.join(name);
@@ -156,6 +167,7 @@ pub(super) fn entities(plan: &Plan, idx: usize) -> Option<Entities> {
         SourcePlan::Recordings(recordings) => Some(recordings.recordings()[idx].entities.clone()),
         SourcePlan::Cohort(cohort) => {
             cohort::entities_of(cohort.scans[idx].path.file_name()?.to_str()?)
+                .filter(|it| it.get(cohort::Entity::Subject).is_some())
         }
         _ => None,
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cohort::{Entities, Entity};
-use preprocess::SeriesFacts;
+use preprocess::{Measured, SeriesFacts};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -25,7 +25,7 @@ struct Measure {
     name: &'static str,
     description: &'static str,
     units: Option<&'static str>,
-    of: fn(&SeriesFacts) -> Option<f64>,
+    of: fn(&Measured) -> Option<f64>,
 }
 
 const MEASURES: [Measure; 7] = [
@@ -33,46 +33,43 @@ const MEASURES: [Measure; 7] = [
         name: "n_volumes",
         description: "Volumes of the series.",
         units: None,
-        of: |facts| Some(facts.n_frames as f64),
+        of: |it| Some(it.n_frames as f64),
     },
     Measure {
         name: "repetition_time",
         description: "Time between two volumes.",
         units: Some("s"),
-        of: |facts| Some(facts.t_r_s),
+        of: |it| Some(it.t_r_s),
     },
     Measure {
         name: "fd_mean",
         description: "Mean framewise displacement over the volumes that have one, from the table of confounds.",
         units: Some("mm"),
-        of: |facts| facts.fd_mean_mm,
+        of: |it| it.fd_mean_mm,
     },
     Measure {
         name: "tsnr_median",
         description: "Median over parcels of the temporal signal-to-noise ratio of the extracted series, a linear trend taken out.",
         units: None,
-        of: |facts| facts.quality.median_tsnr,
+        of: |it| it.median_tsnr,
     },
     Measure {
         name: "dvars_median",
         description: "Median over volumes of DVARS of the extracted series, in percent of each parcel's mean.",
         units: Some("%"),
-        of: |facts| facts.quality.median_dvars_percent,
+        of: |it| it.median_dvars_percent,
     },
     Measure {
         name: "coverage_mean",
         description: "Mean over parcels of the share that has data, from 0 to 1.",
         units: None,
-        of: |facts| {
-            let shares = facts.coverage.as_ref().filter(|it| !it.is_empty())?;
-            Some(shares.iter().sum::<f64>() / shares.len() as f64)
-        },
+        of: |it| it.coverage,
     },
     Measure {
         name: "n_parcels_lost",
         description: "Parcels of which the scan has no data.",
         units: None,
-        of: |facts| Some(facts.lost.len() as f64),
+        of: |it| it.n_lost.map(|n| n as f64),
     },
 ];
 
@@ -94,14 +91,14 @@ pub(super) fn write(app: &BidsApp, plan: &Plan, written: &[Written]) -> Result<(
 
 /// A row a visit, a column a quantity of each kind of recording: `task-rest_run-1_fd_mean`.
 fn of_recordings(recordings: &[(Entities, &SeriesFacts)]) -> (String, Value) {
-    let mut visits: BTreeMap<(&str, &str), BTreeMap<String, &SeriesFacts>> = BTreeMap::new();
+    let mut visits: BTreeMap<(&str, &str), BTreeMap<String, Measured>> = BTreeMap::new();
     let mut kinds = BTreeSet::new();
     for (entities, facts) in recordings {
         let label = |entity| entities.get(entity).unwrap_or_default();
         let kind = kind(entities);
         kinds.insert(kind.clone());
         let visit = (label(Entity::Subject), label(Entity::Session));
-        visits.entry(visit).or_default().insert(kind, facts);
+        visits.entry(visit).or_default().insert(kind, Measured::of_series(facts));
     }
     let mut dictionary = Map::new();
     let described = |text: &str| json!({ "Description": text });
@@ -128,7 +125,7 @@ fn of_recordings(recordings: &[(Entities, &SeriesFacts)]) -> (String, Value) {
         let _ = write!(table, "{subject}\t{session}");
         for kind in &kinds {
             for measure in &MEASURES {
-                match of_visit.get(kind).and_then(|facts| (measure.of)(facts)) {
+                match of_visit.get(kind).and_then(measure.of) {
                     Some(value) if value.is_finite() => _ = write!(table, "\t{value}"),
                     _ => table.push_str("\tn/a"),
                 }

@@ -57,7 +57,7 @@ const REFERENCES: &[(&[&str], Reference)] = &[
         },
     ),
     (
-        &["harmonise"],
+        &["combat"],
         Reference {
             key: "Johnson et al., 2007",
             authors: &[("Johnson", "W. Evan"), ("Li", "Cheng"), ("Rabinovic", "Ariel")],
@@ -95,6 +95,11 @@ const REFERENCES: &[(&[&str], Reference)] = &[
 fn references(plan: &Plan) -> Vec<&'static Reference> {
     let mut names = vec!["bids"];
     names.extend(plan.spec().stages().iter().map(Stage::name));
+    let has_combat =
+        |it: &Stage| matches!(it, Stage::Harmonise(config) if config.combat.is_some());
+    if plan.spec().stages().iter().any(has_combat) {
+        names.push("combat");
+    }
     if plan.scans().iter().any(|it| it.confounds.is_some()) {
         names.push("framewise_displacement");
     }
@@ -114,8 +119,9 @@ pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
         plan.spec().name,
         plan.runs[0].seed,
     );
+    let is_trained = plan.encoder.as_ref().is_some_and(|it| it.trainable.moves());
     for stage in plan.spec().stages() {
-        let _ = write!(text, " {}", sentence(stage));
+        let _ = write!(text, " {}", sentence(stage, is_trained));
     }
     if plan.scans().iter().any(|it| it.confounds.is_some()) {
         text.push_str(
@@ -151,8 +157,8 @@ pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
     text
 }
 
-/// What a stage did.
-fn sentence(stage: &Stage) -> String {
+/// What a stage did; the encoder may be trained with the model.
+fn sentence(stage: &Stage, is_trained: bool) -> String {
     let settings = serde_json::to_value(stage).unwrap_or_default();
     let settings = &settings[stage.name()];
     let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -160,17 +166,38 @@ fn sentence(stage: &Stage) -> String {
         "parcellate" => {
             format!("The mean series of each parcel of the atlas {} was extracted.", words(&settings["atlas"]["id"]))
         }
-        "denoise" => "Trends, frequencies outside of the pass band and confounds were regressed out of the \
-                      parcel series in one step."
-            .to_owned(),
+        "denoise" => {
+            let parts = [
+                (&settings["signal"]["detrend"], "trends"),
+                (&settings["signal"]["filter"], "frequencies outside of the pass band"),
+                (&settings["confounds"], "confounds"),
+            ];
+            let out = parts.into_iter().filter(|(how, _)| **how != "none").map(|(_, what)| what);
+            let out: Vec<&str> = out.collect();
+            let out = if out.is_empty() { "nothing".to_owned() } else { out.join(", ") };
+            format!("Denoising took out of the parcel series: {out}.")
+        }
         "resample_time" => "Parcel series were resampled to one repetition time.".to_owned(),
         "normalise" => {
             format!("Parcel series were brought to scale by the formula {}.", words(&settings["formula"]))
         }
         "volumes" => "Scans were brought to one grid and scale, for encoders that read whole volumes.".to_owned(),
         "windows" => format!("Scans were cut into windows of {} volumes.", words(&settings["n_frames"])),
+        "encode" if is_trained => {
+            "Windows were read by an encoder that was trained with the model.".to_owned()
+        }
         "encode" => "A frozen encoder turned every window into tokens.".to_owned(),
         "embed" => "Tokens were pooled into one vector a participant.".to_owned(),
+        "harmonise" if settings["combat"].is_null() => {
+            "Linear effects of covariates, as fitted on the training participants, were taken out of these \
+             vectors."
+                .to_owned()
+        }
+        "harmonise" if settings["regress_out"].is_null() => {
+            "Effects of site (ComBat; Johnson et al., 2007), as fitted on the training participants, were \
+             taken out of these vectors."
+                .to_owned()
+        }
         "harmonise" => "Effects of site (ComBat; Johnson et al., 2007) and of covariates, as fitted on the \
                         training participants, were taken out of these vectors."
             .to_owned(),

@@ -39,7 +39,7 @@ impl Disk {
     ) -> Option<Self> {
         let mut n_bytes = 0u64;
         for idx in 0..n_scans {
-            // a scan that nobody knows the length of is as long as the others
+            // a scan that nobody knows the length of is not reckoned
             let Some(n_frames) = frames.in_file(idx) else { continue };
             let in_file = Timing { n_frames: Some(n_frames), t_r_s: frames.t_r_s(idx) };
             let series = n_parcels.map_or(0, |n_parcels| of_series(spec, in_file, n_parcels));

@@ -36,6 +36,12 @@ impl Plan {
                 return Err(refuse("there are no subjects in this pipeline".to_owned()));
             }
         }
+        // a setting may name people
+        for word in &mut self.command {
+            if let Some((key, _)) = word.split_once('=') {
+                *word = format!("{key}=…");
+            }
+        }
         self.pseudonyms = Some(pseudonyms);
         Ok(self)
     }

@@ -50,9 +50,14 @@ impl Serialize for Inputs<'_> {
         match &media.plan.source {
             SourcePlan::Cohort(cohort) => {
                 map.serialize_entry("table", &file(&cohort.table, &cohort.sha256))?;
-                let scan =
-                    |it: &crate::plan::ScanPlan| json!({ "scan": it.name, "sha256": it.sha256 });
-                map.serialize_entry("scans", &Each(|| cohort.scans.iter().map(scan)))?;
+                let scan = |(idx, it): (usize, &crate::plan::ScanPlan)| {
+                    let mut row = json!({ "scan": it.name, "sha256": it.sha256 });
+                    if let Some(sha256) = media.confounds_digest(idx).ok().flatten() {
+                        row["confounds_sha256"] = json!(sha256);
+                    }
+                    row
+                };
+                map.serialize_entry("scans", &Each(|| cohort.scans.iter().enumerate().map(scan)))?;
             }
             SourcePlan::Pictures(pictures) => {
                 map.serialize_entry("table", &file(&pictures.table, &pictures.sha256))?;
@@ -64,6 +69,8 @@ impl Serialize for Inputs<'_> {
                 map.serialize_entry("n_recordings", &recordings.recordings().len())?;
                 map.serialize_entry("n_subjects", &recordings.cohort.n_subjects())?;
                 map.serialize_entry("left_out", &recordings.cohort.counts())?;
+                let labels = files::to_json(&media.labels());
+                map.serialize_entry("labels_sha256", &files::sha256_bytes(labels.as_bytes()))?;
                 let row = |(idx, it): (usize, &cohort::Recording)| Row {
                     scan: it.name(),
                     t_r: it.t_r,
@@ -90,6 +97,7 @@ impl Serialize for Inputs<'_> {
 struct Recorded {
     format: Option<u32>,
     version: String,
+    hashed_ids: Option<String>,
     repetition: Option<String>,
     inputs: Value,
     language_model: Option<Value>,
@@ -150,6 +158,10 @@ impl Repeated {
     /// Refuses to go on where a file is not the one that was read then.
     pub fn check(&self, plan: &Plan) -> Result<()> {
         let recorded = Recorded::read(&self.record)?;
+        if recorded.hashed_ids != plan.hashed_ids() {
+            let problem = "cannot be repeated: its labels are hashed otherwise, expected the same --hash-ids";
+            return Err(refusal(&self.record, problem));
+        }
         let media = Media::new(plan, &plan.runs[0]);
         let now = serde_json::to_value(Inputs(&media)).expect("plain values");
         let changed = changed(&recorded.inputs, &now).or_else(|| {
@@ -182,6 +194,11 @@ fn changed(then: &Value, now: &Value) -> Option<String> {
                 "{n} of its {all} changed since (file, table or repetition time)"
             ));
         }
+    }
+    // records of earlier versions do not say it
+    let labels = &then["labels_sha256"];
+    if !labels.is_null() && *labels != now["labels_sha256"] {
+        return Some("what tables say of its people changed since".to_owned());
     }
     let is_other = |key: &str| then[key]["sha256"] != now[key]["sha256"];
     if let Some(key) = ["table", "texts"].into_iter().find(|key| is_other(key)) {
@@ -218,6 +235,9 @@ mod tests {
             let said = changed(&then, &now).unwrap();
             assert!(said.starts_with(expected) && !said.contains("sub-"), "{said}");
         }
+        let people = |sha256: &str| json!({ "labels_sha256": sha256 });
+        assert!(changed(&people("a"), &people("b")).unwrap().contains("tables say of its people"));
+        assert_eq!(changed(&json!({}), &people("b")), None);
         let table = |sha256: &str| json!({ "table": { "sha256": sha256 } });
         assert!(changed(&table("a"), &table("b")).unwrap().contains("the file of its table"));
     }

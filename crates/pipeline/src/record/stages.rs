@@ -1,9 +1,9 @@
 //! What is recorded of the stages of a run.
 use engine::Key;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// One stage of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct StageRecord {
     stage: String,
     key: String,

@@ -88,6 +88,7 @@ impl Loaded {
     #[must_use]
     pub fn for_task(self, name: &str) -> Self {
         let index = FileIndex::open_part(&index_of(&self.source, &self.spec), name);
+        let index = if self.known.is_trusting() { index } else { index.reading_all() };
         Self { known: Arc::new(index), ..self }
     }
 

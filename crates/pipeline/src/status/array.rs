@@ -109,7 +109,12 @@ fn joined(mut tasks: Vec<Task>, waiting: Waiting) -> RunStatus {
         done: tasks.iter().filter(|it| it.told.ended == Some(Ended::Done)).count(),
         all: n_begun.max(waiting.tasks.len()),
     };
-    let state = if counts.running > 0 { RunState::Running } else { RunState::Stopped };
+    let has_failed = tasks.iter().any(|it| it.told.ended == Some(Ended::Failed));
+    let state = match counts.running {
+        0 if has_failed => RunState::Failed,
+        0 => RunState::Stopped,
+        _ => RunState::Running,
+    };
     let mut told = Told::default();
     let (mut scans, mut first, mut last) = (Vec::new(), u64::MAX, None);
     for Task { begun, told: of_task, is_held } in tasks {
