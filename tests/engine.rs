@@ -310,11 +310,27 @@ fn hashed_labels_are_all_that_a_run_writes() {
         let at = table.lines().next().unwrap().split('\t').position(|it| it == name).unwrap();
         table.lines().skip(1).map(|line| line.split('\t').nth(at).unwrap().to_owned()).collect()
     };
+    let sorted = |mut cells: Vec<String>| {
+        cells.sort();
+        cells
+    };
     for name in ["status", "kind"] {
-        assert_eq!(column("plain", name), column("hashed", name));
+        assert_eq!(sorted(column("plain", name)), sorted(column("hashed", name)));
     }
+    // the order of the old names would say who is who
+    let n_good = column("hashed", "status").iter().filter(|it| *it == "SUCCESS").count();
+    let good = column("hashed", "participant_id")[..n_good].to_vec();
+    assert_eq!(sorted(good.clone()), good);
     // of `hmac.new(salt, b"00001", "sha256")` in Python
     assert!(column("hashed", "participant_id").contains(&"b0d807563a8a6ed8".to_owned()));
+    // results of single recordings are shared, tables with labels are not
+    let beside = [&hash_ids[..], &["--set", "outputs=plain", "--set", "name=beside"]].concat();
+    it.run(&beside).exits_with(1);
+    let table = tables::read(&it.dir.join("plain/beside/embeddings.parquet")).unwrap();
+    let tables::Column::Text(people) = table.column("participant_id").unwrap() else {
+        unreachable!("labels are text")
+    };
+    assert!(people.iter().flatten().all(|it| it.len() == 16), "{people:?}");
     // a setting may name people, so that no setting stands in the record
     let record = it.dir.join("hashed/cohort/record.json").display().to_string();
     let said: serde_json::Value =

@@ -41,6 +41,20 @@ fn an_encoder_is_probed_before_text_is_trained() {
     // another seed draws others
     probed(dir.path(), &[&few[..], &["seed=2"]].concat()).exits_with(0);
     assert_ne!(fs::read_to_string(out.join("predictions.csv")).unwrap(), table);
+    // a label that says nothing leaves the others
+    let constant =
+        "stages.probe={classes: [stronger_side], numbers: [t_r_s], n_splits: 5, bootstrap: 50}";
+    let ran = probed(dir.path(), &[constant]).exits_with(0);
+    says(
+        &ran.stderr,
+        &["t_r_s: cannot be probed: different numbers: found 1, expected at least 2"],
+    );
+    let text = fs::read_to_string(out.join("probe.json")).unwrap();
+    let scores: Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        scores["targets"][0]["scores"].is_object()
+            && scores["targets"][1]["not_probed"].is_string()
+    );
     // a row a recording
     probed(dir.path(), &[&few[..], &["stages.probe.rows=recordings"]].concat()).exits_with(0);
     let table = fs::read_to_string(out.join("predictions.csv")).unwrap();

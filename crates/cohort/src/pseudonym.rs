@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::{Cohort, Entity};
+use crate::{Cohort, Entity, Recording};
 
 /// The fewest bytes of a salt: with fewer, the labels of a cohort could be found by trying.
 const FEWEST: usize = 16;
@@ -53,20 +53,28 @@ impl Pseudonyms {
         self.of("which salt")
     }
 
-    /// `sub-X_ses-1_task-rest` with the label of the person replaced; what is no such name stays.
+    /// `sub-X_ses-1_task-rest`, or `a file of sub-X`, with the label of each person replaced; what names nobody
+    /// stays.
     pub fn of_name(&self, name: &str) -> String {
-        let Some(rest) = name.strip_prefix("sub-") else { return name.to_owned() };
-        let (label, after) = rest.split_at(rest.find('_').unwrap_or(rest.len()));
-        format!("sub-{}{after}", self.of(label))
+        let mut parts = name.split("sub-");
+        let mut hashed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_of_label = |c: char| c.is_alphanumeric() || c == '+';
+            let (label, after) =
+                part.split_at(part.find(|c| !is_of_label(c)).unwrap_or(part.len()));
+            hashed = format!("{hashed}sub-{}{after}", self.of(label));
+        }
+        hashed
     }
 }
 
 impl Cohort {
-    /// Gives everybody a hashed label, in the order of the recordings as they are.
+    /// Gives everybody a hashed label, and recordings the order of their new names: the old one would say who is
+    /// who. The result has for each recording the place where it was.
     ///
     /// # Errors
     /// Where two people would get one label.
-    pub fn hash_ids(&mut self, pseudonyms: &Pseudonyms) -> Result<(), String> {
+    pub fn hash_ids(&mut self, pseudonyms: &Pseudonyms) -> Result<Vec<usize>, String> {
         let n_people = self.n_subjects();
         for recording in &mut self.recordings {
             let label = pseudonyms.of(recording.subject());
@@ -80,7 +88,13 @@ impl Cohort {
         for excluded in &mut self.excluded {
             excluded.name = pseudonyms.of_name(&excluded.name);
         }
-        Ok(())
+        self.excluded.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut placed: Vec<(usize, Recording)> =
+            std::mem::take(&mut self.recordings).into_iter().enumerate().collect();
+        placed.sort_by(|(_, a), (_, b)| a.entities.cmp(&b.entities));
+        let (places, recordings) = placed.into_iter().unzip();
+        self.recordings = recordings;
+        Ok(places)
     }
 }
 
@@ -102,6 +116,7 @@ mod tests {
         assert_eq!(pseudonyms.of_name("sub-01_task-rest"), format!("sub-{OF_01}_task-rest"));
         assert_eq!(pseudonyms.of_name("sub-01"), format!("sub-{OF_01}"));
         assert_eq!(pseudonyms.of_name("row 7"), "row 7");
+        assert_eq!(pseudonyms.of_name("a file of sub-01"), format!("a file of sub-{OF_01}"));
         write(&path, "0123456789abcde\n");
         let said = Pseudonyms::read(&path).unwrap_err();
         assert!(said.starts_with("has 15 bytes, expected a salt of at least 16"), "{said}");

@@ -73,7 +73,12 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
     ) -> Result<T> {
         let name = stage.name();
         self.control.checkpoint()?;
-        let key = key(stage, &inputs(context), self.upstream.as_ref());
+        let mut decides = inputs(context);
+        // tables and pages of a stage hold labels; results of single recordings do not
+        if let Some(hashed_ids) = self.plan.hashed_ids() {
+            decides = json!({ "hashed_ids": hashed_ids, "inputs": decides });
+        }
+        let key = key(stage, &decides, self.upstream.as_ref());
         tracing::info!(stage = name, key = key.as_str(), "resolved");
         let settings = || serde_json::to_string(stage).expect("settings are plain values");
         tracing::debug!(settings = %settings(), "with");

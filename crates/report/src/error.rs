@@ -252,6 +252,11 @@ pub enum Error {
         /// How many classes there are.
         n_classes: usize,
     },
+    /// People are divided by their class.
+    #[error(
+        "somebody has several classes, expected a class of people that is the same in all their recordings"
+    )]
+    ClassesOfPerson,
     /// No pair of windows whose scored slots differ, so nothing to choose between.
     #[error("every window has the scored value {value}, forced choice needs two different ones")]
     NothingToChoose {

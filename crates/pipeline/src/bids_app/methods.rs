@@ -95,8 +95,7 @@ const REFERENCES: &[(&[&str], Reference)] = &[
 fn references(plan: &Plan) -> Vec<&'static Reference> {
     let mut names = vec!["bids"];
     names.extend(plan.spec().stages().iter().map(Stage::name));
-    let has_combat =
-        |it: &Stage| matches!(it, Stage::Harmonise(config) if config.combat.is_some());
+    let has_combat = |it: &Stage| matches!(it, Stage::Harmonise(config) if config.combat.is_some());
     if plan.spec().stages().iter().any(has_combat) {
         names.push("combat");
     }

@@ -24,7 +24,13 @@ impl Plan {
         }
         match &mut self.source {
             SourcePlan::Recordings(plan) => {
-                plan.cohort.hash_ids(&pseudonyms).map_err(refuse)?;
+                let places = plan.cohort.hash_ids(&pseudonyms).map_err(refuse)?;
+                let divisions = plan.divisions.iter_mut().map(|it| &mut it.splits);
+                for splits in divisions.chain(self.runs.iter_mut().map(|it| &mut it.splits)) {
+                    if !splits.is_empty() {
+                        *splits = places.iter().map(|&place| splits[place]).collect();
+                    }
+                }
             }
             SourcePlan::Cohort(cohort) => {
                 for scan in &mut cohort.scans {

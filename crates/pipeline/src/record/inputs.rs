@@ -159,7 +159,8 @@ impl Repeated {
     pub fn check(&self, plan: &Plan) -> Result<()> {
         let recorded = Recorded::read(&self.record)?;
         if recorded.hashed_ids != plan.hashed_ids() {
-            let problem = "cannot be repeated: its labels are hashed otherwise, expected the same --hash-ids";
+            let problem =
+                "cannot be repeated: its labels are hashed otherwise, expected the same --hash-ids";
             return Err(refusal(&self.record, problem));
         }
         let media = Media::new(plan, &plan.runs[0]);

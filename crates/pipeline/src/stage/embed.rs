@@ -154,6 +154,31 @@ pub(super) fn vector(table: &Table, row: usize) -> Array1<f64> {
     }
 }
 
+/// Whether a column holds numbers: one in which an age is known from below only, as `89+`, is text in a table.
+pub(super) fn is_of_numbers(column: &Column) -> bool {
+    match column {
+        Column::Integer(_) | Column::Number(_) => true,
+        Column::Text(cells) => {
+            let is_number = |cell: &String| {
+                cell.strip_suffix('+').unwrap_or(cell).parse::<f64>().is_ok_and(f64::is_finite)
+            };
+            let mut known = cells.iter().flatten().peekable();
+            known.peek().is_some() && known.all(is_number)
+        }
+        _ => false,
+    }
+}
+
+/// The number of a cell; none where it is not known, or from below only.
+pub(super) fn number(cell: &Cell<'_>) -> Option<f64> {
+    match cell {
+        Cell::Integer(number) => Some(*number as f64),
+        Cell::Number(number) => Some(*number).filter(|it| it.is_finite()),
+        Cell::Text(text) => text.parse().ok().filter(|it: &f64| it.is_finite()),
+        _ => None,
+    }
+}
+
 fn tokens<'a>(media: &'a Media<'_>) -> &'a TokenSet {
     media.tokens.as_ref().expect("embeddings come from tokens")
 }
@@ -253,4 +278,19 @@ fn pooling(config: &EmbedConfig) -> String {
     let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
     let (window, run) = (word(json!(config.window)), word(json!(config.run)));
     format!("window {window}, run {run}, subject mean")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_known_from_below_leaves_a_column_of_numbers() {
+        let text =
+            |cells: &[&str]| Column::Text(cells.iter().map(|it| Some((*it).to_owned())).collect());
+        assert!(is_of_numbers(&text(&["40", "50.5", "89+"])));
+        assert!(!is_of_numbers(&text(&["40", "old"])) && !is_of_numbers(&Column::Text(vec![None])));
+        assert_eq!(number(&Cell::Text("50.5")), Some(50.5));
+        assert_eq!(number(&Cell::Text("89+")), None);
+    }
 }

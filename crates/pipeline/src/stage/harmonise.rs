@@ -14,7 +14,7 @@ use tables::{Cell, Column, Table};
 
 use super::{
     Artifact,
-    embed::{table, vector},
+    embed::{is_of_numbers, number, table, vector},
     embeddings::{RUNS, SUBJECTS},
     work::{Preparation, Work, load_failures, write_failures},
 };
@@ -241,8 +241,7 @@ impl Fitted {
 
 /// The names of columns of numbers, and of columns of classes, each in the order given.
 fn kinds(table: &Table, names: &[String]) -> (Vec<String>, Vec<String>) {
-    let is_number =
-        |name: &&String| matches!(table.column(name), Some(Column::Integer(_) | Column::Number(_)));
+    let is_number = |name: &&String| table.column(name).is_some_and(is_of_numbers);
     names.iter().cloned().partition(|name| is_number(&name))
 }
 
@@ -256,9 +255,12 @@ fn person(
     let cell = |name: &str| table.column(name).expect("the columns were checked").cell(row);
     let (mut numbers, mut classes) = (Vec::new(), Vec::new());
     for name in names {
+        if table.column(name).is_some_and(is_of_numbers) {
+            let lacks = || format!("has no {name} as a number, which the stage harmonise asks for");
+            numbers.push(number(&cell(name)).ok_or_else(lacks)?);
+            continue;
+        }
         match cell(name) {
-            Cell::Integer(number) => numbers.push(number as f64),
-            Cell::Number(number) => numbers.push(number),
             Cell::Text(class) => classes.push(class.to_owned()),
             Cell::Flag(flag) => classes.push(flag.to_string()),
             _ => return Err(format!("has no {name}, which the stage harmonise asks for")),

@@ -17,7 +17,7 @@ use tables::{Cell, Column, Separator, Table};
 
 use super::{
     Artifact,
-    embed::{table, vector},
+    embed::{number, table, vector},
     embeddings::{RUNS, SUBJECTS},
     work::{Preparation, Work, load_failures, write_failures},
 };
@@ -92,7 +92,11 @@ impl Preparation for ProbeConfig {
         for (at, column) in self.columns().enumerate() {
             let target = Target::of(&table, column, at < self.classes.len());
             let probe = self.probe(&table, &target, media.run.seed, at, control)?;
-            let text = format!("{column}: {}", in_words(&probe.scores, &target, self.n_splits));
+            let said = match &probe {
+                Ok(probe) => in_words(&probe.scores, &target, self.n_splits),
+                Err(reason) => format!("cannot be probed: {reason}"),
+            };
+            let text = format!("{column}: {said}");
             control.tell(Event::Note { stage: self.name(), text });
             found.push((target, probe));
         }
@@ -130,7 +134,7 @@ impl ProbeConfig {
         seed: u64,
         at: usize,
         control: &mut Control<'_>,
-    ) -> Result<Probe> {
+    ) -> Result<Result<Probe, report::Error>> {
         let vectors: Vec<_> = target.rows.iter().map(|&row| vector(table, row)).collect();
         let width = vectors.first().map_or(0, ndarray::Array1::len);
         let features = Array2::from_shape_fn((vectors.len(), width), |(row, column)| {
@@ -154,13 +158,11 @@ impl ProbeConfig {
             control.tell(engine::Event::Advanced { stage, done, total });
             control.checkpoint().map_err(Stopped::Engine)
         });
-        probed.map_err(|stopped| match stopped {
-            Stopped::Engine(error) => error.into(),
-            Stopped::Report(error) => {
-                let problem = format!("column {}: {error}", target.column);
-                Error::StageInput { stage, problem }
-            }
-        })
+        match probed {
+            Ok(probe) => Ok(Ok(probe)),
+            Err(Stopped::Report(error)) => Ok(Err(error)),
+            Err(Stopped::Engine(error)) => Err(error.into()),
+        }
     }
 }
 
@@ -227,19 +229,23 @@ impl Target {
         self.person.iter().max().map_or(0, |last| last + 1)
     }
 
-    fn said(&self, probe: &Probe) -> Value {
+    fn said(&self, probe: &Result<Probe, report::Error>) -> Value {
         let classes = match &self.values {
             Values::Classes { names, .. } => Some(names),
             Values::Numbers(_) => None,
         };
-        json!({
+        let mut said = json!({
             "column": self.column,
             "classes": classes,
             "n_people": self.n_people(),
             "n_samples": self.rows.len(),
             "n_without_value": self.n_without,
-            "scores": probe.scores,
-        })
+        });
+        match probe {
+            Ok(probe) => said["scores"] = json!(probe.scores),
+            Err(reason) => said["not_probed"] = json!(reason.to_string()),
+        }
+        said
     }
 
     /// The true value of a sample, and what was predicted, in the words of the table.
@@ -259,14 +265,6 @@ fn in_a_word(cell: &Cell<'_>) -> Option<String> {
         Cell::Flag(flag) => Some(flag.to_string()),
         Cell::Integer(number) => Some(number.to_string()),
         Cell::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn number(cell: &Cell<'_>) -> Option<f64> {
-    match cell {
-        Cell::Integer(number) => Some(*number as f64),
-        Cell::Number(number) => Some(*number).filter(|it| it.is_finite()),
         _ => None,
     }
 }
@@ -300,9 +298,10 @@ fn in_its_unit(of: &Interval) -> String {
 }
 
 /// A row for each sample and division in which it was tried.
-fn predictions(table: &Table, found: &[(Target, Probe)]) -> Result<Table> {
+fn predictions(table: &Table, found: &[(Target, Result<Probe, report::Error>)]) -> Result<Table> {
     let each: Vec<(&Target, &ProbePrediction)> = found
         .iter()
+        .filter_map(|(target, probe)| Some((target, probe.as_ref().ok()?)))
         .flat_map(|(target, probe)| probe.predictions.iter().map(move |it| (target, it)))
         .collect();
     let text = |of: &dyn Fn(&Target, &ProbePrediction) -> Option<String>| {

@@ -12,7 +12,7 @@ pub(super) type Strata = Vec<Vec<usize>>;
 /// People by the class of their first sample; one group where there are no classes.
 ///
 /// # Errors
-/// Where a class that occurs has fewer than two people: one to learn from, and one to try it on.
+/// Where a person has several classes, or a class that occurs has fewer than two people: one to learn from, and one to try it on.
 pub(super) fn strata(
     person: &[usize],
     n_people: usize,
@@ -25,7 +25,9 @@ pub(super) fn strata(
         if found >= n_classes {
             return Err(Error::ClassOutOfRange { sample, found, n_classes });
         }
-        of_person[person].get_or_insert(found);
+        if *of_person[person].get_or_insert(found) != found {
+            return Err(Error::ClassesOfPerson);
+        }
     }
     let mut strata = vec![Vec::new(); n_classes];
     for (person, class) in of_person.iter().enumerate() {

@@ -106,6 +106,8 @@ pub fn probe<E: From<Error>>(
         }
         ProbeTarget::Numbers(numbers) => {
             same_length("numbers", numbers.len(), person.len())?;
+            let differ = numbers.windows(2).any(|pair| pair[0] != pair[1]);
+            at_least("different numbers", 1 + usize::from(differ), 2)?;
             None
         }
     };

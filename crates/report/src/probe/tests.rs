@@ -136,7 +136,14 @@ fn too_few_people_are_refused_and_work_can_be_stopped() {
     let target = ProbeTarget::Classes(&class, 2);
     let none = probe(samples, target, SETTINGS, |_| Ok::<_, Error>(()));
     assert_eq!(said(none), "people of a class: found 1, expected at least 2");
-    let numbers = vec![1.0; 10];
+    let several: Vec<usize> = (0..10).map(|row| row % 2).collect();
+    let target = ProbeTarget::Classes(&several, 2);
+    let none = probe(samples, target, SETTINGS, |_| Ok::<_, Error>(()));
+    assert!(said(none).starts_with("somebody has several classes"));
+    let constant = ProbeTarget::Numbers(&[1.0; 10]);
+    let none = probe(samples, constant, SETTINGS, |_| Ok::<_, Error>(()));
+    assert_eq!(said(none), "different numbers: found 1, expected at least 2");
+    let numbers: Vec<f64> = (0..10).map(f64::from).collect();
     let stopped = probe(samples, ProbeTarget::Numbers(&numbers), SETTINGS, |split| {
         if split == 2 { Err(Error::TooFew { what: "stop", found: 0, expected: 1 }) } else { Ok(()) }
     });
