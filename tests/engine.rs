@@ -326,7 +326,7 @@ fn hashed_labels_are_all_that_a_run_writes() {
     // results of single recordings are shared, tables with labels are not
     let beside = [&hash_ids[..], &["--set", "outputs=plain", "--set", "name=beside"]].concat();
     it.run(&beside).exits_with(1);
-    let table = tables::read(&it.dir.join("plain/beside/embeddings.parquet")).unwrap();
+    let table = tables::read(it.dir.join("plain/beside/embeddings.parquet")).unwrap();
     let tables::Column::Text(people) = table.column("participant_id").unwrap() else {
         unreachable!("labels are text")
     };
