@@ -73,6 +73,8 @@ mod tests {
         // 2 of 2 and 2 of 4: (1 + 1.44) * 0.5 / (0.5 + 1.44)
         let short = rouge_l("the gunman", "police killed the gunman");
         assert!((short - 2.44 * 0.5 / 1.94).abs() < 1e-12, "{short}");
+        // so does the sign of a number, and its point
+        assert!(rouge_l("z = 2.1", "z = -2.1") < 1.0 && rouge_l("z = 2.1", "z = 2 1") < 1.0);
         // order counts
         assert!(rouge_l("a b c", "c b a") < rouge_l("a b c", "a c b"));
     }
