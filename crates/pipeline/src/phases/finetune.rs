@@ -192,7 +192,7 @@ fn fit(
         validation: &examples(validation, 0)?,
         state: folders.unfinished,
     };
-    let log = TrainingLog::new(&media.plan.dir_of(media.run));
+    let log = TrainingLog::new(&media.plan.dir_of(media.run), folders.unfinished);
     let fitted = log.follow(control, folders.result, |tell| train::fit(&inputs, tell))?;
     // the temperature needs the chosen weights in a model, and the package needs the temperature
     let draft = folders.result.join("draft");

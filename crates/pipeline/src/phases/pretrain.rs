@@ -96,9 +96,11 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
         |()| json!([{ "seed": seed, "corpus": sha256 }, none_left_out]),
         |(), folders, control| {
             let lm_dir = folders.result.join(LM);
-            let summary = TrainingLog::new(&run_dir).follow(control, folders.result, |tell| {
-                train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, tell)
-            })?;
+            let summary = TrainingLog::new(&run_dir, folders.unfinished).follow(
+                control,
+                folders.result,
+                |tell| train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, tell),
+            )?;
             Ok(files::write_json(&folders.result.join(SUMMARY), &summary)?)
         },
         |(), dir| {

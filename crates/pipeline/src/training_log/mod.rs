@@ -25,10 +25,14 @@ pub(crate) const FOLDER: &str = "training";
 
 const METRICS: &str = "metrics.jsonl";
 const EVENTS: &str = "events.out.tfevents.neuroflamingo";
+/// Which training the files are of: another one of the same run may have been begun in between.
+const OWNER: &str = ".training";
 
 /// The files of a training that is going on.
 pub(crate) struct TrainingLog {
     dir: PathBuf,
+    /// The name of the folder that keeps the state of this training.
+    owner: String,
     /// None before the first news: what an earlier training left stays until then.
     open: Option<Open>,
     last: Instant,
@@ -40,9 +44,10 @@ struct Open {
 }
 
 impl TrainingLog {
-    /// In the folder `training` of a run folder.
-    pub(crate) fn new(run_dir: &Path) -> Self {
-        Self { dir: run_dir.join(FOLDER), open: None, last: Instant::now() }
+    /// In the folder `training` of a run folder, of the training whose state is kept in `state`.
+    pub(crate) fn new(run_dir: &Path, state: &Path) -> Self {
+        let owner = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { dir: run_dir.join(FOLDER), owner, open: None, last: Instant::now() }
     }
 
     /// Runs a training by `train`, writes down and hands on what it tells, and stops it where that is asked for
@@ -115,13 +120,23 @@ impl TrainingLog {
 
     /// Of a training from the beginning: nothing of an earlier one stays.
     fn begin(&mut self) -> Result<()> {
-        files::write_atomic(&self.dir.join(METRICS), b"")?;
-        files::write_atomic(&self.dir.join(EVENTS), b"")?;
+        self.empty()?;
         self.append(None)
     }
 
-    /// Of a training that goes on after a step: what was written of later ones, or torn, is taken back.
+    fn empty(&self) -> Result<()> {
+        files::write_atomic(&self.dir.join(OWNER), self.owner.as_bytes())?;
+        files::write_atomic(&self.dir.join(METRICS), b"")?;
+        Ok(files::write_atomic(&self.dir.join(EVENTS), b"")?)
+    }
+
+    /// Of a training that goes on after a step: what was written of later ones, or torn, is taken back. What another
+    /// training wrote is not gone on with.
     fn go_on(&mut self, step: usize) -> Result<()> {
+        let owner = self.dir.join(OWNER);
+        if !owner.is_file() || files::read_text(&owner)? != self.owner {
+            self.empty()?;
+        }
         let path = self.dir.join(METRICS);
         let text = if path.is_file() { files::read_text(&path)? } else { String::new() };
         let is_kept = |line: &&str| {
@@ -181,7 +196,7 @@ mod tests {
     #[test]
     fn a_resumed_training_goes_on_after_its_saved_step() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = TrainingLog::new(dir.path());
+        let mut log = TrainingLog::new(dir.path(), Path::new("states/a"));
         for at in 1..=4 {
             log.note(&step(at, 1. / at as f64)).unwrap();
         }
@@ -195,7 +210,7 @@ mod tests {
             .unwrap()
             .write_all(b"{\"step\":5,\"lo")
             .unwrap();
-        let mut log = TrainingLog::new(dir.path());
+        let mut log = TrainingLog::new(dir.path(), Path::new("states/a"));
         log.note(&Progress::Resumed { step: 2 }).unwrap();
         log.note(&step(3, 0.25)).unwrap();
         log.note(&Progress::NothingLearned { step: 4 }).unwrap();
@@ -210,8 +225,14 @@ mod tests {
         assert_eq!(found, expected);
         assert!(lines(dir.path())[2]["tokens_per_second"].as_f64().unwrap() > 0.);
         // a training from the beginning leaves nothing of it
-        let mut log = TrainingLog::new(dir.path());
+        let mut log = TrainingLog::new(dir.path(), Path::new("states/b"));
         log.note(&step(1, 3.)).unwrap();
         assert_eq!(lines(dir.path()).len(), 1);
+        // and its steps are none of the one that goes on
+        let mut log = TrainingLog::new(dir.path(), Path::new("states/a"));
+        log.note(&Progress::Resumed { step: 2 }).unwrap();
+        log.note(&step(3, 0.25)).unwrap();
+        let found: Vec<_> = lines(dir.path()).iter().map(|it| it["step"].clone()).collect();
+        assert_eq!(found, [3]);
     }
 }
