@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 use tables::{Cell, Table};
-use tests::{Ran, Stored, Synthetic, files_below, run, says};
+use tests::{Ran, Stored, Synthetic, files_below, root, run, says};
 
 /// Two people, and only what can be done for each alone.
 fn cohort(n: usize) -> Synthetic {
@@ -189,4 +189,31 @@ fn calls_that_cannot_be_are_refused_in_a_sentence() {
         &ran.stderr,
         &["describes derivatives of fMRIPrep, expected a folder of this program's own"],
     );
+}
+
+#[test]
+fn scans_that_would_share_a_derivative_are_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    let fixtures = root().join("fixtures/synthetic");
+    let dataset = temporary.path().join("bids");
+    for path in files_below(&fixtures.join("bids")) {
+        let to = dataset.join(path.strip_prefix(fixtures.join("bids")).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(path, to).unwrap();
+    }
+    let one = "sub-01_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz";
+    let other = one.replace("preproc", "other");
+    fs::copy(dataset.join("sub-01/func").join(one), dataset.join("sub-01/func").join(&other))
+        .unwrap();
+    let table = fs::read_to_string(fixtures.join("pairs.csv")).unwrap();
+    let again = table.lines().nth(1).unwrap().replace(one, &other);
+    let pairs = temporary.path().join("pairs.csv");
+    fs::write(&pairs, format!("{table}{again}\n")).unwrap();
+    let config = root().join("pipelines/swap-encoders.yaml");
+    let out = temporary.path().join("out");
+    let [dataset, out, config] = [&dataset, &out, &config].map(|it| it.display().to_string());
+    let set = format!("cohort.pairs.table={}", pairs.display());
+    let refused = run(&[&dataset, &out, "group", "--config", &config, "--set", &set]);
+    let expected = "1 scan of the table cohort.pairs would have the derivatives of another one";
+    says(&refused.exits_with(2).one_error(), &[expected]);
 }

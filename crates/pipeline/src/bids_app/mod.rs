@@ -38,6 +38,7 @@ use crate::{
     spec::{CohortSpec, Loaded},
 };
 pub use call::{BidsApp, BidsCall};
+use names::Names;
 use output::refused;
 use series::Written;
 
@@ -167,6 +168,7 @@ impl BidsApp {
         }
         if let SourcePlan::Cohort(_) = &plan.source {
             self.refuse_scans_elsewhere(plan)?;
+            self.refuse_shared_names(plan)?;
         }
         let mut written = Vec::new();
         if check_divisible(plan).is_ok() {
@@ -217,6 +219,22 @@ impl BidsApp {
             }
             _ => Err(error),
         }
+    }
+
+    /// Derivatives keep the entities that tell recordings apart, not all that tell files apart.
+    fn refuse_shared_names(&self, plan: &Plan) -> Result<()> {
+        let all = (0..plan.scans().len()).filter_map(|idx| dataset::entities(plan, idx));
+        let mut taken = BTreeSet::new();
+        let n = all.filter(|it| !taken.insert(Names::new(it).path(&[], ""))).count();
+        if n == 0 {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} of the table cohort.pairs would have the derivatives of another one: their names differ in \
+             entities that derivatives do not keep",
+            report::counted(n, "scan")
+        );
+        Err(refused(&self.bids_dir, &problem))
     }
 
     /// Scans of a table must be those of the dataset that the derivatives say they are of.
