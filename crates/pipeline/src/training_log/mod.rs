@@ -80,6 +80,8 @@ impl TrainingLog {
                 files::write_atomic(&result.join(FOLDER).join(name), &files::read_bytes(&from)?)?;
             }
         }
+        // nobody goes on with it
+        files::remove_file(&self.dir.join(OWNER))?;
         Ok(trained)
     }
 
