@@ -22,12 +22,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scan", &["files", "formats"]),
     ("cohort", &["files", "scan", "tables"]),
     ("nn", &["formats", "kernels"]),
-    ("encoder", &["files", "formats", "nn", "scan"]),
+    ("encoder", &["config", "files", "formats", "nn", "scan"]),
     ("lm", &["formats", "nn"]),
     ("flamingo", &["encoder", "files", "formats", "lm", "nn"]),
     ("train", &["encoder", "files", "flamingo", "kernels", "lm", "nn"]),
     ("report", &["scan"]),
-    ("preprocess", &["cohort", "encoder", "engine", "files", "flamingo", "scan", "tables"]),
+    (
+        "preprocess",
+        &["cohort", "config", "encoder", "engine", "files", "flamingo", "scan", "tables"],
+    ),
     ("pages", &["report"]),
     (
         "pipeline",

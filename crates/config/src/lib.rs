@@ -10,6 +10,7 @@
 mod component;
 mod error;
 mod overrides;
+mod registry;
 mod schema;
 mod source;
 mod yaml;
@@ -18,6 +19,7 @@ pub use crate::{
     component::Component,
     error::{Error, Result},
     overrides::Override,
+    registry::{Named, Registry, settings_of},
     schema::schema,
     source::Source,
     yaml::{Outline, Place, YamlError, parse, write},

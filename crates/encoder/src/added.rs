@@ -1,64 +1,29 @@
 //! Encoders that a program brings along beside those of this crate: a pipeline file and a package name them.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
+use config::{Named, Registry, settings_of};
 use nn::Builder;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
 
 use crate::settings::EncoderSettings;
 use crate::{EncoderSpec, Error, InputShape, MediaEncoder, Result};
 
-/// Makes an encoder's settings of what a file says.
-type Make = fn(Value) -> Result<Arc<dyn EncoderSettings>, serde_json::Error>;
-
-/// The encoders that a program brings along, by the names under which files ask for them.
+/// The encoders that a program brings along, by the names under which files ask for them. Their settings name
+/// no files.
 #[derive(Clone, Debug, Default)]
-pub struct EncoderRegistry(BTreeMap<&'static str, Make>);
+pub struct EncoderRegistry(Registry<Arc<dyn EncoderSettings>>);
 
 impl EncoderRegistry {
     /// With one more, whose settings are those of `E`.
     #[must_use]
-    pub fn with<E>(mut self, name: &'static str) -> Self
+    pub fn with<E>(self, name: &'static str) -> Self
     where
         E: EncoderSettings + DeserializeOwned + 'static,
     {
-        self.0.insert(name, |with| {
-            // left out: an encoder without settings, or one whose settings all have defaults
-            let absent = with.is_null();
-            let made = serde_json::from_value::<E>(with);
-            let made =
-                if absent { made.or_else(|_| serde_json::from_value(json!({}))) } else { made };
-            Ok(Arc::new(made?))
-        });
-        self
+        Self(self.0.with(name, |with| Ok(Arc::new(settings_of::<E>(with)?))))
     }
-
-    /// # Errors
-    /// Why there is no such encoder, in words about its settings.
-    fn make(&self, named: &Named) -> Result<Arc<dyn EncoderSettings>, String> {
-        let name = &named.name;
-        let Some(make) = self.0.get(name.as_str()) else {
-            let known: Vec<&str> = self.0.keys().copied().collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!(
-                "`{name}` is not an encoder that this program adds (it adds: {known})"
-            ));
-        };
-        make(named.with.clone()).map_err(|error| format!("{name}: {error}"))
-    }
-}
-
-/// An encoder that the program brings along.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    /// Its name.
-    name: String,
-    /// Its settings, which name no files.
-    #[serde(default)]
-    with: Value,
 }
 
 /// An encoder as a file names it, which is one as soon as an [`EncoderRegistry`] has it.
@@ -75,7 +40,7 @@ impl AddedEncoder {
     /// used, so that the plan says it with everything else that is wrong.
     pub fn find(&mut self, registry: &EncoderRegistry) {
         if self.found.is_err() {
-            self.found = registry.make(&self.named);
+            self.found = registry.0.make(&self.named, "an encoder");
         }
     }
 

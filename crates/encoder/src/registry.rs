@@ -64,7 +64,7 @@ encoders! {
     Swift(SwiftConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
-    /// An encoder that the program brings along.
+    /// An encoder that the program brings along; its settings name no files.
     Added(AddedEncoder),
 }
 

@@ -1,58 +1,23 @@
 //! Steps that a program brings along beside those of this crate: a pipeline file and a package name them.
-use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
+use std::{borrow::Cow, path::PathBuf};
 
+use config::{Named, Registry, settings_of};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{Error, Fitted, Kind, Result, Step, StepId, Training};
 
-/// Makes a step of its settings.
-type Make = fn(Value) -> Result<Box<dyn Step>, serde_json::Error>;
-
 /// The steps that a program brings along, by the names under which files ask for them.
 #[derive(Clone, Debug, Default)]
-pub struct StepRegistry(BTreeMap<&'static str, Make>);
+pub struct StepRegistry(Registry<Box<dyn Step>>);
 
 impl StepRegistry {
     /// With one more, whose settings are those of `S`.
     #[must_use]
-    pub fn with<S: Step + DeserializeOwned + 'static>(mut self, name: &'static str) -> Self {
-        self.0.insert(name, |with| {
-            let absent = with.is_null();
-            let made = serde_json::from_value::<S>(with);
-            // left out: a step without settings, or one whose settings all have defaults
-            let made =
-                if absent { made.or_else(|_| serde_json::from_value(json!({}))) } else { made };
-            Ok(Box::new(made?))
-        });
-        self
+    pub fn with<S: Step + DeserializeOwned + 'static>(self, name: &'static str) -> Self {
+        Self(self.0.with(name, |with| Ok(Box::new(settings_of::<S>(with)?))))
     }
-
-    /// # Errors
-    /// Why there is no such step, in words about its settings.
-    fn make(&self, named: &Named) -> Result<Box<dyn Step>, String> {
-        let name = &named.name;
-        let Some(make) = self.0.get(name.as_str()) else {
-            let known: Vec<&str> = self.0.keys().copied().collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!(
-                "`{name}` is not a step that this program adds (it adds: {known})"
-            ));
-        };
-        make(named.with.clone()).map_err(|error| format!("{name}: {error}"))
-    }
-}
-
-/// A step that the program brings along.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    /// Its name.
-    name: String,
-    /// Its settings.
-    #[serde(default)]
-    with: Value,
 }
 
 /// A step as a file names it, which is one as soon as a [`StepRegistry`] has it.
@@ -71,7 +36,7 @@ impl NamedStep {
             return;
         }
         let named = self.named();
-        match registry.make(&named) {
+        match registry.0.make(&named, "a step") {
             Ok(step) => (self.step, self.is_found) = (step, true),
             Err(problem) => self.step = Box::new(Missing { with: named.with, problem }),
         }
