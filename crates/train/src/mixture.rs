@@ -102,7 +102,7 @@ impl MixtureConfig {
 ///
 /// # Errors
 /// [`Error::Interrupted`] when the observer breaks off, with the state saved; [`Error::Data`] where a batch does not
-/// fit the model or nothing is to be trained; [`Error::Diverged`] at a loss that is not finite.
+/// fit the model or nothing is to be trained; [`Error::Diverged`] at a loss or a gradient that is not finite.
 pub fn train_mixture(
     flamingo: &Flamingo,
     variables: Vec<(String, Var)>,

@@ -60,6 +60,6 @@ pub enum Progress {
     },
 }
 
-/// Called with every piece of news; `Break` saves the state and stops. After a micro-batch it waits for the end of the
-/// step, where it must be said again.
+/// Called with every piece of news; `Break` after a step or a judgement saves the state and stops. After other news
+/// nothing comes of it: it must be said again at the end of the step.
 pub type Observer<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;

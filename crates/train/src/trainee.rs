@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Module, Tensor, backprop::GradStore};
 use encoder::{EncoderInput, InputShape};
-use flamingo::{Flamingo, MediaView, Medium, Vocabulary, encoder_input};
+use flamingo::{Flamingo, Medium, Vocabulary, encoder_input};
 use nn::Linear;
 use nn::weights::Variables;
 
@@ -103,7 +103,11 @@ impl Trainee {
     pub(crate) fn loss(&self, shown: &Shown, rows: &[Row], fit: &FitConfig) -> Result<Tensor> {
         let media = self.flamingo.encode_media(&self.input(&shown.windows)?)?;
         let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
-        let loss = self.text_loss(&media.first(rows.len())?, &rows, shown.weight)?;
+        let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
+        let hidden = self.flamingo.hidden(&text, Some(&media.first(rows.len())?), None)?;
+        let (_, n_tokens, _) = hidden.dims3()?;
+        let predicted = Predicted::of_rows(&rows, n_tokens);
+        let loss = predicted.loss(&self.flamingo, &hidden, shown.weight)?;
         Ok(match self.auxiliary_loss(media.latents(), shown, fit)? {
             Some(auxiliary) => (loss + auxiliary)?,
             None => loss,
@@ -158,14 +162,6 @@ impl Trainee {
         (auxiliary * config.weight).map(Some)
     }
 
-    /// Weighted cross-entropy of some reports under what is shown, over `total`.
-    fn text_loss(&self, media: &MediaView, rows: &[&Row], total: f64) -> Result<Tensor> {
-        let text = text_view(&self.flamingo, rows, &self.vocabulary)?;
-        let hidden = self.flamingo.hidden(&text, Some(media), None)?;
-        let (_, n_tokens, _) = hidden.dims3()?;
-        Ok(Predicted::of_rows(rows, n_tokens).loss(&self.flamingo, &hidden, total)?)
-    }
-
     /// Weighted mean negative log-likelihood of the reports, without augmentation.
     pub(crate) fn nll(&self, examples: &[Example], rows: &[Row], batch_size: usize) -> Result<f64> {
         let (mut sum, mut n) = (0., 0usize);
@@ -174,8 +170,14 @@ impl Trainee {
             let media = self.flamingo.encode_media(&self.input(&windows)?)?;
             let weight = rows.iter().map(Row::weight).sum();
             let rows: Vec<_> = rows.iter().collect();
-            let loss = self.text_loss(&media, &rows, weight)?;
-            sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
+            let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
+            let hidden = self.flamingo.hidden_alone(&text, &media)?;
+            let (_, n_tokens, _) = hidden.dims3()?;
+            let n_ids = self.flamingo.lm().shape().vocab_size;
+            for part in Predicted::of_rows(&rows, n_tokens).parts(n_ids) {
+                let loss = part.loss(&self.flamingo, &hidden, weight)?;
+                sum += f64::from(loss.to_scalar::<f32>()?) * rows.len() as f64;
+            }
             n += rows.len();
         }
         Ok(sum / n as f64)

@@ -81,6 +81,15 @@ pub struct TextView {
     pub text_time: Vec<Vec<usize>>,
 }
 
+/// What of a pass outlasts its blocks.
+#[derive(Clone, Copy)]
+enum Keeps {
+    /// All that a gradient asks for, where weights are under training.
+    Graph,
+    /// Nothing.
+    Nothing,
+}
+
 impl Flamingo {
     /// Builds the parts around `lm`: the encoder from `encoder_vb`; `perceiver.…`, the gated blocks
     /// and the rows of the ids `special` from `adapter_vb`, under OpenFlamingo's names.
@@ -186,7 +195,7 @@ impl Flamingo {
         cache: Option<&mut Cache>,
         watch: &mut dyn FnMut(usize, After, &Tensor),
     ) -> Result<Tensor> {
-        let hidden = self.walk(text, media, cache, &mut |idx, after, xs| {
+        let hidden = self.walk(text, media, cache, Keeps::Graph, &mut |idx, after, xs| {
             watch(idx, after, xs);
             false
         })?;
@@ -202,7 +211,15 @@ impl Flamingo {
         cache: Option<&mut Cache>,
         stop: Stop<'_>,
     ) -> crate::Result<Tensor> {
-        self.walk(text, media, cache, &mut |_, _, _| stop())?.ok_or(Error::Stopped)
+        self.walk(text, media, cache, Keeps::Graph, &mut |_, _, _| stop())?.ok_or(Error::Stopped)
+    }
+
+    /// As [`Self::hidden`] where no gradient is asked for, though weights may be under training: nothing of a block
+    /// outlasts it.
+    pub fn hidden_alone(&self, text: &TextView, media: &MediaView) -> Result<Tensor> {
+        let hidden =
+            self.walk(text, Some(media), None, Keeps::Nothing, &mut |_, _, _| false)?;
+        Ok(hidden.expect("nothing ends this pass"))
     }
 
     /// Block by block; none where `ends` says so after one of them.
@@ -211,24 +228,30 @@ impl Flamingo {
         text: &TextView,
         media: Option<&MediaView>,
         mut cache: Option<&mut Cache>,
+        keeps: Keeps,
         ends: &mut dyn FnMut(usize, After, &Tensor) -> bool,
     ) -> Result<Option<Tensor>> {
         let mask = media.map(|media| self.media_mask(media, text)).transpose()?;
-        let mut xs = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
+        let kept = |xs: Tensor| match keeps {
+            Keeps::Graph => xs,
+            Keeps::Nothing => xs.detach(),
+        };
+        let entered = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
+        let mut xs = kept(entered);
         for (idx, gate) in self.gates.iter().enumerate() {
             if let Some(gate) = gate {
                 let keys = media.and_then(|media| media.keys[idx].as_ref());
-                xs = gate.forward(&xs, keys.zip(mask.as_ref()))?;
+                xs = kept(gate.forward(&xs, keys.zip(mask.as_ref()))?);
                 if ends(idx, After::Gate, &xs) {
                     return Ok(None);
                 }
             }
-            xs = self.lm.block(idx, &xs, &text.step, cache.as_deref_mut())?;
+            xs = kept(self.lm.block(idx, &xs, &text.step, cache.as_deref_mut())?);
             if ends(idx, After::Block, &xs) {
                 return Ok(None);
             }
         }
-        self.lm.norm(&xs).map(Some)
+        self.lm.norm(&xs).map(kept).map(Some)
     }
 
     fn media_mask(&self, media: &MediaView, text: &TextView) -> Result<Mask> {

@@ -60,8 +60,11 @@ impl Sizes {
             Kept::All => KEPT_A_BLOCK.saturating_mul(n_blocks),
         };
         let tokens = n_tokens.saturating_mul(dim).saturating_mul(kept);
-        // scores and their logarithms
-        let scores = n_predicted.saturating_mul(n_ids).saturating_mul(2);
+        // scores and their logarithms; of a part of the tokens at a time where activations are not kept
+        let scores = match texts.kept {
+            Kept::Inputs => 0,
+            _ => n_predicted.saturating_mul(n_ids).saturating_mul(2),
+        };
         NUMBER.saturating_mul(tokens.saturating_add(scores))
     }
 }
@@ -176,7 +179,7 @@ mod tests {
         assert_eq!(SIZES.bytes_of(learned), 4 * (200 * 1000 * 80 + 50 * 50_000 * 2));
         // ten inputs, and seven tensors more of the block at work
         let checkpointed = Texts { kept: Kept::Inputs, ..scored };
-        assert_eq!(SIZES.bytes_of(checkpointed), 4 * (200 * 1000 * 17 + 50 * 50_000 * 2));
+        assert_eq!(SIZES.bytes_of(checkpointed), 4 * 200 * 1000 * 17);
         let all = Sizes { dim: usize::MAX, n_blocks: usize::MAX, n_ids: usize::MAX };
         assert_eq!(all.bytes_of(learned), u64::MAX);
     }
