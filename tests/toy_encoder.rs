@@ -31,6 +31,10 @@ impl<const TIMES: usize> EncoderSettings for Halves<TIMES> {
         "halves"
     }
 
+    fn version(&self) -> u32 {
+        TIMES as u32
+    }
+
     fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         let InputShape::Window { n_voxels: n, .. } = input else {
             let (expected, found) = ("windows of parcel series".to_owned(), input.to_string());
@@ -136,6 +140,11 @@ fn goes_the_whole_way(settings: &str, in_plan: &str) {
     assert!((probability(&alone) - probability(first)).abs() < 1e-5, "{alone}\n{first}");
     let said = report_of(&scan, package, &Additions::default()).err().unwrap().to_string();
     says(&said, &["`halves` is not an encoder that this program adds (it adds: none)"]);
+    if in_plan == "frozen" {
+        let other = with(EncoderRegistry::default().with::<Halves<2>>("halves"));
+        let said = report_of(&scan, package, &other).err().unwrap().to_string();
+        says(&said, &["its encoder is another one than made the tokens"]);
+    }
 }
 
 #[test]

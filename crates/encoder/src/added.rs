@@ -85,6 +85,10 @@ impl EncoderSettings for AddedEncoder {
         self.found.as_ref().map_or("added", |it| it.name())
     }
 
+    fn version(&self) -> u32 {
+        self.found.as_ref().map_or(1, |it| it.version())
+    }
+
     fn spec(&self, input: InputShape) -> Result<EncoderSpec> {
         self.settings()?.spec(input)
     }

@@ -1,7 +1,7 @@
 //! Scans to tokens: the joint between a scan and the model.
 //!
 //! Anything that turns preprocessed windows into tokens is a [`BrainEncoder`]; the resampler and
-//! the gates only ever see its [`Tokens`]. Adding one is one file, one arm of [`EncoderConfig`],
+//! the gates only ever see its [`Tokens`]. Adding one is one file, a variant of [`EncoderConfig`] with its line of `built_in`,
 //! one file in `configs/`, one parity case.
 
 mod added;

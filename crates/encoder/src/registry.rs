@@ -146,11 +146,7 @@ impl EncoderConfig {
             Self::CortexMae(config) => Some(config),
             Self::BrainSemantoks(config) => Some(config),
             Self::Swift(config) => Some(config),
-            Self::VoxelFrames(_)
-            | Self::Clip(_)
-            | Self::Connectivity(_)
-            | Self::Stored(_)
-            | Self::Added(_) => None,
+            _ => None,
         }
     }
 
@@ -163,11 +159,7 @@ impl EncoderConfig {
             Self::CortexMae(config) => Some(config),
             Self::BrainSemantoks(config) => Some(config),
             Self::Swift(config) => Some(config),
-            Self::VoxelFrames(_)
-            | Self::Clip(_)
-            | Self::Connectivity(_)
-            | Self::Stored(_)
-            | Self::Added(_) => None,
+            _ => None,
         }
     }
 
@@ -285,6 +277,10 @@ impl EncoderConfig {
         // what lies beside the weights decides the tokens too
         if let Some(path) = self.gradients() {
             weights = format!("{weights} {}", scan::sha256_file(path)?);
+        }
+        // the code is none of ours
+        if let Self::Added(added) = self {
+            weights = format!("version {}", added.version());
         }
         let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");
         Ok(files::sha256_bytes(said.as_bytes()))

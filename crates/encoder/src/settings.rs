@@ -11,6 +11,12 @@ pub trait EncoderSettings: fmt::Debug + Send + Sync {
     /// Its name in messages.
     fn name(&self) -> &'static str;
 
+    /// Raised when the same settings give other tokens: stored ones are made again then, and packages that were trained
+    /// on the old ones refused.
+    fn version(&self) -> u32 {
+        1
+    }
+
     /// What the encoder needs and gives for windows of this size.
     ///
     /// # Errors
