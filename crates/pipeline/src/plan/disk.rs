@@ -95,17 +95,20 @@ fn of_tokens(spec: &Spec, in_file: Timing, encoder: &EncoderPlan) -> u64 {
         Ok(first) => first.len(),
         Err(_) => usize::from(cut.pad != PadPolicy::Refuse),
     };
-    let (n_numbers, number) = if encoder.trainable.moves() {
+    let of_window = if encoder.trainable.moves() {
         let n_voxels = match encoder.input {
             InputShape::Window { n_frames, n_voxels } => n_frames * n_voxels,
             InputShape::Volume { n_frames, grid } => n_frames * grid.iter().product::<usize>(),
             _ => 0,
         };
-        (n_voxels, F32)
+        n_voxels as u64 * F32
     } else {
-        (encoder.spec.n_tokens() * encoder.spec.vis_dim, number)
+        // and their mean, and the class token
+        let n_vectors = 1 + u64::from(encoder.spec.layout.has_class);
+        let n_tokens = encoder.spec.n_tokens() as u64;
+        encoder.spec.vis_dim as u64 * (n_tokens * number + n_vectors * F32)
     };
-    BESIDE + n_windows as u64 * n_numbers as u64 * number
+    BESIDE + n_windows as u64 * of_window
 }
 
 /// Bytes that are free on the disk of `path`, or of the folder above that is there.
