@@ -35,6 +35,11 @@ impl Value {
         }
     }
 
+    /// The number that a text is, `89` or `89+`; none of other words, nor of a label such as `007`.
+    pub fn of_number(text: &str) -> Option<Self> {
+        number(text)
+    }
+
     /// The value in words; a whole number without its point.
     pub fn in_words(&self) -> String {
         match self {

@@ -5,6 +5,7 @@ pub use config::{EmbedConfig, WindowPooling};
 
 use std::{collections::BTreeMap, path::Path};
 
+use ::cohort::Value as Label;
 use encoder::weighted_mean;
 use ndarray::Array1;
 use preprocess::Kind;
@@ -159,11 +160,8 @@ pub(super) fn is_of_numbers(column: &Column) -> bool {
     match column {
         Column::Integer(_) | Column::Number(_) => true,
         Column::Text(cells) => {
-            let is_number = |cell: &String| {
-                cell.strip_suffix('+').unwrap_or(cell).parse::<f64>().is_ok_and(f64::is_finite)
-            };
             let mut known = cells.iter().flatten().peekable();
-            known.peek().is_some() && known.all(is_number)
+            known.peek().is_some() && known.all(|cell| Label::of_number(cell).is_some())
         }
         _ => false,
     }
@@ -174,7 +172,10 @@ pub(super) fn number(cell: &Cell<'_>) -> Option<f64> {
     match cell {
         Cell::Integer(number) => Some(*number as f64),
         Cell::Number(number) => Some(*number).filter(|it| it.is_finite()),
-        Cell::Text(text) => text.parse().ok().filter(|it: &f64| it.is_finite()),
+        Cell::Text(text) => match Label::of_number(text) {
+            Some(Label::Number(number)) => Some(number),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -290,6 +291,7 @@ mod tests {
             |cells: &[&str]| Column::Text(cells.iter().map(|it| Some((*it).to_owned())).collect());
         assert!(is_of_numbers(&text(&["40", "50.5", "89+"])));
         assert!(!is_of_numbers(&text(&["40", "old"])) && !is_of_numbers(&Column::Text(vec![None])));
+        assert!(!is_of_numbers(&text(&["01", "02"])), "codes are classes");
         assert_eq!(number(&Cell::Text("50.5")), Some(50.5));
         assert_eq!(number(&Cell::Text("89+")), None);
     }

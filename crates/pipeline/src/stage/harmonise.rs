@@ -34,7 +34,7 @@ impl Work for HarmoniseConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -120,6 +120,9 @@ struct Fitted {
     combat: Option<Combat>,
     residuals: Option<Residuals>,
     n_people: usize,
+    /// What `ComBat` keeps.
+    keep: Kinds,
+    regressed: Kinds,
 }
 
 impl HarmoniseConfig {
@@ -144,19 +147,20 @@ impl HarmoniseConfig {
             table.column("split").is_none_or(|it| it.cell(*row) == Cell::Text("train"))
         };
         let none = &[][..];
-        let keep = self.combat.as_ref().map_or(none, |it| &it.keep);
+        let keep = Kinds::of(table, self.combat.as_ref().map_or(none, |it| &it.keep));
+        let regressed = Kinds::of(table, &self.regress_out);
         let site = self.combat.as_ref().map(|it| it.site.as_str());
         let known = |row: &usize| {
-            person(table, *row, site, keep).is_ok()
-                && person(table, *row, None, &self.regress_out).is_ok()
+            person(table, *row, site, &keep).is_ok()
+                && person(table, *row, None, &regressed).is_ok()
         };
         let rows: Vec<usize> = (0..table.n_rows()).filter(trains).filter(known).collect();
         let refuse = |error: harmonise::Error| Error::StageInput {
             stage: self.name(),
             problem: error.to_string(),
         };
-        let people = |site: Option<&str>, names: &[String]| -> Vec<Person> {
-            rows.iter().filter_map(|&row| person(table, row, site, names).ok()).collect()
+        let people = |site: Option<&str>, kinds: &Kinds| -> Vec<Person> {
+            rows.iter().filter_map(|&row| person(table, row, site, kinds).ok()).collect()
         };
         let width = vector(table, 0).len();
         let mut measures = Array2::zeros((rows.len(), width));
@@ -166,10 +170,9 @@ impl HarmoniseConfig {
         let combat = match &self.combat {
             None => None,
             Some(settings) => {
-                let people = people(site, keep);
-                let (numbers, classes) = kinds(table, keep);
+                let people = people(site, &keep);
                 let config = CombatConfig { unseen_sites: settings.unseen_sites };
-                let terms = Terms::of(&people, &numbers, &classes).map_err(refuse)?;
+                let terms = keep.terms(&people).map_err(refuse)?;
                 let fitted = Combat::fit(measures.view(), &people, &terms, config);
                 let fitted = fitted.map_err(refuse)?;
                 for (mut row, person) in measures.rows_mut().into_iter().zip(&people) {
@@ -184,12 +187,11 @@ impl HarmoniseConfig {
         let residuals = if self.regress_out.is_empty() {
             None
         } else {
-            let people = people(None, &self.regress_out);
-            let (numbers, classes) = kinds(table, &self.regress_out);
-            let terms = Terms::of(&people, &numbers, &classes).map_err(refuse)?;
+            let people = people(None, &regressed);
+            let terms = regressed.terms(&people).map_err(refuse)?;
             Some(Residuals::fit(measures.view(), &people, &terms).map_err(refuse)?)
         };
-        Ok(Fitted { combat, residuals, n_people: rows.len() })
+        Ok(Fitted { combat, residuals, n_people: rows.len(), keep, regressed })
     }
 }
 
@@ -199,11 +201,11 @@ impl Fitted {
         let of = |row: usize| -> Result<Array1<f64>, String> {
             let mut measures = vector(table, row);
             if let (Some(combat), Some(settings)) = (&self.combat, &config.combat) {
-                let person = person(table, row, Some(&settings.site), &settings.keep)?;
+                let person = person(table, row, Some(&settings.site), &self.keep)?;
                 measures = combat.apply(measures.view(), &person).map_err(|it| it.to_string())?;
             }
             if let Some(residuals) = &self.residuals {
-                let person = person(table, row, None, &config.regress_out)?;
+                let person = person(table, row, None, &self.regressed)?;
                 measures =
                     residuals.apply(measures.view(), &person).map_err(|it| it.to_string())?;
             }
@@ -239,23 +241,33 @@ impl Fitted {
     }
 }
 
-/// The names of columns of numbers, and of columns of classes, each in the order given.
-fn kinds(table: &Table, names: &[String]) -> (Vec<String>, Vec<String>) {
-    let is_number = |name: &&String| table.column(name).is_some_and(is_of_numbers);
-    names.iter().cloned().partition(|name| is_number(&name))
+/// Columns, and which of them hold numbers in the table that was fitted to.
+struct Kinds {
+    columns: Vec<(String, bool)>,
+}
+
+impl Kinds {
+    fn of(table: &Table, names: &[String]) -> Self {
+        let of_numbers = |name: &String| table.column(name).is_some_and(is_of_numbers);
+        Self { columns: names.iter().map(|name| (name.clone(), of_numbers(name))).collect() }
+    }
+
+    /// The names of columns of numbers, and of columns of classes, each in the order given.
+    fn terms(&self, people: &[Person]) -> harmonise::Result<Terms> {
+        let named = |wanted: bool| -> Vec<String> {
+            let all = self.columns.iter().filter(|(_, is_number)| *is_number == wanted);
+            all.map(|(name, _)| name.clone()).collect()
+        };
+        Terms::of(people, &named(true), &named(false))
+    }
 }
 
 /// What a row says of its person, or which column it lacks.
-fn person(
-    table: &Table,
-    row: usize,
-    site: Option<&str>,
-    names: &[String],
-) -> Result<Person, String> {
+fn person(table: &Table, row: usize, site: Option<&str>, kinds: &Kinds) -> Result<Person, String> {
     let cell = |name: &str| table.column(name).expect("the columns were checked").cell(row);
     let (mut numbers, mut classes) = (Vec::new(), Vec::new());
-    for name in names {
-        if table.column(name).is_some_and(is_of_numbers) {
+    for (name, is_number) in &kinds.columns {
+        if *is_number {
             let lacks = || format!("has no {name} as a number, which the stage harmonise asks for");
             numbers.push(number(&cell(name)).ok_or_else(lacks)?);
             continue;
