@@ -18,6 +18,7 @@ use crate::{
     record::{self, Started},
     shown,
     stage::coverage,
+    training_log,
 };
 
 const RECORD: &str = "record.json";
@@ -169,6 +170,9 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
     }
     for (path, bytes) in results.composed.iter().flatten() {
         out.put(path, bytes)?;
+    }
+    if results.trained.is_some() || results.language_model.is_some() {
+        training_log::settle(&out.dir)?;
     }
     let status = match &plan.source {
         SourcePlan::Pictures(_) => captions::status(plan, results.captions.as_ref()),

@@ -80,8 +80,6 @@ impl TrainingLog {
                 files::write_atomic(&result.join(FOLDER).join(name), &files::read_bytes(&from)?)?;
             }
         }
-        // nobody goes on with it
-        files::remove_file(&self.dir.join(OWNER))?;
         Ok(trained)
     }
 
@@ -162,6 +160,11 @@ impl TrainingLog {
     }
 }
 
+/// Nobody goes on with the log in a run folder: what stands there is that of a stored result.
+pub(crate) fn settle(run_dir: &Path) -> Result<()> {
+    Ok(files::remove_file(&run_dir.join(FOLDER).join(OWNER))?)
+}
+
 /// The files of a stored result, where there are any.
 pub(crate) fn files_of(result: &Path) -> Vec<(String, PathBuf)> {
     let dir = result.join(FOLDER);
@@ -236,5 +239,20 @@ mod tests {
         log.note(&step(3, 0.25)).unwrap();
         let found: Vec<_> = lines(dir.path()).iter().map(|it| it["step"].clone()).collect();
         assert_eq!(found, [3]);
+        // one that was stopped after its last step, and before its result was stored, keeps them
+        let log = TrainingLog::new(dir.path(), Path::new("states/a"));
+        let mut observer = engine::Silent;
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let mut control = Control::new(&mut observer, &stop);
+        let train = |tell: train::Observer<'_>| {
+            _ = tell(&Progress::Resumed { step: 3 });
+            Ok(())
+        };
+        log.follow(&mut control, &dir.path().join("result"), train).unwrap();
+        let mut log = TrainingLog::new(dir.path(), Path::new("states/a"));
+        log.note(&Progress::Resumed { step: 3 }).unwrap();
+        assert_eq!(lines(dir.path()).len(), 1);
+        settle(dir.path()).unwrap();
+        assert!(!dir.path().join(FOLDER).join(OWNER).exists());
     }
 }
