@@ -19,6 +19,7 @@ use super::{
     Artifact,
     embed::{number, table, vector},
     embeddings::{RUNS, SUBJECTS},
+    settings::{MOST_DRAWS, POSITIVE, Rule, Settings},
     work::{Preparation, Work, load_failures, write_failures},
 };
 use crate::{
@@ -29,6 +30,9 @@ use crate::{
 
 const SCORES: &str = "probe.json";
 const PREDICTIONS: &str = "predictions.csv";
+
+/// Some people are tried, and some are left.
+const PART: Rule = ("between 0 and 1", |x| x > 0.0 && x < 1.0);
 
 impl Work for ProbeConfig {
     fn name(&self) -> &'static str {
@@ -55,19 +59,13 @@ impl Work for ProbeConfig {
             let problem = format!("names the column {column} twice");
             return Err(Error::StageInput { stage, problem });
         }
-        let refuse = |field, found: String, expected: &str| {
-            Err(Error::Setting { stage, field, found, expected: expected.to_owned() })
-        };
-        if self.n_splits == 0 {
-            return refuse("n_splits", "0".to_owned(), "at least 1");
-        }
-        if !(self.test_share > 0.0 && self.test_share < 1.0) {
-            return refuse("test_share", self.test_share.to_string(), "between 0 and 1");
-        }
-        if !(self.logistic_c.is_finite() && self.logistic_c > 0.0) {
-            return refuse("logistic_c", self.logistic_c.to_string(), "above 0");
-        }
-        Ok(())
+        let settings = Settings(stage);
+        settings.at_most(&[
+            ("n_splits", self.n_splits, MOST_DRAWS),
+            ("bootstrap", self.bootstrap, MOST_DRAWS),
+        ])?;
+        settings.numbers(PART, &[("test_share", self.test_share)])?;
+        Ok(settings.numbers(POSITIVE, &[("logistic_c", self.logistic_c)])?)
     }
 
     fn preparation(&self) -> Option<&dyn Preparation> {
@@ -281,11 +279,7 @@ fn in_words(scores: &ProbeScores, target: &Target, n_splits: usize) -> String {
             format!("R² {}, mean absolute error {mae}, of the mean {of_mean}", it.r2)
         }
     };
-    let people = match target.n_people() {
-        1 => "1 person".to_owned(),
-        n => format!("{n} people"),
-    };
-    format!("{scores}; {} of {people}", counted(n_splits, "division"))
+    format!("{scores}; {} of {} people", counted(n_splits, "division"), target.n_people())
 }
 
 /// Of any unit, so with three digits that count.

@@ -94,7 +94,7 @@ pub(super) fn check(rows: &[Vec<f64>], truth: &[usize]) -> Result<()> {
 }
 
 /// The first of the largest entries.
-fn argmax(row: &[f64]) -> usize {
+pub(crate) fn argmax(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, idx| if row[idx] > row[best] { idx } else { best })
 }
 

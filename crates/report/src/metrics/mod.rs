@@ -19,6 +19,7 @@ mod temperature;
 mod trust;
 pub mod vqa;
 
+pub(crate) use calibration::argmax;
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
 pub use copying::{Copying, copying};

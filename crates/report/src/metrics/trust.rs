@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Temperature, fit_temperature, risk_coverage, softmax};
+use super::{Temperature, argmax, fit_temperature, risk_coverage, softmax};
 use crate::Result;
 
 /// No probability reaches it.
@@ -53,8 +53,7 @@ fn threshold(
 ) -> Result<f64> {
     let answers = log_likelihoods.iter().zip(truth).map(|(row, &class)| {
         let shares = softmax(row, temperature);
-        let best = (1..shares.len())
-            .fold(0, |best, idx| if shares[idx] > shares[best] { idx } else { best });
+        let best = argmax(&shares);
         (shares[best], best == class)
     });
     let (confidence, right): (Vec<f64>, Vec<bool>) = answers.unzip();

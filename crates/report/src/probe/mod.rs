@@ -12,7 +12,7 @@ pub use scores::{ClassScores, NumberScores};
 use crate::{
     Error,
     linear::{Logistic, Ridge, Scaler, majority_class},
-    metrics::{at_least, same_length, softmax},
+    metrics::{argmax, at_least, same_length, softmax},
 };
 
 /// Penalties among which each ridge regression chooses.
@@ -131,8 +131,7 @@ pub fn probe<E: From<Error>>(
                 let scores = model.scores(unseen.view())?;
                 for (&sample, scores) in test.iter().zip(scores.rows()) {
                     let shares = softmax(&scores.to_vec(), 1.0);
-                    let best = (1..n_classes)
-                        .fold(0, |best, idx| if shares[idx] > shares[best] { idx } else { best });
+                    let best = argmax(&shares);
                     let (found, probability) = (best as f64, Some(shares[best]));
                     predictions.push(ProbePrediction { split, sample, found, probability });
                 }

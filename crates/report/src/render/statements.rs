@@ -106,10 +106,10 @@ impl StatementTable {
             if let Some(it) = &slot.determined {
                 let wrong = it.n - it.n_right;
                 said.push(format!(
-                    "determined {} of {}, {wrong} of them wrong (asked: at most {} %, by {} validation windows)",
+                    "determined {} of {}, {wrong} of them wrong (asked: a share of at most {}, by {} validation windows)",
                     it.n,
                     it.n_stated,
-                    (100.0 * it.max_error).round(),
+                    it.max_error,
                     it.n_validation
                 ));
             }
