@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Done,
-    pipeline::{name_excluded, show_outcome, stop_on_signals, words},
+    pipeline::{name_excluded, show_outcome, stop_on_signals, warn, words},
 };
 use crate::{
     args::{BidsAppArgs, LevelName},
@@ -41,10 +41,7 @@ pub(crate) fn run(args: &BidsAppArgs) -> Result<Done> {
     if let Some(mem_mb) = args.mem_mb {
         plan = plan.with_mem_mb(mem_mb);
     }
-    plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
-    if let Some(disk) = plan.disk.filter(pipeline::Disk::is_short) {
-        print::note(&format!("warning: disk: {disk}"));
-    }
+    warn(&plan);
     let execution =
         Execution { jobs: args.jobs, stop_on_first_failure: args.stop_on_first_failure };
     let stop = stop_on_signals()?;

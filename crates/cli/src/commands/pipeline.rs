@@ -57,6 +57,14 @@ pub(super) fn plan(
     })
 }
 
+/// Says what is wrong and does not keep a run from its start.
+pub(super) fn warn(plan: &Plan) {
+    plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
+    if let Some(disk) = plan.disk.filter(pipeline::Disk::is_short) {
+        print::note(&format!("warning: disk: {disk}"));
+    }
+}
+
 /// The words of the command; what is no UTF-8 is replaced, as in the names that people are shown.
 pub(super) fn words() -> impl Iterator<Item = String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned())
@@ -102,10 +110,7 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
             return Err(error);
         }
     };
-    plan.warnings().iter().for_each(|warning| print::note(&format!("warning: {warning}")));
-    if let Some(disk) = plan.disk.filter(pipeline::Disk::is_short) {
-        print::note(&format!("warning: disk: {disk}"));
-    }
+    warn(&plan);
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
     let outcome = pipeline::run(&plan, execution, &mut progress, &stop);

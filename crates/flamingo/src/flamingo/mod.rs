@@ -217,8 +217,7 @@ impl Flamingo {
     /// As [`Self::hidden`] where no gradient is asked for, though weights may be under training: nothing of a block
     /// outlasts it.
     pub fn hidden_alone(&self, text: &TextView, media: &MediaView) -> Result<Tensor> {
-        let hidden =
-            self.walk(text, Some(media), None, Keeps::Nothing, &mut |_, _, _| false)?;
+        let hidden = self.walk(text, Some(media), None, Keeps::Nothing, &mut |_, _, _| false)?;
         Ok(hidden.expect("nothing ends this pass"))
     }
 
