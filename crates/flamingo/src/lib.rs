@@ -35,7 +35,8 @@ pub use flamingo::{After, Flamingo, MediaView, Stop, TextView};
 pub use formats::pointer;
 pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{
-    Choice, Chosen, Decoding, Forced, GenerateConfig, Generated, Listener, Request, Sequence,
+    Choice, Chosen, Constrain, Decoding, Forced, GenerateConfig, Generated, Guide, Listener, Next,
+    NumberRange, Request, Sequence,
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use language::LanguageModel;

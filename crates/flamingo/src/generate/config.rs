@@ -61,6 +61,19 @@ pub struct GenerateConfig {
     /// Texts for each prompt, drawn or found by beams; absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_return_sequences: Option<usize>,
+    /// What may be written where reports have slots; absent: anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constrain: Option<Constrain>,
+}
+
+/// Which texts of reports with slots may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Constrain {
+    /// The canonical sentence of each slot that the model states, with one of its values, and nothing else.
+    Slots,
+    /// Any text, but after the lead of a slot one of its values.
+    Mixed,
 }
 
 const fn batch_size() -> usize {
@@ -85,6 +98,7 @@ impl GenerateConfig {
             length: None,
             early_stopping: None,
             num_return_sequences: None,
+            constrain: None,
         }
     }
 
@@ -110,6 +124,9 @@ impl GenerateConfig {
     /// Refuses settings that mean nothing, alone or together, naming the first.
     pub fn check(&self) -> Result<()> {
         self.check_numbers()?;
+        if self.constrain.is_some() {
+            self.check_constrained()?;
+        }
         let beside = |field, found: Option<String>, expected: &str| match found {
             Some(found) => Err(Error::Setting { field, found, expected: expected.to_owned() }),
             None => Ok(()),
@@ -134,6 +151,32 @@ impl GenerateConfig {
         let found = self.min_new_tokens.filter(|&least| least > self.max_new_tokens);
         let expected = format!("at most `max_new_tokens`, which is {}", self.max_new_tokens);
         beside("min_new_tokens", found.map(|it| it.to_string()), &expected)
+    }
+
+    /// The same, where no slots say what may be written.
+    pub fn check_free(&self) -> Result<()> {
+        self.check()?;
+        let Some(constrain) = self.constrain else { return Ok(()) };
+        let found = format!("{constrain:?}").to_lowercase();
+        let expected = "slots that say what may be written, and none are given".to_owned();
+        Err(Error::Setting { field: "constrain", found, expected })
+    }
+
+    /// Values are compared as a whole and the likeliest is written: nothing is drawn, searched or bent.
+    pub(super) fn check_constrained(&self) -> Result<()> {
+        let set = [
+            ("temperature", self.temperature.is_some()),
+            ("top_k", self.top_k.is_some()),
+            ("top_p", self.top_p.is_some()),
+            ("repetition_penalty", self.repetition_penalty.is_some()),
+            ("no_repeat_ngram_size", self.no_repeat_ngram_size.is_some()),
+            ("min_new_tokens", self.min_new_tokens.is_some()),
+            ("num_beams", self.beams() > 1),
+            ("num_return_sequences", self.n_texts() > 1),
+        ];
+        let Some((field, _)) = set.into_iter().find(|(_, is_set)| *is_set) else { return Ok(()) };
+        let expected = "`constrain` alone, which writes the likeliest values".to_owned();
+        Err(Error::Setting { field, found: "a setting beside `constrain`".to_owned(), expected })
     }
 
     fn check_numbers(&self) -> Result<()> {

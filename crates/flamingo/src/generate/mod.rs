@@ -9,7 +9,9 @@
 
 mod batch;
 mod config;
+mod guided;
 mod ids;
+mod number;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +21,10 @@ use lm::decode::TextStream;
 use serde::{Deserialize, Serialize};
 
 use crate::{Medium, Model, Prompts, Result, Stop, flamingo::NEVER};
-pub use config::GenerateConfig;
+pub use config::{Constrain, GenerateConfig};
+pub use guided::{Guide, Next};
 pub use ids::{Choice, Chosen, Decoding, Forced, Listener, Sequence};
+pub use number::NumberRange;
 
 /// A text to continue.
 #[derive(Clone, Debug)]
@@ -87,7 +91,7 @@ impl Model {
         piece: &mut dyn FnMut(usize, &str),
         stop: Stop<'_>,
     ) -> Result<Vec<Generated>> {
-        config.check()?;
+        config.check_free()?;
         let mut written = Vec::with_capacity(requests.len() * config.n_texts());
         for (batch, requests) in requests.chunks(config.batch_size).enumerate() {
             let before = written.len();

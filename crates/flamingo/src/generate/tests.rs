@@ -2,5 +2,6 @@
 
 mod by_hand;
 mod families;
+mod guided;
 mod ids;
 mod texts;

@@ -110,11 +110,7 @@ impl CachedPrompts<'_> {
         let read = |ids: &&[u32]| ids.len().saturating_sub(1);
         let new: Vec<&[u32]> = continuations.iter().map(|(_, ids)| &ids[..read(ids)]).collect();
         let n_read = new.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let (found, limit) =
-            (self.prompts.n_tokens() + n_read, self.flamingo.lm().shape().n_positions);
-        if found > limit {
-            return Err(Error::TooLong { found, limit });
-        }
+        self.fits(new.iter().zip(&rows).map(|(ids, &row)| (row as usize, ids.len())))?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -144,6 +140,55 @@ impl CachedPrompts<'_> {
         }
         let found = self.flamingo.at_places(&hidden, places, targets)?;
         Ok(split(found, continuations.iter().map(|(_, ids)| ids.len())))
+    }
+}
+
+impl CachedPrompts<'_> {
+    /// Scores of the id after each prompt, `(batch, n_ids)`.
+    pub(crate) fn scores(&self) -> Result<Vec<Vec<f32>>> {
+        nn::on_worker(|| Ok(self.flamingo.head(&self.last)?.to_dtype(DType::F32)?.to_vec2()?))
+    }
+
+    /// Makes each prompt longer by these ids, of any number.
+    pub(crate) fn append(&mut self, new: &[&[u32]]) -> Result<()> {
+        self.fits(new.iter().map(|ids| ids.len()).enumerate())?;
+        if new.iter().all(|ids| ids.is_empty()) {
+            return Ok(());
+        }
+        let seen = self.prompts.n_images();
+        let view = self.prompts.append(new, &seen)?;
+        let (flamingo, media, cache) = (self.flamingo, self.media.as_ref(), &mut self.cache);
+        let hidden = nn::on_worker(|| flamingo.hidden_until(&view, media, Some(cache), self.stop))?;
+        let rows = new.iter().enumerate().map(|(row, ids)| match ids.len() {
+            0 => self.last.narrow(0, row, 1),
+            n => hidden.narrow(0, row, 1)?.narrow(1, n - 1, 1)?.squeeze(1),
+        });
+        self.last = Tensor::cat(&rows.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+        Ok(())
+    }
+
+    /// Refuses more tokens after prompts than the model has positions for.
+    fn fits(&self, new: impl Iterator<Item = (usize, usize)>) -> Result<()> {
+        let read = |row: usize| match self.flamingo.compat() {
+            Compat::OpenFlamingo => self.prompts.n_tokens(),
+            Compat::None => self.prompts.real()[row].iter().filter(|real| **real).count(),
+        };
+        let found = new.map(|(row, n_new)| read(row) + n_new).max().unwrap_or(0);
+        let limit = self.flamingo.lm().shape().n_positions;
+        if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
+    }
+
+    /// Keeps these prompts, in this order.
+    pub(crate) fn keep(&mut self, rows: &[u32]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.prompts = self.prompts.select(rows);
+        self.cache.permute(rows)?;
+        self.media = self.media.as_ref().map(|media| media.select(rows)).transpose()?;
+        let rows = Tensor::from_slice(rows, rows.len(), self.last.device())?;
+        self.last = self.last.index_select(&rows, 0)?;
+        Ok(())
     }
 }
 

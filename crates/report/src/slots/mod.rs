@@ -13,6 +13,7 @@ mod reading;
 mod rewrite;
 mod set;
 mod slot;
+mod wording;
 mod write;
 
 pub use find::SlotSpan;
@@ -23,3 +24,4 @@ pub use reading::{NONE, SlotReading};
 pub use rewrite::{Alternatives, Choice};
 pub use set::{Derivation, SlotSet};
 pub use slot::{Author, Forms, Section, Slot, SlotKind, Truth};
+pub use wording::{Next, Wording, Writer};

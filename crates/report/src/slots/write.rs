@@ -36,7 +36,7 @@ impl Slot {
 
     /// What its forms can write: every form of every value, the ends of a number's range, each member, all
     /// and none.
-    fn examples(&self) -> Vec<(String, usize)> {
+    pub(super) fn examples(&self) -> Vec<(String, usize)> {
         let each = |values: &mut dyn Iterator<Item = &String>| -> Vec<(String, usize)> {
             values
                 .flat_map(|value| {
