@@ -99,7 +99,7 @@ const PREPROCESS: &[&str] = &[
 ];
 
 const PIPELINE: &[&str] = &[
-    "additions arrays aside event model_id one_scan prompts reasons shown training_log plan/run stage/artifact",
+    "additions arrays aside event model_id one_scan prompts reasons shown slot_guide training_log plan/run stage/artifact",
     "answers error whitening stage/embeddings stage/parcels stage/token_set",
     "stage/embed/config stage/encode/config stage/export/config stage/harmonise/config stage/probe/config \
      stage/quality/config stage/select/asked",

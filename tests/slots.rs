@@ -65,13 +65,17 @@ fn csv_records(table: &str) -> Vec<String> {
 }
 
 fn go(pipeline: &str) -> Ran {
+    go_with(pipeline, &[])
+}
+
+fn go_with(pipeline: &str, more: &[&str]) -> Ran {
     let sets = [
         "stages.finetune.steps=6",
         "stages.finetune.batch_size=4",
         "stages.finetune.validate_every=2",
         "stages.generate.max_new_tokens=40",
     ];
-    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let sets = sets.iter().chain(more).flat_map(|set| ["--set", set]);
     run(&["run", pipeline].into_iter().chain(sets).collect::<Vec<_>>())
 }
 
@@ -113,11 +117,8 @@ fn several_slots_are_scored_and_each_has_its_statements() {
     assert_eq!(determined["least"], fitted["domain"]["not_determined_below"]);
     assert!(slots[0].get("determined").is_none() && fitted.get("load").is_none());
     let dir_of_run = dir.path().join("runs/quickstart-short");
-    let reports = tests::files_below(&dir_of_run)
-        .into_iter()
-        .filter(|path| path.to_string_lossy().ends_with("desc-generated_report.json"));
-    let sure = reports.filter(|path| {
-        let report: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let reports = reports(dir.path());
+    let sure = reports.iter().filter(|report| {
         let slot = &report["slots"][1];
         assert_eq!(slot["not_determined_below"], determined["least"]);
         slot["confidence"].as_f64() >= determined["least"].as_f64() && slot["stated"].is_string()
@@ -160,6 +161,61 @@ fn several_slots_are_scored_and_each_has_its_statements() {
                 || truth.contains("not stated")),
         "{truth}"
     );
+}
+
+/// The reports of the test windows.
+fn reports(dir: &Path) -> Vec<Value> {
+    let paths = tests::files_below(&dir.join("runs/quickstart-short")).into_iter();
+    let paths = paths.filter(|it| it.to_string_lossy().ends_with("desc-generated_report.json"));
+    paths.map(|it| serde_json::from_str(&fs::read_to_string(it).unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn reports_may_be_kept_to_what_the_slots_can_say() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("typed.yaml"), TYPED).unwrap();
+    let slots = "    slots: { file: typed.yaml }\n";
+    let path = pipeline(dir.path(), slots, ",load", |_, record| format!("{record},1.5"));
+    let kept_to = ["stages.generate.constrain=slots", "stages.generate.max_new_tokens=80"];
+    go_with(&path, &kept_to).exits_with(0);
+    let found = reports(dir.path());
+    assert_eq!(found.len(), 16);
+    for report in &found {
+        let text = report["text"].as_str().unwrap();
+        // a model of six steps, and yet every slot is stated once, in its canonical words
+        let rest = text.strip_prefix("Findings: The ventral temporal pattern fits viewing of ");
+        let (viewed, rest) = rest.unwrap().split_once(". The stimulus domain is ").unwrap();
+        let (domain, load) = rest.split_once(". Mean load ").unwrap();
+        let load = load.strip_suffix(" mm.").unwrap();
+        assert!(load.parse::<f64>().is_ok_and(|it| (0.0..=10.0).contains(&it)), "{text}");
+        assert_eq!(load.split_once('.').unwrap().1.len(), 1, "{text}");
+        for (slot, words) in [(0, viewed), (1, domain)] {
+            let slot = &report["slots"][slot];
+            let of_values = slot["probabilities"].as_object().unwrap();
+            let sum: f64 = of_values.values().map(|it| it.as_f64().unwrap()).sum();
+            assert!((sum - 1.0).abs() < 1e-6, "{slot:#}");
+            // the value that is written is the likeliest
+            let stated = slot["stated"].as_str().unwrap();
+            let most = of_values.values().filter_map(Value::as_f64).fold(0.0, f64::max);
+            assert_eq!(of_values[stated].as_f64().unwrap(), most, "{words} {slot:#}");
+        }
+        assert_eq!(report["slots"][2]["stated"], load);
+    }
+    // one scan alone is written about in the same way
+    let model = dir.path().join("runs/quickstart-short/model").display().to_string();
+    let scan = root().join("fixtures/haxby2001/run011/bold_1slice.nii.gz").display().to_string();
+    let words = ["generate", "--model", &model, "--scan", &scan, "--window", "3"];
+    let ran = run(&[&words[..], &["--constrain", "slots"]].concat()).exits_with(0);
+    assert!(ran.stdout.contains("Findings: The ventral temporal pattern fits viewing of "));
+
+    // what the model writes by itself is left, and its values are those of slots
+    let mixed = ["stages.generate.constrain=mixed"];
+    go_with(&path, &mixed).exits_with(0);
+    assert_eq!(reports(dir.path()).len(), 16);
+    let short = go_with(&path, &[kept_to[0]]).exits_with(2).one_error();
+    tests::says(&short, &["max_new_tokens is 40, expected at least", "slots' sentences take"]);
+    let drawn = go_with(&path, &[kept_to[0], "stages.generate.top_k=4"]).exits_with(2).one_error();
+    tests::says(&drawn, &["top_k is a setting beside `constrain`"]);
 }
 
 #[test]
@@ -227,6 +283,8 @@ fn free_text_is_judged_by_its_likeness() {
     let text = text.replace("  - whiten: { shrinkage: { fixed: 0.3 } }\n", "");
     let text = text.replace("      auxiliary: { weight: 0.5, batch_size: 64 }\n", "");
     fs::write(&path, text.replace("class_averaging: 0.5", "class_averaging: 0.0")).unwrap();
+    let mixed = go_with(&path, &["stages.generate.constrain=mixed"]).exits_with(2).one_error();
+    tests::says(&mixed, &["constrain is mixed, expected `cohort.pairs.slots`"]);
     let ran = go(&path).exits_with(0);
     let found = metrics(dir.path());
     assert_eq!(

@@ -6,7 +6,9 @@ use std::{
 };
 
 use engine::{Event, Kept};
-use flamingo::{GenerateConfig, IMAGE, LogLikelihood, Medium, Model, Request, Scored, Stop};
+use flamingo::{
+    GenerateConfig, Generated, Guide, IMAGE, LogLikelihood, Medium, Model, Request, Scored, Stop,
+};
 use report::{
     generated::GeneratedSlot,
     metrics::{SlotTrust, softmax},
@@ -14,7 +16,11 @@ use report::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Result, event::Control};
+use crate::{
+    Result,
+    event::Control,
+    slot_guide::{SlotGuide, Values},
+};
 
 /// How many continuations are scored at once where no stage says it.
 pub(crate) const SCORING_BATCH: usize = 32;
@@ -99,14 +105,26 @@ impl Reading {
     }
 }
 
-/// Free-running texts, a batch at a time; those called `name` are kept apart from others of a stage.
+/// A text that the model wrote.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    /// Ended by itself, not by the limit of tokens.
+    stopped: bool,
+    /// How likely the values of the slots were that it was allowed to choose from.
+    #[serde(default)]
+    values: Values,
+}
+
+/// Texts, free or as `slots` allow, a batch at a time; those called `name` are kept apart from others of a stage.
 pub(crate) fn texts(
     model: &Model,
+    slots: &SlotSet,
     (name, queries): (&str, &[Query]),
     config: &GenerateConfig,
     reading: &Reading,
     control: &mut Control<'_>,
-) -> Result<Vec<(String, bool)>> {
+) -> Result<Vec<Text>> {
     reading.each(name, queries, config.batch_size, control, |before, batch, stop| {
         let requests: Vec<Request> = batch
             .iter()
@@ -117,8 +135,20 @@ pub(crate) fn texts(
                 stream: Some(place),
             })
             .collect();
-        let generated = model.generate_until(&requests, config, stop)?;
-        Ok(generated.into_iter().map(|it| (it.text.trim().to_owned(), it.stopped)).collect())
+        let text = |it: Generated, values| Text {
+            text: it.text.trim().to_owned(),
+            stopped: it.stopped,
+            values,
+        };
+        let Some(constrain) = config.constrain else {
+            let generated = model.generate_until(&requests, config, stop)?;
+            return Ok(generated.into_iter().map(|it| text(it, Values::new())).collect());
+        };
+        let mut guides: Vec<SlotGuide<'_>> =
+            requests.iter().map(|_| SlotGuide::new(slots, constrain)).collect();
+        let mut lent: Vec<&mut dyn Guide> = guides.iter_mut().map(|it| it as _).collect();
+        let generated = model.generate_guided(&requests, &mut lent, config, stop)?;
+        Ok(generated.into_iter().zip(guides).map(|(it, guide)| text(it, guide.values)).collect())
     })
 }
 
@@ -209,20 +239,24 @@ pub(crate) fn answers(
     reading: &Reading,
     control: &mut Control<'_>,
 ) -> Result<Vec<Answer>> {
-    let texts = texts(model, ("texts", queries), config, reading, control)?;
-    let with_text: Vec<(Query, String)> =
-        queries.iter().cloned().zip(texts.iter().map(|(text, _)| text.clone())).collect();
+    let texts = texts(model, slots, ("texts", queries), config, reading, control)?;
     let mut answers: Vec<Answer> = texts
-        .into_iter()
-        .map(|(text, stopped)| Answer { text, stopped, slots: Vec::new() })
+        .iter()
+        .map(|it| Answer { text: it.text.clone(), stopped: it.stopped, slots: Vec::new() })
         .collect();
     let read: Vec<_> = answers.iter().map(|answer| slots.parse(&answer.text)).collect();
     for (slot_idx, slot) in slots.slots().iter().enumerate() {
-        let found = if slot.is_one_of_values() {
-            slot_likelihoods(model, slots, &slot.name, &with_text, reading, control)?
-        } else {
-            vec![Vec::new(); answers.len()]
-        };
+        let mut found: Vec<Vec<f64>> =
+            texts.iter().map(|it| it.values.get(&slot.name).cloned().unwrap_or_default()).collect();
+        if slot.is_one_of_values() {
+            let missing: Vec<usize> = (0..found.len()).filter(|&at| found[at].is_empty()).collect();
+            let asked: Vec<(Query, String)> =
+                missing.iter().map(|&at| (queries[at].clone(), texts[at].text.clone())).collect();
+            let read_anew = slot_likelihoods(model, slots, &slot.name, &asked, reading, control)?;
+            for (at, likelihoods) in missing.into_iter().zip(read_anew) {
+                found[at] = likelihoods;
+            }
+        }
         let (temperature, least) = trust.of(&slot.name);
         for ((answer, read), likelihoods) in answers.iter_mut().zip(&read).zip(found) {
             let values = slot.values.keys().cloned();

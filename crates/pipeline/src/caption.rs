@@ -48,7 +48,7 @@ pub fn caption(
     config: &GenerateConfig,
     told: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<Caption>> {
-    config.check()?;
+    config.check_free()?;
     let model = Model::open_at(model, precision)?;
     let model_id = model_id(model.manifest());
     let requests = prompts.iter().zip(0..);

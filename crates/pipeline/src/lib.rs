@@ -38,6 +38,7 @@ mod runner;
 mod score;
 mod shard;
 mod shown;
+mod slot_guide;
 mod spec;
 mod stage;
 mod stats;

@@ -73,6 +73,9 @@ pub fn generate(
     let mut control = Control::new(&mut silent, &stop);
     let query = Query { prompt: seen.look.prompt.clone(), medium: Some(seen.look.medium) };
     let (slots, trust) = seen.read_by;
+    if slots.slots().is_empty() {
+        config.check_free()?;
+    }
     let reading = Reading::once("generate");
     let mut answers =
         answers::answers(&model, &slots, &trust, &[query], config, &reading, &mut control)?;

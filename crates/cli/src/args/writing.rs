@@ -91,6 +91,11 @@ pub(crate) struct WritingArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     num_return_sequences: Option<usize>,
+    /// Write what the slots of a report allow: their canonical sentences alone, or free prose with one of a
+    /// slot's values after its lead.
+    #[arg(long, value_name = "TO", value_parser = PossibleValuesParser::new(["slots", "mixed"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    constrain: Option<String>,
     /// Prompts processed at once. Affects speed, not the texts.
     #[arg(long, value_name = "N", default_value = "8")]
     batch_size: NonZeroUsize,
@@ -127,14 +132,14 @@ mod tests {
         let words = "x --max-new-tokens 9 --min-new-tokens 2 --temperature 0.5 --top-k 4 --top-p 0.9 \
                      --seed 3 --repetition-penalty 1.5 --no-repeat-ngram-size 3 --num-beams 5 \
                      --length-penalty -2 --length generated --early-stopping never \
-                     --num-return-sequences 2 --batch-size 7";
+                     --num-return-sequences 2 --batch-size 7 --constrain mixed";
         let config = Only::parse_from(words.split_whitespace()).writing.config();
         let spelt = serde_json::to_value(&config).unwrap();
         let expected = serde_json::json!({
             "max_new_tokens": 9, "batch_size": 7, "temperature": 0.5, "top_k": 4, "top_p": 0.9,
             "seed": 3, "repetition_penalty": 1.5, "no_repeat_ngram_size": 3, "min_new_tokens": 2,
             "num_beams": 5, "length_penalty": -2.0, "length": "generated",
-            "early_stopping": "never", "num_return_sequences": 2,
+            "early_stopping": "never", "num_return_sequences": 2, "constrain": "mixed",
         });
         assert_eq!(spelt, expected);
         for option in ["--temperature", "--top-p", "--repetition-penalty", "--length-penalty"] {

@@ -157,7 +157,7 @@ impl Work for CaptionConfig {
             let expected = "1: a picture has one caption";
             return Ok(settings.refuse("num_return_sequences", &self.0.n_texts(), expected)?);
         }
-        match self.0.check() {
+        match self.0.check_free() {
             Err(flamingo::Error::Setting { field, found, expected }) => {
                 Ok(settings.refuse(field, &found, &expected)?)
             }

@@ -1,6 +1,6 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
 use encoder::InputShape;
-use flamingo::{END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
+use flamingo::{Constrain, END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
 use preprocess::{Recipe, Recording};
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
@@ -232,6 +232,18 @@ fn writing_fits(
         );
         return refuse("no_repeat_ngram_size", 1, expected);
     }
+    if let Some(constrain) = config.constrain {
+        if slots.slots().is_empty() {
+            let found = format!("{constrain:?}").to_lowercase();
+            let expected = "`cohort.pairs.slots`, which say what may be written".to_owned();
+            return Err(Error::Setting { stage: "generate", field: "constrain", found, expected });
+        }
+        let longest = longest_of_slots(lm, slots)?;
+        if constrain == Constrain::Slots && config.max_new_tokens < longest {
+            let expected = format!("at least {longest}, as many as the slots' sentences take");
+            return refuse("max_new_tokens", config.max_new_tokens, expected);
+        }
+    }
     // the values of a slot are compared where a text states it, or after its canonical words
     for slot in slots.slots() {
         let Some(alternatives) = slots.alternatives("", &slot.name) else { continue };
@@ -244,4 +256,14 @@ fn writing_fits(
         }
     }
     Ok(())
+}
+
+/// Tokens of the longest report of canonical sentences.
+fn longest_of_slots(lm: &LanguageModel, slots: &SlotSet) -> Result<usize> {
+    let mut n_tokens = 0;
+    for sentences in slots.sentences() {
+        let lengths = sentences.iter().map(|it| lm.rest_length(it));
+        n_tokens += lengths.collect::<flamingo::Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
+    }
+    Ok(n_tokens)
 }

@@ -183,10 +183,10 @@ fn cross_texts(
         Query { prompt: prompt.clone(), medium }
     });
     let queries: Vec<Query> = queries.collect();
-    let texts =
-        answers::texts(&trained.model, ("texts", &queries), generation(media), reading, control)?;
-    for (key, (text, _)) in missing.into_iter().zip(texts) {
-        wanted.insert(key, Some(text));
+    let (model, slots, config) = (&trained.model, media.slots(), generation(media));
+    let texts = answers::texts(model, slots, ("texts", &queries), config, reading, control)?;
+    for (key, written) in missing.into_iter().zip(texts) {
+        wanted.insert(key, Some(written.text));
     }
     Ok(wanted)
 }

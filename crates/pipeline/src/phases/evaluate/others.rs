@@ -123,8 +123,9 @@ impl Tested<'_> {
             })
             .collect();
         let (name, config) = (format!("texts-{name}"), generation(media));
-        let texts = answers::texts(&trained.model, (&name, &queries), config, reading, control)?;
-        Ok(places.into_iter().map(|place| texts[place].0.clone()).collect())
+        let (model, slots) = (&trained.model, media.slots());
+        let texts = answers::texts(model, slots, (&name, &queries), config, reading, control)?;
+        Ok(places.into_iter().map(|place| texts[place].text.clone()).collect())
     }
 
     fn shown(
