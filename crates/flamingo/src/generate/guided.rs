@@ -98,7 +98,7 @@ impl Model {
                 rules.apply(&mut scores, &[], rows[row].n_tokens)?;
                 pieces.push((rows[row].piece(&mut *guides[row], &scores, &numbers)?, scores));
             }
-            let mut ids = self.likeliest(&cached, &open, &pieces, guides)?;
+            let mut ids = likeliest(&cached, &open, &pieces, guides)?;
             let mut kept = Vec::new();
             for (place, &row) in open.iter().enumerate() {
                 let Row { stream, text, n_tokens, stopped, .. } = &mut rows[row];
@@ -124,42 +124,6 @@ impl Model {
             }
         }
         rows.into_iter().map(Row::finish).collect()
-    }
-
-    /// The ids of every piece; of alternatives those of the likeliest, which the guide is told.
-    fn likeliest(
-        &self,
-        cached: &CachedPrompts<'_>,
-        open: &[usize],
-        pieces: &[(Piece, Vec<f32>)],
-        guides: &mut [&mut dyn Guide],
-    ) -> Result<Vec<Vec<u32>>> {
-        let mut asked: Vec<(usize, &[u32])> = Vec::new();
-        for (place, (piece, _)) in pieces.iter().enumerate() {
-            if let Piece::OneOf(texts) = piece {
-                asked.extend(texts.iter().map(|ids| (place, ids.as_slice())));
-            }
-        }
-        let mut found = cached.log_probs(&asked)?.into_iter();
-        let mut chosen = Vec::with_capacity(pieces.len());
-        for (place, (piece, scores)) in pieces.iter().enumerate() {
-            chosen.push(match piece {
-                Piece::Ids(ids) => ids.clone(),
-                Piece::Token => vec![argmax(scores)?],
-                Piece::End => Vec::new(),
-                Piece::OneOf(texts) => {
-                    let of_each = found.by_ref().take(texts.len());
-                    let sums: Vec<f64> = of_each.map(|it| it.iter().sum()).collect();
-                    // of equally likely ones the first
-                    let higher =
-                        |a: &usize, b: &usize| sums[*a].total_cmp(&sums[*b]).then(b.cmp(a));
-                    let taken = (0..texts.len()).max_by(higher).unwrap_or(0);
-                    guides[open[place]].took(taken, &sums);
-                    texts[taken].clone()
-                }
-            });
-        }
-        Ok(chosen)
     }
 }
 
@@ -203,6 +167,40 @@ impl<'a> Row<'a> {
         text.push_str(&stream.finish()?);
         Ok(Generated { text, n_tokens, stopped, score: None })
     }
+}
+
+/// The ids of every piece; of alternatives those of the likeliest, which the guide is told.
+fn likeliest(
+    cached: &CachedPrompts<'_>,
+    open: &[usize],
+    pieces: &[(Piece, Vec<f32>)],
+    guides: &mut [&mut dyn Guide],
+) -> Result<Vec<Vec<u32>>> {
+    let mut asked: Vec<(usize, &[u32])> = Vec::new();
+    for (place, (piece, _)) in pieces.iter().enumerate() {
+        if let Piece::OneOf(texts) = piece {
+            asked.extend(texts.iter().map(|ids| (place, ids.as_slice())));
+        }
+    }
+    let mut found = cached.log_probs(&asked)?.into_iter();
+    let mut chosen = Vec::with_capacity(pieces.len());
+    for (place, (piece, scores)) in pieces.iter().enumerate() {
+        chosen.push(match piece {
+            Piece::Ids(ids) => ids.clone(),
+            Piece::Token => vec![argmax(scores)?],
+            Piece::End => Vec::new(),
+            Piece::OneOf(texts) => {
+                let of_each = found.by_ref().take(texts.len());
+                let sums: Vec<f64> = of_each.map(|it| it.iter().sum()).collect();
+                // of equally likely ones the first
+                let higher = |a: &usize, b: &usize| sums[*a].total_cmp(&sums[*b]).then(b.cmp(a));
+                let taken = (0..texts.len()).max_by(higher).unwrap_or(0);
+                guides[open[place]].took(taken, &sums);
+                texts[taken].clone()
+            }
+        });
+    }
+    Ok(chosen)
 }
 
 /// The tokens that numbers are made of.

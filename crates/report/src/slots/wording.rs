@@ -165,17 +165,19 @@ impl<'a> Writer<'a> {
             let slot = &self.slots.slots()[idx];
             if self.section != Some(slot.section) {
                 let newline = if self.section.is_some() { "\n" } else { "" };
-                text.push_str(&format!("{newline}{}:", slot.section.heading()));
+                text += newline;
+                text += slot.section.heading();
+                text.push(':');
                 self.section = Some(slot.section);
             }
             let implied = self.implied[idx].take().filter(|_| self.slots.is_derived(&slot.name));
             if let Some(sentence) = implied.and_then(|value| slot.sentence(&value, 0)) {
-                text.push_str(&format!(" {sentence}"));
+                text = format!("{text} {sentence}");
                 continue;
             }
             let lead = slot.lead.trim();
             if !lead.is_empty() {
-                text.push_str(&format!(" {lead}"));
+                text = format!("{text} {lead}");
             }
             self.begin(idx);
             return Next::Text(text);
@@ -310,7 +312,7 @@ mod tests {
                     text.push_str(&words[taken]);
                     writer.took(taken);
                 }
-                Next::Number(_) => text.push_str(&format!(" {number}")),
+                Next::Number(_) => text = format!("{text} {number}"),
                 Next::End => return text,
             }
         }
