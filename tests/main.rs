@@ -44,3 +44,4 @@ mod study;
 mod toy_encoder;
 mod toy_step;
 mod tuning;
+mod windows;

@@ -12,7 +12,6 @@
 
 mod additions;
 mod answers;
-mod arrays;
 mod aside;
 mod bids_app;
 mod caption;
@@ -50,7 +49,6 @@ mod thresholds;
 mod training_log;
 mod units;
 mod watch;
-mod whitening;
 
 pub use additions::Additions;
 pub use bids_app::{BidsApp, BidsCall, BidsLevel, ParticipantsOutcome};

@@ -51,7 +51,7 @@ pub(super) fn check(
 
 /// Refuses a resampler that was given places for fewer windows than a scan has.
 pub(super) fn places_suffice(spec: &Spec, n_scans: usize, frames: &Frames<'_>) -> Result<()> {
-    let windows = spec.stages().iter().find_map(Stage::cut);
+    let windows = spec.steps().find_map(|step| step.cut()?.sliding().cloned());
     let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
     let places = spec.model.as_ref().and_then(|model| model.resampler.get().max_num_frames);
     let (Some(windows), Some(places), true) = (windows, places, learns) else { return Ok(()) };
@@ -65,7 +65,7 @@ pub(super) fn places_suffice(spec: &Spec, n_scans: usize, frames: &Frames<'_>) -
                  {places}",
                 n_frames.unwrap_or(0)
             );
-            return Err(Error::StageInput { stage: "windows", problem });
+            return Err(Error::StageInput { stage: "sliding_windows", problem });
         }
     }
     Ok(())

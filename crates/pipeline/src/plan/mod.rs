@@ -67,11 +67,6 @@ impl Plan {
         let source = source_of(&loaded).map_err(|error| keep(Err(error))).ok();
         let runs = source.as_ref().map(|source| runs(spec, source)).transpose();
         let runs = runs.map_err(|error| keep(Err(error))).ok().flatten();
-        if let Some(SourcePlan::Cohort(cohort)) = &source
-            && let Some(window) = window(spec)
-        {
-            keep(encoder::fits_voxels(spec, cohort, window));
-        }
         let scans = source.as_ref().map_or_else(Vec::new, view::scans);
         keep(encoder::placed(spec, &scans));
         if matches!(source, Some(SourcePlan::Cohort(_))) {
@@ -82,6 +77,12 @@ impl Plan {
         let made = Recipe::made(spec.steps(), Some(planned));
         let made = made.map_err(|error| keep(Err(error.into()))).ok();
         let n_parcels = made.as_ref().and_then(Made::n_parcels);
+        if let (Some(SourcePlan::Cohort(cohort)), Some(runs), Some(made)) = (&source, &runs, &made)
+        {
+            for run in runs {
+                keep(classes::noise_has_an_inverse(spec, cohort, run, made));
+            }
+        }
         let encoder = made.and_then(|made| {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
@@ -94,7 +95,7 @@ impl Plan {
             keep(harmonised::check(spec, source, runs));
             keep(lengths::places_suffice(spec, scans.len(), &frames));
             keep(beside::stored_windows(&loaded, &scans, &frames));
-            disk = Disk::of(spec, scans.len(), n_parcels, encoder.as_ref(), &frames, &outputs);
+            disk = Disk::of(spec, &scans, n_parcels, encoder.as_ref(), &frames, &outputs);
             if let SourcePlan::Cohort(cohort) = source {
                 keep(names::fit(cohort));
                 keep(rows::name_what_is_seen(spec, cohort, &frames));
@@ -163,7 +164,7 @@ fn said(spec: &Spec) -> Vec<Error> {
 fn source_of(loaded: &Loaded) -> Result<SourcePlan> {
     match &loaded.spec.cohort {
         CohortSpec::Pairs(pairs) => {
-            Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))
+            Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec).as_ref())?))
         }
         CohortSpec::Pictures(pictures) => {
             Ok(SourcePlan::Pictures(pictures::plan(loaded, pictures)?))

@@ -4,10 +4,7 @@ use std::path::PathBuf;
 use super::{
     CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan, SourcePlan,
 };
-use crate::{
-    spec::{Loaded, Spec},
-    stage::Stage,
-};
+use crate::spec::{Loaded, Spec};
 
 /// A pipeline that can start.
 #[derive(Clone, Debug)]
@@ -67,10 +64,6 @@ impl Plan {
         run.label.as_ref().map_or_else(|| self.run_dir.clone(), |label| self.run_dir.join(label))
     }
 
-    pub(crate) fn window(&self) -> Option<&scan::WindowConfig> {
-        window(self.spec())
-    }
-
     /// The cohort; only stages that read scans ask.
     pub(crate) fn cohort(&self) -> &CohortPlan {
         match &self.source {
@@ -107,9 +100,6 @@ impl Plan {
 }
 
 /// How event windows lie, where a stage cuts them.
-pub(super) fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
-    spec.stages().iter().find_map(|stage| match stage {
-        Stage::Window(config) => Some(config),
-        _ => None,
-    })
+pub(super) fn window(spec: &Spec) -> Option<scan::WindowConfig> {
+    spec.steps().find_map(|step| step.cut()?.events().cloned())
 }

@@ -90,7 +90,8 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
         }
         None => {
             let Some(window) = super::resolved::window(&given.loaded.spec) else { return Ok(()) };
-            let n_voxels = given.cohort.grid.iter().product();
+            let of_grid = || given.cohort.grid.iter().product();
+            let n_voxels = given.n_parcels.unwrap_or_else(of_grid);
             (config, InputShape::Window { n_frames: window.n_frames, n_voxels })
         }
     };
@@ -118,7 +119,7 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
     let window = super::resolved::window(&given.loaded.spec);
     let mut facts: Vec<(f64, usize)> = Vec::new();
     for (idx, scan) in given.scans.iter().enumerate() {
-        let n_frames = window.map(|it| it.n_frames).or_else(|| given.frames.in_file(idx));
+        let n_frames = window.as_ref().map(|it| it.n_frames).or_else(|| given.frames.in_file(idx));
         let of_scan = (scan.t_r_s.unwrap_or(given.cohort.t_r_s), n_frames.unwrap_or(9999));
         if !facts.contains(&of_scan) {
             facts.push(of_scan);

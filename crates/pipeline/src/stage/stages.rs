@@ -1,7 +1,6 @@
 //! The stages of a pipeline: a closed set, each with its settings.
 use flamingo::GenerateConfig;
 use preprocess::{NamedStep, Step};
-use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::{FitConfig, PretrainConfig};
@@ -19,14 +18,6 @@ macro_rules! stages {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Stage {
-            /// Keep the voxels that are bright enough in the training scans.
-            Mask(VoxelMaskConfig),
-            /// Detrend and standardise every scan.
-            Clean(CleanConfig),
-            /// Cut the event windows of the table out of the scans.
-            Window(WindowConfig),
-            /// Whiten the noise covariance estimated on the training windows.
-            Whiten(WhitenConfig),
             $($(#[$doc])* $step($config),)*
             /// A step that the program brings along.
             Step(NamedStep),

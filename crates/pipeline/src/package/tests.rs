@@ -1,9 +1,15 @@
-use super::*;
+use std::path::Path;
+
+use super::{
+    parts::{KnownScan, KnownWindow},
+    reader::onset,
+};
+use crate::{OneScan, Place};
 
 #[test]
 fn a_whole_scan_is_one_window_and_an_onset_begins_another() {
     let one = |place| OneScan { path: Path::new("s.nii"), place, confounds: None, t_r: None };
-    let windows = vec![super::super::parts::KnownWindow { onset_s: 0.0, duration_s: 30.0 }];
+    let windows = vec![KnownWindow { onset_s: 0.0, duration_s: 30.0 }];
     let (sha256, subject, session) = (String::new(), String::new(), String::new());
     let known = KnownScan { sha256, subject, session, run: 1, windows };
     let found = |place, known| onset(&one(place), known).map_err(|it| it.to_string());

@@ -52,6 +52,7 @@ impl Whitening {
         Ok(self.noise.apply(centred.view())? / self.scale)
     }
 
+    /// The share of the sphere in the noise covariance.
     pub(crate) fn shrinkage(&self) -> f64 {
         self.noise.shrinkage()
     }

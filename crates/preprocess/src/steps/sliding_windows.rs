@@ -1,10 +1,10 @@
-//! `windows`: which frames of a scan an encoder sees at once. They are cut when it is encoded.
+//! `sliding_windows`: which frames of a scan an encoder sees at once. They are cut when it is encoded.
 use encoder::InputShape;
 use scan::{PadPolicy, WindowPolicy, WindowsConfig};
 
 use super::said;
 use crate::{
-    Data, Deferred, Fitted, Given, Kind, Made, Need, Planned, Recording, Result, Step, StepId,
+    Cut, Data, Deferred, Fitted, Given, Kind, Made, Need, Planned, Recording, Result, Step, StepId,
     Training,
     settings::{MOST_FRAMES, Settings},
 };
@@ -14,7 +14,7 @@ const MOST_WINDOWS: usize = 10_000;
 
 impl Step for WindowsConfig {
     fn id(&self) -> StepId {
-        StepId { name: "windows", version: 1 }
+        StepId { name: "sliding_windows", version: 1 }
     }
 
     fn said(&self) -> String {
@@ -22,7 +22,8 @@ impl Step for WindowsConfig {
     }
 
     fn accepts(&self, given: Kind) -> Option<Kind> {
-        matches!(given, Kind::ParcelSeries | Kind::Volumes).then_some(Kind::ScanWindows)
+        matches!(given, Kind::Series | Kind::ParcelSeries | Kind::Volumes)
+            .then_some(Kind::ScanWindows)
     }
 
     fn check(&self) -> Result<()> {
@@ -42,12 +43,12 @@ impl Step for WindowsConfig {
         }
     }
 
-    fn cut(&self) -> Option<WindowsConfig> {
-        Some(self.clone())
+    fn cut(&self) -> Option<Cut> {
+        Some(Cut::Sliding(self.clone()))
     }
 
     fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
-        made.cut = Some(self.clone());
+        made.cut = Step::cut(self);
         Ok(())
     }
 
@@ -61,11 +62,15 @@ impl Step for WindowsConfig {
     }
 
     fn deferred(&self) -> Option<Deferred<'_>> {
-        Some(Deferred::Windows(self))
+        Some(Deferred::Windows(Cut::Sliding(self.clone())))
     }
 
     fn serves(&self, _windows: InputShape) -> bool {
         true
+    }
+
+    fn in_methods(&self) -> Option<String> {
+        Some(format!("Scans were cut into windows of {} volumes.", self.n_frames))
     }
 
     fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {

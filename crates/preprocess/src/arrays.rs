@@ -24,14 +24,6 @@ pub(crate) fn to_bytes<'a>(
     safetensors::serialize(views, None).expect("shapes and lengths agree")
 }
 
-/// Writes the file atomically.
-pub(crate) fn write<'a>(
-    path: &Path,
-    arrays: impl IntoIterator<Item = (String, ArrayView2<'a, f32>)>,
-) -> Result<()> {
-    Ok(files::write_atomic(path, &to_bytes(arrays))?)
-}
-
 /// Everything in the file.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Array2<f32>>> {
     let bytes = files::read_bytes(path)?;
@@ -72,7 +64,8 @@ mod tests {
         let (a, b) =
             (array![[1.0_f32, -2.5], [f32::MIN_POSITIVE, 0.0]], array![[3.0_f32, 4.0, 5.0]]);
         // a transposed view is written in its own order
-        write(&path, [("a".to_owned(), a.t()), ("b".to_owned(), b.view())]).unwrap();
+        let bytes = to_bytes([("a".to_owned(), a.t()), ("b".to_owned(), b.view())]);
+        files::write_atomic(&path, &bytes).unwrap();
         let read = super::read(&path).unwrap();
         assert_eq!(read["a"], a.t());
         assert_eq!(read["b"], b);
