@@ -8,7 +8,7 @@ use lm::{Described, LmShape};
 use nn::weights::Outline;
 
 use crate::package::Outlines;
-use crate::{Error, FlamingoConfig, Result, Vocabulary};
+use crate::{FlamingoConfig, Result, Vocabulary};
 
 /// A language model whose weights are described and not read.
 pub struct LanguageModel {
@@ -66,18 +66,7 @@ impl LanguageModel {
     /// # Errors
     /// Where it has none, or holds an `<image>`.
     pub fn rest_length(&self, text: &str) -> Result<usize> {
-        let ids = self.vocabulary.tokenizer.encode_rest(text)?.ids;
-        let refuse = |found| {
-            let continuation = text.to_owned();
-            Err(Error::Continuation { continuation, found })
-        };
-        if ids.is_empty() {
-            return refuse("no tokens");
-        }
-        if ids.contains(&self.vocabulary.image) {
-            return refuse("an `<image>`");
-        }
-        Ok(ids.len())
+        Ok(self.vocabulary.continuation(text)?.len())
     }
 
     /// Parameters that a training of this architecture moves: the adapter, and an encoder that is

@@ -47,7 +47,7 @@ pub use manifest::{MANIFEST, Manifest, Part};
 pub use model::{GateOpening, Medium, Model, encoder_input};
 pub use nn::{Precision, weights::TensorInfo};
 pub use package::{
-    LM_FILES, NewPackage, PackageFile, PackageInfo, Parameters, WeightFile, check_prompt, inspect,
+    LM_FILES, NewPackage, PackageFile, PackageInfo, PackageTexts, Parameters, WeightFile, inspect,
     verify, write,
 };
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};

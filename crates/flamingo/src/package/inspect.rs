@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::parts::{Outlines, Parts};
 use super::{all_finite, check_parts, is_clip};
 use crate::manifest::{ADAPTER, BASE, ENCODER, LM, MANIFEST};
-use crate::{Error, GateOpening, Manifest, Part, Result, encoder_package};
+use crate::{Error, GateOpening, Manifest, Part, Result, Vocabulary, encoder_package};
 
 /// One weight file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -128,16 +128,40 @@ pub fn inspect(folder: &Path) -> Result<PackageInfo> {
     Ok(PackageInfo { manifest, parameters, gates, weights })
 }
 
-/// Refuses a prompt that could not be continued with `n_new` tokens, without reading a weight.
-///
-/// # Errors
-/// When its `<image>` do not count `n_media`, or it does not fit into the language model.
-pub fn check_prompt(folder: &Path, prompt: &str, n_media: usize, n_new: usize) -> Result<()> {
-    let parts = Parts::open(folder, &Manifest::read(folder)?)?;
-    let ids = parts.vocabulary()?.prompt(prompt, n_media)?;
-    let limit = parts.lm.outline(&Outline::default())?.shape().n_positions;
-    let found = ids.len().saturating_add(n_new);
-    if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
+/// What a package's language model makes of texts, without its weights.
+pub struct PackageTexts {
+    vocabulary: Vocabulary,
+    limit: usize,
+}
+
+impl PackageTexts {
+    /// Reads the tokenizer, and how long a text may be.
+    ///
+    /// # Errors
+    /// Where a part is missing or not what it should be.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let parts = Parts::open(folder, &Manifest::read(folder)?)?;
+        let limit = parts.lm.outline(&Outline::default())?.shape().n_positions;
+        Ok(Self { vocabulary: parts.vocabulary()?, limit })
+    }
+
+    /// Refuses a prompt that could not be continued with `n_new` tokens.
+    ///
+    /// # Errors
+    /// When its `<image>` do not count `n_media`, or it does not fit into the language model.
+    pub fn check(&self, prompt: &str, n_media: usize, n_new: usize) -> Result<()> {
+        let ids = self.vocabulary.prompt(prompt, n_media)?;
+        let (found, limit) = (ids.len().saturating_add(n_new), self.limit);
+        if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
+    }
+
+    /// Tokens of a text that follows a prompt.
+    ///
+    /// # Errors
+    /// Where it has none, or holds an `<image>`.
+    pub fn rest_length(&self, text: &str) -> Result<usize> {
+        Ok(self.vocabulary.continuation(text)?.len())
+    }
 }
 
 fn is_weights(file: &str) -> bool {

@@ -23,7 +23,7 @@ use nn::weights::{Frozen, save};
 use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
 use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 
-pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
+pub use inspect::{PackageInfo, PackageTexts, Parameters, WeightFile, inspect, verify};
 pub(crate) use parts::{Outlines, Parts, fits};
 
 /// The files of a language model's folder that a package keeps.
