@@ -103,18 +103,19 @@ const PIPELINE: &[&str] = &[
     "answers error whitening stage/embeddings stage/parcels stage/token_set",
     "stage/embed/config stage/encode/config stage/export/config stage/harmonise/config stage/probe/config \
      stage/quality/config stage/select/asked",
-    "phases/caption/config phases/compose/config phases/evaluate/config phases/render/config",
+    "phases/caption/config phases/compose/config phases/evaluate/config phases/few_shot/config phases/render/config",
     "stage/stages",
     "spec",
-    "plan/disk plan/frames plan/lm plan/memory plan/pictures plan/resolved plan/scans \
+    "plan/benchmark plan/disk plan/frames plan/lm plan/memory plan/pictures plan/resolved plan/scans \
      plan/source plan/table plan/trained",
     "journal media",
     "stage units watch",
     "package record/stages",
     "runner",
-    "phases/adjusted phases/caption phases/compose phases/evaluate phases/finetune \
+    "phases/adjusted phases/caption phases/compose phases/evaluate phases/few_shot phases/finetune \
      phases/generate phases/pages phases/pretrain phases/results",
-    "captions record",
+    "unit_record",
+    "asked captions record",
     "publish thresholds",
     "phases",
     "plan",

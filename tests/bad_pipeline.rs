@@ -37,7 +37,7 @@ fn a_typo_is_underlined_and_corrected() {
 #[test]
 fn a_typo_in_a_stage_name_is_underlined_and_corrected() {
     assert_snapshot!(changed("- whiten:", "- whitten:"), @"
-    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, window, whiten, parcellate, order_parcels, denoise, resample_time, normalise, prepare, volumes, windows, step, quality, select, export, encode, embed, harmonise, probe, finetune, generate, evaluate, render, caption, pretrain, compose
+    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, window, whiten, parcellate, order_parcels, denoise, resample_time, normalise, prepare, volumes, windows, step, quality, select, export, encode, embed, harmonise, probe, finetune, generate, evaluate, render, caption, evaluate_few_shot, pretrain, compose
        |
     13 |   - whitten: { shrinkage: { fixed: 0.3 } }
        |     ^^^^^^^

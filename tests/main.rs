@@ -24,6 +24,7 @@ mod encoder_policies;
 mod encoders;
 mod engine;
 mod evidence;
+mod few_shot;
 mod guides;
 mod inputs;
 mod language_models;

@@ -14,6 +14,7 @@ mod additions;
 mod answers;
 mod arrays;
 mod aside;
+mod asked;
 mod bids_app;
 mod caption;
 mod captions;
@@ -48,6 +49,7 @@ mod submit;
 mod summary;
 mod thresholds;
 mod training_log;
+mod unit_record;
 mod units;
 mod watch;
 mod whitening;
@@ -63,10 +65,13 @@ pub use event::{Control, Event};
 pub use kernels::instructions;
 pub use one::generate;
 pub use one_scan::{OneScan, Place};
-pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
+pub use phases::{
+    CaptionConfig, ChoosingConfig, ComposeConfig, Demonstrations, EvaluateConfig, FeatureTable,
+    Features, FewShotConfig, RandomDemonstrations, RenderConfig,
+};
 pub use plan::{
-    CohortPlan, Disk, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan,
-    RowPlan, RunPlan, ScanPlan, SourcePlan,
+    BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan, PicturePlan,
+    PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task, Truth,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};
@@ -74,8 +79,9 @@ pub use run::{Outcome, limit_threads, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
-    CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
-    RepeatSpec, Spec, Strategy, StratifiedFoldsSpec, schema,
+    AnsweredQuestions, AskedQuestions, BenchmarkSpec, CaptionsLayout, CohortSpec, CorpusSpec,
+    FoldersLayout, FoldsSpec, LmSpec, Loaded, MemesLayout, ModelSpec, PairsSpec, PicturesSpec,
+    QuestionsLayout, RepeatSpec, Spec, Strategy, StratifiedFoldsSpec, schema,
 };
 pub use stage::{
     Artifact, CombatSettings, EmbedConfig, EncodeConfig, ExportConfig, ExportFormat,

@@ -150,8 +150,8 @@ impl PackageTexts {
     /// # Errors
     /// When its `<image>` do not count `n_media`, or it does not fit into the language model.
     pub fn check(&self, prompt: &str, n_media: usize, n_new: usize) -> Result<()> {
-        let ids = self.vocabulary.prompt(prompt, n_media)?;
-        let (found, limit) = (ids.len().saturating_add(n_new), self.limit);
+        let found = self.vocabulary.prompt(prompt, n_media)?.len().saturating_add(n_new);
+        let limit = self.limit;
         if found > limit { Err(Error::TooLong { found, limit }) } else { Ok(()) }
     }
 

@@ -102,7 +102,9 @@ fn groups(spec: &Spec, source: &SourcePlan, runs: &[RunPlan]) -> Result<BTreeSet
             (cohort.scans.len(), Box::new(|row| cohort.rows[row].scan_idx))
         }
         SourcePlan::Recordings(recordings) => (recordings.recordings().len(), Box::new(|row| row)),
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Ok(BTreeSet::new()),
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
+            return Ok(BTreeSet::new());
+        }
     };
     let mut groups = BTreeSet::from([(None, (0..n_scans).collect())]);
     for run in runs.iter().filter(|run| !run.splits.is_empty()) {

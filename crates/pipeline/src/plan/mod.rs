@@ -1,9 +1,11 @@
 //! Everything resolved and checked before a scan is opened.
+mod benchmark;
 mod beside;
 mod classes;
 mod cohort;
 mod disk;
 mod encoder;
+mod few_shot;
 mod folds;
 mod frames;
 mod harmonised;
@@ -27,6 +29,7 @@ mod trained;
 mod unfit;
 mod view;
 
+pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
@@ -168,6 +171,9 @@ fn source_of(loaded: &Loaded) -> Result<SourcePlan> {
         CohortSpec::Pictures(pictures) => {
             Ok(SourcePlan::Pictures(pictures::plan(loaded, pictures)?))
         }
+        CohortSpec::Benchmark(benchmark) => {
+            Ok(SourcePlan::Benchmark(few_shot::plan(loaded, benchmark)?))
+        }
         CohortSpec::Corpus(corpus) => {
             let path = loaded.resolve(&corpus.texts);
             let text = files::read_table(&path)?;
@@ -190,7 +196,7 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
     let cohort = match source {
         SourcePlan::Cohort(cohort) => cohort,
         SourcePlan::Recordings(recordings) => return recordings::runs(spec, recordings),
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
             folds::are_absent(spec, "nothing, pictures and texts are not divided")?;
             return folds::of_seeds(spec, &[]);
         }

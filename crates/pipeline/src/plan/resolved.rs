@@ -2,7 +2,8 @@
 use std::path::PathBuf;
 
 use super::{
-    CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan, SourcePlan,
+    BenchmarkPlan, CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan,
+    SourcePlan,
 };
 use crate::{
     spec::{Loaded, Spec},
@@ -83,6 +84,14 @@ impl Plan {
     pub(crate) fn pictures(&self) -> &PicturesPlan {
         match &self.source {
             SourcePlan::Pictures(pictures) => pictures,
+            _ => unreachable!("the chain of stages was checked"),
+        }
+    }
+
+    /// The data set; only stages that ask it ask.
+    pub(crate) fn benchmark(&self) -> &BenchmarkPlan {
+        match &self.source {
+            SourcePlan::Benchmark(benchmark) => benchmark,
             _ => unreachable!("the chain of stages was checked"),
         }
     }

@@ -33,7 +33,9 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<Recording> {
         SourcePlan::Recordings(recordings) => {
             recordings.recordings().iter().map(of_recording).collect()
         }
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
+            Vec::new()
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     let start = match cohort {
         CohortSpec::Pairs(_) => Artifact::Media(Kind::Scans),
         CohortSpec::Pictures(_) => Artifact::Pictures,
+        CohortSpec::Benchmark(_) => Artifact::Benchmark,
         CohortSpec::Corpus(_) => Artifact::Texts,
         CohortSpec::Bids(_)
         | CohortSpec::Arrow(_)

@@ -85,6 +85,7 @@ impl Stage {
             Self::Evaluate(config) => config,
             Self::Render(config) => config,
             Self::Caption(config) => config,
+            Self::EvaluateFewShot(config) => config,
             Self::Pretrain(config) => config,
             Self::Compose(config) => config,
             _ => unreachable!("all others are steps"),
@@ -120,6 +121,9 @@ impl Stage {
 
     /// Files that its settings name, relative to the file that says so.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        if let Self::EvaluateFewShot(config) = self {
+            return config.paths();
+        }
         self.step_mut().map_or_else(Vec::new, Step::paths)
     }
 

@@ -10,7 +10,7 @@ use super::{
     EmbedConfig, EncodeConfig, ExportConfig, HarmoniseConfig, ProbeConfig, QualityConfig,
     SelectConfig,
 };
-use crate::phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
+use crate::phases::{CaptionConfig, ComposeConfig, EvaluateConfig, FewShotConfig, RenderConfig};
 
 /// The stages, with the steps that prepare recordings, and all that tells those apart.
 macro_rules! stages {
@@ -54,6 +54,8 @@ macro_rules! stages {
             Render(RenderConfig),
             /// Caption every image with the package.
             Caption(CaptionConfig),
+            /// Ask the package about pictures after so many solved examples, as OpenFlamingo's evaluation.
+            EvaluateFewShot(FewShotConfig),
             /// Train a small language model from text.
             Pretrain(PretrainConfig),
             /// Compose reference reports from what was measured and from columns of the table.

@@ -81,28 +81,31 @@ impl Units {
     }
 }
 
-/// Scores of captions, each with what people wrote; `unit` says which captions are of one picture, from 0.
+/// Scores of captions, each with what people wrote, and 100 times CIDEr-D of each; `unit` says which captions are
+/// of one picture, from 0.
 ///
 /// ```
 /// use report::few_shot::{Draws, caption_set_scores};
 /// let written = ["a cat", "a dog"].map(str::to_owned);
 /// let people = [vec!["a cat".to_owned()], vec!["the dog".to_owned()]];
-/// let scores = caption_set_scores(&written, &people, &[0, 1], Draws { n: 100, seed: 1 }).unwrap();
-/// assert!(scores.cider_x100.estimate > 0.0);
+/// let draws = Draws { n: 100, seed: 1 };
+/// let (scores, each) = caption_set_scores(&written, &people, &[0, 1], draws).unwrap();
+/// assert_eq!(scores.cider_x100.estimate, (each[0] + each[1]) / 2.0);
 /// ```
 pub fn caption_set_scores(
     written: &[String],
     people: &[Vec<String>],
     unit: &[usize],
     draws: Draws,
-) -> Result<CaptionSetScores> {
+) -> Result<(CaptionSetScores, Vec<f64>)> {
     same_length("references", people.len(), written.len())?;
     same_length("units", unit.len(), written.len())?;
     let captions: Vec<Caption> =
         written.iter().zip(people).map(|(text, people)| Caption::new(text, people)).collect();
     let scores = caption_scores(&captions)?;
     let cider: Vec<f64> = scores.items.iter().map(|it| 100.0 * it.cider_d).collect();
-    Ok(CaptionSetScores { cider_x100: Units::of(unit).mean(&cider, draws), texts: scores.corpus })
+    let cider_x100 = Units::of(unit).mean(&cider, draws);
+    Ok((CaptionSetScores { cider_x100, texts: scores.corpus }, cider))
 }
 
 /// Scores of short answers from the accuracy of each, 0 to 1.
@@ -166,7 +169,8 @@ mod tests {
         let written = ["a cat on a mat", "a dog in the sun", "a red house"].map(str::to_owned);
         let people = ["a cat on a mat", "the dog in the sun", "two blue boats"];
         let people = people.map(|it| vec![it.to_owned()]);
-        let found = caption_set_scores(&written, &people, &[0, 1, 2], DRAWS).unwrap();
+        let (found, each) = caption_set_scores(&written, &people, &[0, 1, 2], DRAWS).unwrap();
+        assert!(each[0] > each[1] && each[2] < 1e-9, "{each:?}");
         assert!((found.cider_x100.estimate - 100.0 * found.texts.cider_d).abs() < 1e-9);
         assert!(found.cider_x100.low < found.cider_x100.estimate);
     }

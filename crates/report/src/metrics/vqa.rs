@@ -209,7 +209,7 @@ pub fn accuracy<T: AsRef<str>>(answer: &str, people: &[T]) -> Result<f64> {
 /// The same by the rules of OpenFlamingo, where each person is an answer and whatever else the file says of it.
 ///
 /// It leaves out not one person at a time but everybody whose entry is equal: where a file numbers no answers,
-/// as VizWiz', people who agree in everything are left out together.
+/// as those of VizWiz, people who agree in everything are left out together.
 ///
 /// ```
 /// use report::metrics::vqa::accuracy_as_open_flamingo;
