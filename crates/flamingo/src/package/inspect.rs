@@ -145,6 +145,11 @@ impl PackageTexts {
         Ok(Self { vocabulary: parts.vocabulary()?, limit })
     }
 
+    /// Longest text, in tokens.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Refuses a prompt that could not be continued with `n_new` tokens.
     ///
     /// # Errors

@@ -20,7 +20,8 @@ pub(crate) use compose::{ComposedFiles, has_training_people};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
 pub(crate) use few_shot::{
-    Asked, FewShot, FewShotMetrics, Lengths, ShotMetrics, at_random, from_table, retrieved,
+    Asked, FewShot, FewShotMetrics, Lengths, STAGE as FEW_SHOT, ShotMetrics, at_random, from_table,
+    retrieved,
 };
 pub use few_shot::{
     ChoosingConfig, Demonstrations, FeatureTable, Features, FewShotConfig, RandomDemonstrations,

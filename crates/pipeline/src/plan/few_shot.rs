@@ -8,13 +8,12 @@ use super::{BenchmarkPlan, Task, benchmark, folds};
 use crate::{
     Error, Result,
     phases::{
-        Asked, Demonstrations, Features, FewShotConfig, Lengths, at_random, from_table, retrieved,
+        Asked, Demonstrations, FEW_SHOT, Features, FewShotConfig, Lengths, at_random, from_table,
+        retrieved,
     },
     spec::{BenchmarkSpec, Loaded},
     stage::Stage,
 };
-
-const STAGE: &str = "evaluate_few_shot";
 
 pub(super) fn plan(loaded: &Loaded, spec: &BenchmarkSpec) -> Result<BenchmarkPlan> {
     let mut plan = benchmark::plan(loaded, spec)?;
@@ -58,7 +57,7 @@ pub(super) fn plan(loaded: &Loaded, spec: &BenchmarkSpec) -> Result<BenchmarkPla
 /// Refuses settings that say nothing of this task, or ask for more items than there are.
 fn settings_fit(config: &FewShotConfig, plan: &BenchmarkPlan) -> Result<()> {
     let setting = |field, found: String, expected: String| {
-        Err(Error::Setting { stage: STAGE, field, found, expected })
+        Err(Error::Setting { stage: FEW_SHOT, field, found, expected })
     };
     let is_class = matches!(plan.task, Task::Classes(_));
     if is_class && config.writing.is_some() {
@@ -108,7 +107,7 @@ fn enough(config: &FewShotConfig, plan: &BenchmarkPlan, asked: &Asked) -> Result
         // without shots the words of two examples stand there
         let words = if config.shots == [0] { " (0 shows the words of two)" } else { "" };
         let found = format!("{k}{words}");
-        return Err(Error::Setting { stage: STAGE, field: "shots", found, expected });
+        return Err(Error::Setting { stage: FEW_SHOT, field: "shots", found, expected });
     }
     Ok(())
 }

@@ -316,6 +316,29 @@ mod tests {
     }
 
     #[test]
+    fn accuracies_are_those_of_open_flamingos_script() {
+        // made by `fixtures/metrics/make_vqa.py` with open-flamingo 2.0.1; two of three questions number no answers
+        let recorded = include_str!("../../../../fixtures/metrics/vqa.json");
+        let recorded: Vec<serde_json::Value> = serde_json::from_str(recorded).unwrap();
+        let mut n_other = 0;
+        for question in &recorded {
+            let entries = question["answers"].as_array().unwrap().iter().map(|entry| {
+                let mut rest = entry.as_object().unwrap().clone();
+                let answer = rest.remove("answer").unwrap().as_str().unwrap().to_owned();
+                (answer, serde_json::Value::Object(rest).to_string())
+            });
+            let people: Vec<(String, String)> = entries.collect();
+            let predicted = question["predicted"].as_str().unwrap();
+            let found = accuracy_as_open_flamingo(predicted, &people).unwrap();
+            let expected = question["accuracy_percent"].as_f64().unwrap();
+            assert!((100.0 * found - expected).abs() < 1e-6, "{predicted} {people:?}: {found}");
+            let answers: Vec<&str> = people.iter().map(|it| it.0.as_str()).collect();
+            n_other += usize::from((accuracy(predicted, &answers).unwrap() - found).abs() > 1e-6);
+        }
+        assert!(recorded.len() == 60 && n_other > 10, "{n_other}");
+    }
+
+    #[test]
     fn people_who_agree_in_everything_are_left_out_together_in_open_flamingo() {
         // five of ten say yes, three of them surely: each of those has two others left, each of the two unsure
         // ones has three, and those who say no have all five

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    ANSWER_TOKENS, CAPTION_TOKENS, STAGE,
-    config::{ChoosingConfig, FewShotConfig},
+    config::{ANSWER_TOKENS, CAPTION_TOKENS, ChoosingConfig, FewShotConfig, STAGE},
     features::Vectors,
     questions::{Question, last, n_orders, question, reordered},
 };

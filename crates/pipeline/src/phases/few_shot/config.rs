@@ -5,6 +5,13 @@ use flamingo::{Compat, GenerateConfig, RankBy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Its name in a file.
+pub(crate) const STAGE: &str = "evaluate_few_shot";
+
+/// Tokens of a caption, and of a short answer, where nothing else is said.
+pub(super) const CAPTION_TOKENS: usize = 20;
+pub(super) const ANSWER_TOKENS: usize = 5;
+
 /// How often a data set is asked with how many solved examples, and how answers are found. What is absent is as
 /// OpenFlamingo's evaluation has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

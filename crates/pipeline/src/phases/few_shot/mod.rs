@@ -6,6 +6,7 @@ mod lengths;
 mod questions;
 mod scores;
 
+pub(crate) use config::STAGE;
 pub use config::{
     ChoosingConfig, Demonstrations, FeatureTable, Features, FewShotConfig, RandomDemonstrations,
 };
@@ -41,14 +42,10 @@ use crate::{
     },
 };
 
-const STAGE: &str = "evaluate_few_shot";
 const METRICS: &str = "metrics.json";
 
 /// More demonstrations than any model reads.
 const MOST_SHOTS: usize = 1024;
-/// Tokens of a caption, and of a short answer, where nothing else is said.
-const CAPTION_TOKENS: usize = 20;
-const ANSWER_TOKENS: usize = 5;
 
 /// A finished evaluation.
 pub(crate) struct FewShot {

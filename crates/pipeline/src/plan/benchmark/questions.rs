@@ -1,12 +1,12 @@
 //! The layout of VQA v2: questions in one file, what people answered in another.
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
 use report::few_shot::Ask;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::{Item, Layout, Pictures, Problems, Task, Truth, some, twice};
 use crate::{
@@ -42,7 +42,7 @@ struct Annotation {
 struct Given {
     answer: String,
     #[serde(flatten)]
-    rest: Map<String, Value>,
+    rest: BTreeMap<String, Value>,
 }
 
 /// Where the questions of a part, their answers and their pictures lie.
@@ -82,14 +82,14 @@ pub(super) fn read(
 impl Part {
     /// `by_place` takes the answers of a solved example from the annotation in its place, whatever the id.
     fn items(&self, by_place: bool, pictures: &mut Pictures) -> Result<Vec<Item>> {
-        let questions = json::<Questions>(&self.questions)?.questions;
+        let questions = read_json::<Questions>(&self.questions)?.questions;
         let mut problems = Problems::of(&self.questions);
         let ids: Vec<String> = questions.iter().map(|it| word(&it.question_id)).collect();
         for id in twice(ids.iter().map(String::as_str)) {
             problems.tell(format!("question {id} is listed twice"));
         }
         Error::collect(problems.all)?;
-        let annotations = self.annotations.as_ref().map(|path| json::<Annotations>(path));
+        let annotations = self.annotations.as_ref().map(|path| read_json::<Annotations>(path));
         let annotations = annotations.transpose()?.map(|it| it.annotations);
         if let (Some(annotations), Some(path)) = (&annotations, &self.annotations) {
             self.fit(&questions, annotations, path)?;
@@ -183,12 +183,12 @@ impl Part {
 impl Annotation {
     fn truth(&self) -> Truth {
         let answers = self.answers.iter();
-        let rest = |given: &Given| Value::Object(given.rest.clone()).to_string();
+        let rest = |given: &Given| json!(given.rest).to_string();
         Truth::Answers(answers.map(|it| (it.answer.clone(), rest(it))).collect())
     }
 }
 
-fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     Ok(files::read_json(path)?)
 }
 
@@ -199,4 +199,65 @@ fn word(id: &Value) -> String {
 
 fn shown(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two questions, with their annotations the other way round, about pictures in a folder of this name.
+    fn part(dir: &Path, images: &str, ids: [&str; 2]) -> Part {
+        let question = |id: usize| {
+            format!(r#"{{"question_id": {id}, "image_id": {}, "question": "?"}}"#, ids[id - 1])
+        };
+        let annotation = |id: usize| {
+            format!(
+                r#"{{"question_id": {id}, "answers": [{{"answer": "of {id}", "b": 1, "a": 2}}]}}"#
+            )
+        };
+        let questions = format!(r#"{{"questions": [{}, {}]}}"#, question(1), question(2));
+        let annotations = format!(r#"{{"annotations": [{}, {}]}}"#, annotation(2), annotation(1));
+        let [q, a] = ["questions.json", "annotations.json"].map(|name| dir.join(name));
+        std::fs::write(&q, questions).unwrap();
+        std::fs::write(&a, annotations).unwrap();
+        Part { questions: q, annotations: Some(a), images: dir.join(images) }
+    }
+
+    #[test]
+    fn answers_are_found_by_id_and_in_open_flamingo_by_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = part(dir.path(), "val2014", ["42", "43"]);
+        let answers = |by_place: bool| {
+            let items = part.items(by_place, &mut Pictures::default()).unwrap();
+            items.into_iter().map(|it| (it.answer.unwrap(), it.truth)).collect::<Vec<_>>()
+        };
+        let truth =
+            |id: usize| Truth::Answers(vec![(format!("of {id}"), r#"{"a":2,"b":1}"#.to_owned())]);
+        assert_eq!(answers(false), [("of 1".to_owned(), truth(1)), ("of 2".to_owned(), truth(2))]);
+        assert_eq!(answers(true), [("of 2".to_owned(), truth(1)), ("of 1".to_owned(), truth(2))]);
+    }
+
+    #[test]
+    fn pictures_are_called_as_in_each_data_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = |images: &str, ids: [&str; 2]| {
+            let mut pictures = Pictures::default();
+            part(dir.path(), images, ids).items(false, &mut pictures)?;
+            Ok::<_, Error>(pictures.all.into_iter().map(|it| it.name).collect::<Vec<_>>())
+        };
+        let coco = ["COCO_val2014_000000000042.jpg", "COCO_val2014_000000000043.jpg"];
+        assert_eq!(names("val2014", ["42", "43"]).unwrap(), coco);
+        let others = ["VizWiz_val_00000000.jpg", "003a8ae2ef43b901.jpg"];
+        assert_eq!(
+            names("images", [r#""VizWiz_val_00000000.jpg""#, r#""003a8ae2ef43b901""#]).unwrap(),
+            others
+        );
+        let said = names("pictures", ["42", "43"]).unwrap_err().to_string();
+        assert!(
+            said.contains(
+                "question 1: image_id 42 is a number, as COCO's, but its folder is called pictures"
+            ),
+            "{said}"
+        );
+    }
 }
