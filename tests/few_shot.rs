@@ -96,7 +96,7 @@ fn captions_are_written_after_the_originals_prompt_and_scored() {
             .unwrap();
     let caption = |id: &str| {
         let images = file["images"].as_array().unwrap();
-        let image = images.iter().find(|it| it["cocoid"].to_string() == id).unwrap();
+        let image = images.iter().find(|it| it["cocoid"].as_u64() == id.parse().ok()).unwrap();
         image["sentences"][0]["raw"].as_str().unwrap().trim().to_owned()
     };
     let rows = evaluation.predictions();
@@ -148,7 +148,7 @@ fn questions_are_answered_and_worth_what_people_said() {
     .unwrap();
     let find = |all: &Value, id: &str| {
         let all = all.as_array().unwrap();
-        all.iter().find(|it| it["question_id"].to_string() == id).unwrap().clone()
+        all.iter().find(|it| it["question_id"].as_u64() == id.parse().ok()).unwrap().clone()
     };
     let rows = evaluation.predictions();
     assert_eq!(rows.len(), 5);
@@ -166,10 +166,11 @@ fn questions_are_answered_and_worth_what_people_said() {
             answer.as_str().unwrap(),
             &question["image_id"],
         );
-        prompt += &format!("<image>Question:{question} Short answer:{answer}<|endofchunk|>\n");
+        prompt =
+            format!("{prompt}<image>Question:{question} Short answer:{answer}<|endofchunk|>\n");
         pictures.push(coco(&image.to_string()));
     }
-    prompt += &format!("<image>Question:{} Short answer:", row["question"]);
+    prompt = format!("{prompt}<image>Question:{} Short answer:", row["question"]);
     pictures.push(fixture(&format!("coco/val2014/{}", row["image"])));
     assert_eq!(asked(&writing, &prompt, &pictures)["text"], Value::from(row["written"].as_str()));
     let shots = &evaluation.metrics()["shots"][0];
@@ -287,7 +288,7 @@ fn retrieved_examples_are_those_of_the_nearest_vectors() {
         let name = coco(&number.to_string());
         let name = name.file_name().unwrap().to_string_lossy().into_owned();
         let (a, b) = if is_square { (5.0, f64::from(number)) } else { (-5.0, f64::from(number)) };
-        rows += &format!("{name},{a},{b}\n");
+        rows = format!("{rows}{name},{a},{b}\n");
     }
     fs::write(&table, rows).unwrap();
     let rices = format!(
