@@ -32,10 +32,13 @@ fn accepted(cohort: &Synthetic, sets: &[&str]) {
 #[test]
 fn windows_and_pools_longer_than_every_scan() {
     let cohort = Synthetic::new(2, Stored::Mixed, ENCODE);
-    let said = refused(&cohort, &["stages.windows.n_frames=60"]);
-    says(&said, &["stages.windows.n_frames is 60, expected at most 40, the frames of the longest"]);
+    let said = refused(&cohort, &["stages.sliding_windows.n_frames=60"]);
+    says(
+        &said,
+        &["stages.sliding_windows.n_frames is 60, expected at most 40, the frames of the longest"],
+    );
     says(&said, &["or another `pad` than refuse"]);
-    accepted(&cohort, &["stages.windows.n_frames=60", "stages.windows.pad=repeat"]);
+    accepted(&cohort, &["stages.sliding_windows.n_frames=60", "stages.sliding_windows.pad=repeat"]);
     let said = refused(&cohort, &["stages.normalise.pool_frames=41"]);
     says(&said, &["stages.normalise.pool_frames is 41, expected at most 40, the frames of the"]);
     // formulas that pool no frames do not ask how many there are
@@ -47,8 +50,11 @@ fn windows_and_pools_longer_than_every_scan() {
         "  - resample_time: { t_r_s: 2.0, tolerance_s: 0.01, how: linear }\n  - normalise:",
     );
     let said = refused(&cohort, &["stages.normalise.pool_frames=10"]);
-    says(&said, &["stages.windows.n_frames is 20, expected at most 15, the frames of the longest"]);
-    accepted(&cohort, &["stages.normalise.pool_frames=10", "stages.windows.n_frames=15"]);
+    says(
+        &said,
+        &["stages.sliding_windows.n_frames is 20, expected at most 15, the frames of the longest"],
+    );
+    accepted(&cohort, &["stages.normalise.pool_frames=10", "stages.sliding_windows.n_frames=15"]);
 }
 
 #[test]
@@ -89,7 +95,7 @@ fn numbers_without_bounds() {
         ("stages.finetune.steps", &max, "expected at most 100000000"),
         ("stages.finetune.learning_rate", "1e300", "expected above 0, at most 10"),
         ("stages.finetune.slot_weight", "1e39", "expected 0 to 1000000"),
-        ("stages.window.n_frames", &max, "expected at most 100000"),
+        ("stages.event_windows.n_frames", &max, "expected at most 100000"),
         ("stages.mask.above_mean", "1e300", "expected 0 to 100"),
         ("model.resampler.n_latents", "1000000000", "expected at most 4096"),
         ("model.resampler.max_num_media", "0", "expected at least 1"),

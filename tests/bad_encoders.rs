@@ -48,7 +48,7 @@ fn weights_of_the_other_brainlm_or_of_another_width() {
 
 #[test]
 fn windows_that_patches_of_twenty_do_not_fill() {
-    let said = refused(&cohort(1), &["stages.windows.n_frames=30"]);
+    let said = refused(&cohort(1), &["stages.sliding_windows.n_frames=30"]);
     says(&said, &["needs windows of a multiple of 20 frames", "windows of 30"]);
 }
 

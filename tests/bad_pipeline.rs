@@ -26,10 +26,10 @@ fn refused(cohort: &Cohort, sets: &[&str]) -> String {
 #[test]
 fn a_typo_is_underlined_and_corrected() {
     assert_snapshot!(changed("n_frames: 9", "n_frmaes: 9"), @"
-    error: [cohort]/windows.yaml:12:29: unknown field `n_frmaes`, expected one of shift_s, n_frames
+    error: [cohort]/windows.yaml:12:36: unknown field `n_frmaes`, expected one of shift_s, n_frames
        |
-    12 |   - window: { shift_s: 5.0, n_frmaes: 9 }
-       |                             ^^^^^^^^
+    12 |   - event_windows: { shift_s: 5.0, n_frmaes: 9 }
+       |                                    ^^^^^^^^
     hint: did you mean `n_frames`?
     ");
 }
@@ -37,7 +37,7 @@ fn a_typo_is_underlined_and_corrected() {
 #[test]
 fn a_typo_in_a_stage_name_is_underlined_and_corrected() {
     assert_snapshot!(changed("- whiten:", "- whitten:"), @"
-    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, window, whiten, parcellate, order_parcels, denoise, resample_time, normalise, prepare, volumes, windows, step, quality, select, export, encode, embed, harmonise, probe, finetune, generate, evaluate, render, caption, pretrain, compose
+    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, event_windows, window, whiten, parcellate, order_parcels, denoise, resample_time, normalise, prepare, volumes, sliding_windows, windows, step, quality, select, export, encode, embed, harmonise, probe, finetune, generate, evaluate, render, caption, evaluate_few_shot, pretrain, compose
        |
     13 |   - whitten: { shrinkage: { fixed: 0.3 } }
        |     ^^^^^^^
@@ -58,10 +58,10 @@ fn a_duplicate_key_is_shown_at_its_second_place() {
 #[test]
 fn a_wrong_type_says_what_was_expected_and_found() {
     assert_snapshot!(changed("n_frames: 9", "n_frames: nine"), @"
-    error: [cohort]/windows.yaml:12:39: expected a whole number, not negative, found `nine`
+    error: [cohort]/windows.yaml:12:46: expected a whole number, not negative, found `nine`
        |
-    12 |   - window: { shift_s: 5.0, n_frames: nine }
-       |                                       ^^^^
+    12 |   - event_windows: { shift_s: 5.0, n_frames: nine }
+       |                                              ^^^^
     ");
 }
 
@@ -78,10 +78,10 @@ fn a_missing_key_is_named() {
 #[test]
 fn a_missing_key_is_shown_at_the_block_that_lacks_it() {
     assert_snapshot!(changed(", n_frames: 9", ""), @"
-    error: [cohort]/windows.yaml:12:5: missing field `n_frames` in `window`, expected beside shift_s
+    error: [cohort]/windows.yaml:12:5: missing field `n_frames` in `event_windows`, expected beside shift_s
        |
-    12 |   - window: { shift_s: 5.0 }
-       |     ^^^^^^
+    12 |   - event_windows: { shift_s: 5.0 }
+       |     ^^^^^^^^^^^^^
     ");
     assert_snapshot!(changed("    split_unit: scan\n", ""), @"
     error: [cohort]/windows.yaml:4:3: missing field `split_unit` in `pairs`, expected beside table, slots, prompt
@@ -133,7 +133,7 @@ fn stages_in_the_wrong_order_are_refused() {
 
 #[test]
 fn a_stage_without_the_one_it_needs_is_shown_where_it_stands() {
-    assert_snapshot!(changed("  - window: { shift_s: 5.0, n_frames: 9 }\n", ""), @"
+    assert_snapshot!(changed("  - event_windows: { shift_s: 5.0, n_frames: 9 }\n", ""), @"
     error: [cohort]/windows.yaml:12:5: stage whiten needs windows, but what comes before it gives voxel series
        |
     12 |   - whiten: { shrinkage: { fixed: 0.3 } }
@@ -154,10 +154,10 @@ fn a_stage_without_the_one_it_needs_is_shown_where_it_stands() {
 #[test]
 fn a_setting_that_could_only_fail_later_is_shown_where_it_stands() {
     assert_snapshot!(changed("n_frames: 9", "n_frames: 0"), @"
-    error: [cohort]/windows.yaml:12:29: stages.window.n_frames is 0, expected at least 1
+    error: [cohort]/windows.yaml:12:36: stages.event_windows.n_frames is 0, expected at least 1
        |
-    12 |   - window: { shift_s: 5.0, n_frames: 0 }
-       |                             ^^^^^^^^
+    12 |   - event_windows: { shift_s: 5.0, n_frames: 0 }
+       |                                    ^^^^^^^^
     ");
     assert_snapshot!(set("stages.whiten.shrinkage.fixed=3"), @"
     error: --set stages.whiten.shrinkage.fixed=3: stages.whiten.shrinkage.fixed is 3, expected 0 to 1
@@ -184,10 +184,10 @@ fn several_mistakes_are_shown_at_once() {
          |
       10 |   - mask: { above_mean: -1 }
          |             ^^^^^^^^^^
-      [cohort]/windows.yaml:12:29: stages.window.n_frames is 0, expected at least 1
+      [cohort]/windows.yaml:12:36: stages.event_windows.n_frames is 0, expected at least 1
          |
-      12 |   - window: { shift_s: 5.0, n_frames: 0 }
-         |                             ^^^^^^^^
+      12 |   - event_windows: { shift_s: 5.0, n_frames: 0 }
+         |                                    ^^^^^^^^
     ");
 }
 
@@ -228,14 +228,14 @@ fn a_mistake_in_a_strategy_names_its_file_whether_set_or_not() {
 #[test]
 fn a_set_with_an_unknown_key_lists_those_that_are_there() {
     assert_snapshot!(set("stages.windw.n_frames=8"), @r#"
-    error: --set stages.windw.n_frames=8: there is no "windw" in stages, expected one of mask, clean, window, whiten
+    error: --set stages.windw.n_frames=8: there is no "windw" in stages, expected one of mask, clean, event_windows, whiten
     "#);
 }
 
 #[test]
 fn a_set_with_an_unknown_last_key_lists_those_that_are_there() {
-    assert_snapshot!(set("stages.window.frames=8"), @"
-    error: --set stages.window.frames=8: unknown field `frames`, expected one of shift_s, n_frames
+    assert_snapshot!(set("stages.event_windows.frames=8"), @"
+    error: --set stages.event_windows.frames=8: unknown field `frames`, expected one of shift_s, n_frames
     ");
 }
 

@@ -118,10 +118,10 @@ fn tensors_that_are_standardised_already_give_what_their_scans_give() {
         let it = encode(3, cohort);
         let text = fs::read_to_string(it.pipeline()).unwrap();
         let (start, rest) = text.split_once("  # means of an atlas's parcels").unwrap();
-        let (_, end) = rest.split_once("  - windows:").unwrap();
+        let (_, end) = rest.split_once("  - sliding_windows:").unwrap();
         // tensors of a manifest have no confounds beside them
         let end = end.replace("run: inverse_fd", "run: mean");
-        let text = format!("{start}{}  - windows:{end}", stages(more));
+        let text = format!("{start}{}  - sliding_windows:{end}", stages(more));
         it.write_pipeline(&text.replace("connectivity_v1", "brainmt_synthetic_v1"));
         it
     };

@@ -174,7 +174,7 @@ fn what_no_record_refers_to_is_pruned_and_nothing_else() {
     let outputs = it.dir.join("runs").display().to_string();
     it.run(&[]).exits_with(0);
     let before = it.stored("runs");
-    it.run(&["--set", "stages.windows.n_frames=10", "--set", "name=other"]).exits_with(0);
+    it.run(&["--set", "stages.sliding_windows.n_frames=10", "--set", "name=other"]).exits_with(0);
     let both = it.stored("runs").len();
     assert_eq!((before.len(), both), (24, 36), "series are shared");
     let prune = |words: &[&str]| {
@@ -202,7 +202,7 @@ fn what_no_record_refers_to_is_pruned_and_nothing_else() {
 
     // a stopped run has no record yet: what it did so far is not thrown away unasked
     let pipeline = it.dir.join("pipeline.yaml").display().to_string();
-    let words = ["run", &pipeline, "--jobs", "1", "--set", "stages.windows.n_frames=11"];
+    let words = ["run", &pipeline, "--jobs", "1", "--set", "stages.sliding_windows.n_frames=11"];
     let _ = run_until(&words, "encode (stage 3 of 4)", "KILL");
     says(&prune(&[]).exits_with(2).stderr, &["was stopped before its end", "--unfinished"]);
     prune(&["--unfinished"]).exits_with(0);
@@ -215,8 +215,8 @@ fn a_run_that_cannot_be_finished_says_what_became_of_each_recording() {
     let pipeline = it.dir.join("pipeline.yaml");
     let text = fs::read_to_string(&pipeline).unwrap();
     let text = text.replace(
-        "  - windows:",
-        "  - normalise: { formula: robust_paper, pool_frames: 40 }\n  - windows:",
+        "  - sliding_windows:",
+        "  - normalise: { formula: robust_paper, pool_frames: 40 }\n  - sliding_windows:",
     );
     fs::write(&pipeline, text).unwrap();
     let ran = it.run(&["--mem-mb", "1"]).exits_with(2);

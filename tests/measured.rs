@@ -208,7 +208,9 @@ fn what_can_never_be_measured_is_refused_before_anything_is_read() {
         &["column mean_fd holds numbers, not text"],
     );
     says(
-        &told("  - windows: { n_frames: 20, policy: centre, pad: refuse }\n  - quality: {}\n"),
+        &told(
+            "  - sliding_windows: { n_frames: 20, policy: centre, pad: refuse }\n  - quality: {}\n",
+        ),
         &["stage quality needs parcel series", "gives windows of whole scans"],
     );
 }

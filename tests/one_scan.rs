@@ -38,7 +38,7 @@ fn a_scan_goes_the_way_of_the_cohorts() {
     );
     let few = ["stages.finetune.steps=2", "stages.finetune.validate_every=2"];
     let windows = [
-        "stages.windows.n_frames=12",
+        "stages.sliding_windows.n_frames=12",
         "stages.normalise.pool_frames=30",
         "stages.encode.precision=bf16",
     ];

@@ -145,13 +145,15 @@ fn every_strategy_for_recordings_plans_once_its_atlas_is_given() {
         // what the synthetic scans of 40 frames and the encoders for them cannot have as it is
         let (pipeline, more) = match *name {
             "rsfmri_brainlm_segments_v1" => {
-                let length = ["stages.windows.n_frames=40", "stages.normalise.pool_frames=40"];
+                let length =
+                    ["stages.sliding_windows.n_frames=40", "stages.normalise.pool_frames=40"];
                 let more = [encoder("brainlm_synthetic_v1"), labels.clone(), coordinates.clone()];
                 let more = more.into_iter().chain(length.map(str::to_owned));
                 ("pipelines/encode-cohort.yaml", more.collect())
             }
             "rsfmri_brainmt_segments_v1" => {
-                let size = ["stages.volumes.shape=[14, 16, 13]", "stages.windows.n_frames=20"];
+                let size =
+                    ["stages.volumes.shape=[14, 16, 13]", "stages.sliding_windows.n_frames=20"];
                 let size = size.map(str::to_owned);
                 (
                     "pipelines/encode-cohort.yaml",

@@ -11,7 +11,7 @@ use tests::{Cohort, Ran, files_below, root, run, run_until};
 
 const PIPELINE: &str = "pipelines/quickstart-short.yaml";
 const STAGES: [&str; 8] =
-    ["mask", "clean", "window", "whiten", "finetune", "generate", "evaluate", "render"];
+    ["mask", "clean", "event_windows", "whiten", "finetune", "generate", "evaluate", "render"];
 const MAX_NEW_TOKENS: &str = "24";
 const DISCLAIMER: &str =
     "Research output of neuroflamingo, not for diagnosis; not a medical device.";
@@ -306,6 +306,28 @@ fn a_window_alone_gives_the_report_it_gave_in_a_batch() {
         assert_eq!(alone.stdout, FIRST.report(scan, window, "txt"));
         assert_eq!(alone.stderr, "");
     }
+}
+
+#[test]
+fn a_package_of_the_format_before_gives_the_same_report() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    copy_folder(&FIRST.dir().join("model"), dir.path());
+    let path = dir.path().join("model.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (start, rest) = text.split_once("preprocessing:\n  format: 3\n").unwrap();
+    let (_, end) = rest.split_once("  prompt: |").unwrap();
+    // as it was written before the stages were listed
+    let before = "preprocessing:\n  format: 1\n  t_r_s: 2.5\n  mask: { above_mean: 0.6 }\n  \
+                  clean: { detrend: quadratic, standardize: zscore_sample }\n  \
+                  window: { shift_s: 5.0, n_frames: 9 }\n  whitening_shrinkage: 0.3\n  prompt: |";
+    fs::write(&path, format!("{start}{before}{end}")).unwrap();
+    let (scan, model) = (scan(11), dir.path().display().to_string());
+    let words = ["generate", "--model", &model, "--scan", &scan, "--window", "3"];
+    let alone = run(&[&words[..], &["--max-new-tokens", MAX_NEW_TOKENS]].concat()).exits_with(0);
+    assert_eq!(alone.stdout, FIRST.report(11, 3, "txt"));
+    fs::write(&path, text.replacen("format: 3", "format: 4", 1)).unwrap();
+    let said = run(&words).exits_with(2).stderr;
+    assert!(said.contains("its preprocessing has format 4, expected 3: run its pipeline again"));
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn a_flipped_bit_in_any_stored_file_changes_no_result() {
     let expected = published(&it);
     let cache = it.dir().join("runs/cache");
     // what comes after the damaged stage is made again, so that the damaged files are used
-    let stages = ["parcellate", "normalise", "volumes", "windows", "encode", "embed"];
+    let stages = ["parcellate", "normalise", "volumes", "sliding_windows", "encode", "embed"];
     for (at, stage) in stages.iter().enumerate() {
         let (of_scans, of_stage): (Vec<PathBuf>, Vec<PathBuf>) = files_below(&cache.join(stage))
             .into_iter()

@@ -33,7 +33,7 @@ fn window(scan: &Value, ranges: &[[usize; 2]]) -> Value {
 fn frames_of_whole_scans_are_those_of_their_windows() {
     let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
     // (40 - 16) / 2 frames come before a window in the middle
-    let middle = "stages.windows={n_frames: 16, policy: centre, pad: refuse}";
+    let middle = "stages.sliding_windows={n_frames: 16, policy: centre, pad: refuse}";
     cohort.run(&[FEW[0], FEW[1], middle]).exits_with(0);
     for report in reports(&cohort) {
         assert_eq!(report["window"], window(&report["window"]["scan"], &[[12, 27]]));
@@ -71,7 +71,7 @@ fn frames_of_whole_scans_are_those_of_their_windows() {
 #[test]
 fn windows_that_leave_gaps_are_named_one_by_one() {
     let cohort = Synthetic::new(24, Stored::Mixed, SWAP);
-    let apart = "stages.windows={n_frames: 6, policy: {tiled: {stride: 17}}, pad: refuse}";
+    let apart = "stages.sliding_windows={n_frames: 6, policy: {tiled: {stride: 17}}, pad: refuse}";
     cohort.run(&[FEW[0], FEW[1], apart]).exits_with(0);
     // every 17 frames, and the last six
     for report in reports(&cohort) {
@@ -141,7 +141,7 @@ fn seconds_are_counted_from_the_start_of_the_scan_wherever_its_first_frame_stand
     let sidecars: Vec<_> = files.filter(|it| it.to_string_lossy().ends_with("bold.json")).collect();
     assert!(!sidecars.is_empty());
     sidecars.iter().for_each(|path| fs::write(path, &sidecar).unwrap());
-    let middle = "stages.windows={n_frames: 16, policy: centre, pad: refuse}";
+    let middle = "stages.sliding_windows={n_frames: 16, policy: centre, pad: refuse}";
     let said = cohort.run(&[FEW[0], FEW[1], middle]).exits_with(2).one_error();
     says(&said, &["names 0 s to 29.4 s of its scan", "as a whole, 10 s to 39.4 s"]);
     let table = cohort.dir().join("pairs.csv");

@@ -87,7 +87,7 @@ model:
   lm: {{ hf: {home}/fixtures/tiny-lm }}
 stages:
   - parcellate: {{ {more} }}
-{between}  - windows: {{ n_frames: 20, policy: {{ tiled: {{ stride: 20 }} }}, pad: refuse }}
+{between}  - sliding_windows: {{ n_frames: 20, policy: {{ tiled: {{ stride: 20 }} }}, pad: refuse }}
   - encode: {{ precision: f32 }}
   - embed: {{ strategy: t_v1, window: mean, run: {pooling} }}
 outputs: runs

@@ -116,7 +116,10 @@ fn report_of(scan: &Path, package: &Path, steps: &Additions) -> Result<Value, pi
 fn a_step_of_another_program_goes_the_whole_way() {
     let cohort = cohort();
     let plan = ran(&cohort);
-    says(&plan.to_string(), &["parcellate → normalise → shift → volumes → windows → encode"]);
+    says(
+        &plan.to_string(),
+        &["parcellate → normalise → shift → volumes → sliding_windows → encode"],
+    );
     let used = fs::read_to_string(cohort.result(SWAP, "config_used.yaml")).unwrap();
     says(&used, &["- step:", "name: shift", "by: ../../by.json"]);
 

@@ -136,7 +136,7 @@ cohort:
 stages:
   - mask: {{ above_mean: 0.6 }}
   - clean: {{ detrend: quadratic, standardize: zscore_sample }}
-  - window: {{ shift_s: 5.0, n_frames: 9 }}
+  - event_windows: {{ shift_s: 5.0, n_frames: 9 }}
   - whiten: {{ shrinkage: {{ fixed: 0.3 }} }}
 outputs: runs
 ",

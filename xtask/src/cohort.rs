@@ -163,7 +163,7 @@ stages:
   - parcellate:
       atlas: {{ id: blocks64, labels: atlas.nii.gz }}
       mirror_check: {{ margin: 0.1 }}
-  - windows: {{ n_frames: 20, policy: {{ tiled: {{ stride: 20 }} }}, pad: refuse }}
+  - sliding_windows: {{ n_frames: 20, policy: {{ tiled: {{ stride: 20 }} }}, pad: refuse }}
   - encode: {{ precision: f32 }}
   - embed: {{ strategy: rest_blocks_windows_v1, window: mean, run: inverse_fd }}
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nn::weights::Frozen;
 
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::{Licence, Result, Trainable, WeightsSource};
 
 /// Settings of an encoder with weights from a file, a package or a seed.
@@ -17,6 +17,9 @@ pub(crate) trait Pretrained {
 
     /// Which of them are trained.
     fn trainable(&self) -> &Trainable;
+
+    /// The same, to be changed.
+    fn trainable_mut(&mut self) -> &mut Trainable;
 
     /// Their licence.
     fn licence(&self) -> Licence;

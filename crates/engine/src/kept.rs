@@ -1,12 +1,15 @@
 //! Parts of an unfinished stage, kept so that a stopped run goes on after them.
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::Result;
 
-/// Numbered parts of one piece of work.
+/// Parts of one piece of work, each with a number or a key of its own.
 #[derive(Clone, Debug)]
 pub struct Kept {
     dir: PathBuf,
@@ -26,12 +29,12 @@ impl Kept {
         Self { dir: dir.to_owned(), name: name.to_owned() }
     }
 
-    fn path(&self, number: usize) -> PathBuf {
-        self.dir.join(format!("{}-{number}.json", self.name))
+    fn path(&self, part: impl Display) -> PathBuf {
+        self.dir.join(format!("{}-{part}.json", self.name))
     }
 
     /// A part that was kept; `None` where there is none or it is damaged.
-    pub fn get<T: DeserializeOwned>(&self, number: usize) -> Option<T> {
+    pub fn get<T: DeserializeOwned>(&self, number: impl Display) -> Option<T> {
         let sealed: Sealed = files::read_json(&self.path(number)).ok()?;
         if files::sha256_bytes(sealed.part.to_string().as_bytes()) != sealed.sha256 {
             return None;
@@ -40,7 +43,7 @@ impl Kept {
     }
 
     /// Keeps a part.
-    pub fn put(&self, number: usize, part: &impl Serialize) -> Result<()> {
+    pub fn put(&self, number: impl Display, part: &impl Serialize) -> Result<()> {
         let part = serde_json::to_value(part).expect("our own types have string keys");
         let sha256 = files::sha256_bytes(part.to_string().as_bytes());
         Ok(files::write_json(&self.path(number), &Sealed { sha256, part })?)

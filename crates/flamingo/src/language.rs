@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use encoder::InputShape;
+use encoder::{InputShape, LoraConfig};
 use lm::{Described, LmShape};
 use nn::weights::Outline;
 
-use crate::package::Outlines;
-use crate::{Error, FlamingoConfig, Result, Vocabulary};
+use crate::package::{Outlines, Trained};
+use crate::{FlamingoConfig, Result, Vocabulary};
 
 /// A language model whose weights are described and not read.
 pub struct LanguageModel {
@@ -66,28 +66,24 @@ impl LanguageModel {
     /// # Errors
     /// Where it has none, or holds an `<image>`.
     pub fn rest_length(&self, text: &str) -> Result<usize> {
-        let ids = self.vocabulary.tokenizer.encode_rest(text)?.ids;
-        let refuse = |found| {
-            let continuation = text.to_owned();
-            Err(Error::Continuation { continuation, found })
-        };
-        if ids.is_empty() {
-            return refuse("no tokens");
-        }
-        if ids.contains(&self.vocabulary.image) {
-            return refuse("an `<image>`");
-        }
-        Ok(ids.len())
+        Ok(self.vocabulary.continuation(text)?.len())
     }
 
-    /// Parameters that a training of this architecture moves: the adapter, and an encoder that is
-    /// trained with it.
+    /// What is wrong with corrections of low rank beside its linear layers, if anything.
+    ///
+    /// # Errors
+    /// Where its config is of no model.
+    pub fn lora_problem(&self, lora: &LoraConfig) -> Result<Option<String>> {
+        Ok(self.described.config.lora_problem(lora)?)
+    }
+
+    /// What a training of this architecture moves, and what stays.
     ///
     /// # Errors
     /// Where the parts do not fit together.
-    pub fn n_trained(&self, config: &FlamingoConfig, input: InputShape) -> Result<usize> {
+    pub fn trained(&self, config: &FlamingoConfig, input: InputShape) -> Result<Trained> {
         let special = self.vocabulary.special.clone();
         let outlines = Outlines::new(config, input, &self.described.config, special)?;
-        Ok(outlines.adapter.n_parameters() + outlines.encoder.n_parameters())
+        Ok(Trained::of(&outlines))
     }
 }

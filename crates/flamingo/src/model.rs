@@ -7,11 +7,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use encoder::{ClipPreprocess, EncoderInput, EncoderRegistry, InputShape};
 use ndarray::ArrayD;
-use nn::Precision;
+use nn::{Precision, weights::Below};
 use serde::Serialize;
 
-use crate::manifest::MANIFEST;
-use crate::{Flamingo, Manifest, MediaView, Request, Result, Vocabulary, package};
+use crate::manifest::{LANGUAGE, MANIFEST};
+use crate::{Compat, Flamingo, Manifest, MediaView, Request, Result, Vocabulary, package};
 
 /// One preprocessed scan or picture: an array of the dimensions of the encoder's input, or several
 /// windows of them, `(n_windows, …)`.
@@ -56,13 +56,26 @@ impl Model {
     ) -> Result<Self> {
         let mut manifest = Manifest::read(folder)?;
         manifest.find_encoders(encoders);
+        Self::of(manifest, folder, precision)
+    }
+
+    /// Opens a package whose faults are repeated as `compat` says, whatever the package says.
+    pub fn open_as(folder: &Path, compat: Compat) -> Result<Self> {
+        let mut manifest = Manifest::read(folder)?;
+        manifest.config.compat = compat;
+        Self::of(manifest, folder, Precision::Stored)
+    }
+
+    fn of(manifest: Manifest, folder: &Path, precision: Precision) -> Result<Self> {
         package::check_parts(folder, &manifest.parts)?;
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;
         let vocabulary = parts.vocabulary()?;
         let encoder = parts.encoder(&manifest.config, precision)?;
         let package::Parts { adapter, lm, .. } = parts;
-        let pretrained = lm.load(precision)?;
+        let lora = manifest.config.lora.as_ref();
+        let corrections = Below::new(adapter.clone(), LANGUAGE);
+        let pretrained = lm.load_corrected(precision, lora, corrections)?;
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,
@@ -132,12 +145,27 @@ impl Model {
 
     /// The scans of a batch of texts; absent when no text has one.
     pub(crate) fn encode_media(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
-        let input = encoder_input(media, self.manifest.input)?;
-        let input = match &self.manifest.coordinates {
-            Some(coordinates) => input.map(|it| it.with_coordinates(coordinates)).transpose()?,
-            None => input,
-        };
+        let input = self.encoder_input(media)?;
         input.map(|input| Ok(self.flamingo.encode_media(&input)?)).transpose()
+    }
+
+    /// One vector for each scan or picture, by which similar ones are found: that of
+    /// [`MediaEncoder::embedding`](encoder::MediaEncoder::embedding).
+    pub fn embeddings(&self, media: &[Arc<Medium>]) -> Result<Vec<Vec<f32>>> {
+        let rows: Vec<&[Arc<Medium>]> = media.iter().map(std::slice::from_ref).collect();
+        let Some(input) = self.encoder_input(&rows)? else { return Ok(Vec::new()) };
+        let vectors = self.flamingo.encoder().embedding(&input)?;
+        Ok(vectors.to_dtype(DType::F32)?.to_vec2()?)
+    }
+
+    fn encoder_input(&self, media: &[&[Arc<Medium>]]) -> Result<Option<EncoderInput>> {
+        let input = encoder_input(media, self.manifest.input)?;
+        match &self.manifest.coordinates {
+            Some(coordinates) => {
+                Ok(input.map(|it| it.with_coordinates(coordinates)).transpose()?)
+            }
+            None => Ok(input),
+        }
     }
 }
 

@@ -74,6 +74,19 @@ impl Vocabulary {
         }
         Ok(ids)
     }
+
+    /// Ids of a text that follows a prompt; none, or an `<image>` that no scan belongs to, is refused.
+    pub(crate) fn continuation(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = self.tokenizer.encode_rest(text)?.ids;
+        let refuse = |found| Err(Error::Continuation { continuation: text.to_owned(), found });
+        if ids.is_empty() {
+            return refuse("no tokens");
+        }
+        if ids.contains(&self.image) {
+            return refuse("an `<image>`");
+        }
+        Ok(ids)
+    }
 }
 
 /// Rows of ids padded to one length; the padding is marked, so its id never matters.

@@ -1,56 +1,22 @@
 //! What a run directory says of pictures: their texts, and how it went with each.
-use std::fmt::Write as _;
-
 use report::generated::DISCLAIMER;
-use serde::Serialize;
 use serde_json::json;
 
 use crate::{
     phases::Captions,
     plan::{PicturePlan, Plan},
+    unit_record::UnitRecord,
 };
 
-/// How it went with one picture.
-#[derive(Debug, Serialize)]
-pub(crate) struct PictureRecord<'a> {
-    image: &'a str,
-    /// `SUCCESS` or `FAIL`.
-    status: &'static str,
-    /// The stage it went through, or failed in.
-    stage: &'static str,
-    reason: Option<&'a str>,
-    /// What kind of failure it is.
-    kind: Option<&'a str>,
-}
-
 /// One a picture, in the order of the table.
-pub(crate) fn units<'a>(plan: &'a Plan, captions: Option<&'a Captions>) -> Vec<PictureRecord<'a>> {
+pub(crate) fn units<'a>(plan: &'a Plan, captions: Option<&'a Captions>) -> Vec<UnitRecord<'a>> {
     // captions are the only stage of a run over pictures
     let stage = plan.spec().stages().last().map_or("", |stage| stage.name());
     let record = |(idx, picture): (usize, &'a PicturePlan)| {
         let failure = captions.and_then(|it| it.failures.get(&idx));
-        PictureRecord {
-            image: &picture.name,
-            status: if failure.is_some() { "FAIL" } else { "SUCCESS" },
-            stage,
-            reason: failure.map(|reason| reason.named.as_str()),
-            kind: failure.map(|reason| reason.kind.as_str()),
-        }
+        UnitRecord::of("image", &picture.name, stage, failure)
     };
     plan.pictures().pictures.iter().enumerate().map(record).collect()
-}
-
-/// One line a picture.
-pub(crate) fn status(plan: &Plan, captions: Option<&Captions>) -> String {
-    let mut table =
-        "image\tpipeline_name\tpipeline_version\tpipeline_step\tstatus\treason\tkind\n".to_owned();
-    let (name, version) = (&plan.spec().name, env!("CARGO_PKG_VERSION"));
-    for PictureRecord { image, status, stage, reason, kind } in units(plan, captions) {
-        let (image, reason) = (files::one_line(image), files::one_line(reason.unwrap_or("n/a")));
-        let kind = kind.unwrap_or("n/a");
-        let _ = writeln!(table, "{image}\t{name}\t{version}\t{stage}\t{status}\t{reason}\t{kind}");
-    }
-    table
 }
 
 /// `captions.csv` for people and spreadsheets, `captions.json` with everything.

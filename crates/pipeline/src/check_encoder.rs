@@ -109,13 +109,13 @@ pub fn check_encoder(
     let mut loaded = Loaded::read(pipeline, &sets)?;
     loaded.spec.repeat = None;
     let stages = &mut loaded.spec.stages.get_mut().0;
-    let cut = |(at, stage): (usize, &Stage)| Some((at, stage.cut()?));
+    let cut = |(at, stage): (usize, &Stage)| Some((at, stage.cut()?.sliding()?.clone()));
     let cut = stages.iter().enumerate().find_map(cut);
     let has_series = stages.iter().any(|stage| stage.gives(Artifact::Media(Kind::ParcelSeries)));
     let (Some((last, windows)), true) = (cut, has_series) else {
         let problem = "an encoder is checked on windows of parcel series, expected the stages \
-                       parcellate, and windows or prepare";
-        return Err(Error::StageInput { stage: "windows", problem: problem.to_owned() });
+                       parcellate, and sliding_windows or prepare";
+        return Err(Error::StageInput { stage: "sliding_windows", problem: problem.to_owned() });
     };
     stages.truncate(last + 1);
     let missing = Error::MissingSection { stage: "encoder check", section: "model" };
@@ -298,7 +298,7 @@ impl Opened {
         let Some(all) = all.fit() else {
             let nothing = || {
                 let problem = "no scan is left".to_owned();
-                Error::StageInput { stage: "windows", problem }
+                Error::StageInput { stage: "sliding_windows", problem }
             };
             return Err(first.unwrap_or_else(nothing));
         };
@@ -342,7 +342,7 @@ impl Opened {
                 "{name} has no whole window of {} frames in which anything varies",
                 windows.n_frames
             );
-            return Err(Error::StageInput { stage: "windows", problem });
+            return Err(Error::StageInput { stage: "sliding_windows", problem });
         };
         Ok((CheckedScan { name: name.to_owned(), n_windows: cut.len(), fit }, filled))
     }

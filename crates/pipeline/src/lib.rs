@@ -12,8 +12,8 @@
 
 mod additions;
 mod answers;
-mod arrays;
 mod aside;
+mod asked;
 mod bids_app;
 mod caption;
 mod captions;
@@ -48,9 +48,9 @@ mod submit;
 mod summary;
 mod thresholds;
 mod training_log;
+mod unit_record;
 mod units;
 mod watch;
-mod whitening;
 
 pub use additions::Additions;
 pub use bids_app::{BidsApp, BidsCall, BidsLevel, ParticipantsOutcome};
@@ -63,10 +63,13 @@ pub use event::{Control, Event};
 pub use kernels::instructions;
 pub use one::generate;
 pub use one_scan::{OneScan, Place};
-pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
+pub use phases::{
+    CaptionConfig, ChoosingConfig, ComposeConfig, Demonstrations, EvaluateConfig, FeatureTable,
+    Features, FewShotConfig, RandomDemonstrations, RenderConfig,
+};
 pub use plan::{
-    CohortPlan, Disk, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan,
-    RowPlan, RunPlan, ScanPlan, SourcePlan,
+    BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan, PicturePlan,
+    PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task, Truth,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};
@@ -74,8 +77,9 @@ pub use run::{Outcome, limit_threads, run};
 pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
-    CohortSpec, CorpusSpec, FoldsSpec, LmSpec, Loaded, ModelSpec, PairsSpec, PicturesSpec,
-    RepeatSpec, Spec, Strategy, StratifiedFoldsSpec, schema,
+    AnsweredQuestions, AskedQuestions, BenchmarkSpec, CaptionsLayout, CohortSpec, CorpusSpec,
+    FoldersLayout, FoldsSpec, LmSpec, Loaded, MemesLayout, ModelSpec, PairsSpec, PicturesSpec,
+    QuestionsLayout, RepeatSpec, Spec, Strategy, StratifiedFoldsSpec, schema,
 };
 pub use stage::{
     Artifact, CombatSettings, EmbedConfig, EncodeConfig, ExportConfig, ExportFormat,
@@ -90,13 +94,13 @@ pub use submit::{Resources, Site, Submission, SubmitOptions, site_schema, submit
 pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
-pub use encoder::{ClipActivation, EncoderRegistry, VisionFeature};
+pub use encoder::{ClipActivation, EncoderRegistry, TargetModules, VisionFeature};
 pub use engine::{Event as EngineEvent, Execution, Observer, Silent};
 pub use flamingo::{
-    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, MergedLora,
-    PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora, import as import_model,
-    import_encoder, inspect as inspect_model, inspect_encoder, is_encoder, merge_lora,
-    verify as verify_model,
+    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, LoraPart,
+    MergedLora, PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora,
+    import as import_model, import_encoder, inspect as inspect_model, inspect_encoder, is_encoder,
+    merge_lora, verify as verify_model,
 };
 pub use preprocess::StepRegistry;
 pub use preprocess::steps::{

@@ -7,26 +7,23 @@ use std::{
 
 use ::cohort::Labels;
 use encoder::InputShape;
-use engine::{Reason, Unit};
+use engine::{Key, Reason, Unit};
 use flamingo::Medium;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, Axis, Slice, s};
 use preprocess::{
-    Inputs, Measured, Recording, Seen, SeriesFacts,
+    Cut, Fitted, Frames, Inputs, Measured, PreparedScan, Recording, Seen, SeriesFacts,
+    StoredSeries,
     steps::{LeftRightTemplate, VolumesConfig},
 };
-use report::{
-    prompt::{PromptTemplate, Technique},
-    slots::SlotSet,
-};
-use scan::{ImageQualityMetrics, Split, VoxelMask, VoxelSeries, WindowsConfig};
+use report::{prompt::PromptTemplate, slots::SlotSet};
+use scan::{ImageQualityMetrics, Split, WindowConfig};
 
 use crate::{
     Error, Result,
     plan::{CohortPlan, Plan, RunPlan, SourcePlan, slots},
     shown::technique,
     spec::CohortSpec,
-    stage::{Embeddings, Parcels, TokenSet},
-    whitening::Whitening,
+    stage::{Embeddings, SeriesSet, TokenSet},
 };
 
 /// The scans of a run, prepared; indices are those of the plan, `None` where a scan failed.
@@ -42,26 +39,27 @@ pub(crate) struct Media<'a> {
     scans: Vec<Recording>,
     digests: Mutex<HashMap<PathBuf, String>>,
     /// Parcel series of scans, in files.
-    pub(crate) parcels: Option<Parcels>,
+    pub(crate) parcels: Option<SeriesSet>,
+    /// Series of the voxels of a mask, in files.
+    pub(crate) voxels: Option<SeriesSet>,
+    /// The series that was read last: windows of one scan are asked for one after another.
+    read: Mutex<Option<(Key, Arc<StoredSeries>)>>,
     /// How scans become volumes; that is done when they are encoded.
     pub(crate) volumes: Option<VolumesConfig>,
     /// How the volumes of the cohort look, where left and right are compared.
     pub(crate) volume_left_right: Option<LeftRightTemplate>,
-    /// How the windows of a scan lie; they are cut when it is encoded.
-    pub(crate) cut: Option<WindowsConfig>,
+    /// How the windows of a scan lie; they are cut when they are shown to an encoder.
+    pub(crate) cut: Option<Cut>,
+    /// What changes each window then, in order.
+    pub(crate) each_window: Vec<Box<dyn Fitted>>,
+    /// The files that keep it, by name.
+    pub(crate) fitted: BTreeMap<String, PathBuf>,
     /// Encoder tokens of scans, in files.
     pub(crate) tokens: Option<TokenSet>,
     pub(crate) embeddings: Option<Embeddings>,
     /// Other files of stages that are published: the path in the run directory, and where each is kept.
     pub(crate) files: BTreeMap<String, PathBuf>,
-    pub(crate) mask: Option<VoxelMask>,
-    pub(crate) series: Vec<Option<VoxelSeries>>,
     pub(crate) quality: Vec<Option<ImageQualityMetrics>>,
-    /// By row, before whitening: what the linear baselines see.
-    pub(crate) cleaned: Vec<Option<Arc<Array2<f32>>>>,
-    /// By row: what the model sees.
-    pub(crate) windows: Vec<Option<Arc<Array2<f32>>>>,
-    pub(crate) whitening: Option<Arc<Whitening>>,
 }
 
 impl<'a> Media<'a> {
@@ -76,18 +74,17 @@ impl<'a> Media<'a> {
             is_part: false,
             scans,
             parcels: None,
+            voxels: None,
+            read: Mutex::default(),
             volumes: None,
             volume_left_right: None,
             cut: None,
+            each_window: Vec::new(),
+            fitted: BTreeMap::new(),
             tokens: None,
             embeddings: None,
             files: BTreeMap::new(),
-            mask: None,
-            series: Vec::new(),
             quality: Vec::new(),
-            cleaned: Vec::new(),
-            windows: Vec::new(),
-            whitening: None,
         }
     }
 
@@ -104,7 +101,7 @@ impl<'a> Media<'a> {
     pub(crate) fn exclude(&mut self, idx: usize, stage: &'static str, reason: Reason) {
         self.failures.insert(idx, (stage, reason));
         self.unwanted.insert(idx);
-        let units = self.parcels.iter_mut().map(|it| &mut it.units);
+        let units = self.parcels.iter_mut().chain(&mut self.voxels).map(|it| &mut it.units);
         for units in units.chain(self.tokens.iter_mut().map(|it| &mut it.units)) {
             units[idx] = None;
         }
@@ -234,41 +231,117 @@ impl<'a> Media<'a> {
         }
     }
 
-    pub(crate) fn window(&self, row: usize) -> &Arc<Array2<f32>> {
-        self.windows[row].as_ref().expect("rows_of gives rows that are there")
+    /// Series of parcels or of voxels, as they are now.
+    pub(crate) fn series(&self) -> Option<&SeriesSet> {
+        self.parcels.as_ref().or(self.voxels.as_ref())
+    }
+
+    /// How windows lie at events, where they do: a row is one, and is shown alone.
+    pub(crate) fn events(&self) -> Option<&WindowConfig> {
+        self.cut.as_ref()?.events()
+    }
+
+    /// Seconds from the time of its scan's first frame to the event of a row.
+    pub(crate) fn onset_s(&self, row: usize) -> f64 {
+        let planned = &self.cohort().rows[row];
+        self.scans[planned.scan_idx].events_s[planned.window - 1]
+    }
+
+    /// The series of a scan that is there.
+    fn series_of(&self, idx: usize) -> Result<Arc<StoredSeries>> {
+        let series = self.series().expect("windows come from series");
+        let unit = series.units[idx].as_ref().expect("rows_of gives rows that are there");
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*read {
+            Some((key, series)) if *key == unit.key => Ok(Arc::clone(series)),
+            _ => {
+                let series = Arc::new(StoredSeries::read(unit)?);
+                *read = Some((unit.key.clone(), Arc::clone(&series)));
+                Ok(series)
+            }
+        }
+    }
+
+    /// The window of an event with up to `reach` frames more on either side, as far as the scan goes, and how
+    /// many those are.
+    pub(crate) fn window(&self, row: usize, reach: usize) -> Result<(Array2<f32>, usize)> {
+        let config = self.events().expect("a model is fitted to windows of events, or to tokens");
+        let series = self.series_of(self.cohort().rows[row].scan_idx)?;
+        let n_frames = series.values.nrows();
+        let frames = series.facts.frames().event(config, self.onset_s(row), n_frames)?;
+        let margin = reach.min(frames.start).min(n_frames - frames.end);
+        let wider = series.values.slice(s![frames.start - margin..frames.end + margin, ..]);
+        Ok((wider.mapv(|x| x as f32), margin))
+    }
+
+    /// The window of an event before it is changed: what the linear baselines see.
+    pub(crate) fn cleaned(&self, row: usize) -> Result<Array2<f32>> {
+        Ok(self.window(row, 0)?.0)
+    }
+
+    /// A window as the model is shown it: whitened, where a stage asks for it.
+    pub(crate) fn shown(&self, window: Array2<f32>) -> Result<Array2<f32>> {
+        self.each_window.iter().try_fold(window, |window, step| Ok(step.window(window)?))
+    }
+
+    /// The same of all windows of a scan.
+    pub(crate) fn as_shown(&self, scan: PreparedScan) -> Result<PreparedScan> {
+        self.each_window.iter().try_fold(scan, |scan, step| Ok(scan.through(step.as_ref())?))
     }
 
     /// Whether what the model sees of a row is there.
     fn has(&self, row: usize) -> bool {
-        match &self.tokens {
-            Some(tokens) => tokens.units[self.cohort().rows[row].scan_idx].is_some(),
-            None => self.windows[row].is_some(),
-        }
+        let idx = self.cohort().rows[row].scan_idx;
+        let units = self.tokens.as_ref().map(|it| &it.units);
+        let units = units.or_else(|| self.series().map(|it| &it.units));
+        !self.failures.contains_key(&idx) && units.is_some_and(|units| units[idx].is_some())
+    }
+
+    /// Whether all rows of a scan are shown the same.
+    pub(crate) fn shows_scans(&self) -> bool {
+        self.events().is_none()
     }
 
     /// What the model sees of a row: its window, or all windows of its scan, read from disk.
     pub(crate) fn medium(&self, row: usize) -> Result<Arc<Medium>> {
-        match &self.tokens {
-            Some(_) => Ok(Arc::new(TokenSet::medium(self.tokens_of(row))?)),
-            None => Ok(Arc::new(self.window(row).as_ref().clone().into_dyn())),
+        if self.tokens.is_none() {
+            return Ok(Arc::new(self.shown(self.cleaned(row)?)?.into_dyn()));
         }
+        let tokens = TokenSet::medium(self.tokens_of(row))?;
+        Ok(Arc::new(match self.window_of(row) {
+            Some(at) => tokens.slice_axis(Axis(0), Slice::from(at..=at)).to_owned(),
+            None => tokens,
+        }))
+    }
+
+    /// Which of the windows that are kept of its scan a row is shown; none where it is shown all.
+    fn window_of(&self, row: usize) -> Option<usize> {
+        self.events().map(|_| self.cohort().rows[row].window - 1)
     }
 
     /// The frames of the scan that the model is shown for a row, and the stretch of seconds that stands
     /// for them: of an event its own, which the table has.
     pub(crate) fn seen(&self, row: usize) -> Result<(Seen, Option<(f64, f64)>)> {
-        if self.tokens.is_some() {
-            let seen = TokenSet::facts(self.tokens_of(row))?.seen;
-            let scan = &self.cohort().scans[self.cohort().rows[row].scan_idx];
-            let stretch_s = seen.stretch_s(scan.start_s);
-            return Ok((seen, stretch_s));
-        }
         let planned = &self.cohort().rows[row];
-        let series = self.series[planned.scan_idx].as_ref().expect("its window is there");
-        let config = self.plan.window().expect("a model is fitted to windows");
-        let onset_s = self.cohort().scans[planned.scan_idx].since_first_frame(planned.onset_s);
-        let frames = config.frames(onset_s, series.t_r, series.n_frames())?;
-        Ok((Seen::range(&frames, series.t_r), None))
+        let Some(config) = self.events() else {
+            let seen = TokenSet::facts(self.tokens_of(row))?.seen;
+            let stretch_s = seen.stretch_s(self.cohort().scans[planned.scan_idx].start_s);
+            return Ok((seen, stretch_s));
+        };
+        let of = |frames: &Frames<'_>, n: usize| -> Result<Seen> {
+            Ok(Seen::of(&[frames.event(config, self.onset_s(row), n)?], frames))
+        };
+        let seen = if self.tokens.is_some() {
+            let facts = TokenSet::facts(self.tokens_of(row))?;
+            let kept = self.scans[planned.scan_idx].kept.as_ref();
+            let kept = kept.map(|kept| kept.frames.as_slice());
+            let ImageQualityMetrics { n_frames, t_r, .. } = facts.quality;
+            of(&Frames::of(n_frames, t_r, kept, facts.t_r_s), facts.n_frames)?
+        } else {
+            let series = self.series_of(planned.scan_idx)?;
+            of(&series.facts.frames(), series.facts.n_frames)?
+        };
+        Ok((seen, None))
     }
 
     fn tokens_of(&self, row: usize) -> &Unit {
@@ -281,10 +354,13 @@ impl<'a> Media<'a> {
     /// What a linear model reads of a row: the mean frame of its window, or the mean token.
     pub(crate) fn mean_of(&self, row: usize) -> Result<Array1<f32>> {
         let mean = if self.tokens.is_none() {
-            let window = self.cleaned[row].as_ref().expect("cut before it was whitened");
-            window.mean_axis(Axis(0))
+            self.cleaned(row)?.mean_axis(Axis(0))
         } else {
             let means = TokenSet::vectors(self.tokens_of(row), "means")?;
+            let means = means.map(|means| match self.window_of(row) {
+                Some(at) => means.slice_axis(Axis(0), Slice::from(at..=at)).to_owned(),
+                None => means,
+            });
             means.and_then(|means| means.mean_axis(Axis(0))).map(|mean| mean.mapv(|x| x as f32))
         };
         Ok(mean.expect("a window has frames"))
@@ -295,8 +371,9 @@ impl<'a> Media<'a> {
         if let Some(tokens) = &self.tokens {
             return tokens.about.input;
         }
-        let window = self.windows.iter().flatten().next().expect("some training window is there");
-        InputShape::Window { n_frames: window.nrows(), n_voxels: window.ncols() }
+        let series = self.series().expect("a model is fitted to windows or tokens");
+        let n_frames = self.cut.as_ref().map_or(0, Cut::n_frames);
+        InputShape::Window { n_frames, n_voxels: series.about.n_columns() }
     }
 
     pub(crate) fn prompt_template(&self) -> &'a PromptTemplate {
@@ -310,16 +387,7 @@ impl<'a> Media<'a> {
     pub(crate) fn prompt(&self, row: usize) -> String {
         let quality = self.quality[self.cohort().rows[row].scan_idx].as_ref();
         let quality = quality.expect("measured when scans are read");
-        if self.tokens.is_some() {
-            return self.prompt_template().fill(&technique(quality));
-        }
-        let window = self.window(row);
-        self.prompt_template().fill(&Technique {
-            t_r_s: self.cohort().t_r_s,
-            n_volumes: window.nrows(),
-            n_voxels: window.ncols(),
-            median_tsnr: quality.median_tsnr,
-        })
+        self.prompt_template().fill(&technique(quality, self.cut.as_ref()))
     }
 
     /// The class of the first scored slot's true value: of a number its bin, of a set none.

@@ -10,7 +10,7 @@ use report::generated::{Disclaimer, GeneratedReport, report_file_name};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Result, captions,
+    Result, asked, captions,
     media::Media,
     model_id::model_id,
     phases::{Results, Trained, WrittenReport},
@@ -18,7 +18,7 @@ use crate::{
     record::{self, Started},
     shown,
     stage::coverage,
-    training_log,
+    training_log, unit_record,
 };
 
 const RECORD: &str = "record.json";
@@ -151,6 +151,9 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
             out.put(path, text.as_bytes())?;
         }
     }
+    for (name, file) in results.few_shot.iter().flat_map(|it| &it.files) {
+        out.put_file(name, file)?;
+    }
     if let Some(evaluation) = &results.evaluation {
         out.put("metrics.json", (files::to_json(evaluation) + "\n").as_bytes())?;
     }
@@ -175,7 +178,12 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
         training_log::settle(&out.dir)?;
     }
     let status = match &plan.source {
-        SourcePlan::Pictures(_) => captions::status(plan, results.captions.as_ref()),
+        SourcePlan::Pictures(_) => {
+            unit_record::status(plan, &captions::units(plan, results.captions.as_ref()))
+        }
+        SourcePlan::Benchmark(_) => {
+            unit_record::status(plan, &asked::units(plan, run, results.few_shot.as_ref()))
+        }
         _ => record::status(media),
     };
     out.put("status.tsv", status.as_bytes())?;

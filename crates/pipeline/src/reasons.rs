@@ -98,6 +98,7 @@ mod tests {
             confounds: Some("/home/a b/study/sub-NDAR01/func/c_confounds.tsv".into()),
             coverage: Some("/home/a b/study/sub-NDAR01/func/c_stat-coverage_bold.tsv".into()),
             stacked: None,
+            events_s: Vec::new(),
         }
     }
 

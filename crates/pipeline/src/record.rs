@@ -16,12 +16,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Error, Result, captions,
+    Error, Result, asked, captions,
     media::Media,
     phases::Results,
     plan::{Plan, RecordingsPlan, RunPlan, SourcePlan},
     spec::Loaded,
     stage::coverage,
+    unit_record,
     watch::Failed,
 };
 use inputs::Inputs;
@@ -88,7 +89,9 @@ fn units(media: &Media<'_>, ended: Option<&str>) -> Vec<UnitRecord> {
     let cohort = match &media.plan.source {
         SourcePlan::Cohort(cohort) => cohort,
         SourcePlan::Recordings(recordings) => return recordings_of(media, recordings, ended),
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Vec::new(),
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
+            return Vec::new();
+        }
     };
     let (last, good) = good(media, ended);
     let unit = |(scan_idx, scan): (usize, &crate::plan::ScanPlan)| {
@@ -210,7 +213,7 @@ struct Record<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Units<'a> {
-    Pictures(Vec<captions::PictureRecord<'a>>),
+    NoScans(Vec<unit_record::UnitRecord<'a>>),
     Scans(Vec<UnitRecord>),
 }
 
@@ -225,6 +228,9 @@ pub(crate) fn record<'a>(
     let package = match &plan.source {
         SourcePlan::Pictures(pictures) => Some(json!({
             "path": files::shown(&pictures.package), "model_id": pictures.model_id,
+        })),
+        SourcePlan::Benchmark(it) => Some(json!({
+            "path": files::shown(&it.package), "model_id": it.model_id,
         })),
         _ => None,
     };
@@ -260,7 +266,10 @@ pub(crate) fn record<'a>(
         stages: &results.stages,
         units: match &plan.source {
             SourcePlan::Pictures(_) => {
-                Units::Pictures(captions::units(plan, results.captions.as_ref()))
+                Units::NoScans(captions::units(plan, results.captions.as_ref()))
+            }
+            SourcePlan::Benchmark(_) => {
+                Units::NoScans(asked::units(plan, media.run, results.few_shot.as_ref()))
             }
             _ => Units::Scans(units(media, None)),
         },

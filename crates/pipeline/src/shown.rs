@@ -1,13 +1,13 @@
 //! What a model is shown of a scan, in the words of prompts and reports.
-use preprocess::Seen;
+use preprocess::{Cut, Seen};
 use report::{generated::Window, prompt::Technique};
 use scan::ImageQualityMetrics;
 
-/// How a whole scan was acquired, for the words before its report.
-pub(crate) fn technique(quality: &ImageQualityMetrics) -> Technique {
+/// How a scan was acquired, for the words before its report; of an event its window alone is shown.
+pub(crate) fn technique(quality: &ImageQualityMetrics, cut: Option<&Cut>) -> Technique {
     Technique {
         t_r_s: quality.t_r,
-        n_volumes: quality.n_frames,
+        n_volumes: cut.and_then(Cut::events).map_or(quality.n_frames, |it| it.n_frames),
         n_voxels: quality.n_voxels,
         median_tsnr: quality.median_tsnr,
     }

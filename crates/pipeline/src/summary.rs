@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{
     Result,
+    asked::{self, FewShotSummary},
     event::{Control, Event},
     per_fold::{self, SCORES},
-    phases::Evaluation,
+    phases::{Evaluation, FewShotMetrics},
     plan::{Plan, SourcePlan},
     publish::Publisher,
     run::{Finished, Outcome},
@@ -40,10 +41,13 @@ pub(crate) fn conclude(
             (recordings.recordings().len() + recordings.cohort.failed().count(), "recording")
         }
         SourcePlan::Pictures(pictures) => (pictures.pictures.len(), "picture"),
+        SourcePlan::Benchmark(_) => (asked::n_items(plan), "item"),
         SourcePlan::Corpus { .. } => (1, "corpus"),
     };
-    let evaluations: Vec<Evaluation> =
-        finished.into_iter().filter_map(|it| it.evaluation).collect();
+    let (evaluations, few_shot): (Vec<_>, Vec<_>) =
+        finished.into_iter().map(|it| (it.evaluation, it.few_shot)).unzip();
+    let evaluations: Vec<Evaluation> = evaluations.into_iter().flatten().collect();
+    let few_shot: Vec<FewShotMetrics> = few_shot.into_iter().flatten().collect();
     let mut outcome = Outcome {
         run_dir: plan.run_dir.clone(),
         n_failed: n_of(&failed),
@@ -54,6 +58,21 @@ pub(crate) fn conclude(
         verdict: None,
         metrics: None,
     };
+    if let Some(first) = few_shot.first() {
+        let (table, metrics) = if plan.is_repeated() {
+            let summary = FewShotSummary::of(plan, &few_shot);
+            (summary.terminal(), serde_json::to_value(&summary).expect("plain values"))
+        } else {
+            (first.terminal(), serde_json::to_value(first).expect("plain values"))
+        };
+        if plan.is_repeated() {
+            publish(plan, &metrics, &table, None, None)?;
+            control.tell(Event::Published { run_dir: plan.run_dir.clone() });
+        }
+        outcome.table = Some(table);
+        outcome.metrics = Some(metrics);
+        return Ok(outcome);
+    }
     let (table, metrics) = match evaluations.as_slice() {
         [] => return Ok(outcome),
         [only] if !plan.is_repeated() => {
@@ -89,7 +108,7 @@ pub(crate) fn conclude(
     }
     if plan.is_repeated() {
         let each = per_fold::table(&plan.runs, &evaluations)?;
-        publish(plan, &metrics, &table, &each, outcome.verdict.as_deref().unwrap_or_default())?;
+        publish(plan, &metrics, &table, Some(&each), outcome.verdict.as_deref())?;
         control.tell(Event::Published { run_dir: plan.run_dir.clone() });
     }
     outcome.table = Some(table);
@@ -224,12 +243,24 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Interval {
     }
 }
 
-fn publish(plan: &Plan, metrics: &Value, table: &str, each: &[u8], verdict: &str) -> Result<()> {
+/// Writes the parent folder; `each` is the table of the repetitions.
+fn publish(
+    plan: &Plan,
+    metrics: &Value,
+    table: &str,
+    each: Option<&[u8]>,
+    verdict: Option<&str>,
+) -> Result<()> {
     let mut out = Publisher::new(plan, &plan.run_dir)?;
     out.put("metrics.json", (files::to_json(metrics) + "\n").as_bytes())?;
-    out.put("per_fold_metrics.csv", each)?;
-    let heading = "Mean and range over repetitions.\n\n";
-    out.put("summary.txt", format!("{heading}{table}\n{verdict}\n").as_bytes())?;
+    if let Some(each) = each {
+        out.put("per_fold_metrics.csv", each)?;
+    }
+    let summary = match verdict {
+        Some(verdict) => format!("Mean and range over repetitions.\n\n{table}\n{verdict}\n"),
+        None => table.to_owned(),
+    };
+    out.put("summary.txt", summary.as_bytes())?;
     out.finish(|out| {
         out.write_record(&json!({
             "program": "neuroflamingo",

@@ -22,7 +22,10 @@ fn of_cohort(cohort: &CohortSpec) -> Option<&QcThresholds> {
         CohortSpec::Files(files) => files.qc_thresholds.as_ref(),
         CohortSpec::Manifest(manifest) => manifest.qc_thresholds.as_ref(),
         CohortSpec::Hdf5(hdf5) => hdf5.qc_thresholds.as_ref(),
-        CohortSpec::Pairs(_) | CohortSpec::Pictures(_) | CohortSpec::Corpus(_) => None,
+        CohortSpec::Pairs(_)
+        | CohortSpec::Pictures(_)
+        | CohortSpec::Benchmark(_)
+        | CohortSpec::Corpus(_) => None,
     }
 }
 

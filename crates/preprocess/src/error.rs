@@ -35,6 +35,9 @@ pub enum Error {
     DegreesOfFreedom { degrees: scan::DegreesOfFreedom, found: usize, least: usize },
     #[error("every scan of split {split} failed, the first with: {reason}")]
     NothingLeft { split: Split, reason: String },
+    /// Of the first recording, by its number in the cohort.
+    #[error("no recording could be learned from, the first for this reason: {source}")]
+    NoneLearnedFrom { first: usize, source: Box<Error> },
 
     // from below
     #[error(transparent)]

@@ -10,8 +10,10 @@ pub enum Kind {
     Recordings,
     /// One voxel series a scan.
     Series,
-    /// One voxel series a window.
+    /// One window of a series an event.
     Windows,
+    /// One window of volumes an event.
+    VolumeWindows,
     /// One parcel series a scan.
     ParcelSeries,
     /// Volumes of every scan.
@@ -22,6 +24,13 @@ pub enum Kind {
     Tokens,
 }
 
+impl Kind {
+    /// Whether it is windows.
+    pub fn is_cut(self) -> bool {
+        matches!(self, Self::Windows | Self::VolumeWindows | Self::ScanWindows)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -29,6 +38,7 @@ impl fmt::Display for Kind {
             Self::Recordings => "recordings",
             Self::Series => "voxel series",
             Self::Windows => "windows",
+            Self::VolumeWindows => "windows of volumes",
             Self::ParcelSeries => "parcel series",
             Self::Volumes => "volumes",
             Self::ScanWindows => "windows of whole scans",

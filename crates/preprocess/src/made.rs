@@ -1,16 +1,17 @@
 //! What steps make of recordings, by their settings and the files that these name, before a recording is
 //! opened.
+use crate::{Cut, Inputs, Recording, policy::PrepareConfig, volumes::VolumesConfig};
 use cohort::Hdf5Config;
 use encoder::InputSpace;
-use scan::WindowsConfig;
-
-use crate::{Inputs, Recording, policy::PrepareConfig, volumes::VolumesConfig};
 
 /// What is there after some steps.
 #[derive(Clone, Debug, Default)]
 pub struct Made {
-    /// Series of parcels; of none where no atlas was read.
-    pub parcels: Option<InputSpace>,
+    /// Series of parcels, or of voxels, of which the grid bounds how many; none where no atlas and no grid was
+    /// read.
+    pub series: Option<InputSpace>,
+    /// Whether series are of the voxels of a mask.
+    pub has_mask: bool,
     /// What the parcels are called, in their order.
     pub labels: Vec<String>,
     /// Volumes, as they are made when a scan is encoded.
@@ -20,8 +21,8 @@ pub struct Made {
     /// The repetition time of the series in seconds, and how near to it one stays as it is; absent: each
     /// has its own.
     pub rate: Option<(f64, f64)>,
-    /// How windows lie in whole scans.
-    pub cut: Option<WindowsConfig>,
+    /// How windows lie in scans.
+    pub cut: Option<Cut>,
     /// The policy that scale, repetition time and windows follow.
     pub policy: Option<PrepareConfig>,
 }
@@ -29,7 +30,7 @@ pub struct Made {
 impl Made {
     /// Parcels of a series; none where there are none.
     pub fn n_parcels(&self) -> Option<usize> {
-        match self.parcels {
+        match self.series {
             Some(InputSpace::Parcels { n, .. }) => Some(n),
             _ => None,
         }

@@ -2,11 +2,11 @@
 use std::ops::Range;
 
 use encoder::{FrozenEncoder, InputShape, WindowTokens};
-use ndarray::{Array1, Array2, ArrayView2, s};
-use scan::{ImageQualityMetrics, PadPolicy, WindowConfig, WindowPolicy, WindowsConfig};
+use ndarray::{Array1, Array2};
+use scan::{ImageQualityMetrics, PadPolicy};
 
 use crate::{
-    Data, Error, Recording, Result, SeriesFacts, StoredSeries,
+    Cut, Data, Error, Fitted, Recording, Result, StoredSeries,
     seen::{Frames, Seen},
     volumes::{Volumes, cut_volumes},
 };
@@ -16,6 +16,8 @@ use crate::{
 pub struct PreparedScan {
     /// Each of the input's dimensions, row-major.
     pub windows: Vec<Vec<f32>>,
+    /// Frames of each.
+    window_frames: usize,
     /// Of a window that is not full, where the encoder's mask hides the rest: its real frames.
     masked: Vec<Option<usize>>,
     /// The frames of the file in them.
@@ -37,19 +39,15 @@ pub struct PreparedScan {
 }
 
 impl PreparedScan {
-    /// The windows of a recording as its steps left it; where an onset is given, one from there on.
+    /// The windows of a recording as its steps left it; where an onset is given, one from there on, or the
+    /// window of an event there.
     ///
     /// # Panics
     /// Where nothing was made of its file: the chain of steps is checked before a recording is opened.
-    pub fn of(
-        data: Data,
-        recording: &Recording,
-        cut: &WindowsConfig,
-        onset_s: Option<f64>,
-    ) -> Result<Self> {
+    pub fn of(data: Data, recording: &Recording, cut: &Cut, onset_s: Option<f64>) -> Result<Self> {
         match data {
             Data::Scan => unreachable!("the chain of steps was checked"),
-            Data::Series(series) => Self::of_series(*series, cut, onset_s),
+            Data::Series(series) => Self::of_series(*series, recording, cut, onset_s),
             Data::Volumes(volumes) => Self::of_volumes(*volumes, recording, cut, onset_s),
         }
     }
@@ -57,7 +55,7 @@ impl PreparedScan {
     fn of_volumes(
         volumes: Volumes,
         scan: &Recording,
-        cut: &WindowsConfig,
+        cut: &Cut,
         onset_s: Option<f64>,
     ) -> Result<Self> {
         let Volumes { config, run, quality } = volumes;
@@ -68,10 +66,11 @@ impl PreparedScan {
         let frames = Frames::of(n, t_r_s, kept, t_r_s);
         // volumes are cut where the windows of their frames' numbers lie
         let numbers = Array2::from_shape_fn((n, 1), |(frame, _)| frame as f64);
-        let windows = windows(numbers.view(), cut, &frames, onset_s)?;
+        let windows = cut.windows(numbers.view(), &frames, &scan.events_s, onset_s)?;
         Ok(Self {
             masked: masked(&windows, cut),
             windows: cut_volumes(&run, cut, &windows),
+            window_frames: cut.n_frames(),
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: run.n_frames(),
             t_r_s: run.t_r(),
@@ -83,15 +82,20 @@ impl PreparedScan {
         })
     }
 
-    fn of_series(series: StoredSeries, cut: &WindowsConfig, onset_s: Option<f64>) -> Result<Self> {
-        let SeriesFacts { quality, kept, t_r_s, .. } = &series.facts;
-        let frames = Frames::of(quality.n_frames, quality.t_r, kept.as_deref(), *t_r_s);
-        let windows = windows(series.values.view(), cut, &frames, onset_s)?;
+    fn of_series(
+        series: StoredSeries,
+        scan: &Recording,
+        cut: &Cut,
+        onset_s: Option<f64>,
+    ) -> Result<Self> {
+        let frames = series.facts.frames();
+        let windows = cut.windows(series.values.view(), &frames, &scan.events_s, onset_s)?;
         let fd_mm = series.fd_mm.and_then(|fd_mm| of_windows(&fd_mm, &windows));
         let masked = masked(&windows, cut);
         let flat = windows.iter().map(|it| it.values.iter().map(|&x| x as f32).collect());
         Ok(Self {
             windows: flat.collect(),
+            window_frames: cut.n_frames(),
             masked,
             seen: Seen::of(&real_frames(&windows), &frames),
             n_frames: series.facts.n_frames,
@@ -102,6 +106,20 @@ impl PreparedScan {
             n_lost: series.facts.lost.len(),
             quality: series.facts.quality,
         })
+    }
+
+    /// With its windows as `step` changes them.
+    pub fn through(mut self, step: &dyn Fitted) -> Result<Self> {
+        if !step.changes_windows() {
+            return Ok(self);
+        }
+        for window in &mut self.windows {
+            let shape = (self.window_frames, window.len() / self.window_frames.max(1));
+            let values = Array2::from_shape_vec(shape, std::mem::take(window));
+            let values = step.window(values.expect("a window has whole frames"))?;
+            *window = values.iter().copied().collect();
+        }
+        Ok(self)
     }
 
     /// What the model is shown: the encoder's tokens, or the windows where none is frozen.
@@ -146,27 +164,11 @@ impl PreparedScan {
 }
 
 /// The real frames of windows that a mask completes.
-fn masked(windows: &[scan::Window], cut: &WindowsConfig) -> Vec<Option<usize>> {
-    let masks = cut.pad == PadPolicy::Masked;
+fn masked(windows: &[scan::Window], cut: &Cut) -> Vec<Option<usize>> {
+    let masks = cut.pad() == PadPolicy::Masked;
     let of =
-        |window: &scan::Window| (masks && window.n_real < cut.n_frames).then_some(window.n_real);
+        |window: &scan::Window| (masks && window.n_real < cut.n_frames()).then_some(window.n_real);
     windows.iter().map(of).collect()
-}
-
-/// The windows of a series as `cut` places them, or one from the frame nearest to an onset on.
-fn windows(
-    series: ArrayView2<'_, f64>,
-    cut: &WindowsConfig,
-    of: &Frames<'_>,
-    onset_s: Option<f64>,
-) -> Result<Vec<scan::Window>> {
-    let Some(onset_s) = onset_s else { return Ok(cut.cut(series)?) };
-    let one = WindowConfig { shift_s: 0.0, n_frames: cut.n_frames };
-    let frames = one.frames(of.without_gaps_s(onset_s), of.of_windows_s, series.nrows())?;
-    let whole = WindowsConfig { policy: WindowPolicy::Centre, ..cut.clone() };
-    let mut windows = whole.cut(series.slice(s![frames.clone(), ..]))?;
-    windows.iter_mut().for_each(|window| window.first_frame = frames.start);
-    Ok(windows)
 }
 
 /// The frames of each window without those that fill it up.

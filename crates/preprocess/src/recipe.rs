@@ -1,19 +1,19 @@
 //! The order of steps, once: what leads a recording from its file to the windows that an encoder reads.
 use flamingo::PackageFile;
-use scan::{Parcel, WindowsConfig};
+use scan::Parcel;
 
 use crate::{
-    Data, Fitted, Inputs, Kind, Made, Packing, Planned, PreparedScan, Recording, Result, Step,
+    Cut, Data, Fitted, Inputs, Kind, Made, Packing, Planned, PreparedScan, Recording, Result, Step,
     Timing, Training, places,
 };
 
 /// Steps in their order, each ready for recordings.
 pub struct Recipe {
     fitted: Vec<Box<dyn Fitted>>,
-    /// The columns of its series; none where it makes volumes.
+    /// The parcels of its series; none where it makes volumes, or series of voxels.
     parcels: Vec<Parcel>,
     /// How windows lie.
-    cut: WindowsConfig,
+    cut: Cut,
 }
 
 impl Recipe {
@@ -67,9 +67,9 @@ impl Recipe {
     /// windows.
     pub fn unpack(steps: &[&dyn Step], package: &dyn Inputs) -> Result<Option<Self>> {
         let kinds = Self::kinds(steps.iter().copied(), Kind::Scans);
-        let Some(Kind::ScanWindows) = kinds.ok().and_then(|kinds| kinds.last().copied()) else {
+        if !kinds.ok().and_then(|kinds| kinds.last().copied()).is_some_and(Kind::is_cut) {
             return Ok(None);
-        };
+        }
         let (mut fitted, mut parcels, mut cut) = (Vec::new(), Vec::new(), None);
         for step in steps {
             let ready = step.fit(&Training::of_package(package, &parcels))?;
@@ -80,13 +80,20 @@ impl Recipe {
         Ok(cut.map(|cut| Self { fitted, parcels, cut }))
     }
 
-    /// The windows of a recording; where an onset is given, one from there on.
+    /// The windows of a recording, of its events where they lie at events; where an onset is given, one from
+    /// there on, or of an event there.
     pub fn prepare(&self, recording: &Recording, onset_s: Option<f64>) -> Result<PreparedScan> {
         let mut data = Data::Scan;
         for step in &self.fitted {
             data = step.apply(recording, data)?;
         }
-        PreparedScan::of(data, recording, &self.cut, onset_s)
+        let prepared = PreparedScan::of(data, recording, &self.cut, onset_s)?;
+        self.fitted.iter().try_fold(prepared, |it, step| it.through(step.as_ref()))
+    }
+
+    /// How windows lie.
+    pub fn cut(&self) -> &Cut {
+        &self.cut
     }
 
     /// Where the parcels of its series are, if that is known of all.

@@ -37,6 +37,9 @@ pub struct Recording {
     pub coverage: Option<PathBuf>,
     /// Dataset and position along its first axis, where the file holds many.
     pub stacked: Option<(String, usize)>,
+    /// Onsets of the events that a table lists in it, in its order, in seconds from the time of the first
+    /// frame.
+    pub events_s: Vec<f64>,
 }
 
 impl Recording {

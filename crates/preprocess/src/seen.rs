@@ -1,8 +1,10 @@
 //! Which frames of a scan's file a model is shown, and the seconds that they take.
 use std::ops::Range;
 
-use scan::FrameRange;
+use scan::{FrameRange, WindowConfig};
 use serde::{Deserialize, Serialize};
+
+use crate::Result;
 
 /// The frames of a file that windows were made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,7 +17,7 @@ pub struct Seen {
 }
 
 /// The frames of a file, and how those that windows are cut of follow from them.
-pub(crate) struct Frames<'a> {
+pub struct Frames<'a> {
     /// Frames in the file.
     pub(crate) n: usize,
     /// Seconds between two of them.
@@ -29,9 +31,19 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// `n`: frames of the scan that was read; those that were kept are numbered as in its run, which may
     /// have more.
-    pub(crate) fn of(n: usize, t_r_s: f64, kept: Option<&'a [usize]>, of_windows_s: f64) -> Self {
+    pub fn of(n: usize, t_r_s: f64, kept: Option<&'a [usize]>, of_windows_s: f64) -> Self {
         let last = kept.and_then(|kept| kept.last()).map_or(0, |last| last + 1);
         Self { n: n.max(last), t_r_s, kept, of_windows_s }
+    }
+
+    /// The frames of the window of an event, of `n` that are there; its onset is in seconds from the first frame.
+    pub fn event(&self, config: &WindowConfig, onset_s: f64, n: usize) -> Result<Range<usize>> {
+        if self.kept.is_none() {
+            return Ok(config.frames(onset_s, self.of_windows_s, n)?);
+        }
+        let one = WindowConfig { shift_s: 0.0, n_frames: config.n_frames };
+        let onset_s = self.without_gaps_s(onset_s + config.shift_s);
+        Ok(one.frames(onset_s, self.of_windows_s, n)?)
     }
 
     /// The second of an onset in series from which frames were left out.
@@ -44,14 +56,8 @@ impl<'a> Frames<'a> {
 }
 
 impl Seen {
-    /// Consecutive frames of a file as they are.
-    pub fn range(frames: &Range<usize>, t_r_s: f64) -> Self {
-        let last = frames.end.saturating_sub(1);
-        Self { frames: vec![FrameRange { first: frames.start, last }], t_r_s }
-    }
-
     /// What windows of frames were made of.
-    pub(crate) fn of(windows: &[Range<usize>], of: &Frames<'_>) -> Self {
+    pub fn of(windows: &[Range<usize>], of: &Frames<'_>) -> Self {
         let n_kept = of.kept.map_or(of.n, <[usize]>::len);
         let mut is_seen = vec![false; of.n];
         // rounding moves no border of a frame

@@ -1,18 +1,19 @@
-//! Parcel series: of one scan, as steps keep it in a file, and what those of a cohort share.
+//! Series of parcels or voxels: of one scan, as steps keep it in a file, and what those of a cohort share.
 use engine::{Header, Key, Numbers, Unit};
 use ndarray::{Array1, Array2};
 use scan::{
     ConnectivityKind, CovarianceEstimator, FittedNormalisation, ImageQualityMetrics, Parcel,
+    VoxelMask,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, mirror::LeftRightTemplate};
+use crate::{Error, Result, mirror::LeftRightTemplate, seen::Frames};
 
-/// One scan's parcel series, as its file holds it.
+/// One scan's series of parcels or of voxels, as its file holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSeries {
-    /// `(n_frames, n_parcels)`.
+    /// `(n_frames, n_columns)`.
     pub values: Array2<f64>,
     /// Framewise displacement in mm of each frame, where confounds say it; NaN where they have no value.
     pub fd_mm: Option<Array1<f64>>,
@@ -48,9 +49,17 @@ pub struct SeriesFacts {
     /// Frames of the file that are still there, where some were left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<usize>>,
+    /// Whether its columns are voxels of a mask, which have 32 bits, and not parcels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_voxels: bool,
 }
 
 impl SeriesFacts {
+    /// The frames of the file, and how those of the series follow from them.
+    pub fn frames(&self) -> Frames<'_> {
+        Frames::of(self.quality.n_frames, self.quality.t_r, self.kept.as_deref(), self.t_r_s)
+    }
+
     /// Those of a scan's file.
     pub fn of(unit: &Unit) -> Option<Self> {
         unit.facts.get().ok()
@@ -95,13 +104,20 @@ impl StoredSeries {
     pub fn to_bytes(&self, key: &Key) -> Vec<u8> {
         let values = self.values.as_standard_layout();
         let (rows, columns) = values.dim();
+        let columns_are = if self.facts.of_voxels { "voxels" } else { "parcels" };
         let header = Header {
             key: key.clone(),
-            what: format!("series of {columns} parcels"),
+            what: format!("series of {columns} {columns_are}"),
             facts: serde_json::to_value(&self.facts).expect("plain values"),
         };
         let shape = [rows, columns];
-        let series = Numbers::F64(values.as_slice().expect("standard layout"));
+        let voxels: Vec<f32>;
+        let series = if self.facts.of_voxels {
+            voxels = values.iter().map(|&x| x as f32).collect();
+            Numbers::F32(&voxels)
+        } else {
+            Numbers::F64(values.as_slice().expect("standard layout"))
+        };
         let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> = vec![("series", &shape, series)];
         let n_fd = [rows];
         if let Some(fd_mm) = &self.fd_mm {
@@ -111,11 +127,13 @@ impl StoredSeries {
     }
 }
 
-/// What all parcel series of a cohort share.
+/// What all series of a cohort share.
 #[derive(Clone, Debug)]
 pub struct AboutSeries {
-    /// The columns of each.
+    /// The columns of each, where they are parcels.
     pub parcels: Vec<Parcel>,
+    /// The columns of each, where they are voxels.
+    pub mask: Option<VoxelMask>,
     /// The files of the atlas with their digests, for the record.
     pub atlas: Value,
     /// What decided them beside the scans: the steps so far.
@@ -127,6 +145,11 @@ pub struct AboutSeries {
 }
 
 impl AboutSeries {
+    /// Columns of a series.
+    pub fn n_columns(&self) -> usize {
+        self.mask.as_ref().map_or(self.parcels.len(), VoxelMask::n_voxels)
+    }
+
     /// The same after one more step.
     #[must_use]
     pub fn and(mut self, said: String) -> Self {
@@ -136,7 +159,7 @@ impl AboutSeries {
 
     /// Where the parcels are, if that is known of all.
     pub fn coordinates(&self) -> Option<Vec<[f64; 3]>> {
-        places(&self.parcels)
+        places(&self.parcels).filter(|places| !places.is_empty())
     }
 }
 

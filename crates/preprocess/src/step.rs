@@ -8,12 +8,14 @@ use cohort::Hdf5Config;
 use encoder::InputShape;
 use engine::Unit;
 use flamingo::PackageFile;
-use scan::{EncoderPolicy, OpenOptions, Parcel, Shape, WindowsConfig};
+use ndarray::Array2;
+use scan::{EncoderPolicy, OpenOptions, Parcel, Shape, Shrinkage, Split};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    AboutSeries, Kind, Made, Need, Planned, Recording, Result, SeriesFacts, StoredSeries, Timing,
+    AboutSeries, Cut, Error, Kind, Made, Need, Planned, Recording, Result, SeriesFacts,
+    StoredSeries, Timing,
     mirror::{LeftRightPairs, LeftRightTemplate, MirrorCheck},
     volumes::{Volumes, VolumesConfig},
 };
@@ -67,8 +69,19 @@ pub trait Step: Cloned + fmt::Debug + Send + Sync {
         false
     }
 
-    /// Where it cuts windows out of whole scans.
-    fn cut(&self) -> Option<WindowsConfig> {
+    /// Where it cuts windows out of scans.
+    fn cut(&self) -> Option<Cut> {
+        None
+    }
+
+    /// Whether it takes scans only that lie on one grid, with one repetition time.
+    fn wants_one_grid(&self) -> bool {
+        false
+    }
+
+    /// Of how much the noise is shrunk that it learns within the classes of windows; none where it learns
+    /// none.
+    fn noise(&self) -> Option<Shrinkage> {
         None
     }
 
@@ -114,6 +127,11 @@ pub trait Step: Cloned + fmt::Debug + Send + Sync {
     /// Refuses a recording that it could not go on with, by its header and the tables beside it.
     fn check_recording(&self, _recording: &Recording, _given: Timing) -> Result<()> {
         Ok(())
+    }
+
+    /// A sentence for the methods of a paper.
+    fn in_methods(&self) -> Option<String> {
+        None
     }
 
     /// In words for a plan and a card, where it follows a policy.
@@ -188,12 +206,14 @@ impl<S: Step + Clone + 'static> Cloned for S {
 }
 
 /// What is done with a recording when it is encoded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Deferred<'a> {
     /// It becomes volumes.
     Volumes(&'a VolumesConfig),
     /// Windows are cut out of it.
-    Windows(&'a WindowsConfig),
+    Windows(Cut),
+    /// Each of its windows is changed, as [`Fitted::window`] does.
+    EachWindow,
 }
 
 /// A step that is ready for recordings.
@@ -204,6 +224,17 @@ pub trait Fitted: Send + Sync {
 
     /// One step further with a recording.
     fn apply(&self, recording: &Recording, given: Data) -> Result<Data>;
+
+    /// Whether it changes the windows that are cut out of a recording.
+    fn changes_windows(&self) -> bool {
+        false
+    }
+
+    /// A window `(n_frames, n_columns)` as the model is shown it. What is made of a frame may depend on no
+    /// other: a window may have more frames than those that were cut.
+    fn window(&self, window: Array2<f32>) -> Result<Array2<f32>> {
+        Ok(window)
+    }
 
     /// The columns of series after it, where it says them.
     fn parcels(&self) -> Option<&[Parcel]> {
@@ -231,7 +262,7 @@ pub trait Fitted: Send + Sync {
 pub enum Data {
     /// A file that nobody opened yet.
     Scan,
-    /// One series a parcel.
+    /// One series a parcel, or a voxel.
     Series(Box<StoredSeries>),
     /// Images on one grid.
     Volumes(Box<Volumes>),
@@ -262,14 +293,14 @@ pub struct Given<'a> {
     /// What its file says of it.
     pub facts: &'a SeriesFacts,
     /// Its columns.
-    pub n_parcels: usize,
+    pub n_columns: usize,
 }
 
 impl Given<'_> {
     /// Bytes of the series as it is and as it becomes with so many frames; its file is read, and then
     /// written, as bytes and as a whole.
     pub fn n_bytes(&self, n_frames: usize) -> u64 {
-        4 * 8 * (self.facts.n_frames.max(n_frames) * self.n_parcels) as u64
+        4 * 8 * (self.facts.n_frames.max(n_frames) * self.n_columns) as u64
     }
 }
 
@@ -319,8 +350,14 @@ pub struct Training<'a> {
     pub parcels: &'a [Parcel],
     /// Recordings that may be learned from: their numbers in the cohort.
     pub trained_on: Vec<usize>,
+    /// Those that are there, with their numbers.
+    pub recordings: Vec<(usize, &'a Recording)>,
     /// The series of those that are there.
     pub series: Vec<&'a Unit>,
+    /// The windows `(n_frames, n_columns)` of those whose class is known, where the step changes windows.
+    pub windows: Vec<Array2<f32>>,
+    /// The class of each.
+    pub classes: Vec<usize>,
     /// Why the first recording is not there, where one is not.
     pub reason: String,
     /// Bytes that numbers of all series together may take.
@@ -330,14 +367,22 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Nothing to learn from: what was fitted lies in a package.
-    pub(crate) fn of_package(inputs: &'a dyn Inputs, parcels: &'a [Parcel]) -> Self {
+    /// What is said where nothing is there to be learned from.
+    pub(crate) fn nothing_left(&self) -> Error {
+        Error::NothingLeft { split: Split::Train, reason: self.reason.clone() }
+    }
+
+    /// Nothing to learn from: what was fitted lies where `inputs` say.
+    pub fn of_package(inputs: &'a dyn Inputs, parcels: &'a [Parcel]) -> Self {
         Self {
             inputs,
             stack: None,
             parcels,
             trained_on: Vec::new(),
+            recordings: Vec::new(),
             series: Vec::new(),
+            windows: Vec::new(),
+            classes: Vec::new(),
             reason: String::new(),
             n_bytes: 0,
             stop: &|| Ok(()),
@@ -348,12 +393,14 @@ impl<'a> Training<'a> {
 /// What a package may keep of the cohort that steps were fitted on.
 #[derive(Clone, Copy)]
 pub struct Packing<'a> {
-    /// What the parcel series of the cohort share, where there are any.
+    /// What the series of the cohort share, where there are any.
     pub about: Option<&'a AboutSeries>,
     /// How the volumes of the cohort look, where left and right are compared.
     pub volume_left_right: Option<&'a LeftRightTemplate>,
     /// Where the files lie that settings name.
     pub place: &'a dyn Fn(&Path) -> PathBuf,
+    /// Where that lies which steps that change windows have kept, by the names of their files.
+    pub fitted: &'a dyn Fn(&str) -> Option<PathBuf>,
 }
 
 /// What was fitted, as a file of a package.

@@ -4,14 +4,14 @@ use ndarray::{Array2, Array4, ArrayView4, Axis, s};
 use scan::{
     Affine, Background, Bold, EncoderPolicy, GlobalZ, Grid, ImageQualityMetrics, Interpolation,
     Margins, OpenOptions, Orientation, Range, ReadOptions, Resampler, Scan, Space, VolumeAxes,
-    VoxelSeries, Window, WindowsConfig,
+    VoxelSeries, Window,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Error, Recording, Result,
+    Cut, Error, Recording, Result,
     mirror::{LeftRightPairs, LeftRightTemplate, MirrorCheck, look_of_run},
 };
 
@@ -249,16 +249,16 @@ impl VolumesConfig {
 }
 
 /// Windows of volumes, each `(n_frames, x, y, z)` in row-major order.
-pub(crate) fn cut_volumes(run: &Bold, windows: &WindowsConfig, starts: &[Window]) -> Vec<Vec<f32>> {
+pub(crate) fn cut_volumes(run: &Bold, cut: &Cut, starts: &[Window]) -> Vec<Vec<f32>> {
     let volumes = run.data().view();
     let window = |window: &Window| {
         let of_run =
             volumes.slice(s![.., .., .., window.first_frame..window.first_frame + window.n_real]);
         let mut flat = flattened(of_run);
-        let missing = windows.n_frames - window.n_real;
+        let missing = cut.n_frames() - window.n_real;
         let size = flat.len() / window.n_real.max(1);
         if missing > 0 {
-            match windows.pad {
+            match cut.pad() {
                 scan::PadPolicy::Repeat => {
                     let n = window.n_real;
                     (0..missing).for_each(|at| {

@@ -6,6 +6,7 @@ pub mod compose;
 mod count;
 mod error;
 pub mod evidence;
+pub mod few_shot;
 pub mod generated;
 pub mod linear;
 pub mod metrics;

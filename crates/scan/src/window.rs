@@ -2,14 +2,10 @@
 
 use std::{fmt, ops::Range};
 
-use ndarray::{Axis, Slice};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::{Error, Result},
-    series::VoxelSeries,
-};
+use crate::error::{Error, Result};
 
 /// Ties closer than this many frames go up: a repetition time kept in 32 bits is off by as much.
 const TIE: f64 = 1e-6;
@@ -74,20 +70,12 @@ impl WindowConfig {
         }
         Ok(first as usize..end as usize)
     }
-
-    /// Cuts the window of an event out of a run's series.
-    pub fn cut(&self, series: &VoxelSeries, onset_s: f64) -> Result<VoxelSeries> {
-        let frames = self.frames(onset_s, series.t_r, series.n_frames())?;
-        let values = series.values.slice_axis(Axis(0), Slice::from(frames)).to_owned();
-        Ok(VoxelSeries { values, t_r: series.t_r })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nii::{read_bold, testing::fixture};
-    use ndarray::Array2;
 
     #[test]
     fn all_96_blocks_of_twelve_runs_lie_inside_them() {
@@ -132,14 +120,5 @@ mod tests {
         }
         assert!(WindowConfig { shift_s: 5.0, n_frames: usize::MAX }.frames(0.0, 2.5, 121).is_err());
         assert!(WindowConfig { shift_s: 5.0, n_frames: 0 }.frames(0.0, 2.5, 121).is_err());
-    }
-
-    #[test]
-    fn cut_takes_whole_frames() {
-        let values = Array2::from_shape_fn((6, 2), |(t, v)| (10 * t + v) as f32);
-        let series = VoxelSeries { values, t_r: 2.0 };
-        let cut = WindowConfig { shift_s: 2.0, n_frames: 2 }.cut(&series, 2.0).unwrap();
-        assert_eq!(cut.values.as_slice().unwrap(), [20.0, 21.0, 30.0, 31.0]);
-        assert_eq!(cut.t_r, 2.0);
     }
 }

@@ -304,7 +304,7 @@ impl Combination {
             "  - volumes: {{ shape: {SHAPE:?}, axes: LAS, background: minimum, half: true{space} }}\n"
         );
         let mask = "  - mask: { above_mean: 0.2 }\n  - clean: { detrend: linear, standardize: \
-                    zscore_sample }\n  - window: { shift_s: 0.0, n_frames: 20 }\n";
+                    zscore_sample }\n  - event_windows: { shift_s: 0.0, n_frames: 20 }\n";
         let stages: Vec<&str> = match self.level("preparation") {
             "voxels" => vec![mask],
             "whitened" => vec![mask, "  - whiten: { shrinkage: { fixed: 0.5 } }\n"],
@@ -329,7 +329,7 @@ impl Combination {
         };
         let _ = write!(
             text,
-            "  - windows: {{ n_frames: {n_frames}, policy: {policy}, pad: {pad} }}\n  - encode: {{ \
+            "  - sliding_windows: {{ n_frames: {n_frames}, policy: {policy}, pad: {pad} }}\n  - encode: {{ \
              precision: f32 }}\n"
         );
         text

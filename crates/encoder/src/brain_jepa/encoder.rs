@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::size::GRADIENTS;
 use super::{BrainJepa, BrainJepaSize, weights};
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
@@ -118,6 +118,10 @@ impl Pretrained for BrainJepaConfig {
 
     fn trainable(&self) -> &Trainable {
         &self.trainable
+    }
+
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
     }
 
     fn licence(&self) -> Licence {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BrainSemantoks, BrainSemantoksSize, weights};
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
@@ -105,6 +105,10 @@ impl Pretrained for BrainSemantoksConfig {
 
     fn trainable(&self) -> &Trainable {
         &self.trainable
+    }
+
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
     }
 
     fn licence(&self) -> Licence {

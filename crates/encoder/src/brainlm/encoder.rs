@@ -14,7 +14,7 @@ use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,
@@ -122,6 +122,10 @@ impl Pretrained for BrainLmConfig {
 
     fn trainable(&self) -> &Trainable {
         &self.trainable
+    }
+
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
     }
 
     fn licence(&self) -> Licence {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::args::SPACES;
 use super::{CortexMae, CortexMaePositions, CortexMaeSize, Visible, weights};
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
@@ -107,6 +107,10 @@ impl Pretrained for CortexMaeConfig {
 
     fn trainable(&self) -> &Trainable {
         &self.trainable
+    }
+
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
     }
 
     fn licence(&self) -> Licence {

@@ -74,8 +74,29 @@ impl Model {
         batch_size: usize,
         stop: Stop<'_>,
     ) -> Result<Vec<LogLikelihood>> {
+        self.scored(items, batch_size, n_together, stop)
+    }
+
+    /// The same with all prompts read side by side, however many continuations they have: where padding counts, as
+    /// in the evaluation of OpenFlamingo, what stands beside a prompt decides.
+    pub fn log_likelihood_beside(
+        &self,
+        items: &[Scored],
+        batch_size: usize,
+        stop: Stop<'_>,
+    ) -> Result<Vec<LogLikelihood>> {
+        self.scored(items, batch_size, |prompts, _| prompts.len(), stop)
+    }
+
+    fn scored(
+        &self,
+        items: &[Scored],
+        batch_size: usize,
+        n_together: impl Fn(&[Prompt<'_>], usize) -> usize,
+        stop: Stop<'_>,
+    ) -> Result<Vec<LogLikelihood>> {
         let batch_size = batch_size.max(1);
-        let continuations = items.iter().map(|item| self.continuation(&item.continuation));
+        let continuations = items.iter().map(|it| self.vocabulary.continuation(&it.continuation));
         let continuations = continuations.collect::<Result<Vec<_>>>()?;
         let prompts = self.by_prompt(items)?;
         let mut rest = prompts.as_slice();
@@ -89,19 +110,6 @@ impl Model {
             rest = after;
         }
         Ok(scores)
-    }
-
-    /// Ids of a continuation; none, or an `<image>` that no scan belongs to, is refused.
-    fn continuation(&self, text: &str) -> Result<Vec<u32>> {
-        let ids = self.vocabulary.tokenizer.encode_rest(text)?.ids;
-        let refuse = |found| Err(Error::Continuation { continuation: text.to_owned(), found });
-        if ids.is_empty() {
-            return refuse("no tokens");
-        }
-        if ids.contains(&self.vocabulary.image) {
-            return refuse("an `<image>`");
-        }
-        Ok(ids)
     }
 
     /// The items' prompts, each once, in the order of their first items.

@@ -1,6 +1,7 @@
 //! How the derivatives were made, in words for a paper, and what to cite.
 use std::fmt::Write as _;
 
+use preprocess::Step;
 use serde_json::Value;
 
 use super::call::BidsApp;
@@ -160,28 +161,10 @@ pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
 fn sentence(stage: &Stage, is_trained: bool) -> String {
     let settings = serde_json::to_value(stage).unwrap_or_default();
     let settings = &settings[stage.name()];
-    let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if let Some(said) = stage.step().and_then(Step::in_methods) {
+        return said;
+    }
     match stage.name() {
-        "parcellate" => {
-            format!("The mean series of each parcel of the atlas {} was extracted.", words(&settings["atlas"]["id"]))
-        }
-        "denoise" => {
-            let parts = [
-                (&settings["signal"]["detrend"], "trends"),
-                (&settings["signal"]["filter"], "frequencies outside of the pass band"),
-                (&settings["confounds"], "confounds"),
-            ];
-            let out = parts.into_iter().filter(|(how, _)| **how != "none").map(|(_, what)| what);
-            let out: Vec<&str> = out.collect();
-            let out = if out.is_empty() { "nothing".to_owned() } else { out.join(", ") };
-            format!("Denoising took out of the parcel series: {out}.")
-        }
-        "resample_time" => "Parcel series were resampled to one repetition time.".to_owned(),
-        "normalise" => {
-            format!("Parcel series were brought to scale by the formula {}.", words(&settings["formula"]))
-        }
-        "volumes" => "Scans were brought to one grid and scale, for encoders that read whole volumes.".to_owned(),
-        "windows" => format!("Scans were cut into windows of {} volumes.", words(&settings["n_frames"])),
         "encode" if is_trained => {
             "Windows were read by an encoder that was trained with the model.".to_owned()
         }
@@ -199,9 +182,6 @@ fn sentence(stage: &Stage, is_trained: bool) -> String {
         }
         "harmonise" => "Effects of site (ComBat; Johnson et al., 2007) and of covariates, as fitted on the \
                         training participants, were taken out of these vectors."
-            .to_owned(),
-        "whiten" => "Windows were whitened by the noise covariance of the training windows (Walther et al., \
-                     2016)."
             .to_owned(),
         "finetune" => "A resampler and gated cross-attention between the encoder and a frozen language model \
                        (Alayrac et al., 2022; Awadalla et al., 2023) were fitted to the training reports."

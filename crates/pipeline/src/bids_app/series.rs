@@ -16,7 +16,7 @@ use super::{
     names::{Names, as_label},
     output::{put, put_json},
 };
-use crate::{Result, event::Control, media::Media, shard::by_recording, stage::Parcels};
+use crate::{Result, event::Control, media::Media, shard::by_recording, stage::SeriesSet};
 
 /// Recordings that are written between two looks at whether the run is to stop.
 const AT_ONCE: usize = 64;
@@ -94,7 +94,7 @@ pub(super) fn write(
 struct Tables<'a> {
     app: &'a BidsApp,
     media: &'a Media<'a>,
-    parcels: &'a Parcels,
+    parcels: &'a SeriesSet,
     /// The atlas as a label.
     atlas: String,
     /// Names of the columns, no two alike.
@@ -102,7 +102,7 @@ struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    fn new(app: &'a BidsApp, media: &'a Media<'a>, parcels: &'a Parcels) -> Self {
+    fn new(app: &'a BidsApp, media: &'a Media<'a>, parcels: &'a SeriesSet) -> Self {
         let atlas = as_label(parcels.about.atlas["id"].as_str().unwrap_or_default());
         let atlas = if atlas.is_empty() { "parcels".to_owned() } else { atlas };
         let columns = columns(&parcels.about.parcels);

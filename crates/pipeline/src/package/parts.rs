@@ -83,22 +83,3 @@ pub(super) fn part(dir: &Path, model: &Model, name: &Path) -> Result<PathBuf> {
     let problem = format!("it reads {}, which is none of its parts", name.display());
     Err(Error::Package { path: dir.to_owned(), problem })
 }
-
-/// A section as `T`, of the format that this version writes.
-pub(super) fn section<T: serde::de::DeserializeOwned>(
-    dir: &Path,
-    model: &Model,
-    format: u32,
-) -> Result<T> {
-    let refuse = |problem: String| Error::Package { path: dir.to_owned(), problem };
-    let section = &model.manifest().preprocessing;
-    match section.get("format").and_then(Value::as_u64) {
-        Some(found) if found != u64::from(format) => {
-            let problem = format!(
-                "its preprocessing has format {found}, expected {format}: run its pipeline again"
-            );
-            Err(refuse(problem))
-        }
-        _ => serde_json::from_value(section.clone()).map_err(|error| refuse(error.to_string())),
-    }
-}

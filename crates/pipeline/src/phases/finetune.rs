@@ -6,8 +6,7 @@ use std::{
 };
 
 use encoder::InputSpace;
-use flamingo::{FlamingoConfig, IMAGE, Medium, Model, Precision};
-use ndarray::s;
+use flamingo::{FlamingoConfig, IMAGE, Model, Precision};
 use preprocess::Kind;
 use report::metrics::{SlotTrust, Temperature};
 use scan::Split;
@@ -225,16 +224,19 @@ fn model<'a>(media: &Media<'a>) -> &'a ModelSpec {
 /// The trained part; where a frozen encoder ran before, its encoder hands tokens on.
 fn flamingo(media: &Media<'_>) -> FlamingoConfig {
     let config = model(media).flamingo();
-    let Some(tokens) = &media.tokens else { return config };
     let own = media.plan.loaded.encoder().filter(|it| it.trainable().moves());
-    FlamingoConfig { encoder: own.unwrap_or_else(|| tokens.about.encoder.clone()), ..config }
+    let handed_on = || media.tokens.as_ref().map(|it| it.about.encoder.clone());
+    match own.or_else(handed_on) {
+        Some(encoder) => FlamingoConfig { encoder, ..config },
+        None => config,
+    }
 }
 
 /// Where the parcels are, for an encoder under training that reads it.
 fn coordinates(media: &Media<'_>, config: &FlamingoConfig) -> Result<Option<Vec<[f64; 3]>>> {
     let spec = config.encoder.spec(media.input())?;
     let asks = matches!(spec.input, InputSpace::Parcels { coordinates: true, .. });
-    Ok(media.parcels.as_ref().filter(|_| asks).and_then(|it| it.about.coordinates()))
+    Ok(media.series().filter(|_| asks).and_then(|it| it.about.coordinates()))
 }
 
 fn lm<'a>(media: &Media<'a>) -> &'a LmPlan {
@@ -244,7 +246,12 @@ fn lm<'a>(media: &Media<'a>) -> &'a LmPlan {
 /// A window with up to `reach` frames more on either side, as far as the scan goes.
 fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
     let report = media.cohort().rows[row].report.clone();
-    let (medium, margin) = with_margin(media, row, reach)?;
+    let (medium, margin) = if media.tokens.is_some() {
+        (media.medium(row)?, 0)
+    } else {
+        let (window, margin) = media.window(row, reach)?;
+        (Arc::new(media.shown(window)?.into_dyn()), margin)
+    };
     Ok(Example {
         name: format!("row {} of the table", media.cohort().rows[row].row),
         media: vec![medium],
@@ -254,27 +261,6 @@ fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
         class: media.class(row),
         report,
     })
-}
-
-fn with_margin(media: &Media<'_>, row: usize, reach: usize) -> Result<(Arc<Medium>, usize)> {
-    if media.tokens.is_some() {
-        return Ok((media.medium(row)?, 0));
-    }
-    let planned = &media.cohort().rows[row];
-    let series = media.series[planned.scan_idx].as_ref().expect("its window is there");
-    let config = media.plan.window().expect("a model is fitted to windows");
-    let onset_s = media.cohort().scans[planned.scan_idx].since_first_frame(planned.onset_s);
-    let frames = config.frames(onset_s, series.t_r, series.n_frames())?;
-    let margin = reach.min(frames.start).min(series.n_frames() - frames.end);
-    if margin == 0 {
-        return Ok((media.medium(row)?, 0));
-    }
-    let wider = series.values.slice(s![frames.start - margin..frames.end + margin, ..]);
-    let medium = match &media.whitening {
-        Some(whitening) => whitening.apply(wider)?,
-        None => wider.to_owned(),
-    };
-    Ok((Arc::new(medium.into_dyn()), margin))
 }
 
 /// What the validation windows say of probabilities.

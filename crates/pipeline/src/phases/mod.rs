@@ -3,6 +3,7 @@ mod adjusted;
 mod caption;
 mod compose;
 mod evaluate;
+mod few_shot;
 mod finetune;
 mod generate;
 mod pages;
@@ -18,6 +19,13 @@ pub use compose::ComposeConfig;
 pub(crate) use compose::{ComposedFiles, has_training_people};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
+pub(crate) use few_shot::{
+    Asked, FewShot, FewShotMetrics, Lengths, STAGE as FEW_SHOT, ShotMetrics, at_random, from_table,
+    retrieved,
+};
+pub use few_shot::{
+    ChoosingConfig, Demonstrations, FeatureTable, Features, FewShotConfig, RandomDemonstrations,
+};
 pub(crate) use finetune::Trained;
 pub(crate) use generate::WrittenReport;
 pub(crate) use pages::Pages;
@@ -45,6 +53,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
     let measured = measured.map(|((trained, reports), evaluation)| (trained, reports, evaluation));
     let pages = render::render(runner, &media, measured)?;
     let captions = caption::caption(runner)?;
+    let few_shot = few_shot::few_shot(runner)?;
     let composed = compose::compose(runner, &media)?;
     let language_model = pretrain::pretrain(runner)?;
     Ok(Results {
@@ -54,6 +63,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
         evaluation,
         pages,
         captions,
+        few_shot,
         composed,
         language_model,
         stages: std::mem::take(&mut runner.records),

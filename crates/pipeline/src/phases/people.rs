@@ -14,7 +14,7 @@ use crate::{
     event::Control,
     media::Media,
     record::{Left, left},
-    stage::{Parcels, Stage},
+    stage::{SeriesSet, Stage},
 };
 
 /// Pixels of a side of a thumbnail.
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 64;
 /// What all recordings share.
 struct Cohort<'a> {
     media: &'a Media<'a>,
-    parcels: &'a Parcels,
+    parcels: &'a SeriesSet,
     /// The order of parcels in figures.
     order: Vec<usize>,
     networks: Vec<(String, usize)>,
@@ -258,7 +258,7 @@ impl Cohort<'_> {
 }
 
 /// What was done to the series, for a paper.
-fn boilerplate(media: &Media<'_>, parcels: &Parcels, after: &str) -> String {
+fn boilerplate(media: &Media<'_>, parcels: &SeriesSet, after: &str) -> String {
     let atlas = parcels.about.atlas["id"].as_str().unwrap_or("of the pipeline");
     format!(
         "Series of the {} parcels of the atlas {atlas} were processed with neuroflamingo {} by the steps {after}, \

@@ -173,14 +173,14 @@ fn page(
         if let (false, Some(truth)) = (scored.is_empty(), &planned.truth) {
             write!(caption, "; true value: {truth}").expect("a String takes every line");
         }
-        let map = config.window_maps.then(|| window_map(media, row, caption));
+        let map = config.window_maps.then(|| window_map(media, row, caption)).transpose()?;
         let beside = evaluation.windows.get(idx).into_iter().flat_map(|it| {
             let other = it.other_scan.as_ref().map(|other| format!("With the scan of {other}"));
             let with = other.zip(it.text_with_other_scan.clone());
             let without = it.text_without_scan.clone();
             with.into_iter().chain(without.map(|text| ("Without a scan".to_owned(), text)))
         });
-        PageReport { report, scored, truth, map, beside: beside.collect() }
+        Ok(PageReport { report, scored, truth, map, beside: beside.collect() })
     };
     Ok(Page {
         title: media.plan.spec().name.clone(),
@@ -194,16 +194,16 @@ fn page(
             .into_iter()
             .enumerate()
             .map(entry)
-            .collect(),
+            .collect::<Result<_>>()?,
         methods: methods(media, evaluation),
     })
 }
 
 /// The slice with the most voxels of the mask: x to the right, y upwards; black is outside.
-fn window_map(media: &Media<'_>, row: usize, caption: String) -> WindowMap {
-    let mask = media.mask.as_ref().expect("windows come from a mask");
-    let window = media.cleaned[row].as_ref().expect("reports come from windows");
-    let mean = window.mean_axis(Axis(0)).expect("a window has frames");
+fn window_map(media: &Media<'_>, row: usize, caption: String) -> Result<WindowMap> {
+    let mask = media.voxels.as_ref().and_then(|it| it.about.mask.as_ref());
+    let mask = mask.expect("the plan asks for a mask where maps are drawn");
+    let mean = media.cleaned(row)?.mean_axis(Axis(0)).expect("a window has frames");
     let [n_x, n_y, n_z] = mask.grid_shape();
     let mut n_voxels = vec![0_usize; n_z];
     mask.indices().iter().for_each(|idx| n_voxels[idx % n_z] += 1);
@@ -216,7 +216,7 @@ fn window_map(media: &Media<'_>, row: usize, caption: String) -> WindowMap {
         }
     }
     let [x_mm, y_mm, _] = mask.affine().zooms();
-    WindowMap { rows, zooms_mm: [x_mm, y_mm], caption }
+    Ok(WindowMap { rows, zooms_mm: [x_mm, y_mm], caption })
 }
 
 /// What generated texts repeat of those that were trained on.

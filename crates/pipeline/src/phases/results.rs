@@ -1,7 +1,9 @@
 //! What one run gives.
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Captions, ComposedFiles, Evaluation, Pages, Trained, TrainedLm, WrittenReport};
+use super::{
+    Captions, ComposedFiles, Evaluation, FewShot, Pages, Trained, TrainedLm, WrittenReport,
+};
 use crate::{media::Media, record::StageRecord};
 
 /// What one run gives; nothing where no stage asks for it.
@@ -13,6 +15,8 @@ pub(crate) struct Results<'a> {
     pub(crate) pages: Option<Pages>,
     /// Of a run over pictures.
     pub(crate) captions: Option<Captions>,
+    /// Of a data set of questions.
+    pub(crate) few_shot: Option<FewShot>,
     /// Reports that were composed, and what belongs to them.
     pub(crate) composed: Option<ComposedFiles>,
     /// Of a run over text alone.
@@ -31,9 +35,10 @@ impl Results<'_> {
     pub(crate) fn failed_by_kind(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         let pictures = self.captions.iter().flat_map(|it| it.failures.values());
+        let items = self.few_shot.iter().flat_map(|it| it.failures.values());
         let scans = self.media.failures.iter();
         let scans = scans.filter(|(idx, _)| !self.media.unwanted.contains(idx));
-        for reason in scans.map(|(_, (_, reason))| reason).chain(pictures) {
+        for reason in scans.map(|(_, (_, reason))| reason).chain(pictures).chain(items) {
             *counts.entry(reason.kind.to_string()).or_default() += 1;
         }
         counts

@@ -19,7 +19,7 @@ pub(super) fn stored_windows(
 ) -> Result<()> {
     let weighs =
         |it: &Stage| matches!(it, Stage::Embed(config) if config.run == RunPooling::InverseFd);
-    let windows = loaded.spec.stages().iter().find_map(Stage::cut);
+    let windows = loaded.spec.steps().find_map(|step| step.cut()?.sliding().cloned());
     let Some(config) = loaded.encoder() else { return Ok(()) };
     let (Some(source), Some(windows), true) =
         (given::stored(&config), windows, loaded.spec.stages().iter().any(weighs))
@@ -39,7 +39,7 @@ pub(super) fn stored_windows(
     let Some((stored, cut)) = first else { return Ok(()) };
     let expected = format!(
         "mean, because a scan has tokens of {stored} windows, and the displacement is that of the {cut} of \
-         stage windows"
+         stage sliding_windows"
     );
     Err(Error::Setting { stage: "embed", field: "run", found: "inverse_fd".to_owned(), expected })
 }

@@ -4,7 +4,7 @@ use std::{
     path::Path,
 };
 
-use preprocess::Kind;
+use preprocess::{Kind, Recipe, Timing};
 use report::slots::{Slot, SlotReading, SlotSet};
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
@@ -39,14 +39,20 @@ pub(super) fn plan(
     }
     let mut problems = Vec::new();
     // parcels and volumes are brought onto one grid; voxels of a mask have to be on it
-    let alike = loaded.spec.stages().iter().any(|stage| matches!(stage, Stage::Mask(_)));
+    let alike =
+        loaded.spec.stages().iter().any(|stage| stage.step().is_some_and(|it| it.wants_one_grid()));
     let facts = scans::check_headers(loaded.known(), &mut scans, spec.t_r, alike, &mut problems);
     if let (Some(window), Some(facts)) = (window, &facts) {
         for row in &rows {
             let scan = &scans[row.scan_idx];
-            let Some(n_frames) = scan.n_frames else { continue };
+            // that of the first is asked of all of one grid
+            let t_r_s = scan.t_r_s.filter(|_| !alike).unwrap_or(facts.t_r_s);
+            let in_file = Timing { n_frames: scan.n_frames, t_r_s: Some(t_r_s) };
+            let timing = Recipe::timing(loaded.spec.steps(), in_file);
+            // in a scan from which frames were left out an event lies elsewhere: it is cut when it is read
+            let (Some((n_frames, t_r_s)), None) = (timing.both(), &scan.kept) else { continue };
             let onset_s = scan.since_first_frame(row.onset_s);
-            if let Err(source) = window.frames(onset_s, facts.t_r_s, n_frames) {
+            if let Err(source) = window.frames(onset_s, t_r_s, n_frames) {
                 let (path, row, source) = (path.clone(), row.row, Box::new(source));
                 problems.push(Error::Row { path, row, source });
             }

@@ -2,8 +2,7 @@
 use std::{fmt, path::Path};
 
 use encoder::InputShape;
-use preprocess::{Recipe, Step, Timing};
-use scan::PadPolicy;
+use preprocess::{Recipe, Recording, Step, Timing};
 use serde::Serialize;
 
 use super::{EncoderPlan, frames::Frames};
@@ -31,19 +30,20 @@ impl Disk {
     /// None where frames or parcels are not known from headers, or nothing is kept of single recordings.
     pub(super) fn of(
         spec: &Spec,
-        n_scans: usize,
+        scans: &[Recording],
         n_parcels: Option<usize>,
         encoder: Option<&EncoderPlan>,
         frames: &Frames<'_>,
         outputs: &Path,
     ) -> Option<Self> {
         let mut n_bytes = 0u64;
-        for idx in 0..n_scans {
+        for (idx, scan) in scans.iter().enumerate() {
             // a scan that nobody knows the length of is not reckoned
             let Some(n_frames) = frames.in_file(idx) else { continue };
             let in_file = Timing { n_frames: Some(n_frames), t_r_s: frames.t_r_s(idx) };
             let series = n_parcels.map_or(0, |n_parcels| of_series(spec, in_file, n_parcels));
-            let tokens = encoder.map_or(0, |encoder| of_tokens(spec, in_file, encoder));
+            let tokens =
+                encoder.map_or(0, |encoder| of_tokens(spec, in_file, scan.events_s.len(), encoder));
             n_bytes = n_bytes.saturating_add(series).saturating_add(tokens);
         }
         (n_bytes > 0).then(|| Self { n_bytes, n_free: free(outputs) })
@@ -80,7 +80,7 @@ fn of_series(spec: &Spec, in_file: Timing, n_parcels: usize) -> u64 {
 }
 
 /// What is kept of its windows: tokens, or the windows themselves where the encoder is trained.
-fn of_tokens(spec: &Spec, in_file: Timing, encoder: &EncoderPlan) -> u64 {
+fn of_tokens(spec: &Spec, in_file: Timing, n_events: usize, encoder: &EncoderPlan) -> u64 {
     let of_stage = |stage: &Stage| match stage {
         Stage::Encode(config) => Some(config.bytes_of_number()),
         _ => None,
@@ -91,10 +91,7 @@ fn of_tokens(spec: &Spec, in_file: Timing, encoder: &EncoderPlan) -> u64 {
         return 0;
     };
     let Some(n_frames) = Recipe::timing(spec.steps(), in_file).n_frames else { return 0 };
-    let n_windows = match cut.first_frames(n_frames) {
-        Ok(first) => first.len(),
-        Err(_) => usize::from(cut.pad != PadPolicy::Refuse),
-    };
+    let n_windows = cut.n_windows(n_frames, n_events).unwrap_or(0);
     let of_window = if encoder.trainable.moves() {
         let n_voxels = match encoder.input {
             InputShape::Window { n_frames, n_voxels } => n_frames * n_voxels,

@@ -5,7 +5,7 @@ use encoder::{
 };
 use preprocess::{Kind, Made, Recording, Step, steps::PrepareConfig};
 
-use super::{CohortPlan, EncoderPlan, beside};
+use super::{EncoderPlan, beside};
 use crate::{
     Error, Result,
     spec::{Loaded, Spec},
@@ -21,7 +21,7 @@ const GLOBAL_Z: &str = "global_z";
 /// Refuses scans without a position where stages ask for one, if it is so of all of them; some are left
 /// out when they are read.
 pub(super) fn placed(spec: &Spec, scans: &[Recording]) -> Result<()> {
-    let opens = |step: &dyn Step| step.takes() == Kind::Scans;
+    let opens = |step: &dyn Step| step.accepts(Kind::Recordings).is_some();
     if !spec.steps().any(opens) {
         return Ok(());
     }
@@ -46,13 +46,23 @@ pub(super) fn fits(
         flamingo::check_encoder_weights(&package)?;
         loaded.check_encoder_package()?;
     }
+    loaded.check_lora()?;
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
     let Some(cut) = &made.cut else { return Ok(None) };
-    let (n_frames, volumes) = (cut.n_frames, made.volumes.as_ref());
+    if !loaded.spec.stages().iter().any(|it| matches!(it, Stage::Encode(_))) {
+        return reads_windows(&loaded.spec, config, made, cut.n_frames(), scans).map(|()| None);
+    }
+    let (n_frames, volumes) = (cut.n_frames(), made.volumes.as_ref());
     if let Some(source) = given::stored(config) {
+        if cut.events().is_some() {
+            let problem = "hands out windows of events, and tokens that another program made are of whole \
+                           scans: expected the stage sliding_windows";
+            let problem = problem.to_owned();
+            return Err(Error::StageInput { stage: "event_windows", problem });
+        }
         // the scan is measured, by its parcels if there are any
-        if let (Some(volumes), None) = (volumes, &made.parcels) {
+        if let (Some(volumes), None) = (volumes, &made.series) {
             beside::volumes(loaded, volumes, scans)?;
         }
         let (_, tokens) = given::first_stored(source)?;
@@ -61,7 +71,8 @@ pub(super) fn fits(
         has_what_is_embedded(&plan, &loaded.spec)?;
         return Ok(Some(plan));
     }
-    let window = made.n_parcels().map(|n_voxels| InputShape::Window { n_frames, n_voxels });
+    let n_columns = made.series.as_ref().and_then(n_columns);
+    let window = n_columns.map(|n_voxels| InputShape::Window { n_frames, n_voxels });
     let volume = volumes.map(|it| InputShape::Volume { n_frames, grid: it.grid() });
     let input = given::readable(config, &[window, volume]).map_err(Error::Encoder)?;
     let reads_volumes = matches!(input, InputShape::Volume { .. });
@@ -75,7 +86,7 @@ pub(super) fn fits(
     let (space, normalisation) = if reads_volumes {
         (made.volume_space(), Some(GLOBAL_Z.to_owned()))
     } else {
-        (made.parcels.clone(), made.normalisation.clone())
+        (made.series.clone(), made.normalisation.clone())
     };
     let space = space.expect("just read");
     let given = |t_r_s| {
@@ -91,7 +102,7 @@ pub(super) fn fits(
     let learned = matches!(config.weights(), Some(WeightsSource::File(_)));
     match &made.policy {
         Some(policy) => policy.fits(&encoder, learned, scans)?,
-        None => encoder.check_short_scans(cut.pad, learned).map_err(Error::Encoder)?,
+        None => encoder.check_short_scans(cut.pad(), learned).map_err(Error::Encoder)?,
     }
     let mut unfit = times(made, scans, reads_volumes).filter_map(|(scan, t_r_s)| {
         let error = encoder.check(&given(Some(t_r_s))).err()?;
@@ -169,34 +180,52 @@ fn has_what_is_embedded(plan: &EncoderPlan, spec: &Spec) -> Result<()> {
     Err(Error::Setting { stage, field, found, expected })
 }
 
-/// Series of voxels: their number is known after the mask; until then the whole grid bounds it.
-pub(super) fn fits_voxels(
+/// Columns of series; of voxels their number is known after the mask, and the grid bounds it until then.
+fn n_columns(space: &InputSpace) -> Option<usize> {
+    match space {
+        InputSpace::Parcels { n, .. } | InputSpace::Voxels { n } => Some(*n),
+        _ => None,
+    }
+}
+
+/// Refuses an encoder that cannot read the windows of events which it is trained on.
+fn reads_windows(
     spec: &Spec,
-    cohort: &CohortPlan,
-    window: &scan::WindowConfig,
+    config: &EncoderConfig,
+    made: &Made,
+    n_frames: usize,
+    scans: &[Recording],
 ) -> Result<()> {
-    let Some(model) = &spec.model else { return Ok(()) };
-    let n_voxels = cohort.grid.iter().product();
-    let given = Preparation {
-        space: InputSpace::Voxels { n: n_voxels },
-        n_frames: window.n_frames,
-        t_r_s: Some(cohort.t_r_s),
-        normalisation: None,
+    let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
+    let space = made.series.as_ref().filter(|_| learns);
+    let Some((space, n_voxels)) = space.and_then(|it| Some((it, n_columns(it)?))) else {
+        return Ok(());
     };
-    let input = InputShape::Window { n_frames: window.n_frames, n_voxels };
-    let config: &EncoderConfig = model.encoder.get();
+    let input = InputShape::Window { n_frames, n_voxels };
+    let given = Preparation {
+        space: space.clone(),
+        n_frames,
+        t_r_s: times(made, scans, false).map(|(_, t_r_s)| t_r_s).next(),
+        normalisation: made.normalisation.clone(),
+    };
     if let Ok(spec) = config.spec(input) {
         is_of_a_size(&spec)?;
     }
     let fitting = config.spec(input).and_then(|spec| spec.check(&given));
     // the grid's voxels are no series of so many parcels
     fitting.map_err(|error| match error {
-        encoder::Error::Input { encoder, expected, .. } => {
-            let found = format!("windows of {} frames of the voxels of a mask", window.n_frames);
+        encoder::Error::Input { encoder, expected, .. } if made.has_mask => {
+            let found = format!("windows of {n_frames} frames of the voxels of a mask");
             Error::Encoder(encoder::Error::Input { encoder, expected, found })
         }
         other => Error::Encoder(other),
-    })
+    })?;
+    if config.trainable().moves() {
+        return is_trained(config, spec, config.name(), false);
+    }
+    let problem = "fits an encoder to the windows of events, and this one is frozen: put the stage encode \
+                   before it";
+    Err(Error::StageInput { stage: "finetune", problem: problem.to_owned() })
 }
 
 /// Refuses parcels that stand in another order than the encoder's, or are others, by their labels.

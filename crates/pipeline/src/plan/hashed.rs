@@ -38,7 +38,7 @@ impl Plan {
                     scan.name = scan.unit().replace(' ', "_");
                 }
             }
-            SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
+            SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
                 return Err(refuse("there are no subjects in this pipeline".to_owned()));
             }
         }

@@ -51,7 +51,7 @@ pub(super) fn check(
 
 /// Refuses a resampler that was given places for fewer windows than a scan has.
 pub(super) fn places_suffice(spec: &Spec, n_scans: usize, frames: &Frames<'_>) -> Result<()> {
-    let windows = spec.stages().iter().find_map(Stage::cut);
+    let windows = spec.steps().find_map(|step| step.cut()?.sliding().cloned());
     let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
     let places = spec.model.as_ref().and_then(|model| model.resampler.get().max_num_frames);
     let (Some(windows), Some(places), true) = (windows, places, learns) else { return Ok(()) };
@@ -65,7 +65,7 @@ pub(super) fn places_suffice(spec: &Spec, n_scans: usize, frames: &Frames<'_>) -
                  {places}",
                 n_frames.unwrap_or(0)
             );
-            return Err(Error::StageInput { stage: "windows", problem });
+            return Err(Error::StageInput { stage: "sliding_windows", problem });
         }
     }
     Ok(())
@@ -102,7 +102,9 @@ fn groups(spec: &Spec, source: &SourcePlan, runs: &[RunPlan]) -> Result<BTreeSet
             (cohort.scans.len(), Box::new(|row| cohort.rows[row].scan_idx))
         }
         SourcePlan::Recordings(recordings) => (recordings.recordings().len(), Box::new(|row| row)),
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => return Ok(BTreeSet::new()),
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
+            return Ok(BTreeSet::new());
+        }
     };
     let mut groups = BTreeSet::from([(None, (0..n_scans).collect())]);
     for run in runs.iter().filter(|run| !run.splits.is_empty()) {

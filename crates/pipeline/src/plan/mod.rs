@@ -1,9 +1,11 @@
 //! Everything resolved and checked before a scan is opened.
+mod benchmark;
 mod beside;
 mod classes;
 mod cohort;
 mod disk;
 mod encoder;
+mod few_shot;
 mod folds;
 mod frames;
 mod harmonised;
@@ -24,9 +26,11 @@ mod source;
 mod table;
 mod texts;
 mod trained;
+mod trains;
 mod unfit;
 mod view;
 
+pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
@@ -67,11 +71,6 @@ impl Plan {
         let source = source_of(&loaded).map_err(|error| keep(Err(error))).ok();
         let runs = source.as_ref().map(|source| runs(spec, source)).transpose();
         let runs = runs.map_err(|error| keep(Err(error))).ok().flatten();
-        if let Some(SourcePlan::Cohort(cohort)) = &source
-            && let Some(window) = window(spec)
-        {
-            keep(encoder::fits_voxels(spec, cohort, window));
-        }
         let scans = source.as_ref().map_or_else(Vec::new, view::scans);
         keep(encoder::placed(spec, &scans));
         if matches!(source, Some(SourcePlan::Cohort(_))) {
@@ -82,11 +81,17 @@ impl Plan {
         let made = Recipe::made(spec.steps(), Some(planned));
         let made = made.map_err(|error| keep(Err(error.into()))).ok();
         let n_parcels = made.as_ref().and_then(Made::n_parcels);
+        if let (Some(SourcePlan::Cohort(cohort)), Some(runs), Some(made)) = (&source, &runs, &made)
+        {
+            for run in runs {
+                keep(classes::noise_has_an_inverse(spec, cohort, run, made));
+            }
+        }
         let encoder = made.and_then(|made| {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
-        let mut disk = None;
+        let (mut disk, mut trained) = (None, None);
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
@@ -94,13 +99,13 @@ impl Plan {
             keep(harmonised::check(spec, source, runs));
             keep(lengths::places_suffice(spec, scans.len(), &frames));
             keep(beside::stored_windows(&loaded, &scans, &frames));
-            disk = Disk::of(spec, scans.len(), n_parcels, encoder.as_ref(), &frames, &outputs);
+            disk = Disk::of(spec, &scans, n_parcels, encoder.as_ref(), &frames, &outputs);
             if let SourcePlan::Cohort(cohort) = source {
                 keep(names::fit(cohort));
                 keep(rows::name_what_is_seen(spec, cohort, &frames));
                 let (loaded, scans, lm) = (&loaded, &scans, lm.as_ref());
                 let (encoder, frames) = (encoder.as_ref(), &frames);
-                keep(lm.map_or(Ok(()), |lm| {
+                if let Some(lm) = lm {
                     let given = texts::Given {
                         loaded,
                         cohort,
@@ -111,8 +116,8 @@ impl Plan {
                         frames,
                         n_parcels,
                     };
-                    texts::check(&given)
-                }));
+                    trained = texts::check(&given).map_err(|error| keep(Err(error))).ok().flatten();
+                }
             }
         }
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
@@ -143,6 +148,7 @@ impl Plan {
             budget,
             command,
             disk,
+            trained,
             pseudonyms,
         })
     }
@@ -163,10 +169,13 @@ fn said(spec: &Spec) -> Vec<Error> {
 fn source_of(loaded: &Loaded) -> Result<SourcePlan> {
     match &loaded.spec.cohort {
         CohortSpec::Pairs(pairs) => {
-            Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec))?))
+            Ok(SourcePlan::Cohort(cohort::plan(loaded, pairs, window(&loaded.spec).as_ref())?))
         }
         CohortSpec::Pictures(pictures) => {
             Ok(SourcePlan::Pictures(pictures::plan(loaded, pictures)?))
+        }
+        CohortSpec::Benchmark(benchmark) => {
+            Ok(SourcePlan::Benchmark(few_shot::plan(loaded, benchmark)?))
         }
         CohortSpec::Corpus(corpus) => {
             let path = loaded.resolve(&corpus.texts);
@@ -190,7 +199,7 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
     let cohort = match source {
         SourcePlan::Cohort(cohort) => cohort,
         SourcePlan::Recordings(recordings) => return recordings::runs(spec, recordings),
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => {
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
             folds::are_absent(spec, "nothing, pictures and texts are not divided")?;
             return folds::of_seeds(spec, &[]);
         }

@@ -75,7 +75,7 @@ pub(super) fn plan(loaded: &Loaded, spec: &PicturesSpec) -> Result<PicturesPlan>
         let problem = format!("cohort.pictures.prompt has {n} {IMAGE}, expected one");
         return refuse(&table, problem);
     }
-    flamingo::check_prompt(&package, &spec.prompt, 1, config.0.max_new_tokens)?;
+    flamingo::PackageTexts::open(&package)?.check(&spec.prompt, 1, config.0.max_new_tokens)?;
     let (pictures, sha256) = (read(loaded, &table)?, scan::sha256_file(&table)?);
     let model_id = model_id(&info.manifest);
     Ok(PicturesPlan { table, sha256, pictures, prompt: spec.prompt.clone(), package, model_id })

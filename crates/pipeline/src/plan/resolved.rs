@@ -1,13 +1,13 @@
 //! A pipeline that was checked: what it reads, what is done with it, and where results lie.
 use std::path::PathBuf;
 
+use flamingo::Trained;
+
 use super::{
-    CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan, SourcePlan,
+    BenchmarkPlan, CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan,
+    SourcePlan,
 };
-use crate::{
-    spec::{Loaded, Spec},
-    stage::Stage,
-};
+use crate::spec::{Loaded, Spec};
 
 /// A pipeline that can start.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Plan {
     pub(crate) command: Vec<String>,
     /// What its results take on disk, where headers say it.
     pub disk: Option<Disk>,
+    /// What a fine-tuning moves, and what it leaves as it is, where there is one.
+    pub trained: Option<Trained>,
     /// The labels of subjects, where they are not those of the files.
     pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }
@@ -67,10 +69,6 @@ impl Plan {
         run.label.as_ref().map_or_else(|| self.run_dir.clone(), |label| self.run_dir.join(label))
     }
 
-    pub(crate) fn window(&self) -> Option<&scan::WindowConfig> {
-        window(self.spec())
-    }
-
     /// The cohort; only stages that read scans ask.
     pub(crate) fn cohort(&self) -> &CohortPlan {
         match &self.source {
@@ -83,6 +81,14 @@ impl Plan {
     pub(crate) fn pictures(&self) -> &PicturesPlan {
         match &self.source {
             SourcePlan::Pictures(pictures) => pictures,
+            _ => unreachable!("the chain of stages was checked"),
+        }
+    }
+
+    /// The data set; only stages that ask it ask.
+    pub(crate) fn benchmark(&self) -> &BenchmarkPlan {
+        match &self.source {
+            SourcePlan::Benchmark(benchmark) => benchmark,
             _ => unreachable!("the chain of stages was checked"),
         }
     }
@@ -107,9 +113,6 @@ impl Plan {
 }
 
 /// How event windows lie, where a stage cuts them.
-pub(super) fn window(spec: &Spec) -> Option<&scan::WindowConfig> {
-    spec.stages().iter().find_map(|stage| match stage {
-        Stage::Window(config) => Some(config),
-        _ => None,
-    })
+pub(super) fn window(spec: &Spec) -> Option<scan::WindowConfig> {
+    spec.steps().find_map(|step| step.cut()?.events().cloned())
 }

@@ -1,6 +1,6 @@
 //! What rows of a table name of their scans, against what the model is shown of them.
 //!
-//! Behind `windows` and `encode` every row of a scan gets the tokens of the whole scan. A row that names
+//! Behind `sliding_windows` and `encode` every row of a scan gets the tokens of the whole scan. A row that names
 //! a part of it would be learned from, and reported on, as something that nobody looked at.
 use scan::WindowsConfig;
 
@@ -9,7 +9,7 @@ use crate::{Error, Result, spec::Spec, stage::Stage};
 
 /// What would do instead.
 const CURE: &str =
-    "give the whole scan, or cut windows at their onsets with the stages mask and window";
+    "give the whole scan, or cut windows at their onsets with the stage event_windows";
 
 /// Refuses rows of parts of scans where the model sees scans as a whole.
 pub(super) fn name_what_is_seen(
@@ -18,7 +18,7 @@ pub(super) fn name_what_is_seen(
     frames: &Frames<'_>,
 ) -> Result<()> {
     let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
-    let windows = spec.stages().iter().find_map(Stage::cut);
+    let windows = spec.steps().find_map(|step| step.cut()?.sliding().cloned());
     let (Some(windows), true) = (windows, learns) else { return Ok(()) };
     let mut first: Vec<Option<&RowPlan>> = vec![None; cohort.scans.len()];
     let mut problems = Vec::new();

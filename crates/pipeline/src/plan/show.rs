@@ -5,7 +5,7 @@ use report::counted;
 use scan::Split;
 use serde_json::{Value, json};
 
-use super::{CohortPlan, Plan, RunPlan, SourcePlan};
+use super::{BenchmarkPlan, CohortPlan, Plan, RunPlan, SourcePlan, trains::InWords};
 use crate::stage::Stage;
 
 impl Plan {
@@ -26,6 +26,13 @@ impl Plan {
                 "n_pictures": pictures.pictures.len(),
                 "package": files::shown(&pictures.package),
                 "model_id": pictures.model_id,
+            }),
+            SourcePlan::Benchmark(it) => json!({
+                "files": it.files.iter().map(|(path, _)| files::shown(path)).collect::<Vec<_>>(),
+                "n_examples": it.train.len(),
+                "n_items": it.test.len(),
+                "package": files::shown(&it.package),
+                "model_id": it.model_id,
             }),
             SourcePlan::Recordings(recordings) => json!({
                 "cohort": files::shown(&recordings.cohort.path),
@@ -55,6 +62,7 @@ impl Plan {
             "stages": self.stage_names(),
             "runs": runs.collect::<Vec<_>>(),
             "disk": self.disk,
+            "trained": self.trained,
             "run_dir": files::shown(&self.run_dir),
         })
     }
@@ -93,6 +101,19 @@ impl CohortPlan {
     }
 }
 
+impl fmt::Display for BenchmarkPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (idx, (path, _)) in self.files.iter().enumerate() {
+            let before = if idx == 0 { "data set " } else { "         " };
+            writeln!(f, "{before} {}", files::shown(path))?;
+        }
+        let (test, train) =
+            (counted(self.test.len(), "item"), counted(self.train.len(), "example"));
+        writeln!(f, "          {test}, {train}")?;
+        writeln!(f, "package   {}, {} (frozen)", files::shown(&self.package), self.model_id)
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "pipeline  {}", self.spec().name)?;
@@ -125,6 +146,7 @@ impl fmt::Display for Plan {
                 let (package, id) = (files::shown(&pictures.package), &pictures.model_id);
                 writeln!(f, "package   {package}, {id} (frozen)")?;
             }
+            SourcePlan::Benchmark(benchmark) => benchmark.fmt(f)?,
             SourcePlan::Recordings(recordings) => {
                 writeln!(f, "cohort    {}", files::shown(&recordings.cohort.path))?;
                 writeln!(f, "          {}", recordings.in_words())?;
@@ -160,6 +182,9 @@ impl fmt::Display for Plan {
             if let Some(warning) = &encoder.warning {
                 writeln!(f, "          {warning}")?;
             }
+        }
+        if let Some(trained) = &self.trained {
+            write!(f, "{}", InWords(trained))?;
         }
         writeln!(f, "stages    {}", self.stage_names().join(" → "))?;
         for run in &self.runs {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use ::cohort::{Cohort, Division, Excluded, Recording};
 use report::counted;
 
-use super::{CohortPlan, PicturesPlan};
+use super::{BenchmarkPlan, CohortPlan, PicturesPlan};
 
 /// The input data.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub enum SourcePlan {
     Cohort(CohortPlan),
     /// Pictures, and the package that writes under them.
     Pictures(PicturesPlan),
+    /// Pictures with questions, and the package that is asked.
+    Benchmark(BenchmarkPlan),
     /// Recordings of a BIDS folder or a manifest.
     Recordings(RecordingsPlan),
     /// Text alone.

@@ -57,6 +57,14 @@ pub struct ScanPlan {
     pub coverage: Option<PathBuf>,
 }
 
+impl CohortPlan {
+    /// Onsets of the rows of a scan, in their order, in seconds from the time of its first frame.
+    pub(crate) fn events_s(&self, scan_idx: usize) -> Vec<f64> {
+        let rows = self.rows.iter().filter(|row| row.scan_idx == scan_idx);
+        rows.map(|row| self.scans[scan_idx].since_first_frame(row.onset_s)).collect()
+    }
+}
+
 impl ScanPlan {
     /// Seconds from the time of the first frame to an onset, which is counted from the scan's start.
     pub(crate) fn since_first_frame(&self, onset_s: f64) -> f64 {

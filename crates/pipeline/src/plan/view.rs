@@ -13,7 +13,7 @@ impl Plan {
 pub(super) fn scans(source: &SourcePlan) -> Vec<Recording> {
     match source {
         SourcePlan::Cohort(cohort) => {
-            let view = |scan: &super::ScanPlan| Recording {
+            let view = |(idx, scan): (usize, &super::ScanPlan)| Recording {
                 subject: scan.subject.clone(),
                 session: Some(scan.session.clone()),
                 name: scan.unit().replace(' ', "_"),
@@ -27,13 +27,16 @@ pub(super) fn scans(source: &SourcePlan) -> Vec<Recording> {
                 confounds: scan.confounds.clone(),
                 coverage: scan.coverage.clone(),
                 stacked: None,
+                events_s: cohort.events_s(idx),
             };
-            cohort.scans.iter().map(view).collect()
+            cohort.scans.iter().enumerate().map(view).collect()
         }
         SourcePlan::Recordings(recordings) => {
             recordings.recordings().iter().map(of_recording).collect()
         }
-        SourcePlan::Pictures(_) | SourcePlan::Corpus { .. } => Vec::new(),
+        SourcePlan::Pictures(_) | SourcePlan::Benchmark(_) | SourcePlan::Corpus { .. } => {
+            Vec::new()
+        }
     }
 }
 
@@ -56,5 +59,6 @@ pub(super) fn of_recording(recording: &cohort::Recording) -> Recording {
             cohort::Source::File(_) => None,
             cohort::Source::Stack { dataset, index, .. } => Some((dataset.clone(), *index)),
         },
+        events_s: Vec::new(),
     }
 }

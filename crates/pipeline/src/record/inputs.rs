@@ -64,6 +64,11 @@ impl Serialize for Inputs<'_> {
                 let picture = |it: &crate::plan::PicturePlan| json!({ "image": it.name, "sha256": it.sha256 });
                 map.serialize_entry("pictures", &Each(|| pictures.pictures.iter().map(picture)))?;
             }
+            SourcePlan::Benchmark(it) => {
+                let shown = || it.pictures.iter().filter(|picture| picture.sha256.is_some());
+                let picture = |it: &crate::plan::BenchmarkPicture| json!({ "image": it.name, "sha256": it.sha256 });
+                map.serialize_entry("pictures", &Each(|| shown().map(picture)))?;
+            }
             SourcePlan::Recordings(recordings) => {
                 map.serialize_entry("cohort", &files::shown(&recordings.cohort.path))?;
                 map.serialize_entry("n_recordings", &recordings.recordings().len())?;

@@ -8,6 +8,7 @@ use scan::SplitUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::BenchmarkSpec;
 use crate::{Error, Result};
 
 /// The input of a pipeline.
@@ -18,6 +19,8 @@ pub enum CohortSpec {
     Pairs(PairsSpec),
     /// Images to caption.
     Pictures(PicturesSpec),
+    /// Pictures with captions, questions or classes, to be asked with solved examples before them.
+    Benchmark(BenchmarkSpec),
     /// Text without scans, to train a language model on.
     Corpus(CorpusSpec),
     /// Recordings of a BIDS dataset, or of derivatives such as fMRIPrep's.
@@ -38,6 +41,7 @@ impl CohortSpec {
         match self {
             Self::Pairs(_) => "pairs",
             Self::Pictures(_) => "pictures",
+            Self::Benchmark(_) => "benchmark",
             Self::Corpus(_) => "corpus",
             Self::Bids(_) => "bids",
             Self::Arrow(_) => "arrow",
@@ -52,6 +56,7 @@ impl CohortSpec {
         match self {
             Self::Pairs(pairs) => vec![&mut pairs.table],
             Self::Pictures(pictures) => vec![&mut pictures.table],
+            Self::Benchmark(benchmark) => benchmark.paths(),
             Self::Corpus(corpus) => vec![&mut corpus.texts],
             Self::Bids(bids) => {
                 [&mut bids.dir].into_iter().chain(&mut bids.root).chain(&mut bids.labels).collect()
@@ -74,7 +79,7 @@ impl CohortSpec {
     /// How recordings are divided.
     pub(crate) fn split(&self) -> Option<&SplitConfig> {
         match self {
-            Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => None,
+            Self::Pairs(_) | Self::Pictures(_) | Self::Benchmark(_) | Self::Corpus(_) => None,
             Self::Bids(bids) => bids.split.as_ref(),
             Self::Arrow(arrow) => arrow.split.as_ref(),
             Self::Files(files) => files.split.as_ref(),
@@ -86,7 +91,7 @@ impl CohortSpec {
     /// Refuses what is wrong whatever the files hold.
     pub(crate) fn check(&self) -> Result<()> {
         let checked = match self {
-            Self::Pairs(_) | Self::Pictures(_) | Self::Corpus(_) => Ok(()),
+            Self::Pairs(_) | Self::Pictures(_) | Self::Benchmark(_) | Self::Corpus(_) => Ok(()),
             Self::Bids(bids) => bids.check(),
             Self::Arrow(arrow) => arrow.check(),
             Self::Files(files) => files.check(),

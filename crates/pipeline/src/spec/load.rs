@@ -6,9 +6,9 @@ use std::{
 };
 
 use config::{Source, YamlError};
-use encoder::{EncoderConfig, EncoderRegistry, WeightsSource};
+use encoder::{EncoderConfig, EncoderRegistry, LoraConfig, WeightsSource};
 use files::FileIndex;
-use preprocess::Inputs;
+use preprocess::{Inputs, steps::OLD_WORDS};
 use scan::{OpenOptions, Shape};
 
 use super::{CohortSpec, Spec};
@@ -54,7 +54,7 @@ impl Loaded {
     /// The same for a program that brings steps and encoders along: a stage `step` names one of those, `added`
     /// under `model.encoder` one of these.
     pub fn read_with(path: &Path, sets: &[String], additions: &Additions) -> Result<Self> {
-        let source = Source::read(path, sets)?;
+        let source = source_of(path, sets)?;
         let spec: Spec = source.typed(|spec, dir| inline(spec, dir, additions))?;
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if spec.name.is_empty() || !spec.name.chars().all(fits) {
@@ -112,13 +112,30 @@ impl Loaded {
         &self.encoders
     }
 
-    /// The encoder, with its files as seen from here.
+    /// The encoder, with its files as seen from here, and the corrections that a training learns beside it.
     pub(crate) fn encoder(&self) -> Option<EncoderConfig> {
         let mut encoder = self.spec.model.as_ref()?.encoder.get().clone();
         encoder.relocate(&|path| self.resolve(path));
         // the plan refuses a package that cannot be read
         let _ = flamingo::find_encoder_weights(&mut encoder);
+        // and corrections that the encoder cannot have
+        let _ = self.encoder_lora().map_or(Ok(()), |lora| encoder.set_lora(lora));
         Some(encoder)
+    }
+
+    /// Refuses corrections that the encoder cannot have.
+    pub(crate) fn check_lora(&self) -> Result<()> {
+        let (Some(model), Some(lora)) = (&self.spec.model, self.encoder_lora()) else {
+            return Ok(());
+        };
+        model.encoder.get().clone().set_lora(lora).map_err(Error::Encoder)
+    }
+
+    fn encoder_lora(&self) -> Option<LoraConfig> {
+        self.spec.stages().iter().find_map(|stage| match stage {
+            Stage::Finetune(fit) => fit.lora.clone()?.encoder,
+            _ => None,
+        })
     }
 
     /// Refuses an encoder that names what its package has.
@@ -210,12 +227,43 @@ fn place(source: &Source, error: Error) -> Error {
         return Error::NoneFits { source: Box::new(place(source, *first)), excluded };
     }
     let Some(key) = error.key() else { return error };
-    let keys: Vec<&str> = key.split('.').collect();
-    match source.place(&keys, error.to_string()) {
+    let mut keys: Vec<&str> = key.split('.').collect();
+    let mut placed = source.place(&keys, error.to_string());
+    if let (None, ["stages", stage, ..]) = (&placed, keys.as_slice())
+        && let Some(old) = other_word(stage)
+    {
+        keys[1] = old;
+        placed = source.place(&keys, error.to_string());
+    }
+    match placed {
         Some(config::Error::Yaml(pointed)) => config::Error::Yaml(exactly(pointed, &error)).into(),
         Some(placed) => placed.into(),
         None => error,
     }
+}
+
+/// The other word of a stage that has two.
+fn other_word(stage: &str) -> Option<&'static str> {
+    OLD_WORDS.iter().find_map(|&(new, old)| match stage {
+        it if it == new => Some(old),
+        it if it == old => Some(new),
+        _ => None,
+    })
+}
+
+/// Reads a file; a set may name a stage by either of its words, whichever the file has.
+fn source_of(path: &Path, sets: &[String]) -> config::Result<Source> {
+    let other = |set: &String| {
+        let (stage, rest) = set.trim().strip_prefix("stages.")?.split_once(['.', '='])?;
+        let at = set.len() - rest.len();
+        let of_file = || Source::read(path, std::slice::from_ref(set)).is_err();
+        let word = other_word(stage).filter(|_| of_file())?;
+        Some(format!("stages.{word}{}", &set[at - 1..]))
+    };
+    let renamed: Vec<String> =
+        sets.iter().map(|set| other(set).unwrap_or_else(|| set.clone())).collect();
+    // of what is wrong the user's own words are told
+    Source::read(path, &renamed).or_else(|_| Source::read(path, sets))
 }
 
 /// A mistake inside a query, at its place, where the query stands in one line.
@@ -293,6 +341,28 @@ mod tests {
     }
 
     #[test]
+    fn stages_are_read_by_the_words_of_earlier_versions() {
+        let now = changed("seed: 1", "seed: 1").1.unwrap();
+        let (dir, old) = changed("- event_windows:", "- window:");
+        assert_eq!(old.unwrap().spec, now.spec);
+        // a set names it by either word, and what is wrong is shown where it stands
+        let path = dir.path().join("p.yaml");
+        for word in ["window", "event_windows"] {
+            let read = |set: &str| Loaded::read(&path, &[format!("stages.{word}.{set}")]);
+            let names: Vec<_> = read("n_frames=8").unwrap().spec.stages().to_vec();
+            let expected =
+                serde_json::json!({ "event_windows": { "shift_s": 5.0, "n_frames": 8 } });
+            assert_eq!(serde_json::to_value(&names[2]).unwrap(), expected);
+            let said = read("n_frmes=8").unwrap_err().to_string();
+            assert!(said.contains("unknown field `n_frmes`"), "{said}");
+        }
+        let read = Loaded::read(&path, &[]).unwrap();
+        let problem = Error::StageInput { stage: "event_windows", problem: "is wrong".to_owned() };
+        let said = read.place(problem).to_string();
+        assert!(said.contains("- window: {"), "{said}");
+    }
+
+    #[test]
     fn every_shipped_pipeline_loads() {
         let mut n = 0;
         for entry in std::fs::read_dir(repository("pipelines")).unwrap() {
@@ -318,8 +388,8 @@ mod tests {
             message.starts_with("unknown field `sede`, expected one of name, seed"),
             "{message}"
         );
-        let message = place_of("- window:", "- windw:", "windw");
-        assert!(message.contains("expected one of mask, clean, window"), "{message}");
+        let message = place_of("- event_windows:", "- event_windws:", "event_windws");
+        assert!(message.contains("expected one of mask, clean, event_windows"), "{message}");
         let message = place_of("n_frames: 9", "n_frames: nine", "nine");
         assert_eq!(message, "expected a whole number, not negative, found `nine`");
         let message = place_of("seed: 1\n", "seed: 1\nseed: 2\n", "seed: 2");

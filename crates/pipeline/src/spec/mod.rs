@@ -1,9 +1,14 @@
 //! What a pipeline file says, and nothing more.
+mod benchmark;
 mod cohort;
 mod load;
 mod model;
 mod repeat;
 
+pub use benchmark::{
+    AnsweredQuestions, AskedQuestions, BenchmarkSpec, CaptionsLayout, FoldersLayout, MemesLayout,
+    QuestionsLayout,
+};
 pub(crate) use cohort::stack;
 pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
 pub(crate) use load::CACHE;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use encoder::{FrozenEncoder, InputShape};
 use flamingo::Medium;
 use ndarray::Array2;
-use preprocess::{PreparedScan, StoredSeries};
-use scan::{Phases, WindowsConfig, phase_randomised, time_permuted};
+use preprocess::{Cut, PreparedScan, StoredSeries};
+use scan::{Phases, phase_randomised, time_permuted};
 
 use super::{EncodeConfig, Stage, encode, given};
 use crate::{Result, media::Media};
@@ -39,9 +39,9 @@ impl Change<'_> {
 
 /// Where a change is made.
 pub(crate) enum Altered<'a> {
-    /// In prepared series of parcels, which are then cut and encoded as those of the cohort were.
+    /// In prepared series, which are then cut and encoded as those of the cohort were.
     Series(Encoding<'a>),
-    /// In cleaned windows of voxels, which are then whitened as those of the cohort were.
+    /// In the windows of events, which are then changed as those of the cohort were: whitened.
     Windows,
     /// Nowhere, for this reason.
     Nowhere(&'static str),
@@ -50,7 +50,7 @@ pub(crate) enum Altered<'a> {
 /// The way from a series to what the model is shown.
 pub(crate) struct Encoding<'a> {
     encode: &'a EncodeConfig,
-    cut: &'a WindowsConfig,
+    cut: &'a Cut,
     input: InputShape,
     /// None where the encoder is part of the model.
     frozen: Option<FrozenEncoder>,
@@ -77,7 +77,7 @@ impl<'a> Altered<'a> {
         }
         let frozen = (!encode::trained(&config)).then(|| FrozenEncoder::open(&config, input));
         let frozen = frozen.transpose()?;
-        let coordinates = media.parcels.as_ref().and_then(|it| it.about.coordinates());
+        let coordinates = media.series().and_then(|it| it.about.coordinates());
         let cut = encode::windows(media);
         Ok(Self::Series(Encoding { encode, cut, input, frozen, coordinates }))
     }
@@ -96,17 +96,13 @@ impl<'a> Altered<'a> {
                 let idx = media.cohort().rows[row].scan_idx;
                 let mut series = series(media, idx)?;
                 series.values = change.of(&series.values, seed.wrapping_add(idx as u64));
-                encoding.medium(media, idx, series)
+                let onset_s = media.events().map(|_| media.onset_s(row));
+                encoding.medium(media, idx, series, onset_s)
             }
             Self::Windows => {
-                let window = media.cleaned[row].as_ref().expect("cut before it was whitened");
-                let changed = change.of(&window.mapv(f64::from), seed.wrapping_add(row as u64));
-                let changed = changed.mapv(|x| x as f32);
-                let changed = match &media.whitening {
-                    Some(whitening) => whitening.apply(changed.view())?,
-                    None => changed,
-                };
-                Ok(Arc::new(changed.into_dyn()))
+                let window = media.cleaned(row)?.mapv(f64::from);
+                let changed = change.of(&window, seed.wrapping_add(row as u64));
+                Ok(Arc::new(media.shown(changed.mapv(|x| x as f32))?.into_dyn()))
             }
             Self::Nowhere(_) => unreachable!("nothing is changed there"),
         }
@@ -115,14 +111,22 @@ impl<'a> Altered<'a> {
 
 /// The prepared series of a scan that is there.
 pub(crate) fn series(media: &Media<'_>, idx: usize) -> Result<StoredSeries> {
-    let parcels = media.parcels.as_ref().expect("windows come from series");
-    let unit = parcels.units[idx].as_ref().expect("rows_of gives rows that are there");
+    let series = media.series().expect("windows come from series");
+    let unit = series.units[idx].as_ref().expect("rows_of gives rows that are there");
     Ok(StoredSeries::read(unit)?)
 }
 
 impl Encoding<'_> {
-    fn medium(&self, media: &Media<'_>, idx: usize, series: StoredSeries) -> Result<Arc<Medium>> {
-        let prepared = PreparedScan::of(series.into(), &media.scans()[idx], self.cut, None)?;
+    /// Of all windows of a scan, or of that of an event.
+    fn medium(
+        &self,
+        media: &Media<'_>,
+        idx: usize,
+        series: StoredSeries,
+        onset_s: Option<f64>,
+    ) -> Result<Arc<Medium>> {
+        let prepared = PreparedScan::of(series.into(), &media.scans()[idx], self.cut, onset_s)?;
+        let prepared = media.as_shown(prepared)?;
         let tokens =
             prepared.tokens(self.frozen.as_ref(), self.input, self.coordinates.as_deref())?;
         Ok(Arc::new(self.encode.medium(tokens, self.input)))

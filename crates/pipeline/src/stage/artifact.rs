@@ -20,6 +20,10 @@ pub enum Artifact {
     Pictures,
     /// A text for every picture.
     Captions,
+    /// Pictures with questions and solved examples.
+    Benchmark,
+    /// What answers to those are worth.
+    Scores,
     /// Text alone.
     Texts,
     /// A language model folder.
@@ -38,6 +42,8 @@ impl fmt::Display for Artifact {
             Self::Pages => "pages",
             Self::Pictures => "pictures",
             Self::Captions => "captions",
+            Self::Benchmark => "a data set of questions",
+            Self::Scores => "scores of answers",
             Self::Texts => "texts",
             Self::LanguageModel => "a language model",
             Self::Composed => "composed reports",

@@ -1,5 +1,5 @@
 //! Whether each stage can use what the stages before it give.
-use preprocess::{Kind, Recipe};
+use preprocess::{Kind, Made, Recipe, Step};
 
 use super::{Artifact, Stage};
 use crate::{Error, Result, spec::CohortSpec};
@@ -12,6 +12,7 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     let start = match cohort {
         CohortSpec::Pairs(_) => Artifact::Media(Kind::Scans),
         CohortSpec::Pictures(_) => Artifact::Pictures,
+        CohortSpec::Benchmark(_) => Artifact::Benchmark,
         CohortSpec::Corpus(_) => Artifact::Texts,
         CohortSpec::Bids(_)
         | CohortSpec::Arrow(_)
@@ -20,21 +21,53 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
         | CohortSpec::Hdf5(_) => Artifact::Media(Kind::Recordings),
     };
     let names: Vec<&str> = stages.iter().map(Stage::name).collect();
-    stages.iter().enumerate().try_fold(start, |have, (idx, stage)| {
-        let (gives, takes) = (stage.accepts(have), stage.takes());
-        let (at, stage) = (idx, stage.name());
-        if names[..idx].contains(&stage) {
-            return Err(Error::StageTwice { at, stage });
-        }
-        let between = between(have, stage);
-        gives.ok_or(Error::Chain { at, stage, takes, have, between })
-    })?;
+    let twice = (1..names.len()).find(|&at| names[..at].contains(&names[at]));
+    follow_each_other(&stages[..twice.unwrap_or(names.len())], start)?;
+    if let Some(at) = twice {
+        return Err(Error::StageTwice { at, stage: names[at] });
+    }
+    has_events(stages, cohort)?;
     has_reports(stages, cohort)?;
-    has_a_mask(stages)?;
     can_be_drawn(stages)?;
     can_be_exported(stages)?;
     // a policy finds the volumes or series that it reads
-    Ok(Recipe::made(stages.iter().filter_map(Stage::step), None).map(drop)?)
+    let made = Recipe::made(stages.iter().filter_map(Stage::step), None)?;
+    has_a_mask(stages, &made)
+}
+
+/// Refuses a stage that cannot use what comes before it. What steps make of recordings is asked of them.
+fn follow_each_other(stages: &[Stage], start: Artifact) -> Result<()> {
+    let refuse = |at: usize, have: Artifact| {
+        let (stage, takes) = (stages[at].name(), stages[at].takes());
+        Error::Chain { at, stage, takes, have, between: between(have, stage) }
+    };
+    let (mut at, mut have) = (0, start);
+    while at < stages.len() {
+        let steps: Vec<&dyn Step> = stages[at..].iter().map_while(Stage::step).collect();
+        have = match have {
+            Artifact::Media(kind) if !steps.is_empty() => {
+                let kinds = Recipe::kinds(steps.iter().copied(), kind);
+                let kinds = kinds.map_err(|it| refuse(at + it.at, Artifact::Media(it.have)))?;
+                Artifact::Media(kinds.last().copied().unwrap_or(kind))
+            }
+            _ => stages[at].accepts(have).ok_or_else(|| refuse(at, have))?,
+        };
+        at += steps.len().max(1);
+    }
+    Ok(())
+}
+
+/// Refuses windows of events where no table says when they were.
+fn has_events(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
+    let cuts = |step: &&dyn Step| step.cut().is_some_and(|cut| cut.events().is_some());
+    let step = stages.iter().filter_map(Stage::step).find(cuts);
+    let (Some(step), false) = (step, matches!(cohort, CohortSpec::Pairs(_))) else { return Ok(()) };
+    let problem = format!(
+        "cuts windows at the events of a table, and cohort.{} has none: list scans and onsets under \
+         cohort.pairs, or cut sliding_windows",
+        cohort.name()
+    );
+    Err(Error::StageInput { stage: step.id().name, problem })
 }
 
 /// The stages that lead from `have` to `stage`, as words of a sentence; empty where there is no
@@ -42,14 +75,16 @@ pub(crate) fn check_chain(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
 fn between(have: Artifact, stage: &str) -> &'static str {
     let reads_tokens = ["finetune", "embed"].contains(&stage);
     match have {
-        Artifact::Media(Kind::ScanWindows) if reads_tokens => ": put `encode` between",
+        Artifact::Media(Kind::ScanWindows | Kind::VolumeWindows) if reads_tokens => {
+            ": put `encode` between"
+        }
         Artifact::Media(Kind::ParcelSeries | Kind::Volumes) if reads_tokens => {
-            ": put `windows` and `encode` between"
+            ": put `sliding_windows` and `encode` between"
         }
-        Artifact::Media(Kind::ParcelSeries | Kind::Volumes) if stage == "encode" => {
-            ": put `windows` between"
+        Artifact::Media(Kind::Series | Kind::ParcelSeries | Kind::Volumes) if stage == "encode" => {
+            ": put `sliding_windows` between"
         }
-        Artifact::Media(Kind::Series) if stage == "finetune" => ": put `window` between",
+        Artifact::Media(Kind::Series) if stage == "finetune" => ": put `event_windows` between",
         Artifact::Media(Kind::ParcelSeries | Kind::ScanWindows | Kind::Tokens)
             if stage == "render" =>
         {
@@ -88,9 +123,9 @@ fn has_reports(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
 }
 
 /// Refuses maps of voxels where no stage `mask` says where the voxels are.
-fn has_a_mask(stages: &[Stage]) -> Result<()> {
+fn has_a_mask(stages: &[Stage], made: &Made) -> Result<()> {
     let draws = stages.iter().any(|it| matches!(it, Stage::Render(config) if config.window_maps));
-    if !draws || stages.iter().any(|it| matches!(it, Stage::Mask(_))) {
+    if !draws || made.has_mask {
         return Ok(());
     }
     let expected =
@@ -123,10 +158,10 @@ mod tests {
     const PAIRS: &str =
         "pairs: { table: t.csv, split_unit: scan, slots: { file: s.yaml }, prompt: '{technique}' }";
     const MASK: &str = "- mask: { above_mean: 0.6 }\n";
-    const WINDOW: &str = "- window: { shift_s: 5.0, n_frames: 9 }\n";
+    const WINDOW: &str = "- event_windows: { shift_s: 5.0, n_frames: 9 }\n";
     const WHITEN: &str = "- whiten: { shrinkage: ledoit_wolf }\n";
     const PARCELLATE: &str = "- parcellate: { atlas: { id: a, labels: a.nii } }\n";
-    const WINDOWS: &str = "- windows: { n_frames: 9, policy: centre, pad: refuse }\n";
+    const WINDOWS: &str = "- sliding_windows: { n_frames: 9, policy: centre, pad: refuse }\n";
     const ENCODE: &str = "- encode: { precision: f32 }\n";
     const FINETUNE: &str = "- finetune: {}\n";
     const REST: &str = "- generate: { max_new_tokens: 9, batch_size: 1 }\n- evaluate: \
@@ -150,7 +185,7 @@ mod tests {
         );
         assert_eq!(
             refused(PAIRS, &[WINDOW]),
-            "stage window needs voxel series, but what comes before it gives scans"
+            "stage event_windows needs voxel series, but what comes before it gives scans"
         );
     }
 
@@ -163,13 +198,13 @@ mod tests {
         );
         let said = refused(PAIRS, &[PARCELLATE, FINETUNE]);
         assert!(
-            said.ends_with("gives parcel series: put `windows` and `encode` between"),
+            said.ends_with("gives parcel series: put `sliding_windows` and `encode` between"),
             "{said}"
         );
         let said = refused(PAIRS, &[PARCELLATE, ENCODE]);
-        assert!(said.ends_with("gives parcel series: put `windows` between"), "{said}");
+        assert!(said.ends_with("gives parcel series: put `sliding_windows` between"), "{said}");
         let said = refused(PAIRS, &[MASK, FINETUNE]);
-        assert!(said.ends_with("gives voxel series: put `window` between"), "{said}");
+        assert!(said.ends_with("gives voxel series: put `event_windows` between"), "{said}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use preprocess::SeriesFacts;
 use report::counted;
 use serde::Serialize;
 
-use super::Parcels;
+use super::SeriesSet;
 
 /// The most names that a sentence lists.
 const SHOWN: usize = 5;
@@ -24,7 +24,7 @@ pub(crate) struct ParcelCoverage {
 }
 
 /// Every parcel, in the order of the columns.
-pub(crate) fn of_parcels(parcels: &Parcels) -> Vec<ParcelCoverage> {
+pub(crate) fn of_parcels(parcels: &SeriesSet) -> Vec<ParcelCoverage> {
     let facts = facts(parcels);
     let of_parcel = |(at, parcel): (usize, &scan::Parcel)| {
         let shares = facts.iter().filter_map(|(_, it)| it.coverage.as_ref()?.get(at).copied());
@@ -43,7 +43,7 @@ pub(crate) fn of_parcels(parcels: &Parcels) -> Vec<ParcelCoverage> {
 
 /// What is to be known of the columns of the scans: `2 of 3 scans lack data of parcels: octant 8 in 2
 /// scans`; nothing where there is nothing.
-pub(crate) fn sentence(parcels: &Parcels) -> Option<String> {
+pub(crate) fn sentence(parcels: &SeriesSet) -> Option<String> {
     let facts = facts(parcels);
     let said = [lacking(parcels, &facts), dropped(&facts), nonfinite(&facts)];
     let said: Vec<String> = said.into_iter().flatten().collect();
@@ -70,7 +70,7 @@ fn dropped(facts: &[(usize, SeriesFacts)]) -> Option<String> {
     ))
 }
 
-fn lacking(parcels: &Parcels, facts: &[(usize, SeriesFacts)]) -> Option<String> {
+fn lacking(parcels: &SeriesSet, facts: &[(usize, SeriesFacts)]) -> Option<String> {
     let n_scans = facts.iter().filter(|(_, it)| !it.lost.is_empty()).count();
     let mut lost = of_parcels(parcels);
     lost.retain(|parcel| parcel.n_lost > 0);
@@ -89,7 +89,7 @@ fn lacking(parcels: &Parcels, facts: &[(usize, SeriesFacts)]) -> Option<String> 
 }
 
 /// For the page: how many parcels, which of them are covered least, and which scans lack some.
-pub(crate) fn in_words(parcels: &Parcels) -> String {
+pub(crate) fn in_words(parcels: &SeriesSet) -> String {
     let mut said = parcels.about.parcels.len().to_string();
     let all = of_parcels(parcels);
     let mut covered: Vec<(f64, &str)> =
@@ -113,7 +113,7 @@ pub(crate) fn in_words(parcels: &Parcels) -> String {
 }
 
 /// The share of each parcel in each scan, a scan a row; tabs.
-pub(crate) fn table(parcels: &Parcels, scans: &[preprocess::Recording]) -> String {
+pub(crate) fn table(parcels: &SeriesSet, scans: &[preprocess::Recording]) -> String {
     let cell = |text: &str| text.replace(['\t', '\n', '\r'], " ");
     let mut table = "scan\tn_lost\tlost".to_owned();
     parcels.about.parcels.iter().for_each(|it| _ = write!(table, "\t{}", cell(&it.name)));
@@ -136,7 +136,7 @@ pub(crate) fn table(parcels: &Parcels, scans: &[preprocess::Recording]) -> Strin
 }
 
 /// Of the scans that are there.
-fn facts(parcels: &Parcels) -> Vec<(usize, SeriesFacts)> {
+fn facts(parcels: &SeriesSet) -> Vec<(usize, SeriesFacts)> {
     let units = parcels.units.iter().enumerate();
     units.filter_map(|(idx, unit)| Some((idx, SeriesFacts::of(unit.as_ref()?)?))).collect()
 }
@@ -173,6 +173,7 @@ mod tests {
             dropped: None,
             n_nonfinite_frames: 0,
             kept: None,
+            of_voxels: false,
         };
         let facts = serde_json::to_value(facts).unwrap();
         Unit {
@@ -182,16 +183,17 @@ mod tests {
         }
     }
 
-    fn parcels(units: impl IntoIterator<Item = Option<Unit>>) -> Parcels {
+    fn parcels(units: impl IntoIterator<Item = Option<Unit>>) -> SeriesSet {
         let parcel = |label, name: &str| Parcel { label, name: name.to_owned(), centre_mm: None };
         let about = AboutSeries {
             parcels: vec![parcel(3, "A"), parcel(8, "B")],
+            mask: None,
             atlas: Value::Null,
             preparation: Vec::new(),
             left_right: None,
             normalisation: None,
         };
-        Parcels { units: units.into_iter().collect(), about }
+        SeriesSet { units: units.into_iter().collect(), about }
     }
 
     fn scan(name: &str) -> Recording {
@@ -209,6 +211,7 @@ mod tests {
             confounds: None,
             coverage: None,
             stacked: None,
+            events_s: Vec::new(),
         }
     }
 

@@ -9,8 +9,7 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape, WindowTokens};
 use engine::{Header, Key, Numbers, Unit};
 use half::bf16;
 use ndarray::{ArrayD, IxDyn};
-use preprocess::{Data, Kind, PreparedScan, Seen, StoredSeries, shape, steps::VolumesConfig};
-use scan::WindowsConfig;
+use preprocess::{Cut, Data, Kind, PreparedScan, Seen, StoredSeries, shape, steps::VolumesConfig};
 use serde_json::{Value, json};
 
 use super::{
@@ -36,6 +35,11 @@ impl Work for EncodeConfig {
 
     fn signature(&self) -> (Artifact, Artifact) {
         (Artifact::Media(Kind::ScanWindows), Artifact::Media(Kind::Tokens))
+    }
+
+    fn gives(&self, have: Artifact) -> Option<Artifact> {
+        let Artifact::Media(kind) = have else { return None };
+        kind.is_cut().then_some(Artifact::Media(Kind::Tokens))
     }
 
     fn needs_model(&self) -> bool {
@@ -67,7 +71,7 @@ impl Preparation for EncodeConfig {
         let frozen = (!trained(config)).then(|| FrozenEncoder::open(config, input)).transpose()?;
         let identity = config.identity()?;
         let spec = config.spec(input)?;
-        let coordinates = media.parcels.as_ref().and_then(|it| it.about.coordinates());
+        let coordinates = media.series().and_then(|it| it.about.coordinates());
         let size: usize = input.dims().iter().product();
         let work = |idx: usize, key: &Key| {
             let prepared = prepared(media, idx, reads_volumes, cut)?;
@@ -92,12 +96,13 @@ impl Preparation for EncodeConfig {
             })))
         };
         let cost = |idx: usize| {
-            let n_frames = super::windows::n_frames(media, idx).unwrap_or(cut.n_frames);
-            let n_windows = cut.first_frames(n_frames).map_or(1, |first| first.len());
+            let n_frames = super::cut::n_frames(media, idx).unwrap_or(cut.n_frames());
+            let n_events = media.scans()[idx].events_s.len();
+            let n_windows = cut.n_windows(n_frames, n_events).unwrap_or(1);
             let volumes = media.volumes.as_ref().filter(|_| reads_volumes);
-            let n_parcels = media.parcels.as_ref().map_or(0, |it| it.about.parcels.len());
+            let n_columns = media.series().map_or(0, |it| it.about.n_columns());
             let read = volumes.map(|it| it.cost(&media.scans()[idx]));
-            let read = read.unwrap_or((16 * n_frames * n_parcels) as u64);
+            let read = read.unwrap_or((16 * n_frames * n_columns) as u64);
             let window = frozen.as_ref().map_or(0, FrozenEncoder::window_bytes);
             // windows as they are cut and in 32 bits; tokens as they come, as bytes, as a file
             let kept = 16 * n_windows * (spec.n_tokens() * spec.vis_dim + size);
@@ -155,24 +160,19 @@ fn facts(of: &PreparedScan, tokens: &WindowTokens, seen: Seen) -> TokenFacts {
 }
 
 /// A scan of the cohort, ready to be encoded.
-fn prepared(
-    media: &Media<'_>,
-    idx: usize,
-    volumes: bool,
-    cut: &WindowsConfig,
-) -> Result<PreparedScan> {
+fn prepared(media: &Media<'_>, idx: usize, volumes: bool, cut: &Cut) -> Result<PreparedScan> {
     // tokens that were made elsewhere need neither, but their scan is measured
-    let volumes = volumes || media.parcels.is_none();
+    let volumes = volumes || media.series().is_none();
     let scan = &media.scans()[idx];
     let data = if let Some(config) = media.volumes.as_ref().filter(|_| volumes) {
         // mirrored ones are left out already
         Data::Volumes(Box::new(config.volumes(scan, None)?))
     } else {
-        let parcels = media.parcels.as_ref().expect("windows come from series or volumes");
-        let unit = parcels.units[idx].as_ref().expect("failed scans are passed over");
+        let series = media.series().expect("windows come from series or volumes");
+        let unit = series.units[idx].as_ref().expect("failed scans are passed over");
         StoredSeries::read(unit)?.into()
     };
-    Ok(PreparedScan::of(data, scan, cut, None)?)
+    media.as_shown(PreparedScan::of(data, scan, cut, None)?)
 }
 
 impl EncodeConfig {
@@ -222,7 +222,7 @@ pub(super) fn encoder_of(media: &Media<'_>) -> EncoderConfig {
     media.plan.loaded.encoder().expect("the plan asks for a model where scans are encoded")
 }
 
-pub(super) fn windows<'a>(media: &'a Media<'_>) -> &'a WindowsConfig {
+pub(super) fn windows<'a>(media: &'a Media<'_>) -> &'a Cut {
     media.cut.as_ref().expect("windows come before encoders")
 }
 
@@ -237,7 +237,7 @@ fn policy(media: &Media<'_>) -> Option<String> {
 
 /// Everything that decides the windows of a scan.
 fn before(media: &Media<'_>, idx: usize) -> Result<Value> {
-    let series = media.parcels.as_ref().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
+    let series = media.series().map(|it| it.units[idx].as_ref().map(|unit| &unit.key));
     let volumes = |it: &VolumesConfig| -> Result<Value> {
         let (scan, confounds) = (media.digest(idx)?, media.confounds_digest(idx)?);
         let kept = media.scans()[idx].kept.as_ref().map(|kept| json!(kept));
@@ -248,12 +248,28 @@ fn before(media: &Media<'_>, idx: usize) -> Result<Value> {
     let config = encoder_of(media);
     let stored = given::stored(&config).map(|source| given::stored_digest(source, media, idx));
     let stored = stored.transpose()?;
-    Ok(json!({ "series": series, "volumes": volumes, "windows": media.cut, "stored": stored }))
+    let mut before =
+        json!({ "series": series, "volumes": volumes, "windows": media.cut, "stored": stored });
+    if media.events().is_some() {
+        before["events_s"] = json!(media.scans()[idx].events_s);
+    }
+    with_each_window(media, &mut before);
+    Ok(before)
 }
 
 /// What was done to every scan before it was encoded, hashed.
 fn preparation(media: &Media<'_>, volumes: bool) -> String {
-    let series = media.parcels.as_ref().filter(|_| !volumes).map(|it| &it.about.preparation);
+    let series = media.series().filter(|_| !volumes).map(|it| &it.about.preparation);
     let volumes = media.volumes.as_ref().filter(|_| volumes).map(VolumesConfig::decides_volumes);
-    Key::of(&json!({ "series": series, "volumes": volumes, "windows": media.cut })).to_string()
+    let mut all = json!({ "series": series, "volumes": volumes, "windows": media.cut });
+    with_each_window(media, &mut all);
+    Key::of(&all).to_string()
+}
+
+/// Adds what changes each window, where something does.
+fn with_each_window(media: &Media<'_>, decides: &mut Value) {
+    if !media.each_window.is_empty() {
+        let fitted = media.each_window.iter().map(|it| it.decides());
+        decides["each_window"] = fitted.collect();
+    }
 }

@@ -6,39 +6,37 @@ use std::{
 
 use encoder::{EncoderConfig, EncoderSpec, InputShape, StoredConfig, StoredTokens, WindowTokens};
 use ndarray::{ArrayD, Axis};
-use preprocess::Recording;
-use scan::WindowsConfig;
+use preprocess::{Cut, Recording};
 use serde_json::{Value, json};
 
 use super::Stage;
 use crate::{Error, Result, media::Media};
 
-/// The windows of the cohort that the encoder reads: of parcel series, or of volumes.
+/// The windows of the cohort that the encoder reads: of series, or of volumes.
 pub(crate) fn input(config: &EncoderConfig, media: &Media<'_>) -> Result<InputShape> {
     if let Some(source) = stored(config) {
         let (_, tokens) = first_stored(source)?;
         return Ok(tokens);
     }
-    let n_frames = media.cut.as_ref().map_or(0, |cut| cut.n_frames);
-    let parcels = media
-        .parcels
-        .as_ref()
-        .map(|parcels| InputShape::Window { n_frames, n_voxels: parcels.about.parcels.len() });
+    let n_frames = media.cut.as_ref().map_or(0, Cut::n_frames);
+    let series = media
+        .series()
+        .map(|series| InputShape::Window { n_frames, n_voxels: series.about.n_columns() });
     let volumes = media.volumes.as_ref().map(|it| InputShape::Volume { n_frames, grid: it.grid() });
-    readable(config, &[parcels, volumes]).map_err(Error::Encoder)
+    readable(config, &[series, volumes]).map_err(Error::Encoder)
 }
 
 /// Whether the windows of the cohort will be cut out of volumes on `grid`, as far as the stages before
 /// say it.
 pub(super) fn reads_volumes(media: &Media<'_>, grid: [usize; 3]) -> bool {
-    let Some(parcels) = &media.parcels else { return true };
+    let Some(series) = media.series() else { return true };
     let Some(config) = media.plan.loaded.encoder() else { return false };
     if stored(&config).is_some() {
         return false;
     }
     let cut = media.plan.spec().stages().iter().find_map(Stage::cut);
-    let Some(WindowsConfig { n_frames, .. }) = cut else { return false };
-    let n_voxels = parcels.about.parcels.len();
+    let Some(n_frames) = cut.map(|it| it.n_frames()) else { return false };
+    let n_voxels = series.about.n_columns();
     let window = InputShape::Window { n_frames, n_voxels };
     let volume = InputShape::Volume { n_frames, grid };
     let read = readable(&config, &[Some(window), Some(volume)]);

@@ -2,28 +2,25 @@
 mod altered;
 mod artifact;
 mod chain;
-mod clean;
 mod cohort_columns;
 mod compare;
 pub(crate) mod coverage;
+mod cut;
+mod each_window;
 mod embed;
 mod embeddings;
 mod encode;
 mod export;
 pub(crate) mod given;
 mod harmonise;
-mod mask;
-mod parcels;
 mod probe;
 mod quality;
 mod select;
+mod series_set;
 mod stages;
 mod steps;
 mod token_set;
 mod volumes;
-mod whiten;
-mod window;
-mod windows;
 pub(crate) mod work;
 
 pub(crate) use altered::{Altered, Change, series as prepared_series};
@@ -34,22 +31,20 @@ pub(crate) use embeddings::{Embeddings, MEASURED};
 pub use encode::{EncodeConfig, TokenPrecision};
 pub use export::{ExportConfig, ExportFormat, ExportedConnectivity, ExportedWindows};
 pub use harmonise::{CombatSettings, HarmoniseConfig};
-pub(crate) use parcels::Parcels;
 pub(crate) use preprocess::settings;
 pub use probe::{ProbeConfig, ProbeRows};
 pub use quality::QualityConfig;
 pub use select::SelectConfig;
 pub(crate) use select::labels_with;
+pub(crate) use series_set::SeriesSet;
 pub use stages::Stage;
 pub(crate) use token_set::{AboutTokens, TokenSet};
-pub(crate) use whiten::WHITENING;
 
 use std::path::{Path, PathBuf};
 
 use config::Component;
 use encoder::{InputShape, RunPooling};
-use preprocess::{Need, Step, StepRegistry};
-use scan::WindowsConfig;
+use preprocess::{Cut, Need, Step, StepRegistry};
 
 use crate::{Result, phases::ComposeConfig};
 use work::{Preparation, Work};
@@ -69,10 +64,6 @@ impl Stage {
             return Role::Step(step);
         }
         Role::Work(match self {
-            Self::Mask(config) => config,
-            Self::Clean(config) => config,
-            Self::Window(config) => config,
-            Self::Whiten(config) => config,
             Self::Quality(config) => config,
             Self::Select(config) => config,
             Self::Export(config) => config,
@@ -85,6 +76,7 @@ impl Stage {
             Self::Evaluate(config) => config,
             Self::Render(config) => config,
             Self::Caption(config) => config,
+            Self::EvaluateFewShot(config) => config,
             Self::Pretrain(config) => config,
             Self::Compose(config) => config,
             _ => unreachable!("all others are steps"),
@@ -120,6 +112,9 @@ impl Stage {
 
     /// Files that its settings name, relative to the file that says so.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        if let Self::EvaluateFewShot(config) = self {
+            return config.paths();
+        }
         self.step_mut().map_or_else(Vec::new, Step::paths)
     }
 
@@ -134,8 +129,8 @@ impl Stage {
         }
     }
 
-    /// Where it cuts windows out of whole scans.
-    pub(crate) fn cut(&self) -> Option<WindowsConfig> {
+    /// Where it cuts windows out of scans.
+    pub(crate) fn cut(&self) -> Option<Cut> {
         self.step().and_then(Step::cut)
     }
 

@@ -1,7 +1,6 @@
 //! The stages of a pipeline: a closed set, each with its settings.
 use flamingo::GenerateConfig;
 use preprocess::{NamedStep, Step};
-use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::{FitConfig, PretrainConfig};
@@ -10,7 +9,7 @@ use super::{
     EmbedConfig, EncodeConfig, ExportConfig, HarmoniseConfig, ProbeConfig, QualityConfig,
     SelectConfig,
 };
-use crate::phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
+use crate::phases::{CaptionConfig, ComposeConfig, EvaluateConfig, FewShotConfig, RenderConfig};
 
 /// The stages, with the steps that prepare recordings, and all that tells those apart.
 macro_rules! stages {
@@ -19,14 +18,6 @@ macro_rules! stages {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Stage {
-            /// Keep the voxels that are bright enough in the training scans.
-            Mask(VoxelMaskConfig),
-            /// Detrend and standardise every scan.
-            Clean(CleanConfig),
-            /// Cut the event windows of the table out of the scans.
-            Window(WindowConfig),
-            /// Whiten the noise covariance estimated on the training windows.
-            Whiten(WhitenConfig),
             $($(#[$doc])* $step($config),)*
             /// A step that the program brings along.
             Step(NamedStep),
@@ -54,6 +45,8 @@ macro_rules! stages {
             Render(RenderConfig),
             /// Caption every image with the package.
             Caption(CaptionConfig),
+            /// Ask the package about pictures after so many solved examples, as OpenFlamingo's evaluation.
+            EvaluateFewShot(FewShotConfig),
             /// Train a small language model from text.
             Pretrain(PretrainConfig),
             /// Compose reference reports from what was measured and from columns of the table.

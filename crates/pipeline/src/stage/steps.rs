@@ -7,16 +7,20 @@ use preprocess::{
     Data, Deferred, Fitted, Given, Inputs, Kind, Recording, SeriesFacts, Step, StepId,
     StoredSeries, Training, steps::look,
 };
+use scan::Split;
 use serde_json::{Value, json};
 
 use super::{
-    Parcels, compare,
+    SeriesSet, compare,
+    cut::Cutting,
+    each_window::EachWindow,
     work::{Preparation, load_failures, write_failures},
 };
 use crate::{
-    Result,
+    Error, Result,
     event::Control,
     media::Media,
+    reasons,
     spec::stack,
     units::{self, Job},
 };
@@ -26,7 +30,8 @@ pub(super) fn preparation(step: &dyn Step) -> Box<dyn Preparation + '_> {
     match step.deferred() {
         None => Box::new(Steps(step)),
         Some(Deferred::Volumes(config)) => Box::new(config),
-        Some(Deferred::Windows(config)) => Box::new(config),
+        Some(Deferred::Windows(cut)) => Box::new(Cutting { stage: step.id().name, cut }),
+        Some(Deferred::EachWindow) => Box::new(EachWindow(step)),
     }
 }
 
@@ -45,17 +50,20 @@ impl Preparation for Steps<'_> {
         }
         let recordings = media.scans().iter();
         if self.opens_scans() {
-            let keys = recordings.map(|it| self.key_of_scan(media, it).ok());
-            return json!(keys.collect::<Vec<_>>());
+            let keys = recordings.map(|it| self.key_of_scan(media, it).ok()).collect::<Vec<_>>();
+            return match training(media, &|| Ok(()), |it| step.learns_from(&it)) {
+                None => json!(keys),
+                Some(more) => json!({ "scans": keys, "more": more }),
+            };
         }
         let decided = || -> Vec<_> {
             recordings
                 .map(|it| step.decides(it, media).map(Option::unwrap_or_default).ok())
                 .collect()
         };
-        let more = training(media, &|| Ok(()), |training| step.learns_from(training));
+        let more = training(media, &|| Ok(()), |it| step.learns_from(&it));
         let more = more.or_else(|| self.asks_each(media).then(|| json!(decided())));
-        let before = parcels(media).units.iter().map(|it| it.as_ref().map(|it| &it.key));
+        let before = series(media).units.iter().map(|it| it.as_ref().map(|it| &it.key));
         json!({
             "before": before.collect::<Vec<_>>(),
             "stage": step.said(),
@@ -69,7 +77,8 @@ impl Preparation for Steps<'_> {
         if step.volume_policy().is_some() {
             return write_failures(dir, &[]);
         }
-        let fitted = training(media, &|| control.checkpoint(), |training| step.fit(training))?;
+        let fitted = training(media, &|| control.checkpoint(), |it| step.fit(&it));
+        let fitted = fitted.map_err(|error| first_of(media, error))?;
         fitted.keep(dir)?;
         self.each(media, fitted.as_ref(), dir, control)?;
         let Some((check, sides)) = fitted.compares() else { return Ok(()) };
@@ -91,9 +100,10 @@ impl Preparation for Steps<'_> {
                 let quality = |unit: &Unit| SeriesFacts::of(unit).map(|it| it.quality);
                 media.quality = units.iter().map(|it| it.as_ref().and_then(quality)).collect();
             }
-            let before = media.parcels.take().map(|it| it.about);
+            let before = media.series().map(|it| it.about.clone());
             let about = step.after(before, &|file| dir.join(file))?;
-            media.parcels = Some(Parcels { units, about });
+            let set = if about.mask.is_some() { &mut media.voxels } else { &mut media.parcels };
+            *set = Some(SeriesSet { units, about });
         }
         media.cut = step.cut().or(media.cut.take());
         Ok(())
@@ -127,11 +137,15 @@ impl Steps<'_> {
         let Self(step) = self;
         let (recordings, opens_scans) = (media.scans(), self.opens_scans());
         let before =
-            |idx: usize| parcels(media).units[idx].as_ref().expect("failed scans are passed over");
+            |idx: usize| series(media).units[idx].as_ref().expect("failed scans are passed over");
         let key = |idx: usize| {
             let recording = &recordings[idx];
             if opens_scans {
-                return self.key_of_scan(media, recording);
+                let key = self.key_of_scan(media, recording)?;
+                return Ok(match fitted.decides() {
+                    None => key,
+                    Some(fitted) => Key::of(&json!({ "scan": key, "fitted": fitted })),
+                });
             }
             let more = match fitted.decides() {
                 None => step.decides(recording, media)?,
@@ -147,8 +161,8 @@ impl Steps<'_> {
                 return fitted.footprint(&recordings[idx], None);
             }
             let Some(facts) = &SeriesFacts::of(before(idx)) else { return 0 };
-            let n_parcels = parcels(media).about.parcels.len();
-            fitted.footprint(&recordings[idx], Some(Given { facts, n_parcels }))
+            let n_columns = series(media).about.n_columns();
+            fitted.footprint(&recordings[idx], Some(Given { facts, n_columns }))
         };
         let work = |idx: usize, key: &Key| {
             let given =
@@ -160,18 +174,32 @@ impl Steps<'_> {
     }
 }
 
-fn parcels<'a>(media: &'a Media<'_>) -> &'a Parcels {
-    media.parcels.as_ref().expect("series come from an atlas")
+fn series<'a>(media: &'a Media<'_>) -> &'a SeriesSet {
+    media.series().expect("the chain of stages was checked")
+}
+
+/// The error of a step that could learn from no recording, without their names.
+fn first_of(media: &Media<'_>, error: preprocess::Error) -> Error {
+    match error {
+        preprocess::Error::NoneLearnedFrom { first, source } => {
+            let reason = reasons::of(&Error::from(*source), &media.scans()[first]).anonymous;
+            Error::NothingLeft { split: Split::Train, reason }
+        }
+        other => other.into(),
+    }
 }
 
 /// What a step may be fitted on.
-fn training<T>(
+pub(super) fn training<T>(
     media: &Media<'_>,
     stop: &dyn Fn() -> engine::Result<()>,
-    fit: impl FnOnce(&Training<'_>) -> T,
+    fit: impl FnOnce(Training<'_>) -> T,
 ) -> T {
     let trained_on = media.trained_on();
-    let units = media.parcels.as_ref().map_or(&[][..], |it| &it.units);
+    let units = media.series().map_or(&[][..], |it| &it.units);
+    let is_there = |&&idx: &&usize| !media.failures.contains_key(&idx);
+    let recordings = trained_on.iter().filter(is_there).map(|&idx| (idx, &media.scans()[idx]));
+    let recordings = recordings.collect();
     let there = trained_on.iter().filter_map(|&idx| units.get(idx)?.as_ref());
     let series: Vec<&Unit> = if media.is_part {
         // a task comes here only where nothing is fitted: any recording is as good
@@ -180,11 +208,14 @@ fn training<T>(
         there.collect()
     };
     let first = media.failures.values().next();
-    fit(&Training {
+    fit(Training {
         inputs: media,
         stack: stack(media.plan.spec()),
-        parcels: media.parcels.as_ref().map_or(&[][..], |it| &it.about.parcels),
+        parcels: media.series().map_or(&[][..], |it| &it.about.parcels),
         series,
+        windows: Vec::new(),
+        classes: Vec::new(),
+        recordings,
         trained_on,
         reason: first.map_or_else(String::new, |(_, reason)| reason.anonymous.clone()),
         n_bytes: media.plan.budget.n_bytes,

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use scan::{PadPolicy, WindowPolicy};
+use scan::{PadPolicy, WindowPolicy, WindowsConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -113,6 +113,7 @@ fn recording(path: PathBuf) -> Recording {
         confounds: None,
         coverage: None,
         stacked: None,
+        events_s: Vec::new(),
     }
 }
 
@@ -150,12 +151,16 @@ fn a_recording_goes_the_same_way_in_a_cohort_and_with_a_package() {
         data = fitted.apply(&scan, data).unwrap();
         parcels = fitted.parcels().map_or(parcels, <[Parcel]>::to_vec);
     }
-    let walked = PreparedScan::of(data, &scan, &windows, None).unwrap();
+    let walked = PreparedScan::of(data, &scan, &Cut::Sliding(windows.clone()), None).unwrap();
     assert_eq!(timing.n_frames, Some(walked.n_frames));
 
     // the same with what a package keeps, and nothing else
-    let kept =
-        Packing { about: None, volume_left_right: None, place: &|path| cohort.path().join(path) };
+    let kept = Packing {
+        about: None,
+        volume_left_right: None,
+        place: &|path| cohort.path().join(path),
+        fitted: &|_| None,
+    };
     let steps: [&mut dyn Step; 3] = [&mut parcellate, &mut toy, &mut windows];
     let parts = Recipe::pack(steps, &kept).unwrap();
     let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
@@ -193,6 +198,34 @@ fn steps_that_do_not_follow_each_other_are_told() {
     assert_eq!(kinds(&[&parcellate, &windows, &toy]), Err(Mismatch { at: 2, takes, have }));
     let nowhere = Folder { dir: PathBuf::new(), is_package: true };
     assert!(Recipe::unpack(&[&toy, &windows], &nowhere).unwrap().is_none());
+}
+
+#[test]
+fn windows_are_cut_out_of_voxels_parcels_and_volumes() {
+    let (parcellate, _, sliding) = steps();
+    let mask = scan::VoxelMaskConfig { above_mean: 0.5 };
+    let clean: scan::CleanConfig =
+        serde_json::from_value(json!({ "detrend": "linear", "standardize": "none" })).unwrap();
+    let events = scan::WindowConfig { shift_s: 4.0, n_frames: 2 };
+    let whiten = scan::WhitenConfig { shrinkage: scan::Shrinkage::LedoitWolf };
+    let volumes: crate::steps::VolumesConfig = serde_json::from_value(json!({
+        "shape": [4, 4, 4], "axes": "RAS", "background": "minimum", "half": false,
+    }))
+    .unwrap();
+    let last = |steps: &[&dyn Step]| {
+        Recipe::kinds(steps.iter().copied(), Kind::Scans).map(|kinds| kinds[kinds.len() - 1])
+    };
+    for before in [vec![&mask as &dyn Step, &clean], vec![&parcellate], vec![&volumes]] {
+        let then = |step| last(&[&before[..], &[step]].concat());
+        assert_eq!(then(&sliding), Ok(Kind::ScanWindows));
+        let of_volumes = before.len() == 1 && before[0].id().name == "volumes";
+        let expected = if of_volumes { Kind::VolumeWindows } else { Kind::Windows };
+        assert_eq!(then(&events), Ok(expected));
+        let whitened = last(&[&before[..], &[&events, &whiten]].concat());
+        assert_eq!(whitened.is_ok(), !of_volumes, "volumes are not whitened");
+    }
+    let mismatch = Mismatch { at: 2, takes: Kind::Windows, have: Kind::ScanWindows };
+    assert_eq!(last(&[&mask, &sliding, &whiten]), Err(mismatch));
 }
 
 #[test]

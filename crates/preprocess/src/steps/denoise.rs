@@ -3,7 +3,8 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis};
 use scan::{
-    ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Filter, SignalConfig, clean_signals,
+    ConfoundConfig, ConfoundStrategy, ConfoundTable, Confounds, Detrend, Filter, SignalConfig,
+    clean_signals,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,19 @@ impl Step for DenoiseConfig {
         Ok(Some(json!(inputs.digest_if(recording.confounds.as_deref())?)))
     }
 
+    fn in_methods(&self) -> Option<String> {
+        let SignalConfig { detrend, filter, .. } = self.signal;
+        let parts = [
+            (detrend == Detrend::None, "trends"),
+            (filter == Filter::None, "frequencies outside of the pass band"),
+            (self.confounds == Nuisance::None, "confounds"),
+        ];
+        let out: Vec<&str> =
+            parts.iter().filter(|(stays, _)| !stays).map(|(_, what)| *what).collect();
+        let out = if out.is_empty() { "nothing".to_owned() } else { out.join(", ") };
+        Some(format!("Denoising took out of the parcel series: {out}."))
+    }
+
     fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         Ok(Box::new(self.clone()))
     }
@@ -115,7 +129,7 @@ impl Fitted for DenoiseConfig {
         // a table that cannot be read will say so
         let table = path.and_then(|it| ConfoundTable::footprint(it, n_frames).ok());
         let (n_confounds, n_bytes) = table.unwrap_or_default();
-        let signal = self.signal.n_bytes(n_frames, given.n_parcels, n_confounds, t_r_s);
+        let signal = self.signal.n_bytes(n_frames, given.n_columns, n_confounds, t_r_s);
         given.n_bytes(n_frames) + n_bytes + signal
     }
 

@@ -1,8 +1,11 @@
 //! The steps, one a file.
 mod atlas;
+mod clean;
 mod columns;
 mod denoise;
+mod event_windows;
 mod lost;
+mod mask;
 mod normalise;
 mod order_parcels;
 mod parcel_count;
@@ -10,8 +13,9 @@ mod parcellate;
 mod prepare;
 mod resample_time;
 mod shares;
+mod sliding_windows;
 mod volumes;
-mod windows;
+mod whiten;
 
 pub use atlas::{AtlasFiles, ReadAtlas};
 pub use denoise::{DenoiseConfig, Nuisance};
@@ -21,7 +25,7 @@ pub use parcellate::ParcellateConfig;
 pub use resample_time::ResampleTimeConfig;
 pub use volumes::VOLUME_LEFT_RIGHT_TEMPLATE;
 
-pub use scan::WindowsConfig;
+pub use scan::{CleanConfig, VoxelMaskConfig, WhitenConfig, WindowConfig, WindowsConfig};
 
 pub use crate::{
     mirror::{
@@ -31,11 +35,24 @@ pub use crate::{
     volumes::{TensorVolumes, Volumes, VolumesConfig},
 };
 
+/// Stages that files may name by the word of earlier versions, each after the word that is written now.
+pub const OLD_WORDS: [(&str, &str); 2] =
+    [("event_windows", "window"), ("sliding_windows", "windows")];
+
 /// Hands every step to the macro `$all`: what it is called among the stages of a pipeline, and its settings.
 #[macro_export]
 macro_rules! steps {
     ($all:ident) => {
         $all! {
+            /// Keep the voxels that are bright enough in the training scans.
+            Mask($crate::steps::VoxelMaskConfig),
+            /// Detrend and standardise the voxels of every scan.
+            Clean($crate::steps::CleanConfig),
+            /// Cut the windows of the events of the table out of the scans.
+            #[serde(alias = "window")]
+            EventWindows($crate::steps::WindowConfig),
+            /// Whiten the noise covariance estimated on the training windows.
+            Whiten($crate::steps::WhitenConfig),
             /// Extract parcel time series from every scan.
             Parcellate($crate::steps::ParcellateConfig),
             /// Reorder parcels to match an encoder's atlas, by their labels.
@@ -51,7 +68,8 @@ macro_rules! steps {
             /// Prepare volumes, for encoders that read volumes.
             Volumes($crate::steps::VolumesConfig),
             /// Cut sliding windows of frames.
-            Windows($crate::steps::WindowsConfig),
+            #[serde(alias = "windows")]
+            SlidingWindows($crate::steps::WindowsConfig),
         }
     };
 }

@@ -95,6 +95,11 @@ impl Step for NormaliseConfig {
         vec![FITTED.into()]
     }
 
+    fn in_methods(&self) -> Option<String> {
+        let formula = formula_name(self.formula);
+        Some(format!("Parcel series were brought to scale by the formula {formula}."))
+    }
+
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let stats = self.stats.as_deref();
         Ok(Box::new(ToScale::new(fit(stats, self.formula, self.pool_frames, training)?)))

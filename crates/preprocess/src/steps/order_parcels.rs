@@ -39,7 +39,7 @@ impl Step for OrderParcelsConfig {
             let order = self.order(&made.labels)?;
             made.labels = order.iter().map(|&at| made.labels[at].clone()).collect();
         }
-        if let Some(InputSpace::Parcels { atlas, .. }) = &mut made.parcels {
+        if let Some(InputSpace::Parcels { atlas, .. }) = &mut made.series {
             *atlas = Some(self.atlas.clone());
         }
         Ok(())

@@ -95,7 +95,7 @@ impl Step for ParcellateConfig {
     fn makes(&self, made: &mut Made, planned: Option<Planned<'_>>) -> Result<()> {
         let id = Some(self.atlas.id.clone());
         let Some(planned) = planned else {
-            made.parcels = Some(InputSpace::Parcels { atlas: id, n: 0, coordinates: false });
+            made.series = Some(InputSpace::Parcels { atlas: id, n: 0, coordinates: false });
             return Ok(());
         };
         let atlas = self.read_atlas(&|path| planned.inputs.place(path))?;
@@ -104,7 +104,7 @@ impl Step for ParcellateConfig {
         let coordinates = atlas.parcels().iter().all(|it| it.centre_mm.is_some());
         made.labels = names(atlas.parcels());
         let n = atlas.n_parcels();
-        made.parcels = Some(InputSpace::Parcels { atlas: id, n, coordinates });
+        made.series = Some(InputSpace::Parcels { atlas: id, n, coordinates });
         Ok(())
     }
 
@@ -170,6 +170,11 @@ impl Step for ParcellateConfig {
         given.cloned().chain(left_right).collect()
     }
 
+    fn in_methods(&self) -> Option<String> {
+        let id = &self.atlas.id;
+        Some(format!("The mean series of each parcel of the atlas {id} was extracted."))
+    }
+
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let place = |path: &Path| training.inputs.place(path);
         let atlas = self.read_atlas(&place)?;
@@ -194,6 +199,7 @@ impl Step for ParcellateConfig {
             |_: &MirrorCheck| files::read_json::<LeftRightTemplate>(&kept(LEFT_RIGHT_TEMPLATE));
         Ok(AboutSeries {
             parcels: files::read_json(&kept(PARCELS))?,
+            mask: None,
             atlas: files::read_json(&kept(FILES))?,
             preparation: vec![self.said()],
             left_right: self.mirror_check.as_ref().map(left_right).transpose()?,
@@ -397,6 +403,7 @@ fn stored(
         dropped: None,
         n_nonfinite_frames: series.n_nonfinite_frames,
         kept: None,
+        of_voxels: false,
     };
     Ok(StoredSeries { values: series.values, fd_mm, facts })
 }

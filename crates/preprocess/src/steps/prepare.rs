@@ -2,9 +2,9 @@
 //! scale, repetition time, windows, and what becomes of short scans.
 use std::path::{Path, PathBuf};
 
-use encoder::InputShape;
+use encoder::{InputShape, InputSpace};
 use flamingo::PackageFile;
-use scan::{EncoderPolicy, FittedNormalisation, PadPolicy, WindowsConfig};
+use scan::{EncoderPolicy, FittedNormalisation, PadPolicy};
 use serde_json::Value;
 
 use super::{
@@ -12,8 +12,8 @@ use super::{
     said_by_names,
 };
 use crate::{
-    AboutSeries, Data, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step, StepId,
-    Timing, Training,
+    AboutSeries, Cut, Data, Error, Fitted, Given, Kind, Made, Planned, Recording, Result, Step,
+    StepId, Timing, Training,
     policy::{self, PrepareConfig},
     step::Packing,
 };
@@ -62,7 +62,10 @@ impl Step for PrepareConfig {
     }
 
     fn makes(&self, made: &mut Made, _planned: Option<Planned<'_>>) -> Result<()> {
-        self.finds(made.volumes.is_some(), made.parcels.is_some())?;
+        self.finds(
+            made.volumes.is_some(),
+            matches!(made.series, Some(InputSpace::Parcels { .. })),
+        )?;
         match made.volumes.as_mut().filter(|_| self.policy.reads_volumes()) {
             Some(volumes) => {
                 volumes.fits(self.policy)?;
@@ -70,7 +73,7 @@ impl Step for PrepareConfig {
             }
             None => made.normalisation = Some(formula_name(self.policy.normalisation())),
         }
-        made.cut = Some(self.windows());
+        made.cut = Step::cut(self);
         made.policy = Some(self.clone());
         Ok(())
     }
@@ -93,8 +96,8 @@ impl Step for PrepareConfig {
         self.stats.iter_mut().collect()
     }
 
-    fn cut(&self) -> Option<WindowsConfig> {
-        Some(self.windows())
+    fn cut(&self) -> Option<Cut> {
+        Some(Cut::Sliding(self.windows()))
     }
 
     fn volume_policy(&self) -> Option<EncoderPolicy> {

@@ -58,6 +58,10 @@ impl Step for ResampleTimeConfig {
         }
     }
 
+    fn in_methods(&self) -> Option<String> {
+        Some("Parcel series were resampled to one repetition time.".to_owned())
+    }
+
     fn fit(&self, _training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         Ok(Box::new(self.clone()))
     }

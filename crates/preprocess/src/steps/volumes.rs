@@ -105,6 +105,12 @@ impl Step for VolumesConfig {
         self.mirror_check.iter().map(|_| VOLUME_LEFT_RIGHT_TEMPLATE.into()).collect()
     }
 
+    fn in_methods(&self) -> Option<String> {
+        let said =
+            "Scans were brought to one grid and scale, for encoders that read whole volumes.";
+        Some(said.to_owned())
+    }
+
     fn fit(&self, training: &Training<'_>) -> Result<Box<dyn Fitted>> {
         let compares = self.mirror_check.is_some();
         let fitted = training.inputs.fitted(VOLUME_LEFT_RIGHT_TEMPLATE).filter(|_| compares);

@@ -1,6 +1,7 @@
 //! Numbers about reports: scores of texts and slots, calibration, and intervals that respect how windows
 //! were sampled.
 
+mod bootstrap;
 mod calibration;
 mod caption;
 mod copying;
@@ -19,6 +20,7 @@ mod temperature;
 mod trust;
 pub mod vqa;
 
+pub use bootstrap::bootstrap;
 pub(crate) use calibration::argmax;
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};

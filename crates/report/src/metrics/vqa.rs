@@ -1,9 +1,24 @@
-//! VQA accuracy of short answers, with the normalisation of the VQA challenge as OpenFlamingo 2.0.1 has it.
+//! VQA accuracy of short answers, with the normalisation of the VQA challenge.
 //!
-//! Its faults are kept, because published numbers rest on them: see [`normalised`].
+//! OpenFlamingo 2.0.1 scores as the challenge's own script does, with faults that published numbers rest on;
+//! [`Rules`] says which of them an answer is compared by.
 
 use super::{at_least, mean, ptb::source::is_digit};
 use crate::Result;
+
+/// How answers are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// As the rules are meant: every full stop goes that stands in no number; a comma goes where it parts
+    /// thousands, and any other mark parts words; an article is left out where it is a word by itself, and
+    /// never if nothing else is left; `im` is `i'm`.
+    #[default]
+    Meant,
+    /// As OpenFlamingo 2.0.1 and the challenge's script have them: only the first 32 full stops go; one comma
+    /// between digits makes every mark vanish, and so does one space beside a mark for all of its kind;
+    /// `a=b` is `b`, its `a` being taken for an article; `im` gets no apostrophe and `somebody'd` loses its own.
+    OpenFlamingo,
+}
 
 /// Removed beside a space, or where a comma parts digits; otherwise a space takes their place.
 const PUNCTUATION: &str = ";/[]\"{}()=+\\_-><@`,?!";
@@ -28,14 +43,13 @@ const NUMBERS: [(&str, &str); 12] = [
     ("ten", "10"),
 ];
 
-/// Contractions, each with what is written for it where that is not the word without its apostrophes. Those
-/// that begin with `I` are left out: text is in lower case, and the original never finds them.
+/// Contractions, each with what is written for it where that is not the word without its apostrophes.
 const CONTRACTIONS: &str = "ain't aren't can't could've couldn't couldn't've:couldn'tve,couldnt've didn't doesn't don't \
     hadn't hadn't've:hadnt've,hadn'tve hasn't haven't he'd he'd've:hed've,he'dve he's how'd \
     how'll how's isn't it'd it'd've:itd've,it'dve it'll ma'am mightn't \
     mightn't've:mightnt've,mightn'tve might've mustn't must've needn't not've o'clock oughtn't \
     'ow's'at:ow's'at,'ows'at,'ow'sat shan't she'd've:shed've,she'dve should've shouldn't \
-    shouldn't've:shouldnt've,shouldn'tve somebodyd:somebody'd \
+    shouldn't've:shouldnt've,shouldn'tve \
     somebody'd've:somebodyd've,somebody'dve somebody'll somebody's someone'd \
     someone'd've:someoned've,someone'dve someone'll someone's something'd \
     something'd've:somethingd've,something'dve something'll that's there'd \
@@ -45,6 +59,12 @@ const CONTRACTIONS: &str = "ain't aren't can't could've couldn't couldn't've:cou
     why'll why're why's won't would've wouldn't wouldn't've:wouldnt've,wouldn'tve y'all \
     y'all'll:yall'll,y'allll y'all'd've:yall'd've,y'alld've,y'all'dve you'd \
     you'd've:youd've,you'dve you'll you're you've";
+
+/// Those that the original never finds, because it looks for a capital in text of lower case, and one that it
+/// has the wrong way round.
+const MEANT_CONTRACTIONS: &str = "i'd've:id've,i'dve i'm i've somebody'd";
+
+const TURNED_CONTRACTION: &str = "somebodyd:somebody'd";
 
 /// The answer in what a model wrote: up to the next question, and up to a comma.
 ///
@@ -62,24 +82,73 @@ pub fn answer(generated: &str) -> &str {
 /// An answer as answers are compared: without most punctuation and articles, in lower case, numbers up to
 /// ten in digits, contractions with their apostrophes.
 ///
-/// Kept from the original: only the first 32 full stops go; `a=b` is `b`, its `a` being taken for an article;
-/// `im` gets no apostrophe; `10,5` is `105`.
-///
 /// ```
-/// use report::metrics::vqa::normalised;
-/// assert_eq!(normalised("The two cats, dont."), "2 cats don't");
+/// use report::metrics::vqa::{Rules, normalised};
+/// assert_eq!(normalised("The two cats, dont.", Rules::Meant), "2 cats don't");
+/// assert_eq!(normalised("Im at a=b", Rules::Meant), "i'm at a b");
+/// assert_eq!(normalised("Im at a=b", Rules::OpenFlamingo), "im at b");
 /// ```
-pub fn normalised(answer: &str) -> String {
-    let plain = without_punctuation(answer).to_lowercase();
-    let words = plain.split_whitespace().map(|word| {
-        let number = NUMBERS.iter().find(|(name, _)| *name == word);
-        number.map_or(word, |(_, digits)| *digits)
-    });
-    let kept = words.filter(|word| !ARTICLES.contains(word)).map(with_apostrophes);
-    kept.collect::<Vec<_>>().join(" ")
+pub fn normalised(answer: &str, rules: Rules) -> String {
+    let words = match rules {
+        Rules::Meant => meant_words(answer),
+        Rules::OpenFlamingo => {
+            let plain = without_punctuation(answer).to_lowercase();
+            let words = plain.split_whitespace().map(in_digits);
+            words.filter(|word| !ARTICLES.contains(word)).map(str::to_owned).collect()
+        }
+    };
+    let words = words.iter().map(|word| with_apostrophes(word, rules));
+    words.collect::<Vec<_>>().join(" ")
 }
 
-/// The first step of [`normalised`].
+fn in_digits(word: &str) -> &str {
+    let number = NUMBERS.iter().find(|(name, _)| *name == word);
+    number.map_or(word, |(_, digits)| *digits)
+}
+
+/// The words of an answer, without articles.
+fn meant_words(answer: &str) -> Vec<String> {
+    let (mut kept, mut all) = (Vec::new(), Vec::new());
+    for chunk in answer.split_whitespace() {
+        let plain = parted(&chunk.to_lowercase());
+        let words: Vec<String> = plain
+            .split(' ')
+            .filter(|it| !it.is_empty())
+            .map(in_digits)
+            .map(str::to_owned)
+            .collect();
+        let is_article = matches!(&words[..], [only] if ARTICLES.contains(&only.as_str()));
+        if !is_article {
+            kept.extend(words.iter().cloned());
+        }
+        all.extend(words);
+    }
+    if kept.is_empty() { all } else { kept }
+}
+
+/// What stands between two spaces, with spaces where marks part it and without those that belong to numbers
+/// or to nothing.
+fn parted(chunk: &str) -> String {
+    let chars: Vec<char> = chunk.chars().collect();
+    let digit = |at: usize| chars.get(at).is_some_and(|c| is_digit(*c));
+    let mut text = String::new();
+    for (at, &c) in chars.iter().enumerate() {
+        match c {
+            '.' if !digit(at + 1) => {}
+            ',' if at > 0 && digit(at - 1) && digit(at + 1) => {
+                let is_of_thousands = digit(at + 2) && digit(at + 3) && !digit(at + 4);
+                if !is_of_thousands {
+                    text.push(c);
+                }
+            }
+            c if PUNCTUATION.contains(c) => text.push(' '),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// The first step of [`normalised`] by the rules of OpenFlamingo.
 pub fn without_punctuation(answer: &str) -> String {
     let chars: Vec<char> = answer.replace(['\n', '\t'], " ").trim().chars().collect();
     let in_number = chars.windows(3).any(|it| is_digit(it[0]) && it[1] == ',' && is_digit(it[2]));
@@ -109,8 +178,13 @@ pub fn without_punctuation(answer: &str) -> String {
 }
 
 /// The contraction that is meant by a word, or the word.
-fn with_apostrophes(word: &str) -> &str {
-    let meant = CONTRACTIONS.split(' ').find_map(|entry| match entry.split_once(':') {
+fn with_apostrophes(word: &str, rules: Rules) -> &str {
+    let others = match rules {
+        Rules::Meant => MEANT_CONTRACTIONS,
+        Rules::OpenFlamingo => TURNED_CONTRACTION,
+    };
+    let mut entries = CONTRACTIONS.split(' ').chain(others.split(' '));
+    let meant = entries.find_map(|entry| match entry.split_once(':') {
         Some((full, written)) => written.split(',').any(|it| it == word).then_some(full),
         None => (!word.contains('\'') && entry.replace('\'', "") == word).then_some(entry),
     });
@@ -127,12 +201,44 @@ fn with_apostrophes(word: &str) -> &str {
 /// assert!((found - 4.0 / 9.0).abs() < 1e-12);
 /// ```
 pub fn accuracy<T: AsRef<str>>(answer: &str, people: &[T]) -> Result<f64> {
-    at_least("answers of people", people.len(), 1)?;
-    let answer = normalised(answer);
-    let agree: Vec<bool> = people.iter().map(|it| normalised(it.as_ref()) == answer).collect();
-    let n_agree = agree.iter().filter(|it| **it).count();
-    let worth = agree.iter().map(|own| ((n_agree - usize::from(*own)) as f64 / 3.0).min(1.0));
-    Ok(mean(&worth.collect::<Vec<_>>()))
+    let given: Vec<String> =
+        people.iter().map(|it| normalised(it.as_ref(), Rules::Meant)).collect();
+    leave_one_out(&normalised(answer, Rules::Meant), &given, |a, b| a == b)
+}
+
+/// The same by the rules of OpenFlamingo, where each person is an answer and whatever else the file says of it.
+///
+/// It leaves out not one person at a time but everybody whose entry is equal: where a file numbers no answers,
+/// as those of VizWiz, people who agree in everything are left out together.
+///
+/// ```
+/// use report::metrics::vqa::accuracy_as_open_flamingo;
+/// let numbered = [("left", "1"), ("left", "2"), ("left", "3"), ("left", "4")];
+/// assert_eq!(accuracy_as_open_flamingo("left", &numbered).unwrap(), 1.0);
+/// let alike = [("left", "sure"); 4];
+/// assert_eq!(accuracy_as_open_flamingo("left", &alike).unwrap(), 0.0);
+/// ```
+pub fn accuracy_as_open_flamingo<T: AsRef<str>>(answer: &str, people: &[(T, T)]) -> Result<f64> {
+    let given: Vec<String> =
+        people.iter().map(|(it, _)| normalised(it.as_ref(), Rules::OpenFlamingo)).collect();
+    let rest: Vec<&str> = people.iter().map(|(_, rest)| rest.as_ref()).collect();
+    let is_same = |a: usize, b: usize| given[a] == given[b] && rest[a] == rest[b];
+    leave_one_out(&normalised(answer, Rules::OpenFlamingo), &given, is_same)
+}
+
+/// The mean over people of what an answer is worth beside those who are not the same person.
+fn leave_one_out(
+    answer: &str,
+    given: &[String],
+    is_same: impl Fn(usize, usize) -> bool,
+) -> Result<f64> {
+    at_least("answers of people", given.len(), 1)?;
+    let worth = |own: usize| {
+        let others = (0..given.len()).filter(|&other| !is_same(own, other));
+        let n_agree = others.filter(|&other| given[other] == answer).count();
+        (n_agree as f64 / 3.0).min(1.0)
+    };
+    Ok(mean(&(0..given.len()).map(worth).collect::<Vec<_>>()))
 }
 
 #[cfg(test)]
@@ -160,10 +266,40 @@ mod tests {
             ("a the an", ""),
             ("...", ""),
         ] {
-            assert_eq!(normalised(raw), expected, "{raw}");
+            assert_eq!(normalised(raw, Rules::OpenFlamingo), expected, "{raw}");
         }
         let stops = "x. ".repeat(40);
-        assert_eq!(normalised(&stops).matches('.').count(), 8);
+        assert_eq!(normalised(&stops, Rules::OpenFlamingo).matches('.').count(), 8);
+    }
+
+    #[test]
+    fn the_rules_as_they_are_meant() {
+        // what both have in common, and then each fault once
+        for (raw, expected) in [
+            ("Two cats", "2 cats"),
+            ("None.", "0"),
+            ("Dont know", "don't know"),
+            ("left - right", "left right"),
+            ("U.S.", "us"),
+            ("3.14.", "3.14"),
+            ("new\nline", "new line"),
+            ("...", ""),
+            ("Im", "i'm"),
+            ("Ive", "i've"),
+            ("somebody'd", "somebody'd"),
+            ("somebodyd", "somebody'd"),
+            ("10,5 cm", "10,5 cm"),
+            ("10,000 cm", "10000 cm"),
+            ("1,234,567", "1234567"),
+            ("1,000 left-right", "1000 left right"),
+            ("a - b-c", "b c"),
+            ("a=b", "a b"),
+            ("the, a", "the a"),
+            ("A", "a"),
+        ] {
+            assert_eq!(normalised(raw, Rules::Meant), expected, "{raw}");
+        }
+        assert!(!normalised(&"x. ".repeat(40), Rules::Meant).contains('.'));
     }
 
     #[test]
@@ -177,5 +313,44 @@ mod tests {
             assert!((of(n) - expected).abs() < 1e-12, "{n}: {}", of(n));
         }
         assert!(accuracy::<&str>("yes", &[]).is_err());
+    }
+
+    #[test]
+    fn accuracies_are_those_of_open_flamingos_script() {
+        // made by `fixtures/metrics/make_vqa.py` with open-flamingo 2.0.1; two of three questions number no answers
+        let recorded = include_str!("../../../../fixtures/metrics/vqa.json");
+        let recorded: Vec<serde_json::Value> = serde_json::from_str(recorded).unwrap();
+        let mut n_other = 0;
+        for question in &recorded {
+            let entries = question["answers"].as_array().unwrap().iter().map(|entry| {
+                let mut rest = entry.as_object().unwrap().clone();
+                let answer = rest.remove("answer").unwrap().as_str().unwrap().to_owned();
+                (answer, serde_json::Value::Object(rest).to_string())
+            });
+            let people: Vec<(String, String)> = entries.collect();
+            let predicted = question["predicted"].as_str().unwrap();
+            let found = accuracy_as_open_flamingo(predicted, &people).unwrap();
+            let expected = question["accuracy_percent"].as_f64().unwrap();
+            assert!((100.0 * found - expected).abs() < 1e-6, "{predicted} {people:?}: {found}");
+            let answers: Vec<&str> = people.iter().map(|it| it.0.as_str()).collect();
+            n_other += usize::from((accuracy(predicted, &answers).unwrap() - found).abs() > 1e-6);
+        }
+        assert!(recorded.len() == 60 && n_other > 10, "{n_other}");
+    }
+
+    #[test]
+    fn people_who_agree_in_everything_are_left_out_together_in_open_flamingo() {
+        // five of ten say yes, three of them surely: each of those has two others left, each of the two unsure
+        // ones has three, and those who say no have all five
+        let sure = |idx: usize| if idx < 3 { "yes" } else { "maybe" };
+        let people: Vec<(&str, &str)> =
+            (0..10).map(|idx| (if idx < 5 { "yes" } else { "no" }, sure(idx))).collect();
+        let found = accuracy_as_open_flamingo("yes", &people).unwrap();
+        let by_hand = (3.0 * 2.0 / 3.0 + 2.0 + 5.0) / 10.0;
+        assert!((found - by_hand).abs() < 1e-12, "{found}");
+        // nobody is left beside ten who are alike
+        assert_eq!(accuracy_as_open_flamingo("yes", &[("yes", "yes"); 10]).unwrap(), 0.0);
+        let answers: Vec<&str> = people.iter().map(|it| it.0).collect();
+        assert_eq!(accuracy("yes", &answers).unwrap(), 1.0);
     }
 }

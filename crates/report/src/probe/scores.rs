@@ -1,11 +1,9 @@
 //! Scores of a probe, with intervals over people.
 
-use rand::{Rng as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::{ProbePrediction, ProbeSettings};
-use crate::metrics::{Interval, mean, roc_auc};
+use crate::metrics::{Interval, bootstrap, mean, roc_auc};
 
 /// How often classes were right. Each person counts alike, by the mean over the divisions that tried them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -136,28 +134,10 @@ impl Tried<'_> {
         people: &[Person<N>],
         score: impl Fn(&[&Person<N>]) -> f64,
     ) -> Interval {
-        let estimate = score(&people.iter().collect::<Vec<_>>());
-        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
-        // apart from every division
-        rng.set_stream(u64::MAX);
-        let mut draws: Vec<f64> = (0..self.settings.bootstrap)
-            .map(|_| {
-                let drawn: Vec<&Person<N>> =
-                    people.iter().map(|_| &people[rng.random_range(0..people.len())]).collect();
-                score(&drawn)
-            })
-            .filter(|score| score.is_finite())
-            .collect();
-        draws.sort_by(f64::total_cmp);
-        let at = |share: f64| match draws.len() {
-            0 => None,
-            n => Some(draws[((n - 1) as f64 * share).round() as usize]),
-        };
-        Interval {
-            estimate,
-            low: at(0.025).unwrap_or(f64::NEG_INFINITY),
-            high: at(0.975).unwrap_or(f64::INFINITY),
-        }
+        let ProbeSettings { bootstrap: n_draws, seed, .. } = self.settings;
+        bootstrap(people.len(), n_draws, seed, |drawn| {
+            score(&drawn.iter().map(|&place| &people[place]).collect::<Vec<_>>())
+        })
     }
 
     /// Mean and standard deviation (n − 1) over the divisions in which there is a score.

@@ -97,7 +97,8 @@ fn a_prompt_is_read_once_for_all_its_continuations_wherever_they_stand() -> Resu
     let scores = model.log_likelihood(&items, 2)?;
 
     // the last id of a continuation is predicted, not read
-    let n_read = |idx: usize| model.continuation(&items[idx].continuation).unwrap().len() - 1;
+    let n_read =
+        |idx: usize| model.vocabulary.continuation(&items[idx].continuation).unwrap().len() - 1;
     let longest = |some: &[usize]| some.iter().map(|&idx| n_read(idx)).max().unwrap();
     let n_prompt = |request: &crate::Request| model.vocabulary.prompt(&request.prompt, 1);
     let expected = [
@@ -129,5 +130,38 @@ fn prompts_of_few_continuations_are_read_side_by_side() -> Result<()> {
     let batches: Vec<usize> = passes.lock().unwrap().iter().map(|&(batch, _)| batch).collect();
     // two prompts and their four continuations, then the one that is left and its two
     assert_eq!(batches, [2, 4, 1, 2]);
+    Ok(())
+}
+
+#[test]
+fn what_stands_beside_a_prompt_decides_in_open_flamingo_alone() -> Result<()> {
+    let root = package();
+    let items: Vec<Scored> = [("<image>x", 1), ("<image>viewing faces, many of them", 2)]
+        .into_iter()
+        .flat_map(|(prompt, seed)| {
+            let request = request(prompt, &[seed]);
+            [" cats and dogs", " elk"].map(|continuation| Scored {
+                prompt: request.prompt.clone(),
+                continuation: continuation.to_owned(),
+                media: request.media.clone(),
+            })
+        })
+        .collect();
+    let close = |compat| -> Result<bool> {
+        let model = Model::open_as(&root.path().join("model"), compat)?;
+        let beside = model.log_likelihood_beside(&items, 8, crate::flamingo::NEVER)?;
+        let alone = items.iter().map(|it| {
+            model.log_likelihood_beside(std::slice::from_ref(it), 8, crate::flamingo::NEVER)
+        });
+        let alone = alone.collect::<Result<Vec<_>>>()?.concat();
+        let differ = |(a, b): (&LogLikelihood, &LogLikelihood)| (a.sum - b.sum).abs() < 1e-4;
+        Ok(beside.iter().zip(&alone).all(differ))
+    };
+    // the shorter prompt's padding is seen by its continuations
+    assert!(close(crate::Compat::None)? && !close(crate::Compat::OpenFlamingo)?);
+    let (model, passes) = counted(root.path())?;
+    model.log_likelihood_beside(&items, 1, crate::flamingo::NEVER)?;
+    let batches: Vec<usize> = passes.lock().unwrap().iter().map(|&(batch, _)| batch).collect();
+    assert_eq!(batches, [2, 1, 1, 1, 1]);
     Ok(())
 }

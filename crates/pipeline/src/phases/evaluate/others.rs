@@ -163,7 +163,7 @@ impl Tested<'_> {
         let media = self.written.media;
         let name = (ConditionKind::MeanScan, "mean training scan");
         let mut rows = media.rows_of(Split::Train)?;
-        if media.tokens.is_some() {
+        if media.shows_scans() {
             // all rows of a scan are shown the same
             let scan = |row: &usize| media.cohort().rows[*row].scan_idx;
             rows.sort_by_key(scan);
@@ -230,7 +230,7 @@ impl Tested<'_> {
         for &row in self.test {
             control.checkpoint()?;
             let idx = media.cohort().rows[row].scan_idx;
-            if let (Some(known), true) = (of_scans.get(&idx), media.tokens.is_some()) {
+            if let (Some(known), true) = (of_scans.get(&idx), media.shows_scans()) {
                 all.push(Arc::clone(known));
                 continue;
             }
@@ -265,8 +265,10 @@ impl Tested<'_> {
             return Ok(Vec::new());
         }
         let parcels = match altered {
-            Altered::Series(_) => Ok(TrainingParcels::of(media, control)?),
-            Altered::Windows => Err("the model reads voxels, and its place is parcels".to_owned()),
+            Altered::Series(_) | Altered::Windows if media.parcels.is_none() => {
+                Err("the model reads voxels, and its place is parcels".to_owned())
+            }
+            Altered::Series(_) | Altered::Windows => Ok(TrainingParcels::of(media, control)?),
             Altered::Nowhere(reason) => Err((*reason).to_owned()),
         };
         // slots of one place share what is shown

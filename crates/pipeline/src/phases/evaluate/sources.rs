@@ -50,7 +50,7 @@ pub(super) fn all(
     let of = [parts(train), parts(test)];
     let alike = matches!(&of, [Some(a), Some(b)] if a.ncols() == b.ncols());
     add("age and sex only", if alike { of } else { [None, None] })?;
-    if media.tokens.is_some() && media.parcels.is_some() {
+    if media.shows_scans() && media.parcels.is_some() {
         let of = [connectivity(media, train, control)?, connectivity(media, test, control)?];
         add("connectivity + logistic regression", of.map(Some))?;
     }

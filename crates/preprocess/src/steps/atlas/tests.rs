@@ -105,6 +105,7 @@ impl Folder {
             confounds: None,
             coverage: None,
             stacked: None,
+            events_s: Vec::new(),
         }
     }
 }
