@@ -123,10 +123,12 @@ impl Observer<Event> for Progress {
                 let message = format!("loss {loss:.4}, rate {lr:.2e}");
                 self.advance(self.stage, *step, *n_steps, &message);
             }
-            Event::Training(Training::Validated { step, nll, best }) => {
+            Event::Training(Training::Validated { step, nll, metrics, best }) => {
                 let best = if *best { ", best so far" } else { "" };
+                let further: String =
+                    metrics.iter().map(|(name, value)| format!(", {name} {value:.3}")).collect();
                 self.line(&format!(
-                    "{}: step {step}, held out {nll:.4} nats a token{best}",
+                    "{}: step {step}, held out {nll:.4} nats a token{further}{best}",
                     self.stage
                 ));
             }

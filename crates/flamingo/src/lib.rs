@@ -18,6 +18,7 @@ mod likelihood;
 mod lora;
 mod manifest;
 mod media;
+mod medium;
 mod model;
 mod package;
 mod prompt;
@@ -36,7 +37,7 @@ pub use formats::pointer;
 pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{
     Choice, Chosen, Constrain, Decoding, Forced, GenerateConfig, Generated, Guide, Listener, Next,
-    NumberRange, Request, Sequence,
+    NumberRange, Request, Sequence, Writer,
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use language::LanguageModel;
@@ -44,11 +45,12 @@ pub use language_model::{LanguageModelFiles, check_language_model};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
 pub use lora::{Corrections, LoraAdapter, MergedLora, TiedNames, export_lora, merge_lora};
 pub use manifest::{MANIFEST, Manifest, Part};
-pub use model::{GateOpening, Medium, Model, encoder_input};
+pub use medium::{Medium, encoder_input};
+pub use model::{GateOpening, Model};
 pub use nn::{Precision, weights::TensorInfo};
 pub use package::{
-    LM_FILES, NewPackage, PackageFile, PackageInfo, Parameters, WeightFile, check_prompt, inspect,
-    verify, write,
+    LM_FILES, NewPackage, PackageFile, PackageInfo, Parameters, TrainedWeights, WeightFile,
+    check_prompt, inspect, verify, write,
 };
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

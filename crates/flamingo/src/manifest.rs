@@ -123,7 +123,7 @@ impl Manifest {
     }
 
     /// Looks for its encoders among those that a program brings along.
-    pub(crate) fn find_encoders(&mut self, registry: &EncoderRegistry) {
+    pub fn find_encoders(&mut self, registry: &EncoderRegistry) {
         self.config.encoder.find(registry);
         self.frozen_encoder.iter_mut().for_each(|it| it.find(registry));
     }

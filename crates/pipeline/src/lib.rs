@@ -66,7 +66,7 @@ pub use one_scan::{OneScan, Place};
 pub use phases::{CaptionConfig, ComposeConfig, EvaluateConfig, RenderConfig};
 pub use plan::{
     CohortPlan, Disk, EncoderPlan, LmPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan,
-    RowPlan, RunPlan, ScanPlan, SourcePlan,
+    RowPlan, RunPlan, ScanPlan, SourcePlan, TrainingPlan,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};

@@ -50,6 +50,17 @@ pub enum Error {
     /// A language model that cannot be read or written.
     #[error(transparent)]
     Lm(#[from] lm::Error),
+    /// A package that a training cannot begin with.
+    #[error("{}: {reason}", path.display())]
+    WarmStart {
+        /// The package's folder.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// What was written during the training could not be read, or not be kept.
+    #[error(transparent)]
+    Judge(crate::JudgeError),
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),

@@ -1,6 +1,10 @@
 //! Fine-tuning: encoder, resampler, gates and special-token rows on paired scans and reports.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use candle_core::{Tensor, backprop::GradStore};
 use encoder::InputShape;
@@ -11,9 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AugmentConfig, Error, Example, Fitted, LrSchedule, Observer, Result,
+    AugmentConfig, Error, Example, Fitted, Judge, LOSS, LrSchedule, Observer, Result, SCAN_GAIN,
     augment::{Augmenter, crop},
     batch::Row,
+    judge::Judgement,
     optimizer::Optimizer,
     progression::Progression,
     reduce::{Alone, Reduce},
@@ -67,8 +72,21 @@ pub struct FitConfig {
     pub augment: AugmentConfig,
     /// Decay of the running average of the weights, which is what is judged and kept.
     pub averaging: f64,
-    /// Steps between two evaluations on the validation examples; the checkpoint with the lowest NLL is kept.
+    /// Steps between two evaluations on the validation examples; the best checkpoint is kept.
     pub validate_every: usize,
+    /// By which metric of the validation a checkpoint is the best: `loss`, `scan_gain` (how much more likely the reports
+    /// are with their own scan than with another person's), or one of what is written: `slot_accuracy`,
+    /// `slot_accuracy.NAME` of one slot, `rouge_l`. Default: the lowest `loss`.
+    #[serde(skip_serializing_if = "is_loss")]
+    pub best: String,
+    /// At each evaluation, reports of this many validation examples are written with their own scan, another
+    /// person's and none, and kept side by side in `training/samples`. Default: 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub samples: usize,
+    /// Warm start: the folder of a model package whose trained weights this training begins with. Its language model,
+    /// encoder, resampler and gates must be those of this training. Default: weights are drawn by the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Steps between two saved states, from which a stopped training goes on.
     pub checkpoint_every: usize,
     /// Early stopping after this many evaluations without improvement. Default: none.
@@ -107,6 +125,9 @@ impl Default for FitConfig {
             augment: AugmentConfig::default(),
             averaging: 0.98,
             validate_every: 20,
+            best: LOSS.to_owned(),
+            samples: 0,
+            from: None,
             checkpoint_every: 20,
             patience: None,
             overfit: None,
@@ -128,6 +149,16 @@ impl FitConfig {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_as_fast(scale: &f64) -> bool {
     *scale == 1.
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+#[expect(clippy::ptr_arg, reason = "serde asks so")]
+fn is_loss(metric: &String) -> bool {
+    metric == LOSS
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -169,8 +200,10 @@ pub struct FitInputs<'a> {
     pub seed: u64,
     /// Examples to learn from.
     pub train: &'a [Example],
-    /// Validation examples. The checkpoint with the lowest NLL is kept.
+    /// Validation examples, which choose the checkpoint that is kept.
     pub validation: &'a [Example],
+    /// Reads what is written during the training, where that is wanted.
+    pub judge: Option<&'a dyn Judge>,
     /// Where the state is saved and found again.
     pub state: &'a Path,
 }
@@ -215,6 +248,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     kernels::keep_freed_memory();
     let config = inputs.fit;
     let trainee = Trainee::new(inputs)?;
+    let began_with = config.from.as_ref().map(|from| trainee.begin_with(from)).transpose()?;
     let optimizer =
         Optimizer::new(trainee.variables(), config.clip_norm, config.averaging, |name| {
             if name.ends_with("_gate") {
@@ -246,6 +280,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
             n_steps: config.steps,
             validate_every: config.validate_every,
             checkpoint_every: config.checkpoint_every,
+            best_by: &config.best,
             patience: config.patience,
             max_time: config.max_minutes.map(|minutes| Duration::from_secs_f64(60. * minutes)),
         },
@@ -255,7 +290,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     };
     let began = Progression::of(
         inputs.config.encoder.identity()?,
-        recipe(inputs),
+        recipe(inputs, began_with.as_deref()),
         data(inputs, [&task.rows, &task.validation_rows]),
     );
     let progression = trainer.run(&task, began)?;
@@ -264,11 +299,19 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
 
 /// Digest of what decides a training beside its data; when it is saved and when it ends early does not. Activation
 /// checkpointing does: its gradients are the same to rounding only.
-fn recipe(inputs: &FitInputs) -> String {
-    let same =
-        FitConfig { checkpoint_every: 0, patience: None, max_minutes: None, ..inputs.fit.clone() };
+fn recipe(inputs: &FitInputs, began_with: Option<&str>) -> String {
+    let same = FitConfig {
+        checkpoint_every: 0,
+        patience: None,
+        max_minutes: None,
+        samples: 0,
+        // what is taken over is told by its digests, not by its place
+        from: None,
+        ..inputs.fit.clone()
+    };
     let said = serde_json::json!([same, inputs.seed, inputs.config.resampler, inputs.config.gates]);
-    files::sha256_bytes(said.to_string().as_bytes())
+    let began = began_with.map_or_else(String::new, |it| format!(" {it}"));
+    files::sha256_bytes(format!("{said}{began}").as_bytes())
 }
 
 /// Digest of every row of ids and every window.
@@ -373,9 +416,20 @@ impl Task for Reports<'_> {
         Ok(found)
     }
 
-    fn validate(&self) -> Result<Option<f64>> {
-        let FitInputs { fit, validation, .. } = *self.inputs;
-        self.trainee.nll(validation, &self.validation_rows, fit.batch_size).map(Some)
+    fn validate(&self, step: usize) -> Result<Option<Judgement>> {
+        let FitInputs { fit, validation, judge, .. } = *self.inputs;
+        let nll = |examples: &[&Example]| {
+            self.trainee.nll(examples, &self.validation_rows, fit.batch_size)
+        };
+        let own: Vec<&Example> = validation.iter().collect();
+        let mut found = Judgement { nll: nll(&own)?, metrics: BTreeMap::new() };
+        let Some(judge) = judge else { return Ok(Some(found)) };
+        found.metrics = judge.judge(step, &self.trainee.writer()).map_err(Error::Judge)?;
+        if let Some(others) = judge.others() {
+            let others: Vec<&Example> = others.iter().map(|&at| &validation[at]).collect();
+            found.metrics.insert(SCAN_GAIN.to_owned(), nll(&others)? - found.nll);
+        }
+        Ok(Some(found))
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {

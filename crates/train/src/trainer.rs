@@ -12,6 +12,7 @@ use candle_core::{Tensor, backprop::GradStore};
 
 use crate::{
     Error, Observer, Progress, Result, checkpoint,
+    judge::Judgement,
     optimizer::{Gathered, Optimizer},
     progression::Progression,
     reduce::Reduce,
@@ -57,8 +58,8 @@ pub(crate) trait Task {
         false
     }
 
-    /// Mean negative log-likelihood of the validation examples, in nats a token, where there are any.
-    fn validate(&self) -> Result<Option<f64>>;
+    /// What the validation examples say after `step` steps, where there are any.
+    fn validate(&self, step: usize) -> Result<Option<Judgement>>;
 
     /// Copies of what is kept of a state that is the best so far.
     fn kept(&self) -> Result<HashMap<String, Tensor>>;
@@ -66,13 +67,15 @@ pub(crate) trait Task {
 
 /// When a training judges, saves and ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rhythm {
+pub(crate) struct Rhythm<'a> {
     /// Steps in all.
     pub(crate) n_steps: usize,
     /// Steps between two judgements; the last step is judged as well.
     pub(crate) validate_every: usize,
     /// Steps between two saved states; the last step is saved as well.
     pub(crate) checkpoint_every: usize,
+    /// The metric by which one judgement is better than another.
+    pub(crate) best_by: &'a str,
     /// Judgements in a row without a better one, after which it ends.
     pub(crate) patience: Option<usize>,
     /// Time of all its processes together, after which it ends.
@@ -83,7 +86,7 @@ pub(crate) struct Rhythm {
 pub(crate) struct Trainer<'a> {
     pub(crate) optimizer: Optimizer,
     pub(crate) schedule: Schedule,
-    pub(crate) rhythm: Rhythm,
+    pub(crate) rhythm: Rhythm<'a>,
     /// Folder of its saved states.
     pub(crate) state: &'a Path,
     pub(crate) reduce: &'a dyn Reduce,
@@ -129,13 +132,14 @@ impl Trainer<'_> {
 
             let ends = progression.is_over(n_steps, None, rhythm.max_time);
             if (done.is_multiple_of(rhythm.validate_every.max(1)) || ends)
-                && let Some(nll) = self.optimizer.averaged(|| task.validate())?
+                && let Some(judgement) = self.optimizer.averaged(|| task.validate(done))?
             {
-                let best = progression.judged(nll);
+                let (nll, metrics) = (judgement.nll, judgement.metrics.clone());
+                let best = progression.judged(judgement, rhythm.best_by);
                 if best {
                     progression.best = self.optimizer.averaged(|| task.kept())?;
                 }
-                let news = Progress::Validated { step: done, nll, best };
+                let news = Progress::Validated { step: done, nll, metrics, best };
                 if self.tell(&news).is_break() {
                     flow = ControlFlow::Break(());
                 }

@@ -11,6 +11,7 @@
 
 mod inspect;
 mod parts;
+mod trained;
 
 use std::collections::HashMap;
 use std::fs;
@@ -25,6 +26,7 @@ use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 
 pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
 pub(crate) use parts::{Outlines, Parts, fits};
+pub use trained::TrainedWeights;
 
 /// The files of a language model's folder that a package keeps.
 pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];

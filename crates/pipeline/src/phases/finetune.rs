@@ -1,4 +1,6 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
+mod samples;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -6,7 +8,7 @@ use std::{
 };
 
 use encoder::InputSpace;
-use flamingo::{FlamingoConfig, IMAGE, Medium, Model, Precision};
+use flamingo::{FlamingoConfig, IMAGE, Manifest, Medium, Model, Precision};
 use ndarray::s;
 use preprocess::Kind;
 use report::metrics::{SlotTrust, Temperature};
@@ -21,7 +23,7 @@ use crate::{
     event::Control,
     media::Media,
     package::Packed,
-    plan::LmPlan,
+    plan::{LmPlan, TrainingPlan},
     runner::{Folders, Runner},
     spec::ModelSpec,
     stage::{
@@ -34,6 +36,8 @@ use crate::{
     },
     training_log::{self, TrainingLog},
 };
+use samples::Samples;
+pub(crate) use samples::{asked_slots, metrics};
 
 /// A trained model.
 pub(crate) struct Trained {
@@ -92,6 +96,7 @@ impl Work for FitConfig {
             ("accumulate", self.accumulate, MOST_IN_BATCH),
             ("validate_every", self.validate_every, usize::MAX),
             ("checkpoint_every", self.checkpoint_every, usize::MAX),
+            ("samples", self.samples.max(1), MOST_IN_BATCH),
             ("patience", self.patience.unwrap_or(usize::MAX), usize::MAX),
             ("overfit", self.overfit.unwrap_or(usize::MAX), usize::MAX),
         ])?;
@@ -140,7 +145,7 @@ pub(super) fn finetune(
     let trained = runner.stage(
         stage,
         &mut (),
-        |()| json!([inputs(media), media.left_out()]),
+        |()| json!([inputs(config, media), media.left_out()]),
         |(), folders, control| fit(config, media, folders, control),
         |(), dir| load(media, dir),
     )?;
@@ -148,13 +153,16 @@ pub(super) fn finetune(
 }
 
 /// What decides the fit beside its settings and the stages before.
-fn inputs(media: &Media<'_>) -> Value {
+fn inputs(config: &FitConfig, media: &Media<'_>) -> Value {
     let rows = media.cohort().rows.iter().zip(&media.run.splits);
     let rows: Vec<_> = rows.map(|(row, split)| (split, &row.report)).collect();
     // what lies in the encoder's files decides the tokens, or the windows, before
     let mut model_said = flamingo(media);
     model_said.encoder.relocate(&|path| path.file_name().map_or_else(PathBuf::new, PathBuf::from));
+    let from = config.from.as_ref().map(|from| Manifest::read(&media.place(from)));
+    let from = from.and_then(Result::ok).map(|manifest| manifest.trained_sha256());
     json!({
+        "from": from,
         "name": media.plan.spec().name,
         "seed": media.run.seed,
         "slots": media.slots(),
@@ -179,6 +187,10 @@ fn fit(
         rows.iter().map(|&row| example(media, row, reach)).collect::<Result<Vec<_>>>()
     };
     let flamingo = &flamingo(media);
+    let most_new_tokens = media.plan.training.as_ref().map_or(128, TrainingPlan::most_new_tokens);
+    let samples = Samples::new(config, media, validation, most_new_tokens);
+    let from = config.from.as_ref().map(|from| media.place(from));
+    let config = &FitConfig { from, ..config.clone() };
     let coordinates = coordinates(media, flamingo)?;
     let inputs = FitInputs {
         lm: &lm(media).dir,
@@ -190,6 +202,7 @@ fn fit(
         seed: media.run.seed,
         train: &examples(train, config.augment.jitter_frames)?,
         validation: &examples(validation, 0)?,
+        judge: samples.as_ref().map(|samples| samples as &dyn train::Judge),
         state: folders.unfinished,
     };
     let log = TrainingLog::new(&media.plan.dir_of(media.run), folders.unfinished);
@@ -214,7 +227,7 @@ fn load(media: &Media<'_>, dir: &Path) -> Result<Trained> {
     let model_dir = dir.join(MODEL);
     // a part that was damaged, or written by an older version, is found here and made again
     let model = opened(media, &model_dir)?;
-    let (fit, log) = (files::read_json(&dir.join("fit.json"))?, training_log::files_of(dir));
+    let (fit, log) = (files::read_json(&dir.join("fit.json"))?, training_log::files_of(dir)?);
     Ok(Trained { fit, model, model_dir, log })
 }
 

@@ -18,7 +18,7 @@ pub use compose::ComposeConfig;
 pub(crate) use compose::{ComposedFiles, has_training_people};
 pub use evaluate::EvaluateConfig;
 pub(crate) use evaluate::Evaluation;
-pub(crate) use finetune::Trained;
+pub(crate) use finetune::{Trained, asked_slots, metrics};
 pub(crate) use generate::WrittenReport;
 pub(crate) use pages::Pages;
 pub(crate) use pretrain::TrainedLm;

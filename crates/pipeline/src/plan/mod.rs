@@ -11,6 +11,7 @@ mod hashed;
 mod lengths;
 mod lm;
 mod memory;
+mod metric;
 mod names;
 mod pairs;
 mod pictures;
@@ -24,8 +25,10 @@ mod source;
 mod table;
 mod texts;
 mod trained;
+mod training;
 mod unfit;
 mod view;
+mod warm_start;
 
 pub use disk::Disk;
 pub use lm::LmPlan;
@@ -37,6 +40,7 @@ pub use source::{RecordingsPlan, SourcePlan};
 pub use table::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use table::{joined, slots};
 pub use trained::EncoderPlan;
+pub use training::TrainingPlan;
 
 use std::{num::NonZeroUsize, path::Path};
 
@@ -86,7 +90,7 @@ impl Plan {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
-        let mut disk = None;
+        let (mut disk, mut training) = (None, None);
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
@@ -100,7 +104,9 @@ impl Plan {
                 keep(rows::name_what_is_seen(spec, cohort, &frames));
                 let (loaded, scans, lm) = (&loaded, &scans, lm.as_ref());
                 let (encoder, frames) = (encoder.as_ref(), &frames);
-                keep(lm.map_or(Ok(()), |lm| {
+                keep(metric::can_be_reached(spec, cohort, runs));
+                if let Some(lm) = lm {
+                    keep(warm_start::fits(loaded, lm));
                     let given = texts::Given {
                         loaded,
                         cohort,
@@ -111,8 +117,9 @@ impl Plan {
                         frames,
                         n_parcels,
                     };
-                    texts::check(&given)
-                }));
+                    training =
+                        texts::check(&given).map_err(|error| keep(Err(error))).ok().flatten();
+                }
             }
         }
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
@@ -143,6 +150,7 @@ impl Plan {
             budget,
             command,
             disk,
+            training,
             pseudonyms,
         })
     }

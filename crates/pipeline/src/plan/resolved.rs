@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::{
     CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan, SourcePlan,
+    TrainingPlan,
 };
 use crate::{
     spec::{Loaded, Spec},
@@ -32,6 +33,8 @@ pub struct Plan {
     pub(crate) command: Vec<String>,
     /// What its results take on disk, where headers say it.
     pub disk: Option<Disk>,
+    /// What is learned, where something is fitted to reports.
+    pub training: Option<TrainingPlan>,
     /// The labels of subjects, where they are not those of the files.
     pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }

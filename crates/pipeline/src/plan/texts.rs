@@ -6,7 +6,7 @@ use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
 
 use super::{
-    CohortPlan, EncoderPlan, LmPlan, RunPlan,
+    CohortPlan, EncoderPlan, LmPlan, RunPlan, TrainingPlan,
     frames::Frames,
     memory::{Batch, Kept, Sizes, Texts, holds_weights},
     table::slots_of,
@@ -33,12 +33,12 @@ pub(super) struct Given<'a> {
 }
 
 /// Refuses a language model that is not whole or that gates do not fit, and texts that are too long for
-/// it; nothing is asked where nothing is fitted.
-pub(super) fn check(given: &Given<'_>) -> Result<()> {
+/// it; says what is learned. Nothing is asked where nothing is fitted.
+pub(super) fn check(given: &Given<'_>) -> Result<Option<TrainingPlan>> {
     let spec = &given.loaded.spec;
-    let CohortSpec::Pairs(pairs) = &spec.cohort else { return Ok(()) };
+    let CohortSpec::Pairs(pairs) = &spec.cohort else { return Ok(None) };
     if !spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_))) {
-        return Ok(());
+        return Ok(None);
     }
     holds_no_token(given.cohort, pairs)?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
@@ -50,7 +50,10 @@ pub(super) fn check(given: &Given<'_>) -> Result<()> {
         Stage::Generate(config) => Some(config),
         _ => None,
     });
-    generate.map_or(Ok(()), |config| writing_fits(config, &lm, prompt, slots_of(pairs)))
+    if let Some(config) = generate {
+        writing_fits(config, &lm, prompt, slots_of(pairs))?;
+    }
+    Ok(Some(TrainingPlan { prompt_tokens: prompt, report_tokens: reports }))
 }
 
 /// The tokens that say where a scan is looked at and where a report ends are put where they belong;

@@ -120,6 +120,9 @@ impl Stage {
 
     /// Files that its settings name, relative to the file that says so.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        if let Self::Finetune(config) = self {
+            return config.from.iter_mut().collect();
+        }
         self.step_mut().map_or_else(Vec::new, Step::paths)
     }
 

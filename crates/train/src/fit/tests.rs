@@ -1,7 +1,8 @@
+mod judged;
 mod tuned;
 
 use super::*;
-use crate::{PretrainConfig, Progress, checkpoint, pretrain, reduce::threads};
+use crate::{CurvePoint, PretrainConfig, Progress, checkpoint, pretrain, reduce::threads};
 use encoder::{EncoderConfig, VoxelFramesConfig};
 use flamingo::{Compat, GatesConfig, ResamplerConfig};
 use std::ops::ControlFlow;
@@ -127,6 +128,7 @@ impl Run {
             seed: 3,
             train: &train,
             validation: &validation,
+            judge: None,
             state: &self.root.path().join(state),
         })
     }
@@ -202,6 +204,7 @@ fn no_validation_examples_are_refused() {
         seed: 1,
         train: &train,
         validation: &[],
+        judge: None,
         state: &run.root.path().join("state"),
     };
     let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();

@@ -2,7 +2,7 @@ use candle_core::{Device, Var};
 use flamingo::Compat;
 
 use super::*;
-use crate::{LrSchedule, reduce::Alone};
+use crate::{LOSS, LrSchedule, reduce::Alone};
 
 /// Gradients of both sources in each micro-batch of two epochs, the second of which may have nothing to learn.
 const GRADIENTS: [([f32; 2], Option<[f32; 2]>); 10] = [
@@ -55,7 +55,7 @@ impl Task for Linear {
         self.original
     }
 
-    fn validate(&self) -> Result<Option<f64>> {
+    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
         Ok(None)
     }
 
@@ -108,6 +108,7 @@ fn run(original: bool, stop_after: Option<usize>) -> Run {
                 n_steps: 4,
                 validate_every: 1,
                 checkpoint_every: 1,
+                best_by: LOSS,
                 patience: None,
                 max_time: None,
             },
