@@ -125,8 +125,8 @@ impl Observer<Event> for Progress {
             }
             Event::Training(Training::Validated { step, nll, metrics, best }) => {
                 let best = if *best { ", best so far" } else { "" };
-                let further: String =
-                    metrics.iter().map(|(name, value)| format!(", {name} {value:.3}")).collect();
+                let further = metrics.iter().map(|(name, value)| format!(", {name} {value:.3}"));
+                let further = further.collect::<Vec<_>>().concat();
                 self.line(&format!(
                     "{}: step {step}, held out {nll:.4} nats a token{further}{best}",
                     self.stage

@@ -128,6 +128,11 @@ impl Manifest {
         self.frozen_encoder.iter_mut().for_each(|it| it.find(registry));
     }
 
+    /// The terms of use of the data that it was trained on, where they are said.
+    pub fn terms(&self) -> Option<&str> {
+        self.trained_on.get("terms")?.as_str()
+    }
+
     /// Changes where files lie that its encoders name.
     fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         self.config.encoder.relocate(place);

@@ -10,7 +10,6 @@ use candle_core::{Tensor, backprop::GradStore};
 use encoder::InputShape;
 use flamingo::{Compat, FlamingoConfig, Precision};
 use nn::seeded::rng;
-use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +17,7 @@ use crate::{
     AugmentConfig, Error, Example, Fitted, Judge, LOSS, LrSchedule, Observer, Result, SCAN_GAIN,
     augment::{Augmenter, crop},
     batch::Row,
+    draw,
     judge::Judgement,
     optimizer::Optimizer,
     progression::Progression,
@@ -65,6 +65,13 @@ pub struct FitConfig {
     pub encoder_lr_scale: f64,
     /// Weight of the tokens that state a slot's value; all others weigh 1.
     pub slot_weight: f64,
+    /// Weights of the tokens that state the values of some slots, by their names; absent: `slot_weight`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub slot_weights: BTreeMap<String, f64>,
+    /// Balanced sampling: every value of the slot of this name is shown equally often, however rare it is among the
+    /// training reports; a number counts by its bin. Default: every report is shown equally often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
     /// A further loss on the latents, in training only; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auxiliary: Option<AuxiliaryConfig>,
@@ -121,6 +128,8 @@ impl Default for FitConfig {
             gates_lr_scale: 10.,
             encoder_lr_scale: 1.,
             slot_weight: 10.,
+            slot_weights: BTreeMap::new(),
+            balance: None,
             auxiliary: None,
             augment: AugmentConfig::default(),
             averaging: 0.98,
@@ -156,8 +165,7 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-#[expect(clippy::ptr_arg, reason = "serde asks so")]
-fn is_loss(metric: &String) -> bool {
+fn is_loss(metric: &str) -> bool {
     metric == LOSS
 }
 
@@ -261,9 +269,10 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
         })?;
     let task = Reports {
         inputs,
-        rows: trainee.rows(inputs.train, config.slot_weight)?,
-        validation_rows: trainee.rows(inputs.validation, config.slot_weight)?,
+        rows: trainee.rows(inputs.train)?,
+        validation_rows: trainee.rows(inputs.validation)?,
         augmenter: Augmenter::new(inputs.train, &config.augment),
+        strata: draw::strata(inputs.train.iter().map(|example| example.stratum)),
         trainee,
     };
     let trainer = Trainer {
@@ -320,6 +329,7 @@ fn data(inputs: &FitInputs, rows: [&[Row]; 2]) -> String {
     for (examples, rows) in [inputs.train, inputs.validation].into_iter().zip(rows) {
         for (example, row) in examples.iter().zip(rows) {
             let mut bytes = format!("{row:?} {:?} {}", example.class, example.margin).into_bytes();
+            bytes.extend(example.stratum.map(|it| format!(" {it}")).unwrap_or_default().bytes());
             for medium in &example.media {
                 bytes.extend(format!("{:?}", medium.shape()).into_bytes());
                 bytes.extend(medium.iter().flat_map(|x| x.to_le_bytes()));
@@ -338,6 +348,8 @@ struct Reports<'a> {
     augmenter: Augmenter<'a>,
     rows: Vec<Row>,
     validation_rows: Vec<Row>,
+    /// Training examples by the value that they are balanced by.
+    strata: Vec<Vec<usize>>,
 }
 
 impl Task for Reports<'_> {
@@ -349,13 +361,10 @@ impl Task for Reports<'_> {
         let auxiliary = config.auxiliary.as_ref().map_or(0, |it| it.batch_size);
         let n_windows = auxiliary.max(config.batch_size);
         let n_drawn = config.accumulate * n_windows;
-        let mut order = Vec::new();
-        while order.len() < n_drawn {
-            let mut round: Vec<usize> = (0..train.len()).collect();
-            round.shuffle(&mut rng);
-            order.extend(round);
-        }
-        order.truncate(n_drawn);
+        let order = match config.balance {
+            Some(_) => draw::balanced(&self.strata, n_drawn, &mut rng),
+            None => draw::even(train.len(), n_drawn, &mut rng),
+        };
         // every learned token of a step weighs the same, whichever batch it falls into
         let rows = order.chunks(n_windows).flat_map(|windows| &windows[..config.batch_size]);
         let weight = rows.map(|&row| self.rows[row].weight()).sum();
@@ -398,8 +407,12 @@ impl Task for Reports<'_> {
         if !broken.is_empty() {
             return Ok(broken);
         }
-        let mut found = Vec::new();
-        for &row in &shown.rows {
+        let own = self.own_losses(shown)?.into_iter();
+        Ok(own.filter(|(_, loss)| !loss.is_finite()).map(|(name, _)| name).collect())
+    }
+
+    fn own_losses(&self, shown: &Shown) -> Result<Vec<(String, f64)>> {
+        let own = |&row: &usize| {
             let example = &self.inputs.train[row];
             let alone = Shown {
                 windows: vec![crop(&example.media[0], example.margin, 0)],
@@ -409,11 +422,9 @@ impl Task for Reports<'_> {
                 n_classes: 1,
             };
             let loss = self.trainee.loss(&alone, &self.rows, self.inputs.fit)?;
-            if !loss.to_scalar::<f32>()?.is_finite() {
-                found.push(example.name.clone());
-            }
-        }
-        Ok(found)
+            Ok((example.name.clone(), f64::from(loss.to_scalar::<f32>()?)))
+        };
+        shown.rows.iter().map(own).collect()
     }
 
     fn validate(&self, step: usize) -> Result<Option<Judgement>> {

@@ -7,6 +7,7 @@
 mod augment;
 mod batch;
 mod checkpoint;
+mod draw;
 mod error;
 mod fit;
 mod fitted;

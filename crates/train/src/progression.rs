@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Judgement, LOSS};
 
+/// A loss that many times as large as the largest of the first steps is no step of a training that goes well.
+pub(crate) const EXPLODED: f64 = 10.;
+/// Those steps; before them every loss may be.
+pub(crate) const FIRST_STEPS: usize = 10;
+
 /// One point of the training curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
@@ -112,6 +117,13 @@ impl Progression {
         Err(format!("it has {n} losses of {} steps", self.step))
     }
 
+    /// The largest loss of the first steps, where `loss` is so much larger that the training has left its road.
+    pub(crate) fn exploded_from(&self, loss: f64) -> Option<f64> {
+        let first: Vec<f64> = self.losses.iter().flatten().take(FIRST_STEPS).copied().collect();
+        let most = first.iter().fold(0f64, |most, loss| most.max(loss.abs()));
+        (first.len() == FIRST_STEPS && loss > EXPLODED * most).then_some(most)
+    }
+
     /// Records a step, which ended so many seconds after the beginning.
     pub(crate) fn took(&mut self, loss: Option<f64>, seconds: f64) {
         self.step += 1;
@@ -178,6 +190,19 @@ mod tests {
         };
         assert_eq!(chosen("slot_accuracy"), (3, true));
         assert_eq!(chosen(LOSS), (4, false));
+    }
+
+    #[test]
+    fn a_loss_explodes_by_the_largest_of_the_first_ten() {
+        let mut it = Progression::default();
+        for at in 0..10 {
+            assert_eq!(it.exploded_from(1e9), None, "{at} steps say nothing yet");
+            it.took(Some(1. + f64::from(at % 4)), 0.);
+        }
+        assert_eq!((it.exploded_from(40.), it.exploded_from(40.1)), (None, Some(4.)));
+        // later ones change nothing
+        it.took(Some(39.), 0.);
+        assert_eq!(it.exploded_from(41.), Some(4.));
     }
 
     #[test]

@@ -80,9 +80,9 @@ impl Trainee {
         all
     }
 
-    pub(crate) fn rows(&self, examples: &[Example], slot_weight: f64) -> Result<Vec<Row>> {
+    pub(crate) fn rows(&self, examples: &[Example]) -> Result<Vec<Row>> {
         let limit = self.flamingo.lm().shape().n_positions;
-        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary, slot_weight));
+        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary));
         let rows = rows.collect::<Result<Vec<_>>>()?;
         match rows.iter().map(Row::len).max() {
             Some(found) if found > limit => Err(flamingo::Error::TooLong { found, limit }.into()),

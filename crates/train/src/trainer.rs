@@ -47,6 +47,11 @@ pub(crate) trait Task {
         Ok(Vec::new())
     }
 
+    /// The examples of a batch, as people are told of them, with the loss of each by itself.
+    fn own_losses(&self, _batch: &Self::Batch) -> Result<Vec<(String, f64)>> {
+        Ok(Vec::new())
+    }
+
     /// The norm to which all that a step has gathered is clipped after this batch; the optimizer clips when it
     /// takes the step.
     fn clips_after(&self, _batch: &Self::Batch) -> Option<f64> {
@@ -120,6 +125,14 @@ impl Trainer<'_> {
                 let examples =
                     if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
                 return Err(Error::Diverged { step: step + 1, what, examples });
+            }
+            if let Some(loss) = loss
+                && let Some(most) = progression.exploded_from(loss)
+            {
+                self.save(&progression)?;
+                let examples =
+                    if self.reduce.n_ranks() == 1 { largest(task, step)? } else { Vec::new() };
+                return Err(Error::Exploded { step: step + 1, loss, most, examples });
             }
             let mut news = Progress::NothingLearned { step: step + 1 };
             if let Some(Gathered { gradients, loss, n_tokens }) = gathered {
@@ -263,6 +276,21 @@ fn culprits<T: Task>(task: &T, step: usize) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// The examples of a step whose own losses are the largest: those of at least half the largest one.
+fn largest<T: Task>(task: &T, step: usize) -> Result<Vec<String>> {
+    let mut found: Vec<(String, f64)> = Vec::new();
+    for batch in task.batches(step) {
+        for (name, loss) in task.own_losses(&batch)? {
+            if found.iter().all(|(known, _)| *known != name) {
+                found.push((name, loss));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let most = found.first().map_or(0., |(_, loss)| *loss);
+    Ok(found.into_iter().filter(|(_, loss)| *loss >= most / 2.).map(|(name, _)| name).collect())
 }
 
 #[cfg(test)]

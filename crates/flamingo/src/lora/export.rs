@@ -50,7 +50,15 @@ pub fn export_lora(package: &Path, to: &Path) -> Result<MergedLora> {
     in_place(to, |staged| {
         save(&staged.join(WEIGHTS[0]), &tensors)?;
         let path = staged.join(CONFIG);
-        fs::write(&path, format!("{config:#}\n")).map_err(io(&path))
+        fs::write(&path, format!("{config:#}\n")).map_err(io(&path))?;
+        // the terms of the data go where its weights go
+        let Some(terms) = manifest.terms() else { return Ok(()) };
+        let path = staged.join("README.md");
+        let text = format!(
+            "# {}\n\nTerms of use of the data that it was trained on: {terms}\n",
+            manifest.name
+        );
+        fs::write(&path, text).map_err(io(&path))
     })?;
     Ok(MergedLora { tensors: changed.len(), changed, weights: to.join(WEIGHTS[0]) })
 }

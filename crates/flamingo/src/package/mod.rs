@@ -256,10 +256,12 @@ fn card(package: &NewPackage) -> Result<String> {
             encoder_licence(package)?
         ),
     };
+    let terms = package.trained_on.get("terms").and_then(serde_json::Value::as_str);
+    let terms = terms.map_or_else(String::new, |it| format!("Terms of use of its data: {it}\n\n"));
     Ok(format!(
         "# {}\n\n{encoder}, a perceiver resampler and gated cross-attention around a frozen language \
          model, {n_trained} trained parameters, seed {}.\n\n**Research output, not for diagnosis; \
-         not a medical device.**\n\n{base}Trained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
+         not a medical device.**\n\n{base}{terms}Trained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
          parts: {}. `model.yaml` holds the architecture, the preprocessing and the digest of every \
          part.\n",
         package.name, package.seed, package.trained_on, package.licence,

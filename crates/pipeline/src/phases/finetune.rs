@@ -11,7 +11,10 @@ use encoder::InputSpace;
 use flamingo::{FlamingoConfig, IMAGE, Manifest, Medium, Model, Precision};
 use ndarray::s;
 use preprocess::Kind;
-use report::metrics::{SlotTrust, Temperature};
+use report::{
+    metrics::{SlotTrust, Temperature},
+    slots::SlotSpan,
+};
 use scan::Split;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -116,6 +119,10 @@ impl Work for FitConfig {
         ];
         settings.numbers(NOT_NEGATIVE, &factors)?;
         settings.numbers(FACTOR, &factors)?;
+        let weights: Vec<_> =
+            self.slot_weights.values().map(|weight| ("slot_weights", *weight)).collect();
+        settings.numbers(NOT_NEGATIVE, &weights)?;
+        settings.numbers(FACTOR, &weights)?;
         let shares = [
             ("final_lr", self.final_lr),
             ("augment.class_averaging", self.augment.class_averaging),
@@ -184,7 +191,7 @@ fn fit(
     let (train, validation) = (media.rows_of(Split::Train)?, media.rows_of(Split::Validation)?);
     let (train, validation) = config.division(&train, &validation);
     let examples = |rows: &[usize], reach| {
-        rows.iter().map(|&row| example(media, row, reach)).collect::<Result<Vec<_>>>()
+        rows.iter().map(|&row| example(config, media, row, reach)).collect::<Result<Vec<_>>>()
     };
     let flamingo = &flamingo(media);
     let most_new_tokens = media.plan.training.as_ref().map_or(128, TrainingPlan::most_new_tokens);
@@ -255,16 +262,24 @@ fn lm<'a>(media: &Media<'a>) -> &'a LmPlan {
 }
 
 /// A window with up to `reach` frames more on either side, as far as the scan goes.
-fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
+fn example(config: &FitConfig, media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
     let report = media.cohort().rows[row].report.clone();
+    let slots = media.slots().slots();
+    let weighted = |span: SlotSpan| {
+        let own = config.slot_weights.get(&slots[span.slot_idx].name);
+        (span.range, own.copied().unwrap_or(config.slot_weight))
+    };
+    let balanced = config.balance.as_ref();
+    let balanced = balanced.and_then(|name| slots.iter().position(|slot| slot.name == *name));
     let (medium, margin) = with_margin(media, row, reach)?;
     Ok(Example {
         name: format!("row {} of the table", media.cohort().rows[row].row),
         media: vec![medium],
         margin,
         prompt: format!("{IMAGE}{}", media.prompt(row)),
-        weighted: media.slots().spans(&report).into_iter().map(|span| span.range).collect(),
+        weighted: media.slots().spans(&report).into_iter().map(weighted).collect(),
         class: media.class(row),
+        stratum: balanced.and_then(|idx| media.class_of(row, idx)),
         report,
     })
 }
@@ -360,18 +375,22 @@ fn card(media: &Media<'_>, train: &[usize], fitting: &Fitting) -> Result<Package
         train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
     scans.dedup();
     let Packed { section, files, frozen_encoder } = Packed::of(media, fitting.trust())?;
+    let mut trained_on = json!({
+        "table_sha256": cohort.sha256,
+        "n_windows": train.len(),
+        "scans_sha256": scans,
+        "encoder": media.tokens.as_ref().map(|tokens| tokens.about.card()),
+    });
+    if let Some(terms) = media.terms() {
+        trained_on["terms"] = json!(terms);
+    }
     Ok(PackageCard {
         name: media.plan.spec().name.clone(),
         seed: media.run.seed,
         preprocessing: section,
         files,
         frozen_encoder,
-        trained_on: json!({
-            "table_sha256": cohort.sha256,
-            "n_windows": train.len(),
-            "scans_sha256": scans,
-            "encoder": media.tokens.as_ref().map(|tokens| tokens.about.card()),
-        }),
+        trained_on,
         licence: "Apache-2.0".to_owned(),
     })
 }

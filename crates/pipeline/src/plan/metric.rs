@@ -1,4 +1,4 @@
-//! The metric by which a training keeps a checkpoint: one that its validation will have.
+//! What a training names of its reports: slots that they have, and a metric that its validation will have.
 use std::collections::BTreeSet;
 
 use scan::Split;
@@ -31,6 +31,21 @@ pub(super) fn can_be_reached(spec: &Spec, cohort: &CohortPlan, runs: &[RunPlan])
     let names = metrics(slots);
     if !names.iter().any(|name| name == metric) {
         return refuse(format!("one of {}", names.join(", ")));
+    }
+    let known = |name: &str| slots.slots().iter().find(|slot| slot.name == name);
+    let slot_names =
+        || slots.slots().iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(name) = config.slot_weights.keys().find(|name| known(name).is_none()) {
+        let (stage, field, found) = ("finetune", "slot_weights", name.clone());
+        let expected = format!("slots: {}", slot_names());
+        return Err(Error::Setting { stage, field, found, expected });
+    }
+    if let Some(name) = &config.balance
+        && known(name).is_none_or(|slot| slot.labels().is_empty())
+    {
+        let (stage, field, found) = ("finetune", "balance", name.clone());
+        let expected = format!("a slot of which a report has one value, of {}", slot_names());
+        return Err(Error::Setting { stage, field, found, expected });
     }
     let asked = asked_slots(slots, metric);
     for run in runs {

@@ -13,6 +13,7 @@ mod lm;
 mod memory;
 mod metric;
 mod names;
+mod notes;
 mod pairs;
 mod pictures;
 mod recordings;

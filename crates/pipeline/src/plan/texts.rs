@@ -9,6 +9,7 @@ use super::{
     CohortPlan, EncoderPlan, LmPlan, RunPlan, TrainingPlan,
     frames::Frames,
     memory::{Batch, Kept, Sizes, Texts, holds_weights},
+    notes,
     table::slots_of,
 };
 use crate::{
@@ -41,6 +42,7 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<TrainingPlan>> {
         return Ok(None);
     }
     holds_no_token(given.cohort, pairs)?;
+    notes::prompt_states_nothing(pairs, slots_of(pairs))?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
     fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
@@ -53,7 +55,13 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<TrainingPlan>> {
     if let Some(config) = generate {
         writing_fits(config, &lm, prompt, slots_of(pairs))?;
     }
-    Ok(Some(TrainingPlan { prompt_tokens: prompt, report_tokens: reports }))
+    let notes = notes::of(given.cohort, given.runs, &reports, generate);
+    Ok(Some(TrainingPlan {
+        prompt_tokens: prompt,
+        report_tokens: reports,
+        notes,
+        peak_memory_mb: None,
+    }))
 }
 
 /// The tokens that say where a scan is looked at and where a report ends are put where they belong;

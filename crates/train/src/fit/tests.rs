@@ -70,7 +70,8 @@ fn examples(n: usize, name: &str) -> Vec<Example> {
             margin: 1,
             prompt: "<image>Seen:".into(),
             report: format!(" {}.", words[i % 2]),
-            weighted: std::iter::once(1..1 + words[i % 2].len()).collect(),
+            weighted: vec![(1..1 + words[i % 2].len(), 5.)],
+            stratum: Some(i % 2),
             class: Some(i % 2),
         })
         .collect()
@@ -447,5 +448,33 @@ fn one_report_alone_is_learned_by_heart() -> Result<()> {
     assert!(fitted.curve[0].nll > 0.5 && last.nll < 0.05, "{:?}", fitted.curve);
     assert_eq!(run.fit.division(&[1, 2, 3], &[4]), (&[1][..], &[1][..]));
     assert_eq!(FitConfig::default().division(&[1, 2, 3], &[4]), (&[1, 2, 3][..], &[4][..]));
+    Ok(())
+}
+
+#[test]
+fn an_exploding_loss_ends_a_training_with_the_state_saved_and_names_whose_it_is() {
+    let mut run = Run::new(60);
+    // the rate rises until the weights are thrown about
+    let fit = FitConfig { learning_rate: 10., warmup_steps: 40, clip_norm: 1e6, ..run.fit.clone() };
+    run.fit = FitConfig { lr_schedule: LrSchedule::Constant, validate_every: 100, ..fit };
+    let error = run.go("state", None).unwrap_err();
+    let Error::Exploded { step, loss, most, examples } = &error else { panic!("{error}") };
+    assert!(*step > 10 && *loss > 10. * most && !examples.is_empty(), "{error}");
+    assert!(error.to_string().contains("(of example "), "{error}");
+    assert!(run.root.path().join(format!("state/step-{:06}", step - 1)).is_dir(), "{error}");
+    // started again, it ends at the same step for the same reason
+    assert_eq!(run.go("state", None).unwrap_err().to_string(), error.to_string());
+}
+
+#[test]
+fn a_balanced_training_resumes_exactly() -> Result<()> {
+    let mut run = Run::new(12);
+    run.fit.balance = Some("word".to_owned());
+    let straight = run.go("straight", None)?;
+    assert!(matches!(run.go("resumed", Some(7)), Err(Error::Interrupted { step: 7 })));
+    let resumed = run.go("resumed", None)?;
+    assert_eq!(adapter(&resumed)?, adapter(&straight)?);
+    run.fit.balance = None;
+    assert_ne!(adapter(&run.go("even", None)?)?, adapter(&straight)?);
     Ok(())
 }
