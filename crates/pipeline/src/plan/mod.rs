@@ -15,6 +15,7 @@ mod metric;
 mod names;
 mod notes;
 mod pairs;
+mod peak;
 mod pictures;
 mod recordings;
 mod resolved;

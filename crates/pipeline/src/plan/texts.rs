@@ -1,15 +1,18 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
 use encoder::InputShape;
-use flamingo::{Constrain, END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
+use flamingo::{
+    Constrain, END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel, Precision,
+};
 use preprocess::{Recipe, Recording};
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
 
 use super::{
-    CohortPlan, EncoderPlan, LmPlan, RunPlan, TrainingPlan,
+    CohortPlan, EncoderPlan, LmPlan, RowPlan, RunPlan, TrainingPlan,
     frames::Frames,
     memory::{Batch, Kept, Sizes, Texts, holds_weights},
-    notes,
+    metric::finetune,
+    notes, peak,
     table::slots_of,
 };
 use crate::{
@@ -44,7 +47,7 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<TrainingPlan>> {
     holds_no_token(given.cohort, pairs)?;
     notes::prompt_states_nothing(pairs, slots_of(pairs))?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
-    fits_around(given, &lm)?;
+    let around = fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
     let reports = reports_fit(given, &lm, prompt)?;
     batches_fit(given, &lm, prompt, &reports)?;
@@ -56,12 +59,86 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<TrainingPlan>> {
         writing_fits(config, &lm, prompt, slots_of(pairs))?;
     }
     let notes = notes::of(given.cohort, given.runs, &reports, generate);
-    Ok(Some(TrainingPlan {
-        prompt_tokens: prompt,
-        report_tokens: reports,
-        notes,
-        peak_memory_mb: None,
-    }))
+    let peak_memory_mb = around.and_then(|around| reckoned(given, &lm, &around, prompt, &reports));
+    Ok(Some(TrainingPlan { prompt_tokens: prompt, report_tokens: reports, notes, peak_memory_mb }))
+}
+
+/// What stands around the language model.
+struct Around {
+    config: FlamingoConfig,
+    input: InputShape,
+    n_trained: usize,
+}
+
+/// Megabytes that the training takes at most. Not reckoned where the activations of an encoder belong to it, or where no
+/// header says how long the scans are.
+fn reckoned(
+    given: &Given<'_>,
+    lm: &LanguageModel,
+    around: &Around,
+    prompt: usize,
+    reports: &[usize],
+) -> Option<u64> {
+    let (spec, fit) = (&given.loaded.spec, finetune(&given.loaded.spec)?);
+    if given.encoder.is_some_and(|plan| plan.trainable.moves()) {
+        return None;
+    }
+    let encoder = around.config.encoder.spec(around.input).ok()?;
+    let cut = spec.stages().iter().find_map(Stage::cut);
+    let window = super::resolved::window(spec);
+    let n_windows = |row: &RowPlan| match &cut {
+        Some(cut) if window.is_none() => {
+            let (n_frames, _) = given.frames.of_series(row.scan_idx)?;
+            Some(cut.first_frames(n_frames).ok()?.len())
+        }
+        _ => Some(1),
+    };
+    let run = given.runs.first()?;
+    let learned = given.cohort.rows.iter().zip(&run.splits).filter(|(_, it)| **it != Split::Test);
+    let n_windows: Vec<usize> = learned.map(|(row, _)| n_windows(row)).collect::<Option<_>>()?;
+    let of_window = match window {
+        Some(it) => {
+            let n_voxels: usize = given.cohort.grid.iter().product();
+            (it.n_frames + 2 * fit.augment.jitter_frames) * n_voxels
+        }
+        None => encoder.n_tokens() * encoder.vis_dim,
+    };
+    let training = peak::Training {
+        dim: lm.dim(),
+        n_blocks: lm.n_blocks(),
+        n_block_parameters: lm.n_block_parameters(),
+        lm_bytes: bytes_of(given, lm),
+        n_ids: lm.n_ids(),
+        n_trained: around.n_trained,
+        gates: &around.config.gates,
+        resampler: &around.config.resampler,
+        vis_dim: encoder.vis_dim,
+        n_media_tokens: encoder.n_tokens() * n_windows.iter().max()?,
+        n_held: of_window * n_windows.iter().sum::<usize>(),
+        n_tokens: prompt + reports.iter().max()?,
+        n_learned: 1. + reports.iter().sum::<usize>() as f64 / reports.len() as f64,
+        batch_size: fit.batch_size,
+        n_windows: fit.auxiliary.as_ref().map_or(0, |it| it.batch_size).max(fit.batch_size),
+        checkpointing: fit.activation_checkpointing,
+    };
+    Some(training.peak_mb())
+}
+
+/// Bytes of the language model's weights as a training keeps them.
+fn bytes_of(given: &Given<'_>, lm: &LanguageModel) -> usize {
+    let precision = given.loaded.spec.model.as_ref().map(|model| model.precision);
+    match precision.unwrap_or_default() {
+        Precision::F32 => 4 * lm.n_parameters(),
+        Precision::Bf16 | Precision::F16 => 2 * lm.n_parameters(),
+        // blocks of 32 numbers with a scale
+        Precision::Q8_0 => lm.n_parameters() * 34 / 32,
+        Precision::Stored => {
+            let dir = &given.lm.dir;
+            let file = |name: &String| if dir.is_dir() { dir.join(name) } else { dir.clone() };
+            let sizes = given.lm.digests.keys().filter_map(|name| file(name).metadata().ok());
+            sizes.map(|it| it.len() as usize).sum()
+        }
+    }
 }
 
 /// The tokens that say where a scan is looked at and where a report ends are put where they belong;
@@ -83,7 +160,7 @@ fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
 }
 
 /// Refuses gates and a resampler that do not fit between the encoder and the language model.
-fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
+fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Around>> {
     let model = given.loaded.spec.model.as_ref().expect("the language model stands in it");
     let (every, most) = (model.gates.get().every, lm.n_blocks());
     if every > most {
@@ -100,7 +177,7 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
             (FlamingoConfig { encoder: tokens, ..config }, input)
         }
         None => {
-            let Some(window) = super::resolved::window(&given.loaded.spec) else { return Ok(()) };
+            let Some(window) = super::resolved::window(&given.loaded.spec) else { return Ok(None) };
             let n_voxels = given.cohort.grid.iter().product();
             (config, InputShape::Window { n_frames: window.n_frames, n_voxels })
         }
@@ -116,7 +193,8 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
     holds_weights(n_trained, 0).map_err(|problem| {
         let problem = format!("what is trained is too large: {problem}");
         Error::StageInput { stage: "finetune", problem }
-    })
+    })?;
+    Ok(Some(Around { config, input, n_trained }))
 }
 
 /// Tokens of the longest prompt that a row may get, with its `<image>`.
