@@ -107,7 +107,7 @@ const PIPELINE: &[&str] = &[
     "stage/stages",
     "spec",
     "plan/benchmark plan/disk plan/frames plan/lm plan/memory plan/pictures plan/resolved plan/scans \
-     plan/source plan/table plan/trained",
+     plan/source plan/table plan/trained plan/training",
     "journal media",
     "stage units watch",
     "package record/stages",

@@ -24,6 +24,7 @@ fn args(outputs: &Path) -> Vec<String> {
         "stages.finetune.auxiliary.batch_size=8".to_owned(),
         "stages.finetune.validate_every=2".to_owned(),
         "stages.finetune.checkpoint_every=1".to_owned(),
+        "stages.finetune.samples=1".to_owned(),
         format!("stages.generate.max_new_tokens={MAX_NEW_TOKENS}"),
         format!("outputs={}", outputs.display()),
     ];
@@ -285,6 +286,56 @@ fn a_killed_and_then_stopped_run_goes_on_to_the_same_bytes() {
     assert!(finished.stderr.contains("step 6, held out"), "{finished}");
     assert_eq!(finished.stdout, FIRST.ran.stdout);
     assert_same_bytes(&FIRST.dir(), &run_dir(outputs.path()));
+}
+
+#[test]
+fn what_a_model_writes_during_the_training_stands_side_by_side() {
+    let samples = FIRST.dir().join("training/samples");
+    let names: Vec<_> = files_below(&samples).into_iter().collect();
+    assert_eq!(names, [2, 4, 6].map(|step| samples.join(format!("step-00000{step}.md"))));
+    let page = fs::read_to_string(&names[2]).unwrap();
+    let columns = "| report | shown its own scan | shown row 75 | shown no scan |";
+    assert!(page.starts_with("# Step 6\n") && page.contains(columns), "{page}");
+    let validated = fs::read_to_string(FIRST.dir().join("training/metrics.jsonl")).unwrap();
+    assert_eq!(validated.matches("\"validation_scan_gain\":").count(), 3, "{validated}");
+}
+
+/// What is said of the quickstart with these settings.
+fn checked(sets: &[&str], code: i32) -> String {
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let ran = run(&["check", PIPELINE].into_iter().chain(sets).collect::<Vec<_>>());
+    ran.exits_with(code).stderr
+}
+
+#[test]
+fn a_metric_that_no_validation_has_is_refused_with_those_that_it_has() {
+    let said = checked(&["stages.finetune.best=accuracy"], 2);
+    let names =
+        "loss, scan_gain, rouge_l, slot_accuracy, slot_accuracy.viewed, slot_accuracy.domain";
+    assert!(said.contains(&format!("best is accuracy, expected one of {names}")), "{said}");
+    let alone = ["stages.finetune.best=scan_gain", "stages.finetune.overfit=1"];
+    let said = checked(&alone, 2);
+    assert!(said.contains("expected loss: the training is judged by one scan alone"), "{said}");
+    checked(&["stages.finetune.best=slot_accuracy.viewed"], 0);
+}
+
+#[test]
+fn a_training_begins_with_another_package_of_the_same_parts() {
+    let from = format!("stages.finetune.from={}", FIRST.model());
+    let said = checked(&[&from, "model.resampler.n_latents=3"], 2);
+    assert!(said.contains("its model.resampler is another one than this pipeline's"), "{said}");
+    let encoder = "model.encoder={\"voxel_frames\": {\"dim\": 64, \"n_groups\": 1}}";
+    let said = checked(&[&from, encoder], 2);
+    assert!(said.contains("its encoder voxel_frames is another one than"), "{said}");
+    let lm = tempfile::tempdir().unwrap();
+    for file in files_below(&root().join("fixtures/tiny-lm")) {
+        fs::copy(&file, lm.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let tokenizer = lm.path().join("tokenizer.json");
+    fs::write(&tokenizer, fs::read_to_string(&tokenizer).unwrap() + "\n").unwrap();
+    let said = checked(&[&from, &format!("model.lm.hf={}", lm.path().display())], 2);
+    assert!(said.contains("tokenizer.json differs"), "{said}");
+    checked(&[&from], 0);
 }
 
 #[test]

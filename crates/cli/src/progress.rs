@@ -109,11 +109,12 @@ impl Observer<Event> for Progress {
                 self.line(&format!("{stage} (stage {} of {n})", idx + 1));
             }
             Event::StageCached { stage, .. } => self.line(&format!("{stage}: stored result taken")),
-            Event::StageFinished { stage, seconds } => {
+            Event::StageFinished { stage, seconds, peak_memory_mb } => {
                 if let Some(bar) = &self.bar {
                     bar.reset();
                 }
-                self.line(&format!("{stage}: done in {seconds:.1} s"));
+                let peak = peak_memory_mb.map(|mb| format!(", {mb} MB of memory at most"));
+                self.line(&format!("{stage}: done in {seconds:.1} s{}", peak.unwrap_or_default()));
             }
             Event::Engine(EngineEvent::Advanced { stage, done, total }) => {
                 let left = self.left(stage, *done, *total);
@@ -123,10 +124,12 @@ impl Observer<Event> for Progress {
                 let message = format!("loss {loss:.4}, rate {lr:.2e}");
                 self.advance(self.stage, *step, *n_steps, &message);
             }
-            Event::Training(Training::Validated { step, nll, best }) => {
+            Event::Training(Training::Validated { step, nll, metrics, best }) => {
                 let best = if *best { ", best so far" } else { "" };
+                let further = metrics.iter().map(|(name, value)| format!(", {name} {value:.3}"));
+                let further = further.collect::<Vec<_>>().concat();
                 self.line(&format!(
-                    "{}: step {step}, held out {nll:.4} nats a token{best}",
+                    "{}: step {step}, held out {nll:.4} nats a token{further}{best}",
                     self.stage
                 ));
             }

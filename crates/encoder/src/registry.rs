@@ -287,6 +287,25 @@ impl EncoderConfig {
 
     /// Names the encoder by everything that decides its tokens, wherever its files lie.
     pub fn identity(&self) -> Result<String> {
+        let said = serde_json::to_string(&self.named()?).expect("settings are plain values");
+        Ok(files::sha256_bytes(said.as_bytes()))
+    }
+
+    /// Names its network and the weights that it begins with, whichever of them a training moves.
+    ///
+    /// # Errors
+    /// Where a file that it names cannot be read.
+    pub fn network(&self) -> Result<String> {
+        let mut said = serde_json::to_value(self.named()?).expect("settings are plain values");
+        let settings = said[0].as_object_mut().into_iter().flat_map(|it| it.values_mut());
+        settings.filter_map(serde_json::Value::as_object_mut).for_each(|it| {
+            it.remove("trainable");
+        });
+        Ok(files::sha256_bytes(said.to_string().as_bytes()))
+    }
+
+    /// Its settings without the places of its files, and what names its weights.
+    fn named(&self) -> Result<(Self, String)> {
         let mut named = self.clone();
         named.relocate(&|_| PathBuf::new());
         let mut weights = match self.weights() {
@@ -304,7 +323,6 @@ impl EncoderConfig {
         if let Self::Added(added) = self {
             weights = format!("version {}", added.version());
         }
-        let said = serde_json::to_string(&(named, weights)).expect("settings are plain values");
-        Ok(files::sha256_bytes(said.as_bytes()))
+        Ok((named, weights))
     }
 }

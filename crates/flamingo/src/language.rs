@@ -15,6 +15,8 @@ pub struct LanguageModel {
     described: Described,
     vocabulary: Vocabulary,
     shape: LmShape,
+    n_parameters: usize,
+    n_block_parameters: usize,
 }
 
 impl LanguageModel {
@@ -30,7 +32,13 @@ impl LanguageModel {
             return Err(lm::Error::Config { path: path.to_owned(), reason }.into());
         }
         let vocabulary = Vocabulary::new(described.tokenizer.clone(), shape.vocab_size)?;
-        Ok(Self { described, vocabulary, shape })
+        let n_parameters = outline.n_parameters();
+        let blocks = outline
+            .shapes()
+            .into_iter()
+            .filter(|(name, _)| [".layers.", ".blocks."].iter().any(|list| name.contains(list)));
+        let n_block_parameters = blocks.map(|(_, dims)| dims.iter().product::<usize>()).sum();
+        Ok(Self { described, vocabulary, shape, n_parameters, n_block_parameters })
     }
 
     /// Width of a token.
@@ -51,6 +59,16 @@ impl LanguageModel {
     /// Ids of the vocabulary, the special tokens included.
     pub fn n_ids(&self) -> usize {
         self.vocabulary.special.end
+    }
+
+    /// Parameters of all of its transformer blocks.
+    pub fn n_block_parameters(&self) -> usize {
+        self.n_block_parameters
+    }
+
+    /// All of its parameters.
+    pub fn n_parameters(&self) -> usize {
+        self.n_parameters
     }
 
     /// Tokens of a prompt with one `<image>` a scan.

@@ -18,6 +18,7 @@ mod likelihood;
 mod lora;
 mod manifest;
 mod media;
+mod medium;
 mod model;
 mod package;
 mod prompt;
@@ -36,7 +37,7 @@ pub use formats::pointer;
 pub use gated::{GatedBlock, GatesConfig};
 pub use generate::{
     Choice, Chosen, Constrain, Decoding, Forced, GenerateConfig, Generated, Guide, Listener, Next,
-    NumberRange, Request, Sequence,
+    NumberRange, Request, Sequence, Writer,
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use language::LanguageModel;
@@ -46,11 +47,12 @@ pub use lora::{
     Corrections, LoraAdapter, LoraPart, MergedLora, TiedNames, export_lora, merge_lora,
 };
 pub use manifest::{LANGUAGE, MANIFEST, Manifest, Part};
-pub use model::{GateOpening, Medium, Model, encoder_input};
+pub use medium::{Medium, encoder_input};
+pub use model::{GateOpening, Model};
 pub use nn::{Precision, weights::TensorInfo};
 pub use package::{
-    LM_FILES, NewPackage, PackageFile, PackageInfo, PackageTexts, Parameters, Trained, WeightFile,
-    inspect, verify, write,
+    LM_FILES, NewPackage, PackageFile, PackageInfo, PackageTexts, Parameters, Trained,
+    TrainedWeights, WeightFile, inspect, verify, write,
 };
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

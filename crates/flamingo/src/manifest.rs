@@ -125,9 +125,14 @@ impl Manifest {
     }
 
     /// Looks for its encoders among those that a program brings along.
-    pub(crate) fn find_encoders(&mut self, registry: &EncoderRegistry) {
+    pub fn find_encoders(&mut self, registry: &EncoderRegistry) {
         self.config.encoder.find(registry);
         self.frozen_encoder.iter_mut().for_each(|it| it.find(registry));
+    }
+
+    /// The terms of use of the data that it was trained on, where they are said.
+    pub fn terms(&self) -> Option<&str> {
+        self.trained_on.get("terms")?.as_str()
     }
 
     /// Changes where files lie that its encoders name.

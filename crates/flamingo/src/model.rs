@@ -1,21 +1,18 @@
 //! A packaged model, ready to write: text and windows in, text and likelihoods out.
 
-use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
-use encoder::{ClipPreprocess, EncoderInput, EncoderRegistry, InputShape};
+use candle_core::DType;
+use encoder::{ClipPreprocess, EncoderRegistry, InputShape};
 use ndarray::ArrayD;
 use nn::{Precision, weights::Below};
 use serde::Serialize;
 
 use crate::manifest::{LANGUAGE, MANIFEST};
-use crate::{Compat, Flamingo, Manifest, MediaView, Request, Result, Vocabulary, package};
-
-/// One preprocessed scan or picture: an array of the dimensions of the encoder's input, or several
-/// windows of them, `(n_windows, …)`.
-pub type Medium = ArrayD<f32>;
+use crate::{
+    Compat, Flamingo, Manifest, MediaView, Medium, Request, Result, Vocabulary, Writer, package,
+};
 
 /// How far one gated block is open; a model whose gates are all near zero does not look.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -145,70 +142,25 @@ impl Model {
 
     /// The scans of a batch of texts; absent when no text has one.
     pub(crate) fn encode_media(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
-        let input = self.encoder_input(media)?;
-        input.map(|input| Ok(self.flamingo.encode_media(&input)?)).transpose()
+        self.writer().encode_media(media)
     }
 
     /// One vector for each scan or picture, by which similar ones are found: that of
     /// [`MediaEncoder::embedding`](encoder::MediaEncoder::embedding).
     pub fn embeddings(&self, media: &[Arc<Medium>]) -> Result<Vec<Vec<f32>>> {
         let rows: Vec<&[Arc<Medium>]> = media.iter().map(std::slice::from_ref).collect();
-        let Some(input) = self.encoder_input(&rows)? else { return Ok(Vec::new()) };
+        let Some(input) = self.writer().encoder_input(&rows)? else { return Ok(Vec::new()) };
         let vectors = self.flamingo.encoder().embedding(&input)?;
         Ok(vectors.to_dtype(DType::F32)?.to_vec2()?)
     }
 
-    fn encoder_input(&self, media: &[&[Arc<Medium>]]) -> Result<Option<EncoderInput>> {
-        let input = encoder_input(media, self.manifest.input)?;
-        match &self.manifest.coordinates {
-            Some(coordinates) => {
-                Ok(input.map(|it| it.with_coordinates(coordinates)).transpose()?)
-            }
-            None => Ok(input),
+    /// What writes in it.
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer {
+            flamingo: &self.flamingo,
+            vocabulary: &self.vocabulary,
+            input: self.manifest.input,
+            coordinates: self.manifest.coordinates.as_deref(),
         }
     }
-}
-
-/// Stacks the scans of a batch, `(batch, n_media, n_windows, …)`. A medium is one window, or several
-/// `(n_windows, …)`; shorter scans are filled up with windows that their mask calls unreal. Rows with
-/// fewer scans than the longest are filled with zeros, which their text never sees. Absent: no row
-/// has any.
-pub fn encoder_input<M: Borrow<Medium>>(
-    media: &[&[M]],
-    input: InputShape,
-) -> Result<Option<EncoderInput>> {
-    let dims = input.dims();
-    let size: usize = dims.iter().product();
-    let most = media.iter().map(|row| row.len()).max().unwrap_or(0);
-    if most == 0 {
-        return Ok(None);
-    }
-    let n_windows = |medium: &M| match medium.borrow().shape() {
-        shape if shape == dims => Ok(1),
-        [n, shape @ ..] if *shape == dims && *n > 0 => Ok(*n),
-        found => Err(crate::Error::Medium { found: found.to_vec(), expected: input }),
-    };
-    let counts = media.iter().flat_map(|row| row.iter()).map(n_windows);
-    let counts = counts.collect::<Result<Vec<usize>>>()?;
-    let longest = counts.iter().copied().max().unwrap_or(1);
-    let mut values = Vec::with_capacity(media.len() * most * longest * size);
-    let mut real = Vec::with_capacity(media.len() * most * longest);
-    let mut counts = counts.iter();
-    for row in media {
-        for (medium, n) in row.iter().zip(counts.by_ref()) {
-            values.extend(medium.borrow().iter());
-            values.resize(values.len() + (longest - n) * size, 0.);
-            real.extend((0..longest).map(|window| u8::from(window < *n)));
-        }
-        let missing = (most - row.len()) * longest;
-        values.resize(values.len() + missing * size, 0.);
-        real.resize(real.len() + missing, 0);
-    }
-    let shape = [&[media.len(), most, longest], dims.as_slice()].concat();
-    let stacked = EncoderInput::new(Tensor::from_vec(values, shape, &Device::Cpu)?);
-    if longest == 1 {
-        return Ok(Some(stacked));
-    }
-    let shape = (media.len(), most, longest);
-    Ok(Some(stacked.with_mask(Tensor::from_vec(real, shape, &Device::Cpu)?)))
 }

@@ -42,6 +42,10 @@ pub enum Error {
     )]
     PromptToken { token: &'static str },
     #[error(
+        "cohort.pairs.prompt states {value} of slot {slot}, which reports are to state from the scan: leave it out"
+    )]
+    PromptLeak { slot: String, value: String },
+    #[error(
         "cohort.pairs.prompt has up to {found} tokens with its scan and the words after it, the language model reads {limit}"
     )]
     LongPrompt { found: usize, limit: usize },

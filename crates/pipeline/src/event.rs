@@ -38,6 +38,8 @@ pub enum Event {
         stage: &'static str,
         /// Wall time.
         seconds: f64,
+        /// Megabytes (10⁶ bytes) that the program took at most so far, told of trainings.
+        peak_memory_mb: Option<u64>,
     },
     /// A training step or a validation.
     Training(Progress),

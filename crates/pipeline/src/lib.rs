@@ -69,7 +69,8 @@ pub use phases::{
 };
 pub use plan::{
     BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan, PicturePlan,
-    PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task, Truth,
+    PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task, TrainingPlan,
+    Truth,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};

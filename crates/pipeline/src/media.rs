@@ -383,6 +383,14 @@ impl<'a> Media<'a> {
         }
     }
 
+    /// The terms of use of the data.
+    pub(crate) fn terms(&self) -> Option<&'a str> {
+        match &self.plan.spec().cohort {
+            CohortSpec::Pairs(pairs) => pairs.terms.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The words before a row's report.
     pub(crate) fn prompt(&self, row: usize) -> String {
         let quality = self.quality[self.cohort().rows[row].scan_idx].as_ref();

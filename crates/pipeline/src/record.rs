@@ -27,8 +27,8 @@ use crate::{
 };
 use inputs::Inputs;
 pub use inputs::Repeated;
-pub(crate) use stages::StageRecord;
 use stages::milliseconds;
+pub(crate) use stages::{StageRecord, peak_memory_mb};
 
 /// The layout of `record.json` that this version writes; older versions wrote the same without a number.
 const FORMAT: u32 = 1;

@@ -12,7 +12,7 @@ use crate::{
     Error, Result,
     event::{Control, Event},
     plan::{Plan, RunPlan},
-    record::StageRecord,
+    record::{StageRecord, peak_memory_mb},
     stage::{Stage, work::read_failures},
 };
 
@@ -90,7 +90,9 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
         })?;
         let seconds = begun.elapsed().as_secs_f64();
         if !stored {
-            self.control.tell(Event::StageFinished { stage: name, seconds });
+            let trains = matches!(stage, Stage::Finetune(_) | Stage::Pretrain(_));
+            let peak_memory_mb = if trains { peak_memory_mb() } else { None };
+            self.control.tell(Event::StageFinished { stage: name, seconds, peak_memory_mb });
         }
         self.plan.loaded.known().save()?;
         self.records.push(StageRecord::new(name, &key, stored, seconds));

@@ -93,7 +93,10 @@ pub fn read_pairs_with(path: impl AsRef<Path>, further: &[&str]) -> Result<Pairs
         path,
         &headers,
         further,
-        records.map(|(idx, record)| record.map_err(|e| record_error(path, idx + 2, e))),
+        records.map(|(idx, record)| {
+            let row = idx + 2;
+            (row, record.map_err(|e| record_error(path, row, e)))
+        }),
     )
 }
 
@@ -105,28 +108,29 @@ impl PairsTable {
     /// Optional columns whose cells stand among the further ones of each row, as they are.
     const OF_PEOPLE: [&str; 2] = ["sex", "age"];
 
-    /// Checks rows that were read from the table in `path` in another form than text; every row has a cell
-    /// for each name. It may have `further` columns.
+    /// Checks rows that were read from the table in `path` in another form than text, each with its number; every row has
+    /// a cell for each name. It may have `further` columns.
     pub fn of_rows(
         path: impl AsRef<Path>,
         names: &[String],
         further: &[&str],
-        rows: impl Iterator<Item = Vec<String>>,
+        rows: impl Iterator<Item = (usize, Vec<String>)>,
     ) -> Result<Self> {
         let names = StringRecord::from(names.to_vec());
-        Self::checked(path.as_ref(), &names, further, rows.map(|row| Ok(StringRecord::from(row))))
+        let rows = rows.map(|(row, cells)| (row, Ok(StringRecord::from(cells))));
+        Self::checked(path.as_ref(), &names, further, rows)
     }
 
     fn checked(
         path: &Path,
         names: &StringRecord,
         further: &[&str],
-        records: impl Iterator<Item = Result<StringRecord>>,
+        records: impl Iterator<Item = (usize, Result<StringRecord>)>,
     ) -> Result<Self> {
         let columns = Columns::find(path, names, further)?;
         let mut table = Self { path: path.to_path_buf(), pairs: Vec::new() };
-        for (idx, record) in records.enumerate() {
-            let (row, record) = (idx + 2, record?);
+        for (row, record) in records {
+            let record = record?;
             let pair = Cells { path, row, record: &record, columns: &columns }.pair()?;
             if !table.scan_path(&pair).is_file() {
                 let expected = "a file, relative to the table's folder";

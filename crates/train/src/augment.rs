@@ -98,6 +98,7 @@ mod tests {
             prompt: String::new(),
             report: String::new(),
             weighted: vec![],
+            stratum: None,
             class: Some(class),
         }
     }

@@ -22,8 +22,10 @@ pub struct Example {
     pub prompt: String,
     /// The report.
     pub report: String,
-    /// Byte ranges of the report whose tokens weigh more.
-    pub weighted: Vec<Range<usize>>,
+    /// Byte ranges of the report with the weight of their tokens; all others weigh 1.
+    pub weighted: Vec<(Range<usize>, f64)>,
+    /// What examples are balanced by, where they are; of those without it a value of its own.
+    pub stratum: Option<usize>,
     /// What the auxiliary loss must tell apart.
     pub class: Option<usize>,
 }
@@ -39,18 +41,19 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(example: &Example, vocabulary: &Vocabulary, weight: f64) -> Result<Self> {
+    pub(crate) fn new(example: &Example, vocabulary: &Vocabulary) -> Result<Self> {
         let mut ids = vocabulary.prompt(&example.prompt, example.media.len())?;
         let n_prompt = ids.len();
         let report = vocabulary.tokenizer.encode_rest(&example.report)?;
         if report.ids.is_empty() {
             return Err(Error::Data("a report is empty".to_owned()));
         }
-        let hit = |token: &Range<usize>| {
-            example.weighted.iter().any(|span| token.start < span.end && span.start < token.end)
+        let weight = |token: &Range<usize>| {
+            let mut spans = example.weighted.iter();
+            let hit = spans.find(|(span, _)| token.start < span.end && span.start < token.end);
+            hit.map_or(1., |(_, weight)| *weight as f32)
         };
-        let mut weights: Vec<f32> =
-            report.ranges.iter().map(|token| if hit(token) { weight as f32 } else { 1. }).collect();
+        let mut weights: Vec<f32> = report.ranges.iter().map(weight).collect();
         weights.push(1.);
         ids.extend(report.ids);
         ids.push(vocabulary.end_of_chunk);

@@ -28,6 +28,23 @@ pub enum Error {
         /// The examples whose scan or own loss is not finite, where it is some of them.
         examples: Vec<String>,
     },
+    /// A loss that is so much larger than those of the first steps that nothing is learned any more; the state before the
+    /// step is saved.
+    #[error(
+        "the loss of step {step} is {loss:.4}, more than ten times the largest of the first ten steps, {most:.4}{}: lower \
+         the learning rate, or look at what is shown; the state after step {} is saved, but a training of other settings \
+         or data begins anew", at(examples), step - 1
+    )]
+    Exploded {
+        /// The step, counted from 1.
+        step: usize,
+        /// Its loss.
+        loss: f64,
+        /// The largest loss of the first steps.
+        most: f64,
+        /// The examples whose own loss is the largest.
+        examples: Vec<String>,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -50,6 +67,17 @@ pub enum Error {
     /// A language model that cannot be read or written.
     #[error(transparent)]
     Lm(#[from] lm::Error),
+    /// A package that a training cannot begin with.
+    #[error("{}: {reason}", path.display())]
+    WarmStart {
+        /// The package's folder.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// What was written during the training could not be read, or not be kept.
+    #[error(transparent)]
+    Judge(crate::JudgeError),
     /// Weights that do not fit.
     #[error(transparent)]
     Weights(#[from] nn::Error),

@@ -1,19 +1,24 @@
 //! Fine-tuning: encoder, resampler, gates and special-token rows on paired scans and reports.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use candle_core::{Tensor, backprop::GradStore};
 use encoder::{InputShape, LoraConfig};
 use flamingo::{Compat, FlamingoConfig, Precision};
 use nn::seeded::rng;
-use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AugmentConfig, Error, Example, Fitted, LrSchedule, Observer, Result,
+    AugmentConfig, Error, Example, Fitted, Judge, LOSS, LrSchedule, Observer, Result, SCAN_GAIN,
     augment::{Augmenter, crop},
     batch::Row,
+    draw,
+    judge::Judgement,
     optimizer::Optimizer,
     progression::Progression,
     reduce::{Alone, Reduce},
@@ -63,6 +68,13 @@ pub struct FitConfig {
     /// Corrections of low rank beside frozen weights, trained with everything else. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora: Option<FitLora>,
+    /// Weights of the tokens that state the values of some slots, by their names; absent: `slot_weight`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub slot_weights: BTreeMap<String, f64>,
+    /// Balanced sampling: every value of the slot of this name is shown equally often, however rare it is among the
+    /// training reports; a number counts by its bin. Default: every report is shown equally often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
     /// A further loss on the latents, in training only; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auxiliary: Option<AuxiliaryConfig>,
@@ -70,8 +82,21 @@ pub struct FitConfig {
     pub augment: AugmentConfig,
     /// Decay of the running average of the weights, which is what is judged and kept.
     pub averaging: f64,
-    /// Steps between two evaluations on the validation examples; the checkpoint with the lowest NLL is kept.
+    /// Steps between two evaluations on the validation examples; the best checkpoint is kept.
     pub validate_every: usize,
+    /// By which metric of the validation a checkpoint is the best: `loss`, `scan_gain` (how much more likely the reports
+    /// are with their own scan than with another person's), or one of what is written: `slot_accuracy`,
+    /// `slot_accuracy.NAME` of one slot, `rouge_l`. Default: the lowest `loss`.
+    #[serde(skip_serializing_if = "is_loss")]
+    pub best: String,
+    /// At each evaluation, reports of this many validation examples are written with their own scan, another
+    /// person's and none, and kept side by side in `training/samples`. Default: 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub samples: usize,
+    /// Warm start: the folder of a model package whose trained weights this training begins with. Its language model,
+    /// encoder, resampler and gates must be those of this training. Default: weights are drawn by the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Steps between two saved states, from which a stopped training goes on.
     pub checkpoint_every: usize,
     /// Early stopping after this many evaluations without improvement. Default: none.
@@ -107,10 +132,15 @@ impl Default for FitConfig {
             encoder_lr_scale: 1.,
             slot_weight: 10.,
             lora: None,
+            slot_weights: BTreeMap::new(),
+            balance: None,
             auxiliary: None,
             augment: AugmentConfig::default(),
             averaging: 0.98,
             validate_every: 20,
+            best: LOSS.to_owned(),
+            samples: 0,
+            from: None,
             checkpoint_every: 20,
             patience: None,
             overfit: None,
@@ -160,6 +190,15 @@ fn is_as_fast(scale: &f64) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+fn is_loss(metric: &str) -> bool {
+    metric == LOSS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_one(n: &usize) -> bool {
     *n == 1
 }
@@ -198,8 +237,10 @@ pub struct FitInputs<'a> {
     pub seed: u64,
     /// Examples to learn from.
     pub train: &'a [Example],
-    /// Validation examples. The checkpoint with the lowest NLL is kept.
+    /// Validation examples, which choose the checkpoint that is kept.
     pub validation: &'a [Example],
+    /// Reads what is written during the training, where that is wanted.
+    pub judge: Option<&'a dyn Judge>,
     /// Where the state is saved and found again.
     pub state: &'a Path,
 }
@@ -245,6 +286,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     kernels::keep_freed_memory();
     let config = inputs.fit;
     let trainee = Trainee::new(inputs)?;
+    let began_with = config.from.as_ref().map(|from| trainee.begin_with(from)).transpose()?;
     let optimizer =
         Optimizer::new(trainee.variables(), config.clip_norm, config.averaging, |name| {
             if name.ends_with("_gate") {
@@ -257,9 +299,10 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
         })?;
     let task = Reports {
         inputs,
-        rows: trainee.rows(inputs.train, config.slot_weight)?,
-        validation_rows: trainee.rows(inputs.validation, config.slot_weight)?,
+        rows: trainee.rows(inputs.train)?,
+        validation_rows: trainee.rows(inputs.validation)?,
         augmenter: Augmenter::new(inputs.train, &config.augment),
+        strata: draw::strata(inputs.train.iter().map(|example| example.stratum)),
         trainee,
     };
     let trainer = Trainer {
@@ -276,6 +319,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
             n_steps: config.steps,
             validate_every: config.validate_every,
             checkpoint_every: config.checkpoint_every,
+            best_by: &config.best,
             patience: config.patience,
             max_time: config.max_minutes.map(|minutes| Duration::from_secs_f64(60. * minutes)),
         },
@@ -285,7 +329,7 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     };
     let began = Progression::of(
         inputs.config.encoder.identity()?,
-        recipe(inputs),
+        recipe(inputs, began_with.as_deref()),
         data(inputs, [&task.rows, &task.validation_rows]),
     );
     let progression = trainer.run(&task, began)?;
@@ -294,15 +338,23 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
 
 /// Digest of what decides a training beside its data; when it is saved and when it ends early does not. Activation
 /// checkpointing does: its gradients are the same to rounding only.
-fn recipe(inputs: &FitInputs) -> String {
-    let same =
-        FitConfig { checkpoint_every: 0, patience: None, max_minutes: None, ..inputs.fit.clone() };
+fn recipe(inputs: &FitInputs, began_with: Option<&str>) -> String {
+    let same = FitConfig {
+        checkpoint_every: 0,
+        patience: None,
+        max_minutes: None,
+        samples: 0,
+        // what is taken over is told by its digests, not by its place
+        from: None,
+        ..inputs.fit.clone()
+    };
     let mut said =
         serde_json::json!([same, inputs.seed, inputs.config.resampler, inputs.config.gates]);
     if let (Some(lora), Some(said)) = (&inputs.config.lora, said.as_array_mut()) {
         said.push(serde_json::json!(lora));
     }
-    files::sha256_bytes(said.to_string().as_bytes())
+    let began = began_with.map_or_else(String::new, |it| format!(" {it}"));
+    files::sha256_bytes(format!("{said}{began}").as_bytes())
 }
 
 /// Digest of every row of ids and every window.
@@ -311,6 +363,7 @@ fn data(inputs: &FitInputs, rows: [&[Row]; 2]) -> String {
     for (examples, rows) in [inputs.train, inputs.validation].into_iter().zip(rows) {
         for (example, row) in examples.iter().zip(rows) {
             let mut bytes = format!("{row:?} {:?} {}", example.class, example.margin).into_bytes();
+            bytes.extend(example.stratum.map(|it| format!(" {it}")).unwrap_or_default().bytes());
             for medium in &example.media {
                 bytes.extend(format!("{:?}", medium.shape()).into_bytes());
                 bytes.extend(medium.iter().flat_map(|x| x.to_le_bytes()));
@@ -329,6 +382,8 @@ struct Reports<'a> {
     augmenter: Augmenter<'a>,
     rows: Vec<Row>,
     validation_rows: Vec<Row>,
+    /// Training examples by the value that they are balanced by.
+    strata: Vec<Vec<usize>>,
 }
 
 impl Task for Reports<'_> {
@@ -340,13 +395,10 @@ impl Task for Reports<'_> {
         let auxiliary = config.auxiliary.as_ref().map_or(0, |it| it.batch_size);
         let n_windows = auxiliary.max(config.batch_size);
         let n_drawn = config.accumulate * n_windows;
-        let mut order = Vec::new();
-        while order.len() < n_drawn {
-            let mut round: Vec<usize> = (0..train.len()).collect();
-            round.shuffle(&mut rng);
-            order.extend(round);
-        }
-        order.truncate(n_drawn);
+        let order = match config.balance {
+            Some(_) => draw::balanced(&self.strata, n_drawn, &mut rng),
+            None => draw::even(train.len(), n_drawn, &mut rng),
+        };
         // every learned token of a step weighs the same, whichever batch it falls into
         let rows = order.chunks(n_windows).flat_map(|windows| &windows[..config.batch_size]);
         let weight = rows.map(|&row| self.rows[row].weight()).sum();
@@ -389,8 +441,12 @@ impl Task for Reports<'_> {
         if !broken.is_empty() {
             return Ok(broken);
         }
-        let mut found = Vec::new();
-        for &row in &shown.rows {
+        let own = self.own_losses(shown)?.into_iter();
+        Ok(own.filter(|(_, loss)| !loss.is_finite()).map(|(name, _)| name).collect())
+    }
+
+    fn own_losses(&self, shown: &Shown) -> Result<Vec<(String, f64)>> {
+        let own = |&row: &usize| {
             let example = &self.inputs.train[row];
             let alone = Shown {
                 windows: vec![crop(&example.media[0], example.margin, 0)],
@@ -400,16 +456,25 @@ impl Task for Reports<'_> {
                 n_classes: 1,
             };
             let loss = self.trainee.loss(&alone, &self.rows, self.inputs.fit)?;
-            if !loss.to_scalar::<f32>()?.is_finite() {
-                found.push(example.name.clone());
-            }
-        }
-        Ok(found)
+            Ok((example.name.clone(), f64::from(loss.to_scalar::<f32>()?)))
+        };
+        shown.rows.iter().map(own).collect()
     }
 
-    fn validate(&self) -> Result<Option<f64>> {
-        let FitInputs { fit, validation, .. } = *self.inputs;
-        self.trainee.nll(validation, &self.validation_rows, fit.batch_size).map(Some)
+    fn validate(&self, step: usize) -> Result<Option<Judgement>> {
+        let FitInputs { fit, validation, judge, .. } = *self.inputs;
+        let nll = |examples: &[&Example]| {
+            self.trainee.nll(examples, &self.validation_rows, fit.batch_size)
+        };
+        let own: Vec<&Example> = validation.iter().collect();
+        let mut found = Judgement { nll: nll(&own)?, metrics: BTreeMap::new() };
+        let Some(judge) = judge else { return Ok(Some(found)) };
+        found.metrics = judge.judge(step, &self.trainee.writer()).map_err(Error::Judge)?;
+        if let Some(others) = judge.others() {
+            let others: Vec<&Example> = others.iter().map(|&at| &validation[at]).collect();
+            found.metrics.insert(SCAN_GAIN.to_owned(), nll(&others)? - found.nll);
+        }
+        Ok(Some(found))
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {

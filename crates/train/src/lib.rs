@@ -7,9 +7,11 @@
 mod augment;
 mod batch;
 mod checkpoint;
+mod draw;
 mod error;
 mod fit;
 mod fitted;
+mod judge;
 mod labels;
 mod mixture;
 mod optimizer;
@@ -20,12 +22,14 @@ mod reduce;
 mod schedule;
 mod trainee;
 mod trainer;
+mod warm_start;
 
 pub use augment::AugmentConfig;
 pub use batch::Example;
 pub use error::{Error, Result};
 pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, FitLora, fit};
 pub use fitted::{Fitted, PackageCard};
+pub use judge::{Judge, JudgeError, LOSS, SCAN_GAIN};
 pub use labels::{Padding, RowKind, labels};
 pub use mixture::{MixtureBatch, MixtureConfig, Source, train_mixture};
 pub use optimizer::Optimizer;

@@ -8,8 +8,9 @@ use encoder::EncoderInput;
 use flamingo::{Compat, Flamingo, Prompts, TextView};
 
 use crate::{
-    Error, LrSchedule, Observer, Result,
+    Error, LOSS, LrSchedule, Observer, Result,
     batch::Predicted,
+    judge::Judgement,
     optimizer::Optimizer,
     progression::Progression,
     reduce::Alone,
@@ -137,6 +138,7 @@ pub fn train_mixture(
             n_steps,
             validate_every: usize::MAX,
             checkpoint_every: config.checkpoint_every,
+            best_by: LOSS,
             patience: None,
             max_time: None,
         },
@@ -275,7 +277,7 @@ impl Task for Mixture<'_> {
     }
 
     /// It is judged by its course alone.
-    fn validate(&self) -> Result<Option<f64>> {
+    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
         Ok(None)
     }
 

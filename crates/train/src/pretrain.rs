@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, LrSchedule, Observer, Result,
+    Error, LOSS, LrSchedule, Observer, Result,
     batch::weighted_loss,
+    judge::Judgement,
     optimizer::Optimizer,
     progression::Progression,
     reduce::Alone,
@@ -187,6 +188,7 @@ pub fn pretrain(
             n_steps: config.steps,
             validate_every: config.validate_every,
             checkpoint_every: config.validate_every,
+            best_by: LOSS,
             patience: None,
             max_time: None,
         },
@@ -234,8 +236,9 @@ impl Task for Texts<'_> {
         batch.iter().map(|&idx| self.learned[idx].len() - 1).sum()
     }
 
-    fn validate(&self) -> Result<Option<f64>> {
-        Ok(Some(mean_loss(&self.model, &self.held_out, self.config.batch_size)?))
+    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
+        let nll = mean_loss(&self.model, &self.held_out, self.config.batch_size)?;
+        Ok(Some(Judgement { nll, ..Judgement::default() }))
     }
 
     /// The last weights are kept, whichever were the best.

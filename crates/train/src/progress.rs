@@ -1,6 +1,6 @@
 //! What a training tells whoever watches.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use serde::Serialize;
 
@@ -43,7 +43,9 @@ pub enum Progress {
         step: usize,
         /// Weighted mean negative log-likelihood of a report's token, in nats.
         nll: f64,
-        /// Whether it is the best so far.
+        /// Further metrics of the validation, by name.
+        metrics: BTreeMap<String, f64>,
+        /// Whether it is the best so far, by the metric that the settings name.
         best: bool,
     },
     /// The training goes on from a saved state.

@@ -1,12 +1,22 @@
 //! How far a training has come; what a saved state keeps beside the tensors.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::judge::{Judgement, LOSS};
+
+/// A loss that many times as large as the largest of the first steps is no step of a training that goes well.
+pub(crate) const EXPLODED: f64 = 10.;
+/// Those steps; before them every loss may be.
+pub(crate) const FIRST_STEPS: usize = 10;
+
 /// One point of the training curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Steps done.
     pub step: usize,
@@ -14,6 +24,21 @@ pub struct CurvePoint {
     pub loss: f64,
     /// Weighted mean negative log-likelihood on the validation examples.
     pub nll: f64,
+    /// Further metrics of the validation, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl CurvePoint {
+    /// By what points are compared: the larger, the better. Of equal ones the more likely is better.
+    fn rank(&self, best_by: &str) -> [f64; 2] {
+        let value = if best_by == LOSS {
+            -self.nll
+        } else {
+            self.metrics.get(best_by).copied().unwrap_or(f64::NAN)
+        };
+        [value, -self.nll]
+    }
 }
 
 /// Losses, judgements and the best state so far.
@@ -92,6 +117,13 @@ impl Progression {
         Err(format!("it has {n} losses of {} steps", self.step))
     }
 
+    /// The largest loss of the first steps, where `loss` is so much larger that the training has left its road.
+    pub(crate) fn exploded_from(&self, loss: f64) -> Option<f64> {
+        let first: Vec<f64> = self.losses.iter().flatten().take(FIRST_STEPS).copied().collect();
+        let most = first.iter().fold(0f64, |most, loss| most.max(loss.abs()));
+        (first.len() == FIRST_STEPS && loss > EXPLODED * most).then_some(most)
+    }
+
     /// Records a step, which ended so many seconds after the beginning.
     pub(crate) fn took(&mut self, loss: Option<f64>, seconds: f64) {
         self.step += 1;
@@ -99,12 +131,13 @@ impl Progression {
         self.seconds = seconds;
     }
 
-    /// Records a judgement of the present state; true when it is the best so far.
-    pub(crate) fn judged(&mut self, nll: f64) -> bool {
-        let best = self.curve.iter().all(|point| nll < point.nll);
+    /// Records a judgement of the present state; true when it is the best so far by the metric `best_by`.
+    pub(crate) fn judged(&mut self, Judgement { nll, metrics }: Judgement, best_by: &str) -> bool {
         let before = self.curve.last().map_or(0, |point| point.step);
-        let loss = self.mean_loss(before);
-        self.curve.push(CurvePoint { step: self.step, loss, nll });
+        let point = CurvePoint { step: self.step, loss: self.mean_loss(before), nll, metrics };
+        let rank = point.rank(best_by);
+        let best = self.curve.iter().all(|earlier| rank > earlier.rank(best_by));
+        self.curve.push(point);
         if best {
             self.chosen_step = self.step;
         }
@@ -134,7 +167,7 @@ mod tests {
         let mut it = Progression::default();
         for nll in [3., 2., 2.5, 2.2] {
             it.took(Some(1.), 10.);
-            it.judged(nll);
+            it.judged(Judgement { nll, ..Judgement::default() }, LOSS);
         }
         assert_eq!((it.chosen_step, it.step()), (2, 4));
         assert!(!it.is_over(5, Some(3), None) && it.is_over(5, Some(2), None));
@@ -144,11 +177,40 @@ mod tests {
     }
 
     #[test]
+    fn another_metric_chooses_the_step_and_equal_ones_leave_it_to_the_loss() {
+        let chosen = |best_by: &str| {
+            let mut it = Progression::default();
+            for (nll, right) in [(3., 0.25), (2., 0.75), (1.5, 0.75), (1., 0.5)] {
+                it.took(Some(1.), 0.);
+                let metrics = BTreeMap::from([("slot_accuracy".to_owned(), right)]);
+                it.judged(Judgement { nll, metrics }, best_by);
+            }
+            // a metric is better the larger it is, so what counts as in vain follows it
+            (it.chosen_step, it.is_over(9, Some(1), None))
+        };
+        assert_eq!(chosen("slot_accuracy"), (3, true));
+        assert_eq!(chosen(LOSS), (4, false));
+    }
+
+    #[test]
+    fn a_loss_explodes_by_the_largest_of_the_first_ten() {
+        let mut it = Progression::default();
+        for at in 0..10 {
+            assert_eq!(it.exploded_from(1e9), None, "{at} steps say nothing yet");
+            it.took(Some(1. + f64::from(at % 4)), 0.);
+        }
+        assert_eq!((it.exploded_from(40.), it.exploded_from(40.1)), (None, Some(4.)));
+        // later ones change nothing
+        it.took(Some(39.), 0.);
+        assert_eq!(it.exploded_from(41.), Some(4.));
+    }
+
+    #[test]
     fn a_point_of_the_curve_has_the_mean_loss_since_the_one_before() {
         let mut it = Progression::default();
         for (loss, nll) in [(4., None), (2., Some(1.)), (7., Some(1.))] {
             it.took(Some(loss), 0.);
-            _ = nll.map(|nll| it.judged(nll));
+            _ = nll.map(|nll| it.judged(Judgement { nll, ..Judgement::default() }, LOSS));
         }
         assert_eq!(it.curve.iter().map(|point| point.loss).collect::<Vec<_>>(), [3., 7.]);
         assert_eq!(it.is_whole(), Ok(()));

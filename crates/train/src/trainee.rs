@@ -1,16 +1,17 @@
 //! The model under training, and its loss.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use candle_core::{DType, Device, Module, Tensor, backprop::GradStore};
 use encoder::{EncoderInput, InputShape};
-use flamingo::{Flamingo, LANGUAGE, Medium, Vocabulary, encoder_input};
+use flamingo::{Flamingo, LANGUAGE, Medium, Vocabulary, Writer, encoder_input};
 use nn::Linear;
 use nn::weights::{Below, Variables};
 
 use crate::augment::crop;
 use crate::batch::{Predicted, Row, text_view};
-use crate::{Example, FitConfig, FitInputs, Result};
+use crate::{Example, FitConfig, FitInputs, Result, warm_start};
 
 /// What the names of the encoder's variables begin with.
 pub(crate) const ENCODER: &str = "encoder/";
@@ -83,9 +84,9 @@ impl Trainee {
         all
     }
 
-    pub(crate) fn rows(&self, examples: &[Example], slot_weight: f64) -> Result<Vec<Row>> {
+    pub(crate) fn rows(&self, examples: &[Example]) -> Result<Vec<Row>> {
         let limit = self.flamingo.lm().shape().n_positions;
-        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary, slot_weight));
+        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary));
         let rows = rows.collect::<Result<Vec<_>>>()?;
         match rows.iter().map(Row::len).max() {
             Some(found) if found > limit => Err(flamingo::Error::TooLong { found, limit }.into()),
@@ -166,8 +167,13 @@ impl Trainee {
         (auxiliary * config.weight).map(Some)
     }
 
-    /// Weighted mean negative log-likelihood of the reports, without augmentation.
-    pub(crate) fn nll(&self, examples: &[Example], rows: &[Row], batch_size: usize) -> Result<f64> {
+    /// Weighted mean negative log-likelihood of the reports `rows` with the scans of `examples`, without augmentation.
+    pub(crate) fn nll(
+        &self,
+        examples: &[&Example],
+        rows: &[Row],
+        batch_size: usize,
+    ) -> Result<f64> {
         let (mut sum, mut n) = (0., 0usize);
         for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
             let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
@@ -185,6 +191,24 @@ impl Trainee {
             n += rows.len();
         }
         Ok(sum / n as f64)
+    }
+
+    /// What writes with the weights as they are.
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer {
+            flamingo: &self.flamingo,
+            vocabulary: &self.vocabulary,
+            input: self.input,
+            coordinates: self.coordinates.as_deref(),
+        }
+    }
+
+    /// Takes over the trained weights of the package in `folder`, and gives what names them.
+    ///
+    /// # Errors
+    /// [`Error::WarmStart`](crate::Error::WarmStart) where they are not those that this training moves.
+    pub(crate) fn begin_with(&self, folder: &Path) -> Result<String> {
+        warm_start::take_over(folder, &self.encoder, &self.adapter)
     }
 
     /// Copies of the package's tensors, under `best/encoder/` and `best/adapter/`.

@@ -12,6 +12,7 @@ use candle_core::{Tensor, backprop::GradStore};
 
 use crate::{
     Error, Observer, Progress, Result, checkpoint,
+    judge::Judgement,
     optimizer::{Gathered, Optimizer},
     progression::Progression,
     reduce::Reduce,
@@ -46,6 +47,11 @@ pub(crate) trait Task {
         Ok(Vec::new())
     }
 
+    /// The examples of a batch, as people are told of them, with the loss of each by itself.
+    fn own_losses(&self, _batch: &Self::Batch) -> Result<Vec<(String, f64)>> {
+        Ok(Vec::new())
+    }
+
     /// The norm to which all that a step has gathered is clipped after this batch; the optimizer clips when it
     /// takes the step.
     fn clips_after(&self, _batch: &Self::Batch) -> Option<f64> {
@@ -57,8 +63,8 @@ pub(crate) trait Task {
         false
     }
 
-    /// Mean negative log-likelihood of the validation examples, in nats a token, where there are any.
-    fn validate(&self) -> Result<Option<f64>>;
+    /// What the validation examples say after `step` steps, where there are any.
+    fn validate(&self, step: usize) -> Result<Option<Judgement>>;
 
     /// Copies of what is kept of a state that is the best so far.
     fn kept(&self) -> Result<HashMap<String, Tensor>>;
@@ -66,13 +72,15 @@ pub(crate) trait Task {
 
 /// When a training judges, saves and ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rhythm {
+pub(crate) struct Rhythm<'a> {
     /// Steps in all.
     pub(crate) n_steps: usize,
     /// Steps between two judgements; the last step is judged as well.
     pub(crate) validate_every: usize,
     /// Steps between two saved states; the last step is saved as well.
     pub(crate) checkpoint_every: usize,
+    /// The metric by which one judgement is better than another.
+    pub(crate) best_by: &'a str,
     /// Judgements in a row without a better one, after which it ends.
     pub(crate) patience: Option<usize>,
     /// Time of all its processes together, after which it ends.
@@ -83,7 +91,7 @@ pub(crate) struct Rhythm {
 pub(crate) struct Trainer<'a> {
     pub(crate) optimizer: Optimizer,
     pub(crate) schedule: Schedule,
-    pub(crate) rhythm: Rhythm,
+    pub(crate) rhythm: Rhythm<'a>,
     /// Folder of its saved states.
     pub(crate) state: &'a Path,
     pub(crate) reduce: &'a dyn Reduce,
@@ -118,6 +126,14 @@ impl Trainer<'_> {
                     if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
                 return Err(Error::Diverged { step: step + 1, what, examples });
             }
+            if let Some(loss) = loss
+                && let Some(most) = progression.exploded_from(loss)
+            {
+                self.save(&progression)?;
+                let examples =
+                    if self.reduce.n_ranks() == 1 { largest(task, step)? } else { Vec::new() };
+                return Err(Error::Exploded { step: step + 1, loss, most, examples });
+            }
             let mut news = Progress::NothingLearned { step: step + 1 };
             if let Some(Gathered { gradients, loss, n_tokens }) = gathered {
                 let grad_norm = self.optimizer.take(&gradients, lr)?;
@@ -129,13 +145,14 @@ impl Trainer<'_> {
 
             let ends = progression.is_over(n_steps, None, rhythm.max_time);
             if (done.is_multiple_of(rhythm.validate_every.max(1)) || ends)
-                && let Some(nll) = self.optimizer.averaged(|| task.validate())?
+                && let Some(judgement) = self.optimizer.averaged(|| task.validate(done))?
             {
-                let best = progression.judged(nll);
+                let (nll, metrics) = (judgement.nll, judgement.metrics.clone());
+                let best = progression.judged(judgement, rhythm.best_by);
                 if best {
                     progression.best = self.optimizer.averaged(|| task.kept())?;
                 }
-                let news = Progress::Validated { step: done, nll, best };
+                let news = Progress::Validated { step: done, nll, metrics, best };
                 if self.tell(&news).is_break() {
                     flow = ControlFlow::Break(());
                 }
@@ -259,6 +276,21 @@ fn culprits<T: Task>(task: &T, step: usize) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// The examples of a step whose own losses are the largest: those of at least half the largest one.
+fn largest<T: Task>(task: &T, step: usize) -> Result<Vec<String>> {
+    let mut found: Vec<(String, f64)> = Vec::new();
+    for batch in task.batches(step) {
+        for (name, loss) in task.own_losses(&batch)? {
+            if found.iter().all(|(known, _)| *known != name) {
+                found.push((name, loss));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let most = found.first().map_or(0., |(_, loss)| *loss);
+    Ok(found.into_iter().filter(|(_, loss)| *loss >= most / 2.).map(|(name, _)| name).collect())
 }
 
 #[cfg(test)]

@@ -202,8 +202,8 @@ impl Flamingo {
         Ok(hidden.expect("nothing ends this pass"))
     }
 
-    /// As [`Self::hidden`]; ends behind the block after which `stop` says so, with
-    /// [`Error::Stopped`].
+    /// As [`Self::hidden`] where no gradient is asked for, though weights may be under training; ends behind the block
+    /// after which `stop` says so, with [`Error::Stopped`].
     pub fn hidden_until(
         &self,
         text: &TextView,
@@ -211,7 +211,7 @@ impl Flamingo {
         cache: Option<&mut Cache>,
         stop: Stop<'_>,
     ) -> crate::Result<Tensor> {
-        self.walk(text, media, cache, Keeps::Graph, &mut |_, _, _| stop())?.ok_or(Error::Stopped)
+        self.walk(text, media, cache, Keeps::Nothing, &mut |_, _, _| stop())?.ok_or(Error::Stopped)
     }
 
     /// As [`Self::hidden`] where no gradient is asked for, though weights may be under training: nothing of a block

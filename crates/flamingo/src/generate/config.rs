@@ -4,7 +4,7 @@ use lm::decode::{BeamConfig, EarlyStopping, Length, Rules, Sampling};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Decoding};
+use super::ids::{Choice, Decoding};
 use crate::{Compat, Error, Result, Vocabulary};
 
 /// Longest text that may be asked for.

@@ -83,7 +83,15 @@ pub fn export_lora(package: &Path, part: Option<LoraPart>, to: &Path) -> Result<
     in_place(to, |staged| {
         save(&staged.join(WEIGHTS[0]), &tensors)?;
         let path = staged.join(CONFIG);
-        fs::write(&path, format!("{config:#}\n")).map_err(io(&path))
+        fs::write(&path, format!("{config:#}\n")).map_err(io(&path))?;
+        // the terms of the data go where its weights go
+        let Some(terms) = manifest.terms() else { return Ok(()) };
+        let path = staged.join("README.md");
+        let text = format!(
+            "# {}\n\nTerms of use of the data that it was trained on: {terms}\n",
+            manifest.name
+        );
+        fs::write(&path, text).map_err(io(&path))
     })?;
     Ok(MergedLora { tensors: changed.len(), changed, weights: to.join(WEIGHTS[0]) })
 }

@@ -11,6 +11,7 @@
 
 mod inspect;
 mod parts;
+mod trained;
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,6 +27,7 @@ use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 pub(crate) use inspect::is_correction;
 pub use inspect::{PackageInfo, PackageTexts, Parameters, Trained, WeightFile, inspect, verify};
 pub(crate) use parts::{Outlines, Parts, fits};
+pub use trained::TrainedWeights;
 
 /// The files of a language model's folder that a package keeps.
 pub const LM_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
@@ -255,10 +257,12 @@ fn card(package: &NewPackage) -> Result<String> {
             encoder_licence(package)?
         ),
     };
+    let terms = package.trained_on.get("terms").and_then(serde_json::Value::as_str);
+    let terms = terms.map_or_else(String::new, |it| format!("Terms of use of its data: {it}\n\n"));
     Ok(format!(
         "# {}\n\n{encoder}, a perceiver resampler and gated cross-attention around a frozen language \
          model, {n_trained} trained parameters, seed {}.\n\n**Research output, not for diagnosis; \
-         not a medical device.**\n\n{base}Trained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
+         not a medical device.**\n\n{base}{terms}Trained on:\n\n```json\n{:#}\n```\n\nLicence of the trained \
          parts: {}. `model.yaml` holds the architecture, the preprocessing and the digest of every \
          part.\n",
         package.name, package.seed, package.trained_on, package.licence,

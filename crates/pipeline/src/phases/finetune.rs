@@ -1,4 +1,6 @@
 //! `finetune`: fit encoder, resampler and gates to the training windows; the language model stays.
+mod samples;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -6,9 +8,12 @@ use std::{
 };
 
 use encoder::InputSpace;
-use flamingo::{FlamingoConfig, IMAGE, Model, Precision};
+use flamingo::{FlamingoConfig, IMAGE, Manifest, Model, Precision};
 use preprocess::Kind;
-use report::metrics::{SlotTrust, Temperature};
+use report::{
+    metrics::{SlotTrust, Temperature},
+    slots::SlotSpan,
+};
 use scan::Split;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +25,7 @@ use crate::{
     event::Control,
     media::Media,
     package::Packed,
-    plan::LmPlan,
+    plan::{LmPlan, TrainingPlan},
     runner::{Folders, Runner},
     spec::ModelSpec,
     stage::{
@@ -33,6 +38,8 @@ use crate::{
     },
     training_log::{self, TrainingLog},
 };
+use samples::Samples;
+pub(crate) use samples::{asked_slots, metrics};
 
 /// A trained model.
 pub(crate) struct Trained {
@@ -91,6 +98,7 @@ impl Work for FitConfig {
             ("accumulate", self.accumulate, MOST_IN_BATCH),
             ("validate_every", self.validate_every, usize::MAX),
             ("checkpoint_every", self.checkpoint_every, usize::MAX),
+            ("samples", self.samples.max(1), MOST_IN_BATCH),
             ("patience", self.patience.unwrap_or(usize::MAX), usize::MAX),
             ("overfit", self.overfit.unwrap_or(usize::MAX), usize::MAX),
         ])?;
@@ -110,6 +118,10 @@ impl Work for FitConfig {
         ];
         settings.numbers(NOT_NEGATIVE, &factors)?;
         settings.numbers(FACTOR, &factors)?;
+        let weights: Vec<_> =
+            self.slot_weights.values().map(|weight| ("slot_weights", *weight)).collect();
+        settings.numbers(NOT_NEGATIVE, &weights)?;
+        settings.numbers(FACTOR, &weights)?;
         let shares = [
             ("final_lr", self.final_lr),
             ("augment.class_averaging", self.augment.class_averaging),
@@ -139,7 +151,7 @@ pub(super) fn finetune(
     let trained = runner.stage(
         stage,
         &mut (),
-        |()| json!([inputs(media), media.left_out()]),
+        |()| json!([inputs(config, media), media.left_out()]),
         |(), folders, control| fit(config, media, folders, control),
         |(), dir| load(media, dir),
     )?;
@@ -147,13 +159,16 @@ pub(super) fn finetune(
 }
 
 /// What decides the fit beside its settings and the stages before.
-fn inputs(media: &Media<'_>) -> Value {
+fn inputs(config: &FitConfig, media: &Media<'_>) -> Value {
     let rows = media.cohort().rows.iter().zip(&media.run.splits);
     let rows: Vec<_> = rows.map(|(row, split)| (split, &row.report)).collect();
     // what lies in the encoder's files decides the tokens, or the windows, before
     let mut model_said = flamingo(media);
     model_said.encoder.relocate(&|path| path.file_name().map_or_else(PathBuf::new, PathBuf::from));
+    let from = config.from.as_ref().map(|from| Manifest::read(&media.place(from)));
+    let from = from.and_then(Result::ok).map(|manifest| manifest.trained_sha256());
     json!({
+        "from": from,
         "name": media.plan.spec().name,
         "seed": media.run.seed,
         "slots": media.slots(),
@@ -175,9 +190,13 @@ fn fit(
     let (train, validation) = (media.rows_of(Split::Train)?, media.rows_of(Split::Validation)?);
     let (train, validation) = config.division(&train, &validation);
     let examples = |rows: &[usize], reach| {
-        rows.iter().map(|&row| example(media, row, reach)).collect::<Result<Vec<_>>>()
+        rows.iter().map(|&row| example(config, media, row, reach)).collect::<Result<Vec<_>>>()
     };
     let flamingo = &flamingo(media);
+    let most_new_tokens = media.plan.training.as_ref().map_or(128, TrainingPlan::most_new_tokens);
+    let samples = Samples::new(config, media, validation, most_new_tokens);
+    let from = config.from.as_ref().map(|from| media.place(from));
+    let config = &FitConfig { from, ..config.clone() };
     let coordinates = coordinates(media, flamingo)?;
     let inputs = FitInputs {
         lm: &lm(media).dir,
@@ -189,6 +208,7 @@ fn fit(
         seed: media.run.seed,
         train: &examples(train, config.augment.jitter_frames)?,
         validation: &examples(validation, 0)?,
+        judge: samples.as_ref().map(|samples| samples as &dyn train::Judge),
         state: folders.unfinished,
     };
     let log = TrainingLog::new(&media.plan.dir_of(media.run), folders.unfinished);
@@ -213,7 +233,7 @@ fn load(media: &Media<'_>, dir: &Path) -> Result<Trained> {
     let model_dir = dir.join(MODEL);
     // a part that was damaged, or written by an older version, is found here and made again
     let model = opened(media, &model_dir)?;
-    let (fit, log) = (files::read_json(&dir.join("fit.json"))?, training_log::files_of(dir));
+    let (fit, log) = (files::read_json(&dir.join("fit.json"))?, training_log::files_of(dir)?);
     Ok(Trained { fit, model, model_dir, log })
 }
 
@@ -244,8 +264,15 @@ fn lm<'a>(media: &Media<'a>) -> &'a LmPlan {
 }
 
 /// A window with up to `reach` frames more on either side, as far as the scan goes.
-fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
+fn example(config: &FitConfig, media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
     let report = media.cohort().rows[row].report.clone();
+    let slots = media.slots().slots();
+    let weighted = |span: SlotSpan| {
+        let own = config.slot_weights.get(&slots[span.slot_idx].name);
+        (span.range, own.copied().unwrap_or(config.slot_weight))
+    };
+    let balanced = config.balance.as_ref();
+    let balanced = balanced.and_then(|name| slots.iter().position(|slot| slot.name == *name));
     let (medium, margin) = if media.tokens.is_some() {
         (media.medium(row)?, 0)
     } else {
@@ -257,8 +284,9 @@ fn example(media: &Media<'_>, row: usize, reach: usize) -> Result<Example> {
         media: vec![medium],
         margin,
         prompt: format!("{IMAGE}{}", media.prompt(row)),
-        weighted: media.slots().spans(&report).into_iter().map(|span| span.range).collect(),
+        weighted: media.slots().spans(&report).into_iter().map(weighted).collect(),
         class: media.class(row),
+        stratum: balanced.and_then(|idx| media.class_of(row, idx)),
         report,
     })
 }
@@ -333,18 +361,22 @@ fn card(media: &Media<'_>, train: &[usize], fitting: &Fitting) -> Result<Package
         train.iter().map(|&row| cohort.scans[cohort.rows[row].scan_idx].sha256.as_str()).collect();
     scans.dedup();
     let Packed { section, files, frozen_encoder } = Packed::of(media, fitting.trust())?;
+    let mut trained_on = json!({
+        "table_sha256": cohort.sha256,
+        "n_windows": train.len(),
+        "scans_sha256": scans,
+        "encoder": media.tokens.as_ref().map(|tokens| tokens.about.card()),
+    });
+    if let Some(terms) = media.terms() {
+        trained_on["terms"] = json!(terms);
+    }
     Ok(PackageCard {
         name: media.plan.spec().name.clone(),
         seed: media.run.seed,
         preprocessing: section,
         files,
         frozen_encoder,
-        trained_on: json!({
-            "table_sha256": cohort.sha256,
-            "n_windows": train.len(),
-            "scans_sha256": scans,
-            "encoder": media.tokens.as_ref().map(|tokens| tokens.about.card()),
-        }),
+        trained_on,
         licence: "Apache-2.0".to_owned(),
     })
 }

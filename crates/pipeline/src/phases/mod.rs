@@ -26,7 +26,7 @@ pub(crate) use few_shot::{
 pub use few_shot::{
     ChoosingConfig, Demonstrations, FeatureTable, Features, FewShotConfig, RandomDemonstrations,
 };
-pub(crate) use finetune::Trained;
+pub(crate) use finetune::{Trained, asked_slots, metrics};
 pub(crate) use generate::WrittenReport;
 pub(crate) use pages::Pages;
 pub(crate) use pretrain::TrainedLm;

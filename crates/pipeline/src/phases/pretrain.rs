@@ -105,7 +105,7 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
         },
         |(), dir| {
             let (summary, log) =
-                (files::read_json(&dir.join(SUMMARY))?, training_log::files_of(dir));
+                (files::read_json(&dir.join(SUMMARY))?, training_log::files_of(dir)?);
             Ok(TrainedLm { summary, lm_dir: dir.join(LM), log })
         },
     )?;

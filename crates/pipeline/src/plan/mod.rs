@@ -13,8 +13,11 @@ mod hashed;
 mod lengths;
 mod lm;
 mod memory;
+mod metric;
 mod names;
+mod notes;
 mod pairs;
+mod peak;
 mod pictures;
 mod recordings;
 mod resolved;
@@ -26,9 +29,11 @@ mod source;
 mod table;
 mod texts;
 mod trained;
+mod training;
 mod trains;
 mod unfit;
 mod view;
+mod warm_start;
 
 pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
@@ -41,6 +46,7 @@ pub use source::{RecordingsPlan, SourcePlan};
 pub use table::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use table::{joined, slots};
 pub use trained::EncoderPlan;
+pub use training::TrainingPlan;
 
 use std::{num::NonZeroUsize, path::Path};
 
@@ -91,7 +97,7 @@ impl Plan {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
-        let (mut disk, mut trained) = (None, None);
+        let (mut disk, mut trained, mut training) = (None, None, None);
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
@@ -105,7 +111,9 @@ impl Plan {
                 keep(rows::name_what_is_seen(spec, cohort, &frames));
                 let (loaded, scans, lm) = (&loaded, &scans, lm.as_ref());
                 let (encoder, frames) = (encoder.as_ref(), &frames);
+                keep(metric::can_be_reached(spec, cohort, runs));
                 if let Some(lm) = lm {
+                    keep(warm_start::fits(loaded, lm));
                     let given = texts::Given {
                         loaded,
                         cohort,
@@ -116,7 +124,10 @@ impl Plan {
                         frames,
                         n_parcels,
                     };
-                    trained = texts::check(&given).map_err(|error| keep(Err(error))).ok().flatten();
+                    let checked = texts::check(&given).map_err(|error| keep(Err(error))).ok();
+                    if let Some((moved, learned)) = checked.flatten() {
+                        (trained, training) = (moved, Some(learned));
+                    }
                 }
             }
         }
@@ -149,6 +160,7 @@ impl Plan {
             command,
             disk,
             trained,
+            training,
             pseudonyms,
         })
     }

@@ -5,7 +5,7 @@ use flamingo::Trained;
 
 use super::{
     BenchmarkPlan, CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan,
-    SourcePlan,
+    SourcePlan, TrainingPlan,
 };
 use crate::spec::{Loaded, Spec};
 
@@ -34,6 +34,8 @@ pub struct Plan {
     pub disk: Option<Disk>,
     /// What a fine-tuning moves, and what it leaves as it is, where there is one.
     pub trained: Option<Trained>,
+    /// What is learned, where something is fitted to reports.
+    pub training: Option<TrainingPlan>,
     /// The labels of subjects, where they are not those of the files.
     pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }

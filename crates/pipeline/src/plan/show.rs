@@ -61,6 +61,12 @@ impl Plan {
             "language_model": self.lm.as_ref().map(|lm| files::shown(&lm.dir)),
             "stages": self.stage_names(),
             "runs": runs.collect::<Vec<_>>(),
+            "training": self.training.as_ref().map(|training| json!({
+                "prompt_tokens": training.prompt_tokens,
+                "report_tokens": training.histogram(),
+                "notes": training.notes,
+                "peak_memory_mb": training.peak_memory_mb,
+            })),
             "disk": self.disk,
             "trained": self.trained,
             "run_dir": files::shown(&self.run_dir),
@@ -208,6 +214,9 @@ impl fmt::Display for Plan {
                 }
             }
             writeln!(f)?;
+        }
+        if let Some(training) = &self.training {
+            writeln!(f, "{training}")?;
         }
         if let Some(disk) = &self.disk {
             writeln!(f, "disk      {disk}")?;

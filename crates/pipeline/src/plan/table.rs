@@ -105,6 +105,13 @@ pub struct RowPlan {
     pub split: Split,
 }
 
+impl RowPlan {
+    /// Names what a model is shown of the row: its own window where events are cut out of scans, else its scan.
+    pub(crate) fn shown(&self, windowed: bool) -> usize {
+        if windowed { self.row } else { self.scan_idx }
+    }
+}
+
 /// Stands for what is not stated among the values of several slots.
 const NOT_STATED: &str = "not stated";
 

@@ -1,15 +1,17 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
-use flamingo::{Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Trained};
+use flamingo::{Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Precision, Trained};
 use preprocess::{Recipe, Recording};
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
 
 use super::{
-    CohortPlan, EncoderPlan, LmPlan, RunPlan,
+    CohortPlan, EncoderPlan, LmPlan, RowPlan, RunPlan, TrainingPlan,
     frames::Frames,
     memory::{Batch, Kept, Sizes, Texts, holds_weights},
+    metric::finetune,
+    notes, peak,
     table::slots_of,
-    trains,
+    trains::{self, Around},
 };
 use crate::{
     Error, Result,
@@ -33,16 +35,17 @@ pub(super) struct Given<'a> {
 }
 
 /// Refuses a language model that is not whole or that gates do not fit, and texts that are too long for
-/// it; says what is trained. Nothing is asked where nothing is fitted.
-pub(super) fn check(given: &Given<'_>) -> Result<Option<Trained>> {
+/// it; says what is trained and what is learned. Nothing is asked where nothing is fitted.
+pub(super) fn check(given: &Given<'_>) -> Result<Option<(Option<Trained>, TrainingPlan)>> {
     let spec = &given.loaded.spec;
     let CohortSpec::Pairs(pairs) = &spec.cohort else { return Ok(None) };
     if !spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_))) {
         return Ok(None);
     }
     holds_no_token(given.cohort, pairs)?;
+    notes::prompt_states_nothing(pairs, slots_of(pairs))?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
-    let trained = fits_around(given, &lm)?;
+    let around = fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
     let reports = reports_fit(given, &lm, prompt)?;
     batches_fit(given, &lm, prompt, &reports)?;
@@ -53,7 +56,84 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<Trained>> {
     if let Some(config) = generate {
         writing_fits(config, &lm, prompt, slots_of(pairs))?;
     }
-    Ok(trained)
+    let notes = notes::of(given.cohort, given.runs, &reports, generate);
+    let peak = around.as_ref().and_then(|around| reckoned(given, &lm, around, prompt, &reports));
+    let plan =
+        TrainingPlan { prompt_tokens: prompt, report_tokens: reports, notes, peak_memory_mb: peak };
+    Ok(Some((around.map(|it| it.trained), plan)))
+}
+
+/// Megabytes that the training takes at most. Not reckoned where the activations of an encoder belong to it, or where no
+/// header says how long the scans are.
+fn reckoned(
+    given: &Given<'_>,
+    lm: &LanguageModel,
+    around: &Around,
+    prompt: usize,
+    reports: &[usize],
+) -> Option<u64> {
+    let (spec, fit) = (&given.loaded.spec, finetune(&given.loaded.spec)?);
+    if given.encoder.is_some_and(|plan| plan.trainable.moves()) {
+        return None;
+    }
+    let encoder = around.config.encoder.spec(around.input).ok()?;
+    let cut = spec.stages().iter().find_map(Stage::cut);
+    let window = super::resolved::window(spec);
+    let n_windows = |row: &RowPlan| match &cut {
+        Some(cut) if window.is_none() => {
+            let (n_frames, _) = given.frames.of_series(row.scan_idx)?;
+            // of a model that is shown windows of events a row is one
+            cut.n_windows(n_frames, 1)
+        }
+        _ => Some(1),
+    };
+    let run = given.runs.first()?;
+    let learned = given.cohort.rows.iter().zip(&run.splits).filter(|(_, it)| **it != Split::Test);
+    let n_windows: Vec<usize> = learned.map(|(row, _)| n_windows(row)).collect::<Option<_>>()?;
+    let of_window = match window {
+        Some(it) => {
+            let of_grid = || given.cohort.grid.iter().product();
+            let n_voxels: usize = given.n_parcels.unwrap_or_else(of_grid);
+            (it.n_frames + 2 * fit.augment.jitter_frames) * n_voxels
+        }
+        None => encoder.n_tokens() * encoder.vis_dim,
+    };
+    let training = peak::Training {
+        dim: lm.dim(),
+        n_blocks: lm.n_blocks(),
+        n_block_parameters: lm.n_block_parameters(),
+        lm_bytes: bytes_of(given, lm),
+        n_ids: lm.n_ids(),
+        n_trained: around.trained.n(),
+        gates: &around.config.gates,
+        resampler: &around.config.resampler,
+        vis_dim: encoder.vis_dim,
+        n_media_tokens: encoder.n_tokens() * n_windows.iter().max()?,
+        n_held: of_window * n_windows.iter().sum::<usize>(),
+        n_tokens: prompt + reports.iter().max()?,
+        n_learned: 1. + reports.iter().sum::<usize>() as f64 / reports.len() as f64,
+        batch_size: fit.batch_size,
+        n_windows: fit.auxiliary.as_ref().map_or(0, |it| it.batch_size).max(fit.batch_size),
+        checkpointing: fit.activation_checkpointing,
+    };
+    Some(training.peak_mb())
+}
+
+/// Bytes of the language model's weights as a training keeps them.
+fn bytes_of(given: &Given<'_>, lm: &LanguageModel) -> usize {
+    let precision = given.loaded.spec.model.as_ref().map(|model| model.precision);
+    match precision.unwrap_or_default() {
+        Precision::F32 => 4 * lm.n_parameters(),
+        Precision::Bf16 | Precision::F16 => 2 * lm.n_parameters(),
+        // blocks of 32 numbers with a scale
+        Precision::Q8_0 => lm.n_parameters() * 34 / 32,
+        Precision::Stored => {
+            let dir = &given.lm.dir;
+            let file = |name: &String| if dir.is_dir() { dir.join(name) } else { dir.clone() };
+            let sizes = given.lm.digests.keys().filter_map(|name| file(name).metadata().ok());
+            sizes.map(|it| it.len() as usize).sum()
+        }
+    }
 }
 
 /// The tokens that say where a scan is looked at and where a report ends are put where they belong;
@@ -75,14 +155,14 @@ fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
 }
 
 /// Refuses gates and a resampler that do not fit between the encoder and the language model.
-fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Trained>> {
+fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Around>> {
     let model = given.loaded.spec.model.as_ref().expect("the language model stands in it");
     let (every, most) = (model.gates.get().every, lm.n_blocks());
     if every > most {
         return Err(Error::TooManyOf { key: "model.gates.every".to_owned(), found: every, most });
     }
-    let Some(trained) = trains::of_training(given, lm)? else { return Ok(None) };
-    let n_trained = trained.n();
+    let Some(around) = trains::around(given, lm)? else { return Ok(None) };
+    let n_trained = around.trained.n();
     if n_trained > MOST_TRAINED {
         let problem = format!(
             "would train {n_trained} numbers, expected at most {MOST_TRAINED}: make the resampler, the \
@@ -94,7 +174,7 @@ fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Trained>>
         let problem = format!("what is trained is too large: {problem}");
         Error::StageInput { stage: "finetune", problem }
     })?;
-    Ok(Some(trained))
+    Ok(Some(around))
 }
 
 /// Tokens of the longest prompt that a row may get, with its `<image>`.

@@ -10,8 +10,15 @@ use crate::{
     stage::{Stage, given},
 };
 
-/// What the stage `finetune` moves, where the sizes of what it is shown are known.
-pub(super) fn of_training(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Trained>> {
+/// What stands around the language model in a training.
+pub(super) struct Around {
+    pub(super) config: FlamingoConfig,
+    pub(super) input: InputShape,
+    pub(super) trained: Trained,
+}
+
+/// What the stage `finetune` puts around the language model and moves, where the sizes of what it is shown are known.
+pub(super) fn around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Around>> {
     let spec = &given.loaded.spec;
     let fit = spec.stages().iter().find_map(|stage| match stage {
         Stage::Finetune(fit) => Some(fit),
@@ -40,7 +47,8 @@ pub(super) fn of_training(given: &Given<'_>, lm: &LanguageModel) -> Result<Optio
     if let Some(problem) = config.lora.as_ref().and_then(|lora| lm.lora_problem(lora).transpose()) {
         return Err(Error::StageInput { stage: "finetune", problem: problem? });
     }
-    Ok(Some(lm.trained(&config, input)?))
+    let trained = lm.trained(&config, input)?;
+    Ok(Some(Around { config, input, trained }))
 }
 
 /// What is trained and what is frozen, a line for each.

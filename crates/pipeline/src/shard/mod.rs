@@ -190,7 +190,8 @@ fn work_on(
         let unwanted = work.unwanted(&media).map_err(|source| of_stage(stage, source))?;
         thresholds::leave_out(&mut media, stage, unwanted, control)?;
         plan.loaded.known().save()?;
-        control.tell(Event::StageFinished { stage, seconds: begun.elapsed().as_secs_f64() });
+        let seconds = begun.elapsed().as_secs_f64();
+        control.tell(Event::StageFinished { stage, seconds, peak_memory_mb: None });
         (n_done, last) = (idx + 1, stage);
     }
     ended.record_in(&mut media);

@@ -132,6 +132,9 @@ pub struct PairsSpec {
     /// Repetition time of all scans in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
+    /// Terms of use of the data, a sentence or an address: they stand in the card of a model that was trained on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<String>,
 }
 
 /// A table of pictures.

@@ -112,10 +112,11 @@ impl Stage {
 
     /// Files that its settings name, relative to the file that says so.
     pub(crate) fn paths(&mut self) -> Vec<&mut PathBuf> {
-        if let Self::EvaluateFewShot(config) = self {
-            return config.paths();
+        match self {
+            Self::EvaluateFewShot(config) => config.paths(),
+            Self::Finetune(config) => config.from.iter_mut().collect(),
+            _ => self.step_mut().map_or_else(Vec::new, Step::paths),
         }
-        self.step_mut().map_or_else(Vec::new, Step::paths)
     }
 
     /// Whether a scan needs its confounds table.

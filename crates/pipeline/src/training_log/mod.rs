@@ -1,5 +1,5 @@
-//! What a training tells as it goes, in the folder `training` of a run: `metrics.jsonl`, and the same numbers as an
-//! event file of `TensorBoard`.
+//! What a training tells as it goes, in the folder `training` of a run: `metrics.jsonl`, the same numbers as an event
+//! file of `TensorBoard`, and in `samples` what the model wrote at each evaluation.
 
 mod tensorboard;
 
@@ -25,6 +25,8 @@ pub(crate) const FOLDER: &str = "training";
 
 const METRICS: &str = "metrics.jsonl";
 const EVENTS: &str = "events.out.tfevents.neuroflamingo";
+/// The folder of what was written during a training, a file an evaluation.
+const SAMPLES: &str = "samples";
 /// Which training the files are of: another one of the same run may have been begun in between.
 const OWNER: &str = ".training";
 
@@ -74,11 +76,9 @@ impl TrainingLog {
             return Err(error);
         }
         let trained = trained?;
-        for name in [METRICS, EVENTS] {
-            let from = self.dir.join(name);
-            if from.is_file() {
-                files::write_atomic(&result.join(FOLDER).join(name), &files::read_bytes(&from)?)?;
-            }
+        for name in names_in(&self.dir)? {
+            let bytes = files::read_bytes(&self.dir.join(&name))?;
+            files::write_atomic(&result.join(FOLDER).join(&name), &bytes)?;
         }
         Ok(trained)
     }
@@ -97,8 +97,12 @@ impl TrainingLog {
                 "tokens_per_second": rounded(*n_tokens as f64 / seconds.max(1e-9)),
             }),
             Progress::NothingLearned { step } => json!({ "step": step, "nothing_learned": true }),
-            Progress::Validated { step, nll, best } => {
-                json!({ "step": step, "validation_nll": nll, "best": best })
+            Progress::Validated { step, nll, metrics, best } => {
+                let mut entry = json!({ "step": step, "validation_nll": nll, "best": best });
+                for (name, value) in metrics {
+                    entry[format!("validation_{name}")] = json!(value);
+                }
+                entry
             }
             Progress::Resumed { step } => {
                 self.last = Instant::now();
@@ -125,6 +129,7 @@ impl TrainingLog {
     }
 
     fn empty(&self) -> Result<()> {
+        files::remove_dir(&self.dir.join(SAMPLES))?;
         files::write_atomic(&self.dir.join(OWNER), self.owner.as_bytes())?;
         files::write_atomic(&self.dir.join(METRICS), b"")?;
         Ok(files::write_atomic(&self.dir.join(EVENTS), b"")?)
@@ -146,6 +151,12 @@ impl TrainingLog {
         let kept: String =
             text.split_inclusive('\n').filter(|it| it.ends_with('\n')).filter(is_kept).collect();
         files::write_atomic(&path, kept.as_bytes())?;
+        for name in names_in(&self.dir)? {
+            let (sample, last) = (self.dir.join(&name), Path::new(SAMPLES).join(sample_name(step)));
+            if name.starts_with(SAMPLES) && name > last {
+                files::remove_file(&sample)?;
+            }
+        }
         self.append(Some(step))
     }
 
@@ -166,13 +177,32 @@ pub(crate) fn settle(run_dir: &Path) -> Result<()> {
 }
 
 /// The files of a stored result, where there are any.
-pub(crate) fn files_of(result: &Path) -> Vec<(String, PathBuf)> {
+pub(crate) fn files_of(result: &Path) -> Result<Vec<(String, PathBuf)>> {
     let dir = result.join(FOLDER);
-    [METRICS, EVENTS]
-        .into_iter()
-        .map(|name| (format!("{FOLDER}/{name}"), dir.join(name)))
-        .filter(|(_, path)| fs::metadata(path).is_ok_and(|it| it.is_file()))
-        .collect()
+    let names = names_in(&dir)?.into_iter();
+    Ok(names.map(|name| (format!("{FOLDER}/{}", name.display()), dir.join(name))).collect())
+}
+
+/// Where the samples of a run lie.
+pub(crate) fn samples_in(run_dir: &Path) -> PathBuf {
+    run_dir.join(FOLDER).join(SAMPLES)
+}
+
+/// The file of the samples after a step; the names have the order of the steps.
+pub(crate) fn sample_name(step: usize) -> String {
+    format!("step-{step:06}.md")
+}
+
+/// The files that are kept, of those that are there.
+fn names_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|it| it.is_file());
+    let logs = [METRICS, EVENTS].map(PathBuf::from).into_iter();
+    let mut names: Vec<PathBuf> = logs.filter(|name| is_file(&dir.join(name))).collect();
+    if dir.join(SAMPLES).is_dir() {
+        let samples = files::list(&dir.join(SAMPLES))?.into_iter();
+        names.extend(samples.map(|name| Path::new(SAMPLES).join(name)));
+    }
+    Ok(names)
 }
 
 /// With six digits after the point: these are times.
@@ -205,7 +235,15 @@ mod tests {
         for at in 1..=4 {
             log.note(&step(at, 1. / at as f64)).unwrap();
         }
-        log.note(&Progress::Validated { step: 4, nll: 0.75, best: true }).unwrap();
+        let metrics = [("scan_gain".to_owned(), 0.5)].into();
+        log.note(&Progress::Validated { step: 4, nll: 0.75, metrics, best: true }).unwrap();
+        assert!(
+            (lines(dir.path())[4]["validation_scan_gain"].as_f64().unwrap() - 0.5).abs() < 1e-9
+        );
+        for at in [2, 4] {
+            let sample = samples_in(dir.path()).join(sample_name(at));
+            files::write_atomic(&sample, b"# Step").unwrap();
+        }
         drop(log);
         // torn by a kill
         let path = dir.path().join(FOLDER).join(METRICS);
@@ -217,6 +255,8 @@ mod tests {
             .unwrap();
         let mut log = TrainingLog::new(dir.path(), Path::new("states/a"));
         log.note(&Progress::Resumed { step: 2 }).unwrap();
+        let left = files::list(&samples_in(dir.path())).unwrap();
+        assert_eq!(left, ["step-000002.md"], "those of later steps are taken back");
         log.note(&step(3, 0.25)).unwrap();
         log.note(&Progress::NothingLearned { step: 4 }).unwrap();
         let found: Vec<_> =
@@ -233,6 +273,7 @@ mod tests {
         let mut log = TrainingLog::new(dir.path(), Path::new("states/b"));
         log.note(&step(1, 3.)).unwrap();
         assert_eq!(lines(dir.path()).len(), 1);
+        assert!(!samples_in(dir.path()).exists());
         // and its steps are none of the one that goes on
         let mut log = TrainingLog::new(dir.path(), Path::new("states/a"));
         log.note(&Progress::Resumed { step: 2 }).unwrap();

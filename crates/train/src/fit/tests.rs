@@ -1,8 +1,9 @@
+mod judged;
 mod lora;
 mod tuned;
 
 use super::*;
-use crate::{PretrainConfig, Progress, checkpoint, pretrain, reduce::threads};
+use crate::{CurvePoint, PretrainConfig, Progress, checkpoint, pretrain, reduce::threads};
 use encoder::{EncoderConfig, VoxelFramesConfig};
 use flamingo::{Compat, GatesConfig, ResamplerConfig};
 use std::ops::ControlFlow;
@@ -71,7 +72,8 @@ fn examples(n: usize, name: &str) -> Vec<Example> {
             margin: 1,
             prompt: "<image>Seen:".into(),
             report: format!(" {}.", words[i % 2]),
-            weighted: std::iter::once(1..1 + words[i % 2].len()).collect(),
+            weighted: vec![(1..1 + words[i % 2].len(), 5.)],
+            stratum: Some(i % 2),
             class: Some(i % 2),
         })
         .collect()
@@ -118,7 +120,11 @@ impl Run {
 
     /// What `f` makes of the inputs, with the state in the folder `state`.
     fn with<R>(&self, state: &str, f: impl FnOnce(&FitInputs) -> R) -> R {
-        let (train, validation) = (examples(16, "train"), examples(4, "choose"));
+        let (mut train, mut validation) = (examples(16, "train"), examples(4, "choose"));
+        train
+            .iter_mut()
+            .chain(&mut validation)
+            .for_each(|it| it.weighted[0].1 = self.fit.slot_weight);
         f(&FitInputs {
             lm: self.root.path(),
             precision: Precision::F32,
@@ -129,6 +135,7 @@ impl Run {
             seed: 3,
             train: &train,
             validation: &validation,
+            judge: None,
             state: &self.root.path().join(state),
         })
     }
@@ -204,6 +211,7 @@ fn no_validation_examples_are_refused() {
         seed: 1,
         train: &train,
         validation: &[],
+        judge: None,
         state: &run.root.path().join("state"),
     };
     let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
@@ -446,5 +454,18 @@ fn one_report_alone_is_learned_by_heart() -> Result<()> {
     assert!(fitted.curve[0].nll > 0.5 && last.nll < 0.05, "{:?}", fitted.curve);
     assert_eq!(run.fit.division(&[1, 2, 3], &[4]), (&[1][..], &[1][..]));
     assert_eq!(FitConfig::default().division(&[1, 2, 3], &[4]), (&[1, 2, 3][..], &[4][..]));
+    Ok(())
+}
+
+#[test]
+fn a_balanced_training_resumes_exactly() -> Result<()> {
+    let mut run = Run::new(12);
+    run.fit.balance = Some("word".to_owned());
+    let straight = run.go("straight", None)?;
+    assert!(matches!(run.go("resumed", Some(7)), Err(Error::Interrupted { step: 7 })));
+    let resumed = run.go("resumed", None)?;
+    assert_eq!(adapter(&resumed)?, adapter(&straight)?);
+    run.fit.balance = None;
+    assert_ne!(adapter(&run.go("even", None)?)?, adapter(&straight)?);
     Ok(())
 }

@@ -2,7 +2,7 @@ use candle_core::{Device, Var};
 use flamingo::Compat;
 
 use super::*;
-use crate::{LrSchedule, reduce::Alone};
+use crate::{LOSS, LrSchedule, reduce::Alone};
 
 /// Gradients of both sources in each micro-batch of two epochs, the second of which may have nothing to learn.
 const GRADIENTS: [([f32; 2], Option<[f32; 2]>); 10] = [
@@ -55,7 +55,7 @@ impl Task for Linear {
         self.original
     }
 
-    fn validate(&self) -> Result<Option<f64>> {
+    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
         Ok(None)
     }
 
@@ -108,6 +108,7 @@ fn run(original: bool, stop_after: Option<usize>) -> Run {
                 n_steps: 4,
                 validate_every: 1,
                 checkpoint_every: 1,
+                best_by: LOSS,
                 patience: None,
                 max_time: None,
             },
@@ -160,4 +161,75 @@ fn by_default_nothing_to_learn_costs_that_batch_alone() {
     assert!(norms.is_empty() && unlearned.is_empty());
     // every group of both epochs made a step, the first of which moved the weights
     assert!(near(&rates, &[0.1, 0.075, 0.05, 0.025]), "{rates:?}");
+}
+
+/// A loss that is told, of three examples; its gradient is 0.
+struct Told(Var);
+
+impl Task for Told {
+    type Batch = usize;
+
+    fn batches(&self, step: usize) -> impl Iterator<Item = usize> {
+        std::iter::once(step)
+    }
+
+    fn loss(&self, step: usize) -> Result<Option<Tensor>> {
+        let told = if step < 14 { 1. + (step % 4) as f64 } else { 40.5 };
+        Ok(Some(((self.0.as_tensor().sum_all()? * 0.)? + told)?))
+    }
+
+    fn n_tokens(&self, _: &usize) -> usize {
+        1
+    }
+
+    fn own_losses(&self, _: &usize) -> Result<Vec<(String, f64)>> {
+        let told = [("row 3", 60.), ("row 4", 1.5), ("row 5", 100.)];
+        Ok(told.map(|(name, loss)| (name.to_owned(), loss)).to_vec())
+    }
+
+    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
+        Ok(None)
+    }
+
+    fn kept(&self) -> Result<HashMap<String, Tensor>> {
+        Ok(HashMap::new())
+    }
+}
+
+#[test]
+fn an_exploding_loss_ends_a_training_with_the_state_saved_and_names_whose_it_is() {
+    let state = tempfile::tempdir().unwrap();
+    let go = || {
+        let weights = Var::new(&[1f32], &Device::Cpu).unwrap();
+        let variables = vec![("w".to_owned(), weights.clone())];
+        let trainer = Trainer {
+            optimizer: Optimizer::new(variables, 1., 0., |_| (1., 0.)).unwrap(),
+            schedule: Schedule {
+                peak: 0.1,
+                n_steps: 20,
+                warmup_steps: 1,
+                final_share: 0.,
+                shape: LrSchedule::Constant,
+                compat: Compat::None,
+            },
+            rhythm: Rhythm {
+                n_steps: 20,
+                validate_every: 1,
+                checkpoint_every: 100,
+                best_by: LOSS,
+                patience: None,
+                max_time: None,
+            },
+            state: state.path(),
+            reduce: &Alone,
+            observer: &mut |_| ControlFlow::Continue(()),
+        };
+        trainer.run(&Told(weights), Progression::default()).map(|_| ()).unwrap_err().to_string()
+    };
+    let said = go();
+    assert!(said.starts_with("the loss of step 15 is 40.5000, more than ten times"), "{said}");
+    assert!(said.contains("ten steps, 4.0000 (of row 5, row 3): lower"), "{said}");
+    assert!(state.path().join("step-000014").is_dir());
+    // started again, it goes on there and ends for the same reason
+    assert_eq!(go(), said);
 }

@@ -59,7 +59,7 @@ impl Run {
     fn at_first(&self) -> f64 {
         self.with("none", |inputs| {
             let trainee = Trainee::new(inputs).unwrap();
-            let rows = trainee.rows(inputs.train, 1.).unwrap();
+            let rows = trainee.rows(inputs.train).unwrap();
             let train = inputs.train;
             let shown = Shown {
                 windows: train.iter().map(|it| crop(&it.media[0], it.margin, 0)).collect(),

@@ -1,0 +1,73 @@
+//! What a training left in a package, to begin another one with.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor, safetensors};
+use encoder::WeightsSource;
+
+use super::check_part;
+use crate::manifest::{ADAPTER, ENCODER, LM};
+use crate::{Error, Manifest, Part, Result};
+
+/// The trained tensors of a package, by name.
+#[derive(Clone, Debug)]
+pub struct TrainedWeights {
+    /// Of its encoder: of one with published weights what moved, of CLIP nothing.
+    pub encoder: HashMap<String, Tensor>,
+    /// Whether what the encoder lacks lies in its published file.
+    pub encoder_is_published: bool,
+    /// Resampler, gated blocks and special tokens' rows.
+    pub adapter: HashMap<String, Tensor>,
+    /// Names all of them.
+    pub sha256: String,
+}
+
+impl TrainedWeights {
+    /// Reads those of the package in `folder`.
+    ///
+    /// # Errors
+    /// Where its manifest cannot be read, or a file is not the one that the manifest names.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let manifest = Manifest::read(folder)?;
+        let tensors = |file: &str| -> Result<HashMap<String, Tensor>> {
+            let Some(part) = trained(&manifest, file) else { return Ok(HashMap::new()) };
+            check_part(folder, part)?;
+            let path = part.place(folder);
+            safetensors::load(&path, &Device::Cpu).map_err(|error| {
+                let reason = error.to_string();
+                Error::Import { path, reason, fault: crate::Fault::Package }
+            })
+        };
+        let config = &manifest.config;
+        Ok(Self {
+            encoder: tensors(ENCODER)?,
+            encoder_is_published: matches!(config.encoder.weights(), Some(WeightsSource::File(_))),
+            adapter: tensors(ADAPTER)?,
+            sha256: manifest.trained_sha256(),
+        })
+    }
+}
+
+/// The part of this name, where the package has it and it was trained.
+fn trained<'a>(manifest: &'a Manifest, file: &str) -> Option<&'a Part> {
+    let part = manifest.parts.iter().find(|part| part.file == file && part.path.is_none())?;
+    (file != ENCODER || !super::is_clip(&manifest.config)).then_some(part)
+}
+
+impl Manifest {
+    /// Names the trained weights by their digests.
+    pub fn trained_sha256(&self) -> String {
+        let parts = [ADAPTER, ENCODER].into_iter().filter_map(|file| trained(self, file));
+        let digests: Vec<&str> = parts.map(|part| part.sha256.as_str()).collect();
+        files::sha256_bytes(digests.join(" ").as_bytes())
+    }
+
+    /// The files of its language model with their digests.
+    pub fn language_model(&self) -> impl Iterator<Item = (&str, &str)> {
+        let prefix = format!("{LM}/");
+        self.parts.iter().filter_map(move |part| {
+            Some((part.file.strip_prefix(prefix.as_str())?, part.sha256.as_str()))
+        })
+    }
+}
