@@ -11,7 +11,7 @@ pub mod linear;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;
-pub mod render;
+pub mod tables;
 pub mod slots;
 
 pub use count::counted;

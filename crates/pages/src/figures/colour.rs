@@ -18,12 +18,13 @@ const DIVERGING: [[u8; 3]; 11] = [
 /// The colour of what is not a number.
 pub(crate) const NOTHING: [u8; 3] = [0x80, 0x80, 0x80];
 
-/// White at 0, blue below and red above, full at `limit`.
+/// White at 0, blue below and red above, full at `limit`, in 127 steps each: a picture has a palette.
 pub(crate) fn diverging(value: f64, limit: f64) -> [u8; 3] {
     if !value.is_finite() {
         return NOTHING;
     }
-    let place = (value / limit).clamp(-1.0, 1.0).mul_add(5.0, 5.0);
+    let step = ((value / limit).clamp(-1.0, 1.0) * 127.0).round() / 127.0;
+    let place = step.mul_add(5.0, 5.0);
     let below = (place.floor() as usize).min(DIVERGING.len() - 2);
     let share = place - below as f64;
     let between = |channel: usize| {

@@ -1,9 +1,9 @@
 //! How the parcels of a recording go together, as a square of colours.
 
 use ndarray::ArrayView2;
-use report::render::svg::canvas::{Anchor, Canvas};
+use super::canvas::{Anchor, Canvas, Svg};
 
-use crate::{colour, picture::Picture};
+use super::{colour, picture::Picture};
 
 /// A matrix of correlations ready to be drawn.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Matrix<'_> {
 }
 
 /// The matrix with lines between networks and their names, as one SVG.
-pub fn matrix(matrix: &Matrix<'_>) -> String {
+pub fn matrix(matrix: &Matrix<'_>) -> Svg {
     const SIDE: f64 = 420.0;
     const LEFT: f64 = 110.0;
     const TOP: f64 = 20.0;
@@ -45,7 +45,7 @@ pub fn matrix(matrix: &Matrix<'_>) -> String {
     let mut canvas = Canvas::new(LEFT + SIDE + 90.0, TOP + SIDE + 20.0, &title);
     canvas.push(format_args!(
         "<image x=\"{LEFT}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\" \
-         style=\"image-rendering:pixelated\" href=\"{}\"/>",
+         class=\"pixels\" href=\"{}\"/>",
         matrix.picture().data_url()
     ));
     let mut first = 0;

@@ -1,26 +1,44 @@
 //! What every figure is drawn with.
 
-use std::fmt::{Display, Write};
+use std::{
+    fmt::{self, Display, Write},
+    ops::Deref,
+};
 
-use crate::render::html::escape;
+use crate::escape::escape;
 
-const STYLE: &str = "<style>\
-.nf{font:13px system-ui,sans-serif;--ink:#1b1f23;--soft:#5b6570;--grid:#d9dee3;--paper:#fff;\
---blue:#0072b2;--orange:#b8590a;--fill:#0072b2}\
-@media(prefers-color-scheme:dark){.nf{--ink:#e8eaed;--soft:#a3adb8;--grid:#3a424b;--paper:#15181c;\
---blue:#56b4e9;--orange:#f0a95b;--fill:#2f8fcb}}\
-.nf text{fill:var(--ink)}.nf .soft{fill:var(--soft)}.nf .on{fill:#fff}\
-.nf .blue{fill:var(--blue)}.nf .orange{fill:var(--orange)}\
-.nf .grid{stroke:var(--grid)}.nf .axis{stroke:var(--soft)}\
-.nf .line{fill:none;stroke-width:2;stroke:var(--blue)}\
-.nf .mark{fill:none;stroke-width:2;stroke:var(--orange)}\
-.nf .dash{stroke-dasharray:5 4}.nf .cell{fill:var(--fill)}.nf .frame{fill:none;stroke:var(--grid)}\
-.nf .own{fill:none;stroke:var(--soft);stroke-width:1.5}\
-</style>";
+/// The style of every figure: a page holds it once, a figure that stands alone has its own.
+pub(crate) const FIGURE_STYLE: &str = include_str!("figure.css");
+
+/// A drawing, whose words were escaped when it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Svg(String);
+
+impl Svg {
+    /// As a file of its own, with its style.
+    pub fn standalone(&self) -> String {
+        let style = format!("</title><style>{FIGURE_STYLE}</style>");
+        self.0.replacen("</title>", &style, 1)
+    }
+}
+
+impl Deref for Svg {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Display for Svg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Where a text hangs on its point.
 #[derive(Clone, Copy)]
-pub enum Anchor {
+pub(crate) enum Anchor {
     /// The text begins there.
     Start,
     /// The text is centred there.
@@ -40,29 +58,38 @@ impl Anchor {
 }
 
 /// An SVG that grows; coordinates in pixels from the top left.
-pub struct Canvas {
+pub(crate) struct Canvas {
     text: String,
 }
 
 impl Canvas {
     /// `title` is what a reader who cannot see the figure is told.
-    pub fn new(width: f64, height: f64, title: &str) -> Self {
+    pub(crate) fn new(width: f64, height: f64, title: &str) -> Self {
+        Self::of_role("img", width, height, title)
+    }
+
+    /// The same for a figure that holds links: the parts of a picture are hidden from readers who hear it.
+    pub(crate) fn with_links(width: f64, height: f64, title: &str) -> Self {
+        Self::of_role("group", width, height, title)
+    }
+
+    fn of_role(role: &str, width: f64, height: f64, title: &str) -> Self {
         let title = escape(title);
         let text = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"nf\" role=\"img\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"nf\" role=\"{role}\" \
              aria-label=\"{title}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-             height=\"{height}\"><title>{title}</title>{STYLE}\n"
+             height=\"{height}\"><title>{title}</title>\n"
         );
         Self { text }
     }
 
     /// An element as it is written.
-    pub fn push(&mut self, element: impl Display) {
+    pub(crate) fn push(&mut self, element: impl Display) {
         writeln!(self.text, "{element}").expect("a String takes every line");
     }
 
     /// Words, escaped.
-    pub fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
         let (anchor, text) = (anchor.word(), escape(text));
         self.push(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" class=\"{class}\">{text}</text>"
@@ -70,7 +97,7 @@ impl Canvas {
     }
 
     /// A straight line.
-    pub fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    pub(crate) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.push(format_args!(
             "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" class=\"{class}\"/>",
             from.0, from.1, to.0, to.1
@@ -78,13 +105,13 @@ impl Canvas {
     }
 
     /// A line through points.
-    pub fn path(&mut self, class: &str, points: &[(f64, f64)]) {
+    pub(crate) fn path(&mut self, class: &str, points: &[(f64, f64)]) {
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         self.push(format_args!("<polyline class=\"{class}\" points=\"{}\"/>", points.join(" ")));
     }
 
     /// A rectangle by its upper left corner and its sides.
-    pub fn rect(&mut self, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
+    pub(crate) fn rect(&mut self, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
         self.push(format_args!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
              class=\"{class}\"/>"
@@ -92,38 +119,45 @@ impl Canvas {
     }
 
     /// The whole SVG.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> Svg {
         self.text.push_str("</svg>\n");
-        self.text
+        Svg(self.text)
     }
 }
 
 /// A plotting area and the ranges it shows.
-pub struct Axes {
+pub(crate) struct Axes {
     /// Pixels of the left, top, right and bottom edge.
-    pub edges: [f64; 4],
+    pub(crate) edges: [f64; 4],
     /// Lowest and highest number across.
-    pub x: (f64, f64),
+    pub(crate) x: (f64, f64),
     /// Lowest and highest number upwards.
-    pub y: (f64, f64),
+    pub(crate) y: (f64, f64),
 }
 
 impl Axes {
     /// The pixel of a pair of numbers.
-    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
+    pub(crate) fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let [left, top, right, bottom] = self.edges;
         let share = |value: f64, (low, high): (f64, f64)| (value - low) / (high - low);
         (left + share(x, self.x) * (right - left), bottom - share(y, self.y) * (bottom - top))
     }
 
-    /// Grid, numbers and names of both axes.
-    pub fn draw(&self, canvas: &mut Canvas, x_name: &str, y_name: &str) {
-        let [left, top, right, bottom] = self.edges;
+    /// Grid, numbers and name of the axis upwards.
+    pub(crate) fn draw_upwards(&self, canvas: &mut Canvas, y_name: &str) {
+        let [left, top, right, _] = self.edges;
         for (value, label) in ticks(self.y) {
             let (_, y) = self.at(self.x.0, value);
             canvas.line("grid", (left, y), (right, y));
             canvas.text((left - 8.0, y + 4.0), Anchor::End, "soft", &label);
         }
+        canvas.text((left - 36.0, top - 12.0), Anchor::Start, "", y_name);
+    }
+
+    /// Grid, numbers and names of both axes.
+    pub(crate) fn draw(&self, canvas: &mut Canvas, x_name: &str, y_name: &str) {
+        let [left, _, right, bottom] = self.edges;
+        self.draw_upwards(canvas, y_name);
         for (value, label) in ticks(self.x) {
             let (x, _) = self.at(value, self.y.0);
             canvas.line("axis", (x, bottom), (x, bottom + 4.0));
@@ -131,7 +165,6 @@ impl Axes {
         }
         canvas.line("axis", (left, bottom), (right, bottom));
         canvas.text((f64::midpoint(left, right), bottom + 38.0), Anchor::Middle, "", x_name);
-        canvas.text((left - 36.0, top - 12.0), Anchor::Start, "", y_name);
     }
 }
 
@@ -169,6 +202,8 @@ mod tests {
     #[test]
     fn titles_are_escaped() {
         let svg = Canvas::new(1.0, 1.0, "a < \"b\"").finish();
+        let (svg, alone) = (svg.to_string(), svg.standalone());
+        assert!(!svg.contains("<style>") && alone.matches("</style>").count() == 1);
         assert!(svg.contains("<title>a &lt; &quot;b&quot;</title>"));
     }
 }

@@ -1,8 +1,8 @@
 //! Parcels as points in three projections of the head.
 
-use report::render::svg::canvas::{Anchor, Canvas};
+use super::canvas::{Anchor, Canvas, Svg};
 
-use crate::colour;
+use super::colour;
 
 /// Half the width of what is shown, in mm around the origin of MNI space.
 const REACH_MM: [f64; 3] = [80.0, 115.0, 90.0];
@@ -12,7 +12,7 @@ const CENTRE_MM: [f64; 3] = [0.0, -18.0, 10.0];
 
 /// Points at `places_mm` (RAS, one a parcel) coloured by `values`, blue below 0 and red above, full at
 /// the greatest absolute value; larger points are further from 0. None where no value is a number.
-pub fn glass_brain(places_mm: &[[f64; 3]], values: &[f64], what: &str) -> Option<String> {
+pub fn glass_brain(places_mm: &[[f64; 3]], values: &[f64], what: &str) -> Option<Svg> {
     const SCALE: f64 = 1.1;
     let limit = values.iter().filter(|x| x.is_finite()).fold(0.0_f64, |most, x| most.max(x.abs()));
     if limit == 0.0 || places_mm.len() != values.len() {

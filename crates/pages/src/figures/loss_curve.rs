@@ -1,11 +1,9 @@
 //! How the fit went.
 
-use serde::{Deserialize, Serialize};
-
-use super::canvas::{Anchor, Axes, Canvas};
+use super::canvas::{Anchor, Axes, Canvas, Svg};
 
 /// Losses at one step, in nats a token.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CurvePoint {
     /// Optimizer steps so far.
     pub step: usize,
@@ -15,8 +13,8 @@ pub struct CurvePoint {
     pub validation: Option<f64>,
 }
 
-/// Training loss as a line, loss on the choosing windows dashed with points, and the best of these.
-pub fn loss_curve(points: &[CurvePoint]) -> String {
+/// Training loss as a line, loss on the validation windows dashed with points, and the best of these.
+pub fn loss_curve(points: &[CurvePoint]) -> Svg {
     let column = |loss: fn(&CurvePoint) -> Option<f64>| -> Vec<(f64, f64)> {
         let finite = |point: &CurvePoint| {
             loss(point).filter(|loss| loss.is_finite()).map(|loss| (point.step as f64, loss))

@@ -1,53 +1,23 @@
-//! The table of controls on the page: each number with what chance would give.
+//! The controls of an evaluation: each number with what chance would give.
 
-use std::fmt::Write;
-
-use super::conditions::{self, three_digits};
 use crate::{
     evidence::{Evidence, Retrieval},
     metrics::Interval,
 };
 
-/// The section with its heading; `texts` are the generated ones.
-pub(super) fn section(evidence: &Evidence, n_different: usize, n_texts: usize) -> String {
-    let mut html =
-        "<h2>Does the text depend on the scan?</h2>\n<div class=\"scroll\"><table>".to_owned();
-    for (name, value, chance) in rows(evidence, n_different, n_texts) {
-        push(
-            &mut html,
-            format_args!(
-                "<tr><th scope=\"row\">{name}</th><td>{value}</td>\
-                 <td class=\"soft\">{chance}</td></tr>\n"
-            ),
-        );
-    }
-    html.push_str("</table></div>\n");
-    html.push_str(&conditions::html(evidence));
-    if !evidence.gates.is_empty() {
-        html.push_str(
-            "<p>Gate openings, tanh; 0 before training:</p>\n\
-             <div class=\"scroll\"><table><thead><tr><th scope=\"col\">block</th>\
-             <th scope=\"col\">attention</th><th scope=\"col\">feed-forward</th></tr></thead><tbody>",
-        );
-        for gate in &evidence.gates {
-            push(
-                &mut html,
-                format_args!(
-                    "<tr><th scope=\"row\">{}</th><td>{:+.3}</td><td>{:+.3}</td></tr>",
-                    gate.block, gate.attention, gate.feed_forward
-                ),
-            );
-        }
-        html.push_str("</tbody></table></div>\n");
-    }
-    html
+/// One of them, as words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// What was measured.
+    pub name: String,
+    /// What was found, with its interval.
+    pub value: String,
+    /// What chance or a blind model would give.
+    pub chance: String,
 }
 
-fn push(html: &mut String, line: std::fmt::Arguments<'_>) {
-    html.write_fmt(line).expect("a String takes every line");
-}
-
-fn rows(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<(String, String, String)> {
+/// Every step of the rule; `n_different` of `n_texts` generated texts are different ones.
+pub fn controls(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<Control> {
     let Evidence { verdict, retrieval, .. } = evidence;
     let or_none = |interval: Option<Interval>| {
         interval
@@ -132,10 +102,28 @@ fn rows(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<(String,
         (
             over.as_str(),
             best.difference.to_string(),
-            format!("0 if level with {}", super::html::escape(&best.name)),
+            format!("0 if level with {}", best.name),
         )
     }));
-    rows.into_iter().map(|(name, value, chance)| (name.to_owned(), value, chance)).collect()
+    let control = |(name, value, chance): (&str, String, String)| Control {
+        name: name.to_owned(),
+        value,
+        chance,
+    };
+    rows.into_iter().map(control).collect()
+}
+
+/// Nats a token are small.
+pub fn three_digits(interval: Interval) -> String {
+    if !interval.width().is_finite() {
+        return format!("{:.3} [interval unknown]", interval.estimate);
+    }
+    let Interval { estimate, low, high } = interval;
+    let [estimate, low, high] = [estimate, low, high].map(|it| {
+        let text = format!("{it:.3}");
+        if text == "-0.000" { "0.000".to_owned() } else { text }
+    });
+    format!("{estimate} [{low}, {high}]")
 }
 
 #[cfg(test)]
@@ -147,22 +135,26 @@ mod tests {
     fn every_step_of_the_rule_stands_in_the_table() {
         let input = example::seeing(16);
         let evidence = Evidence::measure(&input, &EvidenceConfig::standard(1)).unwrap();
-        let html = section(&evidence, 4, 16);
-        for part in [
-            "over pairs of windows</th><td>1.00 [0.79, 1.00]",
-            "of one label</th><td>1.00",
-            "Pairs compared</th><td>120 of 120",
-            "Permutation p</th><td>0.001",
-            "another person's</th><td>0.75 [0.54, 0.75]",
-            "likeliest of a report</th><td>16 of 16</td><td class=\"soft\">1.0 by chance",
-            "likeliest of a scan</th><td>16 of 16</td>",
-            "another run&#39;s scan of the same label</th><td>16</td>",
-            "Different texts</th><td>4 of 16",
-            "best baseline</th><td>",
-            "<th scope=\"row\">0</th><td>+0.200</td><td>-0.100</td>",
+        let controls = controls(&evidence, 4, 16);
+        let row = |name: &str| {
+            let found = controls.iter().find(|it| it.name.starts_with(name));
+            found.unwrap_or_else(|| panic!("{name} is not there"))
+        };
+        for (name, value, chance) in [
+            ("Two-alternative forced choice over pairs", "1.00 [0.79, 1.00]", "0.50 by chance"),
+            ("The same among windows of one label", "1.00", "0.50 if only the label counts"),
+            ("Pairs compared", "120 of 120", "drawn by seed"),
+            ("Permutation p", "0.001", "any value alike"),
+            ("accuracy with the own scan minus another", "0.75 [0.54, 0.75]", "0 for a blind"),
+            ("Own scan is the likeliest of a report", "16 of 16", "1.0 by chance"),
+            ("Own report is the likeliest of a scan", "16 of 16", "1.0 by chance"),
+            ("Different texts", "4 of 16", "1 if every scan"),
         ] {
-            assert!(html.contains(part), "{part} in {html}");
+            let found = row(name);
+            assert!(found.value.starts_with(value), "{found:?}");
+            assert!(found.chance.starts_with(chance), "{found:?}");
         }
-        assert!(!html.contains("NaN") && !html.contains("inf"));
+        let all = format!("{controls:?}");
+        assert!(!all.contains("NaN") && !all.contains("inf"));
     }
 }

@@ -1,10 +1,8 @@
 //! The table of what reports state, slot by slot.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 
-use super::html::escape;
+use super::{Table, share};
 use crate::metrics::{Findings, SlotStatements};
 
 /// What the reports of an evaluation state, beside what is true.
@@ -30,62 +28,16 @@ const COLUMNS: [&str; 9] = [
 ];
 
 impl StatementTable {
-    /// Aligned columns, without colours; nothing where there are no slots.
-    pub fn terminal(&self) -> String {
-        if self.slots.is_empty() {
-            return String::new();
-        }
-        let names = self.slots.iter().map(|it| it.slot.chars().count());
-        let width = names.chain(["statements".len()]).max().unwrap_or_default();
-        let mut text = format!("{:width$}", "statements");
-        for column in COLUMNS {
-            write!(text, "  {column:>w$}", w = column.len().max(7)).expect("a String takes all");
-        }
-        text.push('\n');
-        for slot in &self.slots {
-            write!(text, "{:width$}", slot.slot).expect("a String takes all");
-            for (column, cell) in COLUMNS.iter().zip(cells(slot)) {
-                write!(text, "  {cell:>w$}", w = column.len().max(7)).expect("a String takes all");
-            }
-            text.push('\n');
-        }
-        for line in self.lines() {
-            text.push_str(&line);
-            text.push('\n');
-        }
-        text
+    /// A row a slot; empty where there are no slots.
+    pub fn table(&self) -> Table {
+        let rows = self.slots.iter().map(|it| (it.slot.clone(), cells(it).to_vec()));
+        let notes = if self.slots.is_empty() { Vec::new() } else { self.lines() };
+        Table::new("statements", &COLUMNS, rows).noting(notes.into_iter())
     }
 
-    /// The section of the page; nothing where there are no slots.
-    pub(super) fn html(&self) -> String {
-        if self.slots.is_empty() {
-            return String::new();
-        }
-        let mut html = "<h2>Statements</h2>\n<div class=\"scroll\"><table><thead><tr>\
-                        <th scope=\"col\">slot</th>"
-            .to_owned();
-        for column in COLUMNS {
-            write!(html, "<th scope=\"col\">{column}</th>").expect("a String takes all");
-        }
-        html.push_str("</tr></thead><tbody>\n");
-        for slot in &self.slots {
-            write!(html, "<tr><th scope=\"row\">{}</th>", escape(&slot.slot))
-                .expect("a String takes all");
-            for cell in cells(slot) {
-                write!(html, "<td>{cell}</td>").expect("a String takes all");
-            }
-            html.push_str("</tr>\n");
-        }
-        html.push_str("</tbody></table></div>\n");
-        for line in self.lines() {
-            writeln!(html, "<p>{}</p>", escape(&line)).expect("a String takes all");
-        }
-        html.push_str(
-            "<p class=\"soft\">Contradiction: stated otherwise than true, or two things at once, of what is \
-             stated. Hallucination: stated without a known truth, of what is stated. Omission: true and not \
-             stated. A dash: nothing to share.</p>\n",
-        );
-        html
+    /// Aligned columns, without colours; nothing where there are no slots.
+    pub fn terminal(&self) -> String {
+        self.table().terminal(7)
     }
 
     /// What no column has room for.
@@ -155,10 +107,6 @@ fn cells(slot: &SlotStatements) -> [String; 9] {
     ]
 }
 
-fn share(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |it| format!("{it:.2}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,8 +131,6 @@ mod tests {
         assert_eq!(text.lines().count(), 5, "{text}");
         assert!(text.contains("\nage: mean absolute error 3.00, near 1.00\n"), "{text}");
         assert!(text.lines().nth(3).unwrap().contains("–"), "{text}");
-        let html = table.html();
-        assert_eq!((html.matches("<tr>").count(), html.matches("<td>").count()), (4, 27));
         assert_eq!(StatementTable::default().terminal(), "");
     }
 }

@@ -1,9 +1,7 @@
 //! Motion against signal of every recording, each a link to its person.
 
-use report::render::{
-    escape,
-    svg::canvas::{Axes, Canvas},
-};
+use super::canvas::{Axes, Canvas, Svg};
+use crate::escape::escape;
 
 /// A recording as a point.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +20,7 @@ pub struct Outlier {
 
 /// Displacement to the right, signal-to-noise upwards, larger points for more lost parcels; none of
 /// fewer than two recordings.
-pub fn outliers(recordings: &[Outlier]) -> Option<String> {
+pub fn outliers(recordings: &[Outlier]) -> Option<Svg> {
     let known: Vec<&Outlier> = recordings
         .iter()
         .filter(|it| it.mean_fd_mm.is_finite() && it.median_tsnr.is_finite())

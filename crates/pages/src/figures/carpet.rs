@@ -4,15 +4,15 @@
 //! Source: Power, "A simple but useful way to assess fMRI scan qualities", `NeuroImage` 154 (2017).
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
-use report::render::svg::canvas::{Anchor, Axes, Canvas};
+use super::canvas::{Anchor, Axes, Canvas, Svg};
 
-use crate::{colour, picture::Picture};
+use super::{colour, picture::Picture};
 
 /// Standard deviations from black to white lie this far on both sides of the mean.
 const LIMIT: f64 = 2.0;
 
 /// Most pixels in a row and rows of pixels; longer scans and finer atlases are averaged.
-const MOST: [usize; 2] = [900, 300];
+const MOST: [usize; 2] = [760, 240];
 
 /// A series ready to be drawn.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// The carpet under its traces, as one SVG.
-pub fn carpet(carpet: &Carpet<'_>) -> String {
+pub fn carpet(carpet: &Carpet<'_>) -> Svg {
     const WIDTH: f64 = 760.0;
     const TRACE: f64 = 54.0;
     const HEIGHT: f64 = 240.0;
@@ -121,7 +121,7 @@ pub fn carpet(carpet: &Carpet<'_>) -> String {
     axes.draw(&mut canvas, "seconds", "parcels");
     canvas.push(format_args!(
         "<image x=\"60\" y=\"{top}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"{}\"/>",
+         preserveAspectRatio=\"none\" class=\"pixels\" href=\"{}\"/>",
         carpet.picture().data_url()
     ));
     canvas.finish()
@@ -206,7 +206,7 @@ mod tests {
         let order: Vec<usize> = (0..700).collect();
         let carpet = Carpet { series: series.view(), order: &order, t_r_s: 0.5, fd_mm: None };
         let picture = carpet.picture();
-        assert_eq!((picture.width, picture.height()), (900, 300));
+        assert_eq!((picture.width, picture.height()), (760, 240));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::html::escape;
 use crate::{
     evidence::{Evidence, Measure, MissingBaseline},
     metrics::Interval,
@@ -85,41 +84,6 @@ impl SummaryTable {
         text
     }
 
-    /// The same for the page, with a bar a row.
-    pub(super) fn html(&self) -> String {
-        let mut text = format!(
-            "<table><thead><tr><th scope=\"col\">reports</th><th scope=\"col\">{}</th>\
-             <th scope=\"col\">{}</th><td></td></tr></thead><tbody>\n",
-            self.measure.name(),
-            escape(&self.intervals),
-        );
-        for (idx, SummaryRow { name, accuracy }) in self.rows.iter().enumerate() {
-            let Interval { estimate, low, high } = accuracy;
-            let class = if idx == 0 { " class=\"own\"" } else { "" };
-            writeln!(
-                text,
-                "<tr{class}><th scope=\"row\">{}</th><td>{estimate:.2}</td>\
-                 <td>[{low:.2}, {high:.2}]</td><td class=\"bar\">\
-                 <i style=\"width:{:.1}%\"></i><b style=\"left:{:.1}%;width:{:.1}%\"></b></td></tr>",
-                escape(name),
-                100.0 * estimate.clamp(0.0, 1.0),
-                100.0 * low.clamp(0.0, 1.0),
-                100.0 * (high - low).clamp(0.0, 1.0),
-            )
-            .expect("a String takes every line");
-        }
-        for MissingBaseline { name, reason } in &self.missing {
-            writeln!(
-                text,
-                "<tr><th scope=\"row\">{}</th><td>missing</td><td colspan=\"2\">{}</td></tr>",
-                escape(name),
-                escape(reason),
-            )
-            .expect("a String takes every line");
-        }
-        text + "</tbody></table>\n"
-    }
-
     fn width(&self) -> usize {
         let missing = self.missing.iter().map(|it| &it.name);
         let names = self.rows.iter().map(|row| &row.name).chain(missing);
@@ -171,15 +135,5 @@ mod tests {
         assert!(table.terminal().contains("\nLDA                      1.00  [1.00, 1.00]\n"));
         let last = "\n| logistic regression |  missing | one class \\| <of> two |\n";
         assert!(table.markdown().ends_with(last), "{}", table.markdown());
-        assert!(
-            table.html().contains("missing</td><td colspan=\"2\">one class | &lt;of&gt; two</td>")
-        );
-    }
-
-    #[test]
-    fn names_cannot_break_the_page() {
-        let mut table = table();
-        table.rows[0].name = "<script>".to_owned();
-        assert!(table.html().contains("&lt;script&gt;") && !table.html().contains("<script"));
     }
 }

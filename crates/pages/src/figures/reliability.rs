@@ -1,10 +1,10 @@
 //! Stated confidence against how often it was right.
 
-use super::canvas::{Anchor, Axes, Canvas};
-use crate::metrics::Reliability;
+use super::canvas::{Anchor, Axes, Canvas, Svg};
+use report::metrics::Reliability;
 
 /// A point a bin, its area the number of reports in it; calibrated bins lie on the diagonal.
-pub fn reliability(reliability: &Reliability) -> String {
+pub fn reliability(reliability: &Reliability) -> Svg {
     let n: usize = reliability.bins.iter().map(|bin| bin.n).sum();
     let title =
         format!("Reliability of {n} answers, expected calibration error {:.2}", reliability.ece);
@@ -31,7 +31,7 @@ pub fn reliability(reliability: &Reliability) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::ReliabilityBin;
+    use report::metrics::ReliabilityBin;
 
     #[test]
     fn a_point_a_bin() {

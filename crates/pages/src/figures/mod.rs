@@ -1,0 +1,34 @@
+//! Figures as SVG: they open alone and sit in a page, in light and in dark, and no two things differ by colour
+//! alone. Colours: Okabe & Ito; maps of numbers are told apart by people who are colour-blind.
+
+mod canvas;
+mod carpet;
+mod colour;
+mod confusion;
+mod gates;
+mod glass;
+mod loss_curve;
+mod matrix;
+mod network;
+mod outliers;
+mod permutation_histogram;
+mod picture;
+mod reliability;
+mod risk;
+mod window_map;
+
+pub use canvas::Svg;
+pub(crate) use canvas::FIGURE_STYLE;
+pub use carpet::{Carpet, carpet};
+pub use confusion::confusion;
+pub use gates::gates;
+pub use glass::glass_brain;
+pub use loss_curve::{CurvePoint, loss_curve};
+pub use matrix::{Matrix, matrix};
+pub use network::by_network;
+pub use outliers::{Outlier, outliers};
+pub use permutation_histogram::permutation_histogram;
+pub use picture::Picture;
+pub use reliability::reliability;
+pub use risk::risk_coverage;
+pub use window_map::WindowMap;
