@@ -9,7 +9,8 @@ use report::generated::DISCLAIMER;
 use crate::figures::{FIGURE_STYLE, Svg};
 
 /// The one style of all pages, dark and light, on screen and on paper.
-static STYLE: LazyLock<String> = LazyLock::new(|| include_str!("style.css").to_owned() + FIGURE_STYLE);
+static STYLE: LazyLock<String> =
+    LazyLock::new(|| include_str!("style.css").to_owned() + FIGURE_STYLE);
 
 /// Nothing is fetched and nothing is run: only that style and pictures inside the page.
 static POLICY: LazyLock<String> = LazyLock::new(|| {

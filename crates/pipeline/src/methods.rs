@@ -1,24 +1,32 @@
-//! How the derivatives were made, in words for a paper, and what to cite.
-use std::fmt::Write as _;
-
+//! How results were made, in words for a paper, and what to cite.
 use serde_json::Value;
 
-use super::call::BidsApp;
 use crate::{
     plan::Plan,
     stage::{Artifact, Stage},
 };
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A publication.
-struct Reference {
+pub(crate) struct Reference {
     key: &'static str,
-    authors: &'static [(&'static str, &'static str)],
-    year: u16,
-    title: &'static str,
-    venue: &'static str,
-    doi: Option<&'static str>,
+    pub(crate) authors: &'static [(&'static str, &'static str)],
+    pub(crate) year: u16,
+    pub(crate) title: &'static str,
+    pub(crate) venue: &'static str,
+    pub(crate) doi: Option<&'static str>,
+}
+
+impl Reference {
+    /// As lists of references have it; `quoted` stands on both sides of the venue.
+    pub(crate) fn cited(&self, quoted: &str) -> String {
+        let names = self.authors.iter().map(|(family, given)| format!("{family}, {given}"));
+        let names = names.collect::<Vec<_>>().join("; ");
+        let doi = self.doi.map_or_else(String::new, |doi| format!(" https://doi.org/{doi}"));
+        let Self { key, year, title, venue, .. } = self;
+        format!("{key}: {names}, et al. ({year}). {title}. {quoted}{venue}{quoted}.{doi}")
+    }
 }
 
 /// What a step or an encoder rests on, by its name in the pipeline file.
@@ -92,7 +100,7 @@ const REFERENCES: &[(&[&str], Reference)] = &[
 ];
 
 /// What the pipeline rests on, each once.
-fn references(plan: &Plan) -> Vec<&'static Reference> {
+pub(crate) fn references(plan: &Plan) -> Vec<&'static Reference> {
     let mut names = vec!["bids"];
     names.extend(plan.spec().stages().iter().map(Stage::name));
     let has_combat = |it: &Stage| matches!(it, Stage::Harmonise(config) if config.combat.is_some());
@@ -106,21 +114,14 @@ fn references(plan: &Plan) -> Vec<&'static Reference> {
     REFERENCES.iter().filter(|(of, _)| is_used(of)).map(|(_, it)| it).collect()
 }
 
-/// `logs/CITATION.md`.
-pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
-    let mut text = format!(
-        "# Methods\n\n\
-         The paragraph below may be copied into a manuscript as it is. It is dedicated to the public domain \
-         (CC0 1.0): https://creativecommons.org/publicdomain/zero/1.0/\n\n\
-         Derivatives of the dataset \"{}\" (organised as BIDS; Gorgolewski et al., 2016) were computed with \
-         neuroflamingo {VERSION}, pipeline \"{}\", random seed {}.",
-        app.source.name(),
-        plan.spec().name,
-        plan.runs[0].seed,
-    );
+/// What was done, from the name of the program on: `neuroflamingo 0.1.0, pipeline "rest", random seed 1. …`.
+pub(crate) fn paragraph(plan: &Plan, seed: u64) -> String {
+    let mut text =
+        format!("neuroflamingo {VERSION}, pipeline \"{}\", random seed {seed}.", plan.spec().name,);
     let is_trained = plan.encoder.as_ref().is_some_and(|it| it.trainable.moves());
     for stage in plan.spec().stages() {
-        let _ = write!(text, " {}", sentence(stage, is_trained));
+        text.push(' ');
+        text.push_str(&sentence(stage, is_trained));
     }
     if plan.scans().iter().any(|it| it.confounds.is_some()) {
         text.push_str(
@@ -129,30 +130,10 @@ pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
         );
     }
     if let Some(model) = &plan.spec().model {
-        let _ = write!(text, " The encoder was `{}`.", model.encoder.get().name());
+        text.push_str(" The encoder was `");
+        text.push_str(model.encoder.get().name());
+        text.push_str("`.");
     }
-    text.push_str(
-        " Every setting is in `logs/config_used.yaml`. The output is for research and was not used for diagnosis.\n\n\
-         # References\n",
-    );
-    for it in references(plan) {
-        let names: Vec<String> =
-            it.authors.iter().map(|(family, given)| format!("{family}, {given}")).collect();
-        let doi = it.doi.map_or_else(String::new, |doi| format!(" https://doi.org/{doi}"));
-        let _ = write!(
-            text,
-            "\n- {}: {}, et al. ({}). {}. *{}*.{doi}",
-            it.key,
-            names.join("; "),
-            it.year,
-            it.title,
-            it.venue
-        );
-    }
-    text.push_str(
-        "\n\nTo these belong the program that made the dataset and, where an encoder or a language model was used, \
-         its authors' publication.\n",
-    );
     text
 }
 
@@ -212,44 +193,4 @@ fn sentence(stage: &Stage, is_trained: bool) -> String {
         name if stage.gives(Artifact::Pages) => format!("Pages were drawn (`{name}`)."),
         name => format!("The stage `{name}` followed."),
     }
-}
-
-/// `CITATION.cff` of the derivatives.
-pub(super) fn citation(app: &BidsApp, plan: &Plan) -> String {
-    let title = format!(
-        "Derivatives of {} by neuroflamingo, pipeline {}",
-        app.source.name(),
-        plan.spec().name
-    );
-    // a string of JSON is one of YAML
-    let quoted = |text: &str| Value::from(text).to_string();
-    let mut text = format!(
-        "cff-version: 1.2.0\n\
-         message: Please cite these works when you use the derivatives.\n\
-         type: dataset\n\
-         title: {}\n\
-         authors:\n  - name: The people who ran neuroflamingo on this dataset\n\
-         references:\n  - type: software\n    title: neuroflamingo\n    version: {}\n    authors:\n      - name: The neuroflamingo developers\n",
-        quoted(&title),
-        quoted(VERSION),
-    );
-    for it in references(plan) {
-        let _ = write!(
-            text,
-            "  - type: article\n    title: {}\n    year: {}\n",
-            quoted(it.title),
-            it.year
-        );
-        let _ = writeln!(text, "    journal: {}", quoted(it.venue));
-        if let Some(doi) = it.doi {
-            let _ = writeln!(text, "    doi: {}", quoted(doi));
-        }
-        text.push_str("    authors:\n");
-        for (family, given) in it.authors {
-            let (family, given) = (quoted(family), quoted(given));
-            let _ = write!(text, "      - family-names: {family}\n        given-names: {given}\n");
-        }
-        text.push_str("      - name: et al.\n");
-    }
-    text
 }

@@ -3,8 +3,8 @@
 //!
 //! Source: Power, "A simple but useful way to assess fMRI scan qualities", `NeuroImage` 154 (2017).
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use super::canvas::{Anchor, Axes, Canvas, Svg};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::{colour, picture::Picture};
 
@@ -25,6 +25,8 @@ pub struct Carpet<'a> {
     pub t_r_s: f64,
     /// Framewise displacement in mm of each frame, NaN where it has none; absent where nothing says it.
     pub fd_mm: Option<ArrayView1<'a, f64>>,
+    /// What the rows are: parcels or voxels.
+    pub what: &'static str,
 }
 
 impl Carpet<'_> {
@@ -103,8 +105,9 @@ pub fn carpet(carpet: &Carpet<'_>) -> Svg {
     traces.push(("global signal (SD)", "line", carpet.global_signal()));
     let top = 30.0 + traces.len() as f64 * (TRACE + 34.0);
     let title = format!(
-        "Carpet plot of {} parcels over {n_frames} frames of {} s, with {} above it",
+        "Carpet plot of {} {} over {n_frames} frames of {} s, with {} above it",
         carpet.order.len(),
+        carpet.what,
         carpet.t_r_s as f32,
         traces.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
     );
@@ -118,7 +121,7 @@ pub fn carpet(carpet: &Carpet<'_>) -> Svg {
         x: (0.0, seconds),
         y: (carpet.order.len() as f64, 0.0),
     };
-    axes.draw(&mut canvas, "seconds", "parcels");
+    axes.draw(&mut canvas, "seconds", carpet.what);
     canvas.push(format_args!(
         "<image x=\"60\" y=\"{top}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
          preserveAspectRatio=\"none\" class=\"pixels\" href=\"{}\"/>",
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     fn example(series: &Array2<f64>) -> Carpet<'_> {
-        Carpet { series: series.view(), order: &[1, 0], t_r_s: 2.0, fd_mm: None }
+        Carpet { series: series.view(), order: &[1, 0], t_r_s: 2.0, fd_mm: None, what: "parcels" }
     }
 
     #[test]
@@ -204,7 +207,13 @@ mod tests {
             ((frame / 40 + parcel) % 7) as f64
         });
         let order: Vec<usize> = (0..700).collect();
-        let carpet = Carpet { series: series.view(), order: &order, t_r_s: 0.5, fd_mm: None };
+        let carpet = Carpet {
+            series: series.view(),
+            order: &order,
+            t_r_s: 0.5,
+            fd_mm: None,
+            what: "voxels",
+        };
         let picture = carpet.picture();
         assert_eq!((picture.width, picture.height()), (760, 240));
     }

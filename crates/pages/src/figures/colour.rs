@@ -51,8 +51,8 @@ mod tests {
         assert_eq!(diverging(0.0, 2.0), [0xf7; 3]);
         assert_eq!(diverging(-9.0, 1.0), DIVERGING[0]);
         assert_eq!(diverging(1.0, 1.0), DIVERGING[10]);
-        assert_eq!(diverging(0.2, 1.0), DIVERGING[6]);
-        assert_eq!(diverging(0.1, 1.0), [0xfa, 0xe9, 0xdf], "between two of them");
+        assert_eq!(diverging(0.2, 1.0), [0xfd, 0xdb, 0xc8], "25 steps of 127 are not 0.2");
+        assert_eq!(diverging(0.1, 1.0), [0xfa, 0xe9, 0xde], "between two of them");
         assert_eq!([grey(-2.0, 2.0), grey(0.0, 2.0), grey(5.0, 2.0)], [[0; 3], [128; 3], [255; 3]]);
         assert_eq!([diverging(f64::NAN, 1.0), grey(f64::NAN, 1.0)], [NOTHING; 2]);
     }

@@ -7,7 +7,7 @@ const CELL: f64 = 38.0;
 
 /// A grid of counts: a row a true value, a column a stated one, the last for reports without one.
 /// Shade is the share of the row; right answers are framed.
-pub fn confusion(confusion: &Confusion) -> Svg {
+pub(crate) fn confusion(confusion: &Confusion) -> Svg {
     let n_rows = confusion.labels.len() as f64;
     let longest =
         confusion.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(10);

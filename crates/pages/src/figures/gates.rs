@@ -5,7 +5,7 @@ use report::evidence::GateOpening;
 use super::canvas::{Anchor, Axes, Canvas, Svg};
 
 /// A pair of bars a block: attention and feed-forward, from −1 to 1. None without gates.
-pub fn gates(gates: &[GateOpening]) -> Option<Svg> {
+pub(crate) fn gates(gates: &[GateOpening]) -> Option<Svg> {
     let most = gates.iter().flat_map(|it| [it.attention, it.feed_forward]);
     let most = most.map(f64::abs).filter(|it| it.is_finite()).fold(0.0, f64::max);
     let n = gates.len();

@@ -14,7 +14,7 @@ pub struct CurvePoint {
 }
 
 /// Training loss as a line, loss on the validation windows dashed with points, and the best of these.
-pub fn loss_curve(points: &[CurvePoint]) -> Svg {
+pub(crate) fn loss_curve(points: &[CurvePoint]) -> Svg {
     let column = |loss: fn(&CurvePoint) -> Option<f64>| -> Vec<(f64, f64)> {
         let finite = |point: &CurvePoint| {
             loss(point).filter(|loss| loss.is_finite()).map(|loss| (point.step as f64, loss))

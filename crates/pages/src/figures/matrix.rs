@@ -1,7 +1,7 @@
 //! How the parcels of a recording go together, as a square of colours.
 
-use ndarray::ArrayView2;
 use super::canvas::{Anchor, Canvas, Svg};
+use ndarray::ArrayView2;
 
 use super::{colour, picture::Picture};
 

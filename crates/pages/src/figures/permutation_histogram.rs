@@ -5,7 +5,7 @@ use super::canvas::{Anchor, Axes, Canvas, Svg};
 const MAX_BARS: usize = 40;
 
 /// How often each accuracy occurs among `shuffled` deals of `n_windows` scans, and the `real` one.
-pub fn permutation_histogram(real: f64, shuffled: &[f64], n_windows: usize) -> Svg {
+pub(crate) fn permutation_histogram(real: f64, shuffled: &[f64], n_windows: usize) -> Svg {
     let n_bars = n_windows.clamp(1, MAX_BARS);
     let mut counts = vec![0_usize; n_bars + 1];
     for draw in shuffled {

@@ -124,7 +124,10 @@ mod tests {
             assert_eq!(reader.info().color_type, kind);
             let mut bytes = vec![0; 3 * picture.pixels.len()];
             let frame = reader.next_frame(&mut bytes).unwrap();
-            assert_eq!((frame.width as usize, frame.height as usize), (picture.width, picture.height()));
+            assert_eq!(
+                (frame.width as usize, frame.height as usize),
+                (picture.width, picture.height())
+            );
             assert_eq!(bytes, picture.pixels.as_flattened());
         }
         assert!(Picture::of(0, 3, |_, _| [0; 3]).png().is_none());

@@ -4,7 +4,7 @@ use super::canvas::{Anchor, Axes, Canvas, Svg};
 use report::metrics::Reliability;
 
 /// A point a bin, its area the number of reports in it; calibrated bins lie on the diagonal.
-pub fn reliability(reliability: &Reliability) -> Svg {
+pub(crate) fn reliability(reliability: &Reliability) -> Svg {
     let n: usize = reliability.bins.iter().map(|bin| bin.n).sum();
     let title =
         format!("Reliability of {n} answers, expected calibration error {:.2}", reliability.ece);

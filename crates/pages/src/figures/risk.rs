@@ -5,7 +5,7 @@ use report::metrics::RiskCoverage;
 use super::canvas::{Axes, Canvas, Svg};
 
 /// The share of wrong answers among those of at least a confidence, over the share of answers that have it.
-pub fn risk_coverage(curve: &RiskCoverage) -> Svg {
+pub(crate) fn risk_coverage(curve: &RiskCoverage) -> Svg {
     let title = format!("Risk over coverage, area under the curve {:.2}", curve.area);
     let axes = Axes { edges: [60.0, 40.0, 460.0, 300.0], x: (0.0, 1.0), y: (0.0, 1.0) };
     let mut canvas = Canvas::new(500.0, 350.0, &title);
@@ -29,11 +29,12 @@ mod tests {
 
     #[test]
     fn a_point_a_confidence() {
-        let curve =
-            report::metrics::risk_coverage(&[0.9, 0.8, 0.3], &[true, true, false]).unwrap();
+        let curve = report::metrics::risk_coverage(&[0.9, 0.8, 0.3], &[true, true, false]).unwrap();
         let svg = risk_coverage(&curve);
         assert_eq!(svg.matches("<circle").count(), 3);
-        assert!(svg.contains("confidence of at least 0.30: 1.00 of the answers, 0.33 of them wrong"));
+        assert!(
+            svg.contains("confidence of at least 0.30: 1.00 of the answers, 0.33 of them wrong")
+        );
         assert!(svg.contains("area under the curve 0.11"));
     }
 }

@@ -21,7 +21,8 @@ impl WindowMap {
         if height == 0 || width == 0 || self.rows.iter().any(|row| row.len() != width) {
             return None;
         }
-        let pixels = |voxels: usize, zoom: f64| (voxels as f64 * zoom * PIXELS_A_MM).round() as usize;
+        let pixels =
+            |voxels: usize, zoom: f64| (voxels as f64 * zoom * PIXELS_A_MM).round() as usize;
         let grey = self.grey();
         let picture = Picture::of(height, width, |row, column| [grey[row * width + column]; 3]);
         let shown = [pixels(width, self.zooms_mm[0]), pixels(height, self.zooms_mm[1])];

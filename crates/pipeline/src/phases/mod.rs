@@ -6,7 +6,6 @@ mod evaluate;
 mod finetune;
 mod generate;
 mod pages;
-mod people;
 mod preprocess;
 mod pretrain;
 mod render;

@@ -99,11 +99,7 @@ pub fn controls(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<
     ];
     let over = format!("{measure} over the best baseline");
     rows.extend(verdict.baseline.as_ref().map(|best| {
-        (
-            over.as_str(),
-            best.difference.to_string(),
-            format!("0 if level with {}", best.name),
-        )
+        (over.as_str(), best.difference.to_string(), format!("0 if level with {}", best.name))
     }));
     let control = |(name, value, chance): (&str, String, String)| Control {
         name: name.to_owned(),
@@ -145,7 +141,7 @@ mod tests {
             ("The same among windows of one label", "1.00", "0.50 if only the label counts"),
             ("Pairs compared", "120 of 120", "drawn by seed"),
             ("Permutation p", "0.001", "any value alike"),
-            ("accuracy with the own scan minus another", "0.75 [0.54, 0.75]", "0 for a blind"),
+            ("Accuracy with the own scan minus another", "0.75 [0.54, 0.75]", "0 for a blind"),
             ("Own scan is the likeliest of a report", "16 of 16", "1.0 by chance"),
             ("Own report is the likeliest of a scan", "16 of 16", "1.0 by chance"),
             ("Different texts", "4 of 16", "1 if every scan"),

@@ -1,5 +1,7 @@
 //! Tables of what was measured, as words: the same cells on the terminal, in Markdown and on pages.
 
+use std::fmt::Write as _;
+
 mod conditions;
 mod controls;
 mod statements;
@@ -24,7 +26,11 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(head: &str, columns: &[&str], rows: impl Iterator<Item = (String, Vec<String>)>) -> Self {
+    fn new(
+        head: &str,
+        columns: &[&str],
+        rows: impl Iterator<Item = (String, Vec<String>)>,
+    ) -> Self {
         let columns = columns.iter().map(|&it| it.to_owned()).collect();
         Self { head: head.to_owned(), columns, rows: rows.collect(), notes: Vec::new() }
     }
@@ -50,9 +56,9 @@ impl Table {
             };
             let widths: Vec<usize> = (0..self.columns.len()).map(wide).collect();
             let mut line = |name: &str, cells: &[String]| {
-                text.push_str(&format!("{name:width$}"));
+                write!(text, "{name:width$}").expect("a String takes all");
                 for (cell, w) in cells.iter().zip(&widths) {
-                    text.push_str(&format!("  {cell:>w$}"));
+                    write!(text, "  {cell:>w$}").expect("a String takes all");
                 }
                 text.push('\n');
             };

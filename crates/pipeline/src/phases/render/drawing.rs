@@ -1,0 +1,218 @@
+//! What the pages of a run are drawn from.
+use std::collections::BTreeMap;
+
+use pages::{Answers, ReportView, SlotView, WindowMap, by_network};
+use report::generated::GeneratedReport;
+use serde_json::{Value, json};
+
+use super::{Measured, RenderConfig, recordings, window_map};
+use crate::{
+    Result,
+    media::Media,
+    methods,
+    phases::Evaluation,
+    publish,
+    record::{self, Left},
+    stage::Stage,
+};
+
+/// A run with what all of its pages share.
+pub(super) struct Drawing<'a> {
+    pub(super) config: &'a RenderConfig,
+    pub(super) media: &'a Media<'a>,
+    pub(super) measured: Option<Measured<'a>>,
+    /// The reports with where they come from.
+    pub(super) generated: Vec<GeneratedReport>,
+    /// The recordings that are not there.
+    pub(super) left: Vec<Left>,
+    /// The order of parcels in figures.
+    pub(super) order: Vec<usize>,
+    /// Networks in that order, each with its number of parcels.
+    pub(super) networks: Vec<(String, usize)>,
+    /// The steps that series went through.
+    pub(super) after: String,
+    pub(super) boilerplate: String,
+    /// Everything here that decides the page of any person.
+    pub(super) shared: Value,
+}
+
+impl<'a> Drawing<'a> {
+    pub(super) fn of(
+        config: &'a RenderConfig,
+        media: &'a Media<'a>,
+        measured: Option<Measured<'a>>,
+    ) -> Result<Self> {
+        let generated = match measured {
+            Some((trained, reports, _)) => publish::generated(media, trained, reports)?,
+            None => Vec::new(),
+        };
+        let about = media.parcels.as_ref().map(|it| &it.about);
+        let names = about.map_or_else(Vec::new, |it| preprocess::names(&it.parcels));
+        let (order, networks) = by_network(&names);
+        let spec = media.plan.spec();
+        let changes = |stage: &&Stage| match about {
+            Some(_) => stage.changes_series(),
+            None => matches!(stage, Stage::Mask(_) | Stage::Clean(_)),
+        };
+        let steps = spec.stages().iter().filter(changes);
+        let after = steps.map(Stage::name).collect::<Vec<_>>().join(", ");
+        let references = methods::references(media.plan).into_iter().map(|it| it.cited(""));
+        let boilerplate = format!(
+            "Results were computed with {} References: {}",
+            methods::paragraph(media.plan, media.run.seed),
+            references.collect::<Vec<_>>().join(" ")
+        );
+        let evidence = measured.map(|(_, _, evaluation)| &evaluation.evidence);
+        let shared = json!({
+            "run": spec.name,
+            "config": config,
+            "boilerplate": boilerplate,
+            "after": after,
+            "parcels": about.map(|it| &it.parcels),
+            "atlas": about.map(|it| &it.atlas),
+            "verdict": evidence.map(|it| &it.verdict),
+            "grounding": evidence.map(|it| &it.grounding),
+        });
+        let left = record::left(media);
+        Ok(Self {
+            config,
+            media,
+            measured,
+            generated,
+            left,
+            order,
+            networks,
+            after,
+            boilerplate,
+            shared,
+        })
+    }
+
+    pub(super) fn evaluation(&self) -> Option<&'a Evaluation> {
+        self.measured.map(|(_, _, evaluation)| evaluation)
+    }
+
+    /// Whether anything of a scan can be shown.
+    pub(super) fn is_there(&self, idx: usize) -> bool {
+        let media = self.media;
+        let series = media.parcels.as_ref().is_some_and(|it| it.units[idx].is_some());
+        series
+            || (!media.failures.contains_key(&idx)
+                && media.quality.get(idx).is_some_and(Option::is_some))
+    }
+
+    pub(super) fn recording(&self, idx: usize) -> Result<recordings::Drawn> {
+        recordings::draw(self, idx)
+    }
+
+    /// Everything that decides how a recording looks.
+    pub(super) fn decides(&self, idx: usize) -> Value {
+        let media = self.media;
+        let unit = media.parcels.as_ref().and_then(|it| it.units[idx].as_ref());
+        let series = media.series.get(idx).and_then(Option::as_ref);
+        json!([
+            media.scans()[idx].name,
+            unit.map(|it| &it.key),
+            media.quality.get(idx),
+            series.map(|it| digest(&it.values)),
+        ])
+    }
+
+    /// A report as its person's page shows it.
+    pub(super) fn report(&self, idx: usize) -> ReportView {
+        let (_, reports, _) = self.measured.expect("reports come from a model");
+        let row = reports[idx].row;
+        let map = self.config.window_maps.then(|| self.map(row));
+        ReportView {
+            report: self.generated[idx].clone(),
+            slots: self.slots(idx),
+            truth: Some(self.media.cohort().rows[row].report.clone()),
+            map,
+            beside: self.beside(idx),
+        }
+    }
+
+    /// Everything that decides how a report looks.
+    pub(super) fn decides_report(&self, idx: usize) -> Value {
+        let (_, reports, _) = self.measured.expect("reports come from a model");
+        let row = reports[idx].row;
+        let planned = &self.media.cohort().rows[row];
+        let window = self.media.cleaned.get(row).and_then(Option::as_ref);
+        json!([
+            self.generated[idx],
+            planned.report,
+            planned.truths,
+            self.beside(idx),
+            window.filter(|_| self.config.window_maps).map(|it| digest(it)),
+        ])
+    }
+
+    fn map(&self, row: usize) -> WindowMap {
+        window_map(self.media, row, "Mean of the cleaned window".to_owned())
+    }
+
+    /// What is known of each slot of a report.
+    fn slots(&self, idx: usize) -> Vec<SlotView> {
+        let (_, reports, evaluation) = self.measured.expect("reports come from a model");
+        let slots = self.media.slots();
+        let planned = &self.media.cohort().rows[reports[idx].row];
+        let view = |(at, found): (usize, &report::generated::GeneratedSlot)| {
+            let slot = &slots.slots()[at];
+            let truth = planned.truths[at].clone();
+            let agrees = |truth: &String| {
+                found.stated.as_ref().is_some_and(|stated| slot.agrees(truth, stated))
+            };
+            let grounding = evaluation.evidence.grounding.iter().find(|it| it.slot == slot.name);
+            SlotView {
+                is_scored: slots.scored_idxs().contains(&at),
+                is_right: truth.as_ref().map(agrees),
+                truth,
+                is_grounded: grounding.filter(|it| it.reason.is_none()).map(|it| it.is_grounded),
+            }
+        };
+        self.generated[idx].slots.iter().enumerate().map(view).collect()
+    }
+
+    /// What is written where the model sees something else.
+    fn beside(&self, idx: usize) -> Vec<(String, String)> {
+        let Some(window) = self.evaluation().and_then(|it| it.windows.get(idx)) else {
+            return Vec::new();
+        };
+        let other = window.other_scan.as_ref().map(|other| format!("With the scan of {other}"));
+        let with = other.zip(window.text_with_other_scan.clone());
+        let without = window.text_without_scan.clone();
+        with.into_iter().chain(without.map(|text| ("Without a scan".to_owned(), text))).collect()
+    }
+
+    /// How many scored statements of some reports are right.
+    pub(super) fn answers(&self, name: &str, reports: &[usize]) -> Answers {
+        let mut found = Answers { name: name.to_owned(), ..Answers::default() };
+        for &idx in reports {
+            let slots = self.slots(idx);
+            let right: Vec<bool> =
+                slots.iter().filter(|it| it.is_scored).filter_map(|it| it.is_right).collect();
+            found.n_windows += usize::from(!right.is_empty());
+            found.n += right.len();
+            found.n_right += right.iter().filter(|it| **it).count();
+        }
+        found
+    }
+
+    /// The same of each group that `of` puts a report's row into.
+    pub(super) fn answers_by(&self, of: impl Fn(usize) -> Option<String>) -> Vec<Answers> {
+        let reports = self.measured.map_or(&[][..], |(_, reports, _)| reports);
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (idx, report) in reports.iter().enumerate() {
+            if let Some(group) = of(report.row) {
+                groups.entry(group).or_default().push(idx);
+            }
+        }
+        groups.iter().map(|(name, reports)| self.answers(name, reports)).collect()
+    }
+}
+
+/// Names numbers by their bytes.
+fn digest(values: &ndarray::Array2<f32>) -> String {
+    let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+    files::sha256_bytes(&bytes)
+}
