@@ -205,9 +205,11 @@ fn planes(grid: &Grid, labels: &[i32]) -> (Vec<Plane>, Vec<usize>) {
     }
     let mut voxels = Vec::new();
     let plane = |across: usize| {
-        let (old, _) = axes[across];
+        let (old, backwards) = axes[across];
         let fullest = counts[old].iter().max().copied().unwrap_or(0);
-        let at = counts[old].iter().position(|n| *n == fullest).unwrap_or(0);
+        let mut all = (0..grid.shape[old]).filter(|at| counts[old][*at] == fullest);
+        // of several the first along the axis of the world
+        let at = if backwards { all.next_back() } else { all.next() }.unwrap_or(0);
         // across the page and upwards: y and z, x and z, x and y
         let [right, up] = [[1, 2], [0, 2], [0, 1]][across].map(|world: usize| axes[world]);
         let (width, height) = (grid.shape[right.0], grid.shape[up.0]);
