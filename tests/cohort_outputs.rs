@@ -266,19 +266,35 @@ fn a_cohort_has_a_page_and_everybody_a_page_of_their_own() {
     }
     let again = it.run(&[]).exits_with(1);
     assert_eq!(page("index.html"), index, "{again}");
+}
 
-    // a page is a unit: who joins the cohort is drawn, the others are taken as they are
+#[test]
+fn a_persons_page_is_drawn_again_only_where_it_would_change() {
+    let it = Synthetic::new(4, Stored::Mixed, ENCODE);
+    it.write_pipeline(
+        "name: pages\nseed: 1\ncohort: { bids: { dir: bids, entities: { task: [rest] } } }\nstages:\n  \
+         - parcellate: { atlas: { id: s, labels: atlas/synthetic424.nii.gz } }\n  - render: { people: true }\n\
+         outputs: runs\n",
+    );
+    let broken = it.dir().join("bids").join(synthetic::scan_name(2));
+    let bytes = fs::read(&broken).unwrap();
+    fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    it.run(&[]).exits_with(1);
     let pages = || -> Vec<_> {
-        let units = it.dir().join("runs/cache/render/scans");
-        let units = fs::read_dir(units).unwrap().map(|it| it.unwrap().path());
+        let units = fs::read_dir(it.dir().join("runs/cache/render/scans")).unwrap();
+        let units = units.map(|it| it.unwrap().path());
         units.map(|it| (fs::metadata(&it).unwrap().modified().unwrap(), it)).collect()
     };
     let before = pages();
-    assert_eq!(before.len(), 4);
+    assert_eq!(before.len(), 4, "who has no recording has a page that says why");
     fs::write(&broken, bytes).unwrap();
     it.run(&[]).exits_with(0);
     let after = pages();
-    assert_eq!(after.len(), 5, "one page was drawn anew");
-    assert!(before.iter().all(|it| after.contains(it)));
-    assert!(page("sub-03.html").contains("Series of all parcels"));
+    assert_eq!(after.len(), 5);
+    assert!(before.iter().all(|it| after.contains(it)), "the others are taken as they are");
+    let page = fs::read_to_string(it.result("pages", "sub-03.html")).unwrap();
+    for part in ["Where the scan lies", "Series of all parcels", "Coverage of the parcels"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(page.contains("Errors and exclusions</h2>\n<p>None"), "{page}");
 }

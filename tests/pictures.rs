@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use pages::{Carpet, Matrix, Picture, SliceView};
-use preprocess::{Data, Fitted as _, Inputs, Recording, Step, Training, steps::ParcellateConfig};
+use preprocess::{Data, Inputs, Recording, Step, Training, steps::ParcellateConfig};
 use serde_json::Value;
 use tests::root;
 
@@ -39,7 +39,8 @@ fn same(picture: &Picture, recorded: &Value, what: &str) {
 fn slices_carpets_and_matrices_are_those_of_numpy_and_nilearn() {
     let recorded = fs::read_to_string(root().join("fixtures/pages/pixels.json")).unwrap();
     let recorded: Value = serde_json::from_str(&recorded).unwrap();
-    let config = serde_json::json!({ "atlas": { "id": "s", "labels": "atlas/synthetic424.nii.gz" } });
+    let config =
+        serde_json::json!({ "atlas": { "id": "s", "labels": "atlas/synthetic424.nii.gz" } });
     let config: ParcellateConfig = serde_json::from_value(config).unwrap();
     let func = Here.place(Path::new("bids/sub-01/func"));
     let file = "sub-01_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz";

@@ -59,9 +59,16 @@ pub enum Numbers<'a> {
     Bytes(&'a [u8]),
 }
 
-/// A file's arrays.
+/// A file's arrays, each with its shape.
 #[derive(Clone, Debug)]
-pub struct Arrays(BTreeMap<String, (Vec<usize>, Vec<f64>)>);
+pub struct Arrays(BTreeMap<String, (Vec<usize>, Values)>);
+
+/// What an array holds.
+#[derive(Clone, Debug)]
+enum Values {
+    Numbers(Vec<f64>),
+    Bytes(Vec<u8>),
+}
 
 /// The file's bytes; the same bytes for the same arrays.
 pub fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]) -> Vec<u8> {
@@ -161,11 +168,15 @@ pub fn read(path: &Path, key: &Key) -> Result<(Header, Arrays)> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let arrays = tensors.iter().map(|(name, view)| {
         let data = view.data();
-        let values: Vec<f64> = match view.dtype() {
-            Dtype::F64 => chunks(data, f64::from_le_bytes).collect(),
-            Dtype::F32 => chunks(data, f32::from_le_bytes).map(f64::from).collect(),
-            Dtype::BF16 => chunks(data, bf16::from_le_bytes).map(f64::from).collect(),
-            Dtype::U8 => data.iter().copied().map(f64::from).collect(),
+        let values = match view.dtype() {
+            Dtype::F64 => Values::Numbers(chunks(data, f64::from_le_bytes).collect()),
+            Dtype::F32 => {
+                Values::Numbers(chunks(data, f32::from_le_bytes).map(f64::from).collect())
+            }
+            Dtype::BF16 => {
+                Values::Numbers(chunks(data, bf16::from_le_bytes).map(f64::from).collect())
+            }
+            Dtype::U8 => Values::Bytes(data.to_vec()),
             other => return Err(damaged(format!("{name} holds {other:?}"))),
         };
         Ok((name.to_owned(), (view.shape().to_vec(), values)))
@@ -178,14 +189,20 @@ fn chunks<const N: usize, T>(data: &[u8], number: fn([u8; N]) -> T) -> impl Iter
 }
 
 impl Arrays {
-    /// Shape and values of an array; none of that name: an empty one.
+    /// Shape and numbers of an array; none of that name, or one of bytes: an empty one.
     pub fn take(&mut self, name: &str) -> (Vec<usize>, Vec<f64>) {
-        self.0.remove(name).unwrap_or_else(|| (vec![0], Vec::new()))
+        match self.0.remove(name) {
+            Some((shape, Values::Numbers(numbers))) => (shape, numbers),
+            _ => (vec![0], Vec::new()),
+        }
     }
 
-    /// The same of an array of bytes.
+    /// An array of bytes; none of that name, or one of numbers: an empty one.
     pub fn take_bytes(&mut self, name: &str) -> Vec<u8> {
-        self.take(name).1.into_iter().map(|x| x as u8).collect()
+        match self.0.remove(name) {
+            Some((_, Values::Bytes(bytes))) => bytes,
+            _ => Vec::new(),
+        }
     }
 }
 

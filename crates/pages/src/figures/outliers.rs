@@ -25,8 +25,8 @@ pub struct Outlier {
 /// Points that are links; where there are more, those nearest to the middle are dots.
 const MOST_LINKS: usize = 1000;
 
-/// Displacement to the right, signal-to-noise upwards, larger points for more lost parcels, darker ones for
-/// more probable texts; none of fewer than two recordings.
+/// Displacement to the right, signal-to-noise upwards, larger points for more lost parcels, less
+/// transparent ones for more probable texts; none of fewer than two recordings.
 pub fn outliers(recordings: &[Outlier]) -> Option<Svg> {
     let mut known: Vec<&Outlier> = recordings
         .iter()

@@ -9,12 +9,10 @@ pub use config::RenderConfig;
 
 use std::path::Path;
 
-use ndarray::Axis;
-use pages::WindowMap;
 use preprocess::Kind;
 use serde_json::{Value, json};
 
-use super::{Evaluation, Pages, Trained, WrittenReport};
+use super::Pages;
 use crate::{
     Result,
     media::Media,
@@ -23,11 +21,8 @@ use crate::{
     runner::Runner,
     stage::{Artifact, Stage, work::Work},
 };
-use drawing::Drawing;
+use drawing::{Drawing, INDEX, Measured};
 use people::People;
-
-/// The page that lists everybody.
-const INDEX: &str = "index.html";
 
 impl Work for RenderConfig {
     fn name(&self) -> &'static str {
@@ -54,9 +49,6 @@ impl Work for RenderConfig {
         }
     }
 }
-
-/// A trained model, what it wrote, and what was found out about that.
-type Measured<'a> = (&'a Trained, &'a [WrittenReport], &'a Evaluation);
 
 /// Draws the pages, where a stage asks for it.
 pub(super) fn render(
@@ -112,24 +104,4 @@ fn load(dir: &Path) -> Result<Pages> {
         names.extend(files::list(&figures)?.iter().map(|name| format!("figures/{name}")));
     }
     Ok(Pages { dir: dir.to_owned(), names })
-}
-
-/// The slice with the most voxels of the mask: x to the right, y upwards; black is outside.
-fn window_map(media: &Media<'_>, row: usize, caption: String) -> WindowMap {
-    let mask = media.mask.as_ref().expect("windows come from a mask");
-    let window = media.cleaned[row].as_ref().expect("reports come from windows");
-    let mean = window.mean_axis(Axis(0)).expect("a window has frames");
-    let [n_x, n_y, n_z] = mask.grid_shape();
-    let mut n_voxels = vec![0_usize; n_z];
-    mask.indices().iter().for_each(|idx| n_voxels[idx % n_z] += 1);
-    let fullest = (0..n_z).max_by_key(|&z| (n_voxels[z], n_z - z)).expect("a grid has slices");
-    let mut rows = vec![vec![f32::NAN; n_x]; n_y];
-    for (&idx, &value) in mask.indices().iter().zip(&mean) {
-        let (x, y, z) = (idx / (n_y * n_z), idx / n_z % n_y, idx % n_z);
-        if z == fullest {
-            rows[n_y - 1 - y][x] = value;
-        }
-    }
-    let [x_mm, y_mm, _] = mask.affine().zooms();
-    WindowMap { rows, zooms_mm: [x_mm, y_mm], caption }
 }

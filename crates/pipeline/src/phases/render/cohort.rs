@@ -94,7 +94,7 @@ impl Drawing<'_> {
             title: "Motion and signal".to_owned(),
             svg: outliers(&points)?,
             shows: "Each point is a recording and leads to its person; larger points have more parcels without data, \
-                    and darker ones a higher mean probability of what the texts state, where there are texts."
+                    and less transparent ones a higher mean probability of what the texts state, where there are texts."
                 .to_owned(),
             good: "one cloud.",
             bad: "points far to the right (motion) or far below the others.",

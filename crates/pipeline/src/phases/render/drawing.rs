@@ -1,20 +1,27 @@
 //! What the pages of a run are drawn from.
 use std::collections::BTreeMap;
 
+use ndarray::Axis;
 use pages::{Answers, ReportView, SlotView, WindowMap, by_network};
 use report::generated::GeneratedReport;
 use serde_json::{Value, json};
 
-use super::{Measured, RenderConfig, recordings, window_map};
+use super::{config::RenderConfig, recordings};
 use crate::{
     Result,
     media::Media,
     methods,
-    phases::Evaluation,
+    phases::{Evaluation, Trained, WrittenReport},
     publish,
     record::{self, Left},
     stage::Stage,
 };
+
+/// The page that lists everybody.
+pub(super) const INDEX: &str = "index.html";
+
+/// A trained model, what it wrote, and what was found out about that.
+pub(super) type Measured<'a> = (&'a Trained, &'a [WrittenReport], &'a Evaluation);
 
 /// A run with what all of its pages share.
 pub(super) struct Drawing<'a> {
@@ -215,4 +222,24 @@ impl<'a> Drawing<'a> {
 fn digest(values: &ndarray::Array2<f32>) -> String {
     let bytes: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
     files::sha256_bytes(&bytes)
+}
+
+/// The slice with the most voxels of the mask: x to the right, y upwards; black is outside.
+fn window_map(media: &Media<'_>, row: usize, caption: String) -> WindowMap {
+    let mask = media.mask.as_ref().expect("windows come from a mask");
+    let window = media.cleaned[row].as_ref().expect("reports come from windows");
+    let mean = window.mean_axis(Axis(0)).expect("a window has frames");
+    let [n_x, n_y, n_z] = mask.grid_shape();
+    let mut n_voxels = vec![0_usize; n_z];
+    mask.indices().iter().for_each(|idx| n_voxels[idx % n_z] += 1);
+    let fullest = (0..n_z).max_by_key(|&z| (n_voxels[z], n_z - z)).expect("a grid has slices");
+    let mut rows = vec![vec![f32::NAN; n_x]; n_y];
+    for (&idx, &value) in mask.indices().iter().zip(&mean) {
+        let (x, y, z) = (idx / (n_y * n_z), idx / n_z % n_y, idx % n_z);
+        if z == fullest {
+            rows[n_y - 1 - y][x] = value;
+        }
+    }
+    let [x_mm, y_mm, _] = mask.affine().zooms();
+    WindowMap { rows, zooms_mm: [x_mm, y_mm], caption }
 }

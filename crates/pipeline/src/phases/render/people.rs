@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, path::Path};
 use engine::{Engine, Header, Judged, Key, Numbers, Store, Units};
 use pages::{Outcome, PersonPage, PersonRow};
 use preprocess::SeriesFacts;
+use rayon::prelude::*;
 use report::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{INDEX, drawing::Drawing};
+use super::drawing::{Drawing, INDEX};
 use crate::{Error, Result, event::Control, methods, model_id::model_id, record::Left};
 
 /// Raised when the same run would now give another page.
@@ -74,8 +75,7 @@ impl<'a> People<'a> {
         let plan = self.drawing.media.plan;
         let store = Store::new(&plan.cache_dir);
         let outcomes = Engine::new(&store, plan.budget).each(self, control)?;
-        let mut rows = Vec::with_capacity(self.by_first_scan.len());
-        for (unit, person) in &self.by_first_scan {
+        let one = |(unit, person): (&usize, &Person<'_>)| {
             let key = outcomes.keys[*unit].as_ref().expect("a page that failed ends the run");
             let path = store.unit(self.stage(), key);
             let (header, mut arrays) = engine::read(&path, key)?;
@@ -84,7 +84,7 @@ impl<'a> People<'a> {
             let page = format!("sub-{}.html", person.subject);
             files::write_atomic(&dir.join(&page), &arrays.take_bytes(HTML))?;
             let thumbnail = row.thumbnail.map(|shows| (arrays.take_bytes(THUMBNAIL), shows));
-            rows.push(PersonRow {
+            Ok(PersonRow {
                 subject: person.subject.to_owned(),
                 page: Some(page),
                 outcome: match (row.n_recordings, row.n_left_out) {
@@ -94,8 +94,10 @@ impl<'a> People<'a> {
                 },
                 facts: row.facts,
                 thumbnail,
-            });
-        }
+            })
+        };
+        let rows = self.by_first_scan.par_iter().map(one);
+        let mut rows = rows.collect::<Result<Vec<PersonRow>>>()?;
         rows.sort_by(|a, b| a.subject.cmp(&b.subject));
         Ok(rows)
     }

@@ -117,9 +117,12 @@ fn of_parcels(
     if drawing.measured.is_some() {
         missing.push("Parcels are not coloured by attribution: no stage of this run says which parcels a text leaned on.");
     }
-    let picture = drawn.map(|it| it.picture().reduced(THUMBNAIL));
+    let picture = match views.last() {
+        Some(axial) => Some((axial.picture(0), "axial slice of the mean image")),
+        None => drawn.map(|it| (it.picture(), "correlations of the parcels")),
+    };
     let thumbnail =
-        picture.and_then(|it| Some((it.png()?, "correlations of the parcels".to_owned())));
+        picture.and_then(|(it, shows)| Some((it.reduced(THUMBNAIL).png()?, shows.to_owned())));
     Drawn {
         view: RecordingView {
             name: drawing.media.scans()[idx].name.clone(),
