@@ -31,7 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "preprocess",
         &["cohort", "config", "encoder", "engine", "files", "flamingo", "scan", "tables"],
     ),
-    ("pages", &["report"]),
+    ("pages", &["files", "report"]),
     (
         "pipeline",
         &[
@@ -67,8 +67,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["cli"]),
     ("hdf5-metno", &["scan"]),
     ("nifti", &["scan"]),
-    ("base64", &["pages", "report", "scan"]),
-    ("png", &["encoder", "pages", "report"]),
+    ("base64", &["pages", "scan"]),
+    ("askama", &["pages"]),
+    ("png", &["encoder", "pages"]),
     ("polars", &["tables"]),
     ("sha2", &["files"]),
     ("hmac", &["files"]),
@@ -89,7 +90,7 @@ const ENGINE: &[&str] = &[
 ];
 
 const PREPROCESS: &[&str] = &[
-    "error kind settings stats",
+    "error kind settings slices stats",
     "arrays recording seen",
     "cut mirror series whitening",
     "measured policy volumes",
@@ -115,7 +116,7 @@ const PIPELINE: &[&str] = &[
     "phases/adjusted phases/caption phases/compose phases/evaluate phases/few_shot phases/finetune \
      phases/generate phases/pages phases/pretrain phases/results",
     "unit_record",
-    "asked captions record",
+    "asked captions methods record",
     "publish thresholds",
     "phases",
     "plan",

@@ -32,6 +32,7 @@ mod limits;
 mod measured;
 mod one_scan;
 mod parity;
+mod pictures;
 mod pipelines;
 mod probe;
 mod quickstart;

@@ -218,9 +218,30 @@ fn a_run_directory_is_complete() {
     assert!(page.contains(DISCLAIMER) && page.contains("SCAN-DEPENDENT: "));
     let units = "Intervals resample 16 windows, because there are only 1 subject and 2 runs.";
     assert!(page.contains(units), "{page}");
+    assert!(page.contains("href=\"sub-1.html\""), "{page}");
+    let metrics = json(&dir.join("metrics.json"));
+    let afc = &metrics["evidence"]["two_afc"];
+    let said = |end: &str| format!("{:.2}", afc[end].as_f64().unwrap());
+    let afc = format!("<td>{} [{}, {}]</td>", said("estimate"), said("low"), said("high"));
+    assert!(page.contains(&afc), "{afc} is not on the page");
+    let person = fs::read_to_string(dir.join("sub-1.html")).unwrap();
+    for window in metrics["windows"].as_array().unwrap() {
+        let seconds = format!(", {} s to ", window["onset_s"]);
+        assert!(person.contains(&seconds.replace(".0 s", " s")), "{seconds}");
+    }
+    for part in ["<h4>Own scan</h4>", "<h4>True report</h4>", "<h4>Without a scan</h4>", "✓ right"]
+    {
+        assert!(person.contains(part), "{part}");
+    }
+    assert!(person.contains("Series of the voxels of the mask") && person.contains("Alayrac"));
     let status = fs::read_to_string(dir.join("status.tsv")).unwrap();
     assert_eq!(status.matches("\tSUCCESS\t").count(), 12, "{status}");
-    assert!(!page.contains(&*root().to_string_lossy()), "a page names no folder of this machine");
+    for page in [&page, &person] {
+        assert!(
+            !page.contains(&*root().to_string_lossy()),
+            "a page names no folder of this machine"
+        );
+    }
 }
 
 #[test]

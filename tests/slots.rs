@@ -299,8 +299,8 @@ fn free_text_is_judged_by_its_likeness() {
     assert!(found["evidence"]["written"]["estimate"].is_number());
     assert!(ran.stdout.lines().next().unwrap().contains("ROUGE-L"), "{}", ran.stdout);
     assert!(ran.stdout.contains("SCAN-DEPENDENT: "), "{}", ran.stdout);
-    let page = fs::read_to_string(dir.path().join("runs/quickstart-short/index.html")).unwrap();
-    assert!(page.contains("True report: Findings: "));
+    let page = fs::read_to_string(dir.path().join("runs/quickstart-short/sub-1.html")).unwrap();
+    assert!(page.contains("<h4>True report</h4><p class=\"text\">Findings: "));
     // the package writes without slots too
     let model = dir.path().join("runs/quickstart-short/model").display().to_string();
     let scan = root().join("fixtures/haxby2001/run011/bold_1slice.nii.gz").display().to_string();

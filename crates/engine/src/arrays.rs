@@ -55,11 +55,20 @@ pub enum Numbers<'a> {
     F32(&'a [f32]),
     /// The upper halves of 32-bit floats, rounded to nearest.
     Bf16(&'a [f32]),
+    /// Bytes, such as those of a page.
+    Bytes(&'a [u8]),
 }
 
-/// A file's arrays.
+/// A file's arrays, each with its shape.
 #[derive(Clone, Debug)]
-pub struct Arrays(BTreeMap<String, (Vec<usize>, Vec<f64>)>);
+pub struct Arrays(BTreeMap<String, (Vec<usize>, Values)>);
+
+/// What an array holds.
+#[derive(Clone, Debug)]
+enum Values {
+    Numbers(Vec<f64>),
+    Bytes(Vec<u8>),
+}
 
 /// The file's bytes; the same bytes for the same arrays.
 pub fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]) -> Vec<u8> {
@@ -73,6 +82,7 @@ pub fn to_bytes(header: &Header, arrays: &[(&str, &[usize], Numbers<'_>)]) -> Ve
                     let halves = it.iter().map(|&x| bf16::from_f32(x));
                     (Dtype::BF16, halves.flat_map(bf16::to_le_bytes).collect())
                 }
+                Numbers::Bytes(it) => (Dtype::U8, it.to_vec()),
             };
             (*name, *shape, dtype, bytes)
         })
@@ -158,10 +168,15 @@ pub fn read(path: &Path, key: &Key) -> Result<(Header, Arrays)> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let arrays = tensors.iter().map(|(name, view)| {
         let data = view.data();
-        let values: Vec<f64> = match view.dtype() {
-            Dtype::F64 => chunks(data, f64::from_le_bytes).collect(),
-            Dtype::F32 => chunks(data, f32::from_le_bytes).map(f64::from).collect(),
-            Dtype::BF16 => chunks(data, bf16::from_le_bytes).map(f64::from).collect(),
+        let values = match view.dtype() {
+            Dtype::F64 => Values::Numbers(chunks(data, f64::from_le_bytes).collect()),
+            Dtype::F32 => {
+                Values::Numbers(chunks(data, f32::from_le_bytes).map(f64::from).collect())
+            }
+            Dtype::BF16 => {
+                Values::Numbers(chunks(data, bf16::from_le_bytes).map(f64::from).collect())
+            }
+            Dtype::U8 => Values::Bytes(data.to_vec()),
             other => return Err(damaged(format!("{name} holds {other:?}"))),
         };
         Ok((name.to_owned(), (view.shape().to_vec(), values)))
@@ -174,9 +189,20 @@ fn chunks<const N: usize, T>(data: &[u8], number: fn([u8; N]) -> T) -> impl Iter
 }
 
 impl Arrays {
-    /// Shape and values of an array; none of that name: an empty one.
+    /// Shape and numbers of an array; none of that name, or one of bytes: an empty one.
     pub fn take(&mut self, name: &str) -> (Vec<usize>, Vec<f64>) {
-        self.0.remove(name).unwrap_or_else(|| (vec![0], Vec::new()))
+        match self.0.remove(name) {
+            Some((shape, Values::Numbers(numbers))) => (shape, numbers),
+            _ => (vec![0], Vec::new()),
+        }
+    }
+
+    /// An array of bytes; none of that name, or one of numbers: an empty one.
+    pub fn take_bytes(&mut self, name: &str) -> Vec<u8> {
+        match self.0.remove(name) {
+            Some((_, Values::Bytes(bytes))) => bytes,
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -205,12 +231,16 @@ mod tests {
 
     #[test]
     fn arrays_come_back_and_half_precision_is_rounded_to_nearest() {
-        let (_dir, path) = written();
+        let (dir, path) = written();
         let (said, mut arrays) = read(&path, &key("k1")).unwrap();
         assert_eq!((said.facts["n_frames"].as_u64(), said), (Some(3), header("k1")));
         assert_eq!(arrays.take("a"), (vec![3, 1], vec![0.1, 0.2, 0.3]));
         assert_eq!(arrays.take("b").1, [1.0, 1.0, -2.0]);
         assert!(arrays.take("c").1.is_empty());
+        let bytes = to_bytes(&header("k1"), &[("page", &[3], Numbers::Bytes(&[0, 7, 255]))]);
+        let path = dir.path().join("b.safetensors");
+        files::write_atomic(&path, &bytes).unwrap();
+        assert_eq!(read(&path, &key("k1")).unwrap().1.take_bytes("page"), [0, 7, 255]);
     }
 
     #[test]

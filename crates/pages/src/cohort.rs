@@ -1,30 +1,36 @@
-//! The pages of a cohort: what became of everybody, and a thumbnail a person.
+//! The pages of a cohort: what was found out, what became of everybody, and a thumbnail a person.
 
-use std::fmt::Write as _;
-
-use report::render::escape;
+use askama::Template;
 
 use crate::{
-    page::{figure, page, table},
-    picture::Picture,
+    figures::data_url,
+    findings::{Findings, Shown},
+    html::{Figure, Frame},
 };
 
 /// Thumbnails on a page.
 const PEOPLE_A_PAGE: usize = 50;
+
+/// Recordings that are named as left out; the others stand in a table beside the page.
+const MOST_LEFT_OUT: usize = 1000;
 
 /// Everything the pages of a cohort show.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CohortPage {
     /// The name of the run.
     pub title: String,
+    /// What was found out about the model's texts, where there are any.
+    pub findings: Option<Findings>,
     /// How many recordings ended how, or why not.
     pub counts: Vec<(String, usize)>,
     /// [`outliers`](crate::outliers).
-    pub outliers: Option<String>,
+    pub outliers: Option<Figure>,
     /// Everybody.
     pub people: Vec<PersonRow>,
     /// Recordings that are not there, each with the reason.
     pub left_out: Vec<(String, String)>,
+    /// What was done, in words that may be pasted into a paper.
+    pub boilerplate: String,
     /// What was done with what: name and value.
     pub methods: Vec<(String, String)>,
 }
@@ -45,119 +51,107 @@ pub enum Outcome {
 pub struct PersonRow {
     /// As the cohort calls the person.
     pub subject: String,
-    /// Where the person's page lies; none where nothing was read.
+    /// Where the person's page lies.
     pub page: Option<String>,
     /// What became of the recordings.
     pub outcome: Outcome,
     /// A line of figures.
     pub facts: String,
-    /// A small matrix of correlations.
-    pub thumbnail: Option<Picture>,
+    /// A small picture, as a PNG, and what it shows.
+    pub thumbnail: Option<(Vec<u8>, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "cohort.html")]
+struct Rendered<'a> {
+    frame: Frame,
+    page: &'a CohortPage,
+    findings: Option<Shown<'a>>,
+    counts: Vec<(&'a str, usize)>,
+    left_out: &'a [(String, String)],
+    n_left_beyond: usize,
+    people: Vec<Card<'a>>,
+    first: &'a str,
+    number: usize,
+    links: &'a [(usize, String)],
+}
+
+struct Card<'a> {
+    class: &'static str,
+    page: Option<&'a str>,
+    source: Option<String>,
+    alt: String,
+    subject: &'a str,
+    facts: String,
 }
 
 impl CohortPage {
     /// The pages by the names of their files, the first one called `first`.
     pub fn pages(&self, first: &str) -> Vec<(String, String)> {
         let n_pages = self.people.len().div_ceil(PEOPLE_A_PAGE).max(1);
-        let of = |idx: usize| {
-            let people = self.people.chunks(PEOPLE_A_PAGE).nth(idx).unwrap_or_default();
-            let mut body = String::new();
-            if idx == 0 {
-                body.push_str(&self.summary());
-            }
-            body.push_str(&list(people, first, idx, n_pages));
-            if idx == 0 {
-                body.push_str("<h2>Methods</h2>\n");
-                body.push_str(&table(&self.methods));
-            }
-            let title = match idx {
-                0 => self.title.clone(),
-                idx => format!("{}, page {} of {n_pages}", self.title, idx + 1),
+        let links: Vec<(usize, String)> = (1..=n_pages).map(|it| (it, name(first, it))).collect();
+        let of = |(number, name): &(usize, String)| {
+            let people = self.people.chunks(PEOPLE_A_PAGE).nth(number - 1).unwrap_or_default();
+            let title = match number {
+                1 => self.title.clone(),
+                number => format!("{}, page {number} of {n_pages}", self.title),
             };
-            (name(first, idx), page(&title, &body))
+            let n_left = self.left_out.len().min(MOST_LEFT_OUT);
+            let rendered = Rendered {
+                frame: Frame::new(title),
+                page: self,
+                findings: self.findings.as_ref().filter(|_| *number == 1).map(Findings::shown),
+                counts: self.counts.iter().map(|(name, n)| (name.as_str(), *n)).collect(),
+                left_out: &self.left_out[..n_left],
+                n_left_beyond: self.left_out.len() - n_left,
+                people: people.iter().map(PersonRow::card).collect(),
+                first,
+                number: *number,
+                links: &links,
+            };
+            (name.clone(), rendered.render().expect("a String takes everything"))
         };
-        (0..n_pages).map(of).collect()
-    }
-
-    fn summary(&self) -> String {
-        let counts: Vec<(String, String)> =
-            self.counts.iter().map(|(name, n)| (name.clone(), n.to_string())).collect();
-        let mut html = format!("<h2>Recordings</h2>\n{}", table(&counts));
-        if !self.left_out.is_empty() {
-            html.push_str("<h2>Left out or failed</h2>\n");
-            html.push_str(&table(&self.left_out));
-        }
-        if let Some(svg) = &self.outliers {
-            html.push_str(&figure(
-                "Motion and signal",
-                svg,
-                "Each point is a recording and leads to its person; larger points have more parcels without \
-                 data. Good: one cloud. Bad: points far to the right (motion) or far below the others.",
-            ));
-        }
-        html
+        links.iter().map(of).collect()
     }
 }
 
-fn list(people: &[PersonRow], first: &str, idx: usize, n_pages: usize) -> String {
-    let mut html =
-        format!("<h2>People</h2>\n{}<div class=\"people\">\n", turn(first, idx, n_pages));
-    for person in people {
-        let picture = person.thumbnail.as_ref().map_or(String::new(), |picture| {
-            let alt = format!("correlations of the parcels of subject {}", person.subject);
-            format!("<img alt=\"{}\" src=\"{}\">", escape(&alt), picture.data_url())
-        });
-        let (class, word) = match person.outcome {
+impl PersonRow {
+    fn card(&self) -> Card<'_> {
+        let (class, word) = match self.outcome {
             Outcome::Whole => ("", ""),
             Outcome::Partly => ("bad", "some recordings are left out; "),
             Outcome::Missing => ("bad", "left out; "),
         };
-        let link = person
-            .page
-            .as_ref()
-            .map_or(String::new(), |page| format!(" href=\"{}\"", escape(page)));
-        writeln!(
-            html,
-            "<a class=\"{class}\"{link}>{picture}<b>{}</b><span class=\"soft\">{word}{}</span></a>",
-            escape(&person.subject),
-            escape(&person.facts)
-        )
-        .expect("a String takes every line");
-    }
-    html + "</div>\n" + &turn(first, idx, n_pages)
-}
-
-fn name(first: &str, idx: usize) -> String {
-    if idx == 0 { first.to_owned() } else { format!("people-{:03}.html", idx + 1) }
-}
-
-/// Links to the other pages of the list.
-fn turn(first: &str, idx: usize, n_pages: usize) -> String {
-    if n_pages == 1 {
-        return String::new();
-    }
-    let links = (0..n_pages).map(|it| {
-        if it == idx {
-            format!("<strong aria-current=\"page\">{}</strong>", it + 1)
-        } else {
-            format!("<a href=\"{}\">{}</a>", name(first, it), it + 1)
+        let shows = self.thumbnail.as_ref().map_or("", |it| it.1.as_str());
+        Card {
+            class,
+            page: self.page.as_deref(),
+            source: self.thumbnail.as_ref().map(|(png, _)| data_url(png)),
+            alt: format!("{shows} of subject {}", self.subject),
+            subject: &self.subject,
+            facts: format!("{word}{}", self.facts),
         }
-    });
-    let links = links.collect::<Vec<_>>().join(" ");
-    format!("<nav aria-label=\"Pages of the list\"><p>Page {links}</p></nav>\n")
+    }
+}
+
+fn name(first: &str, number: usize) -> String {
+    if number == 1 { first.to_owned() } else { format!("people-{number:03}.html") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Picture;
 
     fn person(idx: usize) -> PersonRow {
+        let picture =
+            Picture::of(64, 64, |row, column| [row as u8, column as u8, (row * column) as u8]);
         PersonRow {
             subject: format!("{idx:04}"),
             page: Some(format!("sub-{idx:04}.html")),
             outcome: if idx == 7 { Outcome::Partly } else { Outcome::Whole },
             facts: "2 recordings".to_owned(),
-            thumbnail: Some(Picture::of(32, 32, |row, column| [row as u8, column as u8, 0])),
+            thumbnail: Some((picture.png().unwrap(), "correlations".to_owned())),
         }
     }
 
@@ -180,8 +174,21 @@ mod tests {
         }
         assert!(pages[0].1.contains("file &lt;ends&gt; early"));
         assert!(pages[0].1.contains("some recordings are left out"));
+        assert!(pages[0].1.contains("alt=\"correlations of subject 0007\""));
         assert!(!pages[1].1.contains("file &lt;ends&gt; early"));
+        assert!(pages[1].1.contains("<strong aria-current=\"page\">2</strong>"));
         assert!(pages.iter().all(|(_, html)| html.len() < 1_000_000));
+    }
+
+    #[test]
+    fn thousands_that_failed_leave_the_page_small() {
+        let left =
+            |idx: usize| (format!("sub-{idx:05}_bold.nii.gz"), "the file is cut short".repeat(5));
+        let cohort =
+            CohortPage { left_out: (0..10_000).map(left).collect(), ..CohortPage::default() };
+        let html = &cohort.pages("index.html")[0].1;
+        assert!(html.len() < 1_000_000, "{}", html.len());
+        assert!(html.contains("9000 more stand in <a href=\"status.tsv\">"));
     }
 
     #[test]

@@ -1,27 +1,27 @@
-//! Pages of recordings: one a person, one a cohort. Each is a file that opens alone, fetches nothing and
-//! needs no script.
+//! Pages of a run: one of the cohort, one a person. Each is a file that opens alone, fetches nothing and runs
+//! nothing; numbers come from `report`.
 //!
 //! ```text
-//! parcel series, displacement, facts ── figures ─→ SVG and PNG ─┬─→ PersonPage::html  sub-XX.html
-//!                                                               └─→ CohortPage::html  recordings.html
+//! series, slices, facts ── figures ─→ SVG with PNG ─┬─ PersonPage ─ person.html ─→ sub-XX.html
+//! reports with their controls ──────────────────────┘
+//! counts, thumbnails, evidence ──────── CohortPage ─ cohort.html ─→ index.html, people-002.html, …
 //! ```
 
-mod carpet;
 mod cohort;
-mod colour;
-mod glass;
-mod matrix;
-mod network;
-mod outliers;
-mod page;
+mod differences;
+mod escape;
+mod figures;
+mod findings;
+mod html;
 mod person;
-mod picture;
+mod reports;
 
-pub use carpet::{Carpet, carpet};
 pub use cohort::{CohortPage, Outcome, PersonRow};
-pub use glass::glass_brain;
-pub use matrix::{Matrix, matrix};
-pub use network::by_network;
-pub use outliers::{Outlier, outliers};
+pub use figures::{
+    Carpet, CurvePoint, Matrix, Outlier, Picture, SliceView, Svg, WindowMap, by_network, carpet,
+    coverage, glass_brain, matrix, outliers, slices,
+};
+pub use findings::{Answers, Findings};
+pub use html::Figure;
 pub use person::{PersonPage, RecordingView};
-pub use picture::Picture;
+pub use reports::{ReportView, SlotView};

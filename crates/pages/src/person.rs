@@ -1,8 +1,19 @@
-//! The page of a person: what was measured of each recording, and how it looks.
+//! The page of a person: what was written about them, what was measured of each recording, and how it looks.
 
-use report::render::escape;
+use askama::Template;
+use report::evidence::Verdict;
 
-use crate::page::{figure, page, table};
+use crate::{
+    findings::Line,
+    html::{Figure, Frame},
+    reports::{ReportView, Shown},
+};
+
+/// Reports that take more than this are left to their files: a page stays below 5 MB.
+const MOST_BYTES: usize = 2_000_000;
+
+/// Recordings whose figures would take more than this are shown without them.
+const MOST_FIGURES: usize = 2_500_000;
 
 /// Everything a person's page shows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +24,10 @@ pub struct PersonPage {
     pub run: String,
     /// The page that lists everybody.
     pub everybody: String,
+    /// Whether the run's texts depend on the scan, where that was measured.
+    pub verdict: Option<Verdict>,
+    /// One entry a window.
+    pub reports: Vec<ReportView>,
     /// Recordings that were read.
     pub recordings: Vec<RecordingView>,
     /// Recordings that were not, each with the reason.
@@ -23,106 +38,217 @@ pub struct PersonPage {
     pub provenance: Vec<(String, String)>,
 }
 
-/// A recording and its figures; one that cannot be drawn is absent.
+/// A recording and its figures.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecordingView {
     /// The name of its file.
     pub name: String,
-    /// The steps that the series in the figures went through.
-    pub after: String,
     /// What was measured: name and value.
     pub facts: Vec<(String, String)>,
-    /// [`carpet`](crate::carpet).
-    pub carpet: String,
-    /// [`matrix`](crate::matrix).
-    pub matrix: Option<String>,
-    /// [`glass_brain`](crate::glass_brain) of the mean correlation of parcels.
-    pub glass: Option<String>,
+    /// What can be drawn of it.
+    pub figures: Vec<Figure>,
+    /// What cannot, each with the reason, as sentences.
+    pub missing: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "person.html")]
+struct Rendered<'a> {
+    frame: Frame,
+    page: &'a PersonPage,
+    verdict: Option<Line>,
+    reports: Vec<Shown<'a>>,
+    n_beyond: usize,
+    has_slots: bool,
+    recordings: Vec<ShownRecording<'a>>,
+}
+
+struct ShownRecording<'a> {
+    view: &'a RecordingView,
+    figures: &'a [Figure],
 }
 
 impl PersonPage {
     /// The whole page.
     pub fn html(&self) -> String {
-        let (list, run) = (escape(&self.everybody), escape(&self.run));
-        let mut body = format!("<p><a href=\"{list}\">All people of {run}</a></p>\n");
-        if !self.left_out.is_empty() {
-            body.push_str("<h2>Left out</h2>\n");
-            body.push_str(&table(&self.left_out));
-        }
-        for recording in &self.recordings {
-            body.push_str(&recording.html());
-        }
-        body.push_str("<h2>Methods</h2>\n<p>");
-        body.push_str(&escape(&self.boilerplate));
-        body.push_str("</p>\n<h2>Provenance</h2>\n");
-        body.push_str(&table(&self.provenance));
-        page(&format!("Subject {}", self.subject), &body)
-    }
-}
-
-impl RecordingView {
-    fn html(&self) -> String {
-        let mut html = format!("<h2>{}</h2>\n{}", escape(&self.name), table(&self.facts));
-        let after = format!(" The series are those after {}.", self.after);
-        let figures = [
-            (
-                "Series of all parcels",
-                Some(&self.carpet),
-                "Each row is a parcel, each column a frame; grey runs from two standard deviations below the \
-                 parcel's mean (black) to two above it (white). Good: fine grain without edges. Bad: vertical \
-                 bands in many parcels at once, most of all below a peak of displacement.",
-            ),
-            (
-                "How parcels go together",
-                self.matrix.as_ref(),
-                "Correlations of the series: blue −1, white 0, red 1. Good: blocks along the \
-                 diagonal, both hemispheres alike. Bad: one colour everywhere (a signal that all parcels \
-                 share, such as motion), or grey stripes (parcels without data).",
-            ),
-            (
-                "Mean correlation of each parcel with the others",
-                self.glass.as_ref(),
-                "Points lie at the centres of parcels; larger and darker ones go more with the rest of the \
-                 brain (red) or against it (blue). Good: both sides alike. Bad: one side or one pole that \
-                 stands out, or points outside the outline (an atlas of another space).",
-            ),
-        ];
-        for (title, svg, caption) in figures {
-            if let Some(svg) = svg {
-                html.push_str(&figure(title, svg, &(caption.to_owned() + &after)));
+        let answer = self.verdict.as_ref().map(|it| it.answer);
+        let mut reports: Vec<Shown<'_>> = Vec::new();
+        let mut n_bytes = 0;
+        for report in &self.reports {
+            let shown = report.shown(answer);
+            n_bytes += shown.n_bytes();
+            if n_bytes > MOST_BYTES && !reports.is_empty() {
+                break;
             }
+            reports.push(shown);
         }
-        html
+        let rendered = Rendered {
+            frame: Frame::new(format!("Subject {}", self.subject)),
+            page: self,
+            verdict: self.verdict.as_ref().map(Line::of),
+            n_beyond: self.reports.len() - reports.len(),
+            recordings: self.shown(),
+            has_slots: reports.iter().any(|it| !it.slots.is_empty()),
+            reports,
+        };
+        rendered.render().expect("a String takes everything")
+    }
+
+    /// The recordings, with figures as long as there is room.
+    fn shown(&self) -> Vec<ShownRecording<'_>> {
+        let mut n_bytes = 0;
+        let shown = |view: &'_ RecordingView| {
+            let own: usize = view.figures.iter().map(|it| it.svg.len() + 1000).sum();
+            n_bytes += own;
+            n_bytes <= MOST_FIGURES
+        };
+        let has_room: Vec<bool> = self.recordings.iter().map(shown).collect();
+        let recordings = self.recordings.iter().zip(has_room);
+        let shown = recordings.map(|(view, has_room)| ShownRecording {
+            view,
+            figures: if has_room { &view.figures } else { &[] },
+        });
+        shown.collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use report::generated::DISCLAIMER;
+    use report::{
+        generated::{DISCLAIMER, Disclaimer, GeneratedReport, GeneratedSlot, Window},
+        slots::SlotReading,
+    };
 
     use super::*;
+    use crate::{
+        figures::{Carpet, WindowMap, carpet},
+        reports::SlotView,
+    };
 
-    #[test]
-    fn a_page_is_whole_escapes_what_it_shows_and_fetches_nothing() {
-        let page = PersonPage {
-            subject: "<script>".to_owned(),
+    fn report(text: &str) -> ReportView {
+        let reading = SlotReading::Stated { value: "face".to_owned(), form_idx: 0, range: 0..4 };
+        let probabilities = [("face".to_owned(), 0.625), ("cat".to_owned(), 0.375)].into();
+        let rows = vec![vec![0.0, 1.0], vec![1.0, 0.5]];
+        ReportView {
+            report: GeneratedReport {
+                disclaimer: Disclaimer,
+                subject: "1".to_owned(),
+                session: Some("11".to_owned()),
+                window: Window::new("bold.nii.gz", 252.742, 12.0),
+                prompt: String::new(),
+                text: text.to_owned(),
+                slots: vec![GeneratedSlot::new("viewed", &reading, probabilities, None)],
+                model_id: "tiny".to_owned(),
+                data_digest: "sha256:0123".to_owned(),
+                seed: 7,
+            },
+            slots: vec![SlotView {
+                is_scored: true,
+                truth: Some("face".to_owned()),
+                is_right: Some(true),
+                is_grounded: None,
+            }],
+            truth: Some("Findings: the pattern fits faces.".to_owned()),
+            map: Some(WindowMap { rows, zooms_mm: [3.0, 3.0], caption: "slice".to_owned() }),
+            beside: vec![
+                ("With the scan of somebody else".to_owned(), text.to_owned()),
+                ("Without a scan".to_owned(), "Findings: <none>.".to_owned()),
+            ],
+        }
+    }
+
+    fn page(reports: Vec<ReportView>) -> PersonPage {
+        let series = ndarray::array![[1.0, 10.0], [2.0, 10.0], [3.0, 10.0], [4.0, 18.0]];
+        let carpet = carpet(&Carpet {
+            series: series.view(),
+            order: &[1, 0],
+            t_r_s: 2.0,
+            fd_mm: None,
+            what: "parcels",
+        });
+        PersonPage {
+            subject: "<script>alert(1)</script>".to_owned(),
             run: "rest & task".to_owned(),
             everybody: "index.html".to_owned(),
+            reports,
             recordings: vec![RecordingView {
                 name: "sub-01_bold.nii.gz".to_owned(),
                 facts: vec![("TR".to_owned(), "2 s".to_owned())],
-                carpet: "<svg></svg>".to_owned(),
-                ..RecordingView::default()
+                figures: vec![Figure {
+                    title: "Series of all parcels".to_owned(),
+                    svg: carpet,
+                    shows: "Rows are parcels.".to_owned(),
+                    good: "fine grain.",
+                    bad: "bands.",
+                }],
+                missing: vec!["No slices: the file is a table.".to_owned()],
             }],
             left_out: vec![("run-2".to_owned(), "file is missing".to_owned())],
             boilerplate: "Series were read.".to_owned(),
             provenance: vec![("scan".to_owned(), "abc".to_owned())],
-        };
-        let html = page.html();
-        assert!(html.contains("Subject &lt;script&gt;") && html.contains("rest &amp; task"));
+            ..PersonPage::default()
+        }
+    }
+
+    #[test]
+    fn a_page_is_whole_escapes_what_it_shows_and_fetches_nothing() {
+        let html = page(vec![report("Findings: the pattern fits faces.")]).html();
+        assert!(html.contains("<h1>Subject &lt;script&gt;alert(1)&lt;/script&gt;</h1>"), "{html}");
+        assert!(html.contains("rest &amp; task"));
         assert!(html.contains("file is missing") && html.contains("Series of all parcels"));
-        assert!(!html.contains("How parcels go together"), "what is absent has no heading");
-        assert!(!html.contains("<script") && !html.contains("http") && !html.contains("url("));
-        assert_eq!(html.matches(DISCLAIMER).count(), 2);
+        assert!(html.contains("<strong>Bad:</strong> bands.") && html.contains("No slices"));
+        assert!(
+            !html.contains("<script") && !html.contains("://") || html.matches("://").count() == 1
+        );
+        assert!(!html.contains("url(") && !html.contains("style=") && !html.contains("NaN"));
+        assert!(html.contains("default-src &#39;none&#39;"));
+        assert_eq!(html.matches(DISCLAIMER).count(), 3);
+    }
+
+    #[test]
+    fn the_texts_stand_beside_each_other_with_what_differs_marked() {
+        let html = page(vec![report("Findings: the pattern fits faces.")]).html();
+        for part in [
+            "<h4>Own scan</h4><p class=\"text\">Findings: the pattern fits faces.</p>",
+            "<h4>True report</h4>",
+            "<h4>With the scan of somebody else</h4><p class=\"soft\">The same text.</p>",
+            "Findings: <mark>&lt;none&gt;.</mark>",
+            "<td>face</td><td>0.62</td><td>face</td><td>✓ right</td><td>–</td>",
+            "Session 11, 252.742 s to 264.742 s",
+            "alt=\"slice\" width=\"9\" height=\"9\"",
+        ] {
+            assert!(html.contains(part), "{part} is not in {html}");
+        }
+    }
+
+    #[test]
+    fn many_recordings_leave_the_page_below_five_megabytes() {
+        let mut page = page(Vec::new());
+        let series = ndarray::Array2::from_shape_fn((760, 240), |(frame, parcel)| {
+            ((frame * 7919 + parcel * 104_729) % 1013) as f64
+        });
+        let order: Vec<usize> = (0..240).collect();
+        let carpet = carpet(&Carpet {
+            series: series.view(),
+            order: &order,
+            t_r_s: 2.0,
+            fd_mm: None,
+            what: "parcels",
+        });
+        page.recordings[0].figures[0].svg = carpet;
+        page.recordings = vec![page.recordings[0].clone(); 60];
+        let html = page.html();
+        assert!(html.len() < 5_000_000 && html.len() > 1_000_000, "{}", html.len());
+        assert_eq!(html.matches("<h3 class=\"name\">").count(), 60);
+        assert!(html.contains("No figures: there is no more room on this page."));
+    }
+
+    #[test]
+    fn a_report_of_any_length_leaves_the_page_below_five_megabytes() {
+        let long = "<&\">".repeat(25_000);
+        let html = page(vec![report(&long); 40]).html();
+        assert!(html.len() < 5_000_000, "{}", html.len());
+        assert!(html.contains("The first 20000 of 100000 characters."));
+        assert!(html.contains("more windows have no room on this page"));
     }
 }

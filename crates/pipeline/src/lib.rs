@@ -22,6 +22,7 @@ mod error;
 mod event;
 mod journal;
 mod media;
+mod methods;
 mod model_id;
 mod one;
 mod one_scan;

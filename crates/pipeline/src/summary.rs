@@ -5,7 +5,7 @@ use report::{
     counted,
     evidence::{Answer, MissingBaseline},
     metrics::Interval,
-    render::{SummaryRow, SummaryTable, other_scans},
+    tables::{SummaryRow, SummaryTable, other_scans},
 };
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -29,6 +29,7 @@ mod registry;
 mod seen;
 mod series;
 pub mod settings;
+mod slices;
 mod stats;
 mod step;
 pub mod steps;
@@ -47,6 +48,7 @@ pub use crate::{
     registry::{NamedStep, StepRegistry},
     seen::{Frames, Seen},
     series::{AboutSeries, SeriesFacts, StoredSeries, names, places},
+    slices::{EDGE_OF_DATA, EDGE_OF_PARCEL, Slice},
     stats::{ending, read_stats},
     step::{Cloned, Data, Deferred, Fitted, Given, Inputs, Packing, Step, StepId, Training},
 };

@@ -8,7 +8,7 @@ use scan::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, mirror::LeftRightTemplate, seen::Frames};
+use crate::{Error, Result, Slice, mirror::LeftRightTemplate, seen::Frames};
 
 /// One scan's series of parcels or of voxels, as its file holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct StoredSeries {
     pub values: Array2<f64>,
     /// Framewise displacement in mm of each frame, where confounds say it; NaN where they have no value.
     pub fd_mm: Option<Array1<f64>>,
+    /// Where the scan lies; none of one that is no run of volumes.
+    pub slices: Vec<Slice>,
     /// What is asked of it without reading it.
     pub facts: SeriesFacts,
 }
@@ -79,9 +81,14 @@ impl StoredSeries {
         };
         let values = Array2::from_shape_vec((rows, columns), values);
         let (_, fd_mm) = arrays.take("fd_mm");
+        let (_, slices) = arrays.take("slices");
+        let (grey, edges) = (arrays.take_bytes("grey"), arrays.take_bytes("edges"));
+        let slices = Slice::of_facts(&slices, &grey, &edges)
+            .ok_or_else(|| damaged("its slices have too few pixels".to_owned()))?;
         Ok(Self {
             values: values.map_err(|error| damaged(error.to_string()))?,
             fd_mm: (fd_mm.len() == rows).then(|| fd_mm.into()),
+            slices,
             facts,
         })
     }
@@ -122,6 +129,15 @@ impl StoredSeries {
         let n_fd = [rows];
         if let Some(fd_mm) = &self.fd_mm {
             arrays.push(("fd_mm", &n_fd, Numbers::F64(fd_mm.as_slice().expect("one axis"))));
+        }
+        let facts = Slice::facts(&self.slices);
+        let pixels = |of: fn(&Slice) -> &[u8]| self.slices.iter().flat_map(of).copied().collect();
+        let (grey, edges): (Vec<u8>, Vec<u8>) = (pixels(|it| &it.grey), pixels(|it| &it.edges));
+        let (n_facts, n_pixels) = ([facts.len()], [grey.len()]);
+        if !self.slices.is_empty() {
+            arrays.push(("slices", &n_facts, Numbers::F64(&facts)));
+            arrays.push(("grey", &n_pixels, Numbers::Bytes(&grey)));
+            arrays.push(("edges", &n_pixels, Numbers::Bytes(&edges)));
         }
         engine::to_bytes(&header, &arrays)
     }

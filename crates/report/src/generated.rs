@@ -167,19 +167,27 @@ impl GeneratedSlot {
         self.confidence.is_none_or(|it| it >= least)
     }
 
+    /// What is stated, in words, without its probability.
+    pub fn said(&self) -> String {
+        match &self.stated {
+            Some(value) if !self.is_determined() => format!("not determined: {value}"),
+            Some(value) => value.clone(),
+            None if self.conflicting.is_empty() => match (&self.hedged, &self.out_of_range) {
+                (Some(value), _) => format!("possible only: {value}"),
+                (None, Some(value)) => format!("out of range: {value}"),
+                (None, None) => "not stated".to_owned(),
+            },
+            None => format!("contradictory: {}", self.conflicting.join(", ")),
+        }
+    }
+
     fn sentence(&self) -> String {
         match (&self.stated, self.confidence) {
             (Some(value), Some(confidence)) if !self.is_determined() => {
                 format!("not determined (probability of {value}: {confidence:.2})")
             }
             (Some(value), Some(confidence)) => format!("{value} (probability {confidence:.2})"),
-            (Some(value), None) => value.clone(),
-            (None, _) if self.conflicting.is_empty() => match (&self.hedged, &self.out_of_range) {
-                (Some(value), _) => format!("possible only: {value}"),
-                (None, Some(value)) => format!("out of range: {value}"),
-                (None, None) => "not stated".to_owned(),
-            },
-            (None, _) => format!("contradictory: {}", self.conflicting.join(", ")),
+            _ => self.said(),
         }
     }
 }

@@ -12,8 +12,8 @@ pub mod linear;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;
-pub mod render;
 pub mod slots;
+pub mod tables;
 
 pub use count::counted;
 pub use error::{Error, Result};

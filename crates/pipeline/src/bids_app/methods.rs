@@ -1,111 +1,13 @@
-//! How the derivatives were made, in words for a paper, and what to cite.
+//! The words for a paper that lie beside derivatives, and what to cite.
 use std::fmt::Write as _;
 
-use preprocess::Step;
 use serde_json::Value;
 
 use super::call::BidsApp;
 use crate::{
+    methods::{VERSION, paragraph, references},
     plan::Plan,
-    stage::{Artifact, Stage},
 };
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// A publication.
-struct Reference {
-    key: &'static str,
-    authors: &'static [(&'static str, &'static str)],
-    year: u16,
-    title: &'static str,
-    venue: &'static str,
-    doi: Option<&'static str>,
-}
-
-/// What a step or an encoder rests on, by its name in the pipeline file.
-const REFERENCES: &[(&[&str], Reference)] = &[
-    (
-        &["finetune", "generate"],
-        Reference {
-            key: "Alayrac et al., 2022",
-            authors: &[("Alayrac", "Jean-Baptiste"), ("Donahue", "Jeff"), ("Luc", "Pauline")],
-            year: 2022,
-            title: "Flamingo: a Visual Language Model for Few-Shot Learning",
-            venue: "Advances in Neural Information Processing Systems 35",
-            doi: Some("10.48550/arXiv.2204.14198"),
-        },
-    ),
-    (
-        &["finetune", "generate"],
-        Reference {
-            key: "Awadalla et al., 2023",
-            authors: &[("Awadalla", "Anas"), ("Gao", "Irena"), ("Gardner", "Josh")],
-            year: 2023,
-            title: "OpenFlamingo: An Open-Source Framework for Training Large Autoregressive Vision-Language Models",
-            venue: "arXiv",
-            doi: Some("10.48550/arXiv.2308.01390"),
-        },
-    ),
-    (
-        &["whiten"],
-        Reference {
-            key: "Walther et al., 2016",
-            authors: &[("Walther", "Alexander"), ("Nili", "Hamed"), ("Ejaz", "Naveed")],
-            year: 2016,
-            title: "Reliability of dissimilarity measures for multi-voxel pattern analysis",
-            venue: "NeuroImage 137",
-            doi: Some("10.1016/j.neuroimage.2015.12.012"),
-        },
-    ),
-    (
-        &["combat"],
-        Reference {
-            key: "Johnson et al., 2007",
-            authors: &[("Johnson", "W. Evan"), ("Li", "Cheng"), ("Rabinovic", "Ariel")],
-            year: 2007,
-            title: "Adjusting batch effects in microarray expression data using empirical Bayes methods",
-            venue: "Biostatistics 8",
-            doi: Some("10.1093/biostatistics/kxj037"),
-        },
-    ),
-    (
-        &["framewise_displacement"],
-        Reference {
-            key: "Power et al., 2012",
-            authors: &[("Power", "Jonathan D."), ("Barnes", "Kelly A."), ("Snyder", "Abraham Z.")],
-            year: 2012,
-            title: "Spurious but systematic correlations in functional connectivity MRI networks arise from subject motion",
-            venue: "NeuroImage 59",
-            doi: Some("10.1016/j.neuroimage.2011.10.018"),
-        },
-    ),
-    (
-        &["bids"],
-        Reference {
-            key: "Gorgolewski et al., 2016",
-            authors: &[("Gorgolewski", "Krzysztof J."), ("Auer", "Tibor"), ("Calhoun", "Vince D.")],
-            year: 2016,
-            title: "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments",
-            venue: "Scientific Data 3",
-            doi: Some("10.1038/sdata.2016.44"),
-        },
-    ),
-];
-
-/// What the pipeline rests on, each once.
-fn references(plan: &Plan) -> Vec<&'static Reference> {
-    let mut names = vec!["bids"];
-    names.extend(plan.spec().stages().iter().map(Stage::name));
-    let has_combat = |it: &Stage| matches!(it, Stage::Harmonise(config) if config.combat.is_some());
-    if plan.spec().stages().iter().any(has_combat) {
-        names.push("combat");
-    }
-    if plan.scans().iter().any(|it| it.confounds.is_some()) {
-        names.push("framewise_displacement");
-    }
-    let is_used = |of: &[&str]| of.iter().any(|name| names.contains(name));
-    REFERENCES.iter().filter(|(of, _)| is_used(of)).map(|(_, it)| it).collect()
-}
 
 /// `logs/CITATION.md`.
 pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
@@ -113,85 +15,23 @@ pub(super) fn boilerplate(app: &BidsApp, plan: &Plan) -> String {
         "# Methods\n\n\
          The paragraph below may be copied into a manuscript as it is. It is dedicated to the public domain \
          (CC0 1.0): https://creativecommons.org/publicdomain/zero/1.0/\n\n\
-         Derivatives of the dataset \"{}\" (organised as BIDS; Gorgolewski et al., 2016) were computed with \
-         neuroflamingo {VERSION}, pipeline \"{}\", random seed {}.",
+         Derivatives of the dataset \"{}\" (organised as BIDS; Gorgolewski et al., 2016) were computed with {}",
         app.source.name(),
-        plan.spec().name,
-        plan.runs[0].seed,
+        paragraph(plan, plan.runs[0].seed),
     );
-    let is_trained = plan.encoder.as_ref().is_some_and(|it| it.trainable.moves());
-    for stage in plan.spec().stages() {
-        let _ = write!(text, " {}", sentence(stage, is_trained));
-    }
-    if plan.scans().iter().any(|it| it.confounds.is_some()) {
-        text.push_str(
-            " Motion is summarised as mean framewise displacement (Power et al., 2012), as the tables of \
-             confounds state it.",
-        );
-    }
-    if let Some(model) = &plan.spec().model {
-        let _ = write!(text, " The encoder was `{}`.", model.encoder.get().name());
-    }
     text.push_str(
         " Every setting is in `logs/config_used.yaml`. The output is for research and was not used for diagnosis.\n\n\
          # References\n",
     );
     for it in references(plan) {
-        let names: Vec<String> =
-            it.authors.iter().map(|(family, given)| format!("{family}, {given}")).collect();
-        let doi = it.doi.map_or_else(String::new, |doi| format!(" https://doi.org/{doi}"));
-        let _ = write!(
-            text,
-            "\n- {}: {}, et al. ({}). {}. *{}*.{doi}",
-            it.key,
-            names.join("; "),
-            it.year,
-            it.title,
-            it.venue
-        );
+        text.push_str("\n- ");
+        text.push_str(&it.cited("*"));
     }
     text.push_str(
         "\n\nTo these belong the program that made the dataset and, where an encoder or a language model was used, \
          its authors' publication.\n",
     );
     text
-}
-
-/// What a stage did; the encoder may be trained with the model.
-fn sentence(stage: &Stage, is_trained: bool) -> String {
-    let settings = serde_json::to_value(stage).unwrap_or_default();
-    let settings = &settings[stage.name()];
-    if let Some(said) = stage.step().and_then(Step::in_methods) {
-        return said;
-    }
-    match stage.name() {
-        "encode" if is_trained => {
-            "Windows were read by an encoder that was trained with the model.".to_owned()
-        }
-        "encode" => "A frozen encoder turned every window into tokens.".to_owned(),
-        "embed" => "Tokens were pooled into one vector a participant.".to_owned(),
-        "harmonise" if settings["combat"].is_null() => {
-            "Linear effects of covariates, as fitted on the training participants, were taken out of these \
-             vectors."
-                .to_owned()
-        }
-        "harmonise" if settings["regress_out"].is_null() => {
-            "Effects of site (ComBat; Johnson et al., 2007), as fitted on the training participants, were \
-             taken out of these vectors."
-                .to_owned()
-        }
-        "harmonise" => "Effects of site (ComBat; Johnson et al., 2007) and of covariates, as fitted on the \
-                        training participants, were taken out of these vectors."
-            .to_owned(),
-        "finetune" => "A resampler and gated cross-attention between the encoder and a frozen language model \
-                       (Alayrac et al., 2022; Awadalla et al., 2023) were fitted to the training reports."
-            .to_owned(),
-        "generate" => "The model wrote a report for every test window.".to_owned(),
-        "evaluate" => "Reports were scored beside controls without a scan and with another person's scan."
-            .to_owned(),
-        name if stage.gives(Artifact::Pages) => format!("Pages were drawn (`{name}`)."),
-        name => format!("The stage `{name}` followed."),
-    }
 }
 
 /// `CITATION.cff` of the derivatives.

@@ -7,7 +7,6 @@ mod few_shot;
 mod finetune;
 mod generate;
 mod pages;
-mod people;
 mod preprocess;
 mod pretrain;
 mod render;

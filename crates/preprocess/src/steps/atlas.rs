@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Error, Result, mirror};
+use crate::{Error, Result, Slice, mirror, slices::Looked};
 
 /// Where a package keeps the atlas.
 const ATLAS: &str = "atlas";
@@ -217,10 +217,20 @@ impl ReadAtlas {
         Err(Error::StageInput { stage: STAGE, problem: problem.to_owned() })
     }
 
-    /// Series of all regions of a scan that it divides.
-    pub(super) fn extract(&self, scan: &Scan, config: &ExtractConfig) -> Result<ParcelSeries> {
+    /// Series of all regions of a scan that it divides; of a run of volumes `slices` show where it lies.
+    pub(super) fn extract(
+        &self,
+        scan: &Scan,
+        config: &ExtractConfig,
+        slices: &mut Vec<Slice>,
+    ) -> Result<ParcelSeries> {
         match (self, scan, scan.frames()) {
-            (Self::Image(atlas), _, Some(run)) => Ok(atlas.extract(run, config, None)?),
+            (Self::Image(atlas), _, Some(run)) => {
+                let looked = Looked::new(run, atlas, config);
+                let series = atlas.extract(&looked, config, None)?;
+                *slices = looked.slices();
+                Ok(series)
+            }
             (Self::Grayordinates(atlas), Scan::Grayordinates(dense), _) => {
                 Ok(atlas.extract(dense)?)
             }

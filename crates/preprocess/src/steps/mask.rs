@@ -193,7 +193,8 @@ impl Fitted for Masking {
             kept: recording.kept.as_ref().map(|kept| kept.frames.clone()),
             of_voxels: true,
         };
-        Ok(StoredSeries { values: series.values.mapv(f64::from), fd_mm, facts }.into())
+        let values = series.values.mapv(f64::from);
+        Ok(StoredSeries { values, fd_mm, slices: Vec::new(), facts }.into())
     }
 
     fn decides(&self) -> Option<Value> {

@@ -71,7 +71,7 @@ const FILES: &str = "atlas.json";
 
 impl Step for ParcellateConfig {
     fn id(&self) -> StepId {
-        StepId { name: "parcellate", version: 5 }
+        StepId { name: "parcellate", version: 6 }
     }
 
     fn said(&self) -> String {
@@ -344,6 +344,7 @@ impl ParcellateConfig {
         stack: Option<&Hdf5Config>,
     ) -> Result<StoredSeries> {
         let options = self.options_for(atlas, scan, stack)?;
+        let mut slices = Vec::new();
         let series = if let Some((_, index)) = &scan.stacked {
             self.listed(scan::read_stacked(&scan.path, *index, &options)?, atlas)?
         } else {
@@ -353,12 +354,13 @@ impl ParcellateConfig {
                 Scan::Series(series) => {
                     self.listed(shares::added(series, scan.coverage.as_deref())?, atlas)?
                 }
-                opened => atlas.extract(&opened, &self.extract)?,
+                opened => atlas.extract(&opened, &self.extract, &mut slices)?,
             }
         };
         let fd_mm = scan.displacement(series.n_frames())?;
         let n_beside = series.n_parcels().saturating_sub(atlas.n_parcels());
         let mut stored = stored(series, atlas.parcels(), &self.limits(), fd_mm)?;
+        stored.slices = slices;
         stored.facts.dropped = (n_beside > 0).then_some(n_beside);
         stored.facts.kept = scan.kept.as_ref().map(|kept| kept.frames.clone());
         Ok(stored)
@@ -405,5 +407,5 @@ fn stored(
         kept: None,
         of_voxels: false,
     };
-    Ok(StoredSeries { values: series.values, fd_mm, facts })
+    Ok(StoredSeries { values: series.values, fd_mm, slices: Vec::new(), facts })
 }

@@ -9,6 +9,7 @@ mod deny;
 mod environment;
 mod need;
 mod notebooks;
+mod pages;
 mod scripts;
 mod slurm;
 mod tensorboard;
@@ -27,6 +28,7 @@ const CHECKS: &[Check] = &[
     bids::CHECK,
     slurm::CHECK,
     tensorboard::CHECK,
+    pages::CHECK,
 ];
 
 /// One check: its name, what it needs and how it is run.

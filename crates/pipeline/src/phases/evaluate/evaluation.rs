@@ -3,7 +3,7 @@
 use report::{
     evidence::Evidence,
     metrics::{Copying, Reliability, SlotScores, Temperature},
-    render::{StatementTable, SummaryRow},
+    tables::{StatementTable, SummaryRow},
 };
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use flamingo::{GenerateConfig, Medium, Model};
 use report::{
     evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, age_bin, blocks},
     metrics::{copying, n_distinct},
-    render::SummaryTable,
+    tables::SummaryTable,
 };
 use scan::Split;
 

@@ -7,8 +7,8 @@ use report::{
     metrics::{
         Determined, Reliability, SlotStatements, brier, reliability, rouge_l, slot_scores, together,
     },
-    render::StatementTable,
     slots::{Slot, SlotReading, SlotSet},
+    tables::StatementTable,
 };
 
 use super::evaluation::{Calibration, NamedScores, SlotAnswers};

@@ -9,8 +9,8 @@ pub struct RenderConfig {
     /// Draw one slice of the mean of every test window.
     #[serde(default)]
     pub window_maps: bool,
-    /// Draw a page a person and a page of the cohort from the parcel series: carpet plots, matrices of
-    /// correlations, motion and signal.
+    /// Draw the pages of a run that measures and evaluates no texts, too: one of the cohort, one a person, with
+    /// carpet plots, matrices of correlations, motion and signal of its parcel series.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub people: bool,
 }
