@@ -7,7 +7,7 @@ use crate::{BrainEncoder, ClipVision, EncoderInput, Tokens};
 /// The stock path and the pluggable path, side by side.
 pub enum MediaEncoder {
     /// Pictures, through CLIP.
-    Clip(ClipVision),
+    Clip(Box<ClipVision>),
     /// Scans, through any brain encoder.
     Brain(Box<dyn BrainEncoder>),
 }

@@ -18,6 +18,9 @@ pub(crate) trait Pretrained {
     /// Which of them are trained.
     fn trainable(&self) -> &Trainable;
 
+    /// The same, to be changed.
+    fn trainable_mut(&mut self) -> &mut Trainable;
+
     /// Their licence.
     fn licence(&self) -> Licence;
 

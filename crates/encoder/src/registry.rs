@@ -15,8 +15,8 @@ use crate::{
     AddedEncoder, BrainEncoder, BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig,
     BrainMtConfig, BrainMtEncoder, BrainSemantoksConfig, BrainSemantoksEncoder, ClipConfig,
     ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
-    EncoderRegistry, EncoderSpec, Error, InputShape, Licence, MediaEncoder, Result, Stored,
-    StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames, VoxelFramesConfig,
+    EncoderRegistry, EncoderSpec, Error, InputShape, Licence, LoraConfig, MediaEncoder, Result,
+    Stored, StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames, VoxelFramesConfig,
     WeightsSource,
 };
 
@@ -90,7 +90,7 @@ macro_rules! built_in {
 
 built_in! {
     "voxel_frames" VoxelFramesConfig => |it, input, vb| brain(VoxelFrames::new(it, input, vb)?);
-    "clip" ClipConfig => |it, _input, vb| MediaEncoder::Clip(ClipVision::new(it, vb)?);
+    "clip" ClipConfig => |it, _input, vb| MediaEncoder::Clip(Box::new(ClipVision::new(it, vb)?));
     "connectivity" ConnectivityConfig => |it, input, _vb| {
         brain(Connectivity::new(it, input).map_err(candle_core::Error::wrap)?)
     };
@@ -146,6 +146,7 @@ impl EncoderConfig {
             Self::CortexMae(config) => Some(config),
             Self::BrainSemantoks(config) => Some(config),
             Self::Swift(config) => Some(config),
+            Self::Clip(config) if config.weights.is_some() => Some(config),
             _ => None,
         }
     }
@@ -159,6 +160,7 @@ impl EncoderConfig {
             Self::CortexMae(config) => Some(config),
             Self::BrainSemantoks(config) => Some(config),
             Self::Swift(config) => Some(config),
+            Self::Clip(config) if config.weights.is_some() => Some(config),
             _ => None,
         }
     }
@@ -169,6 +171,26 @@ impl EncoderConfig {
             Self::VoxelFrames(_) => &Trainable::All,
             Self::Added(added) if added.learns() => &Trainable::All,
             _ => self.pretrained().map_or(&Trainable::None, Pretrained::trainable),
+        }
+    }
+
+    /// Corrections of low rank beside its weights, as if its `trainable` said so.
+    ///
+    /// # Errors
+    /// Where it has no weights of its own, or says already what is trained.
+    pub fn set_lora(&mut self, lora: LoraConfig) -> Result<()> {
+        let encoder = self.name();
+        let refuse = |reason: &str| Err(Error::Setting { encoder, reason: reason.to_owned() });
+        let said = Trainable::Lora(lora);
+        match self.pretrained_mut().map(Pretrained::trainable_mut) {
+            None => refuse("it has no frozen weights that `lora` could stand beside"),
+            Some(trainable) if trainable.is_none() || *trainable == said => {
+                *trainable = said;
+                Ok(())
+            }
+            Some(_) => {
+                refuse("`trainable` and `lora` both say what is trained of it, expected one")
+            }
         }
     }
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::DType;
-use nn::weights::{Adapted, Drawn, Frozen, Outline, Source, Thawed, Variables};
+use nn::weights::{
+    Drawn, Frozen, LoraConfig, Outline, Source, Thawed, Variables, corrected, unknown_target,
+};
 use nn::{Builder, Precision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,43 +32,13 @@ pub enum Trainable {
 impl Trainable {
     /// Whether a training moves anything.
     pub fn moves(&self) -> bool {
-        *self != Self::None
-    }
-}
-
-/// Corrections `x Aᵀ Bᵀ · alpha / rank` beside linear layers (Hu et al. 2022), in the terms of PEFT.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LoraConfig {
-    /// Rank of a correction.
-    pub rank: usize,
-    /// A correction weighs `alpha / rank`.
-    pub alpha: f64,
-    /// Names, or ends of names, of the linear layers that get one, such as `query`; absent: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_modules: Option<Vec<String>>,
-}
-
-impl LoraConfig {
-    fn problem(&self) -> Option<String> {
-        if self.rank == 0 {
-            return Some("lora.rank is 0, expected at least 1".to_owned());
-        }
-        if !(self.alpha.is_finite() && self.alpha > 0.) {
-            return Some(format!("lora.alpha is {}, expected a number above 0", self.alpha));
-        }
-        let targets = self.target_modules.as_ref()?;
-        targets.is_empty().then(|| "lora.target_modules is empty, so nothing would move".to_owned())
+        !self.is_none()
     }
 
-    fn adapts(&self, path: &str) -> bool {
-        let Some(targets) = &self.target_modules else { return true };
-        targets.iter().any(|target| is_target(path, target))
+    /// Whether it moves nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
     }
-}
-
-fn is_target(path: &str, target: &str) -> bool {
-    path.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// The blocks of a network in the order in which tokens pass them, by their tensors' names.
@@ -184,9 +156,17 @@ impl EncoderConfig {
                 if let Some(problem) = config.problem() {
                     return refuse(problem);
                 }
-                let scale = (config.rank, config.alpha);
-                let adapts = move |path: &str| config.adapts(path) && !blocks.is_still(path);
-                Arc::new(Adapted::new(base, moving, scale, adapts))
+                let targets = match config.targets() {
+                    Ok(targets) => targets,
+                    Err(reason) => return refuse(reason),
+                };
+                let named = self.clone();
+                let adapts = move |path: &str| {
+                    let is_target =
+                        targets.include(path) || targets.include(&named.published_name(path));
+                    is_target && !blocks.is_still(path)
+                };
+                Arc::new(config.beside(base, moving, adapts))
             }
         })
     }
@@ -220,44 +200,28 @@ impl EncoderConfig {
         } else {
             let weights = self.tuned(stay.clone(), moving.clone())?;
             self.build(input, Builder::new(weights, DType::F32))?;
-            self.check_targets(&moving, input)?;
+            self.check_targets(input)?;
         }
         Ok(EncoderParameters { trainable: moving.n_parameters(), frozen: stay.n_parameters() })
     }
 
-    /// Refuses a name that no linear layer has.
-    fn check_targets(&self, moving: &Outline, input: InputShape) -> Result<()> {
-        let Trainable::Lora(LoraConfig { target_modules: Some(targets), .. }) = self.trainable()
-        else {
-            return Ok(());
-        };
-        let layers = |outline: &Outline| -> Vec<String> {
-            let names = outline.shapes().into_keys();
-            names.filter_map(|name| Some(name.strip_suffix(CORRECTION)?.to_owned())).collect()
-        };
-        let adapted = layers(moving);
-        let missing = |target: &&String| !adapted.iter().any(|path| is_target(path, target));
-        let Some(target) = targets.iter().find(missing) else { return Ok(()) };
+    /// Refuses a target that no linear layer has.
+    fn check_targets(&self, input: InputShape) -> Result<()> {
+        let Trainable::Lora(config) = self.trainable() else { return Ok(()) };
+        let encoder = self.name();
+        let refuse =
+            |reason: String| Error::Setting { encoder, reason: format!("trainable: {reason}") };
+        let targets = config.targets().map_err(refuse)?;
         let all = Outline::default();
-        let (base, every) = (Outline::default(), |_: &str| true);
-        let noted = Adapted::new(base, all.clone(), (1, 1.), every);
-        self.build(input, Builder::new(noted, DType::F32))?;
-        let names = layers(&all).into_iter();
-        let mut names: Vec<String> =
-            names.map(|path| path.rsplit('.').next().unwrap_or(&path).to_owned()).collect();
-        names.sort();
-        names.dedup();
-        let reason = format!(
-            "trainable: lora.target_modules names `{target}`, which is none of its linear layers: \
-             their names end in {}",
-            names.join(", ")
-        );
-        Err(Error::Setting { encoder: self.spec(input)?.name, reason })
+        let every = config.beside(Outline::default(), all.clone(), |_| true);
+        self.build(input, Builder::new(every, DType::F32))?;
+        let own = corrected(&all);
+        let published = own.iter().map(|path| self.published_name(path));
+        let mut known: Vec<String> = published.filter(|path| !own.contains(path)).collect();
+        known.extend(own);
+        unknown_target(&targets, &known).map_or(Ok(()), |reason| Err(refuse(reason)))
     }
 }
-
-/// What a correction's first matrix is called below its layer.
-const CORRECTION: &str = ".lora_A.weight";
 
 #[cfg(test)]
 mod tests;

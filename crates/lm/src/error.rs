@@ -22,6 +22,9 @@ pub enum Error {
         /// What was found and expected.
         reason: String,
     },
+    /// Corrections of low rank that the model cannot have.
+    #[error("the language model: {0}")]
+    Lora(String),
     /// A folder without a `tokenizer.json`.
     #[error("{}: {found}, expected tokenizer.json", path.display())]
     NoTokenizer {

@@ -6,6 +6,7 @@
 //! are arguments.
 
 mod activation;
+mod adapted;
 mod attend;
 mod cache;
 mod config;

@@ -43,6 +43,16 @@ impl Linear {
     pub fn of(weight: Matrix, bias: Option<Tensor>) -> Self {
         Self { weight, bias, low_rank: None }
     }
+
+    /// The same layer where its weight holds several layers one below the other, of as many rows each, which
+    /// are corrected by themselves under these names at `vb`.
+    pub fn of_layers(self, names: &[&str], vb: &Builder) -> Result<Self> {
+        let (dim_out, dim_in) = self.weight.dims()?;
+        let n_out = dim_out / names.len().max(1);
+        let layers = names.iter().map(|name| vb.pp(name).low_rank((n_out, dim_in)));
+        let low_rank = LowRank::stacked(n_out, layers.collect::<Result<_>>()?);
+        Ok(Self { low_rank, ..self })
+    }
 }
 
 impl Linear {

@@ -120,6 +120,10 @@ impl Pretrained for BrainJepaConfig {
         &self.trainable
     }
 
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
+    }
+
     fn licence(&self) -> Licence {
         self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
     }

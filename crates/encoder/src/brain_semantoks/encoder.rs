@@ -107,6 +107,10 @@ impl Pretrained for BrainSemantoksConfig {
         &self.trainable
     }
 
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
+    }
+
     fn licence(&self) -> Licence {
         self.weights.licence(Licence::no_derivatives("none stated, so all rights are the authors'"))
     }

@@ -124,6 +124,10 @@ impl Pretrained for BrainLmConfig {
         &self.trainable
     }
 
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
+    }
+
     fn licence(&self) -> Licence {
         self.weights.licence(Licence::no_derivatives("CC BY-NC-ND 4.0"))
     }

@@ -101,6 +101,10 @@ impl Pretrained for BrainMtConfig {
         &self.trainable
     }
 
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
+    }
+
     fn licence(&self) -> Licence {
         self.weights.licence(Licence::named("of the weights' owner: none are published"))
     }

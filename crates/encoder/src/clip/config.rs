@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EncoderSpec, Error, InputShape, InputSpace, Licence, Result, TokenLayout, TokenPolicy,
-    WindowLength,
+    Trainable, WeightsSource, WindowLength,
 };
 
-const NAME: &str = "clip";
+pub(super) const NAME: &str = "clip";
 
 /// One vision transformer, in open_clip's terms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,12 @@ pub struct ClipConfig {
     /// Which tokens are handed out.
     #[serde(default)]
     pub vision_feature: VisionFeature,
+    /// Where its numbers come from; absent: from the package that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsSource>,
+    /// Which of these weights are trained.
+    #[serde(default, skip_serializing_if = "Trainable::is_none")]
+    pub trainable: Trainable,
 }
 
 /// The non-linearity of the feed-forward.

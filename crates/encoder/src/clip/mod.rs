@@ -8,6 +8,7 @@
 
 mod config;
 pub mod names;
+mod pretrained;
 #[cfg(test)]
 mod tests;
 pub mod weights;
@@ -148,7 +149,8 @@ impl Block {
             in_proj: Linear::of(
                 attn.matrix((3 * width, width), "in_proj_weight", bound)?,
                 Some(attn.get(3 * width, "in_proj_bias", Init::Const(0.))?),
-            ),
+            )
+            .of_layers(&["q_proj", "k_proj", "v_proj"], &attn)?,
             out_proj: Linear::with_bias(width, width, attn.pp("out_proj"))?,
             ln_2: LayerNorm::new(width, 1e-5, vb.pp("ln_2"))?,
             c_fc: Linear::with_bias(width, hidden, mlp.pp("c_fc"))?,

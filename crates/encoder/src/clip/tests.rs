@@ -9,6 +9,7 @@ use nn::weights::{Frozen, Variables};
 
 use super::weights::visual;
 use super::*;
+use crate::Trainable;
 
 /// The tower of the recorded cases.
 fn config() -> ClipConfig {
@@ -22,6 +23,8 @@ fn config() -> ClipConfig {
         embed_dim: 24,
         activation: ClipActivation::QuickGelu,
         vision_feature: VisionFeature::PreLnPost,
+        weights: None,
+        trainable: Trainable::None,
     }
 }
 
@@ -153,6 +156,8 @@ fn a_vision_model_that_transformers_5_saved_gives_its_tokens() -> Result<()> {
         embed_dim: 0,
         activation: ClipActivation::Gelu,
         vision_feature: VisionFeature::PreLnPost,
+        weights: None,
+        trainable: Trainable::None,
     };
     for (feature, expected) in
         [(VisionFeature::PreLnPost, "patches"), (VisionFeature::PostLnPost, "normed_patches")]

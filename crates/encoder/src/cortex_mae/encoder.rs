@@ -109,6 +109,10 @@ impl Pretrained for CortexMaeConfig {
         &self.trainable
     }
 
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
+    }
+
     fn licence(&self) -> Licence {
         self.weights.licence(Licence::non_commercial("CC BY-NC 4.0"))
     }

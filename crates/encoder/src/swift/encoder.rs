@@ -103,6 +103,10 @@ impl Pretrained for SwiftConfig {
         &self.trainable
     }
 
+    fn trainable_mut(&mut self) -> &mut Trainable {
+        &mut self.trainable
+    }
+
     fn licence(&self) -> Licence {
         self.weights.licence(Licence::named("Apache-2.0"))
     }

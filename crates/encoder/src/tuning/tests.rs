@@ -2,13 +2,15 @@ use candle_core::{Result, Tensor};
 use nn::gradcheck::{check, sample};
 
 use super::*;
+use crate::TargetModules;
 use crate::brain_jepa::BrainJepaSize;
 use crate::brainlm::{Features, ImageConfig, RegionTimeConfig};
 use crate::brainmt::Direction;
 use crate::cortex_mae::CortexMaeSize;
 use crate::{
-    BrainJepaConfig, BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, ConnectivityConfig,
-    CortexMaeConfig, EncoderInput, TokenPolicy, VoxelFramesConfig,
+    BrainJepaConfig, BrainLmConfig, BrainLmNetwork, BrainMtConfig, BrainMtSize, ClipActivation,
+    ClipConfig, ConnectivityConfig, CortexMaeConfig, EncoderInput, TokenPolicy, VisionFeature,
+    VoxelFramesConfig,
 };
 
 const SEED: WeightsSource = WeightsSource::Seed(3);
@@ -95,19 +97,38 @@ fn cortex_mae(trainable: Trainable) -> EncoderConfig {
     EncoderConfig::CortexMae(CortexMaeConfig { weights: SEED, size, trainable, tokens })
 }
 
+/// Two blocks, four patches.
+fn clip(trainable: Trainable) -> EncoderConfig {
+    EncoderConfig::Clip(ClipConfig {
+        image_size: 4,
+        patch_size: 2,
+        width: 6,
+        layers: 2,
+        head_width: 3,
+        mlp_ratio: 2.,
+        embed_dim: 3,
+        activation: ClipActivation::QuickGelu,
+        vision_feature: VisionFeature::PreLnPost,
+        weights: Some(SEED),
+        trainable,
+    })
+}
+
 type Made = fn(Trainable) -> EncoderConfig;
 
-const NETWORKS: [(Made, InputShape); 5] = [
+const NETWORKS: [(Made, InputShape); 6] = [
     (region_time, InputShape::Window { n_frames: 4, n_voxels: 3 }),
     (image, InputShape::Window { n_frames: 8, n_voxels: 12 }),
     (brainmt, InputShape::Volume { n_frames: 3, grid: [12, 17, 9] }),
     (brain_jepa, InputShape::Window { n_frames: 6, n_voxels: 3 }),
     (cortex_mae, InputShape::Window { n_frames: 6, n_voxels: 4 }),
+    (clip, InputShape::Image { size: 4 }),
 ];
 
 fn lora(rank: usize, targets: Option<&[&str]>) -> Trainable {
-    let target_modules = targets.map(|it| it.iter().map(|&name| name.to_owned()).collect());
-    Trainable::Lora(LoraConfig { rank, alpha: 3., target_modules })
+    let ends = |it: &[&str]| it.iter().map(|&name| name.to_owned()).collect();
+    let target_modules = targets.map(|it| TargetModules::Ends(ends(it)));
+    Trainable::Lora(LoraConfig { rank, alpha: 3., use_rslora: false, target_modules })
 }
 
 /// Names of all tensors that the encoder asks for.
@@ -172,10 +193,18 @@ fn each_mode_moves_what_it_names_and_its_gradients_match_finite_differences() ->
             &["blocks.1.", "norm.", "mlp."],
             &["blocks.1.", "norm."],
             &["blocks.1.", "norm."],
+            &["transformer.resblocks.1."],
         ];
         parts[at].iter().any(|part| name.starts_with(part))
     };
-    let never = ["vit.embeddings.position_embeddings", "vit.layernorm", "head.", "gradients"];
+    let never = [
+        "vit.embeddings.position_embeddings",
+        "vit.layernorm",
+        "head.",
+        "gradients",
+        "ln_post.",
+        "proj",
+    ];
     let is_learned =
         |at: usize, name: &str| at == 0 || !never.iter().any(|it| name.starts_with(it));
     for (at, (made, input)) in NETWORKS.into_iter().enumerate() {
@@ -200,8 +229,8 @@ fn each_mode_moves_what_it_names_and_its_gradients_match_finite_differences() ->
 #[test]
 fn corrections_begin_at_zero_and_their_gradients_match_finite_differences() -> Result<()> {
     // by hand: two embeddings and six layers a block; six a block; six of the mixer, two a block
-    // of attention, two of the MLP; the places and four a block; an embedding and six a block
-    let n_layers = [2 + 2 * 6, 2 * 6, 6 + 2 * 2 + 2, 1 + 2 * 4, 1 + 2 * 6];
+    // of attention, two of the MLP; the places and four a block; an embedding and six a block; six a block
+    let n_layers = [2 + 2 * 6, 2 * 6, 6 + 2 * 2 + 2, 1 + 2 * 4, 1 + 2 * 6, 2 * 6];
     for ((made, input), n_layers) in NETWORKS.into_iter().zip(n_layers) {
         let trained = Trained::new(&made(lora(2, None)), input)?;
         let names = trained.names();
@@ -210,7 +239,14 @@ fn corrections_begin_at_zero_and_their_gradients_match_finite_differences() -> R
         for name in &names {
             let layer = name.strip_suffix(".lora_A.weight");
             let layer = layer.or_else(|| name.strip_suffix(".lora_B.weight")).unwrap();
-            assert!(base.contains(&format!("{layer}.weight")) && layer != "head", "{name}");
+            // queries, keys and values of a CLIP lie in one matrix
+            let packed = layer.rsplit_once(".attn.").filter(|(_, it)| *it != "out_proj");
+            let weight =
+                match packed.filter(|_| base.iter().any(|it| it.ends_with("in_proj_weight"))) {
+                    Some((block, _)) => format!("{block}.attn.in_proj_weight"),
+                    None => format!("{layer}.weight"),
+                };
+            assert!(base.contains(&weight) && layer != "head", "{name}");
         }
         let frozen = Trained::new(&made(Trainable::None), input)?.tokens()?;
         let gap = (trained.tokens()? - &frozen)?.abs()?.max_all()?.to_scalar::<f64>()?;
@@ -252,6 +288,31 @@ fn targets_are_ends_of_names() {
 }
 
 #[test]
+fn targets_of_a_clip_are_named_as_hugging_face_names_them() {
+    let (_, input) = NETWORKS[5];
+    let targets = ["q_proj", "vision_model.encoder.layers.1.mlp.fc2"];
+    let names = Trained::new(&clip(lora(2, Some(&targets))), input).unwrap().names();
+    let a = |layer: &str| format!("transformer.resblocks.{layer}.lora_A.weight");
+    let found: Vec<_> = names.into_iter().filter(|name| name.ends_with("A.weight")).collect();
+    assert_eq!(found, [a("0.attn.q_proj"), a("1.attn.q_proj"), a("1.mlp.c_proj")]);
+    let unknown = clip(lora(2, Some(&["query"]))).parameters(input).unwrap_err().to_string();
+    assert!(unknown.contains("names `query`") && unknown.contains("fc1, fc2, k_proj"), "{unknown}");
+}
+
+#[test]
+fn corrections_may_be_said_beside_the_encoder() {
+    let Trainable::Lora(said) = lora(2, None) else { unreachable!("just said") };
+    let mut encoder = clip(Trainable::None);
+    encoder.set_lora(said.clone()).unwrap();
+    assert_eq!(encoder, clip(Trainable::Lora(said.clone())));
+    encoder.set_lora(said.clone()).unwrap();
+    let other = LoraConfig { rank: 3, ..said.clone() };
+    assert!(encoder.set_lora(other).unwrap_err().to_string().contains("expected one"));
+    let mut own = EncoderConfig::VoxelFrames(VoxelFramesConfig { dim: 5, n_groups: 2 });
+    assert!(own.set_lora(said).unwrap_err().to_string().contains("no frozen weights"));
+}
+
+#[test]
 fn parameters_are_counted_without_reading_any() {
     let count = |trainable: Trainable| {
         let (_, input) = NETWORKS[0];
@@ -288,7 +349,12 @@ fn what_cannot_be_trained_is_refused_in_one_sentence() {
         said(region_time(lora(0, None))),
         format!("{start}lora.rank is 0, expected at least 1")
     );
-    let alpha = Trainable::Lora(LoraConfig { rank: 1, alpha: f64::NAN, target_modules: None });
+    let alpha = Trainable::Lora(LoraConfig {
+        rank: 1,
+        alpha: f64::NAN,
+        use_rslora: false,
+        target_modules: None,
+    });
     assert!(said(region_time(alpha)).contains("lora.alpha is NaN"));
     assert!(said(region_time(lora(1, Some(&[])))).contains("nothing would move"));
     assert_eq!(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use nn::Precision;
-use nn::weights::{Frozen, Outline, Variables, save};
+use nn::weights::{Frozen, LoraConfig, Outline, Source, Variables, save};
 
 use crate::declared::NEIGHBOURS;
 use crate::{CausalLm, Error, LlamaConfig, LmConfig, Result, Tokenizer, gguf};
@@ -84,9 +84,26 @@ impl Described {
 
     /// The model from its weights, all of them and no others, its matrices kept at `precision`.
     pub fn load(self, precision: Precision) -> Result<Pretrained> {
+        self.load_corrected(precision, None, Outline::default())
+    }
+
+    /// The same with corrections of low rank beside its linear layers, in `f32` whatever those are kept in.
+    ///
+    /// # Errors
+    /// Also where the model has no such layers.
+    pub fn load_corrected(
+        self,
+        precision: Precision,
+        lora: Option<&LoraConfig>,
+        corrections: impl Source + 'static,
+    ) -> Result<Pretrained> {
         let Self { config, tokenizer, weights, .. } = self;
         let weights = weights.kept(precision);
-        let lm = config.build(weights.builder(DType::F32))?;
+        let problem = lora.map(|lora| config.lora_problem(lora)).transpose()?.flatten();
+        if let Some(problem) = problem {
+            return Err(Error::Lora(problem));
+        }
+        let lm = config.build(config.corrected(weights.clone(), corrections, lora)?)?;
         weights.all_used()?;
         Ok(Pretrained { lm, tokenizer, n_parameters: weights.n_values() })
     }

@@ -4,9 +4,11 @@ pub(crate) mod plain;
 mod recorded;
 mod saved;
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Result, Tensor};
 use nn::gradcheck::check;
-use nn::weights::{Variables, seeded};
+use nn::weights::{Frozen, LoraConfig, Variables, seeded};
 
 pub(crate) use self::recorded::agrees_with_the_recorded_case;
 use crate::{Cache, CausalLm, LmConfig, Step};
@@ -34,6 +36,7 @@ pub(crate) fn holds(config: &LmConfig, n_tensors: usize) -> Result<()> {
     let (lm, variables) = model(config)?;
     assert_eq!(variables.all().len(), n_tensors);
     gradients_match_finite_differences(&*lm, &variables)?;
+    corrections_begin_at_zero_and_have_the_gradients_of_finite_differences(config, &variables)?;
     cached_decoding_equals_the_full_forward(&*lm)?;
     padding_on_either_side_leaves_the_real_tokens_alone(&*lm)
 }
@@ -41,12 +44,41 @@ pub(crate) fn holds(config: &LmConfig, n_tensors: usize) -> Result<()> {
 fn gradients_match_finite_differences(lm: &dyn CausalLm, variables: &Variables) -> Result<()> {
     let named = variables.all();
     let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-    let ids = Tensor::new(&IDS, &Device::Cpu)?;
-    let step = Step::plain(2, 5)?;
-    check(&vars, || {
-        let logits = lm.logits(&ids, &step)?.flatten_to(1)?;
-        nn::cross_entropy(&logits, vec![7, 3, 3, 9, 1, 0, 2, 8, 5, 6])?.mean_all()
-    })
+    check(&vars, || loss(lm))
+}
+
+fn loss(lm: &dyn CausalLm) -> Result<Tensor> {
+    let logits = logits(lm)?.flatten_to(1)?;
+    nn::cross_entropy(&logits, vec![7, 3, 3, 9, 1, 0, 2, 8, 5, 6])?.mean_all()
+}
+
+fn logits(lm: &dyn CausalLm) -> Result<Tensor> {
+    lm.logits(&Tensor::new(&IDS, &Device::Cpu)?, &Step::plain(2, 5)?)
+}
+
+/// Of rank 2 beside every linear layer, the weights themselves frozen.
+fn corrections_begin_at_zero_and_have_the_gradients_of_finite_differences(
+    config: &LmConfig,
+    weights: &Variables,
+) -> Result<()> {
+    let (frozen, moving) = (weights.tensors(), Variables::default());
+    let file = Frozen::from_tensors(Path::new("frozen"), frozen.clone());
+    let lora = LoraConfig { rank: 2, alpha: 3., use_rslora: true, target_modules: None };
+    let beside = lora.beside(file.clone(), moving.drawn(1), |_| true);
+    let lm = config.build(beside.builder(DType::F64))?;
+    let plain = config.build(file.builder(DType::F64))?;
+    assert_eq!(gap(&logits(&*lm)?, &logits(&*plain)?)?, 0.);
+    let named = moving.all();
+    assert_eq!(named.len(), 2 * config.linear_layers().map_err(candle_core::Error::wrap)?.len());
+    for (name, var) in &named {
+        let values = seeded::normal(9, name, var.elem_count(), 0., 0.3);
+        var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
+    }
+    assert!(gap(&logits(&*lm)?, &logits(&*plain)?)? > 1e-3);
+    let grads = loss(&*lm)?.backward()?;
+    assert!(frozen.values().all(|tensor| grads.get(tensor).is_none()));
+    let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+    check(&vars, || loss(&*lm))
 }
 
 fn cached_decoding_equals_the_full_forward(lm: &dyn CausalLm) -> Result<()> {

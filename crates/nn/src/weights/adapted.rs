@@ -19,23 +19,24 @@ pub struct Adapted {
     weights: Arc<dyn Source>,
     corrections: Arc<dyn Source>,
     rank: usize,
-    alpha: f64,
+    scale: f64,
     adapts: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl Adapted {
-    /// Corrections come from `corrections`: variables under training, or what a training left.
+    /// Corrections of a rank, each times `scale`, come from `corrections`: variables under training, or what a
+    /// training left.
     pub fn new(
         weights: impl Source + 'static,
         corrections: impl Source + 'static,
-        (rank, alpha): (usize, f64),
+        (rank, scale): (usize, f64),
         adapts: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self {
             weights: Arc::new(weights),
             corrections: Arc::new(corrections),
             rank,
-            alpha,
+            scale,
             adapts: Arc::new(adapts),
         }
     }
@@ -73,7 +74,7 @@ impl Source for Adapted {
         let vb = Builder::new(self.corrections.clone(), dtype).pp(path);
         let down = vb.get((self.rank, dim_in), "lora_A.weight", fan_in(dim_in))?;
         let up = vb.get((dim_out, self.rank), "lora_B.weight", Init::Const(0.))?;
-        Ok(Some(LowRank { down, up, scale: self.alpha / self.rank as f64 }))
+        Ok(Some(LowRank::new(down, up, self.scale)))
     }
 }
 
@@ -88,9 +89,9 @@ mod tests {
     #[test]
     fn a_correction_starts_at_zero_and_only_it_moves_and_is_scaled() -> Result<()> {
         let variables = Variables::default();
-        let (rank, alpha) = (2, 6.);
+        let (rank, scale) = (2, 3.);
         let adapted =
-            Adapted::new(Drawn::new(1), variables.drawn(1), (rank, alpha), |path| path == "a");
+            Adapted::new(Drawn::new(1), variables.drawn(1), (rank, scale), |path| path == "a");
         let vb = adapted.builder(DType::F64);
         let layer = Linear::with_bias(4, 3, vb.pp("a"))?;
         Linear::with_bias(4, 3, vb.pp("b"))?;
@@ -102,14 +103,38 @@ mod tests {
         let plain = Linear::with_bias(4, 3, Drawn::new(1).builder(DType::F64).pp("a"))?;
         let gap = (layer.forward(&xs)? - plain.forward(&xs)?)?.abs()?.max_all()?;
         assert_eq!(gap.to_scalar::<f64>()?, 0.);
-        // by the formula: the frozen part stays, A and B come in times alpha / rank
+        // by the formula: the frozen part stays, A and B come in times the scale
         named[1].1.set(&*sample("B", (3, 2))?)?;
         let product = xs.matmul(&named[0].1.t()?)?.matmul(&named[1].1.t()?)?;
-        let expected = (plain.forward(&xs)? + (product * (alpha / rank as f64))?)?;
+        let expected = (plain.forward(&xs)? + (product * scale)?)?;
         let gap = (layer.forward(&xs)? - expected)?.abs()?.max_all()?.to_scalar::<f64>()?;
         assert!(gap < 1e-14, "{gap}");
         check(&[("x", &xs), ("A", &named[0].1), ("B", &named[1].1)], || {
             layer.forward(&xs)?.sqr()?.sum_all()
         })
+    }
+
+    #[test]
+    fn layers_that_one_matrix_holds_are_corrected_by_themselves() -> Result<()> {
+        let variables = Variables::default();
+        let adapts = |path: &str| path != "attn.k";
+        let adapted = Adapted::new(Drawn::new(1), variables.drawn(1), (2, 0.5), adapts);
+        let vb = adapted.builder(DType::F64).pp("attn");
+        let weight = sample("W", (6, 4))?.as_detached_tensor();
+        let packed = Linear::tied(weight.clone().into()).of_layers(&["q", "k", "v"], &vb)?;
+        let named = variables.all();
+        for (name, var) in &named {
+            var.set(&*sample(name, var.shape())?)?;
+        }
+        let xs = sample("x", (5, 4))?;
+        let alone = |at: usize, name: &str| {
+            let layer = Linear::tied(weight.narrow(0, 2 * at, 2)?.into());
+            layer.of_layers(&[name], &vb)?.forward(&xs)
+        };
+        let each = [alone(0, "q")?, alone(1, "k")?, alone(2, "v")?];
+        let gap = (packed.forward(&xs)? - Tensor::cat(&each, 1)?)?.abs()?.max_all()?;
+        assert!(gap.to_scalar::<f64>()? < 1e-14 && variables.all().len() == 4);
+        let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
+        check(&[&vars[..], &[("x", &xs)]].concat(), || packed.forward(&xs)?.sqr()?.sum_all())
     }
 }

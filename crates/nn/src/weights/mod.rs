@@ -3,9 +3,11 @@
 //! Both hand out a [`Builder`], so that a layer is written once and never asks which it is.
 
 mod adapted;
+mod below;
 mod builder;
 mod drawn;
 mod frozen;
+mod lora;
 mod outline;
 mod random;
 pub mod seeded;
@@ -14,9 +16,11 @@ mod thawed;
 mod variables;
 
 pub use adapted::Adapted;
+pub use below::Below;
 pub use builder::{Builder, Source};
 pub use drawn::Drawn;
 pub use frozen::{Frozen, TensorInfo, list_tensors, save, save_with};
+pub use lora::{LoraConfig, TargetModules, Targets, corrected, is_end, unknown_target};
 pub use outline::{Misfit, Outline};
 pub use random::Random;
 pub use stored::Stored;
