@@ -1,6 +1,6 @@
 //! The architecture around the language model, as files state it.
 
-use encoder::EncoderConfig;
+use encoder::{EncoderConfig, LoraConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ pub struct FlamingoConfig {
     pub resampler: ResamplerConfig,
     /// Latents into the language model.
     pub gates: GatesConfig,
+    /// Corrections of low rank beside the linear layers of the frozen language model. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// Which implementation's bugs to reproduce. Default: none.
     #[serde(default, skip_serializing_if = "Compat::is_none")]
     pub compat: Compat,

@@ -45,7 +45,10 @@ impl Fault {
                 "give the folder that PEFT's save_pretrained wrote, with the base model that it was \
                  trained on"
             }
-            Self::Untrained => "give the model of a run whose encoder has `trainable: { lora: … }`",
+            Self::Untrained => {
+                "give the model of a run whose stage `finetune` has `lora`, or whose encoder has \
+                 `trainable: { lora: … }`"
+            }
             Self::Package => "bring the package's files back as they were, or make it again",
             Self::Target => return None,
         })

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use encoder::InputShape;
+use encoder::{InputShape, LoraConfig};
 use lm::{Described, LmShape};
 use nn::weights::Outline;
 
-use crate::package::Outlines;
+use crate::package::{Outlines, Trained};
 use crate::{Error, FlamingoConfig, Result, Vocabulary};
 
 /// A language model whose weights are described and not read.
@@ -80,14 +80,21 @@ impl LanguageModel {
         Ok(ids.len())
     }
 
-    /// Parameters that a training of this architecture moves: the adapter, and an encoder that is
-    /// trained with it.
+    /// What is wrong with corrections of low rank beside its linear layers, if anything.
+    ///
+    /// # Errors
+    /// Where its config is of no model.
+    pub fn lora_problem(&self, lora: &LoraConfig) -> Result<Option<String>> {
+        Ok(self.described.config.lora_problem(lora)?)
+    }
+
+    /// What a training of this architecture moves, and what stays.
     ///
     /// # Errors
     /// Where the parts do not fit together.
-    pub fn n_trained(&self, config: &FlamingoConfig, input: InputShape) -> Result<usize> {
+    pub fn trained(&self, config: &FlamingoConfig, input: InputShape) -> Result<Trained> {
         let special = self.vocabulary.special.clone();
         let outlines = Outlines::new(config, input, &self.described.config, special)?;
-        Ok(outlines.adapter.n_parameters() + outlines.encoder.n_parameters())
+        Ok(Trained::of(&outlines))
     }
 }

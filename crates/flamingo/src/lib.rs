@@ -42,13 +42,15 @@ pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use language::LanguageModel;
 pub use language_model::{LanguageModelFiles, check_language_model};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
-pub use lora::{Corrections, LoraAdapter, MergedLora, TiedNames, export_lora, merge_lora};
-pub use manifest::{MANIFEST, Manifest, Part};
+pub use lora::{
+    Corrections, LoraAdapter, LoraPart, MergedLora, TiedNames, export_lora, merge_lora,
+};
+pub use manifest::{LANGUAGE, MANIFEST, Manifest, Part};
 pub use model::{GateOpening, Medium, Model, encoder_input};
 pub use nn::{Precision, weights::TensorInfo};
 pub use package::{
-    LM_FILES, NewPackage, PackageFile, PackageInfo, Parameters, WeightFile, check_prompt, inspect,
-    verify, write,
+    LM_FILES, NewPackage, PackageFile, PackageInfo, Parameters, Trained, WeightFile, check_prompt,
+    inspect, verify, write,
 };
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};

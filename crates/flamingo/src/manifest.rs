@@ -11,6 +11,8 @@ use crate::{Error, FlamingoConfig, Result};
 pub const MANIFEST: &str = "model.yaml";
 /// Resampler, gated blocks, special-token rows.
 pub(crate) const ADAPTER: &str = "adapter.safetensors";
+/// What the names of the language model's tensors begin with in the adapter's file.
+pub const LANGUAGE: &str = "lang_encoder";
 /// The brain encoder.
 pub(crate) const ENCODER: &str = "encoder.safetensors";
 /// The published weights that a fine-tuned encoder began with, named with their digest and never

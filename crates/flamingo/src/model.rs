@@ -7,10 +7,10 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use encoder::{ClipPreprocess, EncoderInput, EncoderRegistry, InputShape};
 use ndarray::ArrayD;
-use nn::Precision;
+use nn::{Precision, weights::Below};
 use serde::Serialize;
 
-use crate::manifest::MANIFEST;
+use crate::manifest::{LANGUAGE, MANIFEST};
 use crate::{Flamingo, Manifest, MediaView, Request, Result, Vocabulary, package};
 
 /// One preprocessed scan or picture: an array of the dimensions of the encoder's input, or several
@@ -62,7 +62,9 @@ impl Model {
         let vocabulary = parts.vocabulary()?;
         let encoder = parts.encoder(&manifest.config, precision)?;
         let package::Parts { adapter, lm, .. } = parts;
-        let pretrained = lm.load(precision)?;
+        let lora = manifest.config.lora.as_ref();
+        let corrections = Below::new(adapter.clone(), LANGUAGE);
+        let pretrained = lm.load_corrected(precision, lora, corrections)?;
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use candle_core::{Tensor, backprop::GradStore};
-use encoder::InputShape;
+use encoder::{InputShape, LoraConfig};
 use flamingo::{Compat, FlamingoConfig, Precision};
 use nn::seeded::rng;
 use rand::seq::SliceRandom;
@@ -60,6 +60,9 @@ pub struct FitConfig {
     pub encoder_lr_scale: f64,
     /// Weight of the tokens that state a slot's value; all others weigh 1.
     pub slot_weight: f64,
+    /// Corrections of low rank beside frozen weights, trained with everything else. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<FitLora>,
     /// A further loss on the latents, in training only; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auxiliary: Option<AuxiliaryConfig>,
@@ -103,6 +106,7 @@ impl Default for FitConfig {
             gates_lr_scale: 10.,
             encoder_lr_scale: 1.,
             slot_weight: 10.,
+            lora: None,
             auxiliary: None,
             augment: AugmentConfig::default(),
             averaging: 0.98,
@@ -123,6 +127,31 @@ impl FitConfig {
             None => (train, validation),
         }
     }
+
+    /// The architecture with the corrections that this training learns.
+    ///
+    /// # Errors
+    /// Where the encoder has no frozen weights, or says already what is trained of it.
+    pub fn around(&self, config: &FlamingoConfig) -> Result<FlamingoConfig> {
+        let mut config = config.clone();
+        if let Some(FitLora { lm, encoder }) = self.lora.clone() {
+            config.lora = lm.or(config.lora);
+            encoder.map_or(Ok(()), |lora| config.encoder.set_lora(lora))?;
+        }
+        Ok(config)
+    }
+}
+
+/// Of what corrections of low rank are learned (LoRA, Hu et al. 2022), in the terms of PEFT.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FitLora {
+    /// Beside the linear layers of the language model. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lm: Option<LoraConfig>,
+    /// Beside those of the encoder, which then runs in every step. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<LoraConfig>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -210,7 +239,8 @@ pub fn fit(inputs: &FitInputs, observer: Observer) -> Result<Fitted> {
 /// The same as one of several processes.
 fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Result<Fitted> {
     let (train, validation) = inputs.fit.division(inputs.train, inputs.validation);
-    let inputs = &FitInputs { train, validation, ..*inputs };
+    let around = &inputs.fit.around(inputs.config)?;
+    let inputs = &FitInputs { config: around, train, validation, ..*inputs };
     check(inputs)?;
     kernels::keep_freed_memory();
     let config = inputs.fit;
@@ -267,7 +297,11 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
 fn recipe(inputs: &FitInputs) -> String {
     let same =
         FitConfig { checkpoint_every: 0, patience: None, max_minutes: None, ..inputs.fit.clone() };
-    let said = serde_json::json!([same, inputs.seed, inputs.config.resampler, inputs.config.gates]);
+    let mut said =
+        serde_json::json!([same, inputs.seed, inputs.config.resampler, inputs.config.gates]);
+    if let (Some(lora), Some(said)) = (&inputs.config.lora, said.as_array_mut()) {
+        said.push(serde_json::json!(lora));
+    }
     files::sha256_bytes(said.to_string().as_bytes())
 }
 

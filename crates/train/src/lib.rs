@@ -24,7 +24,7 @@ mod trainer;
 pub use augment::AugmentConfig;
 pub use batch::Example;
 pub use error::{Error, Result};
-pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, fit};
+pub use fit::{AuxiliaryConfig, FitConfig, FitInputs, FitLora, fit};
 pub use fitted::{Fitted, PackageCard};
 pub use labels::{Padding, RowKind, labels};
 pub use mixture::{MixtureBatch, MixtureConfig, Source, train_mixture};

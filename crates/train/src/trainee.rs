@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Module, Tensor, backprop::GradStore};
 use encoder::{EncoderInput, InputShape};
-use flamingo::{Flamingo, Medium, Vocabulary, encoder_input};
+use flamingo::{Flamingo, LANGUAGE, Medium, Vocabulary, encoder_input};
 use nn::Linear;
-use nn::weights::Variables;
+use nn::weights::{Below, Variables};
 
 use crate::augment::crop;
 use crate::batch::{Predicted, Row, text_view};
@@ -43,9 +43,13 @@ pub(crate) struct Trainee {
 
 impl Trainee {
     pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
-        let pretrained = lm::open(inputs.lm, inputs.precision)?;
-        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.shape().vocab_size)?;
         let (encoder, adapter) = (Variables::default(), Variables::default());
+        let pretrained = lm::Described::open(inputs.lm)?.load_corrected(
+            inputs.precision,
+            inputs.config.lora.as_ref(),
+            Below::new(adapter.drawn(inputs.seed), LANGUAGE),
+        )?;
+        let vocabulary = Vocabulary::new(pretrained.tokenizer, pretrained.lm.shape().vocab_size)?;
         let flamingo = Flamingo::new(
             inputs.config,
             inputs.input,

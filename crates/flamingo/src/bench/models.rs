@@ -44,6 +44,8 @@ fn clip_config() -> ClipConfig {
         embed_dim: 768,
         activation: encoder::ClipActivation::QuickGelu,
         vision_feature: encoder::VisionFeature::PreLnPost,
+        weights: None,
+        trainable: encoder::Trainable::None,
     }
 }
 
@@ -89,6 +91,7 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
             ff_mult: 4,
             only_attend_immediate_media: true,
         },
+        lora: None,
         compat: Compat::None,
     };
     let input = InputShape::Tokens { n_tokens: N_TOKENS, dim: VIS_DIM };

@@ -29,6 +29,7 @@ pub(crate) fn config() -> FlamingoConfig {
             ff_mult: 2,
             only_attend_immediate_media: true,
         },
+        lora: None,
         compat: Compat::None,
     }
 }

@@ -150,6 +150,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         encoder: EncoderConfig::Clip(clip),
         resampler: shapes.resampler()?,
         gates: shapes.gates(lm.shape().blocks_name, lm.shape().dim)?,
+        lora: None,
         compat: Compat::None,
     };
     // every name and shape is compared before a value is read

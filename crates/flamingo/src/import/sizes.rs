@@ -168,5 +168,7 @@ pub(super) fn clip(
             None => beside.activation()?.unwrap_or_default(),
         },
         vision_feature: import.vision_feature,
+        weights: None,
+        trainable: encoder::Trainable::None,
     })
 }

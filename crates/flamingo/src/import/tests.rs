@@ -38,6 +38,8 @@ fn config() -> FlamingoConfig {
             embed_dim: 6,
             activation: ClipActivation::QuickGelu,
             vision_feature: VisionFeature::PreLnPost,
+            weights: None,
+            trainable: encoder::Trainable::None,
         }),
         resampler: ResamplerConfig {
             n_latents: 3,
@@ -55,6 +57,7 @@ fn config() -> FlamingoConfig {
             ff_mult: 2,
             only_attend_immediate_media: true,
         },
+        lora: None,
         compat: Compat::None,
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fancy_regex::Regex;
+use nn::weights::{TargetModules, Targets, is_end};
 use serde_json::{Map, Value};
 
 use super::wrong;
@@ -61,15 +62,6 @@ pub(super) struct PeftConfig {
     alphas: Vec<(Regex, f64)>,
     targets: Targets,
     tokens: Value,
-}
-
-/// The modules that a config adapts.
-#[derive(Clone, Debug)]
-enum Targets {
-    Names(Vec<String>),
-    Pattern(Regex),
-    /// Said by a name that stands for many, such as `all-linear`.
-    Any,
 }
 
 impl PeftConfig {
@@ -165,21 +157,6 @@ impl PeftConfig {
     }
 }
 
-impl Targets {
-    fn include(&self, module: &str) -> bool {
-        match self {
-            Self::Names(names) => names.iter().any(|name| is_end(module, name)),
-            Self::Pattern(pattern) => pattern.is_match(module).unwrap_or(false),
-            Self::Any => true,
-        }
-    }
-}
-
-/// Whether a path is a name, or ends with it after a point.
-fn is_end(path: &str, name: &str) -> bool {
-    path.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
 fn is_set(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -192,17 +169,11 @@ fn is_set(value: &Value) -> bool {
 }
 
 fn targets(path: &Path, value: Option<&Value>) -> Result<Targets> {
-    match value {
-        Some(Value::Array(names)) => {
-            let names = names.iter().filter_map(Value::as_str).map(str::to_owned);
-            Ok(Targets::Names(names.collect()))
-        }
-        Some(Value::String(name)) if name == "all-linear" => Ok(Targets::Any),
-        Some(Value::String(pattern)) => {
-            Ok(Targets::Pattern(regex(path, &format!("^(?:{pattern})$"))?))
-        }
-        _ => Ok(Targets::Any),
-    }
+    let said = value.cloned().filter(|value| !value.is_null());
+    let Some(said) = said else { return Ok(Targets::All) };
+    let modules: TargetModules = serde_json::from_value(said)
+        .map_err(|_| wrong(path, "target_modules is neither names nor a pattern".to_owned()))?;
+    modules.ready().map_err(|reason| wrong(path, reason))
 }
 
 /// A number for each pattern, in the order of the file.

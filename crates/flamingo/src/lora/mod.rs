@@ -1,5 +1,5 @@
 //! LoRA adapters in the folders of PEFT (Hu et al. 2022): read, checked and merged into the weights of
-//! a language model, a CLIP or a brain encoder; and the corrections of a trained encoder written so.
+//! a language model, a CLIP or a brain encoder; and the corrections of a trained model written so.
 //!
 //! ```text
 //! adapter_config.json ─ scale of each module ─┐
@@ -22,7 +22,7 @@ use nn::weights::Frozen;
 use self::config::PeftConfig;
 use crate::{Error, Fault, Result};
 
-pub use export::export_lora;
+pub use export::{LoraPart, export_lora};
 pub use folder::{MergedLora, merge_lora};
 
 /// What PEFT puts before the names of the base model.

@@ -44,6 +44,10 @@ pub struct Parameters {
     pub gated_blocks: usize,
     /// The input embedding with the special tokens' rows, as long as the vocabulary.
     pub embedding: usize,
+    /// Corrections of low rank beside the language model's layers.
+    pub lora_of_lm: usize,
+    /// The same beside the encoder's, which are counted with it too.
+    pub lora_of_encoder: usize,
     /// Of the embedding those that training moves: the special tokens' rows, unless all were moved.
     pub embedding_moved: usize,
 }
@@ -56,6 +60,10 @@ impl Parameters {
             let shapes = adapter.shapes().into_iter().filter(|(name, _)| part(name));
             shapes.map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()
         };
+        let of_lm = of(is_correction);
+        let of_encoder = encoder.shapes().into_iter().filter(|(name, _)| is_correction(name));
+        let of_encoder =
+            of_encoder.map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>();
         let resampler = of(|name| name.starts_with("perceiver."));
         let gated_blocks = of(|name| name.contains(".gated_cross_attn_layer."));
         let special = of(|name| name.ends_with(".special_rows"));
@@ -66,7 +74,7 @@ impl Parameters {
         let encoder_n = if is_clip { 0 } else { encoder.n_parameters() };
         let around = encoder.n_parameters() + base.n_parameters() + adapter.n_parameters();
         let all = around + lm.n_parameters() - dropped;
-        let trainable = encoder_n + resampler + gated_blocks + embedding;
+        let trainable = encoder_n + resampler + gated_blocks + embedding + of_lm;
         Self {
             trainable,
             frozen: all - trainable,
@@ -74,9 +82,66 @@ impl Parameters {
             resampler,
             gated_blocks,
             embedding,
+            lora_of_lm: of_lm,
+            lora_of_encoder: of_encoder,
             embedding_moved: if all_moved { embedding } else { special },
         }
     }
+}
+
+/// Parameters that a training moves, and those that stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Trained {
+    /// The resampler.
+    pub resampler: usize,
+    /// The gated blocks.
+    pub gated_blocks: usize,
+    /// Rows of the special tokens, of the embedding and, where it is not tied, of the head.
+    pub special_rows: usize,
+    /// Corrections of low rank beside the language model's layers.
+    pub lora_of_lm: usize,
+    /// Of the encoder, corrections of low rank included.
+    pub encoder: usize,
+    /// The language model, which stays.
+    pub frozen_lm: usize,
+    /// What stays of the encoder.
+    pub frozen_encoder: usize,
+}
+
+impl Trained {
+    /// Of a model whose tensors have these shapes.
+    pub(crate) fn of(outlines: &Outlines) -> Self {
+        let Outlines { encoder, base, adapter, lm, .. } = outlines;
+        let of = |part: fn(&str) -> bool| {
+            let shapes = adapter.shapes().into_iter().filter(|(name, _)| part(name));
+            shapes.map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()
+        };
+        Self {
+            resampler: of(|name| name.starts_with("perceiver.")),
+            gated_blocks: of(|name| name.contains(".gated_cross_attn_layer.")),
+            special_rows: of(|name| name.ends_with("_rows")),
+            lora_of_lm: of(is_correction),
+            encoder: encoder.n_parameters(),
+            frozen_lm: lm.n_parameters(),
+            frozen_encoder: base.n_parameters(),
+        }
+    }
+
+    /// All that move.
+    pub fn n(&self) -> usize {
+        let Self { resampler, gated_blocks, special_rows, lora_of_lm, encoder, .. } = *self;
+        resampler + gated_blocks + special_rows + lora_of_lm + encoder
+    }
+
+    /// All that stay.
+    pub fn n_frozen(&self) -> usize {
+        self.frozen_lm + self.frozen_encoder
+    }
+}
+
+/// Whether a tensor is half of a correction of low rank.
+pub(crate) fn is_correction(name: &str) -> bool {
+    [".lora_A.weight", ".lora_B.weight"].iter().any(|end| name.ends_with(end))
 }
 
 /// What is inside a package.

@@ -23,7 +23,8 @@ use nn::weights::{Frozen, save};
 use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
 use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 
-pub use inspect::{PackageInfo, Parameters, WeightFile, check_prompt, inspect, verify};
+pub(crate) use inspect::is_correction;
+pub use inspect::{PackageInfo, Parameters, Trained, WeightFile, check_prompt, inspect, verify};
 pub(crate) use parts::{Outlines, Parts, fits};
 
 /// The files of a language model's folder that a package keeps.
@@ -199,9 +200,9 @@ fn fill(
     manifest.write(folder)
 }
 
-/// Whether CLIP is the encoder: frozen, and under a licence of its own.
+/// Whether a CLIP that the package holds is the encoder: frozen, and under a licence of its own.
 fn is_clip(config: &FlamingoConfig) -> bool {
-    matches!(config.encoder, encoder::EncoderConfig::Clip(_))
+    matches!(config.encoder, encoder::EncoderConfig::Clip(_)) && config.encoder.weights().is_none()
 }
 
 /// Under which licence the encoder's tensors in the package stand.

@@ -6,11 +6,11 @@ use std::path::Path;
 use candle_core::DType;
 use encoder::InputShape;
 use lm::{CausalLm, Described, LmConfig};
-use nn::weights::{Frozen, Outline};
+use nn::weights::{Below, Frozen, Outline};
 use nn::{Builder, Precision};
 
 use super::lm_path;
-use crate::manifest::{ADAPTER, ENCODER};
+use crate::manifest::{ADAPTER, ENCODER, LANGUAGE};
 use crate::{Error, Fault, Flamingo, FlamingoConfig, Manifest, Result, Vocabulary, import};
 
 /// Encoder, adapter and language model of a package.
@@ -118,7 +118,12 @@ impl Outlines {
         special: Range<usize>,
     ) -> Result<Self> {
         let outlines = [(); 3].map(|()| Outline::default());
-        let inner = lm.build(outlines[2].builder())?;
+        let corrections = Below::new(outlines[1].clone(), LANGUAGE);
+        if let Some(problem) = config.lora.as_ref().and_then(|it| lm.lora_problem(it).transpose()) {
+            return Err(lm::Error::Lora(problem?).into());
+        }
+        let weights = lm.corrected(outlines[2].clone(), corrections, config.lora.as_ref())?;
+        let inner = lm.build(weights)?;
         let (base, ada) = (Outline::default(), outlines[1].builder());
         let enc = if config.encoder.weights().is_none() {
             outlines[0].builder()

@@ -193,6 +193,7 @@ fn released(lm: serde_json::Value, every: usize, n_ids: usize) -> Parameters {
             ff_mult: 4,
             only_attend_immediate_media: true,
         },
+        lora: None,
         compat: crate::Compat::None,
     };
     let lm: lm::LmConfig = serde_json::from_value(lm).unwrap();

@@ -1,3 +1,4 @@
+mod lora;
 mod tuned;
 
 use super::*;
@@ -28,6 +29,7 @@ fn config() -> FlamingoConfig {
             ff_mult: 2,
             only_attend_immediate_media: true,
         },
+        lora: None,
         compat: Compat::None,
     }
 }

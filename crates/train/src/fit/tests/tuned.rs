@@ -11,7 +11,7 @@ use nn::weights::{Frozen, Variables, save};
 use super::*;
 use crate::{PackageCard, augment::crop};
 
-fn brainlm(weights: WeightsSource, trainable: Trainable) -> EncoderConfig {
+pub(super) fn brainlm(weights: WeightsSource, trainable: Trainable) -> EncoderConfig {
     let network = BrainLmNetwork::RegionTime(RegionTimeConfig {
         hidden_size: 8,
         num_hidden_layers: 2,
@@ -27,11 +27,11 @@ fn brainlm(weights: WeightsSource, trainable: Trainable) -> EncoderConfig {
 }
 
 fn lora() -> Trainable {
-    Trainable::Lora(LoraConfig { rank: 2, alpha: 4., target_modules: None })
+    Trainable::Lora(LoraConfig { rank: 2, alpha: 4., use_rslora: false, target_modules: None })
 }
 
 /// Writes a file as if it had been published, without a decoder.
-fn published(dir: &Path, seed: u64) -> PathBuf {
+pub(super) fn published(dir: &Path, seed: u64) -> PathBuf {
     let drawn = Variables::default();
     let encoder = brainlm(WeightsSource::Seed(seed), Trainable::None);
     encoder.build(INPUT, drawn.builder(seed, DType::F32)).unwrap();
@@ -42,7 +42,11 @@ fn published(dir: &Path, seed: u64) -> PathBuf {
 
 impl Run {
     /// The same with a tiny BrainLM.
-    fn tuned(steps: usize, weights: impl FnOnce(&Path) -> WeightsSource, which: Trainable) -> Self {
+    pub(super) fn tuned(
+        steps: usize,
+        weights: impl FnOnce(&Path) -> WeightsSource,
+        which: Trainable,
+    ) -> Self {
         let run = Self::new(steps);
         let encoder = brainlm(weights(run.root.path()), which);
         let config = FlamingoConfig { encoder, ..config() };
@@ -74,7 +78,7 @@ fn from_file(dir: &Path) -> WeightsSource {
     WeightsSource::File(published(dir, 5))
 }
 
-fn card() -> PackageCard {
+pub(super) fn card() -> PackageCard {
     PackageCard {
         name: "tuned".to_owned(),
         seed: 3,
@@ -86,7 +90,7 @@ fn card() -> PackageCard {
     }
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f32> {
+pub(super) fn numbers(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
