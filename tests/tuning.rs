@@ -164,6 +164,53 @@ fn published_encoders_are_tuned_and_packages_hold_what_moved() {
 }
 
 #[test]
+fn corrections_of_language_model_and_encoder_are_trained_kept_and_exported() {
+    let cohort = cohort(24);
+    let encoder = brainlm(&file(BRAINLM), &json!("none"));
+    let lora = "stages.finetune.lora={ lm: { rank: 2, alpha: 4, target_modules: [q_proj, v_proj] }, \
+                encoder: { rank: 2, alpha: 4, use_rslora: true, target_modules: [query] } }";
+    let mut sets = sets(&encoder);
+    sets.push(lora.to_owned());
+    let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let pipeline = cohort.pipeline().display().to_string();
+    let flags = sets.iter().flat_map(|set| ["--set", set]);
+    let plan = run(&["check", &pipeline].into_iter().chain(flags).collect::<Vec<_>>());
+    let plan = plan.exits_with(0).stdout;
+    // by hand: two queries of the encoder, 16 to 16, two factors of rank 2
+    says(
+        &plan,
+        &["trains ", "LoRA of the language model ", "encoder 128\n", "frozen ", "LoRA of rank 2"],
+    );
+    let ran = cohort.run(&sets).exits_with(0);
+    let dir = cohort.dir().join("runs").join(SWAP);
+    assert_eq!(texts(&dir).len(), 4, "{ran}");
+    let model = dir.join("model").display().to_string();
+    run(&["model", "verify", &model]).exits_with(0);
+    let inspected = run(&["model", "inspect", &model]).exits_with(0).stdout;
+    let of_lm = "lm: rank 2, alpha 4, beside q_proj, v_proj";
+    let of_encoder = "encoder: rank 2, alpha 4, rank-stabilised, beside query";
+    says(&inspected, &["language model's LoRA ", of_lm, of_encoder, "q_proj.lora_A.weight"]);
+    let again = cohort.run(&sets).exits_with(0);
+    assert!(again.stderr.contains("finetune: stored result taken"), "{again}");
+
+    let path = |name: &str| cohort.dir().join(name).display().to_string();
+    let both = run(&["lora", "export", "--model", &model, "--to", &path("either")]).exits_with(2);
+    says(&both.stderr, &["an adapter each", "--part"]);
+    for part in ["lm", "encoder"] {
+        let to = path(part);
+        run(&["lora", "export", "--model", &model, "--part", part, "--to", &to]).exits_with(0);
+    }
+    let base = dir.join("model/lm").display().to_string();
+    let args =
+        ["lora", "merge", "--base", &base, "--adapter", &path("lm"), "--to", &path("merged")];
+    run(&args).exits_with(0);
+    // carried away with the published file, the package writes the same
+    let elsewhere = Elsewhere::new(&cohort, SWAP);
+    fs::copy(cohort.dir().join(BRAINLM), elsewhere.package().join(BRAINLM)).unwrap();
+    elsewhere.writes_the_same(1, &[]);
+}
+
+#[test]
 fn a_killed_tuning_goes_on_to_the_same_model_and_texts() {
     let cohort = cohort(24);
     let encoder = brainlm(&file(BRAINLM), &json!({ "lora": { "rank": 2, "alpha": 4.0 } }));
@@ -211,6 +258,19 @@ fn what_cannot_be_tuned_is_refused_before_work_starts() {
     let said = refused(&json!({ "stored": { "dim": 8, "trainable": { "lora": {} } } }));
     assert!(said.contains("so there is nothing to train, expected `none`"), "{said}");
     check_with(&cohort, &json!({ "connectivity": { "trainable": "none" } })).exits_with(0);
+    let with = |lora: &str, encoder: &Value| {
+        let lora = format!("stages.finetune.lora={lora}");
+        let ran = cohort.run(&[&format!("model.encoder={encoder}"), &lora]).exits_with(2);
+        assert!(!cohort.dir().join("runs").exists(), "{ran}");
+        ran.stderr
+    };
+    let tuned = brainlm(&file(BRAINLM), &json!("all"));
+    let said = with("{ encoder: { rank: 1, alpha: 1 } }", &tuned);
+    assert!(said.contains("both say what is trained of it"), "{said}");
+    let said = with("{ lm: { rank: 1, alpha: 1, target_modules: [query] } }", &tuned);
+    assert!(said.contains("names `query`, which is none of its linear layers"), "{said}");
+    let said = with("{ lm: { rank: 1, alpha: 1, target_modules: 3 } }", &tuned);
+    assert!(said.contains("is a list of names, one regular expression, or `all-linear`"), "{said}");
     let said = refused(&brainlm(&file(BRAINMT), &json!("all")));
     assert!(said.contains("BrainLM"), "{said}");
     cohort.edit_pipeline("  - finetune:", "  - embed:");

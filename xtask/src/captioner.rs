@@ -24,6 +24,8 @@ const CLIP: ClipConfig = ClipConfig {
     embed_dim: 16,
     activation: ClipActivation::QuickGelu,
     vision_feature: VisionFeature::PreLnPost,
+    weights: None,
+    trainable: encoder::Trainable::None,
 };
 
 fn config() -> FlamingoConfig {
@@ -45,6 +47,7 @@ fn config() -> FlamingoConfig {
             ff_mult: 2,
             only_attend_immediate_media: true,
         },
+        lora: None,
         compat: Compat::None,
     }
 }

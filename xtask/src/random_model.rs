@@ -75,6 +75,7 @@ pub(crate) fn write(root: &Path, size: Size, precision: Precision, folder: &Path
             encoder: EncoderConfig::Clip(clip),
             resampler,
             gates,
+            lora: None,
             compat: Compat::None,
         };
         let (encoder, adapter) = (Outline::default(), Outline::default());
@@ -123,6 +124,8 @@ fn parts(size: Size) -> (MosaicGptConfig, ClipConfig, GatesConfig, ResamplerConf
         embed_dim: pick(768, 32),
         activation: ClipActivation::QuickGelu,
         vision_feature: VisionFeature::PreLnPost,
+        weights: None,
+        trainable: encoder::Trainable::None,
     };
     let gates = GatesConfig {
         every: 1,

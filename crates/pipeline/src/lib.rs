@@ -91,13 +91,13 @@ pub use submit::{Resources, Site, Submission, SubmitOptions, site_schema, submit
 pub use cohort::{Count, Excluded, Proposal, propose as propose_cohort};
 pub use config::{Component, Override, YamlError};
 // what the command line shows of the crates below, so that it needs this one only
-pub use encoder::{ClipActivation, EncoderRegistry, VisionFeature};
+pub use encoder::{ClipActivation, EncoderRegistry, TargetModules, VisionFeature};
 pub use engine::{Event as EngineEvent, Execution, Observer, Silent};
 pub use flamingo::{
-    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, MergedLora,
-    PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora, import as import_model,
-    import_encoder, inspect as inspect_model, inspect_encoder, is_encoder, merge_lora,
-    verify as verify_model,
+    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, LoraPart,
+    MergedLora, PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora,
+    import as import_model, import_encoder, inspect as inspect_model, inspect_encoder, is_encoder,
+    merge_lora, verify as verify_model,
 };
 pub use preprocess::StepRegistry;
 pub use preprocess::steps::{

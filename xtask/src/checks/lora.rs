@@ -85,6 +85,8 @@ fn config(path: &Path, base: &Tensors) -> Result<Base> {
             _ => ClipActivation::QuickGelu,
         },
         vision_feature: VisionFeature::PreLnPost,
+        weights: None,
+        trainable: encoder::Trainable::None,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! What `lora` asks.
 use std::path::PathBuf;
 
-use clap::{Args as Group, Subcommand};
+use clap::{Args as Group, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoraCommand {
@@ -18,10 +18,11 @@ file. The result is used as the base was: `model: { lm: { hf: … } }`, `model i
 patterns of rank and alpha, embeddings, heads, modules that were trained whole, trained rows of
 tokens, biases. What else a config asks for (DoRA, replicated layers, …) is refused by name.")]
     Merge(MergeArgs),
-    /// Export the LoRA adapter of a model's encoder as a PEFT folder.
+    /// Export the LoRA adapter of a model's language model or encoder as a PEFT folder.
     #[command(after_help = "\
-Example:
-  neuroflamingo lora export --model runs/finetune-lora/model --to my-lora")]
+Examples:
+  neuroflamingo lora export --model runs/finetune-lora/model --to my-lora
+  neuroflamingo lora export --model runs/finetune-both/model --part lm --to my-lm-lora")]
     Export(ExportArgs),
 }
 
@@ -43,13 +44,35 @@ pub(crate) struct MergeArgs {
 
 #[derive(Debug, Group)]
 pub(crate) struct ExportArgs {
-    /// A model package whose encoder was trained with `trainable: { lora: … }`.
+    /// A model package that was trained with `finetune: { lora: … }`, or whose encoder was with
+    /// `trainable: { lora: … }`.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Whose adapter, where the model has two.
+    #[arg(long, value_enum)]
+    pub(crate) part: Option<Part>,
     /// The folder to write; it must not be there.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What of a model has an adapter.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Part {
+    /// The language model.
+    Lm,
+    /// The brain encoder, or CLIP.
+    Encoder,
+}
+
+impl From<Part> for pipeline::LoraPart {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Lm => Self::Lm,
+            Part::Encoder => Self::Encoder,
+        }
+    }
 }

@@ -13,7 +13,8 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Done> {
 }
 
 pub(super) fn export(args: &ExportArgs) -> Result<Done> {
-    let written = pipeline::export_lora(&args.model, &args.to);
+    let part = args.part.map(Into::into);
+    let written = pipeline::export_lora(&args.model, part, &args.to);
     done(args.json, "written", &written.map_err(pipeline::Error::from)?)
 }
 

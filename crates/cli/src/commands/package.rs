@@ -1,7 +1,7 @@
 //! A model package in words, for `model inspect`.
 use std::fmt::Write as _;
 
-use pipeline::{EncoderInfo, PackageInfo, Part, TensorInfo};
+use pipeline::{EncoderInfo, PackageInfo, Part, TargetModules, TensorInfo};
 
 /// Parts, licences, parameters, gates and tensors.
 pub(super) fn described(info: &PackageInfo) -> String {
@@ -20,10 +20,14 @@ pub(super) fn described(info: &PackageInfo) -> String {
         0 => String::new(),
         n => format!("encoder {n}, "),
     };
+    let lora = match parameters.lora_of_lm {
+        0 => String::new(),
+        n => format!("language model's LoRA {n}, "),
+    };
     line(
         "trainable",
         format!(
-            "{} parameters: {encoder}resampler {}, gated blocks {}, embedding {} ({} of them moved)",
+            "{} parameters: {encoder}resampler {}, gated blocks {}, {lora}embedding {} ({} of them moved)",
             parameters.trainable,
             parameters.resampler,
             parameters.gated_blocks,
@@ -31,6 +35,16 @@ pub(super) fn described(info: &PackageInfo) -> String {
             parameters.embedding_moved,
         ),
     );
+    for (part, lora) in manifest.config.adapters() {
+        let stable = if lora.use_rslora { ", rank-stabilised" } else { "" };
+        let of = format!("rank {}, alpha {}{stable}", lora.rank, lora.alpha);
+        let beside = match &lora.target_modules {
+            Some(TargetModules::Ends(names)) => names.join(", "),
+            Some(TargetModules::Pattern(pattern)) => pattern.clone(),
+            None => "every linear layer".to_owned(),
+        };
+        line("lora", format!("{}: {of}, beside {beside}", part.name()));
+    }
     line("frozen", format!("{} parameters", parameters.frozen));
     for part in &manifest.parts {
         line("part", part_described(part));

@@ -46,6 +46,7 @@ pub(super) fn fits(
         flamingo::check_encoder_weights(&package)?;
         loaded.check_encoder_package()?;
     }
+    loaded.check_lora()?;
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
     let Some(cut) = &made.cut else { return Ok(None) };

@@ -24,6 +24,7 @@ mod source;
 mod table;
 mod texts;
 mod trained;
+mod trains;
 mod unfit;
 mod view;
 
@@ -86,7 +87,7 @@ impl Plan {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
-        let mut disk = None;
+        let (mut disk, mut trained) = (None, None);
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
@@ -100,7 +101,7 @@ impl Plan {
                 keep(rows::name_what_is_seen(spec, cohort, &frames));
                 let (loaded, scans, lm) = (&loaded, &scans, lm.as_ref());
                 let (encoder, frames) = (encoder.as_ref(), &frames);
-                keep(lm.map_or(Ok(()), |lm| {
+                if let Some(lm) = lm {
                     let given = texts::Given {
                         loaded,
                         cohort,
@@ -111,8 +112,8 @@ impl Plan {
                         frames,
                         n_parcels,
                     };
-                    texts::check(&given)
-                }));
+                    trained = texts::check(&given).map_err(|error| keep(Err(error))).ok().flatten();
+                }
             }
         }
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
@@ -143,6 +144,7 @@ impl Plan {
             budget,
             command,
             disk,
+            trained,
             pseudonyms,
         })
     }

@@ -1,6 +1,8 @@
 //! A pipeline that was checked: what it reads, what is done with it, and where results lie.
 use std::path::PathBuf;
 
+use flamingo::Trained;
+
 use super::{
     CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan, SourcePlan,
 };
@@ -32,6 +34,8 @@ pub struct Plan {
     pub(crate) command: Vec<String>,
     /// What its results take on disk, where headers say it.
     pub disk: Option<Disk>,
+    /// What a fine-tuning moves, and what it leaves as it is, where there is one.
+    pub trained: Option<Trained>,
     /// The labels of subjects, where they are not those of the files.
     pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }

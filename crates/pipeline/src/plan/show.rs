@@ -5,7 +5,7 @@ use report::counted;
 use scan::Split;
 use serde_json::{Value, json};
 
-use super::{CohortPlan, Plan, RunPlan, SourcePlan};
+use super::{CohortPlan, Plan, RunPlan, SourcePlan, trains::InWords};
 use crate::stage::Stage;
 
 impl Plan {
@@ -55,6 +55,7 @@ impl Plan {
             "stages": self.stage_names(),
             "runs": runs.collect::<Vec<_>>(),
             "disk": self.disk,
+            "trained": self.trained,
             "run_dir": files::shown(&self.run_dir),
         })
     }
@@ -160,6 +161,9 @@ impl fmt::Display for Plan {
             if let Some(warning) = &encoder.warning {
                 writeln!(f, "          {warning}")?;
             }
+        }
+        if let Some(trained) = &self.trained {
+            write!(f, "{}", InWords(trained))?;
         }
         writeln!(f, "stages    {}", self.stage_names().join(" → "))?;
         for run in &self.runs {

@@ -1,6 +1,5 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
-use encoder::InputShape;
-use flamingo::{Constrain, END_OF_CHUNK, FlamingoConfig, GenerateConfig, IMAGE, LanguageModel};
+use flamingo::{Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Trained};
 use preprocess::{Recipe, Recording};
 use report::{prompt::Technique, slots::SlotSet};
 use scan::Split;
@@ -10,11 +9,12 @@ use super::{
     frames::Frames,
     memory::{Batch, Kept, Sizes, Texts, holds_weights},
     table::slots_of,
+    trains,
 };
 use crate::{
     Error, Result,
     spec::{CohortSpec, Loaded, PairsSpec},
-    stage::{Stage, given},
+    stage::Stage,
 };
 
 /// Most numbers that a training moves: each takes twenty bytes and more.
@@ -33,16 +33,16 @@ pub(super) struct Given<'a> {
 }
 
 /// Refuses a language model that is not whole or that gates do not fit, and texts that are too long for
-/// it; nothing is asked where nothing is fitted.
-pub(super) fn check(given: &Given<'_>) -> Result<()> {
+/// it; says what is trained. Nothing is asked where nothing is fitted.
+pub(super) fn check(given: &Given<'_>) -> Result<Option<Trained>> {
     let spec = &given.loaded.spec;
-    let CohortSpec::Pairs(pairs) = &spec.cohort else { return Ok(()) };
+    let CohortSpec::Pairs(pairs) = &spec.cohort else { return Ok(None) };
     if !spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_))) {
-        return Ok(());
+        return Ok(None);
     }
     holds_no_token(given.cohort, pairs)?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
-    fits_around(given, &lm)?;
+    let trained = fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
     let reports = reports_fit(given, &lm, prompt)?;
     batches_fit(given, &lm, prompt, &reports)?;
@@ -50,7 +50,10 @@ pub(super) fn check(given: &Given<'_>) -> Result<()> {
         Stage::Generate(config) => Some(config),
         _ => None,
     });
-    generate.map_or(Ok(()), |config| writing_fits(config, &lm, prompt, slots_of(pairs)))
+    if let Some(config) = generate {
+        writing_fits(config, &lm, prompt, slots_of(pairs))?;
+    }
+    Ok(trained)
 }
 
 /// The tokens that say where a scan is looked at and where a report ends are put where they belong;
@@ -72,40 +75,26 @@ fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
 }
 
 /// Refuses gates and a resampler that do not fit between the encoder and the language model.
-fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<()> {
+fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Trained>> {
     let model = given.loaded.spec.model.as_ref().expect("the language model stands in it");
     let (every, most) = (model.gates.get().every, lm.n_blocks());
     if every > most {
         return Err(Error::TooManyOf { key: "model.gates.every".to_owned(), found: every, most });
     }
-    let config = model.flamingo();
-    let (config, input) = match given.encoder {
-        Some(plan) if plan.trainable.moves() => {
-            let own = given.loaded.encoder().unwrap_or(config.encoder);
-            (FlamingoConfig { encoder: own, ..config }, plan.input)
-        }
-        Some(plan) => {
-            let (tokens, input) = given::handed_on(&plan.spec);
-            (FlamingoConfig { encoder: tokens, ..config }, input)
-        }
-        None => {
-            let Some(window) = super::resolved::window(&given.loaded.spec) else { return Ok(()) };
-            let n_voxels = given.cohort.grid.iter().product();
-            (config, InputShape::Window { n_frames: window.n_frames, n_voxels })
-        }
-    };
-    let n_trained = lm.n_trained(&config, input)?;
+    let Some(trained) = trains::of_training(given, lm)? else { return Ok(None) };
+    let n_trained = trained.n();
     if n_trained > MOST_TRAINED {
         let problem = format!(
             "would train {n_trained} numbers, expected at most {MOST_TRAINED}: make the resampler, the \
-             gates or the encoder smaller"
+             gates, the encoder or the rank of `lora` smaller"
         );
         return Err(Error::StageInput { stage: "finetune", problem });
     }
     holds_weights(n_trained, 0).map_err(|problem| {
         let problem = format!("what is trained is too large: {problem}");
         Error::StageInput { stage: "finetune", problem }
-    })
+    })?;
+    Ok(Some(trained))
 }
 
 /// Tokens of the longest prompt that a row may get, with its `<image>`.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use config::{Source, YamlError};
-use encoder::{EncoderConfig, EncoderRegistry, WeightsSource};
+use encoder::{EncoderConfig, EncoderRegistry, LoraConfig, WeightsSource};
 use files::FileIndex;
 use preprocess::Inputs;
 use scan::{OpenOptions, Shape};
@@ -112,13 +112,30 @@ impl Loaded {
         &self.encoders
     }
 
-    /// The encoder, with its files as seen from here.
+    /// The encoder, with its files as seen from here, and the corrections that a training learns beside it.
     pub(crate) fn encoder(&self) -> Option<EncoderConfig> {
         let mut encoder = self.spec.model.as_ref()?.encoder.get().clone();
         encoder.relocate(&|path| self.resolve(path));
         // the plan refuses a package that cannot be read
         let _ = flamingo::find_encoder_weights(&mut encoder);
+        // and corrections that the encoder cannot have
+        let _ = self.encoder_lora().map_or(Ok(()), |lora| encoder.set_lora(lora));
         Some(encoder)
+    }
+
+    /// Refuses corrections that the encoder cannot have.
+    pub(crate) fn check_lora(&self) -> Result<()> {
+        let (Some(model), Some(lora)) = (&self.spec.model, self.encoder_lora()) else {
+            return Ok(());
+        };
+        model.encoder.get().clone().set_lora(lora).map_err(Error::Encoder)
+    }
+
+    fn encoder_lora(&self) -> Option<LoraConfig> {
+        self.spec.stages().iter().find_map(|stage| match stage {
+            Stage::Finetune(fit) => fit.lora.clone()?.encoder,
+            _ => None,
+        })
     }
 
     /// Refuses an encoder that names what its package has.

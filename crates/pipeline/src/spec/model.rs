@@ -61,6 +61,7 @@ impl ModelSpec {
             encoder: self.encoder.get().clone(),
             resampler: self.resampler.get().clone(),
             gates: self.gates.get().clone(),
+            lora: None,
             compat: self.compat,
         }
     }

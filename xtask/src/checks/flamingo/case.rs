@@ -184,6 +184,7 @@ pub(in crate::checks) fn build(
         encoder,
         resampler: spec.resampler(),
         gates: spec.gates(),
+        lora: None,
         compat: Compat::OpenFlamingo,
     };
     let mut lm_config = lm::LmConfig::open(&folder.join("lm_config.json"))?;
@@ -223,6 +224,8 @@ fn clip(folder: &Path) -> Result<(EncoderConfig, InputShape, Builder)> {
         embed_dim: number(open_clip, "embed_dim")?,
         activation: if quick { ClipActivation::QuickGelu } else { ClipActivation::Gelu },
         vision_feature: VisionFeature::PreLnPost,
+        weights: None,
+        trainable: encoder::Trainable::None,
     };
     let path = folder.join("vision.safetensors");
     let frozen = Frozen::from_tensors(&path, encoder::clip::weights::visual(&tensors(&path)?)?);
