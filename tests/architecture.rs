@@ -129,7 +129,7 @@ const PIPELINE: &[&str] = &[
 const IN_CIRCLES: &[(&str, usize)] = &[
     ("cli", 7),
     ("cohort", 17),
-    ("encoder", 16),
+    ("encoder", 7),
     ("flamingo", 8),
     ("formats", 4),
     ("lm", 10),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nn::weights::Frozen;
 
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::{Licence, Result, Trainable, WeightsSource};
 
 /// Settings of an encoder with weights from a file, a package or a seed.

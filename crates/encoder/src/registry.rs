@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::pretrained::Pretrained;
 use crate::settings::EncoderSettings;
 use crate::sizes;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::{
     AddedEncoder, BrainEncoder, BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig,
     BrainMtConfig, BrainMtEncoder, BrainSemantoksConfig, BrainSemantoksEncoder, ClipConfig,

@@ -14,7 +14,7 @@ use super::{
     BrainLmNetwork, ImageConfig, ImageMae, RegionTime, RegionTimeConfig, row_order, square,
 };
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,
     Result, TokenLayout, TokenOrder, TokenPolicy, Trainable, WeightsSource, WindowLength,

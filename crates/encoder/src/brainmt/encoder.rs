@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::weights::{self, NAME};
 use super::{BrainMt, BrainMtSize, cells};
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, Result, TokenLayout,

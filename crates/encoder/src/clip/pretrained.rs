@@ -9,7 +9,7 @@ use super::names::{Role, role};
 use super::weights::visual;
 use super::{ClipConfig, ClipVision, VisionFeature};
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::weights::{published, strict};
 use crate::{Error, Licence, Result, Trainable, WeightsSource};
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::args::SPACES;
 use super::{CortexMae, CortexMaePositions, CortexMaeSize, Visible, weights};
 use crate::pretrained::Pretrained;
-use crate::tuning::Blocks;
+use crate::trainable::Blocks;
 use crate::weights::sizes;
 use crate::{
     BrainEncoder, EncoderSpec, Error, InputShape, InputSpace, Licence, Places, RepetitionTime,

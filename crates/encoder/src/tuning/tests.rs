@@ -2,7 +2,6 @@ use candle_core::{Result, Tensor};
 use nn::gradcheck::{check, sample};
 
 use super::*;
-use crate::TargetModules;
 use crate::brain_jepa::BrainJepaSize;
 use crate::brainlm::{Features, ImageConfig, RegionTimeConfig};
 use crate::brainmt::Direction;
@@ -12,6 +11,7 @@ use crate::{
     ClipConfig, ConnectivityConfig, CortexMaeConfig, EncoderInput, TokenPolicy, VisionFeature,
     VoxelFramesConfig,
 };
+use crate::{LoraConfig, TargetModules};
 
 const SEED: WeightsSource = WeightsSource::Seed(3);
 
