@@ -70,10 +70,9 @@ mod tests {
     use super::*;
 
     fn marked(own: &str, text: &str) -> String {
-        let shown = pieces(own, text).into_iter().map(|it| match it.is_other {
-            true => format!("[{}]", it.text),
-            false => it.text.to_owned(),
-        });
+        let shown = pieces(own, text)
+            .into_iter()
+            .map(|it| if it.is_other { format!("[{}]", it.text) } else { it.text.to_owned() });
         shown.collect()
     }
 

@@ -117,7 +117,7 @@ pub(crate) fn references(plan: &Plan) -> Vec<&'static Reference> {
 /// What was done, from the name of the program on: `neuroflamingo 0.1.0, pipeline "rest", random seed 1. …`.
 pub(crate) fn paragraph(plan: &Plan, seed: u64) -> String {
     let mut text =
-        format!("neuroflamingo {VERSION}, pipeline \"{}\", random seed {seed}.", plan.spec().name,);
+        format!("neuroflamingo {VERSION}, pipeline \"{}\", random seed {seed}.", plan.spec().name);
     let is_trained = plan.encoder.as_ref().is_some_and(|it| it.trainable.moves());
     for stage in plan.spec().stages() {
         text.push(' ');

@@ -65,14 +65,13 @@ impl Picture {
         let mut places: HashMap<[u8; 3], u8> = HashMap::new();
         let mut bytes = Vec::with_capacity(self.pixels.len());
         for colour in &self.pixels {
-            let place = match places.get(colour) {
-                Some(&place) => place,
-                None => {
-                    let place = u8::try_from(palette.len()).ok()?;
-                    palette.push(*colour);
-                    places.insert(*colour, place);
-                    place
-                }
+            let place = if let Some(&place) = places.get(colour) {
+                place
+            } else {
+                let place = u8::try_from(palette.len()).ok()?;
+                palette.push(*colour);
+                places.insert(*colour, place);
+                place
             };
             bytes.push(place);
         }

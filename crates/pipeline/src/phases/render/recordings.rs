@@ -110,7 +110,7 @@ fn of_parcels(
             figures.push(figure(title, svg, shows, good, bad));
         }
         None if places.is_none() => {
-            missing.push("No glass brain: nothing says where the parcels are.")
+            missing.push("No glass brain: nothing says where the parcels are.");
         }
         None => {}
     }

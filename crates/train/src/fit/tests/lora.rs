@@ -12,7 +12,7 @@ use super::tuned::{card, numbers, published};
 use super::*;
 use crate::{augment::crop, trainee::Trainee};
 
-fn lora(targets: Option<&[&str]>) -> LoraConfig {
+pub(super) fn lora(targets: Option<&[&str]>) -> LoraConfig {
     let ends = |it: &[&str]| it.iter().map(|&name| name.to_owned()).collect();
     let target_modules = targets.map(|it| TargetModules::Ends(ends(it)));
     LoraConfig { rank: 2, alpha: 3., use_rslora: true, target_modules }
@@ -177,7 +177,7 @@ fn what_cannot_have_corrections_is_refused() {
 }
 
 /// Pictures of two kinds, told apart by their brightness, with a word each.
-fn pictures(n: usize) -> Vec<Example> {
+pub(super) fn pictures(n: usize) -> Vec<Example> {
     let picture = |at: usize| {
         let mean = if at.is_multiple_of(2) { 1. } else { -1. };
         let values = nn::seeded::normal(2, &format!("picture {at}"), 3 * 8 * 8, mean, 0.3);
@@ -192,26 +192,30 @@ fn pictures(n: usize) -> Vec<Example> {
     examples(n, "pictures").into_iter().enumerate().map(one).collect()
 }
 
-#[test]
-fn corrections_of_a_clip_move_and_the_tower_stays_where_it_is() -> Result<()> {
-    let run = Run::new(8);
-    let file = run.root.path().join("clip.safetensors");
-    let config = |weights, trainable| ClipConfig {
+/// A tiny CLIP of four patches.
+pub(super) fn clip(weights: Option<WeightsSource>, trainable: Trainable) -> ClipConfig {
+    ClipConfig {
         image_size: 8,
         patch_size: 4,
         width: 8,
         layers: 2,
         head_width: 4,
         mlp_ratio: 2.,
-        embed_dim: 0,
+        embed_dim: 6,
         activation: encoder::ClipActivation::QuickGelu,
         vision_feature: VisionFeature::PreLnPost,
         weights,
         trainable,
-    };
+    }
+}
+
+#[test]
+fn corrections_of_a_clip_move_and_the_tower_stays_where_it_is() -> Result<()> {
+    let run = Run::new(8);
+    let file = run.root.path().join("clip.safetensors");
     let input = InputShape::Image { size: 8 };
     let drawn = Variables::default();
-    let tower = EncoderConfig::Clip(config(None, Trainable::None));
+    let tower = EncoderConfig::Clip(clip(None, Trainable::None));
     tower.build(input, drawn.builder(4, DType::F32))?;
     let named =
         drawn.tensors().into_iter().map(|(name, tensor)| (format!("visual.{name}"), tensor));
@@ -228,7 +232,7 @@ fn corrections_of_a_clip_move_and_the_tower_stays_where_it_is() -> Result<()> {
     };
     let weights = Some(WeightsSource::File(file.clone()));
     let flamingo = FlamingoConfig {
-        encoder: EncoderConfig::Clip(config(weights, Trainable::None)),
+        encoder: EncoderConfig::Clip(clip(weights, Trainable::None)),
         ..run.config.clone()
     };
     let shown = pictures(12);
