@@ -13,7 +13,7 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::Init;
 use nn::Builder;
-use nn::{FeedForward, LayerNorm, Linear, Mask, attention, merge_heads, split_heads};
+use nn::{FeedForward, LayerNorm, Linear, Mask, attention, merge_heads, split_heads, view_heads};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,15 +117,16 @@ impl GatedBlock {
         let mut xs = xs.clone();
         if let Some((keys, mask)) = media {
             let looked = self.attend(&xs, keys, mask)?;
-            xs = (&xs + looked.broadcast_mul(&self.attn_gate.tanh()?)?)?;
+            xs = self.to_out.added_times(&looked, &self.attn_gate.tanh()?, &xs)?;
         }
-        &xs + xs.apply(&self.ff)?.broadcast_mul(&self.ff_gate.tanh()?)?
+        self.ff.added_times(&xs, &self.ff_gate.tanh()?)
     }
 
+    /// What the heads see, `(batch, n_tokens, n_heads · head_dim)`.
     fn attend(&self, xs: &Tensor, keys: &MediaKeys, mask: &Mask) -> Result<Tensor> {
-        let q = split_heads(&xs.apply(&self.norm)?.apply(&self.to_q)?, self.n_heads)?;
+        let q = view_heads(&xs.apply(&self.norm)?.apply(&self.to_q)?, self.n_heads)?;
         let scale = (self.head_dim as f64).powf(-0.5);
-        merge_heads(&attention(&q, &keys.k, &keys.v, scale, Some(mask))?)?.apply(&self.to_out)
+        merge_heads(&attention(&q, &keys.k, &keys.v, scale, Some(mask))?)
     }
 
     /// How far the attention's and the feed-forward's gates are open: `tanh` of each.

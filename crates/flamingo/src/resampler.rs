@@ -10,11 +10,11 @@
 //! ```
 //! Tensor names and arithmetic are those of OpenFlamingo's `PerceiverResampler`.
 
-use candle_core::{D, DType, Module, Result, Tensor, bail};
+use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::Init;
 use encoder::Tokens;
 use nn::Builder;
-use nn::{FeedForward, KeyMask, LayerNorm, Linear, Mask, attention, merge_heads, split_heads};
+use nn::{FeedForward, KeyMask, LayerNorm, Linear, Mask, attention, merge_heads, view_heads};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +93,8 @@ impl PerceiverResampler {
         let mask = tokens.mask.as_ref().map(|mask| key_mask(mask, n_latents)).transpose()?;
         let mut latents = self.latents.unsqueeze(0)?.repeat((batch * n_media, 1, 1))?;
         for (attention, feed_forward) in &self.layers {
-            latents = (attention.forward(&xs, &latents, mask.as_ref())? + &latents)?;
-            latents = (latents.apply(feed_forward)? + &latents)?;
+            latents = attention.added(&xs, &latents, mask.as_ref())?;
+            latents = feed_forward.added(&latents)?;
         }
         latents.apply(&self.norm)?.reshape((batch, n_media, n_latents, dim))
     }
@@ -149,16 +149,17 @@ impl PerceiverAttention {
         })
     }
 
-    /// Latents `(batch, n_latents, dim)` look at tokens `(batch, n_tokens, dim)` and at themselves.
-    fn forward(&self, tokens: &Tensor, latents: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
-        let latents = self.norm_latents.forward(latents)?;
-        let context = Tensor::cat(&[&self.norm_media.forward(tokens)?, &latents], 1)?;
-        let q = split_heads(&latents.apply(&self.to_q)?, self.n_heads)?;
-        let kv = context.apply(&self.to_kv)?.chunk(2, D::Minus1)?;
-        let k = split_heads(&kv[0], self.n_heads)?;
-        let v = split_heads(&kv[1], self.n_heads)?;
+    /// Latents `(batch, n_latents, dim)` and what they see of tokens `(batch, n_tokens, dim)` and of
+    /// themselves.
+    fn added(&self, tokens: &Tensor, latents: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+        let normed = self.norm_latents.forward(latents)?;
+        let context = self.norm_media.before(tokens, &normed)?;
+        let q = view_heads(&normed.apply(&self.to_q)?, self.n_heads)?;
+        let kv = view_heads(&context.apply(&self.to_kv)?, 2 * self.n_heads)?;
+        let (k, v) = (kv.narrow(1, 0, self.n_heads)?, kv.narrow(1, self.n_heads, self.n_heads)?);
         let scale = (self.head_dim as f64).powf(-0.5);
-        merge_heads(&attention(&q, &k, &v, scale, mask)?)?.apply(&self.to_out)
+        let seen = merge_heads(&attention(&q, &k, &v, scale, mask)?)?;
+        self.to_out.added(&seen, latents)
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) trait Format {
     fn blocks(row: &[Self::Item]) -> (&[Self::Block], &[Self::Item]);
     /// The items left over as a block with zeros at its end.
     fn padded(rest: &[Self::Item]) -> Self::Block;
+    /// The items, where they are weights in `f32`.
+    fn singles(_: &[Self::Item]) -> Option<&[f32]> {
+        None
+    }
     /// The weights of a block.
     fn widen(block: &Self::Block) -> [f32; BLOCK];
     /// A block of inputs.
@@ -157,6 +161,10 @@ pub(crate) struct F32;
 
 impl Format for F32 {
     an_item_a_weight!(f32);
+
+    fn singles(items: &[f32]) -> Option<&[f32]> {
+        Some(items)
+    }
 
     fn widen(block: &Self::Block) -> [f32; BLOCK] {
         *block

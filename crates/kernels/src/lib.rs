@@ -20,6 +20,7 @@ mod conv3d;
 mod convert;
 mod cpu;
 mod cross_entropy;
+mod crowd;
 mod format;
 mod linear;
 mod mapped;

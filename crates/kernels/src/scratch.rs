@@ -11,15 +11,19 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `f` on `n` floats that hold anything.
+/// Floats of a cache line.
+const LINE: usize = 16;
+
+/// Runs `f` on `n` floats that hold anything and begin a cache line.
 ///
 /// While it runs, other work of this thread finds another buffer.
 pub(crate) fn with<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.len() < n {
-        buffer = vec![0.; n];
+    if buffer.len() < n + LINE {
+        buffer = vec![0.; n + LINE];
     }
-    let result = f(&mut buffer[..n]);
+    let start = buffer.as_ptr().align_offset(LINE * size_of::<f32>());
+    let result = f(&mut buffer[start..start + n]);
     if buffer.len() <= KEPT {
         FREE.with_borrow_mut(|free| {
             if free.len() < BUFFERS {

@@ -1,18 +1,79 @@
 //! Many short parallel loops, one after the other: decoding starts hundreds for every token.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use crate::crowd::{Crowd, Hands, Stretch};
 
 /// How long a worker looks for work before it goes to sleep: longer than what stands between two
 /// loops, and than waking up costs.
 const PATIENCE: Duration = Duration::from_micros(200);
 
+thread_local! {
+    /// Whether this thread runs what it was given by [`on_worker`].
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs something on a worker of the thread pool while the other workers stay awake.
 ///
 /// Whoever starts many short loops must be one of those who share their work, and the others must
 /// be there when a loop starts, or it waits for a thread to wake up. A worker that finds nothing for
-/// a while sleeps all the same: nobody ever waits for one that only looks.
+/// a while sleeps all the same: nobody ever waits for one that only looks. Where other programs
+/// keep the cores busy, so that workers are waited for longer than they help, one of them does it
+/// alone, until they help again.
 pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    static CROWD: Mutex<Crowd> = Mutex::new(Crowd::new());
+    let n_threads = rayon::current_num_threads();
+    if n_threads == 1 || INSIDE.get() {
+        return together(f);
+    }
+    let crowd = || CROWD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let hands = crowd().hands(Instant::now());
+    let timed = || {
+        let inside = Inside::new();
+        let start = Stretch::start();
+        let result = f();
+        drop(inside);
+        (result, start.and_then(|start| start.end(n_threads)))
+    };
+    let (result, stretch) = match hands {
+        Hands::All => together(timed),
+        Hands::One => alone(timed),
+    };
+    if let Some(stretch) = stretch {
+        crowd().learn(hands, &stretch, Instant::now());
+    }
+    result
+}
+
+/// Sets [`INSIDE`] while it lives.
+struct Inside(bool);
+
+impl Inside {
+    fn new() -> Self {
+        Self(INSIDE.replace(true))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
+
+/// Runs something on a thread whose loops are shared with nobody.
+fn alone<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    static ALONE: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
+    let pool = ALONE.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok());
+    match pool {
+        Some(pool) => pool.install(f),
+        None => together(f),
+    }
+}
+
+fn together<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     let over = &AtomicBool::new(false);
     rayon::scope(|scope| {
         let own = rayon::current_thread_index();

@@ -20,6 +20,17 @@ pub enum Activation {
     Silu,
 }
 
+impl Activation {
+    /// The same among those that follow a product in one pass.
+    pub(crate) fn in_one_pass(self) -> Option<nn::Activation> {
+        match self {
+            Self::Gelu => Some(nn::Activation::Gelu),
+            Self::Silu => Some(nn::Activation::Silu),
+            Self::Relu | Self::GeluTanh => None,
+        }
+    }
+}
+
 impl Module for Activation {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         match self {

@@ -1,7 +1,7 @@
 //! The feed-forward of the resampler and the gated blocks.
 
 use crate::Builder;
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use crate::{Activation, LayerNorm, Linear};
 
@@ -26,11 +26,19 @@ impl FeedForward {
     }
 }
 
-impl Module for FeedForward {
-    /// `(…, dim)` to the same shape; the residual is the caller's.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let hidden = self.widen.activated(&xs.apply(&self.norm)?, Activation::Gelu)?;
-        hidden.apply(&self.narrow)
+impl FeedForward {
+    /// `xs` and what the layer gives, `(…, dim)`.
+    pub fn added(&self, xs: &Tensor) -> Result<Tensor> {
+        self.narrow.added(&self.hidden(xs)?, xs)
+    }
+
+    /// The same, of what the layer gives times `factor` `(1)`.
+    pub fn added_times(&self, xs: &Tensor, factor: &Tensor) -> Result<Tensor> {
+        self.narrow.added_times(&self.hidden(xs)?, factor, xs)
+    }
+
+    fn hidden(&self, xs: &Tensor) -> Result<Tensor> {
+        self.widen.activated(&xs.apply(&self.norm)?, Activation::Gelu)
     }
 }
 
@@ -50,6 +58,6 @@ mod tests {
         let named = variables.all();
         vars.extend(named.iter().map(|(name, var)| (name.as_str(), var)));
         assert_eq!(vars.len(), 5);
-        check(&vars, || layer.forward(&xs)?.sqr()?.sum_all())
+        check(&vars, || layer.added(&xs)?.sqr()?.sum_all())
     }
 }

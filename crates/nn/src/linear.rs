@@ -1,10 +1,11 @@
 //! The affine map.
 
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::Init;
 
 use kernels::Activation;
 
+use crate::matrix::Then;
 use crate::{Builder, LowRank, Matrix, activated};
 
 /// `y = x Wᵀ + b`, weight `(out, in)`.
@@ -59,37 +60,63 @@ impl Linear {
     /// The activation of what the layer gives, `(…, in)` to `(…, out)`, in one pass where nothing
     /// asks for a gradient.
     pub fn activated(&self, xs: &Tensor, activation: Activation) -> Result<Tensor> {
-        match self.fused(xs, Some(activation), None)? {
-            Some(ys) => Ok(ys),
-            None => activated(&self.forward(xs)?, activation),
-        }
+        let then = || Ok(Then { activation: Some(activation), ..Then::default() });
+        self.then(xs, then, |ys| activated(&ys, activation))
+    }
+
+    /// The same, times `others` `(…, out)`, as a gated feed-forward has it.
+    pub fn gating(&self, xs: &Tensor, activation: Activation, others: &Tensor) -> Result<Tensor> {
+        let then = || {
+            let (activation, others) = (Some(activation), Some(others.clone()));
+            Ok(Then { activation, others, ..Then::default() })
+        };
+        self.then(xs, then, |ys| activated(&ys, activation)? * others)
     }
 
     /// What the layer gives, added to `residual` `(…, out)`, likewise.
     pub fn added(&self, xs: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        match self.fused(xs, None, Some(residual))? {
+        let then = || Ok(Then { residual: Some(residual.clone()), ..Then::default() });
+        self.then(xs, then, |ys| residual + ys)
+    }
+
+    /// The same, of what the layer gives times `factor` `(1)`, as a gate has it.
+    pub fn added_times(&self, xs: &Tensor, factor: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        let then = || {
+            let number = match factor.dtype() {
+                DType::F32 if !factor.track_op() => Some(factor.reshape(())?.to_scalar()?),
+                _ => return Ok(Then::default()),
+            };
+            Ok(Then { factor: number, residual: Some(residual.clone()), ..Then::default() })
+        };
+        self.then(xs, then, |ys| residual + ys.broadcast_mul(factor)?)
+    }
+
+    /// What follows the product in one pass, where that can be, else step by step.
+    fn then(
+        &self,
+        xs: &Tensor,
+        then: impl FnOnce() -> Result<Then>,
+        steps: impl FnOnce(Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        match self.fused(xs, then()?)? {
             Some(ys) => Ok(ys),
-            None => residual + self.forward(xs)?,
+            None => steps(self.forward(xs)?),
         }
     }
 
-    fn fused(
-        &self,
-        xs: &Tensor,
-        activation: Option<Activation>,
-        residual: Option<&Tensor>,
-    ) -> Result<Option<Tensor>> {
+    fn fused(&self, xs: &Tensor, then: Then) -> Result<Option<Tensor>> {
         let (dim_out, dim_in) = self.weight.dims()?;
         let mut shape = xs.dims().to_vec();
-        if self.low_rank.is_some() || shape.pop() != Some(dim_in) {
+        if !then.is_final() || self.low_rank.is_some() || shape.pop() != Some(dim_in) {
             return Ok(None);
         }
         shape.push(dim_out);
-        if residual.is_some_and(|residual| residual.dims() != shape) {
+        let [others, residual] = [&then.others, &then.residual];
+        if [others, residual].into_iter().flatten().any(|it| it.dims() != shape) {
             return Ok(None);
         }
         let rows = xs.reshape(((), dim_in))?;
-        let ys = self.weight.fused(&rows, self.bias.as_ref(), activation, residual)?;
+        let ys = self.weight.fused(&rows, Then { bias: self.bias.clone(), ..then })?;
         ys.map(|ys| ys.reshape(shape)).transpose()
     }
 }
@@ -146,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_follows_in_one_pass_is_what_follows_in_steps() -> Result<()> {
-        use candle_core::{DType, Var};
+        use candle_core::Var;
         let single = |name, shape: (usize, usize, usize)| {
             sample(name, shape)?.as_detached_tensor().to_dtype(DType::F32)
         };
@@ -161,6 +188,16 @@ mod tests {
                 assert_eq!(bits(&layer.activated(&xs, f)?)?, bits(&activated(&plain, f)?)?);
             }
             assert_eq!(bits(&layer.added(&xs, &before)?)?, bits(&(&before + &plain)?)?);
+            let silu = activated(&plain, Activation::Silu)?;
+            let gated = layer.gating(&xs, Activation::Silu, &before)?;
+            assert_eq!(bits(&gated)?, bits(&(silu * &before)?)?);
+            let factor = Tensor::new(&[0.3f32], xs.device())?;
+            let steps = (&before + plain.broadcast_mul(&factor)?)?;
+            assert_eq!(bits(&layer.added_times(&xs, &factor, &before)?)?, bits(&steps)?);
+            let trained = Var::from_tensor(&factor)?;
+            let ys = layer.added_times(&xs, &trained, &before)?;
+            assert_eq!(bits(&ys)?, bits(&steps)?);
+            assert!(ys.sum_all()?.backward()?.get(&trained).is_some());
             // whoever asks for a gradient gets it
             let var = Var::from_tensor(&xs)?;
             let ys =

@@ -3,7 +3,7 @@
 use crate::Builder;
 use candle_core::backend::BackendStorage;
 use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, D, Layout, Module, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Module, Result, Shape, Tensor, bail,
 };
 use candle_nn::Init;
 
@@ -35,6 +35,37 @@ impl LayerNorm {
         let weight = vb.get(dim, "weight", Init::Const(1.))?;
         let bias = Tensor::zeros(dim, weight.dtype(), weight.device())?;
         Ok(Self { weight, bias, eps })
+    }
+
+    /// `xs` `(batch, n, dim)`, normed, and behind them `others` `(batch, m, dim)` as they are, written
+    /// where they stand together where nothing asks for a gradient.
+    pub fn before(&self, xs: &Tensor, others: &Tensor) -> Result<Tensor> {
+        let plain =
+            |it: &Tensor| !it.track_op() && it.device().is_cpu() && it.dtype() == DType::F32;
+        if ![xs, others, &self.weight, &self.bias].into_iter().all(plain) {
+            return Tensor::cat(&[&self.forward(xs)?, others], 1);
+        }
+        let ((batch, n, dim), (_, m, _)) = (xs.dims3()?, others.dims3()?);
+        if others.dims() != [batch, m, dim] || self.weight.dims() != [dim] {
+            bail!("a norm over {:?} before {:?}", xs.shape(), others.shape())
+        }
+        let (xs, others) = (xs.contiguous()?, others.contiguous()?);
+        let mut joined = vec![0f32; batch * (n + m) * dim];
+        with_slice::<f32, _>(&xs, |xs| {
+            with_slice::<f32, _>(&others, |others| {
+                with_slice::<f32, _>(&self.weight, |weight| {
+                    with_slice::<f32, _>(&self.bias, |bias| {
+                        for (item, joined) in joined.chunks_mut((n + m) * dim).enumerate() {
+                            let (normed, rest) = joined.split_at_mut(n * dim);
+                            let xs = &xs[item * n * dim..][..n * dim];
+                            kernels::layer_norm(xs, weight, bias, self.eps, normed);
+                            rest.copy_from_slice(&others[item * m * dim..][..m * dim]);
+                        }
+                    })
+                })
+            })
+        })????;
+        Tensor::from_vec(joined, (batch, n + m, dim), xs.device())
     }
 
     fn composed(&self, xs: &Tensor) -> Result<Tensor> {
@@ -208,7 +239,6 @@ mod tests {
     use super::*;
     use crate::gradcheck::{check, sample};
     use crate::weights::Variables;
-    use candle_core::DType;
 
     #[test]
     fn gradients_match_finite_differences() -> Result<()> {
@@ -251,6 +281,23 @@ mod tests {
         let norm = RmsNorm { weight, eps: 1e-5 };
         let gap = (norm.forward(&xs)? - norm.composed(&xs)?)?.abs()?.max_all()?;
         assert!(gap.to_scalar::<f32>()? < 1e-5);
+        Ok(())
+    }
+
+    #[test]
+    fn others_stand_behind_what_is_normed() -> Result<()> {
+        let single = |name, n: usize| sample(name, (2, n, 6))?.to_dtype(DType::F32);
+        let (xs, others) = (single("x", 3)?.detach(), single("y", 2)?.detach());
+        let weight = sample("w", 6)?.to_dtype(DType::F32)?.detach();
+        let norm = LayerNorm { weight: weight.clone(), bias: weight, eps: 1e-5 };
+        let bits = |it: &Tensor| it.flatten_all()?.to_vec1::<f32>();
+        let steps = Tensor::cat(&[&norm.forward(&xs)?, &others], 1)?;
+        let joined = norm.before(&xs, &others)?;
+        assert_eq!((joined.dims(), bits(&joined)?), (steps.dims(), bits(&steps)?));
+        let var = candle_core::Var::from_tensor(&others)?;
+        let grads = norm.before(&xs, &var)?.sum_all()?.backward()?;
+        assert!(grads.get(&var).is_some());
+        assert!(norm.before(&xs, &others.narrow(0, 0, 1)?).is_err());
         Ok(())
     }
 

@@ -67,8 +67,8 @@ fn beside(figure: Figure, peer: Option<&Value>) -> Row {
 
 fn table(rows: &[Row]) -> String {
     let head = [
-        "job", "numbers", "what", "median", "tokens/s", "memory", "of it", "peer", "ratio",
-        "by cpu",
+        "job", "numbers", "what", "median", "tokens/s", "memory", "of it", "of peak", "peer",
+        "ratio", "by cpu",
     ];
     let number = |number: Option<f64>, digits: usize, unit: &str| {
         number.map_or_else(String::new, |number| format!("{number:.digits$}{unit}"))
@@ -83,6 +83,7 @@ fn table(rows: &[Row]) -> String {
             number(figure.tokens_per_s, 1, ""),
             number(Some(figure.memory_gb_s), 1, " GB/s"),
             number(figure.of_memory.map(|share| share * 100.), 0, " %"),
+            number(figure.of_peak.map(|share| share * 100.), 0, " %"),
             number(peer_s.map(|s| s * 1e3), 1, " ms"),
             number(*times, 2, ""),
             number(*times_by_cpu, 2, ""),
@@ -90,7 +91,7 @@ fn table(rows: &[Row]) -> String {
     }));
     let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &[String; 10]| {
+    let line = |cells: &[String; 11]| {
         let cell = |(at, cell): (usize, &String)| {
             let width = widths[at];
             if at < 3 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
@@ -118,6 +119,7 @@ mod tests {
             weight_bytes: Some(1),
             memory_gb_s: 30.,
             of_memory: Some(0.9),
+            of_peak: Some(0.45),
         }
     }
 
@@ -139,5 +141,6 @@ mod tests {
         assert_eq!(alone.peer_s, None);
         let table = table(&[alone]);
         assert!(table.contains("500.0 ms") && table.contains("90 %"), "{table}");
+        assert!(table.contains("of peak") && table.contains("45 %"), "{table}");
     }
 }

@@ -4,9 +4,11 @@
 //! PyTorch, so that the two can be put side by side. Between the tokens, and between the repetitions
 //! of the other figures, memory is read at full speed, in time that counts for nothing: what a token
 //! costs is told as a share of that. On a shared machine the speed of memory changes by the second.
+//! The other figures are told as a share of the rate of one large product.
 
 mod clock;
 mod models;
+mod operations;
 
 use candle_core::{Device, Tensor};
 use encoder::Tokens;
@@ -15,20 +17,16 @@ use nn::weights::seeded;
 use serde::{Deserialize, Serialize};
 
 use self::clock::{Memory, Samples, Start, Stretch};
+pub use self::models::{JOBS, USUAL};
 use self::models::{N_TOKENS, Sized, VIS_DIM};
 use crate::{Decoding, Flamingo, Prompts, Result};
 
 /// Tokens of the prompt.
 const N_PROMPT: usize = 128;
+/// Tokens of a window of 424 regions × 10 patches.
+const N_REGION_TOKENS: usize = 4240;
 /// Tokens that are written after it.
 const N_NEW: usize = 16;
-
-/// Everything that can be measured, a name each.
-pub const JOBS: [&str; 7] =
-    ["opt125m_x1", "opt125m_x4", "opt1b3_x4", "llama1b_x4", "llama1b_x1", "vit", "perceiver"];
-
-/// What is measured where nobody says.
-pub const USUAL: [&str; 4] = ["opt125m_x1", "llama1b_x4", "vit", "perceiver"];
 
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +54,18 @@ pub struct Figure {
     pub memory_gb_s: f64,
     /// Weights read a second, as a share of that.
     pub of_memory: Option<f64>,
+    /// Operations of its products a second, as a share of those of one product of 2048 × 2048 × 2048 in
+    /// the same numbers.
+    pub of_peak: Option<f64>,
+}
+
+/// What bounds a figure.
+#[derive(Clone, Copy)]
+enum Cost {
+    /// Weights that each of so many tokens reads.
+    Bytes { tokens: usize, each: usize },
+    /// Operations of all products.
+    Operations(f64),
 }
 
 /// Times a job at a precision; every figure is told as soon as it stands. A figure takes about
@@ -67,8 +77,13 @@ pub fn run(
     told: &mut dyn FnMut(Figure),
 ) -> Result<()> {
     let memory = Memory::new();
-    let mut tell = |what: &str, samples: &Samples, tokens: Option<(usize, usize)>| {
+    let peak = operations::peak(precision)?;
+    let mut tell = |what: &str, samples: &Samples, cost: Cost| {
         let median_s = samples.median();
+        let (tokens, operations) = match cost {
+            Cost::Bytes { tokens, each } => (Some((tokens, each)), None),
+            Cost::Operations(n) => (None, Some(n)),
+        };
         told(Figure {
             job: job.to_owned(),
             precision,
@@ -81,30 +96,39 @@ pub fn run(
             weight_bytes: tokens.map(|(_, bytes)| bytes),
             memory_gb_s: samples.memory_gb_s(),
             of_memory: tokens.map(|(n, bytes)| samples.of_memory(n * bytes)),
+            of_peak: operations.map(|n| n / median_s / peak),
         });
     };
     match job {
         "vit" => {
-            let (clip, _) = models::vit(precision)?;
-            let picture = numbers("picture", &[1, 3, 224, 224])?;
-            let run = || {
-                let _: () = drop(nn::on_worker(|| clip.features(&picture))?);
-                Ok(())
-            };
-            tell("vit_l14_224_b1", &Samples::of(&memory, seconds, run)?, None);
+            let clip = models::vit(precision)?;
+            for n in [1, 8] {
+                let pictures = numbers("picture", &[n, 3, 224, 224])?;
+                let run = || {
+                    let _: () = drop(nn::on_worker(|| clip.features(&pictures))?);
+                    Ok(())
+                };
+                let samples = Samples::of(&memory, seconds, run)?;
+                let cost = Cost::Operations(n as f64 * operations::vit());
+                tell(&format!("vit_l14_224_b{n}"), &samples, cost);
+            }
         }
         "perceiver" => {
             let resampler = models::resampler(precision)?;
-            let tokens = media(1)?;
-            let run = || {
-                let _: () = drop(nn::on_worker(|| resampler.forward(&tokens))?);
-                Ok(())
-            };
-            tell("perceiver_256tok", &Samples::of(&memory, seconds, run)?, None);
+            for n in [N_TOKENS, N_REGION_TOKENS] {
+                let tokens = media(1, n)?;
+                let run = || {
+                    let _: () = drop(nn::on_worker(|| resampler.forward(&tokens))?);
+                    Ok(())
+                };
+                let samples = Samples::of(&memory, seconds, run)?;
+                let cost = Cost::Operations(operations::resampler(n));
+                tell(&format!("perceiver_{n}tok"), &samples, cost);
+            }
         }
         _ => {
-            let Sized { model, image, bytes } = models::sized(job, precision)?;
-            let media = model.look_at(&media(2)?)?;
+            let Sized { model, image, bytes, weights } = models::sized(job, precision)?;
+            let media = model.look_at(&media(2, N_TOKENS)?)?;
             let mut prompt: Vec<u32> =
                 (0..N_PROMPT as u32).map(|at| 10 + at * 7919 % (image - 20)).collect();
             (prompt[0], prompt[N_PROMPT / 2]) = (image, image);
@@ -113,8 +137,10 @@ pub fn run(
                 let prompts = Prompts::left_padded(vec![prompt.clone()], image);
                 write(&model, prompts, &media, &memory, &mut prefill, &mut decode)?;
             }
-            tell("prefill128", &prefill, None);
-            tell("decode16_after128", &decode, Some((N_NEW, bytes)));
+            let head = model.lm().shape().vocab_size * model.lm().shape().dim;
+            let read = operations::prompt(N_PROMPT, weights - head as f64, head as f64);
+            tell("prefill128", &prefill, Cost::Operations(read));
+            tell("decode16_after128", &decode, Cost::Bytes { tokens: N_NEW, each: bytes });
         }
     }
     Ok(())
@@ -149,7 +175,7 @@ fn numbers(name: &str, shape: &[usize]) -> Result<Tensor> {
     Ok(Tensor::from_vec(numbers.collect::<Vec<_>>(), shape, &Device::Cpu)?)
 }
 
-/// Tokens of CLIP for so many pictures of one text.
-fn media(n: usize) -> Result<Tokens> {
-    Ok(Tokens { values: numbers("tokens", &[1, n, 1, N_TOKENS, VIS_DIM])?, mask: None })
+/// So many tokens for each of so many pictures of one text.
+fn media(n: usize, n_tokens: usize) -> Result<Tokens> {
+    Ok(Tokens { values: numbers("tokens", &[1, n, 1, n_tokens, VIS_DIM])?, mask: None })
 }

@@ -10,6 +10,13 @@ use crate::{
     Result,
 };
 
+/// Everything that can be measured, a name each.
+pub const JOBS: [&str; 7] =
+    ["opt125m_x1", "opt125m_x4", "opt1b3_x4", "llama1b_x4", "llama1b_x1", "vit", "perceiver"];
+
+/// What is measured where nobody says.
+pub const USUAL: [&str; 4] = ["opt125m_x1", "llama1b_x4", "vit", "perceiver"];
+
 /// Width of CLIP ViT-L/14's tokens.
 pub(super) const VIS_DIM: usize = 1024;
 /// Its tokens of a picture.
@@ -24,16 +31,16 @@ pub(super) struct Sized {
     pub(super) image: u32,
     /// Bytes of weights that a written token reads.
     pub(super) bytes: usize,
+    /// How many weights these are.
+    pub(super) weights: f64,
 }
 
 /// ViT-L/14.
-pub(super) fn vit(precision: Precision) -> Result<(ClipVision, usize)> {
-    let random = Random::new(precision)?;
-    let clip = ClipVision::new(&clip_config(), random.builder())?;
-    Ok((clip, random.matrices().iter().map(|(_, bytes)| bytes).sum()))
+pub(super) fn vit(precision: Precision) -> Result<ClipVision> {
+    Ok(ClipVision::new(&clip_config(), Random::new(precision)?.builder())?)
 }
 
-fn clip_config() -> ClipConfig {
+pub(super) fn clip_config() -> ClipConfig {
     ClipConfig {
         image_size: 224,
         patch_size: 14,
@@ -55,7 +62,7 @@ pub(super) fn resampler(precision: Precision) -> Result<PerceiverResampler> {
     Ok(PerceiverResampler::new(&resampler_config(), VIS_DIM, random.builder().pp("perceiver"))?)
 }
 
-fn resampler_config() -> ResamplerConfig {
+pub(super) fn resampler_config() -> ResamplerConfig {
     ResamplerConfig {
         n_latents: 64,
         depth: 6,
@@ -107,14 +114,24 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
     };
     let matrices = random.matrices();
     let bytes = matrices.iter().filter(|(name, _)| read(name)).map(|(_, bytes)| bytes).sum();
-    Ok(Sized { model, image: n_base as u32 + 1, bytes })
+    let weights = bytes as f64 / bytes_a_weight(precision);
+    Ok(Sized { model, image: n_base as u32 + 1, bytes, weights })
+}
+
+/// Bytes that a weight takes.
+fn bytes_a_weight(precision: Precision) -> f64 {
+    match precision {
+        Precision::Stored | Precision::F32 => 4.,
+        Precision::Bf16 | Precision::F16 => 2.,
+        Precision::Q8_0 => 34. / 32.,
+    }
 }
 
 fn unknown(job: &str) -> Error {
     Error::Setting {
         field: "job",
         found: job.to_owned(),
-        expected: format!("one of {}", super::JOBS.join(", ")),
+        expected: format!("one of {}", JOBS.join(", ")),
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn linear(xs: &[f32], weights: &[u16], n_in: usize, after: &After, ys
     let slabs = xs.chunks(SLAB * n_in).zip(ys.chunks_mut(SLAB * n_out)).enumerate();
     for (slab, (xs, ys)) in slabs {
         let n_groups = (xs.len() / n_in).div_ceil(STRIP) * 2;
-        aligned(n_groups * SIDE * pairs, |packed| {
+        scratch::with(n_groups * SIDE * pairs, |packed| {
             packed.par_chunks_mut(SIDE * pairs).enumerate().for_each(|(group, packed)| {
                 let xs = xs.get(group * SIDE * n_in..).unwrap_or_default();
                 pack(&xs[..xs.len().min(SIDE * n_in)], n_in, packed);
@@ -73,14 +73,6 @@ pub(super) fn linear(xs: &[f32], weights: &[u16], n_in: usize, after: &After, ys
             });
         });
     }
-}
-
-/// Runs `f` on `n` floats that begin a cache line.
-fn aligned<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    scratch::with(n + SIDE, |buffer| {
-        let start = buffer.as_ptr().align_offset(64);
-        f(&mut buffer[start..start + n])
-    })
 }
 
 /// Rounds up to sixteen rows to bf16 and packs them: pair after pair of inputs, row beside row.
@@ -114,7 +106,7 @@ impl Strip<'_> {
     ) {
         let pairs = self.n_in.next_multiple_of(INPUTS) / 2;
         let n_blocks = packed.len() / (STRIP * pairs);
-        aligned(PART * SIDE + (n_blocks + 1) * 4 * TILE, |buffer| {
+        scratch::with(PART * SIDE + (n_blocks + 1) * 4 * TILE, |buffer| {
             let (left, sums) = buffer.split_at_mut(PART * SIDE);
             let (turned, sums) = sums.split_at_mut(4 * TILE);
             for start in (0..self.n_in).step_by(PART) {

@@ -1,24 +1,16 @@
 //! Many input rows beside weights in `Q8_0`, both multiplied in bytes.
 
-#![allow(clippy::large_stack_arrays, reason = "44 KiB, filled again and again")]
-
-use std::ops::Range;
-
 use rayon::prelude::*;
 
-use super::many::DEPTH;
-use super::tiled::{Factors, product};
+use super::tiled::{Factors, LINE, product};
 use crate::After;
 use crate::cpu::{Work, ask_for, widest};
 use crate::format::BLOCK;
 use crate::scratch;
-use crate::tile::{self, Left, ROWS, WIDE, WORDS, multiply_bytes};
+use crate::tile::{self, ByteBlock, Left, OF_COLUMN, OF_ROW, ROWS, WIDE, WORDS, multiply_bytes};
 
-/// Blocks that are packed at a time.
-const PART: usize = DEPTH / WORDS;
-/// From a column of a copied piece to the next: words, sums and scales, and an odd number of lines.
-const STRIDE: usize = PART * (WORDS + 2) + NARROW;
-const NARROW: usize = tile::NARROW;
+/// Blocks of a part of a panel, which stays in the first cache while all rows pass.
+const PART: usize = 16;
 
 /// Whether [`linear`] may be called.
 pub(super) fn is_there() -> bool {
@@ -29,57 +21,33 @@ pub(super) fn is_there() -> bool {
 pub(super) fn linear(xs: &[f32], weights: &[u8], n_in: usize, after: &After, ys: &mut [f32]) {
     let (n_rows, n_blocks) = (xs.len() / n_in, n_in / BLOCK);
     let n_columns = ys.len() / n_rows;
-    let stride = n_blocks * (WORDS + 1);
+    // an odd number of cache lines, so that rows do not push each other out of the caches
+    let stride = ((n_blocks * OF_ROW).div_ceil(LINE) | 1) * LINE;
     scratch::with(n_rows * stride, |rounded| {
         let rows = rounded.par_chunks_mut(ROWS * stride).zip(xs.par_chunks(ROWS * n_in));
         rows.for_each(|(rounded, xs)| {
             for (rounded, xs) in rounded.chunks_mut(stride).zip(xs.chunks(n_in)) {
-                widest(Bytes(xs, rounded));
+                widest(Bytes(xs, &mut rounded[..n_blocks * OF_ROW]));
             }
         });
-        let factors = Factors { xs: rounded, stride, n_terms: n_blocks * (WORDS + 2), n_columns };
-        let multiply = |rows: Left, panel: &[f32], _, sums: &mut [f32]| {
-            multiply_bytes(rows, panel, n_blocks, sums);
+        let (n_terms, depth) = (n_blocks * OF_COLUMN, PART * OF_COLUMN);
+        let factors = Factors { xs: rounded, stride, n_terms, depth, n_columns };
+        let blocks = weights.as_chunks().0;
+        let multiply = |rows: Left, start: usize, panel: &[f32], room, sums: &mut [f32]| {
+            multiply_bytes(rows, n_blocks, start / OF_COLUMN, panel, room, sums);
         };
-        product(&factors, after, ys, multiply, |columns, panel| {
-            pack(weights, n_blocks, columns, panel);
+        product(&factors, after, ys, multiply, |columns, terms, panel| {
+            let there = terms.start / OF_COLUMN..terms.end / OF_COLUMN;
+            let row = |at: usize| at * n_blocks + there.start..at * n_blocks + there.end;
+            for column in columns.clone() {
+                // the next panel comes from memory while this one is multiplied
+                let next = row(column + WIDE);
+                ask_for::<ByteBlock>(blocks, next.start, next.end);
+            }
+            let rows = &blocks[row(columns.start).start..];
+            tile::pack_bytes(rows, n_blocks, there.len(), columns.len(), panel);
         });
     });
-}
-
-/// Packs rows of weights as columns of a panel.
-fn pack(weights: &[u8], n_blocks: usize, columns: Range<usize>, panel: &mut [f32]) {
-    let (n, room) = (columns.len(), tile::room(columns.len()));
-    let blocks = weights.as_chunks::<{ 2 + BLOCK }>().0;
-    let (words, rest) = panel.split_at_mut(n_blocks * WORDS * room);
-    let (firsts, scales) = rest.split_at_mut(n_blocks * room);
-    let mut copied = [0.; WIDE * STRIDE];
-    for start in (0..n_blocks).step_by(PART) {
-        let there = start..n_blocks.min(start + PART);
-        for (column, copied) in columns.clone().zip(copied.chunks_mut(STRIDE)) {
-            let row = &blocks[column * n_blocks..(column + 1) * n_blocks];
-            // the next panel comes from memory while this one is multiplied
-            let next = (column + WIDE) * n_blocks;
-            ask_for(blocks, next + there.start, next + there.end);
-            let (words, rest) = copied.split_at_mut(PART * WORDS);
-            let (firsts, scales) = rest.split_at_mut(PART);
-            let places = words.as_chunks_mut::<WORDS>().0.iter_mut().zip(firsts).zip(scales);
-            for (block, ((words, first), scale)) in row[there.clone()].iter().zip(places) {
-                let [low, high, bytes @ ..] = block;
-                *scale = half::f16::from_le_bytes([*low, *high]).to_f32();
-                for (word, four) in words.iter_mut().zip(bytes.as_chunks().0) {
-                    *word = f32::from_bits(u32::from_le_bytes(*four));
-                }
-                let sum: i32 = bytes.iter().map(|it| i32::from(it.cast_signed())).sum();
-                *first = f32::from_bits((-128 * sum).cast_unsigned());
-            }
-        }
-        let part = |per_block: usize| there.start * per_block * room..there.end * per_block * room;
-        tile::pack_columns(&copied, STRIDE, there.len() * WORDS, n, &mut words[part(WORDS)]);
-        let copied = &copied[PART * WORDS..];
-        tile::pack_columns(copied, STRIDE, there.len(), n, &mut firsts[part(1)]);
-        tile::pack_columns(&copied[PART..], STRIDE, there.len(), n, &mut scales[part(1)]);
-    }
 }
 
 /// Rounds a block of inputs to bytes: the largest magnitude becomes 127, ties go to even; what is no
@@ -105,14 +73,17 @@ impl Work for Bytes<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let blocks = self.0.as_chunks::<BLOCK>().0;
-        let (words, scales) = self.1.split_at_mut(blocks.len() * WORDS);
-        let places = words.as_chunks_mut::<WORDS>().0.iter_mut().zip(scales);
-        for (xs, (words, place)) in blocks.iter().zip(places) {
+        let (words, rest) = self.1.split_at_mut(blocks.len() * WORDS);
+        let (firsts, scales) = rest.split_at_mut(blocks.len());
+        let places = words.as_chunks_mut::<WORDS>().0.iter_mut().zip(firsts).zip(scales);
+        for (xs, ((words, first), place)) in blocks.iter().zip(places) {
             let (numbers, scale) = round(xs);
-            let bytes = numbers.map(|it| it.cast_unsigned() ^ 128);
+            let bytes = numbers.map(i8::cast_unsigned);
             for (word, four) in words.iter_mut().zip(bytes.as_chunks().0) {
                 *word = f32::from_bits(u32::from_le_bytes(*four));
             }
+            let sum: i32 = numbers.iter().map(|&it| i32::from(it)).sum();
+            *first = f32::from_bits((-128 * sum).cast_unsigned());
             *place = scale;
         }
     }

@@ -115,7 +115,8 @@ pub fn linear(xs: &[f32], matrix: &Matrix, bias: Option<&[f32]>, ys: &mut [f32])
     linear_with(xs, matrix, &After { bias, ..After::default() }, ys);
 }
 
-/// `ys = activation(xs Wᵀ + bias) + residual`: the bits of the same steps one after the other.
+/// `ys = activation(xs Wᵀ + bias) · others · factor + residual`: the bits of the same steps one after the
+/// other.
 pub fn linear_with(xs: &[f32], matrix: &Matrix, after: &After, ys: &mut [f32]) {
     let Matrix { n_in, n_out, .. } = *matrix;
     let n_rows = n_rows(xs, n_in, ys, n_out);

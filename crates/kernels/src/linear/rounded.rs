@@ -95,16 +95,19 @@ mod tests {
         fn products_are_those_of_rounded_inputs(
             seed in 1u64..1000, n_rows in prop_oneof![1usize..100, 250usize..280],
             n_out in 1usize..80, n_in in prop_oneof![1usize..70, 200usize..600],
-            activated: bool, residual: bool,
+            activated: bool, gated: bool, residual: bool,
         ) {
             let xs: Vec<f32> = noise(seed, n_rows * n_in);
             let weights = to_bf16(&noise::<f32>(seed + 1, n_out * n_in));
             let (bias, before) = (noise::<f32>(seed + 2, n_out), noise::<f32>(seed + 3, n_rows * n_out));
             let matrix = Matrix::new(Weights::Bf16(&weights), n_in).expect("whole rows");
             let mut ys = vec![f32::NAN; n_rows * n_out];
+            let others: Vec<f32> = noise(seed + 4, n_rows * n_out);
             let after = After {
                 bias: Some(&bias),
                 activation: activated.then_some(Activation::Gelu),
+                others: gated.then_some(&others),
+                factor: gated.then_some(0.3),
                 residual: residual.then_some(&before),
             };
             linear_rounded(&xs, &matrix, &after, &mut ys);
@@ -114,6 +117,9 @@ mod tests {
                     let mut activated = [0.];
                     Activation::Gelu.forward(&[sum], &mut activated);
                     sum = activated[0];
+                }
+                if gated {
+                    sum *= f64::from(others[at]) * 0.3;
                 }
                 if residual {
                     sum += f64::from(before[at]);

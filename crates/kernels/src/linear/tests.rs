@@ -164,6 +164,7 @@ proptest! {
             bias: biased.then_some(&bias),
             activation: activated.then_some(Activation::Gelu),
             residual: residual.then_some(&before),
+            ..After::default()
         };
         for matrix in (0..N_FORMATS).filter_map(|format| stored.matrix(format)) {
             let (mut ours, mut theirs) = (vec![f32::NAN; n_rows * n_out], vec![0.; n_rows * n_out]);
@@ -197,15 +198,19 @@ proptest! {
         let n_in = 37;
         let (stored, xs) = (Stored::new(seed, n_out, n_in), numbers(!seed, n_rows * n_in));
         let (bias, before) = (numbers(seed ^ 7, n_out), numbers(seed ^ 5, n_rows * n_out));
+        let others = numbers(seed ^ 3, n_rows * n_out);
         let (bias, activation) = (Some(&bias[..]), Some(Activation::Silu));
-        let after = After { bias, activation, residual: Some(&before) };
+        let (others, factor, residual) = (Some(&others[..]), Some(0.3), Some(&before[..]));
+        let after = After { bias, activation, others, factor, residual };
         let matrix = stored.matrix(0).expect("f32 takes any length");
         let (mut ours, mut sums) = (vec![0.; n_rows * n_out], vec![0.; n_rows * n_out]);
         linear_with(&xs, &matrix, &after, &mut ours);
         linear(&xs, &matrix, bias, &mut sums);
         let mut theirs = sums.clone();
         Activation::Silu.forward(&sums, &mut theirs);
-        theirs.iter_mut().zip(&before).for_each(|(y, x)| *y += x);
+        for ((y, other), before) in theirs.iter_mut().zip(others.unwrap_or_default()).zip(&before) {
+            *y = *y * other * 0.3 + before;
+        }
         prop_assert_eq!(bits(&ours), bits(&theirs));
     }
 

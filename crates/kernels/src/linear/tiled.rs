@@ -8,8 +8,6 @@
 //!
 //! Sums run over [`DEPTH`] terms at a time, whatever the number of rows and threads.
 
-#![allow(clippy::large_stack_arrays, reason = "36 KiB, widened again and again")]
-
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -30,7 +28,7 @@ const SLAB_ROWS: Range<usize> = 8 * ROWS..32 * ROWS;
 /// Slabs up to which every task packs its own panels.
 const PROMPT: usize = 3;
 /// Floats of a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 /// Tasks a thread, so that one that comes late or is held up leaves work to the others.
 const TASKS: usize = 4;
 /// Panels in a task, at least, where the matrix is packed for all.
@@ -45,21 +43,26 @@ pub(super) fn linear<F: Format>(
     ys: &mut [f32],
 ) {
     let n_out = ys.len() / (xs.len() / n_in);
-    product(&Factors::new(xs, n_in, n_out), after, ys, sums::<Single>, |columns, panel| {
-        let (n, room) = (columns.len(), tile::room(columns.len()));
-        let mut wide = [[0.; BLOCK]; WIDE * spaced(DEPTH / BLOCK)];
-        for start in (0..n_in).step_by(DEPTH) {
-            let terms = start..n_in.min(start + DEPTH);
+    product(&Factors::new(xs, n_in, n_out), after, ys, sums::<Single>, |columns, terms, panel| {
+        for column in columns.clone() {
             // the next panel comes from memory while this one is multiplied
-            for column in columns.clone() {
-                let next = (column + WIDE) * F::items(n_in);
-                ask_for(weights, next + F::items(terms.start), next + F::items(terms.end));
-            }
-            let stride = widen::<F>(weights, n_in, columns.clone(), terms.clone(), &mut wide);
-            let part = &mut panel[terms.start * room..terms.end * room];
-            tile::pack_columns(wide.as_flattened(), stride, terms.len(), n, part);
+            let next = (column + WIDE) * F::items(n_in);
+            ask_for(weights, next + F::items(terms.start), next + F::items(terms.end));
         }
+        if let Some(singles) = F::singles(weights) {
+            let rows = &singles[columns.start * n_in + terms.start..];
+            return tile::pack_columns(rows, n_in, terms.len(), columns.len(), panel);
+        }
+        with_pieces(WIDE * spaced(DEPTH / BLOCK), |wide| {
+            let stride = widen::<F>(weights, n_in, columns.clone(), terms.clone(), wide);
+            tile::pack_columns(wide.as_flattened(), stride, terms.len(), columns.len(), panel);
+        });
     });
+}
+
+/// Runs `f` on room for so many widened blocks.
+fn with_pieces(n: usize, f: impl FnOnce(&mut [[f32; BLOCK]])) {
+    scratch::with(n * BLOCK, |room| f(room.as_chunks_mut().0));
 }
 
 /// `dxs = dys W`.
@@ -75,16 +78,11 @@ pub(super) fn linear_backward<F: Format>(
         &After::default(),
         dxs,
         sums::<Single>,
-        |columns, panel| {
-            let n = columns.len();
-            let mut wide = [[0.; BLOCK]; DEPTH];
-            for start in (0..n_out).step_by(DEPTH) {
-                let terms = start..n_out.min(start + DEPTH);
-                let stride = widen::<F>(weights, n_in, terms.clone(), columns.clone(), &mut wide);
-                let room = tile::room(n);
-                let part = &mut panel[terms.start * room..terms.end * room];
-                tile::pack_rows(wide.as_flattened(), stride, terms.len(), n, part);
-            }
+        |columns, terms, panel| {
+            with_pieces(DEPTH * spaced(WIDE / BLOCK), |wide| {
+                let stride = widen::<F>(weights, n_in, terms.clone(), columns.clone(), wide);
+                tile::pack_rows(wide.as_flattened(), stride, terms.len(), columns.len(), panel);
+            });
         },
     );
 }
@@ -109,22 +107,27 @@ pub(super) fn linear_of_pairs(
             let rows = rounded.chunks_mut(stride).zip(xs.chunks(n_in));
             rows.for_each(|(rounded, xs)| round_pairs(xs, rounded));
         });
-        let factors = Factors { xs: rounded, stride, n_terms: n_pairs, n_columns };
-        product(&factors, after, ys, sums::<Pair>, |columns, panel| {
-            let (n, room) = (columns.len(), tile::room(columns.len()));
-            let mut copied = [0.; WIDE * STRIDE];
-            for start in (0..n_pairs).step_by(DEPTH) {
-                let terms = start..n_pairs.min(start + DEPTH);
-                for (at, copied) in columns.clone().zip(copied.chunks_mut(STRIDE)) {
-                    let row = at * n_in..(at + 1) * n_in;
-                    let part = row.start + 2 * start..row.end.min(row.start + 2 * terms.end);
-                    copy_pairs(&weights[part.clone()], copied);
-                    // the next panel comes from memory while this one is multiplied
-                    ask_for(weights, part.start + WIDE * n_in, part.end + WIDE * n_in);
-                }
-                let part = &mut panel[terms.start * room..terms.end * room];
-                tile::pack_columns(&copied, STRIDE, terms.len(), n, part);
+        let factors = Factors { stride, ..Factors::new(rounded, n_pairs, n_columns) };
+        product(&factors, after, ys, sums::<Pair>, |columns, terms, panel| {
+            let part = |row: usize| {
+                let row = row * n_in..(row + 1) * n_in;
+                row.start + 2 * terms.start..row.end.min(row.start + 2 * terms.end)
+            };
+            for column in columns.clone() {
+                // the next panel comes from memory while this one is multiplied
+                let next = part(column + WIDE);
+                ask_for(weights, next.start, next.end);
             }
+            if n_in.is_multiple_of(2) {
+                let rows = &weights[part(columns.start).start..];
+                return tile::pack_columns(rows, n_pairs, terms.len(), columns.len(), panel);
+            }
+            scratch::with(WIDE * STRIDE, |copied| {
+                for (column, copied) in columns.clone().zip(copied.chunks_mut(STRIDE)) {
+                    copy_pairs(&weights[part(column)], copied);
+                }
+                tile::pack_columns(copied, STRIDE, terms.len(), columns.len(), panel);
+            });
         });
     });
 }
@@ -142,68 +145,63 @@ fn copy_pairs(numbers: &[u16], pairs: &mut [f32]) {
 }
 
 /// A left matrix, and the size of a right one.
+#[derive(Clone, Copy)]
 pub(super) struct Factors<'a> {
     /// Rows of `stride` words of 32 bits.
     pub(super) xs: &'a [f32],
     pub(super) stride: usize,
     /// Words of a column in its panel.
     pub(super) n_terms: usize,
+    /// Words of a column in a part of its panel.
+    pub(super) depth: usize,
     pub(super) n_columns: usize,
 }
 
 impl<'a> Factors<'a> {
     /// Rows of which each word is a term.
     fn new(xs: &'a [f32], n_terms: usize, n_columns: usize) -> Self {
-        Self { xs, stride: n_terms, n_terms, n_columns }
+        Self { xs, stride: n_terms, n_terms, depth: DEPTH, n_columns }
     }
 }
 
 /// `ys (n_rows, n_columns) = after(xs (n_rows, n_terms) · (n_terms, n_columns))`, where `pack` makes
-/// the panel of a range of columns, and `multiply` the sums of rows with one: of `(rows, panel, terms,
-/// sums)`.
+/// a part of a panel, of a range of columns and one of terms, and `multiply` adds the sums of rows
+/// with one to those of the parts before: of `(rows, first term, part, its columns, sums)`.
 pub(super) fn product(
     factors: &Factors,
     after: &After,
     ys: &mut [f32],
-    multiply: impl Fn(Left, &[f32], usize, &mut [f32]) + Sync,
-    pack: impl Fn(Range<usize>, &mut [f32]) + Sync,
+    multiply: impl Fn(Left, usize, &[f32], usize, &mut [f32]) + Sync,
+    pack: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync,
 ) {
-    let Factors { xs, stride, n_terms, n_columns } = *factors;
+    let Factors { xs, stride, n_terms, depth, n_columns } = *factors;
     let n_rows = xs.len() / stride;
     let most = (SLAB / stride).clamp(SLAB_ROWS.start, SLAB_ROWS.end);
     let n_slabs = n_rows.div_ceil(most);
-    let slab = n_rows.div_ceil(n_slabs).next_multiple_of(ROWS);
     let n_tasks = TASKS * rayon::current_num_threads();
     let n_panels = n_columns.div_ceil(WIDE);
-    let panel_of = |first: usize| first..n_columns.min(first + WIDE);
+    let columns_of = |first: usize| first..n_columns.min(first + WIDE);
+    let parts = || (0..n_terms).step_by(depth).map(|start| start..n_terms.min(start + depth));
     let task = |xs: Left, first_row: usize, panels: &dyn Panels, (first, mut ys): Columns| {
-        let Left { entries, stride, .. } = xs;
-        let (n_rows, width) = (ys.len(), ys[0].len());
-        let work = |panel: &[f32], at: usize, sums: &mut [f32], ys: &mut [&mut [f32]]| {
-            let of_panel = panel_of(first + at).len();
-            let room = tile::room(of_panel);
-            for start in (0..n_rows).step_by(slab) {
-                let ys = &mut ys[start..n_rows.min(start + slab)];
-                let rows = Left { entries: &entries[start * stride..], stride, n_rows: ys.len() };
-                multiply(rows, panel, n_terms, sums);
-                for (row, (y, sums)) in ys.iter_mut().zip(sums.chunks(room)).enumerate() {
-                    let place = (first_row + start + row, first + at);
-                    let after = after.piece(place.0, n_columns, place.1);
-                    after.finish(sums, &mut y[at..at + of_panel]);
+        scratch::with(ys.len() * WIDE, |sums| {
+            for at in (0..ys[0].len()).step_by(WIDE) {
+                let columns = columns_of(first + at);
+                let (n, room) = (columns.len(), tile::room(columns.len()));
+                for part in parts() {
+                    let start = part.start;
+                    panels.with(columns.clone(), part, &mut |panel| {
+                        multiply(xs, start, panel, room, sums);
+                    });
                 }
-            }
-        };
-        scratch::with(slab * WIDE, |sums| {
-            for at in (0..width).step_by(WIDE) {
-                panels.with(first + at, &mut |panel| work(panel, at, sums, &mut ys));
+                let ys = ys.iter_mut().map(|y| &mut y[at..at + n]);
+                after.finish_rows((first_row, first + at), n_columns, sums, room, ys);
             }
         });
     };
     if n_slabs <= PROMPT {
-        let own = |first: usize, work: &mut dyn FnMut(&[f32])| {
-            let columns = panel_of(first);
-            scratch::with(n_terms * tile::room(columns.len()), |panel| {
-                pack(columns, panel);
+        let own = |columns: Range<usize>, part: Range<usize>, work: &mut dyn FnMut(&[f32])| {
+            scratch::with(part.len() * tile::room(columns.len()), |panel| {
+                pack(columns, part, panel);
                 work(panel);
             });
         };
@@ -215,13 +213,21 @@ pub(super) fn product(
         });
         return;
     }
+    let slab = n_rows.div_ceil(n_slabs).next_multiple_of(ROWS);
     scratch::with(packed_len(n_terms, n_columns), |packed| {
         let panels = packed.par_chunks_mut(n_terms * WIDE).enumerate();
-        panels.for_each(|(at, panel)| pack(panel_of(at * WIDE), panel));
+        panels.for_each(|(at, panel)| {
+            let columns = columns_of(at * WIDE);
+            let room = tile::room(columns.len());
+            for part in parts() {
+                let place = &mut panel[part.start * room..part.end * room];
+                pack(columns.clone(), part, place);
+            }
+        });
         let packed = &*packed;
-        let all = |first: usize, work: &mut dyn FnMut(&[f32])| {
-            let room = tile::room(panel_of(first).len());
-            work(&packed[first * n_terms..][..n_terms * room]);
+        let all = |columns: Range<usize>, part: Range<usize>, work: &mut dyn FnMut(&[f32])| {
+            let (room, panel) = (tile::room(columns.len()), &packed[columns.start * n_terms..]);
+            work(&panel[part.start * room..part.end * room]);
         };
         let pieces = n_tasks.div_ceil(n_slabs).min(n_panels.div_ceil(PANELS)).max(1);
         let width = n_panels.div_ceil(pieces) * WIDE;
@@ -239,14 +245,14 @@ pub(super) fn product(
     });
 }
 
-/// Where the panel that begins at a column comes from.
+/// Where a part of the panel of some columns comes from.
 trait Panels: Sync {
-    fn with(&self, first: usize, work: &mut dyn FnMut(&[f32]));
+    fn with(&self, columns: Range<usize>, part: Range<usize>, work: &mut dyn FnMut(&[f32]));
 }
 
-impl<F: Fn(usize, &mut dyn FnMut(&[f32])) + Sync> Panels for F {
-    fn with(&self, first: usize, work: &mut dyn FnMut(&[f32])) {
-        self(first, work);
+impl<F: Fn(Range<usize>, Range<usize>, &mut dyn FnMut(&[f32])) + Sync> Panels for F {
+    fn with(&self, columns: Range<usize>, part: Range<usize>, work: &mut dyn FnMut(&[f32])) {
+        self(columns, part, work);
     }
 }
 
@@ -271,12 +277,8 @@ fn with_rows_apart<R>(xs: &[f32], stride: usize, f: impl FnOnce(Left) -> R) -> R
     })
 }
 
-/// Sums of rows with a panel, part by part.
-fn sums<E: Entry>(rows: Left, panel: &[f32], n_terms: usize, sums: &mut [f32]) {
-    let room = panel.len() / n_terms;
-    for start in (0..n_terms).step_by(DEPTH) {
-        let end = n_terms.min(start + DEPTH);
-        let left = Left { entries: &rows.entries[start..], ..rows };
-        multiply::<E>(left, &panel[start * room..end * room], end - start, start > 0, sums, room);
-    }
+/// Adds the products of rows with a part of a panel.
+fn sums<E: Entry>(rows: Left, start: usize, panel: &[f32], room: usize, sums: &mut [f32]) {
+    let left = Left { entries: &rows.entries[start..], ..rows };
+    multiply::<E>(left, panel, panel.len() / room, start > 0, sums, room);
 }

@@ -10,8 +10,8 @@ mod kin;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{Module, Result, Tensor};
-use nn::{Builder, Linear, RmsNorm, split_heads};
+use candle_core::{Result, Tensor};
+use nn::{Builder, Linear, RmsNorm, split_heads, view_heads};
 
 pub use self::config::LlamaConfig;
 pub(crate) use self::kin::Variant;
@@ -121,8 +121,9 @@ impl Block {
     }
 
     fn forward(&self, xs: &Tensor, step: &Step, past: Past) -> Result<Tensor> {
-        let xs = (xs + self.attention.forward(&xs.apply(&self.attention_norm)?, step, past)?)?;
-        &xs + xs.apply(&self.feed_forward_norm)?.apply(&self.feed_forward)?
+        let seen = self.attention.forward(&xs.apply(&self.attention_norm)?, step, past)?;
+        let xs = self.attention.o_proj.added(&seen, xs)?;
+        self.feed_forward.added(&xs.apply(&self.feed_forward_norm)?, &xs)
     }
 }
 
@@ -167,10 +168,11 @@ impl SelfAttention {
         })
     }
 
+    /// What the heads see, before their last product.
     fn forward(&self, xs: &Tensor, step: &Step, past: Past) -> Result<Tensor> {
         let mut q = split_heads(&xs.apply(&self.q_proj)?, self.n_heads)?;
         let mut k = split_heads(&xs.apply(&self.k_proj)?, self.n_kv_heads)?;
-        let v = split_heads(&xs.apply(&self.v_proj)?, self.n_kv_heads)?;
+        let v = view_heads(&xs.apply(&self.v_proj)?, self.n_kv_heads)?;
         if let Some([of_queries, of_keys]) = &self.norms {
             (q, k) = (q.apply(of_queries)?, k.apply(of_keys)?);
         }
@@ -178,7 +180,7 @@ impl SelfAttention {
             q = rotary.forward(&q, &step.positions)?;
             k = rotary.forward(&k, &step.positions)?;
         }
-        attend(&q, k, v, self.scale, &step.mask, past)?.apply(&self.o_proj)
+        attend(&q, k, v, self.scale, &step.mask, past)
     }
 }
 
@@ -206,9 +208,14 @@ impl SwiGlu {
     }
 }
 
-impl Module for SwiGlu {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let gate = xs.apply(&self.gate_proj)?.apply(&self.activation)?;
-        (gate * xs.apply(&self.up_proj)?)?.apply(&self.down_proj)
+impl SwiGlu {
+    /// What the layer makes of `xs`, added to a residual.
+    fn added(&self, xs: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        let up = xs.apply(&self.up_proj)?;
+        let hidden = match self.activation.in_one_pass() {
+            Some(activation) => self.gate_proj.gating(xs, activation, &up)?,
+            None => (xs.apply(&self.gate_proj)?.apply(&self.activation)? * up)?,
+        };
+        self.down_proj.added(&hidden, residual)
     }
 }

@@ -12,7 +12,7 @@ mod config;
 mod tests;
 
 use candle_core::{Result, Tensor};
-use nn::{Builder, LayerNorm, Linear, split_heads};
+use nn::{Builder, LayerNorm, Linear, view_heads};
 
 pub use self::config::OptConfig;
 use crate::attend::{Past, attend};
@@ -152,16 +152,22 @@ impl Block {
         let Self { attention_norm, feed_forward_norm, .. } = self;
         let attention = |xs: &Tensor| self.attention.forward(xs, step, past);
         if self.norm_before {
-            let xs = (xs + attention(&xs.apply(attention_norm)?)?)?;
-            &xs + self.feed_forward(&xs.apply(feed_forward_norm)?)?
+            let seen = attention(&xs.apply(attention_norm)?)?;
+            let xs = self.attention.out_proj.added(&seen, xs)?;
+            self.narrow.added(&self.hidden(&xs.apply(feed_forward_norm)?)?, &xs)
         } else {
-            let xs = (xs + attention(xs)?)?.apply(attention_norm)?;
-            (&xs + self.feed_forward(&xs)?)?.apply(feed_forward_norm)
+            let seen = attention(xs)?;
+            let xs = self.attention.out_proj.added(&seen, xs)?.apply(attention_norm)?;
+            self.narrow.added(&self.hidden(&xs)?, &xs)?.apply(feed_forward_norm)
         }
     }
 
-    fn feed_forward(&self, xs: &Tensor) -> Result<Tensor> {
-        xs.apply(&self.widen)?.apply(&self.activation)?.apply(&self.narrow)
+    /// The hidden units of the feed-forward.
+    fn hidden(&self, xs: &Tensor) -> Result<Tensor> {
+        match self.activation.in_one_pass() {
+            Some(activation) => self.widen.activated(xs, activation),
+            None => xs.apply(&self.widen)?.apply(&self.activation),
+        }
     }
 }
 
@@ -189,9 +195,10 @@ impl SelfAttention {
         })
     }
 
+    /// What the heads see, before their last product.
     fn forward(&self, xs: &Tensor, step: &Step, past: Past) -> Result<Tensor> {
-        let heads = |linear: &Linear| split_heads(&xs.apply(linear)?, self.n_heads);
+        let heads = |linear: &Linear| view_heads(&xs.apply(linear)?, self.n_heads);
         let (q, k, v) = (heads(&self.q_proj)?, heads(&self.k_proj)?, heads(&self.v_proj)?);
-        attend(&q, k, v, self.scale, &step.mask, past)?.apply(&self.out_proj)
+        attend(&q, k, v, self.scale, &step.mask, past)
     }
 }

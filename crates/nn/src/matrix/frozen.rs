@@ -44,19 +44,27 @@ impl Constant for Tensor {
     }
 }
 
-/// What follows a product: a frozen bias, and, where nothing asks for a gradient, an activation and a
-/// residual shaped as the result.
+/// What follows a product: a frozen bias, and, where nothing asks for a gradient, an activation, factors
+/// shaped as the result, one for all, and a residual shaped as the result.
 #[derive(Clone, Default)]
-pub(super) struct Then {
-    pub(super) bias: Option<Tensor>,
-    pub(super) activation: Option<Activation>,
-    pub(super) residual: Option<Tensor>,
+pub(crate) struct Then {
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) activation: Option<Activation>,
+    pub(crate) others: Option<Tensor>,
+    pub(crate) factor: Option<f32>,
+    pub(crate) residual: Option<Tensor>,
 }
 
 impl Then {
     /// Whether a backward pass would need what is not kept.
-    pub(super) fn is_final(&self) -> bool {
-        self.activation.is_some() || self.residual.is_some()
+    pub(crate) fn is_final(&self) -> bool {
+        let Self { bias: _, activation, others, factor, residual } = self;
+        activation.is_some() || others.is_some() || factor.is_some() || residual.is_some()
+    }
+
+    /// Its tensors.
+    pub(super) fn tensors(&mut self) -> [&mut Option<Tensor>; 3] {
+        [&mut self.bias, &mut self.others, &mut self.residual]
     }
 }
 
@@ -90,24 +98,32 @@ impl<W: Constant> CustomOp1 for FrozenProduct<W> {
             if dim_in != n_in {
                 bail!("a product with {n_in} columns was given rows of {dim_in}")
             }
-            let Then { bias, activation, residual } = &self.then;
+            let Then { bias, activation, others, factor, residual } = &self.then;
+            for (what, tensor, expected) in [
+                ("a bias", bias, n_out),
+                ("factors", others, n * n_out),
+                ("a residual", residual, n * n_out),
+            ] {
+                if let Some(found) = tensor.as_ref().map(Tensor::elem_count)
+                    && found != expected
+                {
+                    bail!("{what} of {found} entries beside {n} × {n_out}")
+                }
+            }
             with_optional(bias.as_ref(), |bias| {
-                with_optional(residual.as_ref(), |residual| {
-                    if let Some(bias) = bias.filter(|bias| bias.len() != n_out) {
-                        bail!("a bias of {} entries beside {n_out} outputs", bias.len())
-                    }
-                    if let Some(residual) = residual.filter(|xs| xs.len() != n * n_out) {
-                        bail!("a residual of {} entries beside {n} × {n_out}", residual.len())
-                    }
-                    let mut ys = vec![0.; n * n_out];
-                    let after = After { bias, activation: *activation, residual };
-                    let linear = if self.weight.rounds() {
-                        kernels::linear_rounded
-                    } else {
-                        kernels::linear_with
-                    };
-                    linear(xs, weight, &after, &mut ys);
-                    Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
+                with_optional(others.as_ref(), |others| {
+                    with_optional(residual.as_ref(), |residual| {
+                        let mut ys = vec![0.; n * n_out];
+                        let (activation, factor) = (*activation, *factor);
+                        let after = After { bias, activation, others, factor, residual };
+                        let linear = if self.weight.rounds() {
+                            kernels::linear_rounded
+                        } else {
+                            kernels::linear_with
+                        };
+                        linear(xs, weight, &after, &mut ys);
+                        Ok((CpuStorage::F32(ys), Shape::from((n, n_out))))
+                    })
                 })
             })
         })?

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Result, Tensor};
-use kernels::Activation;
 
 use self::blocks::BlocksProduct;
-use self::frozen::{FrozenProduct, PlainProduct, Then};
+pub(crate) use self::frozen::Then;
+use self::frozen::{FrozenProduct, PlainProduct};
 pub(crate) use self::numbers::Numbers;
 pub use self::precision::Precision;
 
@@ -82,23 +82,19 @@ impl Matrix {
         self.product(xs)?.broadcast_add(bias)
     }
 
-    /// `activation(xs Wᵀ + bias) + residual` in one pass, for a residual `(n, out)`; nothing where
-    /// something asks for a gradient, or our kernels do not make the product.
-    pub(crate) fn fused(
-        &self,
-        xs: &Tensor,
-        bias: Option<&Tensor>,
-        activation: Option<Activation>,
-        residual: Option<&Tensor>,
-    ) -> Result<Option<Tensor>> {
-        let beside = [bias, residual];
-        let mut beside = beside.iter().flatten();
-        if xs.track_op() || beside.any(|it| it.track_op() || it.dtype() != DType::F32) {
+    /// `activation(xs Wᵀ + bias) · others · factor + residual` in one pass, for others and a residual
+    /// `(n, out)`; nothing where something asks for a gradient, or our kernels do not make the product.
+    pub(crate) fn fused(&self, xs: &Tensor, mut then: Then) -> Result<Option<Tensor>> {
+        if xs.track_op() {
             return Ok(None);
         }
-        let contiguous = |it: &Tensor| it.contiguous();
-        let [bias, residual] = [bias, residual].map(|it| it.map(contiguous).transpose());
-        self.frozen(xs, Then { bias: bias?, activation, residual: residual? })
+        for tensor in then.tensors().into_iter().flatten() {
+            if tensor.track_op() || tensor.dtype() != DType::F32 {
+                return Ok(None);
+            }
+            *tensor = tensor.contiguous()?;
+        }
+        self.frozen(xs, then)
     }
 
     /// By our kernels, where the weights are frozen numbers and the pass is in `f32` on the CPU.
