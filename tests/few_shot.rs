@@ -121,7 +121,11 @@ fn captions_are_written_after_the_originals_prompt_and_scored() {
     for (at, shots) in shots.iter().enumerate() {
         let interval = &shots["scores"]["cider_x100"];
         let of = |name: &str| interval[name].as_f64().unwrap();
-        assert!(of("low") <= of("estimate") && of("estimate") <= of("high"));
+        // nonsense that is worth nothing has no known interval
+        assert!(
+            interval["low"].is_null()
+                || of("low") <= of("estimate") && of("estimate") <= of("high")
+        );
         let each: Vec<f64> =
             rows[4 * at..4 * at + 4].iter().map(|row| row["score"].parse().unwrap()).collect();
         assert!((of("estimate") - each.iter().sum::<f64>() / 4.0).abs() < 1e-9);

@@ -70,9 +70,12 @@ impl Units {
         draws: Draws,
         score: impl Fn(&mut dyn Iterator<Item = usize>) -> f64,
     ) -> Interval {
-        bootstrap(self.0.len(), draws.n, draws.seed, |drawn| {
+        let found = bootstrap(self.0.len(), draws.n, draws.seed, |drawn| {
             score(&mut drawn.iter().flat_map(|&unit| self.0[unit].iter().copied()))
-        })
+        });
+        // where all draws are alike they do not tell how far off the score may be
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        if found.width() > 0.0 { found } else { Interval { low, high, ..found } }
     }
 
     /// The mean of what each item is worth.
@@ -149,6 +152,12 @@ mod tests {
         // four pictures, two of them right: the mean of four draws
         assert_eq!((together.low, together.high), (0.0, 100.0));
         assert!(alone.low > 30.0 && alone.high < 70.0, "{alone}");
+    }
+
+    #[test]
+    fn answers_that_are_all_worth_the_same_have_no_known_interval() {
+        let found = answer_scores(&[0.0; 5], &[0, 1, 2, 3, 4], DRAWS).unwrap().vqa_accuracy_percent;
+        assert_eq!(found.to_string(), "0.00 [interval unknown]");
     }
 
     #[test]
