@@ -69,7 +69,7 @@ struct OfWindows {
 }
 
 impl OfWindows {
-    fn as_stages(self, windows: InputShape) -> serde_json::Result<Section> {
+    fn into_section(self, windows: InputShape) -> serde_json::Result<Section> {
         let mut stages = vec![json!({ "mask": self.mask })];
         if !self.clean.is_null() {
             stages.push(json!({ "clean": self.clean }));
@@ -102,7 +102,7 @@ impl Section {
         let said = section.clone();
         if is(OF_WINDOWS) && section.get("tokens").is_none() {
             let before = serde_json::from_value::<OfWindows>(said);
-            let now = before.and_then(|it| it.as_stages(input));
+            let now = before.and_then(|it| it.into_section(input));
             return now.map_err(|error| refuse(error.to_string()));
         }
         match format {

@@ -39,8 +39,7 @@ pub(super) fn plan(
     }
     let mut problems = Vec::new();
     // parcels and volumes are brought onto one grid; voxels of a mask have to be on it
-    let alike =
-        loaded.spec.stages().iter().any(|stage| stage.step().is_some_and(|it| it.wants_one_grid()));
+    let alike = loaded.spec.steps().any(preprocess::Step::wants_one_grid);
     let facts = scans::check_headers(loaded.known(), &mut scans, spec.t_r, alike, &mut problems);
     if let (Some(window), Some(facts)) = (window, &facts) {
         for row in &rows {

@@ -253,17 +253,28 @@ fn other_word(stage: &str) -> Option<&'static str> {
 
 /// Reads a file; a set may name a stage by either of its words, whichever the file has.
 fn source_of(path: &Path, sets: &[String]) -> config::Result<Source> {
-    let other = |set: &String| {
-        let (stage, rest) = set.trim().strip_prefix("stages.")?.split_once(['.', '='])?;
-        let at = set.len() - rest.len();
-        let of_file = || Source::read(path, std::slice::from_ref(set)).is_err();
-        let word = other_word(stage).filter(|_| of_file())?;
-        Some(format!("stages.{word}{}", &set[at - 1..]))
-    };
-    let renamed: Vec<String> =
-        sets.iter().map(|set| other(set).unwrap_or_else(|| set.clone())).collect();
+    let of_user = Source::read(path, sets);
+    if of_user.is_ok() {
+        return of_user;
+    }
+    let mut renamed = Vec::with_capacity(sets.len());
+    for set in sets {
+        renamed.push(set.clone());
+        let fits = |sets: &[String]| Source::read(path, sets).is_ok();
+        if let (false, Some(other)) = (fits(&renamed), by_other_word(set)) {
+            let last = renamed.len() - 1;
+            renamed[last] = other;
+        }
+    }
     // of what is wrong the user's own words are told
-    Source::read(path, &renamed).or_else(|_| Source::read(path, sets))
+    Source::read(path, &renamed).or(of_user)
+}
+
+/// A set that names a stage by its other word, of one that has two.
+fn by_other_word(set: &str) -> Option<String> {
+    let rest = set.trim_start().strip_prefix("stages.")?;
+    let (stage, _) = rest.split_once(['.', '='])?;
+    Some(format!("stages.{}{}", other_word(stage.trim())?, &rest[stage.len()..]))
 }
 
 /// A mistake inside a query, at its place, where the query stands in one line.
