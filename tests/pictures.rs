@@ -58,13 +58,17 @@ fn slices_carpets_and_matrices_are_those_of_numpy_and_nilearn() {
         confounds: None,
         coverage: None,
         stacked: None,
+        events_s: Vec::new(),
     };
     let fitted = config.fit(&Training {
         inputs: &Here,
         stack: None,
         parcels: &[],
-        series: Vec::new(),
         trained_on: Vec::new(),
+        recordings: Vec::new(),
+        series: Vec::new(),
+        windows: Vec::new(),
+        classes: Vec::new(),
         reason: String::new(),
         n_bytes: u64::MAX,
         stop: &|| Ok(()),

@@ -26,7 +26,7 @@ pub(super) fn draw(drawing: &Drawing<'_>, idx: usize) -> Result<Drawn> {
     let parcels = drawing.media.parcels.as_ref();
     match parcels.and_then(|it| Some((it, it.units[idx].as_ref()?))) {
         Some((parcels, unit)) => Ok(of_parcels(drawing, idx, parcels, &StoredSeries::read(unit)?)),
-        None => Ok(of_voxels(drawing, idx)),
+        None => of_voxels(drawing, idx),
     }
 }
 
@@ -185,32 +185,35 @@ fn means(correlations: &Array2<f64>) -> Vec<f64> {
 }
 
 /// One whose voxels within a mask are read directly.
-fn of_voxels(drawing: &Drawing<'_>, idx: usize) -> Drawn {
+fn of_voxels(drawing: &Drawing<'_>, idx: usize) -> Result<Drawn> {
     let media = drawing.media;
     let quality = media.quality.get(idx).and_then(Option::as_ref).expect("it was read");
     let measured = Measured::of_figures(quality);
     let (mut figures, mut missing) = (Vec::new(), Vec::new());
-    match media.series.get(idx).and_then(Option::as_ref) {
-        Some(series) => {
-            let values = series.values.mapv(f64::from);
-            let order: Vec<usize> = (0..values.ncols()).collect();
+    match media.voxels.as_ref().and_then(|it| it.units[idx].as_ref()) {
+        Some(unit) => {
+            let series = StoredSeries::read(unit)?;
+            let order: Vec<usize> = (0..series.values.ncols()).collect();
+            let fd_mm = series.fd_mm.as_ref().filter(|it| it.len() == series.values.nrows());
             let drawn = carpet(&Carpet {
-                series: values.view(),
+                series: series.values.view(),
                 order: &order,
-                t_r_s: series.t_r,
-                fd_mm: None,
+                t_r_s: series.facts.t_r_s,
+                fd_mm: fd_mm.map(|it| it.view()),
                 what: "voxels",
             });
             let after = format!("The series are those after {}.", drawing.after);
             figures.push(of_carpet("Series of the voxels of the mask", "voxel", drawn, &after));
-            missing.push(
-                "No framewise displacement: stages of masked voxels read no table of motion.",
-            );
+            if fd_mm.is_none() {
+                missing.push(
+                    "No framewise displacement: no table of confounds was read for this scan.",
+                );
+            }
         }
         None => missing.push("No carpet plot: no stage of this run keeps series of the scan."),
     }
     missing.push("No matrix of connectivity and no glass brain: no stage of this run divides the brain into parcels.");
-    Drawn {
+    Ok(Drawn {
         view: RecordingView {
             name: media.scans()[idx].name.clone(),
             facts: facts(&measured),
@@ -220,7 +223,7 @@ fn of_voxels(drawing: &Drawing<'_>, idx: usize) -> Drawn {
         n_frames: measured.n_frames,
         n_lost: None,
         thumbnail: None,
-    }
+    })
 }
 
 /// What was measured of any recording.
