@@ -159,7 +159,8 @@ impl<'a> People<'a> {
         row("settings", "config_used.yaml beside this page".to_owned());
         row(
             "command",
-            "neuroflamingo run config_used.yaml; the one that was typed is in record.json"
+            "neuroflamingo run config_used.yaml, where its paths lead to the data from this folder; the words that \
+             were typed are in record.json"
                 .to_owned(),
         );
         row("random seed", media.run.seed.to_string());
