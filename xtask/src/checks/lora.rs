@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use encoder::clip::{ClipConfig, ClipVision, weights::visual};
 use encoder::{ClipActivation, VisionFeature};
 use flamingo::{Corrections, LoraAdapter, TiedNames};
-use lm::{LmConfig, Step};
-use nn::weights::Frozen;
+use lm::{CausalLm, LmConfig, Step};
+use nn::weights::{Frozen, Variables};
 use serde_json::Value;
 
 use super::{Outcome, Worst};
@@ -111,14 +111,42 @@ impl Case {
         let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
         let beside = adapter.apply(&self.base, &tensors.collect(), tied, Corrections::Beside)?;
         let loss = self.output(&format!("{name}.adapter"), &beside, worst)?;
-        let grads = loss.backward()?;
-        for (tensor, expected) in read(&folder.join(name).join("grads.safetensors"))? {
-            let var = vars.get(&tensor).with_context(|| format!("no tensor {tensor}"))?;
+        let expected = read(&folder.join(name).join("grads.safetensors"))?;
+        self.gradients(name, &loss.backward()?, &vars, &expected, worst)?;
+
+        // and as a training has them, beside frozen layers
+        let (Base::Lm(config), Some((lora, tensors))) = (&self.config, adapter.plain()) else {
+            return Ok(());
+        };
+        let moving = Variables::default();
+        let start = Frozen::from_tensors(Path::new("adapter"), tensors);
+        let corrections = moving.started_at(start);
+        let mut config = (**config).clone();
+        let file = Frozen::from_tensors(Path::new("case"), self.base.clone());
+        let (frozen, _) = config.take(&file)?;
+        let lm = config.build(config.corrected(frozen, corrections, Some(&lora))?)?;
+        let beside = self.of_language_model(&*lm)?;
+        let loss = self.compared(&format!("{name}.adapter"), "beside", beside, worst)?;
+        let root = |(path, var): (String, Var)| (format!("base_model.model.{path}"), var);
+        let vars: HashMap<String, Var> = moving.all().into_iter().map(root).collect();
+        self.gradients(&format!("{name} beside"), &loss.backward()?, &vars, &expected, worst)
+    }
+
+    fn gradients(
+        &self,
+        name: &str,
+        grads: &GradStore,
+        vars: &HashMap<String, Var>,
+        expected: &Tensors,
+        worst: &mut Worst,
+    ) -> Result<()> {
+        for (tensor, expected) in expected {
+            let var = vars.get(tensor).with_context(|| format!("no tensor {tensor}"))?;
             let what = format!("{name} gradient of {tensor}");
             match grads.get(var) {
                 Some(found) => {
-                    let scale = largest(&expected)?.max(f64::MIN_POSITIVE);
-                    let error = largest(&(found - &expected)?)? / scale;
+                    let scale = largest(expected)?.max(f64::MIN_POSITIVE);
+                    let error = largest(&(found - expected)?)? / scale;
                     worst.add(&what, error, self.tolerance["grads_rel"]);
                 }
                 None => bail!("{what} is none"),
@@ -150,16 +178,26 @@ impl Case {
 
     /// Compares the output of these weights with the recorded one, and the loss where there is one.
     fn output(&self, name: &str, weights: &Tensors, worst: &mut Worst) -> Result<Tensor> {
-        let (output, kept, loss) = self.computed(weights)?;
+        self.compared(name, "", self.computed(weights)?, worst)
+    }
+
+    /// The same of what was computed, `how` it was.
+    fn compared(
+        &self,
+        name: &str,
+        how: &str,
+        (output, kept, loss): (Tensor, Tensor, Tensor),
+        worst: &mut Worst,
+    ) -> Result<Tensor> {
         let expected = self.io.get(name).with_context(|| format!("no output {name}"))?;
         let gap = (output - expected)?.broadcast_mul(&kept)?;
-        worst.add(name, largest(&gap)?, self.tolerance["output_abs"]);
+        worst.add(&format!("{name} {how}"), largest(&gap)?, self.tolerance["output_abs"]);
         let recorded = name.strip_suffix(".adapter").unwrap_or(name);
         if let Some(expected) = self.io.get(&format!("{recorded}.loss")) {
             let expected = f64::from(expected.flatten_all()?.to_vec1::<f32>()?[0]);
             let found = f64::from(loss.to_scalar::<f32>()?);
             let error = (found - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
-            worst.add(&format!("{name} loss"), error, self.tolerance["loss_rel"]);
+            worst.add(&format!("{name} {how} loss"), error, self.tolerance["loss_rel"]);
         }
         Ok(loss)
     }
@@ -188,6 +226,10 @@ impl Case {
         let (frozen, _) = config.take(&file)?;
         let lm = config.build(frozen.builder(DType::F32))?;
         frozen.all_used()?;
+        self.of_language_model(&*lm)
+    }
+
+    fn of_language_model(&self, lm: &dyn CausalLm) -> Result<(Tensor, Tensor, Tensor)> {
         let ids = self.io["input_ids"].to_dtype(DType::U32)?;
         let flags = self.io["attention_mask"].to_vec2::<i64>()?;
         let real: Vec<Vec<bool>> =

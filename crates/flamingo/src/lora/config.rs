@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fancy_regex::Regex;
-use nn::weights::{TargetModules, Targets, is_end};
+use nn::weights::{LoraConfig, TargetModules, Targets, is_end};
 use serde_json::{Map, Value};
 
 use super::wrong;
@@ -111,6 +111,17 @@ impl PeftConfig {
             alphas: patterns(path, fields.get("alpha_pattern"))?,
             targets: targets(path, fields.get("target_modules"))?,
             tokens,
+        })
+    }
+
+    /// The same as a training says it, beside these modules; nothing where ranks or weights differ.
+    pub(super) fn plain(&self, modules: Vec<String>) -> Option<LoraConfig> {
+        let is_plain = self.ranks.is_empty() && self.alphas.is_empty();
+        is_plain.then_some(LoraConfig {
+            rank: self.rank,
+            alpha: self.alpha,
+            use_rslora: self.rank_stabilised,
+            target_modules: Some(TargetModules::Ends(modules)),
         })
     }
 

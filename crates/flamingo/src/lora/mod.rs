@@ -17,9 +17,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
+use encoder::LoraConfig;
 use nn::weights::Frozen;
 
 use self::config::PeftConfig;
+use crate::package::is_correction;
 use crate::{Error, Fault, Result};
 
 pub use export::{LoraPart, export_lora};
@@ -91,6 +93,19 @@ impl LoraAdapter {
     /// Its tensors, by their names in the file.
     pub fn tensors(&self) -> &HashMap<String, Tensor> {
         &self.tensors
+    }
+
+    /// Corrections and the tensors under the base's names, of an adapter that corrects linear layers alone, all by
+    /// one rank and weight; nothing of any other.
+    pub fn plain(&self) -> Option<(LoraConfig, HashMap<String, Tensor>)> {
+        let named = |name: &str| name.strip_prefix(ROOT).unwrap_or(name).to_owned();
+        let tensors = self.tensors.iter().map(|(name, tensor)| (named(name), tensor.clone()));
+        let tensors: HashMap<String, Tensor> = tensors.collect();
+        let modules = tensors.keys().filter_map(|name| name.strip_suffix(".lora_A.weight"));
+        let mut modules: Vec<String> = modules.map(str::to_owned).collect();
+        modules.sort();
+        let config = self.config.plain(modules)?;
+        tensors.keys().all(|name| is_correction(name)).then_some((config, tensors))
     }
 
     /// The base's tensors with the adapter's corrections. `tensors` are those of the file, which may be
