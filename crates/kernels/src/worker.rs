@@ -1,7 +1,6 @@
 //! Many short parallel loops, one after the other: decoding starts hundreds for every token.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,6 @@ use crate::crowd::{Crowd, Hands, Stretch};
 /// How long a worker looks for work before it goes to sleep: longer than what stands between two
 /// loops, and than waking up costs.
 const PATIENCE: Duration = Duration::from_micros(200);
-
-thread_local! {
-    /// Whether this thread runs what it was given by [`on_worker`].
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Runs something on a worker of the thread pool while the other workers stay awake.
 ///
@@ -25,17 +19,18 @@ thread_local! {
 /// alone, until they help again.
 pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     static CROWD: Mutex<Crowd> = Mutex::new(Crowd::new());
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
     let n_threads = rayon::current_num_threads();
-    if n_threads == 1 || INSIDE.get() {
+    let running = Running::new(&RUNNING);
+    // callers inside or beside each other are a crowd of their own, which one thread would only hold up
+    if n_threads == 1 || !running.first {
         return together(f);
     }
     let crowd = || CROWD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let hands = crowd().hands(Instant::now());
     let timed = || {
-        let inside = Inside::new();
         let start = Stretch::start();
         let result = f();
-        drop(inside);
         (result, start.and_then(|start| start.end(n_threads)))
     };
     let (result, stretch) = match hands {
@@ -48,18 +43,22 @@ pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     result
 }
 
-/// Sets [`INSIDE`] while it lives.
-struct Inside(bool);
+/// Counts a caller while it lives.
+struct Running<'a> {
+    count: &'a AtomicUsize,
+    /// Whether there was no other when it came.
+    first: bool,
+}
 
-impl Inside {
-    fn new() -> Self {
-        Self(INSIDE.replace(true))
+impl<'a> Running<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self { count, first: count.fetch_add(1, Ordering::AcqRel) == 0 }
     }
 }
 
-impl Drop for Inside {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
-        INSIDE.set(self.0);
+        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

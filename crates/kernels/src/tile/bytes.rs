@@ -18,7 +18,7 @@ use std::arch::x86_64::*;
 
 use super::{Left, NARROW, WIDE};
 #[cfg(target_arch = "x86_64")]
-use super::{ROWS, turned_512};
+use super::{ROWS, pack::turned_512};
 use crate::format::BLOCK;
 
 /// Words of the bytes of a block.

@@ -32,8 +32,6 @@ use std::arch::x86_64::*;
 pub(crate) use bytes::{
     Block as ByteBlock, OF_COLUMN, OF_ROW, WORDS, bytes_are_there, multiply_bytes, pack_bytes,
 };
-#[cfg(target_arch = "x86_64")]
-use pack::turned_512;
 pub(crate) use pack::{pack_columns, pack_rows};
 
 /// Columns of a panel, but for a narrow last one.
