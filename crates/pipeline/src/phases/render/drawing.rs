@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use ndarray::Axis;
 use pages::{Answers, ReportView, SlotView, WindowMap, by_network};
+use preprocess::{Kind, Step};
 use report::generated::GeneratedReport;
 use serde_json::{Value, json};
 
@@ -57,10 +58,9 @@ impl<'a> Drawing<'a> {
         let names = about.map_or_else(Vec::new, |it| preprocess::names(&it.parcels));
         let (order, networks) = by_network(&names);
         let spec = media.plan.spec();
-        let changes = |stage: &&Stage| match about {
-            Some(_) => stage.changes_series(),
-            None => matches!(stage, Stage::Mask(_) | Stage::Clean(_)),
-        };
+        let kind = if about.is_some() { Kind::ParcelSeries } else { Kind::Series };
+        let gives = |step: &dyn Step| step.accepts(step.takes()) == Some(kind);
+        let changes = |stage: &&Stage| stage.changes_series() && stage.step().is_some_and(gives);
         let steps = spec.stages().iter().filter(changes);
         let after = steps.map(Stage::name).collect::<Vec<_>>().join(", ");
         let references = methods::references(media.plan).into_iter().map(|it| it.cited(""));
@@ -138,14 +138,14 @@ impl<'a> Drawing<'a> {
         let (_, reports, _) = self.measured.expect("reports come from a model");
         let row = reports[idx].row;
         let planned = &self.media.cohort().rows[row];
-        let unit = self.media.series().and_then(|it| it.units[planned.scan_idx].as_ref());
-        let window = unit.map(|it| (&it.key, planned.onset_s));
+        let series = self.media.series().and_then(|it| it.units[planned.scan_idx].as_ref());
+        let window = || (series.map(|it| &it.key), self.media.events(), planned.onset_s);
         json!([
             self.generated[idx],
             planned.report,
             planned.truths,
             self.beside(idx),
-            window.filter(|_| self.config.window_maps),
+            self.config.window_maps.then(window),
         ])
     }
 
