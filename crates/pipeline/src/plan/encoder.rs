@@ -50,7 +50,8 @@ pub(super) fn fits(
     let Some(config) = loaded.encoder() else { return Ok(None) };
     let config = &config;
     let Some(cut) = &made.cut else { return Ok(None) };
-    if !loaded.spec.stages().iter().any(|it| matches!(it, Stage::Encode(_))) {
+    let encodes = loaded.spec.stages().iter().any(|it| matches!(it, Stage::Encode(_)));
+    if cut.events().is_some() && !encodes {
         return reads_windows(&loaded.spec, config, made, cut.n_frames(), scans).map(|()| None);
     }
     let (n_frames, volumes) = (cut.n_frames(), made.volumes.as_ref());

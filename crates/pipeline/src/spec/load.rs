@@ -253,21 +253,25 @@ fn other_word(stage: &str) -> Option<&'static str> {
 
 /// Reads a file; a set may name a stage by either of its words, whichever the file has.
 fn source_of(path: &Path, sets: &[String]) -> config::Result<Source> {
-    let of_user = Source::read(path, sets);
+    let applied = |sets: &[String]| -> config::Result<Source> {
+        let source = Source::read(path, sets)?;
+        source.typed::<serde_json::Value, config::Error>(|value, _| Ok(value))?;
+        Ok(source)
+    };
+    let of_user = applied(sets);
     if of_user.is_ok() {
         return of_user;
     }
     let mut renamed = Vec::with_capacity(sets.len());
     for set in sets {
         renamed.push(set.clone());
-        let fits = |sets: &[String]| Source::read(path, sets).is_ok();
-        if let (false, Some(other)) = (fits(&renamed), by_other_word(set)) {
+        if let (Err(_), Some(other)) = (applied(&renamed), by_other_word(set)) {
             let last = renamed.len() - 1;
             renamed[last] = other;
         }
     }
     // of what is wrong the user's own words are told
-    Source::read(path, &renamed).or(of_user)
+    applied(&renamed).or(of_user)
 }
 
 /// A set that names a stage by its other word, of one that has two.

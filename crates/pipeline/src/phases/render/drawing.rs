@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 
 use ndarray::Axis;
 use pages::{Answers, ReportView, SlotView, WindowMap, by_network};
-use preprocess::{Kind, Step};
 use report::generated::GeneratedReport;
 use serde_json::{Value, json};
 
@@ -58,10 +57,7 @@ impl<'a> Drawing<'a> {
         let names = about.map_or_else(Vec::new, |it| preprocess::names(&it.parcels));
         let (order, networks) = by_network(&names);
         let spec = media.plan.spec();
-        let kind = if about.is_some() { Kind::ParcelSeries } else { Kind::Series };
-        let gives = |step: &dyn Step| step.accepts(step.takes()) == Some(kind);
-        let changes = |stage: &&Stage| stage.changes_series() && stage.step().is_some_and(gives);
-        let steps = spec.stages().iter().filter(changes);
+        let steps = spec.stages().iter().filter(|stage| stage.changes_series());
         let after = steps.map(Stage::name).collect::<Vec<_>>().join(", ");
         let references = methods::references(media.plan).into_iter().map(|it| it.cited(""));
         let boilerplate = format!(
