@@ -54,7 +54,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::{ClipConfig, InputShape, VisionFeature};
+    use crate::{ClipConfig, InputShape, Trainable, VisionFeature};
 
     fn clip(embed_dim: usize) -> MediaEncoder {
         let config = ClipConfig {
@@ -67,6 +67,8 @@ mod tests {
             embed_dim,
             activation: crate::ClipActivation::QuickGelu,
             vision_feature: VisionFeature::PreLnPost,
+            weights: None,
+            trainable: Trainable::default(),
         };
         let weights = nn::weights::Random::new(nn::Precision::F32).unwrap();
         let config = crate::EncoderConfig::Clip(config);
