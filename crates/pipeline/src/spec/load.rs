@@ -227,15 +227,19 @@ fn place(source: &Source, error: Error) -> Error {
         return Error::NoneFits { source: Box::new(place(source, *first)), excluded };
     }
     let Some(key) = error.key() else { return error };
-    let mut keys: Vec<&str> = key.split('.').collect();
-    let mut placed = source.place(&keys, error.to_string());
-    if let (None, ["stages", stage, ..]) = (&placed, keys.as_slice())
-        && let Some(old) = other_word(stage)
+    let keys: Vec<&str> = key.split('.').collect();
+    let placed = |keys: &[&str]| source.place(keys, error.to_string());
+    let mut at = placed(&keys);
+    if let [stages @ "stages", stage, rest @ ..] = keys.as_slice()
+        && let Some(other) = other_word(stage)
     {
-        keys[1] = old;
-        placed = source.place(&keys, error.to_string());
+        let text = |placed: &Option<config::Error>| placed.as_ref().map(ToString::to_string);
+        // a key that is not there is shown where the block is that lacks it
+        if text(&at) == text(&placed(&[stages])) {
+            at = placed(&[&[*stages, other], rest].concat());
+        }
     }
-    match placed {
+    match at {
         Some(config::Error::Yaml(pointed)) => config::Error::Yaml(exactly(pointed, &error)).into(),
         Some(placed) => placed.into(),
         None => error,
