@@ -219,6 +219,49 @@ fn reports_may_be_kept_to_what_the_slots_can_say() {
 }
 
 #[test]
+fn prompts_may_state_what_is_known_of_a_person() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("typed.yaml"), TYPED).unwrap();
+    let slots = "    slots: { file: typed.yaml }\n";
+    let path = pipeline(dir.path(), slots, ",load,age,indication", |idx, record| {
+        let age = if idx % 2 == 0 { "90+" } else { "n/a" };
+        format!("{record},1.5,{age},pain {idx}")
+    });
+    let of = |prompt: &str| format!("cohort.pairs.prompt=\"{{technique}} {prompt}\\n\"");
+    let told = of("Age {age}, indication: {indication}.");
+    go_with(&path, &[&told]).exits_with(0);
+    let found = reports(dir.path());
+    assert_eq!(found.len(), 16);
+    let n_given = found.iter().filter(|it| it["given"]["age"] == "90+").count();
+    assert!(n_given > 0 && n_given < 16, "{n_given}");
+    for report in &found {
+        let indication = report["given"]["indication"].as_str().unwrap();
+        let age = report["given"]["age"].as_str().unwrap_or("not given");
+        let expected = format!(" Age {age}, indication: {indication}.\n");
+        assert!(report["prompt"].as_str().unwrap().ends_with(&expected), "{report:#}");
+    }
+    // the same for one scan, of which nothing is known unless it is said
+    let model = dir.path().join("runs/quickstart-short/model").display().to_string();
+    let scan = root().join("fixtures/haxby2001/run011/bold_1slice.nii.gz").display().to_string();
+    let words = ["generate", "--model", &model, "--scan", &scan, "--window", "3", "--json"];
+    let with = |more: &[&str]| run(&[&words[..], more].concat());
+    let ran = with(&["--given", "age=34"]).exits_with(0);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let prompt = report["prompt"].as_str().unwrap();
+    assert!(prompt.ends_with(" Age 34, indication: not given.\n"), "{prompt}");
+    let refused = with(&["--given", "weight=80"]).exits_with(2).one_error();
+    tests::says(&refused, &["has no place for weight", "expected age or indication"]);
+
+    let refused = |prompt: &str| go_with(&path, &[&of(prompt)]).exits_with(2).one_error();
+    tests::says(&refused("Load {load}."), &["states the column load, by which slot load is true"]);
+    tests::says(
+        &refused("{weight} {age} {indication}"),
+        &["column weight is missing, which the prompt states"],
+    );
+    tests::says(&refused("{report}"), &["unknown placeholder {report}"]);
+}
+
+#[test]
 fn a_share_of_errors_is_asked_of_slots_with_probabilities() {
     let dir = tempfile::tempdir().unwrap();
     let ask = |of: &str, by: &str| {

@@ -112,7 +112,13 @@ fn loaded(cohort: &Synthetic, additions: &Additions) -> Loaded {
 
 /// The report of a scan with a package alone.
 fn report_of(scan: &Path, package: &Path, added: &Additions) -> Result<Value, pipeline::Error> {
-    let scan = OneScan { path: scan, place: Some(Place::Window(1)), confounds: None, t_r: None };
+    let scan = OneScan {
+        path: scan,
+        place: Some(Place::Window(1)),
+        confounds: None,
+        t_r: None,
+        labels: None,
+    };
     let config = serde_json::from_value(json!({ "max_new_tokens": 48, "batch_size": 1 })).unwrap();
     let report =
         pipeline::generate(package, pipeline::Precision::default(), &scan, &config, added)?;

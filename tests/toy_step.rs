@@ -104,7 +104,13 @@ fn ran(cohort: &Synthetic) -> Plan {
 
 /// The report of a scan with a package alone.
 fn report_of(scan: &Path, package: &Path, steps: &Additions) -> Result<Value, pipeline::Error> {
-    let scan = OneScan { path: scan, place: Some(Place::Window(1)), confounds: None, t_r: None };
+    let scan = OneScan {
+        path: scan,
+        place: Some(Place::Window(1)),
+        confounds: None,
+        t_r: None,
+        labels: None,
+    };
     let config = json!({ "max_new_tokens": 48, "batch_size": 1 });
     let config = serde_json::from_value(config).unwrap();
     let report =

@@ -12,7 +12,7 @@ use rand::{
     seq::{IndexedRandom, SliceRandom},
 };
 use rand_chacha::ChaCha8Rng;
-use report::prompt::{PromptTemplate, Technique};
+use report::prompt::{Labels, PromptTemplate, Technique};
 
 use crate::{fixtures::Generated, grammar::KINDS, pairs};
 
@@ -29,7 +29,7 @@ pub(crate) fn file(root: &Path) -> Result<Generated> {
     let mut texts: Vec<String> = (0..N_TEXTS)
         .map(|idx| {
             let wording = wordings[idx / KINDS.len() % wordings.len()];
-            let prompt = template.fill(&technique(&mut rng));
+            let prompt = template.fill(&technique(&mut rng), &Labels::new());
             prompt + &wording.report(KINDS[idx % KINDS.len()])
         })
         .collect();

@@ -322,6 +322,20 @@ pub(crate) struct BesideArgs {
     /// Repetition time in seconds, for files that do not state it.
     #[arg(long, value_name = "SECONDS", requires = "scan")]
     pub(crate) t_r: Option<f64>,
+    /// What is known of the person, as age=34, for a model whose prompt has a place for it; once for each. What
+    /// is not given stands in the prompt as `not given`.
+    #[arg(long, value_name = "COLUMN=VALUE", requires = "scan", value_parser = label)]
+    pub(crate) given: Vec<(String, String)>,
+}
+
+/// A column and what it says.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (column, value) = text.split_once('=').ok_or("expected COLUMN=VALUE, such as age=34")?;
+    let (column, value) = (column.trim(), value.trim());
+    if column.is_empty() || value.is_empty() {
+        return Err("expected a column and a value, such as age=34".to_owned());
+    }
+    Ok((column.to_owned(), value.to_owned()))
 }
 
 /// Which completions.

@@ -136,6 +136,7 @@ mod tests {
                 session: Some("11".to_owned()),
                 window: Window::new("bold.nii.gz", 252.742, 12.0),
                 prompt: String::new(),
+                given: report::prompt::Labels::new(),
                 text: text.to_owned(),
                 slots: vec![GeneratedSlot::new("viewed", &reading, probabilities, None)],
                 model_id: "tiny".to_owned(),

@@ -46,6 +46,11 @@ pub enum Error {
     )]
     PromptLeak { slot: String, value: String },
     #[error(
+        "cohort.pairs.prompt states the column {column}, by which slot {slot} is true: the model would be told what it \
+         is asked for"
+    )]
+    PromptTruth { column: String, slot: String },
+    #[error(
         "cohort.pairs.prompt has up to {found} tokens with its scan and the words after it, the language model reads {limit}"
     )]
     LongPrompt { found: usize, limit: usize },
@@ -357,7 +362,7 @@ impl Error {
             Self::StageQuery { stage, .. } => Some(format!("stages.{stage}.where")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
-            Self::PromptToken { .. } | Self::LongPrompt { .. } => {
+            Self::PromptToken { .. } | Self::PromptTruth { .. } | Self::LongPrompt { .. } => {
                 Some("cohort.pairs.prompt".to_owned())
             }
             Self::Size { key } | Self::TooManyOf { key, .. } => Some(key.clone()),

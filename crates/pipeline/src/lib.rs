@@ -112,6 +112,7 @@ pub use preprocess::steps::{
 pub use report::{
     counted,
     generated::{DISCLAIMER, GeneratedReport},
+    prompt::Labels,
 };
 pub use scan::{Description, Normalisation, describe as inspect_scan};
 pub use train::Progress;

@@ -395,7 +395,8 @@ impl<'a> Media<'a> {
     pub(crate) fn prompt(&self, row: usize) -> String {
         let quality = self.quality[self.cohort().rows[row].scan_idx].as_ref();
         let quality = quality.expect("measured when scans are read");
-        self.prompt_template().fill(&technique(quality, self.cut.as_ref()))
+        let technique = technique(quality, self.cut.as_ref());
+        self.prompt_template().fill(&technique, &self.cohort().rows[row].labels)
     }
 
     /// The class of the first scored slot's true value: of a number its bin, of a set none.

@@ -91,6 +91,7 @@ pub fn generate(
             seen.look.stretch_s,
         ),
         prompt: seen.look.prompt,
+        given: scan.labels.cloned().unwrap_or_default(),
         text: answer.text,
         slots: answer.slots,
         model_id,

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use cohort::{Kept, Part, Reason, Timing, Timings};
 use files::FileIndex;
+use report::prompt::Labels;
 
 use crate::{Error, Result};
 
@@ -27,6 +28,8 @@ pub struct OneScan<'a> {
     pub confounds: Option<&'a Path>,
     /// Seconds between frames; absent: as the file says.
     pub t_r: Option<f64>,
+    /// What is known of the person, for models whose prompts state it; absent: nothing.
+    pub labels: Option<&'a Labels>,
 }
 
 /// One scan with its timing, by the rule that cohorts follow.

@@ -242,6 +242,7 @@ fn of_window(
         session: Some(scan.session.clone()),
         window: shown::window(&seen, &scan.name, stretch_s),
         prompt: written.prompt.clone(),
+        given: row.labels.clone(),
         text: written.answer.text.clone(),
         slots: written.answer.slots.clone(),
         model_id: model_id(manifest),

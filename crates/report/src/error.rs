@@ -188,7 +188,8 @@ pub enum Error {
     },
     /// A placeholder nobody fills.
     #[error(
-        "prompt template {template:?} has an unknown placeholder {placeholder}, expected only {{technique}}"
+        "prompt template {template:?} has an unknown placeholder {placeholder}, expected {{technique}} and columns of \
+         the table that say something of the person, such as {{age}}"
     )]
     UnknownPlaceholder {
         /// The template.

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use scan::{FrameRange, seconds};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{Error, Result, slots::SlotReading};
+use crate::{Error, Result, prompt::Labels, slots::SlotReading};
 
 /// Stands on every text, file and page.
 pub const DISCLAIMER: &str =
@@ -48,6 +48,9 @@ pub struct GeneratedReport {
     pub window: Window,
     /// What the model was told.
     pub prompt: String,
+    /// What it was told of the person; given, not found.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub given: Labels,
     /// What it wrote.
     pub text: String,
     /// What that says, and how sure the model is of it.
@@ -211,6 +214,11 @@ impl GeneratedReport {
         };
         line(format_args!("Subject: {}{}", self.subject, session.unwrap_or_default()));
         line(format_args!("Window: {scan}, {stretch}"));
+        let given: Vec<String> =
+            self.given.iter().map(|(column, label)| format!("{column} {label}")).collect();
+        if !given.is_empty() {
+            line(format_args!("Given to the model: {}", given.join(", ")));
+        }
         for slot in &self.slots {
             line(format_args!("Slot {}: {}", slot.name, slot.sentence()));
         }
@@ -265,6 +273,7 @@ pub(crate) mod example {
             session: Some("11".to_owned()),
             window: Window::new("/data/people/run011/bold_1slice.nii.gz", 15.0, 22.5),
             prompt: "Technique: BOLD fMRI.\n".to_owned(),
+            given: Labels::new(),
             text: FACES.to_owned(),
             slots: vec![GeneratedSlot::new("viewed", reading, probabilities, None)],
             model_id: "tiny".to_owned(),

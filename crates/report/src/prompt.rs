@@ -1,6 +1,7 @@
-//! What the model is told before it writes: how the scan was made, and nothing about what was seen.
+//! What the model is told before it writes: how the scan was made, what is known of the person where a pipeline asks
+//! for it, and nothing about what was seen.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,17 @@ pub const IMAGE: &str = "<image>";
 /// Ends what belongs to one scan.
 pub const END_OF_CHUNK: &str = "<|endofchunk|>";
 
-const PLACEHOLDER: &str = "{technique}";
+const TECHNIQUE: &str = "technique";
+
+/// Columns of a table of pairs that say where a report comes from, or what it says.
+const NOT_OF_A_PERSON: [&str; 7] =
+    ["subject", "session", "scan", "onset", "duration", "report", "split"];
+
+/// Stands for what is not known of a person.
+pub const NOT_GIVEN: &str = "not given";
+
+/// What is known of a person, by the column that says it; stated in prompts as it is, never scored.
+pub type Labels = BTreeMap<String, String>;
 
 /// Quality figures of one window, computed from the scan alone; said, never scored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +57,7 @@ impl Technique {
     }
 }
 
-/// A prompt with one place for the technique sentence.
+/// A prompt with one place for the technique sentence, and places for what is known of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct PromptTemplate(String);
@@ -55,25 +66,80 @@ impl PromptTemplate {
     /// The template of the shipped pipelines.
     pub const STANDARD: &str = "Technique: {technique}\n";
 
-    /// Takes a template with exactly one `{technique}` and no other placeholder.
+    /// Takes a template with exactly one `{technique}`; other placeholders are names of columns that say something
+    /// of a person, such as `{age}`.
     pub fn new(template: &str) -> Result<Self> {
-        let found = template.matches(PLACEHOLDER).count();
+        let pieces = pieces(template).map_err(|placeholder| Error::UnknownPlaceholder {
+            template: template.to_owned(),
+            placeholder,
+        })?;
+        let found = pieces.iter().filter(|it| **it == Piece::Placeholder(TECHNIQUE)).count();
         if found != 1 {
             return Err(Error::TechniquePlaceholders { template: template.to_owned(), found });
-        }
-        let rest = template.replace(PLACEHOLDER, "");
-        if let Some(start) = rest.find(['{', '}']) {
-            let end = rest[start..].find('}').map_or(rest.len(), |length| start + length + 1);
-            let placeholder = rest[start..end].to_owned();
-            return Err(Error::UnknownPlaceholder { template: template.to_owned(), placeholder });
         }
         Ok(Self(template.to_owned()))
     }
 
-    /// The prompt of one window.
-    pub fn fill(&self, technique: &Technique) -> String {
-        self.0.replace(PLACEHOLDER, &technique.sentence())
+    /// The columns that it states of a person, each once.
+    ///
+    /// ```
+    /// use report::prompt::PromptTemplate;
+    /// let template = PromptTemplate::new("{technique} Age {age}, sex {sex}.\n").unwrap();
+    /// assert_eq!(template.columns(), ["age", "sex"]);
+    /// ```
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns = Vec::new();
+        for piece in self.pieces() {
+            if let Piece::Placeholder(name) = piece
+                && name != TECHNIQUE
+                && !columns.contains(&name)
+            {
+                columns.push(name);
+            }
+        }
+        columns
     }
+
+    /// The prompt of one window; what `labels` do not say of the person is `not given`.
+    pub fn fill(&self, technique: &Technique, labels: &Labels) -> String {
+        let filled = self.pieces().into_iter().map(|piece| match piece {
+            Piece::Text(text) => text.to_owned(),
+            Piece::Placeholder(TECHNIQUE) => technique.sentence(),
+            Piece::Placeholder(name) => {
+                labels.get(name).map_or_else(|| NOT_GIVEN.to_owned(), String::clone)
+            }
+        });
+        filled.collect()
+    }
+
+    fn pieces(&self) -> Vec<Piece<'_>> {
+        pieces(&self.0).expect("checked when it was made")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    Text(&'a str),
+    Placeholder(&'a str),
+}
+
+/// The text between placeholders, and their names; or what is no placeholder.
+fn pieces(template: &str) -> std::result::Result<Vec<Piece<'_>>, String> {
+    let (mut rest, mut pieces) = (template, Vec::new());
+    while let Some(start) = rest.find(['{', '}']) {
+        let (text, brace) = rest.split_at(start);
+        let end = brace.find('}').map_or(brace.len(), |length| length + 1);
+        let (placeholder, after) = brace.split_at(end);
+        let name = placeholder.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+        let is_name = |name: &&str| {
+            !name.is_empty() && !name.contains(['{', '\n']) && !NOT_OF_A_PERSON.contains(name)
+        };
+        let Some(name) = name.filter(is_name) else { return Err(placeholder.to_owned()) };
+        pieces.extend([Piece::Text(text), Piece::Placeholder(name)]);
+        rest = after;
+    }
+    pieces.push(Piece::Text(rest));
+    Ok(pieces)
 }
 
 impl TryFrom<String> for PromptTemplate {
@@ -129,7 +195,7 @@ mod tests {
         let technique =
             Technique { t_r_s: 2.0, n_volumes: 9, n_voxels: 481, median_tsnr: Some(60.6) };
         assert_eq!(
-            template.fill(&technique),
+            template.fill(&technique, &Labels::new()),
             "Technique: BOLD fMRI, TR 2 s, 9 volumes, 481 voxels, median tSNR 61.\n"
         );
     }
@@ -149,10 +215,27 @@ mod tests {
             r#"prompt template "Technique:\n" has 0 placeholders {technique}, expected 1"#
         );
         assert!(new("{technique}{technique}").contains("has 2 placeholders"));
-        assert!(new("{technique} {age}").contains("unknown placeholder {age}"));
+        assert!(new("{technique} {report}").contains("unknown placeholder {report}"));
+        assert!(new("{technique} {}").contains("unknown placeholder {}"));
+        assert!(new("{technique} {age").contains("unknown placeholder {age"));
         assert!(new("{technique} }").contains("unknown placeholder }"));
         let json = serde_json::from_str::<PromptTemplate>(r#""no place""#);
         assert!(json.unwrap_err().to_string().contains("0 placeholders"));
+    }
+
+    #[test]
+    fn what_is_known_of_a_person_stands_as_it_is() {
+        let template =
+            PromptTemplate::new("{technique} Age {age}, indication: {indication}.\n").unwrap();
+        let technique =
+            Technique { t_r_s: 2.0, n_volumes: 9, n_voxels: 481, median_tsnr: Some(60.6) };
+        // a cell that looks like a placeholder is a cell
+        let labels = Labels::from([("age".to_owned(), "{indication}".to_owned())]);
+        assert!(
+            template
+                .fill(&technique, &labels)
+                .ends_with(" Age {indication}, indication: not given.\n")
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::Result;
-use pipeline::{Additions, Asked, Caption, DISCLAIMER, OneScan, Place, RankBy, Scores};
+use pipeline::{Additions, Asked, Caption, DISCLAIMER, Labels, OneScan, Place, RankBy, Scores};
 use serde::Serialize;
 
 use super::Done;
@@ -18,7 +18,8 @@ use crate::{
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     let Some(scan) = &args.asked.scan else { return caption(args) };
     let report = {
-        let (scan, config) = (one(scan, &args.asked), args.writing.config());
+        let given = given(&args.asked);
+        let (scan, config) = (one(scan, &args.asked, &given), args.writing.config());
         pipeline::generate(
             &args.asked.model,
             args.asked.precision,
@@ -32,12 +33,17 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     Ok(Done::All)
 }
 
-fn one<'a>(path: &'a Path, args: &'a AskedArgs) -> OneScan<'a> {
+fn given(args: &AskedArgs) -> Labels {
+    args.beside.given.iter().cloned().collect()
+}
+
+fn one<'a>(path: &'a Path, args: &'a AskedArgs, given: &'a Labels) -> OneScan<'a> {
     let place = match (args.place.window, args.place.onset) {
         (Some(number), _) => Some(Place::Window(number)),
         (None, onset) => onset.map(Place::Onset),
     };
-    OneScan { path, place, confounds: args.beside.confounds.as_deref(), t_r: args.beside.t_r }
+    let (confounds, t_r) = (args.beside.confounds.as_deref(), args.beside.t_r);
+    OneScan { path, place, confounds, t_r, labels: Some(given) }
 }
 
 /// The text after prompts; one alone comes piece by piece where someone watches.
@@ -84,9 +90,10 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
         continuations.extend(pipeline::read_lines(path)?);
     }
     let rank_by = if args.sum { RankBy::Sum } else { RankBy::Mean };
-    let prompts;
+    let (prompts, given);
     let asked = if let Some(scan) = &args.asked.scan {
-        Asked::Scan(one(scan, &args.asked))
+        given = self::given(&args.asked);
+        Asked::Scan(one(scan, &args.asked, &given))
     } else {
         prompts = args.asked.prompts.read()?;
         Asked::Prompts(&prompts)

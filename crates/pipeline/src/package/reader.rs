@@ -8,7 +8,7 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::{Medium, Model};
 use ndarray::ArrayD;
 use preprocess::{Inputs, PreparedScan, Recipe, Recording, Step, StepRegistry};
-use report::{counted, slots::SlotSet};
+use report::{counted, prompt::Labels, slots::SlotSet};
 use scan::WindowConfig;
 
 use super::{
@@ -116,6 +116,16 @@ impl Reader {
                 "this model reads one window of a scan, expected --window or --onset",
             ));
         }
+        let columns = self.section.prompt.columns();
+        let given = one.labels.into_iter().flat_map(Labels::keys);
+        if let Some(column) = given.into_iter().find(|it| !columns.contains(&it.as_str())) {
+            let expected = match &columns[..] {
+                [] => "nothing to be given".to_owned(),
+                columns => format!("expected {}", columns.join(" or ")),
+            };
+            let problem = format!("the model's prompt has no place for {column}, {expected}");
+            return Err(refuse(&problem));
+        }
         let timed = &one.timed()?;
         let Timed { scan: one, start_s, kept } = timed;
         let of_voxels =
@@ -138,7 +148,8 @@ impl Reader {
         let (prepared, medium) =
             self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
         let PreparedScan { seen, quality, .. } = &prepared;
-        let prompt = self.section.prompt.fill(&technique(quality, Some(self.recipe.cut())));
+        let technique = technique(quality, Some(self.recipe.cut()));
+        let prompt = self.section.prompt.fill(&technique, one.labels.unwrap_or(&Labels::new()));
         let whole = || seen.stretch_s(*start_s).expect("a scan that was read has frames");
         let stretch_s = stretch_s.unwrap_or_else(whole);
         Ok(Look { medium: Arc::new(medium), prompt, seen: seen.clone(), stretch_s })

@@ -9,7 +9,7 @@ use report::slots::{Slot, SlotReading, SlotSet};
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
 use super::{
-    CohortPlan, RowPlan, RunPlan, ScanPlan, pairs, scans, slots,
+    CohortPlan, RowPlan, RunPlan, ScanPlan, labels, pairs, scans, slots,
     table::{joint, slots_of},
 };
 use crate::{
@@ -25,7 +25,9 @@ pub(super) fn plan(
 ) -> Result<CohortPlan> {
     let path = loaded.resolve(&spec.table);
     let slots = slots_of(spec);
-    let further: Vec<&str> = slots.slots().iter().filter_map(|it| it.truth.column()).collect();
+    labels::state_no_truth(&spec.prompt, slots)?;
+    let of_slots = slots.slots().iter().filter_map(|it| it.truth.column());
+    let further: Vec<&str> = of_slots.chain(spec.prompt.columns()).collect();
     let table = pairs::read(&path, &further)?;
     if loaded.spec.repeat.as_ref().is_none_or(|repeat| !repeat.divides()) {
         table.check_splits(spec.split_unit)?;
@@ -33,7 +35,7 @@ pub(super) fn plan(
     if let Some(found) = spec.t_r.filter(|it| !(it.is_finite() && *it > 0.0)) {
         return Err(scan::Error::BadRepetitionTime { found }.into());
     }
-    let (mut scans, rows) = list(loaded, &table, slots)?;
+    let (mut scans, rows) = list(loaded, &table, spec)?;
     if loaded.spec.stages().iter().any(Stage::asks_for_confounds) {
         scans.iter_mut().for_each(|it| it.confounds = ::cohort::confounds_beside(&it.path));
     }
@@ -66,8 +68,9 @@ pub(super) fn plan(
 fn list(
     loaded: &Loaded,
     table: &PairsTable,
-    slots: &SlotSet,
+    spec: &PairsSpec,
 ) -> Result<(Vec<ScanPlan>, Vec<RowPlan>)> {
+    let slots = slots_of(spec);
     let mut scans: Vec<ScanPlan> = Vec::new();
     let mut rows: Vec<RowPlan> = Vec::new();
     for pair in &table.pairs {
@@ -93,6 +96,7 @@ fn list(
             report: pair.report.clone(),
             truth: joint(slots, &truths, &pair.report),
             truths,
+            labels: labels::of(&spec.prompt, pair, &table.path)?,
             sex: of_person(pair, "sex").map(|it| it.to_lowercase()),
             age: of_person(pair, "age"),
             split: pair.split,

@@ -10,6 +10,7 @@ mod folds;
 mod frames;
 mod harmonised;
 mod hashed;
+mod labels;
 mod lengths;
 mod lm;
 mod memory;

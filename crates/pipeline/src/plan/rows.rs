@@ -126,6 +126,7 @@ mod tests {
             report,
             truths,
             truth,
+            labels: report::prompt::Labels::new(),
             sex,
             age,
             split,

@@ -3,7 +3,10 @@ use std::{path::PathBuf, sync::LazyLock};
 
 use ::cohort::Kept;
 use config::Component;
-use report::slots::{Slot, SlotSet};
+use report::{
+    prompt::Labels,
+    slots::{Slot, SlotSet},
+};
 use scan::Split;
 
 use crate::spec::{CohortSpec, PairsSpec, Spec};
@@ -97,6 +100,8 @@ pub struct RowPlan {
     /// What windows are told apart by: the true value of the scored slot, of several all of them, of free
     /// text the report.
     pub truth: Option<String>,
+    /// What the prompt states of the person.
+    pub labels: Labels,
     /// The person's sex as the table has it, in lower case.
     pub sex: Option<String>,
     /// The person's age as the table has it.

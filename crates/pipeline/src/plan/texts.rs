@@ -1,7 +1,12 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
+use std::collections::BTreeSet;
+
 use flamingo::{Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Precision, Trained};
 use preprocess::{Recipe, Recording};
-use report::{prompt::Technique, slots::SlotSet};
+use report::{
+    prompt::{Labels, Technique},
+    slots::SlotSet,
+};
 use scan::Split;
 
 use super::{
@@ -145,8 +150,12 @@ fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
         return Err(Error::PromptToken { token });
     }
     for row in &cohort.rows {
-        if let Some(token) = tokens.into_iter().find(|token| row.report.contains(token)) {
-            let problem = format!("the report holds the token `{token}`, which has its own place");
+        let labels = row.labels.iter().map(|(column, label)| (column.as_str(), label));
+        for (what, text) in labels.chain([("report", &row.report)]) {
+            let Some(token) = tokens.into_iter().find(|token| text.contains(token)) else {
+                continue;
+            };
+            let problem = format!("the {what} holds the token `{token}`, which has its own place");
             let (path, row) = (cohort.table.clone(), row.row);
             return Err(Error::RowProblem { path, row, problem });
         }
@@ -193,6 +202,9 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
             facts.push(of_scan);
         }
     }
+    // what is said of people; of one who is not in the table perhaps nothing
+    let people: BTreeSet<&Labels> = given.cohort.rows.iter().map(|row| &row.labels).collect();
+    let nobody = Labels::new();
     let mut longest = 0;
     for (t_r_s, n_volumes) in facts {
         // the voxels of the mask and the quality are measured later: as many digits, in several guises
@@ -201,8 +213,10 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
             let n_voxels = digits[..n_digits].parse().expect("digits");
             let median_tsnr = Some(digits[..5].parse().expect("digits"));
             let technique = Technique { t_r_s, n_volumes, n_voxels, median_tsnr };
-            let prompt = format!("{IMAGE}{}", pairs.prompt.fill(&technique));
-            longest = longest.max(lm.prompt_length(&prompt, 1)?);
+            for labels in people.iter().copied().chain([&nobody]) {
+                let prompt = format!("{IMAGE}{}", pairs.prompt.fill(&technique, labels));
+                longest = longest.max(lm.prompt_length(&prompt, 1)?);
+            }
         }
     }
     if longest >= lm.n_positions() {

@@ -127,7 +127,8 @@ pub struct PairsSpec {
     /// scored by similarity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<Component<SlotSet>>,
-    /// The prompt before each report; contains `{technique}` once.
+    /// The prompt before each report; contains `{technique}` once, and may state columns that say something of the
+    /// person, such as `{age}`.
     pub prompt: PromptTemplate,
     /// Repetition time of all scans in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]

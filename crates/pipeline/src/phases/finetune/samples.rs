@@ -251,6 +251,7 @@ mod tests {
             report: String::new(),
             truths: Vec::new(),
             truth: Some(truth.to_owned()),
+            labels: report::prompt::Labels::new(),
             sex: None,
             age: None,
             split: Split::Validation,

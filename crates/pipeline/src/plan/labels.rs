@@ -1,0 +1,40 @@
+//! What a prompt states of a person: cells of the cohort table, none of which is what the model is asked for.
+use std::path::Path;
+
+use report::{
+    prompt::{Labels, PromptTemplate},
+    slots::SlotSet,
+};
+use scan::Pair;
+
+use crate::{Error, Result};
+
+/// Refuses a prompt that states the column by which a slot is true.
+pub(super) fn state_no_truth(prompt: &PromptTemplate, slots: &SlotSet) -> Result<()> {
+    for slot in slots.slots() {
+        if let Some(column) = slot.truth.column()
+            && prompt.columns().contains(&column)
+        {
+            let (column, slot) = (column.to_owned(), slot.name.clone());
+            return Err(Error::PromptTruth { column, slot });
+        }
+    }
+    Ok(())
+}
+
+/// What the prompt states of a row's person.
+pub(super) fn of(prompt: &PromptTemplate, pair: &Pair, table: &Path) -> Result<Labels> {
+    let mut labels = Labels::new();
+    for column in prompt.columns() {
+        let site = pair.site.as_ref().filter(|_| column == "site");
+        let Some(cell) = pair.further.get(column).or(site) else {
+            let problem = format!("column {column} is missing, which the prompt states");
+            return Err(Error::TableProblem { path: table.to_owned(), problem });
+        };
+        let cell = cell.trim();
+        if !matches!(cell, "" | "n/a") {
+            labels.insert(column.to_owned(), cell.to_owned());
+        }
+    }
+    Ok(labels)
+}
