@@ -1,6 +1,6 @@
 //! Writing under a guide, which says after each piece of a text what may come next.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use lm::decode::{Rules, TextStream, argmax};
 
@@ -208,6 +208,8 @@ struct Numbers<'a> {
     vocabulary: &'a Vocabulary,
     /// Id, whether it begins with a blank, and the rest of it.
     tokens: Vec<(u32, bool, String)>,
+    /// Those that make a whole number longer.
+    digits: BTreeSet<u32>,
 }
 
 impl<'a> Numbers<'a> {
@@ -223,7 +225,11 @@ impl<'a> Numbers<'a> {
                 tokens.push((id, blank, rest.to_owned()));
             }
         }
-        Self { vocabulary, tokens }
+        let longer = |(_, blank, rest): &&(u32, bool, String)| {
+            !blank && rest.starts_with(|c: char| c.is_ascii_digit())
+        };
+        let digits = tokens.iter().filter(longer).map(|it| it.0).collect();
+        Self { vocabulary, tokens, digits }
     }
 
     /// The next token of a number after `text`, its blank included; none where it is whole and another token
@@ -247,8 +253,38 @@ impl<'a> Numbers<'a> {
             };
             return more.map(Some).ok_or_else(none);
         }
-        let spells = |id: &u32| self.tokens.iter().any(|it| it.0 == *id && !it.1);
-        let other = (0..scores.len() as u32).filter(|id| !spells(id)).max_by(by_score);
+        let other =
+            (0..scores.len() as u32).filter(|id| !self.digits.contains(id)).max_by(by_score);
         Ok(more.filter(|id| other.is_none_or(|other| by_score(id, &other) == Ordering::Greater)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_ends_where_a_full_stop_is_likelier_than_more_digits() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["age 7. age 71-72".to_owned()];
+        let tokenizer = lm::train_bpe(&texts, 262, &folder.path().join("tokenizer.json")).unwrap();
+        let n = tokenizer.vocab_size() + 3;
+        let vocabulary = Vocabulary::new(tokenizer, n).unwrap();
+        let numbers = Numbers::of(&vocabulary);
+        let id = |text: &str| vocabulary.tokenizer.encode_rest(text).unwrap().ids[0];
+        let range = NumberRange::new(0., 99., 0);
+        let scored = |likeliest: &str, next: &str| {
+            let mut scores = vec![0f32; n];
+            (scores[id(likeliest) as usize], scores[id(next) as usize]) = (9., 5.);
+            scores
+        };
+        let next = |text: &str, scores: &[f32]| numbers.next(text, &range, scores).unwrap();
+        assert_eq!(next(" 7", &scored("1", ".")), Some(id("1")));
+        for end in [".", "-", "a"] {
+            assert_eq!(next(" 7", &scored(end, "1")), None, "{end}");
+        }
+        // nothing but digits can follow a blank, and nothing a number that is full
+        assert_eq!(next(" ", &scored(".", "1")), Some(id("1")));
+        assert_eq!(next(" 71", &scored("1", "2")), None);
     }
 }

@@ -76,9 +76,15 @@ impl SlotSet {
             implied,
         }
     }
-}
 
-impl SlotSet {
+    /// A derived slot that [`Wording::Slots`] would state before the value that it follows from.
+    pub fn derived_too_early(&self) -> Option<&Slot> {
+        let first = *self.scored_idxs().first()?;
+        let order = self.writer(Wording::Slots).rest;
+        let before = order.into_iter().take_while(|idx| *idx != first);
+        before.map(|idx| &self.slots()[idx]).find(|slot| self.is_derived(&slot.name))
+    }
+
     /// For each slot of [`Wording::Slots`] the sentences that may stand for it, of a number those of the ends of its
     /// range, the heading before each.
     pub fn sentences(&self) -> Vec<Vec<String>> {
@@ -338,6 +344,15 @@ mod tests {
         assert_eq!(found, FACES);
         // the domain and the impression follow from what was viewed
         assert_eq!(offered, ["Findings: The ventral temporal pattern fits viewing of"]);
+    }
+
+    #[test]
+    fn a_derived_slot_before_the_one_that_it_follows_from_is_told() {
+        assert!(haxby().derived_too_early().is_none());
+        let text = serde_yaml::to_string(&haxby()).unwrap();
+        let early = text.replacen("section: impression", "section: technique", 1);
+        let early: SlotSet = serde_yaml::from_str(&early).unwrap();
+        assert_eq!(early.derived_too_early().unwrap().name, "impression");
     }
 
     #[test]

@@ -1,6 +1,6 @@
+use super::texts::{model, requests};
 use crate::generate::{Constrain, Guide, Next, NumberRange};
-use crate::package::tests::{package, request};
-use crate::{Error, GenerateConfig, Model, Result, Scored, flamingo::NEVER};
+use crate::{Error, GenerateConfig, Result, Scored, flamingo::NEVER};
 
 /// Says what comes next by a list, then the end.
 struct Listed {
@@ -34,20 +34,6 @@ impl Guide for Free {
     }
 
     fn took(&mut self, _: usize, _: &[f64]) {}
-}
-
-fn model() -> (tempfile::TempDir, Model) {
-    let root = package();
-    let model = Model::open(&root.path().join("model")).unwrap();
-    (root, model)
-}
-
-fn requests() -> Vec<crate::Request> {
-    vec![
-        request("<image>viewing", &[1]),
-        request("<image>viewing<|endofchunk|><image>faces viewing", &[2, 3]),
-        request("faces", &[]),
-    ]
 }
 
 fn texts(words: &[&str]) -> Next {

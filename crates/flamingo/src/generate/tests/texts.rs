@@ -2,13 +2,13 @@ use crate::package::tests::{package, request};
 use crate::{Compat, Error, GenerateConfig, Generated, Model, Result};
 use lm::decode::{EarlyStopping, Length};
 
-fn model() -> (tempfile::TempDir, Model) {
+pub(super) fn model() -> (tempfile::TempDir, Model) {
     let root = package();
     let model = Model::open(&root.path().join("model")).unwrap();
     (root, model)
 }
 
-fn requests() -> Vec<crate::Request> {
+pub(super) fn requests() -> Vec<crate::Request> {
     vec![
         request("<image>viewing", &[1]),
         request("<image>viewing<|endofchunk|><image>faces viewing", &[2, 3]),
