@@ -33,10 +33,8 @@ impl LanguageModel {
         }
         let vocabulary = Vocabulary::new(described.tokenizer.clone(), shape.vocab_size)?;
         let n_parameters = outline.n_parameters();
-        let blocks = outline
-            .shapes()
-            .into_iter()
-            .filter(|(name, _)| [".layers.", ".blocks."].iter().any(|list| name.contains(list)));
+        let blocks =
+            outline.shapes().into_iter().filter(|(name, _)| name.starts_with(shape.blocks_name));
         let n_block_parameters = blocks.map(|(_, dims)| dims.iter().product::<usize>()).sum();
         Ok(Self { described, vocabulary, shape, n_parameters, n_block_parameters })
     }
