@@ -28,6 +28,7 @@ impl MediaEncoder {
             Self::Brain(encoder) => encoder.encode(input),
         }
     }
+
     /// One vector `(batch, dim)` for the one medium of each row, by which similar media are found.
     ///
     /// Of a picture the embedding that CLIP shares with captions, where the weights have the projection to it; else

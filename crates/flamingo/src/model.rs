@@ -56,9 +56,10 @@ impl Model {
         Self::of(manifest, folder, precision)
     }
 
-    /// Opens a package whose faults are repeated as `compat` says, whatever the package says.
-    pub fn open_as(folder: &Path, compat: Compat) -> Result<Self> {
+    /// The same, faults repeated as `compat` says, whatever the package says.
+    pub fn open_as(folder: &Path, compat: Compat, encoders: &EncoderRegistry) -> Result<Self> {
         let mut manifest = Manifest::read(folder)?;
+        manifest.find_encoders(encoders);
         manifest.config.compat = compat;
         Self::of(manifest, folder, Precision::Stored)
     }

@@ -5,16 +5,12 @@ use serde::Serialize;
 use crate::{
     phases::{Asked, FewShot, FewShotMetrics},
     plan::{Plan, RunPlan},
-    stage::Stage,
     unit_record::UnitRecord,
 };
 
 /// The items of one run, in the order of the data set.
 fn asked(plan: &Plan, run: &RunPlan) -> Option<Asked> {
-    plan.spec().stages().iter().find_map(|stage| match stage {
-        Stage::EvaluateFewShot(config) => Some(Asked::of(plan.benchmark(), config, run.seed)),
-        _ => None,
-    })
+    plan.spec().few_shot().map(|config| Asked::of(plan.benchmark(), config, run.seed))
 }
 
 /// How many items a run asks.

@@ -12,16 +12,11 @@ use crate::{
         retrieved,
     },
     spec::{BenchmarkSpec, Loaded},
-    stage::Stage,
 };
 
 pub(super) fn plan(loaded: &Loaded, spec: &BenchmarkSpec) -> Result<BenchmarkPlan> {
-    let mut plan = benchmark::plan(loaded, spec)?;
-    let config = loaded.spec.stages().iter().find_map(|stage| match stage {
-        Stage::EvaluateFewShot(config) => Some(config),
-        _ => None,
-    });
-    let config = config.expect("the chain of stages was checked");
+    let config = loaded.spec.few_shot().expect("the chain of stages was checked");
+    let mut plan = benchmark::plan(loaded, spec, config.compat)?;
     settings_fit(config, &plan)?;
     let seeds: Vec<u64> = folds::of_seeds(&loaded.spec, &[])?.iter().map(|run| run.seed).collect();
     let asked: Vec<Asked> = seeds.iter().map(|&seed| Asked::of(&plan, config, seed)).collect();

@@ -19,11 +19,13 @@ pub use repeat::{FoldsSpec, RepeatSpec, StratifiedFoldsSpec};
 use std::path::PathBuf;
 
 use config::Component;
+use flamingo::GenerateConfig;
 use preprocess::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use train::FitConfig;
 
-use crate::stage::Stage;
+use crate::{phases::FewShotConfig, stage::Stage};
 
 /// A pipeline: a cohort, a model, and what is done with them. Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +61,30 @@ impl Spec {
     /// The stages, once components are inlined.
     pub fn stages(&self) -> &[Stage] {
         &self.stages.get().0
+    }
+
+    /// The settings of the training on reports, where one is asked for.
+    pub(crate) fn finetune(&self) -> Option<&FitConfig> {
+        self.stages().iter().find_map(|stage| match stage {
+            Stage::Finetune(config) => Some(config),
+            _ => None,
+        })
+    }
+
+    /// How reports are written, where they are.
+    pub(crate) fn generate(&self) -> Option<&GenerateConfig> {
+        self.stages().iter().find_map(|stage| match stage {
+            Stage::Generate(config) => Some(config),
+            _ => None,
+        })
+    }
+
+    /// How solved examples are shown before questions, where a package is asked so.
+    pub(crate) fn few_shot(&self) -> Option<&FewShotConfig> {
+        self.stages().iter().find_map(|stage| match stage {
+            Stage::EvaluateFewShot(config) => Some(config),
+            _ => None,
+        })
     }
 
     /// Those that prepare recordings.

@@ -1,8 +1,6 @@
 //! The prompts of OpenFlamingo 2.0.1's evaluation, letter by letter.
 
-/// The tokens of media and ends; `flamingo` has the same, and a test of the pipeline compares them.
-const IMAGE: &str = "<image>";
-const END: &str = "<|endofchunk|>";
+use crate::prompt::{END_OF_CHUNK, IMAGE};
 
 /// Solved examples that stand before a question without their pictures, where no shots are asked for: so
 /// Flamingo is asked zero-shot (Alayrac et al. 2022), and OpenFlamingo with it.
@@ -40,7 +38,7 @@ impl Ask {
             Self::Question(_) => (answer, "\n"),
             Self::Hateful(_) | Self::Class => (answer, ""),
         };
-        format!("{}{answer}{END}{after}", self.query())
+        format!("{}{answer}{END_OF_CHUNK}{after}", self.query())
     }
 }
 

@@ -5,13 +5,16 @@ use std::{
     sync::Arc,
 };
 
+use encoder::EncoderRegistry;
 use engine::{Event, Failure, Kept, Key, Reason};
-use flamingo::{Compat, GenerateConfig, Generated, LogLikelihood, Medium, Model, Request, Scored};
+use flamingo::{
+    Compat, GenerateConfig, Generated, LogLikelihood, Medium, Model, Precision, Request, Scored,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    config::{ANSWER_TOKENS, CAPTION_TOKENS, ChoosingConfig, FewShotConfig, STAGE},
+    config::{ANSWER_TOKENS, CAPTION_TOKENS, ChoosingConfig, FewShotConfig, STAGE, VERSION},
     features::Vectors,
     questions::{Question, last, n_orders, question, reordered},
 };
@@ -73,6 +76,7 @@ impl<'a> Asking<'a> {
         plan: &'a BenchmarkPlan,
         config: &FewShotConfig,
         seed: u64,
+        encoders: &EncoderRegistry,
         cache: &Path,
     ) -> Result<Self> {
         let how = match &plan.task {
@@ -87,8 +91,8 @@ impl<'a> Asking<'a> {
             }
         };
         let model = match config.compat {
-            Compat::None => Model::open(&plan.package)?,
-            compat @ Compat::OpenFlamingo => Model::open_as(&plan.package, compat)?,
+            Compat::None => Model::open_with(&plan.package, Precision::Stored, encoders)?,
+            compat @ Compat::OpenFlamingo => Model::open_as(&plan.package, compat, encoders)?,
         };
         let kept = Kept::new(&cache.join(STAGE).join("answers"), "answer");
         let failures = BTreeMap::new();
@@ -118,7 +122,9 @@ impl<'a> Asking<'a> {
             control.checkpoint()?;
             let mut unknown = Vec::new();
             for &picture in some {
-                let key = Key::of(&json!({ "embedding": self.model_and(&[picture]) }));
+                let key = Key::of(
+                    &json!({ "version": VERSION, "embedding": self.model_and(&[picture]) }),
+                );
                 match self.kept.get::<Vec<f32>>(key.short()) {
                     Some(vector) => drop(vectors.insert(picture, vector)),
                     None => match self.read(picture) {
@@ -233,6 +239,7 @@ impl<'a> Asking<'a> {
                 .map(|it| json!([it.prompt, self.model_and(&it.pictures)]))
                 .collect();
             json!({
+                "version": VERSION,
                 "asked": asked,
                 "how": how,
                 "compat": self.compat,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Its name in a file.
 pub(crate) const STAGE: &str = "evaluate_few_shot";
 
+/// Raised where the same questions would get other answers.
+pub(super) const VERSION: u32 = 1;
+
 /// Tokens of a caption, and of a short answer, where nothing else is said.
 pub(super) const CAPTION_TOKENS: usize = 20;
 pub(super) const ANSWER_TOKENS: usize = 5;

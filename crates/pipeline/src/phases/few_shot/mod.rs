@@ -7,6 +7,7 @@ mod questions;
 mod scores;
 
 pub(crate) use config::STAGE;
+use config::VERSION;
 pub use config::{
     ChoosingConfig, Demonstrations, FeatureTable, Features, FewShotConfig, RandomDemonstrations,
 };
@@ -62,7 +63,7 @@ impl Work for FewShotConfig {
     }
 
     fn version(&self) -> u32 {
-        1
+        VERSION
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -99,7 +100,7 @@ impl Work for FewShotConfig {
             let (found, expected) = (writing.n_texts(), "1: a question has one answer");
             return Ok(settings.refuse("writing.num_return_sequences", &found, expected)?);
         }
-        match writing.check() {
+        match writing.check_free() {
             Err(flamingo::Error::Setting { field, found, expected }) => {
                 let expected = format!("{expected} (writing.{field})");
                 Ok(settings.refuse("writing", &found, &expected)?)
@@ -137,6 +138,9 @@ fn decides(plan: &Plan, config: &FewShotConfig, seed: u64) -> Value {
         "model": benchmark.model_id,
         "files": benchmark.files.iter().map(|(_, sha256)| sha256).collect::<Vec<_>>(),
         "pictures": pictures.collect::<Vec<_>>(),
+        // where folders are classes, names say which
+        "items": benchmark.test.iter().map(|it| &it.id).collect::<Vec<_>>(),
+        "examples": benchmark.train.iter().map(|it| &it.id).collect::<Vec<_>>(),
         "features": table,
         "seed": seed,
     })
@@ -158,7 +162,7 @@ fn evaluate(
 ) -> Result<()> {
     let benchmark = plan.benchmark();
     let asked = Asked::of(benchmark, config, seed);
-    let mut asking = Asking::new(benchmark, config, seed, &plan.cache_dir)?;
+    let mut asking = Asking::new(benchmark, config, seed, plan.loaded.encoders(), &plan.cache_dir)?;
     let shown = demonstrations(plan, config, seed, &asked, &mut asking, control)?;
     let items: Vec<(usize, Vec<usize>)> =
         shown.iter().map(|(&item, shown)| (item, shown.clone())).collect();

@@ -16,8 +16,8 @@ use report::few_shot::Ask;
 use crate::{
     Error, Result,
     model_id::model_id,
+    phases::FEW_SHOT,
     spec::{BenchmarkSpec, Loaded},
-    stage::Stage,
 };
 
 /// A data set and the package that is asked.
@@ -140,14 +140,8 @@ impl<'a> Problems<'a> {
 }
 
 /// The data set, its pictures not yet looked at.
-pub(super) fn plan(loaded: &Loaded, spec: &BenchmarkSpec) -> Result<BenchmarkPlan> {
-    let stages = loaded.spec.stages();
-    let found = stages.iter().find_map(|stage| match stage {
-        Stage::EvaluateFewShot(config) => Some((stage.name(), config)),
-        _ => None,
-    });
-    let (stage, config) = found.expect("the chain of stages was checked");
-    let section = "package";
+pub(super) fn plan(loaded: &Loaded, spec: &BenchmarkSpec, compat: Compat) -> Result<BenchmarkPlan> {
+    let (stage, section) = (FEW_SHOT, "package");
     let package = loaded.spec.package.as_ref().ok_or(Error::MissingSection { stage, section })?;
     let package = loaded.resolve(package);
     let info = flamingo::inspect(&package)?;
@@ -156,7 +150,7 @@ pub(super) fn plan(loaded: &Loaded, spec: &BenchmarkSpec) -> Result<BenchmarkPla
         return Err(Error::Pictures { path: package, problem });
     }
     let mut pictures = Pictures::default();
-    let by_place = config.compat == Compat::OpenFlamingo;
+    let by_place = compat == Compat::OpenFlamingo;
     let (files, layout) = match spec {
         BenchmarkSpec::Captions(it) => captions::read(loaded, it, &mut pictures)?,
         BenchmarkSpec::Questions(it) => questions::read(loaded, it, by_place, &mut pictures)?,
