@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Judgement, LOSS};
 
-/// A loss that many times as large as the largest of the first steps is no step of a training that goes well.
+/// A loss that many times as large as the largest of the first steps, or as 1 nat a token where those are smaller, is no
+/// step of a training that goes well.
 pub(crate) const EXPLODED: f64 = 10.;
 /// Those steps; before them every loss may be.
 pub(crate) const FIRST_STEPS: usize = 10;
@@ -121,7 +122,7 @@ impl Progression {
     pub(crate) fn exploded_from(&self, loss: f64) -> Option<f64> {
         let first: Vec<f64> = self.losses.iter().flatten().take(FIRST_STEPS).copied().collect();
         let most = first.iter().fold(0f64, |most, loss| most.max(loss.abs()));
-        (first.len() == FIRST_STEPS && loss > EXPLODED * most).then_some(most)
+        (first.len() == FIRST_STEPS && loss > EXPLODED * most.max(1.)).then_some(most)
     }
 
     /// Records a step, which ended so many seconds after the beginning.
@@ -200,6 +201,12 @@ mod tests {
             it.took(Some(1. + f64::from(at % 4)), 0.);
         }
         assert_eq!((it.exploded_from(40.), it.exploded_from(40.1)), (None, Some(4.)));
+        // a training that begins near its end may rise
+        let mut small = Progression::default();
+        for _ in 0..FIRST_STEPS {
+            small.took(Some(0.01), 0.);
+        }
+        assert_eq!((small.exploded_from(10.), small.exploded_from(10.1)), (None, Some(0.01)));
         // later ones change nothing
         it.took(Some(39.), 0.);
         assert_eq!(it.exploded_from(41.), Some(4.));

@@ -16,9 +16,9 @@ use crate::{Error, Result};
 pub(crate) fn take_over(folder: &Path, encoder: &Variables, adapter: &Variables) -> Result<String> {
     let found = TrainedWeights::read(folder)?;
     assign(folder, adapter, &found.adapter, |name| name.contains(".lora_"))?;
-    // of published weights a package holds what moved
-    let published = found.encoder_is_published;
-    assign(folder, encoder, &found.encoder, |name| published || name.contains(".lora_"))?;
+    // beside a base a package holds what moved
+    let has_base = found.encoder_has_base;
+    assign(folder, encoder, &found.encoder, |name| has_base || name.contains(".lora_"))?;
     Ok(found.sha256)
 }
 

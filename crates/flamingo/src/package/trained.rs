@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor, safetensors};
-use encoder::WeightsSource;
 
 use super::check_part;
 use crate::manifest::{ADAPTER, ENCODER, LM};
@@ -15,8 +14,8 @@ use crate::{Error, Manifest, Part, Result};
 pub struct TrainedWeights {
     /// Of its encoder: of one with published weights what moved, of CLIP nothing.
     pub encoder: HashMap<String, Tensor>,
-    /// Whether what the encoder lacks lies in its published file.
-    pub encoder_is_published: bool,
+    /// Whether what is lacking of the encoder begins as its file or its seed has it.
+    pub encoder_has_base: bool,
     /// Resampler, gated blocks and special tokens' rows.
     pub adapter: HashMap<String, Tensor>,
     /// Names all of them.
@@ -39,10 +38,11 @@ impl TrainedWeights {
                 Error::Import { path, reason, fault: crate::Fault::Package }
             })
         };
-        let config = &manifest.config;
+        // one that was frozen stands beside the one that handed its tokens on
+        let encoder = manifest.frozen_encoder.as_ref().unwrap_or(&manifest.config.encoder);
         Ok(Self {
             encoder: tensors(ENCODER)?,
-            encoder_is_published: matches!(config.encoder.weights(), Some(WeightsSource::File(_))),
+            encoder_has_base: encoder.weights().is_some(),
             adapter: tensors(ADAPTER)?,
             sha256: manifest.trained_sha256(),
         })

@@ -3,12 +3,12 @@ use std::collections::BTreeMap;
 
 use flamingo::Manifest;
 
-use super::{LmPlan, metric::finetune};
+use super::LmPlan;
 use crate::{Error, Result, spec::Loaded};
 
 /// Refuses a package around another language model or encoder, or of another architecture.
 pub(super) fn fits(loaded: &Loaded, lm: &LmPlan) -> Result<()> {
-    let from = finetune(&loaded.spec).and_then(|config| config.from.as_ref());
+    let from = loaded.spec.finetune().and_then(|config| config.from.as_ref());
     let (Some(from), Some(model)) = (from, &loaded.spec.model) else { return Ok(()) };
     let folder = loaded.resolve(from);
     let mut manifest = Manifest::read(&folder)?;
@@ -22,7 +22,8 @@ pub(super) fn fits(loaded: &Loaded, lm: &LmPlan) -> Result<()> {
         lm.digests.iter().map(|(name, digest)| (name.as_str(), digest.as_str())).collect();
     if theirs != ours {
         let differs = ours.iter().find(|(name, digest)| theirs.get(*name) != Some(digest));
-        let name = differs.map(|(name, _)| *name).or_else(|| theirs.keys().next().copied());
+        let more = || theirs.keys().find(|name| !ours.contains_key(**name)).copied();
+        let name = differs.map(|(name, _)| *name).or_else(more);
         let name = name.unwrap_or_default();
         return refuse(format!(
             "its language model is another one than {}: {name} differs",
@@ -38,6 +39,20 @@ pub(super) fn fits(loaded: &Loaded, lm: &LmPlan) -> Result<()> {
             theirs.name(),
             ours.name()
         ));
+    }
+    // corrections go on with the weight that they were trained with
+    let fit = loaded.spec.finetune().expect("just looked at");
+    let lora = fit.around(&model.flamingo())?.lora;
+    if config.lora.is_some() && config.lora != lora {
+        return refuse(
+            "its LoRA of the language model is another one than this pipeline's".to_owned(),
+        );
+    }
+    let (moved, moves) = (theirs.trainable(), ours.trainable());
+    if moved.moves() && moved != moves {
+        return refuse(
+            "what it trained of its encoder is not what this pipeline trains".to_owned(),
+        );
     }
     let parts = [
         ("resampler", config.resampler != *model.resampler.get()),
