@@ -25,7 +25,7 @@ use crate::{
     event::Control,
     media::Media,
     package::Packed,
-    plan::{LmPlan, TrainingPlan},
+    plan::LmPlan,
     runner::{Folders, Runner},
     spec::ModelSpec,
     stage::{
@@ -169,6 +169,7 @@ fn inputs(config: &FitConfig, media: &Media<'_>) -> Value {
     let from = from.and_then(Result::ok).map(|manifest| manifest.trained_sha256());
     json!({
         "from": from,
+        "samples": samples::writing(config, media),
         "name": media.plan.spec().name,
         "seed": media.run.seed,
         "slots": media.slots(),
@@ -193,8 +194,7 @@ fn fit(
         rows.iter().map(|&row| example(config, media, row, reach)).collect::<Result<Vec<_>>>()
     };
     let flamingo = &flamingo(media);
-    let most_new_tokens = media.plan.training.as_ref().map_or(128, TrainingPlan::most_new_tokens);
-    let samples = Samples::new(config, media, validation, most_new_tokens);
+    let samples = Samples::new(config, media, validation);
     let from = config.from.as_ref().map(|from| media.place(from));
     let config = &FitConfig { from, ..config.clone() };
     let coordinates = coordinates(media, flamingo)?;

@@ -10,7 +10,12 @@ use flamingo::{GenerateConfig, Generated, IMAGE, Request, Writer};
 use report::{metrics::rouge_l, slots::SlotSet};
 use train::{FitConfig, Judge, JudgeError, LOSS, SCAN_GAIN};
 
-use crate::{Result, media::Media, plan::RowPlan, stage::Stage, training_log};
+use crate::{
+    Result,
+    media::Media,
+    plan::{RowPlan, TrainingPlan},
+    training_log,
+};
 
 /// The share of the scored slots that a text states rightly.
 const SLOT_ACCURACY: &str = "slot_accuracy";
@@ -45,6 +50,20 @@ fn is_written(metric: &str) -> bool {
     !matches!(metric, LOSS | SCAN_GAIN)
 }
 
+/// How texts are written during a training: as reports are, or the likeliest. None where neither a metric nor a
+/// person reads them.
+pub(super) fn writing(config: &FitConfig, media: &Media<'_>) -> Option<GenerateConfig> {
+    if config.samples == 0 && config.best == LOSS {
+        return None;
+    }
+    let plan = media.plan;
+    // whether a model keeps to its slots by itself is what samples are to show
+    let free = |config: &GenerateConfig| GenerateConfig { constrain: None, ..config.clone() };
+    let longest = || plan.training.as_ref().map_or(128, TrainingPlan::most_new_tokens);
+    let likeliest = || GenerateConfig::greedy(longest(), 8);
+    Some(plan.spec().generate().map_or_else(likeliest, free))
+}
+
 /// Reads what is written of the validation windows.
 pub(super) struct Samples<'a> {
     media: &'a Media<'a>,
@@ -62,20 +81,8 @@ pub(super) struct Samples<'a> {
 
 impl<'a> Samples<'a> {
     /// None where neither a metric nor a person reads what is written.
-    pub(super) fn new(
-        config: &FitConfig,
-        media: &'a Media<'a>,
-        rows: &'a [usize],
-        most_new_tokens: usize,
-    ) -> Option<Self> {
-        if config.samples == 0 && config.best == LOSS {
-            return None;
-        }
-        let said = media.plan.spec().stages().iter().find_map(|stage| match stage {
-            // whether a model keeps to its slots by itself is what samples are to show
-            Stage::Generate(config) => Some(GenerateConfig { constrain: None, ..config.clone() }),
-            _ => None,
-        });
+    pub(super) fn new(config: &FitConfig, media: &'a Media<'a>, rows: &'a [usize]) -> Option<Self> {
+        let written = writing(config, media)?;
         let planned = rows.iter().map(|&row| {
             let planned = &media.cohort().rows[row];
             (planned, media.cohort().scans[planned.scan_idx].subject.as_str())
@@ -88,7 +95,7 @@ impl<'a> Samples<'a> {
             n_kept: config.samples.min(rows.len()),
             is_written: is_written(&config.best),
             measures_gain: config.samples > 0 || config.best == SCAN_GAIN,
-            config: said.unwrap_or_else(|| GenerateConfig::greedy(most_new_tokens, 8)),
+            config: written,
             dir: training_log::samples_in(&media.plan.dir_of(media.run)),
         })
     }
