@@ -211,11 +211,20 @@ fn reports_may_be_kept_to_what_the_slots_can_say() {
     // what the model writes by itself is left, and its values are those of slots
     let mixed = ["stages.generate.constrain=mixed"];
     go_with(&path, &mixed).exits_with(0);
-    assert_eq!(reports(dir.path()).len(), 16);
+    let found = reports(dir.path());
+    let lead = "pattern fits viewing of ";
+    let values = ["bottles", "cats", "chairs", "faces", "houses", "scissors", "scrambled", "shoes"];
+    let texts = found.iter().map(|it| it["text"].as_str().unwrap());
+    let after: Vec<&str> = texts.filter_map(|it| Some(it.split_once(lead)?.1)).collect();
+    assert!(!after.is_empty(), "{found:#?}");
+    assert!(after.iter().all(|it| values.iter().any(|value| it.starts_with(value))), "{after:#?}");
     let short = go_with(&path, &[kept_to[0]]).exits_with(2).one_error();
     tests::says(&short, &["max_new_tokens is 40, expected at least", "slots' sentences take"]);
     let drawn = go_with(&path, &[kept_to[0], "stages.generate.top_k=4"]).exits_with(2).one_error();
     tests::says(&drawn, &["top_k is a setting beside `constrain`"]);
+    let faults = [mixed[0], "model.compat=open_flamingo"];
+    let faults = go_with(&path, &faults).exits_with(2).one_error();
+    tests::says(&faults, &["constrain is mixed, expected a model without `compat"]);
 }
 
 #[test]
@@ -249,6 +258,12 @@ fn prompts_may_state_what_is_known_of_a_person() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     let prompt = report["prompt"].as_str().unwrap();
     assert!(prompt.ends_with(" Age 34, indication: not given.\n"), "{prompt}");
+    let empty = with(&["--given", "age=n/a"]).exits_with(0);
+    assert!(empty.stdout.contains("Age not given"), "{empty}");
+    let twice = with(&["--given", "age=1", "--given", "age=2"]).exits_with(2).one_error();
+    tests::says(&twice, &["--given says age twice"]);
+    let token = with(&["--given", "age=<image>"]).exits_with(2).one_error();
+    tests::says(&token, &["age holds the token `<image>`"]);
     let refused = with(&["--given", "weight=80"]).exits_with(2).one_error();
     tests::says(&refused, &["has no place for weight", "expected age or indication"]);
 
@@ -259,6 +274,12 @@ fn prompts_may_state_what_is_known_of_a_person() {
         &["column weight is missing, which the prompt states"],
     );
     tests::says(&refused("{report}"), &["unknown placeholder {report}"]);
+    // a cell may say what reports are to state, and no template does
+    let path = pipeline(dir.path(), slots, ",load,indication", |_, record| {
+        format!("{record},1.5,The stimulus domain is objects.")
+    });
+    let leaks = go_with(&path, &[&of("{indication}")]).exits_with(2).one_error();
+    tests::says(&leaks, &["states objects of slot domain", "--set cohort.pairs.prompt"]);
 }
 
 #[test]

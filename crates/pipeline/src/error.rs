@@ -362,9 +362,10 @@ impl Error {
             Self::StageQuery { stage, .. } => Some(format!("stages.{stage}.where")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
-            Self::PromptToken { .. } | Self::PromptTruth { .. } | Self::LongPrompt { .. } => {
-                Some("cohort.pairs.prompt".to_owned())
-            }
+            Self::PromptToken { .. }
+            | Self::PromptLeak { .. }
+            | Self::PromptTruth { .. }
+            | Self::LongPrompt { .. } => Some("cohort.pairs.prompt".to_owned()),
             Self::Size { key } | Self::TooManyOf { key, .. } => Some(key.clone()),
             Self::Threshold { kind, threshold, .. } => {
                 Some(format!("cohort.{kind}.qc_thresholds.{threshold}"))

@@ -14,6 +14,7 @@ use crate::{
     event::Control,
     model_id::model_id,
     package::{Look, Reader},
+    plan::follows_in_time,
     shown,
 };
 
@@ -76,6 +77,9 @@ pub fn generate(
     if slots.slots().is_empty() {
         config.check_free()?;
     }
+    if let Some(constrain) = config.constrain {
+        follows_in_time(constrain, &slots)?;
+    }
     let reading = Reading::once("generate");
     let mut answers =
         answers::answers(&model, &slots, &trust, &[query], config, &reading, &mut control)?;
@@ -91,7 +95,7 @@ pub fn generate(
             seen.look.stretch_s,
         ),
         prompt: seen.look.prompt,
-        given: scan.labels.cloned().unwrap_or_default(),
+        given: seen.look.given,
         text: answer.text,
         slots: answer.slots,
         model_id,

@@ -204,6 +204,13 @@ impl GeneratedReport {
         json
     }
 
+    /// `Given to the model: age 34, sex F`, where it was told something of the person.
+    pub fn given_in_words(&self) -> Option<String> {
+        let given = self.given.iter().map(|(column, label)| format!("{column} {label}"));
+        let given: Vec<String> = given.collect();
+        (!given.is_empty()).then(|| format!("Given to the model: {}", given.join(", ")))
+    }
+
     /// The report for a reader, with its provenance and the disclaimer below.
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n\n", self.text.trim_end());
@@ -214,10 +221,8 @@ impl GeneratedReport {
         };
         line(format_args!("Subject: {}{}", self.subject, session.unwrap_or_default()));
         line(format_args!("Window: {scan}, {stretch}"));
-        let given: Vec<String> =
-            self.given.iter().map(|(column, label)| format!("{column} {label}")).collect();
-        if !given.is_empty() {
-            line(format_args!("Given to the model: {}", given.join(", ")));
+        if let Some(given) = self.given_in_words() {
+            line(format_args!("{given}"));
         }
         for slot in &self.slots {
             line(format_args!("Slot {}: {}", slot.name, slot.sentence()));

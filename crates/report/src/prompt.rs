@@ -102,9 +102,18 @@ impl PromptTemplate {
 
     /// The prompt of one window; what `labels` do not say of the person is `not given`.
     pub fn fill(&self, technique: &Technique, labels: &Labels) -> String {
+        self.filled(&technique.sentence(), labels)
+    }
+
+    /// The same without the sentence of the technique.
+    pub fn of_person(&self, labels: &Labels) -> String {
+        self.filled("", labels)
+    }
+
+    fn filled(&self, technique: &str, labels: &Labels) -> String {
         let filled = self.pieces().into_iter().map(|piece| match piece {
             Piece::Text(text) => text.to_owned(),
-            Piece::Placeholder(TECHNIQUE) => technique.sentence(),
+            Piece::Placeholder(TECHNIQUE) => technique.to_owned(),
             Piece::Placeholder(name) => {
                 labels.get(name).map_or_else(|| NOT_GIVEN.to_owned(), String::clone)
             }

@@ -4,7 +4,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use pipeline::{Additions, Asked, Caption, DISCLAIMER, Labels, OneScan, Place, RankBy, Scores};
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     let Some(scan) = &args.asked.scan else { return caption(args) };
     let report = {
-        let given = given(&args.asked);
+        let given = given(&args.asked)?;
         let (scan, config) = (one(scan, &args.asked, &given), args.writing.config());
         pipeline::generate(
             &args.asked.model,
@@ -33,8 +33,14 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     Ok(Done::All)
 }
 
-fn given(args: &AskedArgs) -> Labels {
-    args.beside.given.iter().cloned().collect()
+fn given(args: &AskedArgs) -> Result<Labels> {
+    let mut labels = Labels::new();
+    for (column, label) in &args.beside.given {
+        if labels.insert(column.clone(), label.clone()).is_some() {
+            bail!("--given says {column} twice, expected once");
+        }
+    }
+    Ok(labels)
 }
 
 fn one<'a>(path: &'a Path, args: &'a AskedArgs, given: &'a Labels) -> OneScan<'a> {
@@ -92,7 +98,7 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
     let rank_by = if args.sum { RankBy::Sum } else { RankBy::Mean };
     let (prompts, given);
     let asked = if let Some(scan) = &args.asked.scan {
-        given = self::given(&args.asked);
+        given = self::given(&args.asked)?;
         Asked::Scan(one(scan, &args.asked, &given))
     } else {
         prompts = args.asked.prompts.read()?;

@@ -7,6 +7,7 @@ use std::{
 use encoder::EncoderConfig;
 use flamingo::{Medium, Model, PackageFile};
 use preprocess::Seen;
+use report::prompt::Labels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,6 +69,8 @@ pub(crate) struct Look {
     pub(crate) medium: Arc<Medium>,
     /// The words before its report.
     pub(crate) prompt: String,
+    /// What they state of the person.
+    pub(crate) given: Labels,
     /// The frames that are in it.
     pub(crate) seen: Seen,
     /// Onset and duration, in seconds, of what it shows.

@@ -19,7 +19,7 @@ use crate::{
     Error, OneScan, Place, Result,
     answers::Trust,
     one_scan::Timed,
-    plan::left_out,
+    plan::{label, left_out},
     shown::technique,
     stage::{EncodeConfig, Stage},
 };
@@ -116,16 +116,7 @@ impl Reader {
                 "this model reads one window of a scan, expected --window or --onset",
             ));
         }
-        let columns = self.section.prompt.columns();
-        let given = one.labels.into_iter().flat_map(Labels::keys);
-        if let Some(column) = given.into_iter().find(|it| !columns.contains(&it.as_str())) {
-            let expected = match &columns[..] {
-                [] => "nothing to be given".to_owned(),
-                columns => format!("expected {}", columns.join(" or ")),
-            };
-            let problem = format!("the model's prompt has no place for {column}, {expected}");
-            return Err(refuse(&problem));
-        }
+        let given = self.given(one.labels).map_err(|problem| refuse(&problem))?;
         let timed = &one.timed()?;
         let Timed { scan: one, start_s, kept } = timed;
         let of_voxels =
@@ -149,10 +140,29 @@ impl Reader {
             self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
         let PreparedScan { seen, quality, .. } = &prepared;
         let technique = technique(quality, Some(self.recipe.cut()));
-        let prompt = self.section.prompt.fill(&technique, one.labels.unwrap_or(&Labels::new()));
+        let prompt = self.section.prompt.fill(&technique, &given);
         let whole = || seen.stretch_s(*start_s).expect("a scan that was read has frames");
         let stretch_s = stretch_s.unwrap_or_else(whole);
-        Ok(Look { medium: Arc::new(medium), prompt, seen: seen.clone(), stretch_s })
+        Ok(Look { medium: Arc::new(medium), prompt, given, seen: seen.clone(), stretch_s })
+    }
+
+    /// What the prompt states of the person, as a cell of a table would have it.
+    fn given(&self, labels: Option<&Labels>) -> std::result::Result<Labels, String> {
+        let columns = self.section.prompt.columns();
+        let mut given = Labels::new();
+        for (column, text) in labels.into_iter().flatten() {
+            if !columns.contains(&column.as_str()) {
+                let expected = match &columns[..] {
+                    [] => "nothing to be given".to_owned(),
+                    columns => format!("expected {}", columns.join(" or ")),
+                };
+                return Err(format!("the model's prompt has no place for {column}, {expected}"));
+            }
+            if let Some(text) = label(column, text)? {
+                given.insert(column.clone(), text);
+            }
+        }
+        Ok(given)
     }
 
     /// The scan as stages see one of the cohort.

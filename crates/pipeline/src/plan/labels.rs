@@ -1,6 +1,7 @@
 //! What a prompt states of a person: cells of the cohort table, none of which is what the model is asked for.
 use std::path::Path;
 
+use flamingo::{END_OF_CHUNK, IMAGE};
 use report::{
     prompt::{Labels, PromptTemplate},
     slots::SlotSet,
@@ -31,10 +32,20 @@ pub(super) fn of(prompt: &PromptTemplate, pair: &Pair, table: &Path) -> Result<L
             let problem = format!("column {column} is missing, which the prompt states");
             return Err(Error::TableProblem { path: table.to_owned(), problem });
         };
-        let cell = cell.trim();
-        if !matches!(cell, "" | "n/a") {
-            labels.insert(column.to_owned(), cell.to_owned());
-        }
+        let label = label(column, cell).map_err(|problem| {
+            let (path, row) = (table.to_owned(), pair.row);
+            Error::RowProblem { path, row, problem }
+        })?;
+        labels.extend(label.map(|label| (column.to_owned(), label)));
     }
     Ok(labels)
+}
+
+/// What a cell says of a person; nothing where it is empty or `n/a`. A token that has its own place is a problem.
+pub(crate) fn label(column: &str, cell: &str) -> std::result::Result<Option<String>, String> {
+    let cell = cell.trim();
+    match [IMAGE, END_OF_CHUNK].into_iter().find(|token| cell.contains(token)) {
+        Some(token) => Err(format!("{column} holds the token `{token}`, which has its own place")),
+        None => Ok((!matches!(cell, "" | "n/a")).then(|| cell.to_owned())),
+    }
 }

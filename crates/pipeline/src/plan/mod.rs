@@ -38,6 +38,7 @@ mod warm_start;
 
 pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
+pub(crate) use labels::label;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use resolved::Plan;
@@ -46,6 +47,7 @@ pub(crate) use scans::left_out;
 pub use source::{RecordingsPlan, SourcePlan};
 pub use table::{CohortPlan, RowPlan, ScanPlan};
 pub(crate) use table::{joined, slots};
+pub(crate) use texts::follows_in_time;
 pub use trained::EncoderPlan;
 pub use training::TrainingPlan;
 
