@@ -122,14 +122,15 @@ fn has_reports(stages: &[Stage], cohort: &CohortSpec) -> Result<()> {
     Err(Error::StageInput { stage: "finetune", problem })
 }
 
-/// Refuses maps of voxels where no stage `mask` says where the voxels are.
+/// Refuses maps where reports are not of windows of events of the voxels of a stage `mask`.
 fn has_a_mask(stages: &[Stage], made: &Made) -> Result<()> {
     let draws = stages.iter().any(|it| matches!(it, Stage::Render(config) if config.window_maps));
-    if !draws || made.has_mask {
+    let of_events = made.cut.as_ref().is_some_and(|cut| cut.events().is_some());
+    if !draws || (made.has_mask && of_events) {
         return Ok(());
     }
-    let expected =
-        "false, because maps are drawn of the voxels of a stage `mask`, and there is none";
+    let expected = "false, because maps are drawn of the voxels of a stage `mask` in windows of \
+                    `event_windows`, and there are none";
     Err(Error::Setting {
         stage: "render",
         field: "window_maps",
@@ -263,5 +264,9 @@ mod tests {
         assert!(of_cohort(PAIRS, &[&voxels, &render(true)]).is_ok());
         let said = refused(PAIRS, &[&parcels, &render(true)]);
         assert!(said.starts_with("stages.render.window_maps is true, expected false"), "{said}");
+        let sliding = [MASK, WINDOWS, ENCODE, FINETUNE, REST].concat();
+        assert!(of_cohort(PAIRS, &[&sliding, &render(false)]).is_ok());
+        let said = refused(PAIRS, &[&sliding, &render(true)]);
+        assert!(said.contains("in windows of `event_windows`"), "{said}");
     }
 }
