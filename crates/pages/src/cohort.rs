@@ -46,6 +46,9 @@ pub enum Outcome {
     Missing,
 }
 
+/// The first of the pages.
+pub const INDEX: &str = "index.html";
+
 /// A person in the list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PersonRow {
@@ -71,7 +74,6 @@ struct Rendered<'a> {
     left_out: &'a [(String, String)],
     n_left_beyond: usize,
     people: Vec<Card<'a>>,
-    first: &'a str,
     number: usize,
     links: &'a [(usize, String)],
 }
@@ -86,10 +88,10 @@ struct Card<'a> {
 }
 
 impl CohortPage {
-    /// The pages by the names of their files, the first one called `first`.
-    pub fn pages(&self, first: &str) -> Vec<(String, String)> {
+    /// The pages by the names of their files, [`INDEX`] first.
+    pub fn pages(&self) -> Vec<(String, String)> {
         let n_pages = self.people.len().div_ceil(PEOPLE_A_PAGE).max(1);
-        let links: Vec<(usize, String)> = (1..=n_pages).map(|it| (it, name(first, it))).collect();
+        let links: Vec<(usize, String)> = (1..=n_pages).map(|it| (it, name(it))).collect();
         let of = |(number, name): &(usize, String)| {
             let people = self.people.chunks(PEOPLE_A_PAGE).nth(number - 1).unwrap_or_default();
             let title = match number {
@@ -105,7 +107,6 @@ impl CohortPage {
                 left_out: &self.left_out[..n_left],
                 n_left_beyond: self.left_out.len() - n_left,
                 people: people.iter().map(PersonRow::card).collect(),
-                first,
                 number: *number,
                 links: &links,
             };
@@ -134,8 +135,8 @@ impl PersonRow {
     }
 }
 
-fn name(first: &str, number: usize) -> String {
-    if number == 1 { first.to_owned() } else { format!("people-{number:03}.html") }
+fn name(number: usize) -> String {
+    if number == 1 { INDEX.to_owned() } else { format!("people-{number:03}.html") }
 }
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
             left_out: vec![("sub-0007_run-2".to_owned(), "file <ends> early".to_owned())],
             ..CohortPage::default()
         };
-        let pages = cohort.pages("index.html");
+        let pages = cohort.pages();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["index.html", "people-002.html", "people-003.html"]);
         for idx in 0..120 {
@@ -186,13 +187,13 @@ mod tests {
             |idx: usize| (format!("sub-{idx:05}_bold.nii.gz"), "the file is cut short".repeat(5));
         let cohort =
             CohortPage { left_out: (0..10_000).map(left).collect(), ..CohortPage::default() };
-        let html = &cohort.pages("index.html")[0].1;
+        let html = &cohort.pages()[0].1;
         assert!(html.len() < 1_000_000, "{}", html.len());
         assert!(html.contains("9000 more stand in <a href=\"status.tsv\">"));
     }
 
     #[test]
     fn a_cohort_of_nobody_has_a_page() {
-        assert_eq!(CohortPage::default().pages("people.html").len(), 1);
+        assert_eq!(CohortPage::default().pages().len(), 1);
     }
 }

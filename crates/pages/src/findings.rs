@@ -2,7 +2,7 @@
 
 use report::{
     counted,
-    evidence::{Answer, Evidence, MissingBaseline, Reason, Verdict},
+    evidence::{Answer, Evidence, Measure, MissingBaseline, Reason, Verdict},
     metrics::{Interval, Reliability, SlotScores},
     tables::{
         Control, StatementTable, SummaryRow, SummaryTable, Table, conditions, controls, grounding,
@@ -27,7 +27,7 @@ pub struct Findings {
     pub evidence: Evidence,
     /// Generated reports beside controls and baselines.
     pub table: SummaryTable,
-    /// Scores of the first scored slot; none of free text, and of numbers and sets.
+    /// Scores of the first scored slot; none of free text and of sets.
     pub scores: Option<SlotScores>,
     /// Calibration of the first scored slot that has probabilities.
     pub reliability: Option<Reliability>,
@@ -131,6 +131,9 @@ impl Findings {
         match &self.scores {
             _ if n_scored > 1 => {
                 (format!("Accuracy, mean of {n_scored} scored slots"), String::new())
+            }
+            None if self.evidence.measure == Measure::Accuracy => {
+                ("Accuracy of the scored slot".to_owned(), String::new())
             }
             None => ("Likeness to the true reports".to_owned(), String::new()),
             Some(SlotScores { n_stated, n, n_correct, precision, .. }) => {
@@ -355,7 +358,7 @@ mod tests {
         let findings = Some(findings);
         let page =
             CohortPage { title: "quick <start>".to_owned(), findings, ..CohortPage::default() };
-        page.pages("index.html").remove(0).1
+        page.pages().remove(0).1
     }
 
     #[test]

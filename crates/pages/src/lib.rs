@@ -16,7 +16,7 @@ mod html;
 mod person;
 mod reports;
 
-pub use cohort::{CohortPage, Outcome, PersonRow};
+pub use cohort::{CohortPage, INDEX, Outcome, PersonRow};
 pub use figures::{
     Carpet, CurvePoint, Matrix, Outlier, Picture, SliceView, Svg, WindowMap, by_network, carpet,
     coverage, glass_brain, matrix, outliers, slices,

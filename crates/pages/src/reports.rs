@@ -43,6 +43,7 @@ pub struct SlotView {
 pub(crate) struct Shown<'a> {
     pub(crate) class: &'static str,
     pub(crate) heading: String,
+    pub(crate) given: Option<String>,
     pub(crate) stamp: Option<&'static str>,
     pub(crate) map: Option<Image>,
     pub(crate) texts: Vec<ShownText<'a>>,
@@ -87,6 +88,7 @@ impl ReportView {
         Shown {
             class: self.class(),
             heading: format!("{session}{}", window.stretch()),
+            given: self.report.given_in_words(),
             stamp: match answer {
                 Some(Answer::No) => Some("NOT SCAN-DEPENDENT"),
                 Some(Answer::Undecided) => Some("SCAN DEPENDENCE UNDECIDED"),
@@ -117,6 +119,7 @@ impl Shown<'_> {
         // a slot is a row of a table
         texts.map(|it| escape(it.text).len() + 13).sum::<usize>()
             + image
+            + self.given.as_ref().map_or(0, |it| escape(it).len())
             + 200 * self.slots.len()
             + 600
     }
@@ -124,19 +127,21 @@ impl Shown<'_> {
 
 impl<'a> ShownText<'a> {
     fn of(what: &'a str, own: &str, text: &'a str, is_compared: bool) -> Self {
+        if is_compared && text == own {
+            return Self { what, is_same: true, pieces: Vec::new(), note: None };
+        }
         let end = text.char_indices().nth(MOST_CHARACTERS).map(|(end, _)| end);
         let note = end.map(|_| {
             let n = text.chars().count();
             format!("The first {MOST_CHARACTERS} of {n} characters.")
         });
-        let is_same = is_compared && text == own;
         let shown = &text[..end.unwrap_or(text.len())];
-        let pieces = if is_compared && !is_same {
+        let pieces = if is_compared {
             differences::pieces(own, shown)
         } else {
             vec![Piece { text: shown, is_other: false }]
         };
-        Self { what, is_same, pieces: if is_same { Vec::new() } else { pieces }, note }
+        Self { what, is_same: false, pieces, note }
     }
 }
 

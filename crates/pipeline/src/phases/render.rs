@@ -21,7 +21,7 @@ use crate::{
     runner::Runner,
     stage::{Artifact, Stage, work::Work},
 };
-use drawing::{Drawing, INDEX, Measured};
+use drawing::{Drawing, Measured};
 use people::People;
 
 impl Work for RenderConfig {
@@ -73,7 +73,7 @@ pub(super) fn render(
                 let path = folders.result.join("figures").join(name);
                 files::write_atomic(&path, figure.svg.standalone().as_bytes())?;
             }
-            for (name, html) in drawing.cohort(rows, findings).pages(INDEX) {
+            for (name, html) in drawing.cohort(rows, findings).pages() {
                 files::write_atomic(&folders.result.join(name), html.as_bytes())?;
             }
             Ok(())

@@ -110,7 +110,7 @@ pub fn controls(evidence: &Evidence, n_different: usize, n_texts: usize) -> Vec<
 }
 
 /// Nats a token are small.
-pub fn three_digits(interval: Interval) -> String {
+pub(super) fn three_digits(interval: Interval) -> String {
     if !interval.width().is_finite() {
         return format!("{:.3} [interval unknown]", interval.estimate);
     }

@@ -8,7 +8,7 @@ mod statements;
 mod summary;
 
 pub use conditions::{conditions, grounding, other_scans};
-pub use controls::{Control, controls, three_digits};
+pub use controls::{Control, controls};
 pub use statements::StatementTable;
 pub use summary::{SummaryRow, SummaryTable};
 

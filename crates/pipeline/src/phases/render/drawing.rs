@@ -17,9 +17,6 @@ use crate::{
     stage::Stage,
 };
 
-/// The page that lists everybody.
-pub(super) const INDEX: &str = "index.html";
-
 /// A trained model, what it wrote, and what was found out about that.
 pub(super) type Measured<'a> = (&'a Trained, &'a [WrittenReport], &'a Evaluation);
 
@@ -75,6 +72,8 @@ impl<'a> Drawing<'a> {
             "atlas": about.map(|it| &it.atlas),
             "verdict": evidence.map(|it| &it.verdict),
             "grounding": evidence.map(|it| &it.grounding),
+            // which statements are scored, and how near is right
+            "slots": measured.map(|_| media.slots()),
         });
         let left = record::left(media);
         Ok(Self {

@@ -9,11 +9,11 @@ use report::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::drawing::{Drawing, INDEX};
+use super::drawing::Drawing;
 use crate::{Error, Result, event::Control, methods, model_id::model_id, record::Left};
 
 /// Raised when the same run would now give another page.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes that drawing a page takes beside the series: pictures, and the page itself.
 const PAGE_BYTES: u64 = 32 << 20;
@@ -129,7 +129,6 @@ impl<'a> People<'a> {
         let page = PersonPage {
             subject: person.subject.to_owned(),
             run: drawing.media.plan.spec().name.clone(),
-            everybody: INDEX.to_owned(),
             verdict: drawing.evaluation().map(|it| it.evidence.verdict.clone()),
             reports: reports.collect::<Result<_>>()?,
             recordings,
