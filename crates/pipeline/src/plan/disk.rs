@@ -19,7 +19,8 @@ const BESIDE: u64 = 1200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Disk {
     /// Bytes of the results that are kept of each recording: series of parcels, and tokens. Those that are
-    /// stored already are among them.
+    /// stored already are among them. Series of the voxels of a mask are not: how many it leaves shows when scans
+    /// are read.
     pub n_bytes: u64,
     /// Bytes that are free where they are kept; absent where the system does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -144,10 +144,7 @@ fn is_trained(
         return Ok(());
     }
     let has_weights = config.weights().is_some();
-    let fit = spec.stages().iter().find_map(|stage| match stage {
-        Stage::Finetune(fit) => Some(fit),
-        _ => None,
-    });
+    let fit = spec.finetune();
     let embeds = spec.stages().iter().any(|stage| matches!(stage, Stage::Embed(_)));
     let reason = match fit {
         None if !has_weights => {

@@ -2,27 +2,18 @@
 use std::collections::BTreeSet;
 
 use scan::Split;
-use train::{FitConfig, LOSS, SCAN_GAIN};
+use train::{LOSS, SCAN_GAIN};
 
 use super::{CohortPlan, RunPlan, table::slots};
 use crate::{
     Error, Result,
     phases::{asked_slots, metrics},
     spec::Spec,
-    stage::Stage,
 };
-
-/// The settings of the training, where one is asked for.
-pub(super) fn finetune(spec: &Spec) -> Option<&FitConfig> {
-    spec.stages().iter().find_map(|stage| match stage {
-        Stage::Finetune(config) => Some(config),
-        _ => None,
-    })
-}
 
 /// Refuses a metric that no validation has, or that it cannot have of these rows.
 pub(super) fn can_be_reached(spec: &Spec, cohort: &CohortPlan, runs: &[RunPlan]) -> Result<()> {
-    let Some(config) = finetune(spec) else { return Ok(()) };
+    let Some(config) = spec.finetune() else { return Ok(()) };
     let (slots, metric) = (slots(spec), config.best.as_str());
     let refuse = |expected: String| {
         let (stage, field, found) = ("finetune", "best", metric.to_owned());

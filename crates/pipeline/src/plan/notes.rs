@@ -2,25 +2,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flamingo::GenerateConfig;
-use report::{counted, slots::SlotSet};
+use report::{counted, prompt::Labels, slots::SlotSet};
 use scan::Split;
 
 use super::{CohortPlan, RunPlan};
 use crate::{Error, Result, spec::PairsSpec};
 
 /// Refuses a prompt that states what reports are scored by: it would be copied, and not read off a scan.
-pub(super) fn prompt_states_nothing(pairs: &PairsSpec, slots: &SlotSet) -> Result<()> {
-    let template: String = pairs.prompt.clone().into();
-    let stated = slots.parse(&template).slots;
-    let stated =
-        slots.slots().iter().zip(&stated).find_map(|(slot, read)| Some((slot, read.value()?)));
-    match stated {
-        Some((slot, value)) => {
+pub(super) fn prompt_states_nothing(
+    pairs: &PairsSpec,
+    slots: &SlotSet,
+    cohort: &CohortPlan,
+) -> Result<()> {
+    let people: BTreeSet<&Labels> = cohort.rows.iter().map(|row| &row.labels).collect();
+    for labels in people {
+        let read = slots.parse(&pairs.prompt.of_person(labels)).slots;
+        let mut read = slots.slots().iter().zip(&read);
+        if let Some((slot, value)) = read.find_map(|(slot, read)| Some((slot, read.value()?))) {
             let (slot, value) = (slot.name.clone(), value.to_owned());
-            Err(Error::PromptLeak { slot, value })
+            return Err(Error::PromptLeak { slot, value });
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// A sentence for each thing; `tokens` are those of the reports that are learned or judge.

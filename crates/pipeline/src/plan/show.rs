@@ -79,10 +79,7 @@ impl Plan {
 
     /// How many training examples a check of the recipe learns alone.
     fn overfit(&self) -> Option<usize> {
-        self.spec().stages().iter().find_map(|stage| match stage {
-            Stage::Finetune(config) => config.overfit,
-            _ => None,
-        })
+        self.spec().finetune()?.overfit
     }
 }
 

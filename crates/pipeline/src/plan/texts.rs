@@ -1,7 +1,9 @@
 //! Prompts and reports against the language model that reads them, before a scan is opened.
 use std::collections::BTreeSet;
 
-use flamingo::{Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Precision, Trained};
+use flamingo::{
+    Compat, Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Precision, Trained,
+};
 use preprocess::{Recipe, Recording};
 use report::{
     prompt::{Labels, Technique},
@@ -13,7 +15,6 @@ use super::{
     CohortPlan, EncoderPlan, LmPlan, RowPlan, RunPlan, TrainingPlan,
     frames::Frames,
     memory::{Batch, Kept, Sizes, Texts, holds_weights},
-    metric::finetune,
     notes, peak,
     table::slots_of,
     trains::{self, Around},
@@ -48,18 +49,16 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<(Option<Trained>, Traini
         return Ok(None);
     }
     holds_no_token(given.cohort, pairs)?;
-    notes::prompt_states_nothing(pairs, slots_of(pairs))?;
+    notes::prompt_states_nothing(pairs, slots_of(pairs), given.cohort)?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
     let around = fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
     let reports = reports_fit(given, &lm, prompt)?;
     batches_fit(given, &lm, prompt, &reports)?;
-    let generate = spec.stages().iter().find_map(|stage| match stage {
-        Stage::Generate(config) => Some(config),
-        _ => None,
-    });
+    let generate = spec.generate();
     if let Some(config) = generate {
-        writing_fits(config, &lm, prompt, slots_of(pairs))?;
+        let compat = spec.model.as_ref().map(|model| model.compat).unwrap_or_default();
+        writing_fits(config, &lm, prompt, slots_of(pairs), compat)?;
     }
     let notes = notes::of(given.cohort, given.runs, &reports, generate);
     let peak = around.as_ref().and_then(|around| reckoned(given, &lm, around, prompt, &reports));
@@ -77,11 +76,15 @@ fn reckoned(
     prompt: usize,
     reports: &[usize],
 ) -> Option<u64> {
-    let (spec, fit) = (&given.loaded.spec, finetune(&given.loaded.spec)?);
-    if given.encoder.is_some_and(|plan| plan.trainable.moves()) {
+    let spec = &given.loaded.spec;
+    let fit = spec.finetune()?;
+    let encoder = &around.config.encoder;
+    // one that is shown windows of events is trained, and a published one is larger than what was measured
+    let moves = |plan: &EncoderPlan| plan.trainable.moves();
+    if given.encoder.map_or_else(|| encoder.weights().is_some(), moves) {
         return None;
     }
-    let encoder = around.config.encoder.spec(around.input).ok()?;
+    let encoder = encoder.spec(around.input).ok()?;
     let cut = spec.stages().iter().find_map(Stage::cut);
     let window = super::resolved::window(spec);
     let n_windows = |row: &RowPlan| match &cut {
@@ -95,13 +98,13 @@ fn reckoned(
     let run = given.runs.first()?;
     let learned = given.cohort.rows.iter().zip(&run.splits).filter(|(_, it)| **it != Split::Test);
     let n_windows: Vec<usize> = learned.map(|(row, _)| n_windows(row)).collect::<Option<_>>()?;
-    let of_window = match window {
-        Some(it) => {
+    let of_window = match (given.encoder, window) {
+        (None, Some(it)) => {
             let of_grid = || given.cohort.grid.iter().product();
             let n_voxels: usize = given.n_parcels.unwrap_or_else(of_grid);
             (it.n_frames + 2 * fit.augment.jitter_frames) * n_voxels
         }
-        None => encoder.n_tokens() * encoder.vis_dim,
+        _ => encoder.n_tokens() * encoder.vis_dim,
     };
     let training = peak::Training {
         dim: lm.dim(),
@@ -150,12 +153,8 @@ fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
         return Err(Error::PromptToken { token });
     }
     for row in &cohort.rows {
-        let labels = row.labels.iter().map(|(column, label)| (column.as_str(), label));
-        for (what, text) in labels.chain([("report", &row.report)]) {
-            let Some(token) = tokens.into_iter().find(|token| text.contains(token)) else {
-                continue;
-            };
-            let problem = format!("the {what} holds the token `{token}`, which has its own place");
+        if let Some(token) = tokens.into_iter().find(|token| row.report.contains(token)) {
+            let problem = format!("the report holds the token `{token}`, which has its own place");
             let (path, row) = (cohort.table.clone(), row.row);
             return Err(Error::RowProblem { path, row, problem });
         }
@@ -203,8 +202,9 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
         }
     }
     // what is said of people; of one who is not in the table perhaps nothing
-    let people: BTreeSet<&Labels> = given.cohort.rows.iter().map(|row| &row.labels).collect();
     let nobody = Labels::new();
+    let mut people: BTreeSet<&Labels> = given.cohort.rows.iter().map(|row| &row.labels).collect();
+    people.insert(&nobody);
     let mut longest = 0;
     for (t_r_s, n_volumes) in facts {
         // the voxels of the mask and the quality are measured later: as many digits, in several guises
@@ -213,7 +213,7 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
             let n_voxels = digits[..n_digits].parse().expect("digits");
             let median_tsnr = Some(digits[..5].parse().expect("digits"));
             let technique = Technique { t_r_s, n_volumes, n_voxels, median_tsnr };
-            for labels in people.iter().copied().chain([&nobody]) {
+            for labels in &people {
                 let prompt = format!("{IMAGE}{}", pairs.prompt.fill(&technique, labels));
                 longest = longest.max(lm.prompt_length(&prompt, 1)?);
             }
@@ -294,6 +294,7 @@ fn writing_fits(
     lm: &LanguageModel,
     prompt: usize,
     slots: &SlotSet,
+    compat: Compat,
 ) -> Result<()> {
     let limit = lm.n_positions();
     let refuse = |field, found: usize, expected: String| {
@@ -316,11 +317,18 @@ fn writing_fits(
         return refuse("no_repeat_ngram_size", 1, expected);
     }
     if let Some(constrain) = config.constrain {
-        if slots.slots().is_empty() {
-            let found = format!("{constrain:?}").to_lowercase();
-            let expected = "`cohort.pairs.slots`, which say what may be written".to_owned();
+        let missing = if slots.slots().is_empty() {
+            Some("`cohort.pairs.slots`, which say what may be written")
+        } else if compat == Compat::OpenFlamingo {
+            Some("a model without `compat: open_flamingo`")
+        } else {
+            None
+        };
+        if let Some(expected) = missing {
+            let (found, expected) = (format!("{constrain:?}").to_lowercase(), expected.to_owned());
             return Err(Error::Setting { stage: "generate", field: "constrain", found, expected });
         }
+        follows_in_time(constrain, slots)?;
         let longest = longest_of_slots(lm, slots)?;
         if constrain == Constrain::Slots && config.max_new_tokens < longest {
             let expected = format!("at least {longest}, as many as the slots' sentences take");
@@ -339,6 +347,18 @@ fn writing_fits(
         }
     }
     Ok(())
+}
+
+/// Refuses to write canonical sentences where a derived slot comes before what it follows from.
+pub(crate) fn follows_in_time(constrain: Constrain, slots: &SlotSet) -> Result<()> {
+    let early = slots.derived_too_early().filter(|_| constrain == Constrain::Slots);
+    let (Some(early), Some(scored)) = (early, slots.scored()) else { return Ok(()) };
+    let (stage, field, found) = ("generate", "constrain", "slots".to_owned());
+    let expected = format!(
+        "slots in another order: {} follows from {} and would be written before it",
+        early.name, scored.name
+    );
+    Err(Error::Setting { stage, field, found, expected })
 }
 
 /// Tokens of the longest report of canonical sentences.

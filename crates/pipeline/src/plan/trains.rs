@@ -5,10 +5,7 @@ use encoder::InputShape;
 use flamingo::{FlamingoConfig, LanguageModel, Trained};
 
 use super::{resolved::window, texts::Given};
-use crate::{
-    Error, Result,
-    stage::{Stage, given},
-};
+use crate::{Error, Result, stage::given};
 
 /// What stands around the language model in a training.
 pub(super) struct Around {
@@ -20,11 +17,7 @@ pub(super) struct Around {
 /// What the stage `finetune` puts around the language model and moves, where the sizes of what it is shown are known.
 pub(super) fn around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Around>> {
     let spec = &given.loaded.spec;
-    let fit = spec.stages().iter().find_map(|stage| match stage {
-        Stage::Finetune(fit) => Some(fit),
-        _ => None,
-    });
-    let (Some(fit), Some(model)) = (fit, &spec.model) else { return Ok(None) };
+    let (Some(fit), Some(model)) = (spec.finetune(), &spec.model) else { return Ok(None) };
     let config = model.flamingo();
     let (config, input) = match given.encoder {
         Some(plan) if plan.trainable.moves() => {

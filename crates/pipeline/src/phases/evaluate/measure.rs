@@ -26,7 +26,6 @@ use crate::{
     media::Media,
     phases::WrittenReport,
     plan::ScanPlan,
-    stage::Stage,
 };
 
 pub(super) fn evaluate(
@@ -193,12 +192,7 @@ fn cross_texts(
 
 /// As the reports themselves were generated.
 pub(super) fn generation<'a>(media: &Media<'a>) -> &'a GenerateConfig {
-    let mut stages = media.plan.spec().stages().iter();
-    let found = stages.find_map(|stage| match stage {
-        Stage::Generate(config) => Some(config),
-        _ => None,
-    });
-    found.expect("reports come from this stage")
+    media.plan.spec().generate().expect("reports come from this stage")
 }
 
 fn gates(model: &Model) -> Result<Vec<GateOpening>> {
