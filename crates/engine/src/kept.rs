@@ -34,8 +34,8 @@ impl Kept {
     }
 
     /// A part that was kept; `None` where there is none or it is damaged.
-    pub fn get<T: DeserializeOwned>(&self, number: impl Display) -> Option<T> {
-        let sealed: Sealed = files::read_json(&self.path(number)).ok()?;
+    pub fn get<T: DeserializeOwned>(&self, part: impl Display) -> Option<T> {
+        let sealed: Sealed = files::read_json(&self.path(part)).ok()?;
         if files::sha256_bytes(sealed.part.to_string().as_bytes()) != sealed.sha256 {
             return None;
         }
@@ -43,10 +43,11 @@ impl Kept {
     }
 
     /// Keeps a part.
-    pub fn put(&self, number: impl Display, part: &impl Serialize) -> Result<()> {
-        let part = serde_json::to_value(part).expect("our own types have string keys");
+    pub fn put(&self, part: impl Display, value: &impl Serialize) -> Result<()> {
+        let path = self.path(part);
+        let part = serde_json::to_value(value).expect("our own types have string keys");
         let sha256 = files::sha256_bytes(part.to_string().as_bytes());
-        Ok(files::write_json(&self.path(number), &Sealed { sha256, part })?)
+        Ok(files::write_json(&path, &Sealed { sha256, part })?)
     }
 }
 
