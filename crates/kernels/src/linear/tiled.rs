@@ -2,9 +2,9 @@
 //!
 //! The weights are packed into panels of thirty-two columns (see [`tile`](crate::tile)), widened to
 //! `f32` as they go. A slab of rows, which stays in the second cache, meets panel after panel; its sums
-//! with one panel stay in the first cache until all terms have passed, and are written once, with bias,
-//! activation and residual. Where rows are many, the whole matrix is packed once for all slabs; where
-//! they are few, as those of a prompt, each task packs the panels that it multiplies, in cache.
+//! with one panel stay in cache until all terms have passed, and are written once, with bias, activation
+//! and residual. Where rows are many, the whole matrix is packed once for all slabs; where they are few,
+//! as those of a prompt, each task takes all rows and packs the panels that it multiplies, in cache.
 //!
 //! Sums run over [`DEPTH`] terms at a time, whatever the number of rows and threads.
 
