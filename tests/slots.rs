@@ -212,8 +212,8 @@ fn reports_may_be_kept_to_what_the_slots_can_say() {
     let mixed = ["stages.generate.constrain=mixed"];
     go_with(&path, &mixed).exits_with(0);
     let found = reports(dir.path());
-    let lead = "pattern fits viewing of ";
-    let values = ["bottles", "cats", "chairs", "faces", "houses", "scissors", "scrambled", "shoes"];
+    let lead = "The stimulus domain is ";
+    let values = ["patterns.", "objects.", "places.", "living things."];
     let texts = found.iter().map(|it| it["text"].as_str().unwrap());
     let after: Vec<&str> = texts.filter_map(|it| Some(it.split_once(lead)?.1)).collect();
     assert!(!after.is_empty(), "{found:#?}");

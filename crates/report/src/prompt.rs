@@ -28,6 +28,15 @@ pub const NOT_GIVEN: &str = "not given";
 /// What is known of a person, by the column that says it; stated in prompts as it is, never scored.
 pub type Labels = BTreeMap<String, String>;
 
+/// What a cell says of a person; nothing where it is empty or `n/a`. A token that has its own place is a problem.
+pub fn label(column: &str, cell: &str) -> std::result::Result<Option<String>, String> {
+    let cell = cell.trim();
+    match [IMAGE, END_OF_CHUNK].into_iter().find(|token| cell.contains(token)) {
+        Some(token) => Err(format!("{column} holds the token `{token}`, which has its own place")),
+        None => Ok((!matches!(cell, "" | "n/a")).then(|| cell.to_owned())),
+    }
+}
+
 /// Quality figures of one window, computed from the scan alone; said, never scored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Technique {

@@ -8,7 +8,11 @@ use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::{Medium, Model};
 use ndarray::ArrayD;
 use preprocess::{Inputs, PreparedScan, Recipe, Recording, Step, StepRegistry};
-use report::{counted, prompt::Labels, slots::SlotSet};
+use report::{
+    counted,
+    prompt::{self, Labels},
+    slots::SlotSet,
+};
 use scan::WindowConfig;
 
 use super::{
@@ -19,7 +23,7 @@ use crate::{
     Error, OneScan, Place, Result,
     answers::Trust,
     one_scan::Timed,
-    plan::{label, left_out},
+    plan::left_out,
     shown::technique,
     stage::{EncodeConfig, Stage},
 };
@@ -158,7 +162,7 @@ impl Reader {
                 };
                 return Err(format!("the model's prompt has no place for {column}, {expected}"));
             }
-            if let Some(text) = label(column, text)? {
+            if let Some(text) = prompt::label(column, text)? {
                 given.insert(column.clone(), text);
             }
         }

@@ -1,9 +1,8 @@
 //! What a prompt states of a person: cells of the cohort table, none of which is what the model is asked for.
 use std::path::Path;
 
-use flamingo::{END_OF_CHUNK, IMAGE};
 use report::{
-    prompt::{Labels, PromptTemplate},
+    prompt::{Labels, PromptTemplate, label},
     slots::SlotSet,
 };
 use scan::Pair;
@@ -39,13 +38,4 @@ pub(super) fn of(prompt: &PromptTemplate, pair: &Pair, table: &Path) -> Result<L
         labels.extend(label.map(|label| (column.to_owned(), label)));
     }
     Ok(labels)
-}
-
-/// What a cell says of a person; nothing where it is empty or `n/a`. A token that has its own place is a problem.
-pub(crate) fn label(column: &str, cell: &str) -> std::result::Result<Option<String>, String> {
-    let cell = cell.trim();
-    match [IMAGE, END_OF_CHUNK].into_iter().find(|token| cell.contains(token)) {
-        Some(token) => Err(format!("{column} holds the token `{token}`, which has its own place")),
-        None => Ok((!matches!(cell, "" | "n/a")).then(|| cell.to_owned())),
-    }
 }

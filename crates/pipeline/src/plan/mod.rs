@@ -38,7 +38,6 @@ mod warm_start;
 
 pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
-pub(crate) use labels::label;
 pub use lm::LmPlan;
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use resolved::Plan;
