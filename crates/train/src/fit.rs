@@ -8,7 +8,7 @@ use std::{
 
 use candle_core::{Tensor, backprop::GradStore};
 use encoder::{InputShape, LoraConfig};
-use flamingo::{Compat, FlamingoConfig, Precision};
+use flamingo::{Compat, FlamingoConfig, Precision, Stop};
 use nn::seeded::rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::{
     augment::{Augmenter, crop},
     batch::Row,
     draw,
-    judge::Judgement,
+    judge::{Judgement, Validation},
     optimizer::Optimizer,
     progression::Progression,
     reduce::{Alone, Reduce},
@@ -241,6 +241,8 @@ pub struct FitInputs<'a> {
     pub validation: &'a [Example],
     /// Reads what is written during the training, where that is wanted.
     pub judge: Option<&'a dyn Judge>,
+    /// Ends a validation before it is done; the training goes on from there as if it had not begun.
+    pub stop: Stop<'a>,
     /// Where the state is saved and found again.
     pub state: &'a Path,
 }
@@ -461,24 +463,38 @@ impl Task for Reports<'_> {
         shown.rows.iter().map(own).collect()
     }
 
-    fn validate(&self, step: usize) -> Result<Option<Judgement>> {
-        let FitInputs { fit, validation, judge, .. } = *self.inputs;
-        let nll = |examples: &[&Example]| {
-            self.trainee.nll(examples, &self.validation_rows, fit.batch_size)
-        };
-        let own: Vec<&Example> = validation.iter().collect();
-        let mut found = Judgement { nll: nll(&own)?, metrics: BTreeMap::new() };
-        let Some(judge) = judge else { return Ok(Some(found)) };
-        found.metrics = judge.judge(step, &self.trainee.writer()).map_err(Error::Judge)?;
-        if let Some(others) = judge.others() {
-            let others: Vec<&Example> = others.iter().map(|&at| &validation[at]).collect();
-            found.metrics.insert(SCAN_GAIN.to_owned(), nll(&others)? - found.nll);
-        }
-        Ok(Some(found))
+    fn validate(&self, step: usize) -> Result<Validation> {
+        let found = self.judged(step)?;
+        Ok(found.map_or(Validation::Stopped, Validation::Found))
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {
         self.trainee.kept()
+    }
+}
+
+impl Reports<'_> {
+    /// What the validation examples say; nothing where it was asked to stop before it was done.
+    fn judged(&self, step: usize) -> Result<Option<Judgement>> {
+        let FitInputs { fit, validation, judge, stop, .. } = *self.inputs;
+        let nll = |examples: &[&Example]| {
+            self.trainee.nll(examples, &self.validation_rows, fit.batch_size, stop)
+        };
+        let own: Vec<&Example> = validation.iter().collect();
+        let Some(own) = nll(&own)? else { return Ok(None) };
+        let mut found = Judgement { nll: own, metrics: BTreeMap::new() };
+        let Some(judge) = judge else { return Ok(Some(found)) };
+        let writer = self.trainee.writer();
+        let Some(metrics) = judge.judge(step, &writer, stop).map_err(Error::Judge)? else {
+            return Ok(None);
+        };
+        found.metrics = metrics;
+        if let Some(others) = judge.others() {
+            let others: Vec<&Example> = others.iter().map(|&at| &validation[at]).collect();
+            let Some(other) = nll(&others)? else { return Ok(None) };
+            found.metrics.insert(SCAN_GAIN.to_owned(), other - own);
+        }
+        Ok(Some(found))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flamingo::Writer;
+use flamingo::{Stop, Writer};
 
 use crate::Result;
 
@@ -10,6 +10,17 @@ use crate::Result;
 pub const LOSS: &str = "loss";
 /// How much more likely the reports are with their own scan than with that of another example, in nats a token.
 pub const SCAN_GAIN: &str = "scan_gain";
+
+/// What comes of a validation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Validation {
+    /// There is nothing to validate on.
+    Nothing,
+    /// It was asked to stop before it was done.
+    Stopped,
+    /// What it found.
+    Found(Judgement),
+}
 
 /// What a validation found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,9 +43,14 @@ pub trait Judge {
     }
 
     /// Metrics by name of a model after `step` steps; the larger, the better. It writes by `writer`, with the weights
-    /// that would be kept.
+    /// that would be kept. Nothing where `stop` said so before it was done.
     ///
     /// # Errors
     /// Whatever goes wrong ends the training.
-    fn judge(&self, step: usize, writer: &Writer<'_>) -> Result<BTreeMap<String, f64>, JudgeError>;
+    fn judge(
+        &self,
+        step: usize,
+        writer: &Writer<'_>,
+        stop: Stop<'_>,
+    ) -> Result<Option<BTreeMap<String, f64>>, JudgeError>;
 }

@@ -10,7 +10,7 @@ use flamingo::{Compat, Flamingo, Prompts, TextView};
 use crate::{
     Error, LOSS, LrSchedule, Observer, Result,
     batch::Predicted,
-    judge::Judgement,
+    judge::Validation,
     optimizer::Optimizer,
     progression::Progression,
     reduce::Alone,
@@ -277,8 +277,8 @@ impl Task for Mixture<'_> {
     }
 
     /// It is judged by its course alone.
-    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
-        Ok(None)
+    fn validate(&self, _: usize) -> Result<Validation> {
+        Ok(Validation::Nothing)
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {

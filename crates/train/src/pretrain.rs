@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, LOSS, LrSchedule, Observer, Result,
     batch::weighted_loss,
-    judge::Judgement,
+    judge::{Judgement, Validation},
     optimizer::Optimizer,
     progression::Progression,
     reduce::Alone,
@@ -236,9 +236,9 @@ impl Task for Texts<'_> {
         batch.iter().map(|&idx| self.learned[idx].len() - 1).sum()
     }
 
-    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
+    fn validate(&self, _: usize) -> Result<Validation> {
         let nll = mean_loss(&self.model, &self.held_out, self.config.batch_size)?;
-        Ok(Some(Judgement { nll, ..Judgement::default() }))
+        Ok(Validation::Found(Judgement { nll, ..Judgement::default() }))
     }
 
     /// The last weights are kept, whichever were the best.

@@ -145,6 +145,11 @@ impl Progression {
         best
     }
 
+    /// Whether the present state was judged.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.curve.last().is_some_and(|point| point.step == self.step)
+    }
+
     /// Whether all steps are done, the last `patience` judgements brought nothing better, or the time is up.
     pub(crate) fn is_over(
         &self,

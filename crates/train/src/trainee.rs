@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Module, Tensor, backprop::GradStore};
 use encoder::{EncoderInput, InputShape};
-use flamingo::{Flamingo, LANGUAGE, Medium, Vocabulary, Writer, encoder_input};
+use flamingo::{Flamingo, LANGUAGE, Medium, Stop, Vocabulary, Writer, encoder_input};
 use nn::Linear;
 use nn::weights::{Below, Variables};
 
@@ -173,9 +173,13 @@ impl Trainee {
         examples: &[&Example],
         rows: &[Row],
         batch_size: usize,
-    ) -> Result<f64> {
+        stop: Stop<'_>,
+    ) -> Result<Option<f64>> {
         let (mut sum, mut n) = (0., 0usize);
         for (examples, rows) in examples.chunks(batch_size).zip(rows.chunks(batch_size)) {
+            if stop() {
+                return Ok(None);
+            }
             let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
             let media = self.flamingo.encode_media(&self.input(&windows)?)?;
             let weight = rows.iter().map(Row::weight).sum();
@@ -190,7 +194,7 @@ impl Trainee {
             }
             n += rows.len();
         }
-        Ok(sum / n as f64)
+        Ok(Some(sum / n as f64))
     }
 
     /// What writes with the weights as they are.

@@ -12,7 +12,7 @@ use candle_core::{Tensor, backprop::GradStore};
 
 use crate::{
     Error, Observer, Progress, Result, checkpoint,
-    judge::Judgement,
+    judge::Validation,
     optimizer::{Gathered, Optimizer},
     progression::Progression,
     reduce::Reduce,
@@ -64,7 +64,7 @@ pub(crate) trait Task {
     }
 
     /// What the validation examples say after `step` steps, where there are any.
-    fn validate(&self, step: usize) -> Result<Option<Judgement>>;
+    fn validate(&self, step: usize) -> Result<Validation>;
 
     /// Copies of what is kept of a state that is the best so far.
     fn kept(&self) -> Result<HashMap<String, Tensor>>;
@@ -85,6 +85,20 @@ pub(crate) struct Rhythm<'a> {
     pub(crate) patience: Option<usize>,
     /// Time of all its processes together, after which it ends.
     pub(crate) max_time: Option<Duration>,
+}
+
+impl Rhythm<'_> {
+    /// Whether the present state is judged.
+    fn judges(&self, progression: &Progression) -> bool {
+        let step = progression.step();
+        step > 0
+            && (step.is_multiple_of(self.validate_every.max(1))
+                || progression.is_over(self.n_steps, None, self.max_time))
+    }
+
+    fn is_over(&self, progression: &Progression) -> bool {
+        progression.is_over(self.n_steps, self.patience, self.max_time)
+    }
 }
 
 /// What a training is run with.
@@ -110,63 +124,90 @@ impl Trainer<'_> {
         mut progression: Progression,
     ) -> Result<Progression> {
         self.resume(&mut progression)?;
-        let (rhythm, n_steps) = (self.rhythm, self.rhythm.n_steps);
+        let rhythm = self.rhythm;
         let (began, before) = (Instant::now(), progression.seconds);
-        while !progression.is_over(n_steps, rhythm.patience, rhythm.max_time) {
-            let step = progression.step();
-            let gathered = self.gather(task, step)?;
-            let loss = gathered.as_ref().map(|gathered| gathered.loss);
-            let lr = self.schedule.rate(step, self.optimizer.step());
-            if let Some(gathered) = &gathered
-                && let Some(what) = gathered.not_finite()
-            {
-                // the weights are those of the step before; under other settings or data `fit` refuses the state
-                self.save(&progression)?;
-                let examples =
-                    if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
-                return Err(Error::Diverged { step: step + 1, what, examples });
+        // a judgement that was stopped is still owed
+        let mut owed = rhythm.judges(&progression) && !progression.is_judged();
+        while owed || !rhythm.is_over(&progression) {
+            let mut flow = ControlFlow::Continue(());
+            if !owed {
+                flow = self.step(task, &mut progression, || began.elapsed(), before)?;
             }
-            if let Some(loss) = loss
-                && let Some(most) = progression.exploded_from(loss)
-            {
-                self.save(&progression)?;
-                let examples =
-                    if self.reduce.n_ranks() == 1 { largest(task, step)? } else { Vec::new() };
-                return Err(Error::Exploded { step: step + 1, loss, most, examples });
+            let judged = rhythm.judges(&progression);
+            if judged && self.judge(task, &mut progression)?.is_break() {
+                flow = ControlFlow::Break(());
             }
-            let mut news = Progress::NothingLearned { step: step + 1 };
-            if let Some(Gathered { gradients, loss, n_tokens }) = gathered {
-                let grad_norm = self.optimizer.take(&gradients, lr)?;
-                news = Progress::Step { step: step + 1, n_steps, loss, lr, grad_norm, n_tokens };
-            }
-            progression.took(loss, before + self.by_the_first(began.elapsed().as_secs_f32())?);
+            owed = false;
             let done = progression.step();
-            let mut flow = self.tell(&news);
-
-            let ends = progression.is_over(n_steps, None, rhythm.max_time);
-            if (done.is_multiple_of(rhythm.validate_every.max(1)) || ends)
-                && let Some(judgement) = self.optimizer.averaged(|| task.validate(done))?
-            {
-                let (nll, metrics) = (judgement.nll, judgement.metrics.clone());
-                let best = progression.judged(judgement, rhythm.best_by);
-                if best {
-                    progression.best = self.optimizer.averaged(|| task.kept())?;
-                }
-                let news = Progress::Validated { step: done, nll, metrics, best };
-                if self.tell(&news).is_break() {
-                    flow = ControlFlow::Break(());
-                }
-            }
             let stopped = self.agree(flow.is_break())?;
-            let ends = progression.is_over(n_steps, rhythm.patience, rhythm.max_time);
+            let ends = rhythm.is_over(&progression);
             if stopped || done.is_multiple_of(rhythm.checkpoint_every.max(1)) || ends {
                 self.save(&progression)?;
             }
-            if stopped && !ends {
+            if stopped && !(ends && (!judged || progression.is_judged())) {
                 return Err(Error::Interrupted { step: done });
             }
         }
         Ok(progression)
+    }
+
+    /// Learns from the batches of the next step.
+    fn step(
+        &mut self,
+        task: &impl Task,
+        progression: &mut Progression,
+        elapsed: impl Fn() -> Duration,
+        before: f64,
+    ) -> Result<ControlFlow<()>> {
+        let step = progression.step();
+        let gathered = self.gather(task, step)?;
+        let loss = gathered.as_ref().map(|gathered| gathered.loss);
+        let lr = self.schedule.rate(step, self.optimizer.step());
+        if let Some(gathered) = &gathered
+            && let Some(what) = gathered.not_finite()
+        {
+            // the weights are those of the step before; under other settings or data `fit` refuses the state
+            self.save(progression)?;
+            let examples =
+                if self.reduce.n_ranks() == 1 { culprits(task, step)? } else { Vec::new() };
+            return Err(Error::Diverged { step: step + 1, what, examples });
+        }
+        if let Some(loss) = loss
+            && let Some(most) = progression.exploded_from(loss)
+        {
+            self.save(progression)?;
+            let examples =
+                if self.reduce.n_ranks() == 1 { largest(task, step)? } else { Vec::new() };
+            return Err(Error::Exploded { step: step + 1, loss, most, examples });
+        }
+        let mut news = Progress::NothingLearned { step: step + 1 };
+        if let Some(Gathered { gradients, loss, n_tokens }) = gathered {
+            let grad_norm = self.optimizer.take(&gradients, lr)?;
+            let n_steps = self.rhythm.n_steps;
+            news = Progress::Step { step: step + 1, n_steps, loss, lr, grad_norm, n_tokens };
+        }
+        progression.took(loss, before + self.by_the_first(elapsed().as_secs_f32())?);
+        Ok(self.tell(&news))
+    }
+
+    /// Asks the validation examples; breaks off where they were not asked to the end.
+    fn judge(
+        &mut self,
+        task: &impl Task,
+        progression: &mut Progression,
+    ) -> Result<ControlFlow<()>> {
+        let step = progression.step();
+        let judgement = match self.optimizer.averaged(|| task.validate(step))? {
+            Validation::Nothing => return Ok(ControlFlow::Continue(())),
+            Validation::Stopped => return Ok(ControlFlow::Break(())),
+            Validation::Found(judgement) => judgement,
+        };
+        let (nll, metrics) = (judgement.nll, judgement.metrics.clone());
+        let best = progression.judged(judgement, self.rhythm.best_by);
+        if best {
+            progression.best = self.optimizer.averaged(|| task.kept())?;
+        }
+        Ok(self.tell(&Progress::Validated { step, nll, metrics, best }))
     }
 
     /// Adds up the gradients and losses of the micro-batches of a step, those of other processes too; nothing

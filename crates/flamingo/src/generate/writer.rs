@@ -8,9 +8,7 @@ use lm::decode::TextStream;
 use super::config::GenerateConfig;
 use super::ids::{Choice, Chosen, Sequence};
 use super::request::{Generated, Request};
-use crate::{
-    Flamingo, MediaView, Medium, Prompts, Result, Stop, Vocabulary, encoder_input, flamingo::NEVER,
-};
+use crate::{Flamingo, MediaView, Medium, Prompts, Result, Stop, Vocabulary, encoder_input};
 
 /// A network with all that it takes to write: its tokenizer, and the shape of what it is shown.
 #[derive(Clone, Copy)]
@@ -26,16 +24,18 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes each request's continuation, as [`Model::generate`](crate::Model::generate) does.
+    /// Writes each request's continuation, as [`Model::generate_until`](crate::Model::generate_until) does.
     ///
     /// # Errors
-    /// Where a request does not fit the network, or the settings mean nothing.
-    pub fn generate(
+    /// Where a request does not fit the network, or the settings mean nothing; [`Error::Stopped`](crate::Error::Stopped)
+    /// before the next block once `stop` says so.
+    pub fn generate_until(
         &self,
         requests: &[Request],
         config: &GenerateConfig,
+        stop: Stop<'_>,
     ) -> Result<Vec<Generated>> {
-        self.write(requests, config, &mut |_, _| (), NEVER)
+        self.write(requests, config, &mut |_, _| (), stop)
     }
 
     pub(super) fn write(

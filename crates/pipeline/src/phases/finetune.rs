@@ -198,6 +198,7 @@ fn fit(
     let from = config.from.as_ref().map(|from| media.place(from));
     let config = &FitConfig { from, ..config.clone() };
     let coordinates = coordinates(media, flamingo)?;
+    let stop = control.stop();
     let inputs = FitInputs {
         lm: &lm(media).dir,
         precision: model(media).precision,
@@ -209,6 +210,7 @@ fn fit(
         train: &examples(train, config.augment.jitter_frames)?,
         validation: &examples(validation, 0)?,
         judge: samples.as_ref().map(|samples| samples as &dyn train::Judge),
+        stop: &stop,
         state: folders.unfinished,
     };
     let log = TrainingLog::new(&media.plan.dir_of(media.run), folders.unfinished);

@@ -137,6 +137,7 @@ impl Run {
             train: &train,
             validation: &validation,
             judge: None,
+            stop: &|| false,
             state: &self.root.path().join(state),
         })
     }
@@ -213,6 +214,7 @@ fn no_validation_examples_are_refused() {
         train: &train,
         validation: &[],
         judge: None,
+        stop: &|| false,
         state: &run.root.path().join("state"),
     };
     let error = fit(&inputs, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();

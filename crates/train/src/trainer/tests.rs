@@ -55,8 +55,8 @@ impl Task for Linear {
         self.original
     }
 
-    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
-        Ok(None)
+    fn validate(&self, _: usize) -> Result<Validation> {
+        Ok(Validation::Nothing)
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {
@@ -187,8 +187,8 @@ impl Task for Told {
         Ok(told.map(|(name, loss)| (name.to_owned(), loss)).to_vec())
     }
 
-    fn validate(&self, _: usize) -> Result<Option<Judgement>> {
-        Ok(None)
+    fn validate(&self, _: usize) -> Result<Validation> {
+        Ok(Validation::Nothing)
     }
 
     fn kept(&self) -> Result<HashMap<String, Tensor>> {

@@ -6,12 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use flamingo::{GenerateConfig, Generated, IMAGE, Request, Writer};
+use flamingo::{GenerateConfig, Generated, IMAGE, Request, Stop, Writer};
 use report::{metrics::rouge_l, slots::SlotSet};
 use train::{FitConfig, Judge, JudgeError, LOSS, SCAN_GAIN};
 
 use crate::{
-    Result,
+    Error, Result,
     media::Media,
     plan::{RowPlan, TrainingPlan},
     training_log,
@@ -140,7 +140,12 @@ impl<'a> Samples<'a> {
         found
     }
 
-    fn judged(&self, step: usize, writer: &Writer<'_>) -> Result<BTreeMap<String, f64>> {
+    fn judged(
+        &self,
+        step: usize,
+        writer: &Writer<'_>,
+        stop: Stop<'_>,
+    ) -> Result<BTreeMap<String, f64>> {
         let n_own = if self.is_written { self.rows.len() } else { self.n_kept };
         let mut requests = Vec::new();
         for at in 0..n_own {
@@ -151,7 +156,7 @@ impl<'a> Samples<'a> {
             requests.extend(other.map(|other| self.request(at, Some(other))).transpose()?);
             requests.push(self.request(at, None)?);
         }
-        let texts = writer.generate(&requests, &self.config)?;
+        let texts = writer.generate_until(&requests, &self.config, stop)?;
         let text = |it: Generated| it.text.trim().to_owned();
         let mut texts: Vec<String> = texts.into_iter().map(text).collect();
         let substituted = texts.split_off(n_own);
@@ -199,8 +204,16 @@ impl Judge for Samples<'_> {
         self.others.as_deref().filter(|_| self.measures_gain)
     }
 
-    fn judge(&self, step: usize, writer: &Writer<'_>) -> Result<BTreeMap<String, f64>, JudgeError> {
-        Ok(self.judged(step, writer)?)
+    fn judge(
+        &self,
+        step: usize,
+        writer: &Writer<'_>,
+        stop: Stop<'_>,
+    ) -> Result<Option<BTreeMap<String, f64>>, JudgeError> {
+        match self.judged(step, writer, stop) {
+            Err(Error::Model(flamingo::Error::Stopped)) => Ok(None),
+            found => Ok(Some(found?)),
+        }
     }
 }
 

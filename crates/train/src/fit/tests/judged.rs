@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flamingo::{GenerateConfig, Request, Writer};
+use flamingo::{GenerateConfig, Request, Stop, Writer};
 
 use super::*;
 use crate::{JudgeError, PackageCard};
@@ -26,7 +27,12 @@ impl Judge for Words {
         self.others.as_deref()
     }
 
-    fn judge(&self, step: usize, writer: &Writer<'_>) -> Result<BTreeMap<String, f64>, JudgeError> {
+    fn judge(
+        &self,
+        step: usize,
+        writer: &Writer<'_>,
+        stop: Stop<'_>,
+    ) -> Result<Option<BTreeMap<String, f64>>, JudgeError> {
         let examples = examples(4, "choose");
         let request = |it: &Example| Request {
             prompt: it.prompt.clone(),
@@ -35,12 +41,16 @@ impl Judge for Words {
             stream: None,
         };
         let requests: Vec<Request> = examples.iter().map(request).collect();
-        let texts = writer.generate(&requests, &GenerateConfig::greedy(12, 3))?;
+        let config = GenerateConfig::greedy(12, 3);
+        let texts = match writer.generate_until(&requests, &config, stop) {
+            Err(flamingo::Error::Stopped) => return Ok(None),
+            texts => texts?,
+        };
         let n_right =
             texts.iter().zip(&examples).filter(|(it, e)| it.text.contains(e.report.trim()));
         let n_right = n_right.count();
         self.seen.borrow_mut().push((step, n_right));
-        Ok(BTreeMap::from([("words".to_owned(), n_right as f64 / 4.)]))
+        Ok(Some(BTreeMap::from([("words".to_owned(), n_right as f64 / 4.)])))
     }
 }
 
@@ -81,10 +91,48 @@ fn what_is_written_chooses_the_step_and_a_resumed_training_chooses_the_same() ->
 }
 
 #[test]
+fn a_judgement_that_was_stopped_is_made_by_the_resumed_training() -> Result<()> {
+    let mut run = Run::new(30);
+    run.fit = FitConfig { best: "words".to_owned(), ..run.fit };
+    let asked = AtomicUsize::new(0);
+    // stops after it was asked so many times
+    let go = |state: &str, judge: &Words, most: usize| {
+        asked.store(0, Ordering::Relaxed);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) >= most;
+        let mut watch = |_: &Progress| ControlFlow::Continue(());
+        run.with(state, |inputs| {
+            fit(&FitInputs { judge: Some(judge), stop: &stop, ..*inputs }, &mut watch)
+        })
+    };
+    let straight = go("straight", &Words::new(), usize::MAX)?;
+    let each = asked.load(Ordering::Relaxed) / straight.curve.len();
+    assert!(straight.curve.len() > 2 && each > 10, "{each} times for {:?}", straight.curve);
+
+    let (judge, mut stopped) = (Words::new(), Vec::new());
+    let resumed = loop {
+        match go("resumed", &judge, each * 3 / 2) {
+            Err(Error::Interrupted { step }) => stopped.push(step),
+            ended => break ended?,
+        }
+    };
+    let last = straight.curve.last().unwrap().step;
+    assert!(stopped.len() > 1 && stopped.contains(&last), "stopped after {stopped:?} of {last}");
+    assert_eq!(resumed.curve, straight.curve);
+    assert_eq!(resumed.chosen_step, straight.chosen_step);
+    assert_eq!(adapter(&resumed)?, adapter(&straight)?);
+    Ok(())
+}
+
+#[test]
 fn a_judge_that_cannot_go_on_ends_the_training() {
     struct Full;
     impl Judge for Full {
-        fn judge(&self, _: usize, _: &Writer<'_>) -> Result<BTreeMap<String, f64>, JudgeError> {
+        fn judge(
+            &self,
+            _: usize,
+            _: &Writer<'_>,
+            _: Stop<'_>,
+        ) -> Result<Option<BTreeMap<String, f64>>, JudgeError> {
             Err("the disk is full".into())
         }
     }

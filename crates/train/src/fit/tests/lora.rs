@@ -104,7 +104,10 @@ fn a_training_of_corrections_begins_where_the_frozen_model_stands() {
             let inputs = FitInputs { config: &config, ..*inputs };
             let trainee = Trainee::new(&inputs).unwrap();
             let rows = trainee.rows(inputs.validation).unwrap();
-            trainee.nll(&inputs.validation.iter().collect::<Vec<_>>(), &rows, 4).unwrap()
+            trainee
+                .nll(&inputs.validation.iter().collect::<Vec<_>>(), &rows, 4, &|| false)
+                .unwrap()
+                .unwrap()
         })
     };
     // what is computed in one pass without corrections is rounded otherwise
