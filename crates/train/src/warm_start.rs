@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use flamingo::TrainedWeights;
-use nn::weights::Variables;
+use nn::weights::{Variables, is_correction};
 
 use crate::{Error, Result};
 
@@ -15,10 +15,10 @@ use crate::{Error, Result};
 /// it; anything else has to be there.
 pub(crate) fn take_over(folder: &Path, encoder: &Variables, adapter: &Variables) -> Result<String> {
     let found = TrainedWeights::read(folder)?;
-    assign(folder, adapter, &found.adapter, |name| name.contains(".lora_"))?;
+    assign(folder, adapter, &found.adapter, is_correction)?;
     // beside a base a package holds what moved
     let has_base = found.encoder_has_base;
-    assign(folder, encoder, &found.encoder, |name| has_base || name.contains(".lora_"))?;
+    assign(folder, encoder, &found.encoder, |name| has_base || is_correction(name))?;
     Ok(found.sha256)
 }
 
@@ -73,12 +73,12 @@ mod tests {
     fn what_does_not_fit_is_named_and_what_begins_at_zero_may_be_absent() -> Result<()> {
         let variables = Variables::default();
         let vb = variables.builder(1, DType::F32);
-        for name in ["a", "b.lora_B"] {
+        for name in ["a", "b.begins_at_zero"] {
             nn::LayerNorm::new(2, 1e-5, vb.pp(name))?;
         }
         let taken = |found: &[(&str, usize)]| {
             let found = assign(Path::new("old"), &variables, &tensors(found), |name| {
-                name.contains(".lora_")
+                name.starts_with("b.")
             });
             found.map_err(|error| error.to_string())
         };

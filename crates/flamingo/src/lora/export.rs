@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use encoder::{LoraConfig, Trainable};
-use nn::weights::{Frozen, save};
+use nn::weights::{Frozen, corrected_layer, is_correction, save};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::config::CONFIG;
 use super::{MergedLora, ROOT, WEIGHTS};
 use crate::manifest::{ADAPTER, ENCODER, LANGUAGE};
-use crate::package::{check_parts, in_place, io, is_correction};
+use crate::package::{check_parts, in_place, io};
 use crate::{Error, Fault, FlamingoConfig, Manifest, Result};
 
 /// What of a model has corrections of its own.
@@ -72,7 +72,7 @@ pub fn export_lora(package: &Path, part: Option<LoraPart>, to: &Path) -> Result<
             LoraPart::Lm => name,
             LoraPart::Encoder => manifest.config.encoder.published_name(&name),
         };
-        if let Some(module) = name.strip_suffix(".lora_A.weight") {
+        if let Some(module) = corrected_layer(&name) {
             modules.insert(module.to_owned());
         }
         tensors.insert(format!("{ROOT}{name}"), tensor);

@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use encoder::LoraConfig;
-use nn::weights::Frozen;
+use nn::weights::{Frozen, corrected_layer, is_correction};
 
 use self::config::PeftConfig;
-use crate::package::is_correction;
 use crate::{Error, Fault, Result};
 
 pub use export::{LoraPart, export_lora};
@@ -101,7 +100,7 @@ impl LoraAdapter {
         let named = |name: &str| name.strip_prefix(ROOT).unwrap_or(name).to_owned();
         let tensors = self.tensors.iter().map(|(name, tensor)| (named(name), tensor.clone()));
         let tensors: HashMap<String, Tensor> = tensors.collect();
-        let modules = tensors.keys().filter_map(|name| name.strip_suffix(".lora_A.weight"));
+        let modules = tensors.keys().filter_map(|name| corrected_layer(name));
         let mut modules: Vec<String> = modules.map(str::to_owned).collect();
         modules.sort();
         let config = self.config.plain(modules)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::DType;
 use encoder::WeightsSource;
-use nn::weights::{Frozen, Outline, TensorInfo};
+use nn::weights::{Frozen, Outline, TensorInfo, is_correction};
 use serde::Serialize;
 
 use super::parts::{Outlines, Parts};
@@ -137,11 +137,6 @@ impl Trained {
     pub fn n_frozen(&self) -> usize {
         self.frozen_lm + self.frozen_encoder
     }
-}
-
-/// Whether a tensor is half of a correction of low rank.
-pub(crate) fn is_correction(name: &str) -> bool {
-    [".lora_A.weight", ".lora_B.weight"].iter().any(|end| name.ends_with(end))
 }
 
 /// What is inside a package.

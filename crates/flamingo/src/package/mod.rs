@@ -24,7 +24,6 @@ use nn::weights::{Frozen, save};
 use crate::manifest::{ADAPTER, BASE, ENCODER, FORMAT, LM, MANIFEST, relative, renamed};
 use crate::{Error, Fault, FlamingoConfig, Manifest, Part, Result};
 
-pub(crate) use inspect::is_correction;
 pub use inspect::{PackageInfo, PackageTexts, Parameters, Trained, WeightFile, inspect, verify};
 pub(crate) use parts::{Outlines, Parts, fits};
 pub use trained::TrainedWeights;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Shape, Tensor};
 use candle_nn::Init;
 
-use super::{Builder, Source};
+use super::{
+    Builder, Source,
+    lora::{DOWN, UP},
+};
 use crate::linear::fan_in;
 use crate::{LowRank, Matrix};
 
@@ -72,8 +75,8 @@ impl Source for Adapted {
             return Ok(None);
         }
         let vb = Builder::new(self.corrections.clone(), dtype).pp(path);
-        let down = vb.get((self.rank, dim_in), "lora_A.weight", fan_in(dim_in))?;
-        let up = vb.get((dim_out, self.rank), "lora_B.weight", Init::Const(0.))?;
+        let down = vb.get((self.rank, dim_in), DOWN, fan_in(dim_in))?;
+        let up = vb.get((dim_out, self.rank), UP, Init::Const(0.))?;
         Ok(Some(LowRank::new(down, up, self.scale)))
     }
 }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adapted, Outline, Source};
 
-/// What a correction's first matrix is called below its layer.
-const CORRECTION: &str = ".lora_A.weight";
+/// What the two matrices of a correction are called below its layer, of PEFT: `(rank, in)` and `(out, rank)`.
+pub(super) const DOWN: &str = "lora_A.weight";
+pub(super) const UP: &str = "lora_B.weight";
 
 /// Ranks beyond it are beyond every layer.
 const MOST: usize = 1 << 16;
@@ -102,10 +103,21 @@ impl LoraConfig {
     }
 }
 
+/// The layer whose correction has this tensor as its first matrix.
+pub fn corrected_layer(name: &str) -> Option<&str> {
+    name.strip_suffix(DOWN)?.strip_suffix('.')
+}
+
+/// Whether a tensor is one of the two matrices of a correction.
+pub fn is_correction(name: &str) -> bool {
+    let layer = corrected_layer(name).or_else(|| name.strip_suffix(UP)?.strip_suffix('.'));
+    layer.is_some()
+}
+
 /// The layers that have a correction in an outline.
 pub fn corrected(outline: &Outline) -> Vec<String> {
     let names = outline.shapes().into_keys();
-    names.filter_map(|name| Some(name.strip_suffix(CORRECTION)?.to_owned())).collect()
+    names.filter_map(|name| corrected_layer(&name).map(str::to_owned)).collect()
 }
 
 /// What `target_modules` says that is none of these linear layers.

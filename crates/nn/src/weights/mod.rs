@@ -20,7 +20,10 @@ pub use below::Below;
 pub use builder::{Builder, Source};
 pub use drawn::Drawn;
 pub use frozen::{Frozen, TensorInfo, list_tensors, save, save_with};
-pub use lora::{LoraConfig, TargetModules, Targets, corrected, is_end, unknown_target};
+pub use lora::{
+    LoraConfig, TargetModules, Targets, corrected, corrected_layer, is_correction, is_end,
+    unknown_target,
+};
 pub use outline::{Misfit, Outline};
 pub use random::Random;
 pub use stored::Stored;
