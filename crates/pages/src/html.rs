@@ -9,22 +9,31 @@ use report::generated::DISCLAIMER;
 use crate::figures::{FIGURE_STYLE, Svg};
 
 /// The one style of all pages, dark and light, on screen and on paper.
-static STYLE: LazyLock<String> =
+pub(crate) static STYLE: LazyLock<String> =
     LazyLock::new(|| include_str!("style.css").to_owned() + FIGURE_STYLE);
 
 /// Nothing is fetched and nothing is run: only that style and pictures inside the page.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let digest = files::sha256_bytes(STYLE.as_bytes());
+    format!(
+        "default-src 'none'; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+        digest_source(&STYLE)
+    )
+});
+
+/// What a policy calls a style or script inside a page.
+pub(crate) fn digest_source(text: &str) -> String {
+    let digest = files::sha256_bytes(text.as_bytes());
     let pairs = digest.as_bytes().chunks_exact(2);
     let byte = |pair: &[u8]| {
         let pair = str::from_utf8(pair).expect("digits are ASCII");
         u8::from_str_radix(pair, 16).expect("a digest is hexadecimal")
     };
-    let digest = STANDARD.encode(pairs.map(byte).collect::<Vec<u8>>());
-    format!(
-        "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-});
+    format!("'sha256-{}'", STANDARD.encode(pairs.map(byte).collect::<Vec<u8>>()))
+}
+
+/// What a page says that was opened as a file; a server leaves it out.
+pub(crate) const FROM_FILE: &str = "<p class=\"soft\">Opened as a file, this page has static pictures; \
+    <code>neuroflamingo serve RUN</code> adds the live state of the run.</p>";
 
 /// What stands at the beginning and at the end of a page.
 pub(crate) struct Frame {
@@ -32,11 +41,12 @@ pub(crate) struct Frame {
     pub(crate) style: &'static str,
     pub(crate) policy: &'static str,
     pub(crate) disclaimer: &'static str,
+    pub(crate) from_file: &'static str,
 }
 
 impl Frame {
     pub(crate) fn new(title: String) -> Self {
-        Self { title, style: &STYLE, policy: &POLICY, disclaimer: DISCLAIMER }
+        Self { title, style: &STYLE, policy: &POLICY, disclaimer: DISCLAIMER, from_file: FROM_FILE }
     }
 }
 
@@ -67,7 +77,9 @@ mod tests {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             for (at, _) in text.match_indices("safe") {
                 let before = &text[..at];
-                let allowed = before.ends_with("svg|") || before.ends_with("frame.style|");
+                let allowed = ["svg|", "frame.style|", "frame.from_file|"]
+                    .iter()
+                    .any(|it| before.ends_with(it));
                 assert!(allowed, "{}", &text[at.saturating_sub(60)..at + 10]);
                 n_safe += 1;
             }

@@ -1,5 +1,5 @@
 //! Pages of a run: one of the cohort, one a person. Each is a file that opens alone, fetches nothing and runs
-//! nothing; numbers come from `report`.
+//! nothing; numbers come from `report`. A server adds scripts to them ([`served`]).
 //!
 //! ```text
 //! series, slices, facts ── figures ─→ SVG with PNG ─┬─ PersonPage ─ person.html ─→ sub-XX.html
@@ -15,6 +15,7 @@ mod findings;
 mod html;
 mod person;
 mod reports;
+mod served;
 
 pub use cohort::{CohortPage, INDEX, Outcome, PersonRow};
 pub use figures::{
@@ -25,3 +26,4 @@ pub use findings::{Answers, Findings};
 pub use html::Figure;
 pub use person::{PersonPage, RecordingView};
 pub use reports::{ReportView, SlotView};
+pub use served::{Asset, Served, StatusPage, asset, drawing_policy, served};
