@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["cohort", "config", "encoder", "engine", "files", "flamingo", "scan", "tables"],
     ),
     ("pages", &["files", "report"]),
+    ("serve", &["files", "pages"]),
     (
         "pipeline",
         &[
@@ -51,7 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "train",
         ],
     ),
-    ("cli", &["pipeline"]),
+    ("cli", &["pipeline", "serve"]),
 ];
 
 /// Packages from outside with the crates that may use them, beside tests and xtask.
@@ -70,6 +71,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("base64", &["pages", "scan"]),
     ("askama", &["pages"]),
     ("png", &["encoder", "pages"]),
+    ("hyper", &["serve"]),
+    ("hyper-util", &["serve"]),
+    ("tokio", &["serve"]),
     ("polars", &["tables"]),
     ("sha2", &["files"]),
     ("hmac", &["files"]),
@@ -122,6 +126,7 @@ const PIPELINE: &[&str] = &[
     "plan",
     "one per_fold shard stats",
     "caption run score status submit summary",
+    "browse",
     "bids_app check_encoder stored",
 ];
 

@@ -39,6 +39,7 @@ mod quickstart;
 mod release;
 mod robustness;
 mod seen;
+mod serve;
 mod short_scans;
 mod signal;
 mod slots;

@@ -4,6 +4,7 @@ mod cohort;
 mod encoder;
 mod import;
 mod lora;
+mod serve;
 mod store;
 mod submit;
 mod writing;
@@ -18,6 +19,7 @@ pub(crate) use cohort::{CohortCommand, CohortScanArgs};
 pub(crate) use encoder::{EncoderCheckArgs, EncoderCommand, EncoderStatsArgs};
 pub(crate) use import::{EncoderName, Feature, ImportArgs};
 pub(crate) use lora::{ExportArgs, LoraCommand, MergeArgs};
+pub(crate) use serve::ServeArgs;
 pub(crate) use store::{PruneArgs, StoreArgs, StoreCommand};
 pub(crate) use submit::{SchemaArgs, ShardArgs, SlurmArgs, SubmitCommand};
 pub(crate) use writing::{PromptArgs, WritingArgs};
@@ -78,6 +80,17 @@ The table has Nipoppy's columns and words, one row a visit: SUCCESS, FAIL, INCOM
 run is not finished, UNAVAILABLE where a scan is missing or not wanted. Exit codes: 0 finished;
 1 finished, some scans failed; 2 no run, or it ended with an error; 75 not finished.")]
     Status(StatusArgs),
+    /// Show the pages of a run in a browser on this machine, and how it stands while it runs.
+    #[command(after_help = "\
+Examples:
+  neuroflamingo serve runs/quickstart
+  neuroflamingo serve runs/encode-cohort --port 8417
+
+Prints one address; whoever has it may read the run, so do not pass it on. It is answered on this
+machine alone, until Ctrl-C. From a cluster: choose a port, forward it with
+  ssh -L 8417:127.0.0.1:8417 HOST
+and open the printed address at home. docs/serve.md says more.")]
+    Serve(ServeArgs),
     /// Run a pipeline file as jobs of a cluster.
     #[command(subcommand)]
     Submit(SubmitCommand),

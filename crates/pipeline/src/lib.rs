@@ -15,6 +15,7 @@ mod answers;
 mod aside;
 mod asked;
 mod bids_app;
+mod browse;
 mod caption;
 mod captions;
 mod check_encoder;
@@ -55,6 +56,7 @@ mod watch;
 
 pub use additions::Additions;
 pub use bids_app::{BidsApp, BidsCall, BidsLevel, ParticipantsOutcome};
+pub use browse::browsable;
 pub use caption::{Caption, caption};
 pub use check_encoder::{
     CheckedEncoder, CheckedScan, EncoderCheck, SeriesFiles, check_encoder, check_encoder_on_series,

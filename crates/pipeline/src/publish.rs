@@ -21,7 +21,7 @@ use crate::{
     training_log, unit_record,
 };
 
-const RECORD: &str = "record.json";
+pub(crate) const RECORD: &str = "record.json";
 
 /// What is asked of the record of an earlier run.
 #[derive(Deserialize)]

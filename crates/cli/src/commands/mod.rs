@@ -9,6 +9,7 @@ mod inspect;
 mod lora;
 mod package;
 mod pipeline;
+mod serve;
 mod status;
 mod store;
 mod submit;
@@ -84,6 +85,7 @@ pub(crate) fn run(command: Command, verbose: bool) -> Result<Done> {
     match command {
         Command::Run(args) => pipeline::run(&args, verbose),
         Command::Status(args) => status::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Submit(SubmitCommand::Slurm(args)) => submit::slurm(&args, verbose),
         Command::Check(args) => pipeline::check(&args, verbose),
         Command::Generate(args) => text::generate(&args),

@@ -30,7 +30,7 @@ impl Work for RenderConfig {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn signature(&self) -> (Artifact, Artifact) {

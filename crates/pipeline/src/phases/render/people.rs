@@ -13,7 +13,7 @@ use super::drawing::Drawing;
 use crate::{Error, Result, event::Control, methods, model_id::model_id, record::Left};
 
 /// Raised when the same run would now give another page.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Bytes that drawing a page takes beside the series: pictures, and the page itself.
 const PAGE_BYTES: u64 = 32 << 20;
