@@ -75,7 +75,8 @@ pub fn brainlm(network: &BrainLmNetwork, seed: u64) -> Result<HashMap<String, Te
             RegionTime::new(config, vb.clone())?;
             RegionTimeDecoder::new(config, vb)?;
             let mut tensors = drawn.tensors();
-            let table = region_positions(5000, config.hidden_size, DType::F32)?.unsqueeze(0)?;
+            let any = tensors.values().next().expect("a network has tensors");
+            let table = region_positions(5000, config.hidden_size, any)?.unsqueeze(0)?;
             for part in ["vit.embeddings", "decoder"] {
                 tensors.insert(format!("{part}.pos_embedding.pe"), table.clone());
             }

@@ -29,6 +29,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use nn::{Device, DeviceName};
 
 /// Chores of the project.
 #[derive(Parser)]
@@ -152,6 +153,9 @@ enum Chore {
         /// Folders of cases, at any depth
         #[arg(required = true)]
         folders: Vec<PathBuf>,
+        /// Where our numbers are made: cpu, cpu-composed, cuda or cuda:NUMBER
+        #[arg(long, default_value = "cpu")]
+        device: DeviceName,
     },
     /// Check and run every pair of choices of small pipelines; exit 1 where both disagree
     Covering {
@@ -197,7 +201,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
             synthetic::write(&root.join(synthetic::FOLDER))?;
             fixtures::write(&root, &fixtures::all(&root)?)
         }
-        Chore::Parity { folders } => checks::run(checks::Family::Parity, &folders),
+        Chore::Parity { folders, device } => {
+            checks::run(checks::Family::Parity, &folders, &device.open()?)
+        }
         Chore::Cohort { n, folder, broken } => cohort::write(&root, &folder, n, broken),
         Chore::Licences => licences::print(&root),
         Chore::Kills { n, seed } => kills::run(&root, n, seed),
@@ -222,7 +228,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Chore::Docs { write: false, mdbook, program } => {
             docs::build(&root, &program_or_beside(program)?, &mdbook)
         }
-        Chore::Oracles { folders } => checks::run(checks::Family::Oracles, &folders),
+        Chore::Oracles { folders } => {
+            checks::run(checks::Family::Oracles, &folders, &Device::cpu())
+        }
         Chore::Fixtures { check: true } => {
             synthetic::check(&root.join(synthetic::FOLDER))?;
             fixtures::check(&root, &fixtures::all(&root)?)

@@ -1,7 +1,7 @@
 //! A frozen encoder for those who know no tensors: windows of a scan in, numbers out.
 
-use candle_core::{DType, Device, Tensor};
-use nn::{Builder, Precision};
+use candle_core::{DType, Tensor};
+use nn::{Builder, Device, Precision};
 
 use crate::{
     BrainEncoder, EncoderConfig, EncoderSpec, Error, InputShape, MediaEncoder, Result, TokenPolicy,
@@ -38,6 +38,7 @@ impl WindowTokens {
 /// An encoder whose weights stay as they are.
 pub struct FrozenEncoder {
     encoder: Box<dyn BrainEncoder>,
+    device: Device,
     input: InputShape,
     identity: String,
 }
@@ -48,17 +49,17 @@ impl FrozenEncoder {
     ///
     /// # Errors
     /// Where windows of this size do not fit, or the weights are not the encoder's.
-    pub fn open(config: &EncoderConfig, input: InputShape) -> Result<Self> {
+    pub fn open(config: &EncoderConfig, input: InputShape, device: &Device) -> Result<Self> {
         nn::keep_freed_memory();
         let name = config.spec(input)?.name;
         let failed = Error::inside(name);
-        let weights = Builder::new(config.base(Precision::default())?, DType::F32);
+        let weights = Builder::new(config.base(Precision::default())?, DType::F32).on(device);
         let built = config.build(input, weights).map_err(failed)?;
         let MediaEncoder::Brain(encoder) = built else {
             let reason = "reads pictures, not scans".to_owned();
             return Err(Error::Setting { encoder: name, reason });
         };
-        Ok(Self { encoder, input, identity: config.identity()? })
+        Ok(Self { encoder, device: device.clone(), input, identity: config.identity()? })
     }
 
     /// What the encoder needs and gives.
@@ -119,8 +120,8 @@ impl FrozenEncoder {
         };
         let run = |window: &[f32]| -> candle_core::Result<([Option<Vec<f32>>; 3], bool)> {
             let shape = [&[1], dims.as_slice()].concat();
-            let window = Tensor::from_slice(window, shape, &Device::Cpu)?;
-            let places = coordinates.map(places).transpose()?;
+            let window = Tensor::from_slice(window, shape, self.device.place())?;
+            let places = coordinates.map(|it| places(it, self.device.place())).transpose()?;
             let (all, layout) = match n_real {
                 Some(n_real) => self.encoder.short_window(&window, places.as_ref(), n_real)?,
                 None => (self.encoder.windows(&window, places.as_ref())?, spec.layout.clone()),
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn windows_of_a_scan_are_encoded_alone() {
         let config = EncoderConfig::Connectivity(ConnectivityConfig::default());
-        let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+        let encoder = FrozenEncoder::open(&config, INPUT, &nn::Device::cpu()).unwrap();
         let both = encoder.encode(&windows(), None).unwrap();
         assert_eq!((both.n_windows, both.n_tokens, both.dim), (2, 3, 3));
         let second = encoder.encode(&windows()[12..], None).unwrap();
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn tokens_that_are_no_numbers_are_refused() {
         let config = EncoderConfig::Connectivity(ConnectivityConfig::default());
-        let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+        let encoder = FrozenEncoder::open(&config, INPUT, &nn::Device::cpu()).unwrap();
         let mut windows = windows();
         windows[15] = f32::NAN;
         let error = encoder.encode(&windows, None).unwrap_err().to_string();

@@ -107,14 +107,15 @@ impl EncoderInput {
 
     /// With the parcels' coordinates in mm.
     pub fn with_coordinates(self, coordinates: &[[f64; 3]]) -> CandleResult<Self> {
-        Ok(Self { coordinates: Some(places(coordinates)?), ..self })
+        let coordinates = places(coordinates, self.values.device())?;
+        Ok(Self { coordinates: Some(coordinates), ..self })
     }
 }
 
 /// Coordinates in mm as encoders read them, `(n_parcels, 3)`.
-fn places(coordinates: &[[f64; 3]]) -> CandleResult<Tensor> {
+fn places(coordinates: &[[f64; 3]], place: &Device) -> CandleResult<Tensor> {
     let flat: Vec<f32> = coordinates.iter().flatten().map(|&x| x as f32).collect();
-    Tensor::from_vec(flat, (coordinates.len(), 3), &Device::Cpu)
+    Tensor::from_vec(flat, (coordinates.len(), 3), place)
 }
 
 /// What an encoder makes of its input.

@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_core::{DType, Result as CandleResult, Tensor};
 use candle_nn::Init;
-use nn::{Builder, Precision, seeded};
+use nn::{Builder, Device, Precision, seeded};
 
 use crate::brainlm::{
     BrainLmNetwork, ImageDecoder, ImageMae, Masking, RegionTime, RegionTimeDecoder, has_decoder,
@@ -21,6 +21,7 @@ use crate::{CortexMaeSize, EncoderConfig, Error, Filled, InputShape, Result};
 pub struct Reconstruction {
     name: &'static str,
     network: Network,
+    device: Device,
     n_tokens: usize,
     n_frames: usize,
     n_parcels: usize,
@@ -44,13 +45,14 @@ impl Reconstruction {
         config: &EncoderConfig,
         input: InputShape,
         mask_ratio: Option<f64>,
+        device: &Device,
     ) -> Result<Self> {
         let name = config.name();
         config.spec(input)?;
         let InputShape::Window { n_frames, n_voxels: n_parcels } = input else {
             return Err(Error::NoDecoder { encoder: name });
         };
-        let vb = Builder::new(config.base(Precision::default())?, DType::F32);
+        let vb = Builder::new(config.base(Precision::default())?, DType::F32).on(device);
         let failed = Error::inside(name);
         let (opened, n_tokens, usual) = match config {
             EncoderConfig::BrainLm(brainlm) => {
@@ -93,7 +95,17 @@ impl Reconstruction {
             return Err(Error::Setting { encoder: name, reason });
         }
         let identity = config.identity()?;
-        Ok(Self { name, network: opened, n_tokens, n_frames, n_parcels, mask_ratio, identity })
+        let device = device.clone();
+        Ok(Self {
+            name,
+            network: opened,
+            device,
+            n_tokens,
+            n_frames,
+            n_parcels,
+            mask_ratio,
+            identity,
+        })
     }
 
     /// The share of patches that is hidden.
@@ -123,9 +135,9 @@ impl Reconstruction {
         let init = Init::Uniform { lo: 0., up: 1. };
         let noise = seeded::initial(seed, name, self.n_tokens, init).map_err(failed)?;
         let shape = (self.n_frames, self.n_parcels);
-        let filled = Tensor::from_slice(window, shape, &Device::Cpu)
+        let filled = Tensor::from_slice(window, shape, self.device.place())
             .and_then(|window| {
-                let noise = Tensor::from_vec(noise, (1, self.n_tokens), &Device::Cpu)?;
+                let noise = Tensor::from_vec(noise, (1, self.n_tokens), self.device.place())?;
                 self.run(&window.t()?.contiguous()?.unsqueeze(0)?, coordinates, &noise)
             })
             .map_err(failed)?;

@@ -96,7 +96,7 @@ impl EncoderConfig {
             Trainable::Lora(_) => self.tuned(base, variables.drawn(seed))?,
             _ => self.tuned(base.clone(), variables.started_at(base))?,
         };
-        Ok(Builder::new(weights, DType::F32))
+        Ok(Builder::new(weights, DType::F32).on(variables.device()))
     }
 
     /// How many parameters a training moves for windows of this size, without reading any.

@@ -123,7 +123,7 @@ impl Block {
     pub(crate) fn attending(&self, xs: &Tensor, context: Option<&Tensor>) -> Result<Tensor> {
         let [q, k, v] = self.projections.heads(&xs.apply(&self.norm_1)?, context, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        let attended = merge_heads(&attention(&q, &k, &v, scale, None)?)?;
+        let attended = merge_heads(&attention(self.out.ops(), &q, &k, &v, scale, None)?)?;
         let [scale_1, scale_2] = &self.layer_scales;
         let xs = match scale_1 {
             Some(gamma) => (xs + attended.apply(&self.out)?.broadcast_mul(gamma)?)?,
@@ -244,11 +244,12 @@ pub(crate) fn sines(positions: &[f64], dim: usize) -> Vec<f64> {
     rows.flat_map(|row| row.iter().map(|a| a.sin()).chain(row.iter().map(|a| a.cos()))).collect()
 }
 
-/// A constant tensor of these numbers.
+/// A constant tensor of these numbers on a device.
 pub(crate) fn constant(
     values: Vec<f64>,
     shape: impl Into<candle_core::Shape>,
     dtype: DType,
+    place: &Device,
 ) -> Result<Tensor> {
-    Tensor::from_vec(values, shape.into(), &Device::Cpu)?.to_dtype(dtype)
+    Tensor::from_vec(values, shape.into(), place)?.to_dtype(dtype)
 }

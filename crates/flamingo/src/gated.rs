@@ -126,7 +126,7 @@ impl GatedBlock {
     fn attend(&self, xs: &Tensor, keys: &MediaKeys, mask: &Mask) -> Result<Tensor> {
         let q = view_heads(&xs.apply(&self.norm)?.apply(&self.to_q)?, self.n_heads)?;
         let scale = (self.head_dim as f64).powf(-0.5);
-        merge_heads(&attention(&q, &keys.k, &keys.v, scale, Some(mask))?)
+        merge_heads(&attention(self.to_out.ops(), &q, &keys.k, &keys.v, scale, Some(mask))?)
     }
 
     /// How far the attention's and the feed-forward's gates are open: `tanh` of each.

@@ -73,7 +73,9 @@ mod tests {
         let queries = Tensor::zeros((1, 1, 4, 1), DType::F64, &Device::Cpu)?;
         let values = Tensor::new(&[1f64, 1., 3., 3.], &Device::Cpu)?.reshape((1, 1, 4, 1))?;
         let mask = rule.mask(&[vec![0, 1, 2, 3]], 2, 2)?;
-        nn::attention(&queries, &values, &values, 1., Some(&mask))?.flatten_all()?.to_vec1()
+        nn::attention(nn::Ops::Kernels, &queries, &values, &values, 1., Some(&mask))?
+            .flatten_all()?
+            .to_vec1()
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::borrow::Borrow;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use encoder::{EncoderInput, InputShape};
 use ndarray::ArrayD;
+use nn::Device;
 
 use crate::Result;
 
@@ -19,6 +20,7 @@ pub type Medium = ArrayD<f32>;
 pub fn encoder_input<M: Borrow<Medium>>(
     media: &[&[M]],
     input: InputShape,
+    device: &Device,
 ) -> Result<Option<EncoderInput>> {
     let dims = input.dims();
     let size: usize = dims.iter().product();
@@ -48,10 +50,10 @@ pub fn encoder_input<M: Borrow<Medium>>(
         real.resize(real.len() + missing, 0);
     }
     let shape = [&[media.len(), most, longest], dims.as_slice()].concat();
-    let stacked = EncoderInput::new(Tensor::from_vec(values, shape, &Device::Cpu)?);
+    let stacked = EncoderInput::new(Tensor::from_vec(values, shape, device.place())?);
     if longest == 1 {
         return Ok(Some(stacked));
     }
     let shape = (media.len(), most, longest);
-    Ok(Some(stacked.with_mask(Tensor::from_vec(real, shape, &Device::Cpu)?)))
+    Ok(Some(stacked.with_mask(Tensor::from_vec(real, shape, device.place())?)))
 }

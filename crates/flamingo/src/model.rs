@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::DType;
 use encoder::{ClipPreprocess, EncoderRegistry, InputShape};
 use ndarray::ArrayD;
-use nn::{Precision, weights::Below};
+use nn::{Device, Precision, weights::Below};
 use serde::Serialize;
 
 use crate::manifest::{LANGUAGE, MANIFEST};
@@ -34,53 +34,60 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a package, its weights kept as their files store them; every part must be the one it
-    /// was made with.
+    /// Opens a package on the CPU, its weights kept as their files store them; every part must be the
+    /// one it was made with.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_at(folder, Precision::Stored)
+        Self::open_with(folder, Precision::Stored, &EncoderRegistry::default(), &Device::cpu())
     }
 
-    /// Opens a package, the matrices of all its parts kept at `precision`.
-    pub fn open_at(folder: &Path, precision: Precision) -> Result<Self> {
-        Self::open_with(folder, precision, &EncoderRegistry::default())
-    }
-
-    /// The same of a package whose encoder may be among those that a program brings along.
+    /// Opens a package on a device, the matrices of all its parts kept at `precision`; its encoder may be
+    /// among those that a program brings along.
     pub fn open_with(
         folder: &Path,
         precision: Precision,
         encoders: &EncoderRegistry,
+        device: &Device,
     ) -> Result<Self> {
         let mut manifest = Manifest::read(folder)?;
         manifest.find_encoders(encoders);
-        Self::of(manifest, folder, precision)
+        Self::of(manifest, folder, precision, device)
     }
 
     /// The same, faults repeated as `compat` says, whatever the package says.
-    pub fn open_as(folder: &Path, compat: Compat, encoders: &EncoderRegistry) -> Result<Self> {
+    pub fn open_as(
+        folder: &Path,
+        compat: Compat,
+        encoders: &EncoderRegistry,
+        device: &Device,
+    ) -> Result<Self> {
         let mut manifest = Manifest::read(folder)?;
         manifest.find_encoders(encoders);
         manifest.config.compat = compat;
-        Self::of(manifest, folder, Precision::Stored)
+        Self::of(manifest, folder, Precision::Stored, device)
     }
 
-    fn of(manifest: Manifest, folder: &Path, precision: Precision) -> Result<Self> {
+    fn of(
+        manifest: Manifest,
+        folder: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
         package::check_parts(folder, &manifest.parts)?;
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;
         let vocabulary = parts.vocabulary()?;
-        let encoder = parts.encoder(&manifest.config, precision)?;
+        let encoder = parts.encoder(&manifest.config, precision, device)?;
         let package::Parts { adapter, lm, .. } = parts;
         let lora = manifest.config.lora.as_ref();
         let corrections = Below::new(adapter.clone(), LANGUAGE);
-        let pretrained = lm.load_corrected(precision, lora, corrections)?;
+        let pretrained = lm.load_corrected(precision, device, lora, corrections)?;
         let flamingo = Flamingo::new(
             &manifest.config,
             manifest.input,
             pretrained.lm,
             vocabulary.special.clone(),
             encoder,
-            adapter.kept(precision).builder(DType::F32),
+            adapter.kept(precision).builder(DType::F32).on(device),
         )?;
         Ok(Self { flamingo, vocabulary, manifest, folder: folder.to_owned() })
     }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use lm::{Step, Tokenizer};
+use nn::Device;
 
 use crate::{Error, Result, TextView, media};
 
@@ -175,13 +176,13 @@ impl Prompts {
     }
 
     /// The rows as one pass of a model that reads at most `limit` tokens.
-    pub fn view(&self, limit: usize) -> Result<TextView> {
+    pub fn view(&self, limit: usize, device: &Device) -> Result<TextView> {
         if self.n_tokens() > limit {
             return Err(Error::TooLong { found: self.n_tokens(), limit });
         }
         let shape = (self.rows.len(), self.n_tokens());
         Ok(TextView {
-            ids: Tensor::from_vec(self.rows.concat(), shape, &Device::Cpu)?,
+            ids: Tensor::from_vec(self.rows.concat(), shape, device.place())?,
             step: Step::new(&self.real, self.n_tokens())?,
             text_time: self.rows.iter().map(|row| media::text_time(row, self.image)).collect(),
         })
@@ -190,7 +191,7 @@ impl Prompts {
     /// Appends ids to each row, padded on the right, and returns the pass over these alone.
     ///
     /// `seen[row]` counts the `<image>` that they come after; their own count on.
-    pub fn append(&mut self, new: &[&[u32]], seen: &[usize]) -> Result<TextView> {
+    pub fn append(&mut self, new: &[&[u32]], seen: &[usize], device: &Device) -> Result<TextView> {
         let n_new = new.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let (mut all, mut text_time) = (Vec::new(), Vec::new());
         for (row, (ids, &seen)) in new.iter().zip(seen).enumerate() {
@@ -203,7 +204,7 @@ impl Prompts {
             all.extend(padded);
         }
         Ok(TextView {
-            ids: Tensor::from_vec(all, (new.len(), n_new), &Device::Cpu)?,
+            ids: Tensor::from_vec(all, (new.len(), n_new), device.place())?,
             step: Step::new(&self.real, n_new)?,
             text_time,
         })
@@ -250,17 +251,17 @@ mod tests {
     fn padding_keeps_the_rows_and_appended_tokens_see_the_last_scan() -> Result<()> {
         let rows = vec![vec![9, 4], vec![9, 5, 6, 9]];
         let mut prompts = Prompts::left_padded(rows.clone(), 9);
-        let view = prompts.view(8)?;
+        let view = prompts.view(8, &Device::cpu())?;
         assert_eq!(view.ids.to_vec2::<u32>()?, vec![vec![0, 0, 9, 4], vec![9, 5, 6, 9]]);
         assert_eq!(view.text_time, vec![vec![0, 0, 1, 1], vec![1, 1, 1, 2]]);
         assert_eq!(prompts.n_images(), [1, 2]);
-        let next = prompts.append(&[&[7, 9], &[7]], &prompts.n_images())?;
+        let next = prompts.append(&[&[7, 9], &[7]], &prompts.n_images(), &Device::cpu())?;
         assert_eq!(next.ids.to_vec2::<u32>()?, vec![vec![7, 9], vec![7, 0]]);
         assert_eq!(next.text_time, vec![vec![1, 2], vec![2, 2]]);
         assert_eq!(next.step.positions[..3], [2, 3, 4]);
         assert_eq!(prompts.text(0), [9, 4, 7, 9]);
         assert_eq!(prompts.select(&[1, 1]).text(1), [9, 5, 6, 9, 7]);
-        let right = Prompts::right_padded(rows, 9).view(8)?;
+        let right = Prompts::right_padded(rows, 9).view(8, &Device::cpu())?;
         assert_eq!(right.ids.to_vec2::<u32>()?[0], vec![9, 4, 0, 0]);
         Ok(())
     }
@@ -278,7 +279,11 @@ mod tests {
 
     #[test]
     fn a_text_beyond_the_context_is_refused_with_both_numbers() {
-        let error = Prompts::left_padded(vec![vec![1; 9]], 9).view(8).err().unwrap().to_string();
+        let error = Prompts::left_padded(vec![vec![1; 9]], 9)
+            .view(8, &Device::cpu())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("9 tokens") && error.contains("at most 8"), "{error}");
     }
 }

@@ -158,7 +158,7 @@ impl PerceiverAttention {
         let kv = view_heads(&context.apply(&self.to_kv)?, 2 * self.n_heads)?;
         let (k, v) = (kv.narrow(1, 0, self.n_heads)?, kv.narrow(1, self.n_heads, self.n_heads)?);
         let scale = (self.head_dim as f64).powf(-0.5);
-        let seen = merge_heads(&attention(&q, &k, &v, scale, mask)?)?;
+        let seen = merge_heads(&attention(self.to_out.ops(), &q, &k, &v, scale, mask)?)?;
         self.to_out.added(&seen, latents)
     }
 }

@@ -1,7 +1,7 @@
 //! What the self-attention of every family does once its queries, keys and values stand.
 
 use candle_core::{Result, Tensor};
-use nn::{Mask, attention, merge_heads};
+use nn::{Mask, Ops, attention, merge_heads};
 
 use crate::Cache;
 
@@ -13,6 +13,7 @@ pub(crate) type Past<'a> = Option<(usize, &'a mut Cache)>;
 /// Queries `(batch, n_heads, n_tokens, head_dim)`, keys and values `(batch, n_kv_heads, n_tokens,
 /// head_dim)`; the result is `(batch, n_tokens, n_heads · head_dim)`.
 pub(crate) fn attend(
+    ops: Ops,
     q: &Tensor,
     k: Tensor,
     v: Tensor,
@@ -24,5 +25,5 @@ pub(crate) fn attend(
         Some((idx, cache)) => cache.extend(idx, &k, &v)?,
         None => (k, v),
     };
-    merge_heads(&attention(q, &k, &v, scale, Some(mask))?)
+    merge_heads(&attention(ops, q, &k, &v, scale, Some(mask))?)
 }

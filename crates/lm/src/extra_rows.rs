@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::Builder;
+use nn::{Builder, Linear, Matrix, Ops};
 
 use crate::CausalLm;
 
@@ -15,6 +15,7 @@ use crate::CausalLm;
 pub struct ExtraRows {
     rows: Option<(Tensor, Tensor)>,
     first: usize,
+    ops: Ops,
 }
 
 impl ExtraRows {
@@ -36,7 +37,7 @@ impl ExtraRows {
             (_, true) => read("special_rows").map(|rows| Some((rows.clone(), rows)))?,
             (_, false) => Some((read("special_rows")?, read("special_output_rows")?)),
         };
-        Ok(Self { rows, first })
+        Ok(Self { rows, first, ops: vb.ops() })
     }
 
     /// Ids `(batch, n_tokens)` of the whole vocabulary to tokens `(batch, n_tokens, embedding_dim)`.
@@ -61,7 +62,7 @@ impl ExtraRows {
             base
         };
         let Some((_, output)) = &self.rows else { return Ok(base) };
-        let extra = xs.apply(&nn::Linear::tied(output.clone().into()))?;
+        let extra = xs.apply(&Linear::tied(Matrix::from(output.clone()).with(self.ops)))?;
         Tensor::cat(&[&base, &extra], D::Minus1)
     }
 }
@@ -97,7 +98,7 @@ mod tests {
             }
             let logits = rows.head(&lm, &lm.norm(&xs)?)?;
             assert_eq!(logits.dims(), [1, 4, 12]);
-            nn::cross_entropy(&logits.squeeze(0)?, vec![11, 9, 10, 2])?.sum_all()
+            nn::cross_entropy(Ops::Kernels, &logits.squeeze(0)?, vec![11, 9, 10, 2])?.sum_all()
         })
     }
 

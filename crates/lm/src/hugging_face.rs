@@ -62,7 +62,7 @@ mod tests {
         let step = Step::as_hugging_face(&[real.to_vec()], padded)?;
         let zeros = Tensor::zeros((1, 1, 3, 2), DType::F64, &Device::Cpu)?;
         let values = Tensor::new(&[[[[1f64], [2.], [4.]]]], &Device::Cpu)?;
-        let out = attention(&zeros, &zeros, &values, 1., Some(&step.mask))?;
+        let out = attention(nn::Ops::Kernels, &zeros, &zeros, &values, 1., Some(&step.mask))?;
         let out: Vec<f64> = out.flatten_all()?.to_vec1()?;
         Ok((step.positions.to_vec(), out.iter().map(|mean| (6. * mean).round()).collect()))
     }

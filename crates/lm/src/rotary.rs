@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor, bail};
+use nn::Ops;
 
 /// Rows of the first table that is needed.
 const FIRST: usize = 256;
@@ -21,6 +22,7 @@ struct Shared {
     frequencies: Vec<f64>,
     n_positions: usize,
     table: Mutex<Table>,
+    ops: Ops,
 }
 
 #[derive(Debug)]
@@ -30,16 +32,17 @@ struct Table {
 }
 
 impl Table {
-    fn new(frequencies: &[f64], n_rows: usize) -> Self {
-        Self { rows: nn::Rotary::with_frequencies(frequencies, n_rows), n_rows }
+    fn new(frequencies: &[f64], n_rows: usize, ops: Ops) -> Self {
+        Self { rows: nn::Rotary::with_frequencies(frequencies, n_rows, ops), n_rows }
     }
 }
 
 impl Rotary {
     /// Angles `position · frequencies[i]` for positions below `n_positions`.
-    pub(crate) fn new(frequencies: Vec<f64>, n_positions: usize) -> Self {
-        let table = Mutex::new(Table::new(&frequencies, 0));
-        Self { shared: Arc::new(Shared { frequencies, n_positions, table }), magnitude: 1. }
+    pub(crate) fn new(frequencies: Vec<f64>, n_positions: usize, ops: Ops) -> Self {
+        let table = Mutex::new(Table::new(&frequencies, 0, ops));
+        let shared = Shared { frequencies, n_positions, table, ops };
+        Self { shared: Arc::new(shared), magnitude: 1. }
     }
 
     /// The same rotations, their cosines and sines multiplied with `magnitude`.
@@ -55,7 +58,7 @@ impl Rotary {
 
     /// The table, made longer where one of `positions` lies beyond it.
     fn reaching(&self, positions: &[u32]) -> Result<nn::Rotary> {
-        let Shared { frequencies, n_positions, table } = &*self.shared;
+        let Shared { frequencies, n_positions, table, ops } = &*self.shared;
         let needed = positions.iter().max().map_or(0, |&last| last as usize + 1);
         if needed > *n_positions {
             bail!("position {} lies beyond the model's {n_positions} positions", needed - 1)
@@ -63,7 +66,7 @@ impl Rotary {
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
         if needed > table.n_rows {
             let n_rows = needed.max(FIRST).next_power_of_two().min(*n_positions);
-            *table = Table::new(frequencies, n_rows);
+            *table = Table::new(frequencies, n_rows, *ops);
         }
         Ok(table.rows.clone())
     }
@@ -91,8 +94,8 @@ mod tests {
     #[test]
     fn the_table_grows_with_the_positions_and_turns_as_the_whole_one() -> Result<()> {
         let xs = Tensor::new(&[1f64, 2., 3., 4.], &Device::Cpu)?.reshape((1, 1, 1, 4))?;
-        let whole = nn::Rotary::with_frequencies(&FREQUENCIES, 1000);
-        let rotary = Rotary::new(FREQUENCIES.to_vec(), 1000);
+        let whole = nn::Rotary::with_frequencies(&FREQUENCIES, 1000, Ops::Kernels);
+        let rotary = Rotary::new(FREQUENCIES.to_vec(), 1000, Ops::Kernels);
         let block = rotary.clone();
         assert_eq!(rows(&rotary), 0);
         for (at, n_rows) in [(0, 256), (255, 256), (256, 512), (3, 512), (999, 1000), (7, 1000)] {
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn a_magnitude_scales_what_was_turned() -> Result<()> {
         let xs = Tensor::new(&[1f64, 2., 3., 4.], &Device::Cpu)?.reshape((1, 1, 1, 4))?;
-        let plain = Rotary::new(FREQUENCIES.to_vec(), 10);
+        let plain = Rotary::new(FREQUENCIES.to_vec(), 10, Ops::Kernels);
         let scaled = plain.clone().magnified(1.5);
         let expected = turned(&xs, |xs, at| plain.forward(xs, at), 3)?;
         let expected: Vec<f64> = expected.into_iter().map(|value| 1.5 * value).collect();
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_no_memory_holds_costs_nothing_until_it_is_reached() -> Result<()> {
-        let rotary = Rotary::new(FREQUENCIES.to_vec(), 1_000_000_000_000);
+        let rotary = Rotary::new(FREQUENCIES.to_vec(), 1_000_000_000_000, Ops::Kernels);
         let xs = Tensor::zeros((1, 1, 2, 4), DType::F32, &Device::Cpu)?;
         rotary.forward(&xs, &Arc::new(vec![0, 1]))?;
         assert_eq!(rows(&rotary), 256);

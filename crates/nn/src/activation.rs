@@ -3,44 +3,35 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use kernels::Activation;
 
+use crate::Ops;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
-/// `x · Φ(x)`, the exact GELU of the perceiver and the gated blocks; any shape.
-pub fn gelu(xs: &Tensor) -> Result<Tensor> {
-    if xs.device().is_cpu() { apply(xs, Activation::Gelu) } else { xs.gelu_erf() }
-}
-
-/// `x · sigmoid(x)`, of LLaMA's feed-forward; any shape.
-pub fn silu(xs: &Tensor) -> Result<Tensor> {
-    if xs.device().is_cpu() { apply(xs, Activation::Silu) } else { xs.silu() }
-}
-
-/// `x · sigmoid(1.702 x)`, of OpenAI's CLIP; any shape.
-pub fn quick_gelu(xs: &Tensor) -> Result<Tensor> {
-    if xs.device().is_cpu() {
-        apply(xs, Activation::QuickGelu)
-    } else {
-        xs * candle_nn::ops::sigmoid(&(xs * 1.702)?)?
+/// The function of every element; any shape.
+pub fn activated(ops: Ops, xs: &Tensor, activation: Activation) -> Result<Tensor> {
+    if ops.are_kernels(xs) {
+        return xs.contiguous()?.apply_op1(Pointwise(activation));
     }
+    match activation {
+        Activation::Gelu => xs.gelu_erf(),
+        Activation::GeluTanh => xs.gelu(),
+        Activation::QuickGelu => xs * candle_nn::ops::sigmoid(&(xs * 1.702)?)?,
+        Activation::Silu => xs.silu(),
+    }
+}
+
+/// `x · Φ(x)`, the exact GELU of the perceiver and the gated blocks; any shape.
+pub fn gelu(ops: Ops, xs: &Tensor) -> Result<Tensor> {
+    activated(ops, xs, Activation::Gelu)
 }
 
 /// GELU with the hyperbolic tangent (Hendrycks and Gimpel 2016); any shape.
-pub fn gelu_tanh(xs: &Tensor) -> Result<Tensor> {
-    if xs.device().is_cpu() { apply(xs, Activation::GeluTanh) } else { xs.gelu() }
+pub fn gelu_tanh(ops: Ops, xs: &Tensor) -> Result<Tensor> {
+    activated(ops, xs, Activation::GeluTanh)
 }
 
-/// The function of every element; any shape.
-pub fn activated(xs: &Tensor, activation: Activation) -> Result<Tensor> {
-    match activation {
-        Activation::Gelu => gelu(xs),
-        Activation::GeluTanh => gelu_tanh(xs),
-        Activation::QuickGelu => quick_gelu(xs),
-        Activation::Silu => silu(xs),
-    }
-}
-
-fn apply(xs: &Tensor, activation: Activation) -> Result<Tensor> {
-    xs.contiguous()?.apply_op1(Pointwise(activation))
+/// `x · sigmoid(x)`, of LLaMA's feed-forward; any shape.
+pub fn silu(ops: Ops, xs: &Tensor) -> Result<Tensor> {
+    activated(ops, xs, Activation::Silu)
 }
 
 struct Pointwise(Activation);
@@ -76,13 +67,18 @@ impl CustomOp1 for Pointwise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
+
+    const ALL: [Activation; 4] =
+        [Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu, Activation::Silu];
 
     #[test]
     fn gradients_match_finite_differences() -> Result<()> {
-        for f in [gelu, silu, quick_gelu, gelu_tanh] {
+        for f in ALL {
             let xs = sample("x", (3, 5))?;
-            check(&[("x", &xs)], || f(xs.as_tensor())?.sqr()?.sum_all())?;
+            for ops in Ops::ALL {
+                check(&[("x", &xs)], || activated(ops, &xs, f)?.sqr()?.sum_all())?;
+            }
         }
         Ok(())
     }
@@ -90,12 +86,13 @@ mod tests {
     #[test]
     fn the_kernel_equals_candles_own_function() -> Result<()> {
         let xs = sample("x", (64,))?;
-        let gap = (gelu(&xs)? - xs.gelu_erf()?)?.abs()?.max_all()?.to_scalar::<f64>()?;
-        assert!(gap < 1e-12, "{gap}");
-        let gap = (gelu_tanh(&xs)? - xs.gelu()?)?.abs()?.max_all()?.to_scalar::<f64>()?;
-        assert!(gap < 1e-12, "{gap}");
-        let gap = (silu(&xs)? - xs.silu()?)?.abs()?.max_all()?.to_scalar::<f64>()?;
-        assert!(gap < 1e-12, "{gap}");
+        for f in ALL {
+            // candle's constants of the gradient of GELU have six digits
+            same_on_both(&[&xs], 2e-6, |ops| activated(ops, &xs, f))?;
+            let [a, b] = Ops::ALL.map(|ops| activated(ops, &xs, f));
+            let gap = (a? - b?)?.abs()?.max_all()?.to_scalar::<f64>()?;
+            assert!(gap < 1e-12, "{gap}");
+        }
         Ok(())
     }
 }

@@ -4,8 +4,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use candle_nn::Init;
 
-use crate::Builder;
 use crate::op::{Elem, by_dtype, slice, with_slice};
+use crate::{Builder, Ops};
 
 /// A convolution of every channel with its own taps, over the token and those before it.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub struct CausalConv {
     /// `(n_channels, n_taps)`.
     weight: Tensor,
     bias: Tensor,
+    ops: Ops,
 }
 
 impl CausalConv {
@@ -21,7 +22,7 @@ impl CausalConv {
         let bound = 1. / (n_taps as f64).sqrt();
         let init = Init::Uniform { lo: -bound, up: bound };
         let weight = vb.get((n_channels, 1, n_taps), "weight", init)?.squeeze(1)?;
-        Ok(Self { weight, bias: vb.get(n_channels, "bias", init)? })
+        Ok(Self { weight, bias: vb.get(n_channels, "bias", init)?, ops: vb.ops() })
     }
 
     /// `(batch, n_tokens, n_channels)` to the same shape; where `reverse`, along the sequence from its
@@ -32,8 +33,29 @@ impl CausalConv {
         if n_channels != width || n_tokens == 0 {
             bail!("a convolution of {width} channels was given tokens {:?}", xs.dims())
         }
+        if !self.ops.are_kernels(xs) {
+            return self.composed(xs, reverse);
+        }
         let conv = kernels::CausalConv { n_tokens, n_channels, n_taps, reverse };
         xs.contiguous()?.apply_op3(&self.weight, &self.bias, Op(conv))
+    }
+
+    /// The same from candle's own operations. The last tap is that of the token itself.
+    fn composed(&self, xs: &Tensor, reverse: bool) -> Result<Tensor> {
+        let (n_tokens, n_taps) = (xs.dim(1)?, self.weight.dim(1)?);
+        let (before, behind) = if reverse { (0, n_taps - 1) } else { (n_taps - 1, 0) };
+        let padded = xs.pad_with_zeros(1, before, behind)?;
+        let mut sum = None;
+        for tap in 0..n_taps {
+            let first = if reverse { n_taps - 1 - tap } else { tap };
+            let weight = self.weight.narrow(1, tap, 1)?.flatten_all()?;
+            let term = padded.narrow(1, first, n_tokens)?.broadcast_mul(&weight)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + term)?,
+                None => term,
+            });
+        }
+        sum.expect("a kernel has a tap").broadcast_add(&self.bias)
     }
 }
 
@@ -98,14 +120,19 @@ impl CustomOp3 for Op {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
 
     #[test]
     fn gradients_match_finite_differences() -> Result<()> {
         let (xs, weight, bias) = (sample("x", (2, 6, 3))?, sample("w", (3, 4))?, sample("b", 3)?);
-        let conv =
-            CausalConv { weight: weight.as_tensor().clone(), bias: bias.as_tensor().clone() };
+        let of = |ops| CausalConv {
+            weight: weight.as_tensor().clone(),
+            bias: bias.as_tensor().clone(),
+            ops,
+        };
+        let conv = of(Ops::Kernels);
         for reverse in [false, true] {
+            same_on_both(&[&xs, &weight, &bias], 1e-12, |ops| of(ops).forward(&xs, reverse))?;
             check(&[("x", &xs), ("weight", &weight), ("bias", &bias)], || {
                 conv.forward(&xs, reverse)?.sqr()?.sum_all()
             })?;
@@ -115,8 +142,11 @@ mod tests {
 
     #[test]
     fn other_channels_are_refused() -> Result<()> {
-        let conv =
-            CausalConv { weight: sample("w", (3, 4))?.copy()?, bias: sample("b", 3)?.copy()? };
+        let conv = CausalConv {
+            weight: sample("w", (3, 4))?.copy()?,
+            bias: sample("b", 3)?.copy()?,
+            ops: Ops::Kernels,
+        };
         let error = conv.forward(&*sample("x", (1, 2, 5))?, false).unwrap_err().to_string();
         assert!(error.contains("3 channels"), "{error}");
         Ok(())

@@ -4,8 +4,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, WithDType, bail};
 use candle_nn::Init;
 
-use crate::Builder;
+use crate::matrix::by_candle;
 use crate::op::{Elem, by_dtype, slice, with_slice};
+use crate::{Builder, Ops};
 
 /// A window of 3 × 3 × 3 voxels over volumes whose channels come last, one voxel of zeros around.
 #[derive(Clone, Debug)]
@@ -14,6 +15,7 @@ pub struct Conv3d {
     weight: Tensor,
     bias: Tensor,
     stride: usize,
+    ops: Ops,
 }
 
 impl Conv3d {
@@ -28,7 +30,7 @@ impl Conv3d {
             Tensor::zeros(n_out, weight.dtype(), weight.device())?
         };
         let weight = if weight.track_op() { weight } else { channels_last(&weight)? };
-        Ok(Self { weight, bias, stride })
+        Ok(Self { weight, bias, stride, ops: vb.ops() })
     }
 }
 
@@ -47,9 +49,33 @@ impl Module for Conv3d {
             bail!("a convolution of {} channels was given {:?}", weight.dim(4)?, xs.dims())
         }
         let (n_out, stride) = (weight.dim(0)?, self.stride);
+        if !self.ops.are_kernels(xs) {
+            return composed(xs, weight, stride)?.broadcast_add(&self.bias);
+        }
         let conv = kernels::Conv3d { batch, size: [depth, height, width], n_in, n_out, stride };
         xs.contiguous()?.apply_op3(weight, &self.bias, Op(conv))
     }
+}
+
+/// The convolution without its bias from candle's own operations: all voxels of the window of every
+/// output side by side, times the weight `(n_out, 3, 3, 3, n_in)`.
+fn composed(xs: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
+    let (batch, depth, height, width, n_in) = xs.dims5()?;
+    let out = [depth, height, width].map(|n| n.div_ceil(stride));
+    let mut windows = xs.clone();
+    // one axis after the other, so that a voxel is copied for its neighbours along one at a time
+    for (axis, n) in out.into_iter().enumerate() {
+        let padded = windows.pad_with_zeros(axis + 1, 1, 1)?.contiguous()?;
+        let shifted = |first: usize| {
+            let at: Vec<u32> = (0..n).map(|i| (i * stride + first) as u32).collect();
+            padded.index_select(&Tensor::from_vec(at, n, xs.device())?, axis + 1)
+        };
+        windows = Tensor::stack(&[shifted(0)?, shifted(1)?, shifted(2)?], axis + 4)?;
+    }
+    let rows = windows.reshape((batch * out.iter().product::<usize>(), 27 * n_in))?;
+    let n_out = weight.dim(0)?;
+    let product = by_candle(&rows, &weight.reshape((n_out, 27 * n_in))?, false)?;
+    product.reshape((batch, out[0], out[1], out[2], n_out))
 }
 
 struct Op(kernels::Conv3d);
@@ -121,7 +147,7 @@ impl CustomOp3 for Op {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
     use crate::weights::Variables;
     use candle_core::DType;
 
@@ -136,6 +162,8 @@ mod tests {
             let mut vars = vec![("x", &xs)];
             vars.extend(named.iter().map(|(name, var)| (name.as_str(), var)));
             check(&vars, || conv.forward(&xs)?.sqr()?.sum_all())?;
+            let vars: Vec<_> = vars.iter().map(|(_, var)| *var).collect();
+            same_on_both(&vars, 1e-12, |ops| Conv3d { ops, ..conv.clone() }.forward(&xs))?;
         }
         Ok(())
     }

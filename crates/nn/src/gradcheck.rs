@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 
 use crate::weights::seeded;
+use crate::{Ops, kernel_calls};
 
 /// Step of the central difference; with `f64` the truncation error is near 1e-9 relative.
 const STEP: f64 = 1e-5;
@@ -48,6 +49,45 @@ pub fn check(vars: &[(&str, &Var)], f: impl Fn() -> Result<Tensor>) -> Result<()
                     grad[at]
                 )
             }
+        }
+    }
+    Ok(())
+}
+
+/// Fails unless both kinds of operations give the same values, and the same gradients of all variables,
+/// within `tolerance` of the largest entry; and unless composed ones leave our kernels alone.
+pub fn same_on_both(
+    vars: &[&Var],
+    tolerance: f64,
+    f: impl Fn(Ops) -> Result<Tensor>,
+) -> Result<()> {
+    let ours = f(Ops::Kernels)?;
+    let weights = seeded::normal(0, "weights of the values", ours.elem_count(), 0., 1.);
+    let weights = Tensor::from_vec(weights, ours.shape(), ours.device())?.to_dtype(ours.dtype())?;
+    let grads = |ys: &Tensor| (ys * &weights)?.sum_all()?.backward();
+    let our_grads = grads(&ours)?;
+    let before = kernel_calls();
+    let theirs = f(Ops::Composed)?;
+    let their_grads = grads(&theirs)?;
+    if kernel_calls() != before {
+        bail!("a composed operation used our kernels")
+    }
+    let mut pairs = vec![("the value".to_owned(), ours.clone(), theirs.clone())];
+    for (idx, var) in vars.iter().enumerate() {
+        let (Some(a), Some(b)) = (our_grads.get(var), their_grads.get(var)) else {
+            bail!("variable {idx} has no gradient")
+        };
+        pairs.push((format!("the gradient of variable {idx}"), a.clone(), b.clone()));
+    }
+    for (what, a, b) in pairs {
+        if a.dims() != b.dims() {
+            bail!("{what} is {:?} and {:?}", a.dims(), b.dims())
+        }
+        let most =
+            |xs: &Tensor| xs.to_dtype(DType::F64)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();
+        let (gap, scale) = (most(&(&a - &b)?)?, most(&a)?.max(1e-3));
+        if gap.is_nan() || gap > tolerance * scale {
+            bail!("{what} differs by {gap:.1e}, of at most {scale:.1e}")
         }
     }
     Ok(())

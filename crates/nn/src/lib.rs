@@ -8,9 +8,12 @@
 //! [`weights`].
 
 mod activation;
+mod adamw;
+mod attached;
 mod attention;
 mod causal_conv;
 mod conv3d;
+mod device;
 mod error;
 mod feed_forward;
 pub mod gradcheck;
@@ -25,13 +28,15 @@ mod selective_scan;
 mod token_convolution;
 pub mod weights;
 
-pub use activation::{activated, gelu, gelu_tanh, quick_gelu, silu};
+pub use activation::{activated, gelu, gelu_tanh, silu};
+pub use adamw::{AdamW, adamw, adamw_on};
 pub use attention::{
     KeyMask, Mask, RowKind, attention, merge_heads, split_heads, streamed_attention, view_heads,
     window_attention,
 };
 pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
+pub use device::{Device, DeviceName, Ops, kernel_calls};
 pub use error::{Error, Result};
 pub use feed_forward::FeedForward;
 pub use kernels::{Activation, keep_freed_memory, on_worker, read_all};

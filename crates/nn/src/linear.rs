@@ -6,7 +6,7 @@ use candle_nn::Init;
 use kernels::Activation;
 
 use crate::matrix::Then;
-use crate::{Builder, LowRank, Matrix, activated};
+use crate::{Builder, LowRank, Matrix, Ops, activated};
 
 /// `y = x Wᵀ + b`, weight `(out, in)`.
 #[derive(Clone, Debug)]
@@ -35,6 +35,11 @@ impl Linear {
         new(dim_in, dim_out, vb)
     }
 
+    /// By which operations it works.
+    pub fn ops(&self) -> Ops {
+        self.weight.ops()
+    }
+
     /// A layer around a weight `(out, in)` that something else owns too, such as a tied head.
     pub fn tied(weight: Matrix) -> Self {
         Self::of(weight, None)
@@ -61,7 +66,7 @@ impl Linear {
     /// asks for a gradient.
     pub fn activated(&self, xs: &Tensor, activation: Activation) -> Result<Tensor> {
         let then = || Ok(Then { activation: Some(activation), ..Then::default() });
-        self.then(xs, then, |ys| activated(&ys, activation))
+        self.then(xs, then, |ys| activated(self.weight.ops(), &ys, activation))
     }
 
     /// The same, times `others` `(…, out)`, as a gated feed-forward has it.
@@ -70,7 +75,7 @@ impl Linear {
             let (activation, others) = (Some(activation), Some(others.clone()));
             Ok(Then { activation, others, ..Then::default() })
         };
-        self.then(xs, then, |ys| activated(&ys, activation)? * others)
+        self.then(xs, then, |ys| activated(self.weight.ops(), &ys, activation)? * others)
     }
 
     /// What the layer gives, added to `residual` `(…, out)`, likewise.
@@ -83,7 +88,9 @@ impl Linear {
     pub fn added_times(&self, xs: &Tensor, factor: &Tensor, residual: &Tensor) -> Result<Tensor> {
         let then = || {
             let number = match factor.dtype() {
-                DType::F32 if !factor.track_op() => Some(factor.reshape(())?.to_scalar()?),
+                DType::F32 if !factor.track_op() && self.weight.ops() == Ops::Kernels => {
+                    Some(factor.reshape(())?.to_scalar()?)
+                }
                 _ => return Ok(Then::default()),
             };
             Ok(Then { factor: number, residual: Some(residual.clone()), ..Then::default() })
@@ -185,10 +192,13 @@ mod tests {
             let bits = |ys: &Tensor| ys.flatten_all()?.to_vec1::<f32>();
             let plain = layer.forward(&xs)?;
             for f in [Activation::Gelu, Activation::QuickGelu] {
-                assert_eq!(bits(&layer.activated(&xs, f)?)?, bits(&activated(&plain, f)?)?);
+                assert_eq!(
+                    bits(&layer.activated(&xs, f)?)?,
+                    bits(&activated(Ops::Kernels, &plain, f)?)?
+                );
             }
             assert_eq!(bits(&layer.added(&xs, &before)?)?, bits(&(&before + &plain)?)?);
-            let silu = activated(&plain, Activation::Silu)?;
+            let silu = activated(Ops::Kernels, &plain, Activation::Silu)?;
             let gated = layer.gating(&xs, Activation::Silu, &before)?;
             assert_eq!(bits(&gated)?, bits(&(silu * &before)?)?);
             let factor = Tensor::new(&[0.3f32], xs.device())?;

@@ -1,6 +1,6 @@
 //! A low-rank correction beside a frozen matrix: `LoRA` (Hu et al. 2022).
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
 
 /// `x Aᵀ Bᵀ · scale`, added to what the frozen matrix gives; the frozen part is not scaled. A matrix that holds
 /// several layers one below the other has a correction for each of them, or none.
@@ -20,6 +20,17 @@ impl LowRank {
     /// `A` `(rank, in)` and `B` `(out, rank)`, weighed by `scale`.
     pub(crate) fn new(down: Tensor, up: Tensor, scale: f64) -> Self {
         Self(vec![Part::Product(down, up, scale)])
+    }
+
+    /// The same on a device.
+    pub(crate) fn on(self, place: &Device) -> Result<Self> {
+        let part = |part| match part {
+            Part::Product(down, up, scale) => {
+                Ok(Part::Product(down.to_device(place)?, up.to_device(place)?, scale))
+            }
+            Part::Nothing(n_out) => Ok(Part::Nothing(n_out)),
+        };
+        self.0.into_iter().map(part).collect::<Result<_>>().map(Self)
     }
 
     /// Those of layers that one matrix holds, each of `n_out` rows; nothing, if none has one.

@@ -1,6 +1,6 @@
 //! Layer norm and RMS norm with gradients for input and parameters.
 
-use crate::Builder;
+use crate::{Builder, Ops};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Module, Result, Shape, Tensor, bail,
@@ -15,6 +15,7 @@ pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     eps: f64,
+    ops: Ops,
 }
 
 impl LayerNorm {
@@ -24,6 +25,7 @@ impl LayerNorm {
             weight: vb.get(dim, "weight", Init::Const(1.))?,
             bias: vb.get(dim, "bias", Init::Const(0.))?,
             eps,
+            ops: vb.ops(),
         })
     }
 
@@ -34,14 +36,14 @@ impl LayerNorm {
         }
         let weight = vb.get(dim, "weight", Init::Const(1.))?;
         let bias = Tensor::zeros(dim, weight.dtype(), weight.device())?;
-        Ok(Self { weight, bias, eps })
+        Ok(Self { weight, bias, eps, ops: vb.ops() })
     }
 
     /// `xs` `(batch, n, dim)`, normed, and behind them `others` `(batch, m, dim)` as they are, written
     /// where they stand together where nothing asks for a gradient.
     pub fn before(&self, xs: &Tensor, others: &Tensor) -> Result<Tensor> {
         let plain =
-            |it: &Tensor| !it.track_op() && it.device().is_cpu() && it.dtype() == DType::F32;
+            |it: &Tensor| !it.track_op() && self.ops.are_kernels(it) && it.dtype() == DType::F32;
         if ![xs, others, &self.weight, &self.bias].into_iter().all(plain) {
             return Tensor::cat(&[&self.forward(xs)?, others], 1);
         }
@@ -69,6 +71,7 @@ impl LayerNorm {
     }
 
     fn composed(&self, xs: &Tensor) -> Result<Tensor> {
+        check_dim(xs.layout(), self.weight.layout())?;
         let centred = xs.broadcast_sub(&xs.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         centred
@@ -81,7 +84,7 @@ impl LayerNorm {
 impl Module for LayerNorm {
     /// `(…, dim)` to the same shape.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        if !xs.device().is_cpu() {
+        if !self.ops.are_kernels(xs) {
             return self.composed(xs);
         }
         xs.contiguous()?.apply_op3(&self.weight, &self.bias, LayerNormOp(self.eps))
@@ -93,15 +96,18 @@ impl Module for LayerNorm {
 pub struct RmsNorm {
     weight: Tensor,
     eps: f64,
+    ops: Ops,
 }
 
 impl RmsNorm {
     /// Reads `weight`, `(dim)`.
     pub fn new(dim: usize, eps: f64, vb: Builder) -> Result<Self> {
-        Ok(Self { weight: vb.get(dim, "weight", Init::Const(1.))?, eps })
+        let weight = vb.get(dim, "weight", Init::Const(1.))?;
+        Ok(Self { weight, eps, ops: vb.ops() })
     }
 
     fn composed(&self, xs: &Tensor) -> Result<Tensor> {
+        check_dim(xs.layout(), self.weight.layout())?;
         let square = xs.sqr()?.mean_keepdim(D::Minus1)?;
         xs.broadcast_div(&(square + self.eps)?.sqrt()?)?.broadcast_mul(&self.weight)
     }
@@ -110,7 +116,7 @@ impl RmsNorm {
 impl Module for RmsNorm {
     /// `(…, dim)` to the same shape.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        if !xs.device().is_cpu() {
+        if !self.ops.are_kernels(xs) {
             return self.composed(xs);
         }
         xs.contiguous()?.apply_op2(&self.weight, RmsNormOp(self.eps))
@@ -237,7 +243,7 @@ fn norm_backward<T: Elem, R>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
     use crate::weights::Variables;
 
     #[test]
@@ -248,11 +254,12 @@ mod tests {
             weight: weight.as_tensor().clone(),
             bias: bias.as_tensor().clone(),
             eps: 1e-5,
+            ops: Ops::Kernels,
         };
         check(&[("x", &xs), ("weight", &weight), ("bias", &bias)], || {
             (norm.forward(&xs)? * target.as_tensor())?.sum_all()
         })?;
-        let norm = RmsNorm { weight: weight.as_tensor().clone(), eps: 1e-5 };
+        let norm = RmsNorm { weight: weight.as_tensor().clone(), eps: 1e-5, ops: Ops::Kernels };
         check(&[("x", &xs), ("weight", &weight)], || {
             (norm.forward(&xs)? * target.as_tensor())?.sum_all()
         })
@@ -273,15 +280,19 @@ mod tests {
 
     #[test]
     fn the_kernel_equals_the_composed_form() -> Result<()> {
-        let xs = sample("x", (4, 16))?.to_dtype(DType::F32)?;
-        let weight = sample("w", 16)?.to_dtype(DType::F32)?;
-        let norm = LayerNorm { weight: weight.clone(), bias: weight.clone(), eps: 1e-5 };
-        let gap = (norm.forward(&xs)? - norm.composed(&xs)?)?.abs()?.max_all()?;
-        assert!(gap.to_scalar::<f32>()? < 1e-5);
-        let norm = RmsNorm { weight, eps: 1e-5 };
-        let gap = (norm.forward(&xs)? - norm.composed(&xs)?)?.abs()?.max_all()?;
-        assert!(gap.to_scalar::<f32>()? < 1e-5);
-        Ok(())
+        let (xs, weight, bias) = (sample("x", (4, 3, 16))?, sample("w", 16)?, sample("b", 16)?);
+        let of = |var: &candle_core::Var| var.as_tensor().clone();
+        same_on_both(&[&xs, &weight, &bias], 1e-12, |ops| {
+            LayerNorm { weight: of(&weight), bias: of(&bias), eps: 1e-5, ops }.forward(&xs)
+        })?;
+        same_on_both(&[&xs, &weight], 1e-12, |ops| {
+            RmsNorm { weight: of(&weight), eps: 1e-5, ops }.forward(&xs)
+        })?;
+        same_on_both(&[], 1e-5, |ops| {
+            let single = |xs: &Tensor| xs.detach().to_dtype(DType::F32);
+            let norm = LayerNorm { weight: single(&weight)?, bias: single(&bias)?, eps: 1e-5, ops };
+            norm.before(&single(&xs)?, &single(&xs.narrow(1, 0, 2)?)?)
+        })
     }
 
     #[test]
@@ -289,7 +300,7 @@ mod tests {
         let single = |name, n: usize| sample(name, (2, n, 6))?.to_dtype(DType::F32);
         let (xs, others) = (single("x", 3)?.detach(), single("y", 2)?.detach());
         let weight = sample("w", 6)?.to_dtype(DType::F32)?.detach();
-        let norm = LayerNorm { weight: weight.clone(), bias: weight, eps: 1e-5 };
+        let norm = LayerNorm { weight: weight.clone(), bias: weight, eps: 1e-5, ops: Ops::Kernels };
         let bits = |it: &Tensor| it.flatten_all()?.to_vec1::<f32>();
         let steps = Tensor::cat(&[&norm.forward(&xs)?, &others], 1)?;
         let joined = norm.before(&xs, &others)?;
@@ -303,7 +314,8 @@ mod tests {
 
     #[test]
     fn a_wrong_width_is_an_error() -> Result<()> {
-        let norm = RmsNorm { weight: sample("w", 4)?.as_tensor().clone(), eps: 1e-5 };
+        let norm =
+            RmsNorm { weight: sample("w", 4)?.as_tensor().clone(), eps: 1e-5, ops: Ops::Kernels };
         let error = norm.forward(&*sample("x", (2, 6))?).unwrap_err().to_string();
         assert!(error.contains("[2, 6]"), "{error}");
         Ok(())

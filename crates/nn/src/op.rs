@@ -3,6 +3,8 @@
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType, bail};
 use kernels::Real;
 
+use crate::device::count_kernel;
+
 /// The element types of the differentiable layers.
 pub(crate) trait Elem: Real + WithDType {}
 impl Elem for f32 {}
@@ -28,6 +30,7 @@ pub(crate) use by_dtype;
 
 /// The contiguous data behind a storage and its layout.
 pub(crate) fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    count_kernel();
     let Some((start, end)) = layout.contiguous_offsets() else {
         bail!("a layer's kernel needs contiguous data")
     };

@@ -3,12 +3,13 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use kernels::TokenSizes;
 
+use crate::Ops;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// `y[t] = Σₖ taps[h, k] · v[t + k − n_taps / 2]`, zeros outside (Xiong et al. 2021, the skip path).
 ///
 /// Values and result `(batch, n_heads, n_tokens, head_dim)`, taps `(n_heads, n_taps)`, an odd number.
-pub fn token_convolution(values: &Tensor, taps: &Tensor) -> Result<Tensor> {
+pub fn token_convolution(ops: Ops, values: &Tensor, taps: &Tensor) -> Result<Tensor> {
     let (_, n_heads, ..) = values.dims4()?;
     let (n_kernels, n_taps) = taps.dims2()?;
     if n_kernels != n_heads || n_taps.is_multiple_of(2) {
@@ -16,7 +17,7 @@ pub fn token_convolution(values: &Tensor, taps: &Tensor) -> Result<Tensor> {
             "{n_kernels} kernels of {n_taps} taps for {n_heads} heads; expected one odd kernel each"
         )
     }
-    if !values.device().is_cpu() {
+    if !ops.are_kernels(values) {
         return composed(values, taps);
     }
     values.contiguous()?.apply_op2(&taps.contiguous()?, TokenConvolution)
@@ -104,7 +105,7 @@ impl CustomOp2 for TokenConvolution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
 
     #[test]
     fn gradients_match_finite_differences() -> Result<()> {
@@ -112,7 +113,7 @@ mod tests {
         for n_taps in [3, 11] {
             let (values, taps) = (sample("v", (2, 3, 5, 2))?, sample("w", (3, n_taps))?);
             check(&[("v", &values), ("taps", &taps)], || {
-                token_convolution(&values, &taps)?.sqr()?.sum_all()
+                token_convolution(Ops::Kernels, &values, &taps)?.sqr()?.sum_all()
             })?;
         }
         Ok(())
@@ -121,16 +122,14 @@ mod tests {
     #[test]
     fn the_kernel_equals_the_composed_form() -> Result<()> {
         let (values, taps) = (sample("v", (2, 3, 70, 4))?, sample("w", (3, 65))?);
-        let gap = (token_convolution(&values, &taps)? - composed(&values, &taps)?)?.abs()?;
-        assert!(gap.max_all()?.to_scalar::<f64>()? < 1e-12);
-        Ok(())
+        same_on_both(&[&values, &taps], 1e-12, |ops| token_convolution(ops, &values, &taps))
     }
 
     #[test]
     fn an_even_kernel_or_another_number_of_heads_is_an_error() -> Result<()> {
         let values = sample("v", (1, 3, 5, 2))?;
-        assert!(token_convolution(&values, &*sample("w", (3, 4))?).is_err());
-        assert!(token_convolution(&values, &*sample("w", (2, 3))?).is_err());
+        assert!(token_convolution(Ops::Kernels, &values, &*sample("w", (3, 4))?).is_err());
+        assert!(token_convolution(Ops::Kernels, &values, &*sample("w", (2, 3))?).is_err());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use encoder::EncoderRegistry;
 use flamingo::{GenerateConfig, Generated, Model, Precision};
 use report::generated::Disclaimer;
 use serde::Serialize;
@@ -49,7 +50,8 @@ pub fn caption(
     told: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<Caption>> {
     config.check_free()?;
-    let model = Model::open_at(model, precision)?;
+    let model =
+        Model::open_with(model, precision, &EncoderRegistry::default(), &flamingo::Device::cpu())?;
     let model_id = model_id(model.manifest());
     let requests = prompts.iter().zip(0..);
     let requests = requests

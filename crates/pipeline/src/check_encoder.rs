@@ -264,7 +264,8 @@ struct Opened {
 
 impl Opened {
     fn new(config: &EncoderConfig, input: InputShape, how: EncoderCheck) -> Result<Self> {
-        let network = Reconstruction::open(config, input, how.mask_ratio)?;
+        let network =
+            Reconstruction::open(config, input, how.mask_ratio, &flamingo::Device::cpu())?;
         Ok(Self { network, encoder: config.spec(input)?.id, seed: how.seed })
     }
 

@@ -64,7 +64,7 @@ pub fn generate(
         let field = "num_return_sequences";
         return Err(flamingo::Error::Setting { field, found, expected }.into());
     }
-    let model = Model::open_with(dir, precision, &additions.encoders)?;
+    let model = Model::open_with(dir, precision, &additions.encoders, &flamingo::Device::cpu())?;
     let seen = look(dir, &model, scan, &additions.steps)?;
     let model_id = model_id(model.manifest());
     tracing::info!(model_id, "model");

@@ -69,7 +69,7 @@ pub fn score(
     additions: &Additions,
 ) -> Result<Vec<Scores>> {
     let dir = model;
-    let model = Model::open_with(dir, precision, &additions.encoders)?;
+    let model = Model::open_with(dir, precision, &additions.encoders, &flamingo::Device::cpu())?;
     let (mut requests, mut facts) = (Vec::new(), Vec::new());
     match asked {
         Asked::Prompts(prompts) => {

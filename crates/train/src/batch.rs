@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
 use flamingo::{Flamingo, Medium, Prompts, TextView, Vocabulary};
+use nn::Ops;
 
 use crate::{Error, Result};
 
@@ -79,7 +80,7 @@ pub(crate) fn text_view(
 ) -> Result<TextView> {
     let ids = rows.iter().map(|row| row.ids[..row.ids.len() - 1].to_vec()).collect();
     let limit = flamingo.lm().shape().n_positions;
-    Ok(Prompts::right_padded(ids, vocabulary.image).view(limit)?)
+    Ok(Prompts::right_padded(ids, vocabulary.image).view(limit, flamingo.device())?)
 }
 
 /// Numbers of logits that are in memory at once where activations are not kept: 64 MiB in f32.
@@ -141,12 +142,14 @@ impl Predicted {
         total: f64,
     ) -> CandleResult<Tensor> {
         let Self { places, targets, weights } = self;
-        weighted_loss(hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))
+        let ops = flamingo.device().ops();
+        weighted_loss(ops, hidden, places, targets, weights, total, |hidden| flamingo.head(hidden))
     }
 }
 
 /// Weighted cross-entropy at some places of hidden states `(batch, n_tokens, dim)`, over `total`.
 pub(crate) fn weighted_loss(
+    ops: Ops,
     hidden: &Tensor,
     places: Vec<u32>,
     targets: Vec<u32>,
@@ -158,7 +161,7 @@ pub(crate) fn weighted_loss(
     let places = Tensor::from_vec(places, n, hidden.device())?;
     let weights = Tensor::from_vec(weights, n, hidden.device())?.to_dtype(hidden.dtype())?;
     let hidden = hidden.flatten_to(1)?.index_select(&places, 0)?;
-    (nn::cross_entropy(&head(&hidden)?, targets)? * weights)?.sum_all()? / total
+    (nn::cross_entropy(ops, &head(&hidden)?, targets)? * weights)?.sum_all()? / total
 }
 
 #[cfg(test)]
@@ -177,7 +180,7 @@ mod tests {
         let hidden = Tensor::from_vec(values, (2, 3, 5), &Device::Cpu)?;
         let loss = |it: Predicted| {
             let Predicted { places, targets, weights } = it;
-            weighted_loss(&hidden, places, targets, weights, 3., |xs| Ok(xs.clone()))?
+            weighted_loss(Ops::Kernels, &hidden, places, targets, weights, 3., |xs| Ok(xs.clone()))?
                 .to_scalar::<f32>()
         };
         let whole = loss(all.clone())?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use nn::weights::save as save_tensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -128,7 +128,7 @@ fn read<F: DeserializeOwned>(path: &Path) -> Result<State<F>> {
             Err(error) => return Err(io(&path.join(name))(error)),
         }
     }
-    let tensors = candle_core::safetensors::load(path.join(TENSORS), &Device::Cpu);
+    let tensors = nn::weights::load(&path.join(TENSORS));
     let facts = serde_json::from_slice(&texts[1]);
     Ok(match (tensors, facts) {
         (Ok(tensors), Ok(facts)) => Ok((tensors, facts)),
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn tensor(x: f32) -> Result<HashMap<String, Tensor>> {
-        Ok(HashMap::from([("a".to_owned(), Tensor::new(&[x], &Device::Cpu)?)]))
+        Ok(HashMap::from([("a".to_owned(), Tensor::new(&[x], &candle_core::Device::Cpu)?)]))
     }
 
     /// The value that was gone on with, and the states that were lost.

@@ -9,6 +9,7 @@ use std::{
 use candle_core::{Tensor, backprop::GradStore};
 use encoder::{InputShape, LoraConfig};
 use flamingo::{Compat, FlamingoConfig, Precision, Stop};
+use nn::Device;
 use nn::seeded::rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -225,6 +226,8 @@ pub struct FitInputs<'a> {
     pub lm: &'a Path,
     /// In which numbers it is kept.
     pub precision: Precision,
+    /// Where the model works.
+    pub device: &'a Device,
     /// Architecture around it.
     pub config: &'a FlamingoConfig,
     /// Size of one preprocessed window, without margins.
@@ -289,8 +292,12 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
     let config = inputs.fit;
     let trainee = Trainee::new(inputs)?;
     let began_with = config.from.as_ref().map(|from| trainee.begin_with(from)).transpose()?;
-    let optimizer =
-        Optimizer::new(trainee.variables(), config.clip_norm, config.averaging, |name| {
+    let optimizer = Optimizer::new(
+        inputs.device,
+        trainee.variables(),
+        config.clip_norm,
+        config.averaging,
+        |name| {
             if name.ends_with("_gate") {
                 (config.gates_lr_scale, 0.)
             } else if name.starts_with(ENCODER) {
@@ -298,7 +305,8 @@ fn fit_with(inputs: &FitInputs, reduce: &dyn Reduce, observer: Observer) -> Resu
             } else {
                 (1., config.weight_decay)
             }
-        })?;
+        },
+    )?;
     let task = Reports {
         inputs,
         rows: trainee.rows(inputs.train)?,

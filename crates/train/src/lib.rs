@@ -14,6 +14,7 @@ mod fitted;
 mod judge;
 mod labels;
 mod mixture;
+mod moments;
 mod optimizer;
 mod pretrain;
 mod progress;

@@ -116,7 +116,7 @@ pub fn train_mixture(
     let original = config.compat == Compat::OpenFlamingo;
     // what was gathered is clipped already where the original clips it
     let clip_norm = if original { f64::INFINITY } else { config.clip_norm };
-    let mut optimizer = Optimizer::new(variables, clip_norm, 0., |name| {
+    let mut optimizer = Optimizer::new(flamingo.device(), variables, clip_norm, 0., |name| {
         (1., if name.contains("gated_cross_attn") { config.weight_decay } else { 0. })
     })?;
     if let Some((name, rows)) = &config.trained_rows {
@@ -186,7 +186,8 @@ impl Mixture<'_> {
 
     /// A batch as one pass, and what is learned of it; nothing where that is nothing.
     fn learned(&self, shown: &MixtureBatch) -> Result<Option<(TextView, Predicted)>> {
-        let view = shown.text.view(self.flamingo.lm().shape().n_positions)?;
+        let view =
+            shown.text.view(self.flamingo.lm().shape().n_positions, self.flamingo.device())?;
         let (n_rows, n_tokens) = view.ids.dims2()?;
         if shown.labels.len() != n_rows || shown.labels.iter().any(|row| row.len() != n_tokens) {
             let reason =

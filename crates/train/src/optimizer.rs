@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
-use kernels::AdamW;
+use candle_core::{Result, Tensor, Var};
+use nn::{AdamW, Device};
+
+use crate::moments::Moments;
 
 /// A variable with its place in the optimizer.
 struct Slot {
@@ -12,16 +14,51 @@ struct Slot {
     var: Var,
     lr_scale: f64,
     weight_decay: f64,
-    values: Vec<f32>,
-    first: Vec<f32>,
-    second: Vec<f32>,
-    average: Vec<f32>,
+    moments: Moments,
     /// The only rows that move, in order; absent: all.
     rows: Option<Vec<u32>>,
 }
 
 /// A gradient, or none, of each variable.
-pub(crate) type Gradients = Vec<Option<Vec<f32>>>;
+pub(crate) type Gradients = Vec<Option<Gradient>>;
+
+/// The gradient of a variable.
+pub(crate) enum Gradient {
+    /// For our kernels, and to be added to those of other processes.
+    Plain(Vec<f32>),
+    /// Where the variable lies, shaped as it.
+    Placed(Tensor),
+}
+
+impl Gradient {
+    /// Its numbers, row by row.
+    fn to_plain(&self) -> Result<Vec<f32>> {
+        match self {
+            Self::Plain(numbers) => Ok(numbers.clone()),
+            Self::Placed(tensor) => tensor.flatten_all()?.to_vec1(),
+        }
+    }
+
+    /// The sum, and all squares.
+    fn add_squares(&self, sum: f64) -> Result<f64> {
+        match self {
+            Self::Plain(numbers) => {
+                Ok(numbers.iter().fold(sum, |sum, &g| sum + f64::from(g) * f64::from(g)))
+            }
+            Self::Placed(tensor) => {
+                Ok(sum + f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?))
+            }
+        }
+    }
+
+    fn is_finite(&self) -> Result<bool> {
+        match self {
+            Self::Plain(numbers) => Ok(numbers.iter().all(|g| g.is_finite())),
+            // what is not finite is no number once it is multiplied with 0
+            Self::Placed(tensor) => Ok((tensor * 0.)?.sum_all()?.to_scalar::<f32>()? == 0.),
+        }
+    }
+}
 
 /// What the micro-batches of a step add up to.
 pub(crate) struct Gathered {
@@ -33,14 +70,21 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// What of it is not a number, or infinite.
-    pub(crate) fn not_finite(&self) -> Option<&'static str> {
+    pub(crate) fn not_finite(&self) -> Result<Option<&'static str>> {
         if !self.loss.is_finite() {
-            return Some("loss");
+            return Ok(Some("loss"));
         }
-        let mut all = self.gradients.iter().flatten().flatten();
-        (!all.all(|g| g.is_finite())).then_some("gradient")
+        for gradient in self.gradients.iter().flatten() {
+            if !gradient.is_finite()? {
+                return Ok(Some("gradient"));
+            }
+        }
+        Ok(None)
     }
 }
+
+/// What a checkpoint calls the parts of the state of a variable.
+const PARTS: [&str; 4] = ["value", "first", "second", "average"];
 
 /// The optimizer's state: all that a checkpoint must hold.
 pub struct Optimizer {
@@ -52,8 +96,10 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// `group` gives each name its learning-rate scale and weight decay. `averaging` is the decay of
-    /// the running average of the weights (0: the last weights are the average).
+    /// the running average of the weights (0: the last weights are the average). The variables lie on
+    /// `device`, whose operations update them.
     pub fn new(
+        device: &Device,
         vars: Vec<(String, Var)>,
         clip_norm: f64,
         averaging: f64,
@@ -62,19 +108,9 @@ impl Optimizer {
         let slots = vars
             .into_iter()
             .map(|(name, var)| {
-                let values = var.flatten_all()?.to_vec1::<f32>()?;
                 let (lr_scale, weight_decay) = group(&name);
-                Ok(Slot {
-                    name,
-                    lr_scale,
-                    weight_decay,
-                    first: vec![0.; values.len()],
-                    second: vec![0.; values.len()],
-                    average: values.clone(),
-                    values,
-                    var,
-                    rows: None,
-                })
+                let moments = Moments::new(device.ops(), &var)?;
+                Ok(Slot { name, lr_scale, weight_decay, moments, var, rows: None })
             })
             .collect::<Result<_>>()?;
         Ok(Self { slots, clip_norm, averaging, step: 0 })
@@ -112,28 +148,28 @@ impl Optimizer {
     pub(crate) fn read(&self, grads: &GradStore) -> Result<Gradients> {
         let of = |slot: &Slot| {
             let grad = grads.get(&slot.var);
-            grad.map(|grad| Ok(slot.masked(grad.flatten_all()?.to_vec1::<f32>()?))).transpose()
+            grad.map(|grad| slot.gradient(grad)).transpose()
         };
         self.slots.iter().map(of).collect()
     }
 
     /// Numbers of all gradients.
     fn n_values(&self) -> usize {
-        self.slots.iter().map(|slot| slot.values.len()).sum()
+        self.slots.iter().map(Slot::n_values).sum()
     }
 
     /// Gradients, which variables have one, a count of ids and a loss, as one row of numbers that may be added to others.
-    pub(crate) fn flat(&self, gathered: &Gathered) -> Vec<f32> {
+    pub(crate) fn flat(&self, gathered: &Gathered) -> Result<Vec<f32>> {
         let mut flat = Vec::with_capacity(self.n_values() + self.slots.len() + 2);
         for (slot, gradient) in self.slots.iter().zip(&gathered.gradients) {
             match gradient {
-                Some(gradient) => flat.extend(gradient),
-                None => flat.resize(flat.len() + slot.values.len(), 0.),
+                Some(gradient) => flat.extend(gradient.to_plain()?),
+                None => flat.resize(flat.len() + slot.n_values(), 0.),
             }
         }
         flat.extend(gathered.gradients.iter().map(|gradient| f32::from(gradient.is_some())));
         flat.extend([gathered.n_tokens as f32, gathered.loss as f32]);
-        flat
+        Ok(flat)
     }
 
     /// Such a row of a process that has nothing to add.
@@ -157,9 +193,9 @@ impl Optimizer {
         let given = flat.split_off(self.n_values());
         let mut rest = &flat[..];
         let gradients = self.slots.iter().zip(&given).map(|(slot, &given)| {
-            let (own, others) = rest.split_at(slot.values.len());
+            let (own, others) = rest.split_at(slot.n_values());
             rest = others;
-            (given > 0.).then(|| own.to_vec())
+            (given > 0.).then(|| Gradient::Plain(own.to_vec()))
         });
         let gradients = gradients.collect();
         given.iter().any(|&given| given > 0.).then_some(Gathered {
@@ -172,8 +208,11 @@ impl Optimizer {
     /// One update; a variable without a gradient stays. Returns the norm of all gradients before
     /// clipping.
     pub(crate) fn take(&mut self, grads: &Gradients, lr: f64) -> Result<f64> {
-        let squares = grads.iter().flatten().flatten().map(|&g| f64::from(g) * f64::from(g));
-        let norm = squares.sum::<f64>().sqrt();
+        let mut squares = 0.;
+        for gradient in grads.iter().flatten() {
+            squares = gradient.add_squares(squares)?;
+        }
+        let norm = squares.sqrt();
         let grad_scale = if norm > self.clip_norm { self.clip_norm / norm } else { 1. };
         self.step += 1;
         let keep = self.averaging.min(self.step as f64 / (self.step + 9) as f64);
@@ -186,14 +225,9 @@ impl Optimizer {
                     eps: 1e-8,
                     weight_decay: slot.weight_decay,
                 };
-                let step = self.step as u32;
-                let Slot { values, first, second, .. } = slot;
-                kernels::adamw(&adamw, step, grad_scale, values, grad, first, second);
-                slot.write(&slot.values)?;
+                slot.moments.update(&slot.var, &adamw, self.step as u32, grad_scale, grad)?;
             }
-            for (average, &value) in slot.average.iter_mut().zip(&slot.values) {
-                *average = (keep * f64::from(*average) + (1. - keep) * f64::from(value)) as f32;
-            }
+            slot.moments.average(keep)?;
         }
         Ok(norm)
     }
@@ -204,11 +238,11 @@ impl Optimizer {
         f: impl FnOnce() -> std::result::Result<R, E>,
     ) -> std::result::Result<R, E> {
         for slot in &self.slots {
-            slot.write(&slot.average)?;
+            slot.moments.show_average(&slot.var)?;
         }
         let result = f();
         for slot in &self.slots {
-            slot.write(&slot.values)?;
+            slot.moments.show_values(&slot.var)?;
         }
         result
     }
@@ -217,14 +251,7 @@ impl Optimizer {
     pub(crate) fn state(&self) -> Result<HashMap<String, Tensor>> {
         let mut state = HashMap::new();
         for slot in &self.slots {
-            let parts = [
-                ("value", &slot.values),
-                ("first", &slot.first),
-                ("second", &slot.second),
-                ("average", &slot.average),
-            ];
-            for (part, values) in parts {
-                let tensor = Tensor::from_slice(values, values.len(), slot.var.device())?;
+            for (part, tensor) in PARTS.iter().zip(slot.moments.parts(&slot.var)?) {
                 state.insert(format!("{part}/{}", slot.name), tensor);
             }
         }
@@ -237,24 +264,21 @@ impl Optimizer {
         state: &HashMap<String, Tensor>,
         step: usize,
     ) -> std::result::Result<(), String> {
-        let read = |part: &str, slot: &Slot| -> std::result::Result<Vec<f32>, String> {
+        let read = |part: &str, slot: &Slot| {
             let key = format!("{part}/{}", slot.name);
-            let tensor = state.get(&key).filter(|it| it.elem_count() == slot.values.len());
-            let values = tensor.map(|it| it.flatten_all()?.to_dtype(DType::F32)?.to_vec1());
-            let missing = || format!("tensor `{key}` is missing or of another size");
-            values.ok_or_else(missing)?.map_err(|error: candle_core::Error| error.to_string())
+            let tensor = state.get(&key).filter(|it| it.elem_count() == slot.n_values());
+            tensor.ok_or_else(|| format!("tensor `{key}` is missing or of another size"))
         };
-        let parts = ["value", "first", "second", "average"];
-        let restored = self.slots.iter().map(|slot| {
-            let all: Vec<Vec<f32>> =
-                parts.iter().map(|part| read(part, slot)).collect::<std::result::Result<_, _>>()?;
-            Ok(<[Vec<f32>; 4]>::try_from(all).expect("four parts were read"))
-        });
-        let restored: Vec<_> = restored.collect::<std::result::Result<_, String>>()?;
-        for (slot, [values, first, second, average]) in self.slots.iter_mut().zip(restored) {
-            slot.write(&values).map_err(|error| error.to_string())?;
-            (slot.values, slot.first) = (values, first);
-            (slot.second, slot.average) = (second, average);
+        let mut restored = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let [value, first, second, average] = PARTS.map(|part| read(part, slot));
+            let parts = [value?, first?, second?, average?];
+            let moments = slot.moments.restored(&slot.var, parts);
+            restored.push(moments.map_err(|error| error.to_string())?);
+        }
+        for (slot, moments) in self.slots.iter_mut().zip(restored) {
+            moments.show_values(&slot.var).map_err(|error| error.to_string())?;
+            slot.moments = moments;
         }
         self.step = step;
         Ok(())
@@ -262,30 +286,53 @@ impl Optimizer {
 }
 
 impl Slot {
+    fn n_values(&self) -> usize {
+        self.var.elem_count()
+    }
+
     /// A gradient with 0 in all rows that stay.
-    fn masked(&self, mut grad: Vec<f32>) -> Vec<f32> {
-        let Some(rows) = &self.rows else { return grad };
-        let width = grad.len() / self.var.dims()[0].max(1);
-        for (row, values) in (0..).zip(grad.chunks_mut(width.max(1))) {
-            if !rows.contains(&row) {
+    fn gradient(&self, grad: &Tensor) -> Result<Gradient> {
+        let is_plain = matches!(self.moments, Moments::Plain { .. });
+        let Some(rows) = &self.rows else {
+            return Ok(if is_plain {
+                Gradient::Plain(grad.flatten_all()?.to_vec1()?)
+            } else {
+                Gradient::Placed(grad.contiguous()?)
+            });
+        };
+        let n_rows = self.var.dims()[0];
+        let kept = (0..n_rows as u32).map(|row| f32::from(rows.contains(&row)));
+        if !is_plain {
+            let kept = Tensor::from_vec(kept.collect(), (n_rows, 1), grad.device())?;
+            let flat = grad.reshape((n_rows, ()))?;
+            // not times 0, which leaves what is no number
+            let kept = kept.broadcast_as(flat.shape())?.gt(0f64)?;
+            return Ok(Gradient::Placed(
+                kept.where_cond(&flat, &flat.zeros_like()?)?.reshape(grad.shape())?,
+            ));
+        }
+        let mut grad = grad.flatten_all()?.to_vec1::<f32>()?;
+        let width = grad.len() / n_rows.max(1);
+        for (kept, values) in kept.zip(grad.chunks_mut(width.max(1))) {
+            if kept == 0. {
                 values.fill(0.);
             }
         }
-        grad
-    }
-
-    fn write(&self, values: &[f32]) -> Result<()> {
-        self.var.set(&Tensor::from_slice(values, self.var.shape(), self.var.device())?)
+        Ok(Gradient::Plain(grad))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::DType;
 
-    fn optimizer(var: &Var) -> Optimizer {
-        Optimizer::new(vec![("w".into(), var.clone())], 1., 0.98, |_| (1., 0.)).unwrap()
+    fn optimizer(device: &Device, var: &Var) -> Optimizer {
+        Optimizer::new(device, vec![("w".into(), var.clone())], 1., 0.98, |_| (1., 0.)).unwrap()
+    }
+
+    fn numbers(var: &Var) -> Result<Vec<f32>> {
+        var.flatten_all()?.to_vec1()
     }
 
     fn loss(var: &Var) -> Result<Tensor> {
@@ -294,34 +341,85 @@ mod tests {
 
     #[test]
     fn it_walks_to_the_minimum_and_the_average_follows() -> Result<()> {
-        let var = Var::from_tensor(&Tensor::zeros(2, DType::F32, &Device::Cpu)?)?;
-        let mut optimizer = optimizer(&var);
-        for _ in 0..400 {
-            optimizer.update(&loss(&var)?.backward()?, 0.05)?;
+        for device in Device::both() {
+            let var =
+                Var::from_tensor(&Tensor::zeros((2, 1), DType::F32, &candle_core::Device::Cpu)?)?;
+            let mut optimizer = optimizer(&device, &var);
+            for step in 1..=400 {
+                optimizer.update(&loss(&var)?.backward()?, 0.05)?;
+                if step == 20 {
+                    assert_ne!(optimizer.averaged(|| numbers(&var))?, numbers(&var)?);
+                }
+            }
+            let values = numbers(&var)?;
+            assert!((values[0] - 3.).abs() < 1e-2, "{values:?}");
+            let average = optimizer.averaged(|| numbers(&var))?;
+            assert!((average[0] - 3.).abs() < 0.1, "{average:?}");
+            assert_eq!(numbers(&var)?, values);
         }
-        let values = var.to_vec1::<f32>()?;
-        assert!((values[0] - 3.).abs() < 1e-2, "{values:?}");
-        let average = optimizer.averaged(|| var.to_vec1::<f32>())?;
-        assert!((average[0] - 3.).abs() < 0.1 && average != values);
-        assert_eq!(var.to_vec1::<f32>()?, values);
         Ok(())
     }
 
     #[test]
     fn restoring_continues_bit_for_bit() -> Result<()> {
-        let start = || Var::from_tensor(&Tensor::zeros(2, DType::F32, &Device::Cpu)?);
-        let (one, two) = (start()?, start()?);
-        let mut straight = optimizer(&one);
-        for _ in 0..5 {
+        for device in Device::both() {
+            let start =
+                || Var::from_tensor(&Tensor::zeros((2, 1), DType::F32, &candle_core::Device::Cpu)?);
+            let (one, two) = (start()?, start()?);
+            let mut straight = optimizer(&device, &one);
+            for _ in 0..5 {
+                straight.update(&loss(&one)?.backward()?, 0.05)?;
+            }
+            let state = straight.state()?;
             straight.update(&loss(&one)?.backward()?, 0.05)?;
+            let mut resumed = optimizer(&device, &two);
+            resumed.restore(&state, 5).unwrap();
+            resumed.update(&loss(&two)?.backward()?, 0.05)?;
+            assert_eq!(numbers(&one)?, numbers(&two)?);
+            assert!(
+                resumed.restore(&HashMap::new(), 5).unwrap_err().contains("`value/w` is missing")
+            );
         }
-        let state = straight.state()?;
-        straight.update(&loss(&one)?.backward()?, 0.05)?;
-        let mut resumed = optimizer(&two);
-        resumed.restore(&state, 5).unwrap();
-        resumed.update(&loss(&two)?.backward()?, 0.05)?;
-        assert_eq!(one.to_vec1::<f32>()?, two.to_vec1::<f32>()?);
-        assert!(resumed.restore(&HashMap::new(), 5).unwrap_err().contains("`value/w` is missing"));
+        Ok(())
+    }
+
+    #[test]
+    fn both_kinds_of_operations_walk_alike_and_only_along_the_rows_that_train() -> Result<()> {
+        let walk = |device: &Device, only: Option<&[u32]>| -> Result<(Vec<f32>, f64)> {
+            let var = Var::from_tensor(&Tensor::new(&[[1f32, -2.], [0.5, 7.]], device.place())?)?;
+            let mut optimizer = optimizer(device, &var);
+            if let Some(rows) = only {
+                optimizer.train_only_rows("w", rows).unwrap();
+            }
+            let mut norm = 0.;
+            for _ in 0..7 {
+                norm = optimizer.update(&loss(&var)?.backward()?, 0.05)?;
+            }
+            let mut all = numbers(&var)?;
+            all.extend(optimizer.averaged(|| numbers(&var))?);
+            Ok((all, norm))
+        };
+        for only in [None, Some(&[1u32][..])] {
+            let [a, b] = Device::both().map(|device| walk(&device, only));
+            let ((a, a_norm), (b, b_norm)) = (a?, b?);
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
+            assert!((a_norm - b_norm).abs() < 1e-5 * a_norm);
+            assert_eq!(a[..2] == [1., -2.] && b[..2] == [1., -2.], only.is_some());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_found_where_it_lies() -> Result<()> {
+        for device in Device::both() {
+            let var = Var::from_tensor(&Tensor::new(&[[1f32, 0.]], device.place())?)?;
+            let optimizer = optimizer(&device, &var);
+            for (finite, ys) in [(true, var.sqr()?), (false, var.log()?), (false, var.sqrt()?)] {
+                let gradients = optimizer.read(&ys.sum_all()?.backward()?)?;
+                let gathered = Gathered { gradients, loss: 1., n_tokens: 1 };
+                assert_eq!(gathered.not_finite()?.is_none(), finite);
+            }
+        }
         Ok(())
     }
 }

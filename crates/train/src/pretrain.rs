@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use candle_core::{DType, Result as CandleResult, Tensor};
 use flamingo::Compat;
 use lm::{CausalLm, END_OF_TEXT, Llama, LlamaConfig, Step};
+use nn::Device;
 use nn::seeded::rng;
 use nn::weights::Variables;
 use rand::seq::SliceRandom;
@@ -125,6 +126,7 @@ pub fn pretrain(
     seed: u64,
     folder: &Path,
     state: &Path,
+    device: &Device,
     observer: Observer,
 ) -> Result<PretrainSummary> {
     if corpus.len() <= config.held_out || config.held_out == 0 || config.batch_size == 0 {
@@ -169,9 +171,9 @@ pub fn pretrain(
         mlp_bias: false,
         tie_word_embeddings: true,
     };
-    let variables = Variables::default();
+    let variables = Variables::on(device);
     let model = Llama::new(&llama, variables.builder(seed, DType::F32))?;
-    let optimizer = Optimizer::new(variables.all(), config.clip_norm, 0., |name| {
+    let optimizer = Optimizer::new(device, variables.all(), config.clip_norm, 0., |name| {
         (1., if name.contains("norm") { 0. } else { config.weight_decay })
     })?;
     let trainer = Trainer {
@@ -196,7 +198,7 @@ pub fn pretrain(
         reduce: &Alone,
         observer,
     };
-    let task = Texts { config, seed, model, learned, held_out };
+    let task = Texts { config, seed, model, device: device.clone(), learned, held_out };
     let progression = trainer.run(&task, Progression::default())?;
     lm::write(folder, &llama, &variables, DType::F32)?;
     Ok(PretrainSummary {
@@ -212,6 +214,7 @@ struct Texts<'a> {
     config: &'a PretrainConfig,
     seed: u64,
     model: Llama,
+    device: Device,
     learned: Vec<Vec<u32>>,
     held_out: Vec<Vec<u32>>,
 }
@@ -229,7 +232,7 @@ impl Task for Texts<'_> {
 
     fn loss(&self, batch: Vec<usize>) -> Result<Option<Tensor>> {
         let texts: Vec<_> = batch.iter().map(|&idx| &self.learned[idx]).collect();
-        Ok(Some(loss(&self.model, &texts)?))
+        Ok(Some(loss(&self.model, &self.device, &texts)?))
     }
 
     fn n_tokens(&self, batch: &Vec<usize>) -> usize {
@@ -237,7 +240,7 @@ impl Task for Texts<'_> {
     }
 
     fn validate(&self, _: usize) -> Result<Validation> {
-        let nll = mean_loss(&self.model, &self.held_out, self.config.batch_size)?;
+        let nll = mean_loss(&self.model, &self.device, &self.held_out, self.config.batch_size)?;
         Ok(Validation::Found(Judgement { nll, ..Judgement::default() }))
     }
 
@@ -248,7 +251,7 @@ impl Task for Texts<'_> {
 }
 
 /// Mean cross-entropy of every token after the first.
-fn loss(model: &Llama, texts: &[&Vec<u32>]) -> CandleResult<Tensor> {
+fn loss(model: &Llama, device: &Device, texts: &[&Vec<u32>]) -> CandleResult<Tensor> {
     let n_tokens = texts.iter().map(|ids| ids.len() - 1).max().unwrap_or(0);
     let (mut ids, mut real) = (Vec::new(), Vec::new());
     let (mut places, mut targets) = (Vec::new(), Vec::new());
@@ -260,22 +263,28 @@ fn loss(model: &Llama, texts: &[&Vec<u32>]) -> CandleResult<Tensor> {
         places.extend((0..n).map(|at| (row * n_tokens + at) as u32));
         targets.extend_from_slice(&text[1..]);
     }
-    let ids = Tensor::from_vec(ids, (texts.len(), n_tokens), &Device::Cpu)?;
+    let ids = Tensor::from_vec(ids, (texts.len(), n_tokens), device.place())?;
     let step = Step::new(&real, n_tokens)?;
     let mut xs = model.embed(&ids)?;
     for idx in 0..model.shape().n_blocks {
         xs = model.block(idx, &xs, &step, None)?;
     }
     let (weights, total) = (vec![1.; targets.len()], targets.len() as f64);
-    weighted_loss(&model.norm(&xs)?, places, targets, weights, total, |xs| model.head(xs))
+    let ops = device.ops();
+    weighted_loss(ops, &model.norm(&xs)?, places, targets, weights, total, |xs| model.head(xs))
 }
 
-fn mean_loss(model: &Llama, texts: &[Vec<u32>], batch_size: usize) -> CandleResult<f64> {
+fn mean_loss(
+    model: &Llama,
+    device: &Device,
+    texts: &[Vec<u32>],
+    batch_size: usize,
+) -> CandleResult<f64> {
     let (mut sum, mut n) = (0., 0usize);
     for batch in texts.chunks(batch_size) {
         let tokens: usize = batch.iter().map(|ids| ids.len() - 1).sum();
         let batch: Vec<_> = batch.iter().collect();
-        sum += f64::from(loss(model, &batch)?.to_scalar::<f32>()?) * tokens as f64;
+        sum += f64::from(loss(model, device, &batch)?.to_scalar::<f32>()?) * tokens as f64;
         n += tokens;
     }
     Ok(sum / n as f64)
@@ -328,6 +337,7 @@ mod tests {
             1,
             folder.path(),
             &folder.path().join("state"),
+            &Device::cpu(),
             &mut watch,
         )?;
         assert!(summary.heldout_nll < 0.5 && first.unwrap() > 4., "{summary:?}");
@@ -346,8 +356,15 @@ mod tests {
                 Progress::Step { step, .. } if Some(*step) == stop_at => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             };
-            let summary =
-                pretrain(&config, &corpus(), 1, &folder, &folder.join("state"), &mut watch)?;
+            let summary = pretrain(
+                &config,
+                &corpus(),
+                1,
+                &folder,
+                &folder.join("state"),
+                &Device::cpu(),
+                &mut watch,
+            )?;
             Ok((summary, fs::read(folder.join("model.safetensors")).unwrap()))
         };
         let straight = go("straight", None)?;
@@ -369,7 +386,8 @@ mod tests {
         for (n_positions, fits) in [(found - 1, false), (found, true)] {
             let state = folder.path().join(n_positions.to_string());
             let config = short(n_positions);
-            let ran = pretrain(&config, &corpus, 1, folder.path(), &state, &mut watch);
+            let ran =
+                pretrain(&config, &corpus, 1, folder.path(), &state, &Device::cpu(), &mut watch);
             assert_eq!(matches!(ran, Err(Error::Interrupted { .. })), fits, "{n_positions}");
         }
         Ok(())
@@ -380,6 +398,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut watch = |_: &Progress| ControlFlow::Continue(());
         let few = &corpus()[..3];
-        assert!(pretrain(&config(), few, 1, folder.path(), folder.path(), &mut watch).is_err());
+        assert!(
+            pretrain(&config(), few, 1, folder.path(), folder.path(), &Device::cpu(), &mut watch)
+                .is_err()
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Module, Tensor, backprop::GradStore};
+use candle_core::{DType, Module, Tensor, backprop::GradStore};
 use encoder::{EncoderInput, InputShape};
 use flamingo::{Flamingo, LANGUAGE, Medium, Stop, Vocabulary, Writer, encoder_input};
 use nn::Linear;
@@ -44,9 +44,11 @@ pub(crate) struct Trainee {
 
 impl Trainee {
     pub(crate) fn new(inputs: &FitInputs) -> Result<Self> {
-        let (encoder, adapter) = (Variables::default(), Variables::default());
+        let device = inputs.device;
+        let (encoder, adapter) = (Variables::on(device), Variables::on(device));
         let pretrained = lm::Described::open(inputs.lm)?.load_corrected(
             inputs.precision,
+            device,
             inputs.config.lora.as_ref(),
             Below::new(adapter.drawn(inputs.seed), LANGUAGE),
         )?;
@@ -62,7 +64,7 @@ impl Trainee {
         let n_classes = inputs.train.iter().filter_map(|e| e.class).max().map_or(0, |max| max + 1);
         let auxiliary = match &inputs.fit.auxiliary {
             Some(_) if n_classes > 0 => {
-                let variables = Variables::default();
+                let variables = Variables::on(device);
                 let vb = variables.builder(inputs.seed, DType::F32).pp("auxiliary");
                 let dim = flamingo.vis_dim();
                 Some((Linear::with_bias(dim, n_classes, vb)?, variables))
@@ -97,7 +99,8 @@ impl Trainee {
     /// One scan a row.
     fn input(&self, scans: &[Medium]) -> Result<EncoderInput> {
         let rows: Vec<&[Medium]> = scans.iter().map(std::slice::from_ref).collect();
-        let input = encoder_input(&rows, self.input)?.expect("every row has a scan");
+        let input = encoder_input(&rows, self.input, self.flamingo.device())?
+            .expect("every row has a scan");
         Ok(match &self.coordinates {
             Some(coordinates) => input.with_coordinates(coordinates)?,
             None => input,
@@ -160,9 +163,10 @@ impl Trainee {
         if known.is_empty() {
             return Ok(None);
         }
-        let known = Tensor::from_slice(&known, known.len(), &Device::Cpu)?;
+        let known = Tensor::from_slice(&known, known.len(), latents.device())?;
         let latents = latents.squeeze(1)?.mean(1)?.index_select(&known, 0)?;
-        let auxiliary = nn::cross_entropy(&head.forward(&latents)?, targets)?;
+        let auxiliary =
+            nn::cross_entropy(self.flamingo.device().ops(), &head.forward(&latents)?, targets)?;
         let auxiliary = (auxiliary.sum_all()? / shown.n_classes as f64)?;
         (auxiliary * config.weight).map(Some)
     }

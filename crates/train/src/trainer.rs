@@ -164,7 +164,7 @@ impl Trainer<'_> {
         let loss = gathered.as_ref().map(|gathered| gathered.loss);
         let lr = self.schedule.rate(step, self.optimizer.step());
         if let Some(gathered) = &gathered
-            && let Some(what) = gathered.not_finite()
+            && let Some(what) = gathered.not_finite()?
         {
             // the weights are those of the step before; under other settings or data `fit` refuses the state
             self.save(progression)?;
@@ -235,8 +235,10 @@ impl Trainer<'_> {
                 _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm: None });
                 continue;
             }
-            let own =
-                own.map_or_else(|| self.optimizer.flat_nothing(), |own| self.optimizer.flat(&own));
+            let own = match own {
+                Some(own) => self.optimizer.flat(&own)?,
+                None => self.optimizer.flat_nothing(),
+            };
             let sum = sum.get_or_insert_with(|| vec![0.; own.len()]);
             self.reduce.add(sum, &own)?;
             let grad_norm = clip.map(|most| self.optimizer.clip_flat(sum, most));

@@ -17,8 +17,8 @@ use super::{Outcome, Worst};
 type Tensors = HashMap<String, Tensor>;
 
 /// Every adapter of a case: output and loss with it and without, merged weights, gradients.
-pub(super) fn run(folder: &Path, name: &str, case: &Value) -> Outcome {
-    match compared(folder, case) {
+pub(super) fn run(folder: &Path, name: &str, case: &Value, device: &nn::Device) -> Outcome {
+    match compared(folder, case, device) {
         Ok(worst) => Outcome::compared(name, worst),
         Err(error) => Outcome::broken(name, format!("{error:#}")),
     }
@@ -30,6 +30,7 @@ struct Case {
     base: Tensors,
     io: Tensors,
     tolerance: HashMap<&'static str, f64>,
+    device: nn::Device,
 }
 
 enum Base {
@@ -37,7 +38,7 @@ enum Base {
     Clip(ClipConfig),
 }
 
-fn compared(folder: &Path, case: &Value) -> Result<Worst> {
+fn compared(folder: &Path, case: &Value, device: &nn::Device) -> Result<Worst> {
     let names = ["output_abs", "merged_weights_abs", "grads_rel", "loss_rel"];
     let tolerance = names.map(|name| Some((name, case["tolerance"][name].as_f64()?)));
     let tolerance = tolerance.into_iter().collect::<Option<_>>().context("no tolerance")?;
@@ -47,6 +48,7 @@ fn compared(folder: &Path, case: &Value) -> Result<Worst> {
         io: read(&folder.join("io.safetensors"))?,
         base,
         tolerance,
+        device: device.clone(),
     };
     let mut worst = Worst::new();
     recorded.output("base", &recorded.base, &mut worst)?;
@@ -118,13 +120,14 @@ impl Case {
         let (Base::Lm(config), Some((lora, tensors))) = (&self.config, adapter.plain()) else {
             return Ok(());
         };
-        let moving = Variables::default();
+        let moving = Variables::on(&self.device);
         let start = Frozen::from_tensors(Path::new("adapter"), tensors);
         let corrections = moving.started_at(start);
         let mut config = (**config).clone();
         let file = Frozen::from_tensors(Path::new("case"), self.base.clone());
         let (frozen, _) = config.take(&file)?;
-        let lm = config.build(config.corrected(frozen, corrections, Some(&lora))?)?;
+        let lm =
+            config.build(config.corrected(frozen, corrections, Some(&lora))?.on(&self.device))?;
         let beside = self.of_language_model(&*lm)?;
         let loss = self.compared(&format!("{name}.adapter"), "beside", beside, worst)?;
         let root = |(path, var): (String, Var)| (format!("base_model.model.{path}"), var);
@@ -208,7 +211,7 @@ impl Case {
             Base::Lm(config) => self.language_model(config, weights),
             Base::Clip(config) => {
                 let frozen = Frozen::from_tensors(Path::new("case"), visual(weights)?);
-                let tower = ClipVision::new(config, frozen.builder(DType::F32))?;
+                let tower = ClipVision::new(config, frozen.builder(DType::F32).on(&self.device))?;
                 let output = tower.tokens(&self.io["pixel_values"])?;
                 let loss = output.sqr()?.mean_all()?;
                 Ok((output, Tensor::ones((1, 1, 1), DType::F32, &Device::Cpu)?, loss))
@@ -224,7 +227,7 @@ impl Case {
         let mut config = config.clone();
         let file = Frozen::from_tensors(Path::new("case"), weights.clone());
         let (frozen, _) = config.take(&file)?;
-        let lm = config.build(frozen.builder(DType::F32))?;
+        let lm = config.build(frozen.builder(DType::F32).on(&self.device))?;
         frozen.all_used()?;
         self.of_language_model(&*lm)
     }
@@ -242,7 +245,8 @@ impl Case {
             let n = before.len();
             let rows =
                 logits.get(row)?.index_select(&Tensor::from_vec(before, n, &Device::Cpu)?, 0)?;
-            losses.push(nn::cross_entropy(&rows, targets.iter().map(|&at| ids[at]).collect())?);
+            let targets = targets.iter().map(|&at| ids[at]).collect();
+            losses.push(nn::cross_entropy(self.device.ops(), &rows, targets)?);
         }
         let loss = Tensor::cat(&losses, 0)?.mean_all()?;
         let kept = self.io["attention_mask"].to_dtype(DType::F32)?.unsqueeze(2)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The result of one case, as a line.
 pub(crate) struct Outcome {
-    name: String,
+    pub(super) name: String,
     result: Result<Worst, String>,
 }
 

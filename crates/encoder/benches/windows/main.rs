@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let (config, input) = sized(name, n_frames.parse()?)?;
-    let encoder = FrozenEncoder::open(&config, input)?;
+    let encoder = FrozenEncoder::open(&config, input, &nn::Device::cpu())?;
     let n_values: usize = input.dims().iter().product();
     let window: Vec<f32> = (0..n_values).map(|at| (at % 1013) as f32 / 506.0 - 1.0).collect();
     let places: Vec<[f64; 3]> =

@@ -8,7 +8,7 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::{Builder, LayerNorm, Linear};
+use nn::{Builder, LayerNorm, Linear, Matrix};
 
 use super::BrainJepaSize;
 use super::size::{EPS, GRADIENTS};
@@ -35,8 +35,9 @@ impl BrainJepa {
         let normal = |stdev| Init::Randn { mean: 0., stdev };
         let kernel = embed.get((dim, 1, 1, patch), "weight", normal(0.02))?;
         let bias = embed.get(dim, "bias", Init::Const(0.))?;
+        let kernel = Matrix::from(kernel.reshape((dim, patch))?);
         Ok(Self {
-            embed: Linear::of(kernel.reshape((dim, patch))?.into(), Some(bias)),
+            embed: Linear::of(kernel.with(vb.ops()), Some(bias)),
             gradients: vb.get((n_parcels, n_gradients), GRADIENTS, normal(1.))?,
             place: Linear::with_bias(n_gradients, dim / 2, place)?,
             blocks: Block::stack(depth, size.blocks(), BlockNames::Timm, &vb.pp("blocks"))?,
@@ -54,7 +55,7 @@ impl BrainJepa {
         let (low, high) = (places.min_all()?, places.max_all()?);
         let places = places.broadcast_sub(&low)?.broadcast_div(&(high - low)?)?;
         let places = places.affine(2., -1.)?.unsqueeze(1)?;
-        let times = time_table(&self.size, places.dtype())?.unsqueeze(0)?;
+        let times = time_table(&self.size, places.dtype(), places.device())?.unsqueeze(0)?;
         let shape = (n_parcels, n_times, half);
         Tensor::cat(&[times.broadcast_as(shape)?, places.broadcast_as(shape)?], 2)
     }
@@ -88,8 +89,8 @@ impl BrainJepa {
 }
 
 /// The sines of every patch, `(n_times, dim / 2)`.
-pub(super) fn time_table(size: &BrainJepaSize, dtype: DType) -> Result<Tensor> {
+pub(super) fn time_table(size: &BrainJepaSize, dtype: DType, place: &Device) -> Result<Tensor> {
     let times: Vec<f64> = (0..size.n_times()).map(|time| time as f64).collect();
     let half = size.dim / 2;
-    constant(sines(&times, half), (times.len(), half), dtype)?.to_device(&Device::Cpu)
+    constant(sines(&times, half), (times.len(), half), dtype, place)
 }

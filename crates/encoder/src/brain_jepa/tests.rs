@@ -145,7 +145,7 @@ fn a_published_file_and_its_gradients_encode_scans() -> Result<()> {
     let size = BrainJepaSize { n_heads: 1, ..tiny() };
     assert_eq!(*from_file.size().unwrap(), size);
     let named = EncoderConfig::BrainJepa(BrainJepaConfig { size: Some(tiny()), ..from_file });
-    let encoder = FrozenEncoder::open(&named, INPUT).unwrap();
+    let encoder = FrozenEncoder::open(&named, INPUT, &nn::Device::cpu()).unwrap();
     assert!(encoder.spec().licence.non_commercial);
     let window: Vec<f32> = (0..18).map(|at| (at % 7) as f32 - 3.).collect();
     let tokens = encoder.encode(&window, None).unwrap();
@@ -172,7 +172,8 @@ fn a_pytorch_file_gives_pytorchs_tokens() {
         size: Some(BrainJepaSize { n_gradients: 4, ..tiny() }),
         ..config(WeightsSource::File(fixture("brain_jepa.pth.tar")))
     };
-    let encoder = FrozenEncoder::open(&EncoderConfig::BrainJepa(config), INPUT).unwrap();
+    let encoder =
+        FrozenEncoder::open(&EncoderConfig::BrainJepa(config), INPUT, &nn::Device::cpu()).unwrap();
     assert_same(&encoder.encode(&windows, None).unwrap().values, &tokens);
 }
 

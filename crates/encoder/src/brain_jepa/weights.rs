@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::DType;
 use nn::weights::Frozen;
 
 use super::network::time_table;
@@ -76,7 +76,7 @@ fn read_gradients(path: &Path, n_tokens: usize, columns: Option<usize>) -> Resul
         return Err(wrong(path, format!("row {row}, column {column} is not a finite number")));
     }
     let values: Vec<f32> = table.iter().map(|&x| x as f32).collect();
-    let tensor = Tensor::from_vec(values, (n_parcels, n_gradients), &Device::Cpu)?;
+    let tensor = nn::weights::constant(values, (n_parcels, n_gradients))?;
     Ok(Frozen::from_tensors(path, HashMap::from([(GRADIENTS.to_owned(), tensor)])))
 }
 
@@ -106,7 +106,7 @@ pub fn checked(path: &Path, weights: &Frozen, size: &BrainJepaSize) -> Result<Fr
         );
         return Err(wrong(path, problem));
     }
-    let ours = time_table(size, DType::F64)?.unsqueeze(0)?;
+    let ours = time_table(size, DType::F64, stored.device())?.unsqueeze(0)?;
     let gap = stored.reshape((n_parcels, n_times, half))?.broadcast_sub(&ours)?.abs()?;
     let gap = gap.flatten_all()?.max(0)?.to_scalar::<f64>()?;
     if gap.is_nan() || gap > CLOSE {

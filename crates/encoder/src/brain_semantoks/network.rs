@@ -49,7 +49,7 @@ impl BrainSemantoks {
         let tokenizers = size.rois().into_iter().enumerate().map(|(idx, rois)| {
             let tokenizer = Tokenizer::new(size, rois.len(), &vb.pp("tokenizers").pp(idx))?;
             let n = rois.len();
-            Ok((Tensor::from_vec(rois, n, &Device::Cpu)?, tokenizer))
+            Ok((Tensor::from_vec(rois, n, vb.device().place())?, tokenizer))
         });
         let mask = size.mask_token.then(|| inner.get((1, dim), "mask_embedding", NORMAL));
         let names = BlockNames::Semantoks { layer_scale: size.layer_scale };
@@ -60,7 +60,7 @@ impl BrainSemantoks {
             class: inner.get((1, 1, dim), "cls_token", NORMAL)?,
             mask: mask.transpose()?,
             networks: networks.get((size.n_networks(), dim), "weight", NORMAL)?,
-            times: time_table(size, vb.dtype())?,
+            times: time_table(size, vb.dtype(), vb.device().place())?,
             blocks: Block::stack(size.depth, size.blocks(), names, &blocks)?,
             norm: LayerNorm::new(dim, EPS, vb.pp("norm"))?,
             size: size.clone(),
@@ -115,7 +115,11 @@ impl BrainSemantoks {
 }
 
 /// The sines of every stretch of time, `(n_times, dim)`.
-pub(super) fn time_table(size: &BrainSemantoksSize, dtype: DType) -> Result<Tensor> {
+pub(super) fn time_table(
+    size: &BrainSemantoksSize,
+    dtype: DType,
+    place: &Device,
+) -> Result<Tensor> {
     let times: Vec<f64> = (0..size.n_times()).map(|time| time as f64).collect();
-    constant(sines(&times, size.dim()), (times.len(), size.dim()), dtype)
+    constant(sines(&times, size.dim()), (times.len(), size.dim()), dtype, place)
 }

@@ -99,7 +99,7 @@ fn file(dir: &Path, change: impl Fn(&mut HashMap<String, Tensor>)) -> PathBuf {
         tensors.insert(format!("network_tokenizers.tian3.{rest}"), ones(1));
         tensors.insert(first, tensor);
     }
-    let sines = super::network::time_table(&tiny(), DType::F32).unwrap();
+    let sines = super::network::time_table(&tiny(), DType::F32, &Device::Cpu).unwrap();
     tensors.insert("inter_network_transformer.temporal_pos_embedding".to_owned(), sines);
     tensors.insert("inter_network_transformer.norm.weight".to_owned(), ones(6));
     change(&mut tensors);
@@ -118,7 +118,7 @@ fn a_published_file_encodes_scans_and_short_ones() {
     let dir = tempfile::tempdir().unwrap();
     let weights = WeightsSource::File(file(dir.path(), |_| {}));
     let config = EncoderConfig::BrainSemantoks(config(weights));
-    let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+    let encoder = FrozenEncoder::open(&config, INPUT, &nn::Device::cpu()).unwrap();
     let spec = encoder.spec();
     assert!(spec.licence.no_derivatives && spec.layout.has_class);
     let window: Vec<f32> = (0..64).map(|at| (at % 7) as f32 - 3.).collect();

@@ -4,7 +4,7 @@
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::Init;
-use nn::{Builder, LayerNorm, Linear, gelu};
+use nn::{Builder, LayerNorm, Linear, Matrix, Ops, gelu};
 
 use super::size::{DenseBranch, EPS, StructuredBranch};
 use super::{BrainSemantoksSize, SemantoksBranch, SemantoksPooling};
@@ -16,6 +16,7 @@ pub(super) struct Tokenizer {
     pooling: SemantoksPooling,
     attention: Option<Linear>,
     norm: Option<LayerNorm>,
+    ops: Ops,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +62,7 @@ impl Tokenizer {
             pooling: size.pooling,
             attention: attention.transpose()?,
             norm: norm.transpose()?,
+            ops: vb.ops(),
         })
     }
 
@@ -68,7 +70,7 @@ impl Tokenizer {
     pub(super) fn forward(&self, patches: &Tensor) -> Result<Tensor> {
         let parts: Vec<Tensor> =
             self.branches.iter().map(|branch| branch.forward(patches)).collect::<Result<_>>()?;
-        let frames = gelu(&Tensor::cat(&parts, D::Minus1)?)?;
+        let frames = gelu(self.ops, &Tensor::cat(&parts, D::Minus1)?)?;
         let token = match self.pooling {
             SemantoksPooling::Mean => frames.mean(1)?,
             SemantoksPooling::Max => frames.max(1)?,
@@ -88,7 +90,11 @@ impl Branch {
         let weight = vb.get((channels, n_rois, kernel), "weight", fan_in(n_rois * kernel))?;
         let bias = vb.get(channels, "bias", fan_in(n_rois * kernel))?;
         let weight = weight.reshape((channels, n_rois * kernel))?;
-        Ok(Self::Dense { map: Linear::of(weight.into(), Some(bias)), kernel, dilation })
+        Ok(Self::Dense {
+            map: Linear::of(Matrix::from(weight).with(vb.ops()), Some(bias)),
+            kernel,
+            dilation,
+        })
     }
 
     fn depthwise(branch: &DenseBranch, n_rois: usize, vb: &Builder) -> Result<Self> {
@@ -99,7 +105,10 @@ impl Branch {
         Ok(Self::Depthwise {
             taps: deep.get((n_rois, 1, kernel), "weight", fan_in(kernel))?,
             bias: deep.get(n_rois, "bias", fan_in(kernel))?,
-            map: Linear::of(weight.reshape((channels, n_rois))?.into(), Some(bias)),
+            map: Linear::of(
+                Matrix::from(weight.reshape((channels, n_rois))?).with(vb.ops()),
+                Some(bias),
+            ),
             dilation,
         })
     }

@@ -77,7 +77,7 @@ pub(super) fn open(path: &Path, size: &BrainSemantoksSize) -> Result<Frozen> {
     })?;
     if weights.contains(TABLE) {
         let stored = weights.stored(TABLE)?.to_tensor(DType::F64)?;
-        let ours = time_table(size, DType::F64)?;
+        let ours = time_table(size, DType::F64, stored.device())?;
         if stored.dims() != ours.dims() {
             return Err(wrong(
                 path,

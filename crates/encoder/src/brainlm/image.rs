@@ -6,9 +6,9 @@
 //! The published networks read three channels, which are all the same plane: the kernel is summed
 //! over them once, and one channel is read.
 
-use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::{Builder, LayerNorm, Linear};
+use nn::{Builder, LayerNorm, Linear, Matrix, Ops};
 
 use super::region::INIT;
 use super::{ImageConfig, Masking};
@@ -23,6 +23,7 @@ pub struct ImageMae {
     positions: Tensor,
     blocks: Vec<Block>,
     norm: LayerNorm,
+    ops: Ops,
     config: ImageConfig,
 }
 
@@ -53,6 +54,7 @@ impl ImageMae {
                 &vit.pp("encoder.layer"),
             )?,
             norm: LayerNorm::new(dim, config.layer_norm_eps, vit.pp("layernorm"))?,
+            ops: vb.ops(),
             config: config.clone(),
         })
     }
@@ -73,7 +75,7 @@ impl ImageMae {
     ) -> Result<Tensor> {
         let ImageConfig { hidden_size: dim, patch_size: patch, .. } = self.config;
         let kernel = self.kernel.sum(1)?.reshape((dim, patch * patch))?;
-        let project = Linear::of(kernel.into(), Some(self.bias.clone()));
+        let project = Linear::of(Matrix::from(kernel).with(self.ops), Some(self.bias.clone()));
         let patches = unfold(pictures, &self.config)?.apply(&project)?;
         let n_tokens = self.config.n_tokens();
         let tokens = patches.broadcast_add(&self.positions.narrow(1, 1, n_tokens)?)?;
@@ -104,7 +106,12 @@ fn unfold(pictures: &Tensor, config: &ImageConfig) -> Result<Tensor> {
 
 /// The sines of MAE's table `(1, 1 + n_tokens, dim)`: zeros for the class token, then for each patch
 /// the column's half before the row's.
-pub fn position_table(config: &ImageConfig, dim: usize, dtype: DType) -> Result<Tensor> {
+pub fn position_table(
+    config: &ImageConfig,
+    dim: usize,
+    dtype: DType,
+    place: &Device,
+) -> Result<Tensor> {
     let grid = config.image_size / config.patch_size;
     let places: Vec<f64> = (0..grid).map(|at| at as f64).collect();
     let half = dim / 2;
@@ -115,5 +122,5 @@ pub fn position_table(config: &ImageConfig, dim: usize, dtype: DType) -> Result<
             table.extend(column.iter().chain(row));
         }
     }
-    constant(table, (1, 1 + grid * grid, dim), dtype)
+    constant(table, (1, 1 + grid * grid, dim), dtype, place)
 }

@@ -8,7 +8,7 @@
 //! so attention is exact, and the 65-tap convolution of the values is what remains of it. Because of
 //! that convolution the order of the tokens matters: parcel by parcel, patches within.
 
-use candle_core::{D, DType, Module, Result, Tensor, bail};
+use candle_core::{D, Module, Result, Tensor, bail};
 use candle_nn::Init;
 use nn::{Builder, LayerNorm, Linear, attention, merge_heads, token_convolution};
 
@@ -70,11 +70,8 @@ impl RegionTime {
         let patches = signals.reshape((batch, n_parcels, n_patches, patch))?;
         let tokens = patches.apply(&self.signal)?;
         let tokens = tokens.broadcast_add(&places.apply(&self.place)?.unsqueeze(2)?)?;
-        let tokens = tokens.broadcast_add(&position_table(
-            n_patches,
-            self.config.hidden_size,
-            tokens.dtype(),
-        )?)?;
+        let tokens =
+            tokens.broadcast_add(&position_table(n_patches, self.config.hidden_size, &tokens)?)?;
         tokens.reshape((batch, n_parcels * n_patches, self.config.hidden_size))
     }
 
@@ -101,11 +98,12 @@ impl RegionTime {
     }
 }
 
-/// `pe[p, 2k] = sin(p ωₖ)`, `pe[p, 2k + 1] = cos(p ωₖ)` over patches, `(n_patches, dim)`.
-pub fn position_table(n_patches: usize, dim: usize, dtype: DType) -> Result<Tensor> {
+/// `pe[p, 2k] = sin(p ωₖ)`, `pe[p, 2k + 1] = cos(p ωₖ)` over patches, `(n_patches, dim)`, of the element type
+/// and on the device of `like`.
+pub fn position_table(n_patches: usize, dim: usize, like: &Tensor) -> Result<Tensor> {
     let positions: Vec<f64> = (0..n_patches).map(|p| p as f64).collect();
     let table = angles(&positions, dim).into_iter().flat_map(|angle| [angle.sin(), angle.cos()]);
-    constant(table.collect(), (n_patches, dim), dtype)
+    constant(table.collect(), (n_patches, dim), like.dtype(), like.device())
 }
 
 /// The sizes of a stack of layers.
@@ -156,7 +154,9 @@ impl Module for Layer {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let [q, k, v] = self.projections.heads(xs, None, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        let context = attention(&q, &k, &v, scale, None)? + token_convolution(&v, &self.taps)?;
+        let ops = self.out.ops();
+        let context =
+            attention(ops, &q, &k, &v, scale, None)? + token_convolution(ops, &v, &self.taps)?;
         let ys = self.out.added(&merge_heads(&context?)?, xs)?.apply(&self.norm_1)?;
         self.mlp.added(&ys, &ys)?.apply(&self.norm_2)
     }

@@ -62,7 +62,7 @@ impl RegionTimeDecoder {
         let n_patches = tokens.dim(1)? / n_parcels;
         let tokens = tokens.reshape((batch, n_parcels, n_patches, dim))?;
         let tokens = tokens.broadcast_add(&places.apply(&self.place)?.unsqueeze(2)?)?;
-        let tokens = tokens.broadcast_add(&position_table(n_patches, dim, tokens.dtype())?)?;
+        let tokens = tokens.broadcast_add(&position_table(n_patches, dim, &tokens)?)?;
         let tokens = tokens.flatten(1, 2)?;
         let mut xs = Tensor::cat(&[&xs.narrow(1, 0, 1)?, &tokens], 1)?;
         watch(0, &xs);

@@ -81,7 +81,7 @@ impl Mixer {
         let (xs, gate) = (half(0)?, half(self.n_channels)?);
         drop(both);
         let backward = self.backward.as_ref().map(|branch| branch.run(&xs)).transpose()?;
-        Ok((self.forward.run(&xs)?, backward, silu(&gate)?))
+        Ok((self.forward.run(&xs)?, backward, silu(self.in_proj.ops(), &gate)?))
     }
 }
 
@@ -96,7 +96,7 @@ impl Module for Mixer {
             scan = (scan + backward.run(&xs)?.scan)?;
         }
         drop(xs);
-        (scan * silu(&half(self.n_channels)?)?)?.apply(&self.out_proj)
+        (scan * silu(self.in_proj.ops(), &half(self.n_channels)?)?)?.apply(&self.out_proj)
     }
 }
 
@@ -134,7 +134,8 @@ impl Branch {
     }
 
     fn run(&self, xs: &Tensor) -> Result<Inside> {
-        let convolution = silu(&self.conv.forward(xs, self.reverse)?)?;
+        let ops = self.x_proj.ops();
+        let convolution = silu(ops, &self.conv.forward(xs, self.reverse)?)?;
         let projected = convolution.apply(&self.x_proj)?;
         let deltas = projected.narrow(D::Minus1, 0, self.rank)?.apply(&self.dt_proj)?;
         let inputs = projected.narrow(D::Minus1, self.rank, 2 * STATES)?.contiguous()?;
@@ -146,7 +147,7 @@ impl Branch {
             d: self.d.clone(),
             delta_bias: self.dt_bias.clone(),
         };
-        let scan = scan.run(self.reverse)?;
+        let scan = scan.run(ops, self.reverse)?;
         Ok(Inside { convolution, deltas, inputs, scan })
     }
 }

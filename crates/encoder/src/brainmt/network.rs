@@ -128,7 +128,7 @@ impl BrainMt {
         for (idx, block) in self.blocks.iter().enumerate() {
             let attended = block.forward(&xs.apply(&self.norm)?)?;
             xs = (xs + attended)?;
-            let hidden = gelu(&xs.apply(&self.norm)?.apply(&self.widen)?)?;
+            let hidden = gelu(self.widen.ops(), &xs.apply(&self.norm)?.apply(&self.widen)?)?;
             xs = (xs + hidden.apply(&self.narrow)?)?;
             watch(Place::Attended(idx), &xs);
         }
@@ -165,6 +165,6 @@ impl Module for Block {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let [q, k, v] = self.qkv.heads(xs, None, self.n_heads)?;
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        merge_heads(&attention(&q, &k, &v, scale, None)?)?.apply(&self.proj)
+        merge_heads(&attention(self.proj.ops(), &q, &k, &v, scale, None)?)?.apply(&self.proj)
     }
 }

@@ -1,7 +1,7 @@
 //! The convolutions that take a volume to its cells.
 
 use candle_core::{Module, Result, Tensor};
-use nn::{Builder, Conv3d, LayerNorm, gelu_tanh};
+use nn::{Builder, Conv3d, LayerNorm, Ops, gelu_tanh};
 
 /// Volumes that pass at a time: the first layer makes each 34 times as large.
 const AT_A_TIME: usize = 4;
@@ -84,6 +84,7 @@ struct ConvBlock {
     norm_1: LayerNorm,
     conv_2: Conv3d,
     norm_2: LayerNorm,
+    ops: Ops,
 }
 
 impl ConvBlock {
@@ -95,13 +96,14 @@ impl ConvBlock {
             norm_1: norm("norm1")?,
             conv_2: conv("conv2")?,
             norm_2: norm("norm2")?,
+            ops: vb.ops(),
         })
     }
 }
 
 impl Module for ConvBlock {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let hidden = gelu_tanh(&xs.apply(&self.conv_1)?.apply(&self.norm_1)?)?;
+        let hidden = gelu_tanh(self.ops, &xs.apply(&self.conv_1)?.apply(&self.norm_1)?)?;
         xs + hidden.apply(&self.conv_2)?.apply(&self.norm_2)?
     }
 }

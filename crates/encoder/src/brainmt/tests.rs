@@ -170,7 +170,7 @@ fn a_frozen_file_encodes_scans() {
     let dir = tempfile::tempdir().unwrap();
     let weights = file(dir.path(), Direction::Both, "model_state_dict.", |_| {});
     let config = EncoderConfig::BrainMt(config(Direction::Both, weights));
-    let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+    let encoder = FrozenEncoder::open(&config, INPUT, &nn::Device::cpu()).unwrap();
     let window: Vec<f32> = (0..3 * 12 * 17 * 9).map(|at| (at % 13) as f32 - 6.).collect();
     let tokens = encoder.encode(&window, None).unwrap();
     assert_eq!((tokens.n_windows, tokens.n_tokens, tokens.dim), (1, 2, 8));

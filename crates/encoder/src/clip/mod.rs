@@ -15,7 +15,7 @@ pub mod weights;
 
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::Init;
-use nn::{Activation, Builder, LayerNorm, Linear, attention, merge_heads};
+use nn::{Activation, Builder, LayerNorm, Linear, Matrix, attention, merge_heads};
 
 pub use config::{ClipActivation, ClipConfig, VisionFeature};
 
@@ -43,7 +43,7 @@ impl ClipVision {
         let init = Init::Randn { mean: 0., stdev: (width as f64).powf(-0.5) };
         let kernel = vb.pp("conv1").get((width, 3, patch_size, patch_size), "weight", init)?;
         Ok(Self {
-            patches: Linear::tied(kernel.flatten_from(1)?.into()),
+            patches: Linear::tied(Matrix::from(kernel.flatten_from(1)?).with(vb.ops())),
             class_embedding: vb.get(width, "class_embedding", init)?,
             positional_embedding: vb.get(
                 (config.n_tokens() + 1, width),
@@ -177,6 +177,6 @@ impl Block {
         let heads = |at| qkv.narrow(2, at * self.n_heads, self.n_heads)?.transpose(1, 2);
         let (q, k, v) = (heads(0)?, heads(1)?, heads(2)?);
         let scale = (q.dim(D::Minus1)? as f64).powf(-0.5);
-        merge_heads(&attention(&q, &k, &v, scale, None)?)
+        merge_heads(&attention(self.in_proj.ops(), &q, &k, &v, scale, None)?)
     }
 }

@@ -118,6 +118,7 @@ impl CortexMaeDecoder {
     /// `(batch, n_frames, n_parcels)` hides, told by the first of every `stride`.
     pub fn predicted(&self, mask: &Tensor, hidden: &Visible) -> Result<Tensor> {
         let (patch, stride) = (self.size.patch, self.decoder.stride);
+        let place = mask.device();
         let mask = mask.to_dtype(DType::F64)?.to_vec3::<f64>()?;
         let n_parcels = self.size.n_parcels;
         let flags: Vec<Vec<Vec<f64>>> = hidden
@@ -135,6 +136,6 @@ impl CortexMaeDecoder {
                 ids.iter().map(of).collect()
             })
             .collect();
-        self.pictured(&Tensor::new(flags, &candle_core::Device::Cpu)?, hidden)
+        self.pictured(&Tensor::new(flags, place)?, hidden)
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //! Patches lie moment by moment, parcels within. Patches in which nothing was observed are left out.
 
-use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::Init;
 use nn::{Builder, LayerNorm, Linear};
 
@@ -61,7 +61,12 @@ impl Positions {
 
 /// The sines of `sincos`, `(n_patches, dim)`: a third of the width for the time, one for the parcel,
 /// and one for the second axis of a picture, which parcels do not have.
-pub(super) fn sines_of(size: &CortexMaeSize, dim: usize, dtype: DType) -> Result<Tensor> {
+pub(super) fn sines_of(
+    size: &CortexMaeSize,
+    dim: usize,
+    dtype: DType,
+    place: &Device,
+) -> Result<Tensor> {
     let third = 2 * dim.div_ceil(6);
     let mut rows = Vec::with_capacity(size.n_times() * size.n_parcels * dim);
     for time in 0..size.n_times() {
@@ -71,7 +76,7 @@ pub(super) fn sines_of(size: &CortexMaeSize, dim: usize, dtype: DType) -> Result
             rows.extend_from_slice(&row[..dim]);
         }
     }
-    constant(rows, (size.n_times() * size.n_parcels, dim), dtype)
+    constant(rows, (size.n_times() * size.n_parcels, dim), dtype, place)
 }
 
 /// Tokens before those of patches, each with its own position where they have some.

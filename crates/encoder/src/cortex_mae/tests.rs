@@ -133,7 +133,9 @@ fn a_published_file_encodes_scans() {
     let unsaid = CortexMaeConfig { size: None, ..config(weights.clone()) };
     // heads are 64 wide, so this one has one
     assert_eq!(*unsaid.size().unwrap(), CortexMaeSize { n_heads: 1, ..tiny() });
-    let encoder = FrozenEncoder::open(&EncoderConfig::CortexMae(config(weights)), INPUT).unwrap();
+    let encoder =
+        FrozenEncoder::open(&EncoderConfig::CortexMae(config(weights)), INPUT, &nn::Device::cpu())
+            .unwrap();
     let spec = encoder.spec();
     assert!(spec.licence.non_commercial && spec.layout.has_class);
     let window: Vec<f32> = (0..24).map(|at| (at % 7) as f32 - 3.).collect();
@@ -158,7 +160,9 @@ fn a_pytorch_file_gives_pytorchs_tokens_and_one_of_flat_maps_is_refused() {
         size: Some(size),
         ..config(WeightsSource::File(fixture("cortex_mae.pth")))
     };
-    let encoder = FrozenEncoder::open(&EncoderConfig::CortexMae(config.clone()), input).unwrap();
+    let encoder =
+        FrozenEncoder::open(&EncoderConfig::CortexMae(config.clone()), input, &nn::Device::cpu())
+            .unwrap();
     assert_same(&encoder.encode(&windows, None).unwrap().values, &tokens);
     let flat = config.open_weights(&fixture("cortex_mae_flat.pth")).map(drop).unwrap_err();
     let said = "cortex_mae_flat.pth: its input space is flat, expected one of parcels";
@@ -357,7 +361,7 @@ fn a_short_window_leaves_out_the_patches_that_saw_nothing() {
         tokens: TokenPolicy::TimeMean,
         ..config(WeightsSource::Seed(3))
     });
-    let encoder = FrozenEncoder::open(&encoder, INPUT).unwrap();
+    let encoder = FrozenEncoder::open(&encoder, INPUT, &nn::Device::cpu()).unwrap();
     let mut window: Vec<f32> = (0..24).map(|at| (at % 7) as f32 - 3.).collect();
     window[12..].fill(0.);
     let short = encoder.encode_short(&window, None, 3).unwrap();
@@ -367,7 +371,7 @@ fn a_short_window_leaves_out_the_patches_that_saw_nothing() {
     // one frame of the second patch makes it count
     assert_eq!(encoder.encode_short(&window, None, 4).unwrap().values, whole.values);
     let all = EncoderConfig::CortexMae(config(WeightsSource::Seed(3)));
-    let all = FrozenEncoder::open(&all, INPUT).unwrap();
+    let all = FrozenEncoder::open(&all, INPUT, &nn::Device::cpu()).unwrap();
     let error = all.encode_short(&window, None, 3).unwrap_err().to_string();
     assert!(error.contains("tokens is `all`, which takes fewer tokens"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! Which patches of a CortexMAE's window are seen, and which are predicted.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 use super::CortexMaeSize;
 
@@ -85,7 +85,7 @@ impl Visible {
     pub(super) fn rows(&self, table: &Tensor) -> Result<Tensor> {
         let rows: Vec<u32> = self.ids.iter().flatten().copied().collect();
         let (n, dim) = (rows.len(), table.dim(1)?);
-        let rows = Tensor::from_vec(rows, n, &Device::Cpu)?;
+        let rows = Tensor::from_vec(rows, n, table.device())?;
         table.index_select(&rows, 0)?.reshape((self.ids.len(), n / self.ids.len(), dim))
     }
 }

@@ -65,7 +65,8 @@ pub(super) fn open(path: &Path, size: &CortexMaeSize) -> Result<Frozen> {
         let decoder = size.decoder.as_ref().map(|it| ("decoder.pos_embed.weight", it.dim));
         for (name, dim) in [("pos_embed.weight", size.dim)].into_iter().chain(decoder) {
             let stored = weights.stored(name)?.to_tensor(DType::F64)?;
-            let gap = (stored - sines_of(size, dim, DType::F64)?)?.abs()?.flatten_all()?;
+            let sines = sines_of(size, dim, DType::F64, stored.device())?;
+            let gap = (stored - sines)?.abs()?.flatten_all()?;
             let gap = gap.max(0)?.to_scalar::<f64>()?;
             if gap.is_nan() || gap > CLOSE {
                 let (n_times, n) = (size.n_times(), size.n_parcels);

@@ -57,7 +57,8 @@ fn the_recorded_loss_of_the_original_comes_out() {
     let n_frames = signals.dim(2).unwrap();
     let weights = WeightsSource::File(folder.join("weights.safetensors"));
     let input = InputShape::Window { n_frames, n_voxels: 424 };
-    let opened = Reconstruction::open(&config(network, weights), input, None).unwrap();
+    let opened =
+        Reconstruction::open(&config(network, weights), input, None, &nn::Device::cpu()).unwrap();
     let places = get("input.coordinates").to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
     let places: Vec<[f64; 3]> = places.iter().map(|at| [at[0], at[1], at[2]]).collect();
     let fit = opened.run(&signals, &places, &get("input.noise")).unwrap().fit().unwrap();
@@ -67,7 +68,7 @@ fn the_recorded_loss_of_the_original_comes_out() {
     // picture, where its tokens are hidden
     let mut rows: Vec<u32> = (0..424).collect();
     rows.sort_by(|&a, &b| places[a as usize][1].total_cmp(&places[b as usize][1]));
-    let rows = Tensor::from_vec(rows, 424, &Device::Cpu).unwrap();
+    let rows = Tensor::from_vec(rows, 424, &candle_core::Device::Cpu).unwrap();
     let truth =
         (signals.squeeze(0).unwrap().index_select(&rows, 0).unwrap() / 5.643_085_5).unwrap();
     let side = 432 / 16;
@@ -124,15 +125,16 @@ fn trained(path: &Path) -> CandleResult<()> {
     let mut adam = AdamW::new(vars, params)?;
     let batch = 16;
     let flat: Vec<f32> = places().iter().flatten().map(|&x| x as f32).collect();
-    let at = Tensor::from_vec(flat, (1, N_PARCELS, 3), &Device::Cpu)?;
+    let at = Tensor::from_vec(flat, (1, N_PARCELS, 3), &candle_core::Device::Cpu)?;
     let at = at.broadcast_as((batch, N_PARCELS, 3))?.contiguous()?;
     for step in 0..300 {
         let windows = (0..batch).flat_map(|item| recording(&format!("train {step} {item}")));
         let shape = (batch, N_PARCELS, N_FRAMES);
-        let signals = Tensor::from_vec(windows.collect::<Vec<_>>(), shape, &Device::Cpu)?;
+        let signals =
+            Tensor::from_vec(windows.collect::<Vec<_>>(), shape, &candle_core::Device::Cpu)?;
         let init = Init::Uniform { lo: 0., up: 1. };
         let noise = seeded::initial(4, &format!("{step}"), batch * N_PARCELS, init)?;
-        let noise = Tensor::from_vec(noise, (batch, N_PARCELS), &Device::Cpu)?;
+        let noise = Tensor::from_vec(noise, (batch, N_PARCELS), &candle_core::Device::Cpu)?;
         let order = Masking::new(&noise, config.mask_ratio)?;
         let quiet = &mut |_: usize, _: &Tensor| {};
         let encoded = encoder.encode(&signals, &at, Some(&order), quiet)?;
@@ -151,8 +153,13 @@ fn another_scale_than_that_of_the_training_is_seen() {
     trained(&path).unwrap();
     let network = BrainLmNetwork::RegionTime(tiny());
     let input = InputShape::Window { n_frames: N_FRAMES, n_voxels: N_PARCELS };
-    let opened =
-        Reconstruction::open(&config(network, WeightsSource::File(path)), input, None).unwrap();
+    let opened = Reconstruction::open(
+        &config(network, WeightsSource::File(path)),
+        input,
+        None,
+        &nn::Device::cpu(),
+    )
+    .unwrap();
     let r2 = |change: &dyn Fn(usize, f32) -> f32| {
         let filled = (0..20).map(|at| {
             let signals = recording(&format!("test {at}"));
@@ -185,7 +192,7 @@ fn what_cannot_be_filled_in_is_refused() {
     let network = || BrainLmNetwork::RegionTime(tiny());
     let input = InputShape::Window { n_frames: N_FRAMES, n_voxels: N_PARCELS };
     let said = |config: &EncoderConfig, ratio| {
-        Reconstruction::open(config, input, ratio).err().unwrap().to_string()
+        Reconstruction::open(config, input, ratio, &nn::Device::cpu()).err().unwrap().to_string()
     };
     let error = said(&EncoderConfig::Connectivity(crate::ConnectivityConfig::default()), None);
     assert!(error.starts_with("encoder `connectivity` has no decoder"), "{error}");
@@ -202,7 +209,7 @@ fn what_cannot_be_filled_in_is_refused() {
     let error = said(&config(network(), WeightsSource::File(path)), None);
     assert!(error.contains("w.safetensors: its weights have no decoder"), "{error}");
     // values that are no numbers
-    let opened = Reconstruction::open(&seed, input, None).unwrap();
+    let opened = Reconstruction::open(&seed, input, None, &nn::Device::cpu()).unwrap();
     let error = opened.fill(&[f32::NAN; 64], &places(), 1, "window 3").unwrap_err().to_string();
     assert_eq!(error, "encoder `brainlm`: the values of the window are not all finite numbers");
 }

@@ -41,7 +41,8 @@ impl Block {
     ) -> Result<Tensor> {
         let qkv = partition.padded(&xs.apply(&self.norm_1)?)?.apply(&self.qkv)?;
         let (order, size) = partition.order();
-        let attended = window_attention(&qkv, order, size, self.n_heads, mask)?.apply(&self.out)?;
+        let attended = window_attention(self.out.ops(), &qkv, order, size, self.n_heads, mask)?
+            .apply(&self.out)?;
         let xs = (xs + partition.join(&attended)?)?;
         self.mlp.added(&xs.apply(&self.norm_2)?, &xs)
     }

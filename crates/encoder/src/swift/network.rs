@@ -6,7 +6,7 @@
 //! ```
 //! Time is never merged. There is no norm after the last block, and no class token.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::Init;
 use nn::{Builder, LayerNorm, Linear};
 
@@ -135,8 +135,8 @@ impl Stage {
         watch(SwiftPlace::Entered(stage), &xs);
         let mut xs = xs.reshape((batch, n_tokens, dim))?;
         let (window, shifts) = size.window_of(stage);
-        let straight = Partition::new(grid, window, false)?;
-        let shifted = Partition::new(grid, window, shifts)?;
+        let straight = Partition::new(grid, window, false, tokens.device())?;
+        let shifted = Partition::new(grid, window, shifts, tokens.device())?;
         let mask = shifted.mask(batch)?;
         for (idx, block) in self.blocks.iter().enumerate() {
             xs = if idx % 2 == 0 {
@@ -166,7 +166,7 @@ fn neighbours(tokens: &Tensor, [x, y, z, t]: [usize; 4]) -> Result<Tensor> {
             rows.push((((at[0] * y + at[1]) * z + at[2]) * t + frame) as u32);
         }
     }
-    let rows = Tensor::from_vec(rows, n_tokens, &Device::Cpu)?;
+    let rows = Tensor::from_vec(rows, n_tokens, tokens.device())?;
     let joined = tokens.contiguous()?.index_select(&rows, 1)?;
     joined.reshape((batch, n_tokens / 8, 8 * dim))
 }

@@ -69,7 +69,12 @@ impl Axis {
 
 impl Partition {
     /// Of a grid `(x, y, z, t)`; `shifts`: windows are moved by half their size.
-    pub(super) fn new(grid: [usize; 4], window: [usize; 4], shifts: bool) -> Result<Self> {
+    pub(super) fn new(
+        grid: [usize; 4],
+        window: [usize; 4],
+        shifts: bool,
+        place: &Device,
+    ) -> Result<Self> {
         let axes: [Axis; 4] =
             std::array::from_fn(|axis| Axis::new(grid[axis], window[axis], shifts));
         let counts = axes.map(Axis::n_windows);
@@ -98,7 +103,7 @@ impl Partition {
         let moved = axes.iter().any(|axis| axis.shift > 0);
         let rows = |rows: Vec<u32>| {
             let n = rows.len();
-            Tensor::from_vec(rows, n, &Device::Cpu)
+            Tensor::from_vec(rows, n, place)
         };
         Ok(Self {
             pads: into.len() > n_tokens,
@@ -163,7 +168,7 @@ mod tests {
         let grid = [3, 2, 5, 4];
         let tokens = Tensor::arange(0f32, 240., &Device::Cpu)?.reshape((2, 120, 1))?;
         for shifts in [false, true] {
-            let partition = Partition::new(grid, [2, 4, 3, 2], shifts)?;
+            let partition = Partition::new(grid, [2, 4, 3, 2], shifts, &Device::Cpu)?;
             let (order, size) = partition.order();
             assert_eq!((order.len(), size), (2 * 2 * 2 * 24, 24));
             let order = Tensor::new(&order[..], &Device::Cpu)?;

@@ -91,7 +91,7 @@ fn a_published_file_encodes_volumes() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), |_| {});
     let config = EncoderConfig::Swift(config(WeightsSource::File(path)));
-    let encoder = FrozenEncoder::open(&config, INPUT).unwrap();
+    let encoder = FrozenEncoder::open(&config, INPUT, &nn::Device::cpu()).unwrap();
     let spec = encoder.spec();
     assert!(!spec.licence.non_commercial && spec.t_r.is_some() && !spec.layout.has_class);
     let window: Vec<f32> = (0..288).map(|at| (at % 7) as f32 - 3.).collect();

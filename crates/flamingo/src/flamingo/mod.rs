@@ -7,8 +7,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 use encoder::{EncoderInput, InputShape, MediaEncoder, Tokens};
 use lm::{Cache, CausalLm, ExtraRows, Step};
-use nn::Builder;
-use nn::Mask;
+use nn::{Builder, Device, Mask};
 
 use crate::gated::{GatedBlock, MediaKeys};
 use crate::media::MediaRule;
@@ -30,6 +29,7 @@ pub struct Flamingo {
     rows: ExtraRows,
     rule: MediaRule,
     compat: Compat,
+    device: Device,
 }
 
 /// The scans of a batch as the gated blocks read them: computed once per text.
@@ -130,7 +130,8 @@ impl Flamingo {
             (false, Compat::None) => MediaRule::AllBefore,
             (false, Compat::OpenFlamingo) => MediaRule::AllBeforeOrEvery,
         };
-        Ok(Self { encoder, resampler, gates, lm, rows, rule, compat: config.compat })
+        let (compat, device) = (config.compat, adapter_vb.device().clone());
+        Ok(Self { encoder, resampler, gates, lm, rows, rule, compat, device })
     }
 
     /// The language model inside.
@@ -146,6 +147,11 @@ impl Flamingo {
     /// Width of the encoder's tokens and of the latents.
     pub fn vis_dim(&self) -> usize {
         self.encoder.vis_dim()
+    }
+
+    /// Where it works.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Whose faults are repeated.

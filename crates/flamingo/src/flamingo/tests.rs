@@ -125,7 +125,7 @@ fn every_trained_tensor_has_the_gradient_of_finite_differences() -> Result<()> {
     vars.push(("scans", &scans));
     check(&vars, || {
         let logits = logits(&model, &text, Some(&scans))?.squeeze(0)?;
-        nn::cross_entropy(&logits, vec![4, 10, 1, 3])?.mean_all()
+        nn::cross_entropy(nn::Ops::Kernels, &logits, vec![4, 10, 1, 3])?.mean_all()
     })
 }
 

@@ -36,7 +36,7 @@ impl<'a> Batch<'a> {
         if found > limit {
             return Err(Error::TooLong { found, limit });
         }
-        let view = prompts.view(limit)?;
+        let view = prompts.view(limit, flamingo.device())?;
         let mut batch = Self {
             flamingo,
             media: media.cloned(),
@@ -57,7 +57,7 @@ impl<'a> Batch<'a> {
             self.times.fill(0);
         }
         let new: Vec<&[u32]> = ids.chunks(1).collect();
-        let view = self.prompts.append(&new, &self.times)?;
+        let view = self.prompts.append(&new, &self.times, self.flamingo.device())?;
         for (time, &id) in self.times.iter_mut().zip(ids) {
             *time += usize::from(id == self.image);
         }

@@ -119,7 +119,7 @@ impl Writer<'_> {
 
     /// The same before the encoder.
     pub(crate) fn encoder_input(&self, media: &[&[Arc<Medium>]]) -> Result<Option<EncoderInput>> {
-        let input = encoder_input(media, self.input)?;
+        let input = encoder_input(media, self.input, self.flamingo.device())?;
         match self.coordinates {
             Some(coordinates) => {
                 Ok(input.map(|it| it.with_coordinates(coordinates)).transpose()?)

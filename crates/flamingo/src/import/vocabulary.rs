@@ -8,9 +8,9 @@
 
 use std::collections::HashMap;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use lm::{CausalLm, Described};
-use nn::seeded;
+use nn::{seeded, weights::constant};
 
 use super::sort::{Sorted, is_head};
 use super::{Import, numbers, unfit};
@@ -211,7 +211,7 @@ pub(super) fn special_rows(
         let n = special.len() * lm.shape().embedding_dim;
         let values = seeded::normal(import.seed, which, n, 0., 0.02);
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        Ok(Tensor::from_vec(values, (special.len(), lm.shape().embedding_dim), &Device::Cpu)?)
+        Ok(constant(values, (special.len(), lm.shape().embedding_dim))?)
     };
 
     let input = if sorted.lm.contains(&embedding) {

@@ -29,7 +29,7 @@ impl Flamingo {
     ) -> Result<Vec<Vec<f64>>> {
         let starts: Vec<usize> = starts.iter().map(|&start| start.max(1)).collect();
         let prompts = Prompts::right_padded(rows.clone(), image);
-        let view = prompts.view(self.lm().shape().n_positions)?;
+        let view = prompts.view(self.lm().shape().n_positions, self.device())?;
         let hidden = self.hidden_until(&view, media, None, stop)?;
         // the head runs only where a wanted id is predicted
         let (_, n_tokens, dim) = hidden.dims3()?;
@@ -63,7 +63,7 @@ impl Flamingo {
         stop: Stop<'a>,
     ) -> Result<CachedPrompts<'a>> {
         prompts.check_last()?;
-        let mut view = prompts.view(self.lm().shape().n_positions)?;
+        let mut view = prompts.view(self.lm().shape().n_positions, self.device())?;
         if self.compat() == Compat::OpenFlamingo {
             view.step = Step::as_hugging_face(prompts.real(), self.lm().shape().padded_rows)?;
         }
@@ -81,7 +81,7 @@ impl Flamingo {
         let n_places = places.len();
         let places = Tensor::from_vec(places, n_places, hidden.device())?;
         let hidden = hidden.index_select(&places, 0)?;
-        let losses = nn::cross_entropy(&self.head(&hidden)?, targets)?;
+        let losses = nn::cross_entropy(self.device().ops(), &self.head(&hidden)?, targets)?;
         let losses = losses.to_dtype(DType::F64)?.to_vec1::<f64>()?;
         Ok(losses.into_iter().map(|loss| -loss).collect())
     }
@@ -122,7 +122,7 @@ impl CachedPrompts<'_> {
                 prompts.forget_padding();
             }
             let seen = prompts.n_images();
-            let view = prompts.append(&new, &seen)?;
+            let view = prompts.append(&new, &seen, self.flamingo.device())?;
             let media = self.media.as_ref().map(|media| media.select(&rows)).transpose()?;
             let mut cache = self.cache.select(&rows)?;
             let cache = Some(&mut cache);
@@ -156,7 +156,7 @@ impl CachedPrompts<'_> {
             return Ok(());
         }
         let seen = self.prompts.n_images();
-        let view = self.prompts.append(new, &seen)?;
+        let view = self.prompts.append(new, &seen, self.flamingo.device())?;
         let (flamingo, media, cache) = (self.flamingo, self.media.as_ref(), &mut self.cache);
         let hidden = nn::on_worker(|| flamingo.hidden_until(&view, media, Some(cache), self.stop))?;
         let rows = new.iter().enumerate().map(|(row, ids)| match ids.len() {

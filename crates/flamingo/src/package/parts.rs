@@ -7,7 +7,7 @@ use candle_core::DType;
 use encoder::InputShape;
 use lm::{CausalLm, Described, LmConfig};
 use nn::weights::{Below, Frozen, Outline};
-use nn::{Builder, Precision};
+use nn::{Builder, Device, Precision};
 
 use super::lm_path;
 use crate::manifest::{ADAPTER, ENCODER, LANGUAGE};
@@ -57,13 +57,18 @@ impl Parts {
     ///
     /// # Errors
     /// Where the published weights that it began with are not the encoder's.
-    pub(crate) fn encoder(&self, config: &FlamingoConfig, precision: Precision) -> Result<Builder> {
+    pub(crate) fn encoder(
+        &self,
+        config: &FlamingoConfig,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Builder> {
         let own = self.encoder.kept(precision);
         if config.encoder.weights().is_none() {
-            return Ok(own.builder(DType::F32));
+            return Ok(own.builder(DType::F32).on(device));
         }
         let base = config.encoder.base(precision)?;
-        Ok(Builder::new(config.encoder.tuned(base, own)?, DType::F32))
+        Ok(Builder::new(config.encoder.tuned(base, own)?, DType::F32).on(device))
     }
 
     /// The tokenizer with Flamingo's special tokens.

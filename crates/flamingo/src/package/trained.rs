@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::Tensor;
+use nn::weights::load;
 
 use super::check_part;
 use crate::manifest::{ADAPTER, ENCODER, LM};
@@ -33,7 +34,7 @@ impl TrainedWeights {
             let Some(part) = trained(&manifest, file) else { return Ok(HashMap::new()) };
             check_part(folder, part)?;
             let path = part.place(folder);
-            safetensors::load(&path, &Device::Cpu).map_err(|error| {
+            load(&path).map_err(|error| {
                 let reason = error.to_string();
                 Error::Import { path, reason, fault: crate::Fault::Package }
             })

@@ -76,7 +76,7 @@ fn mean_nll(model: &Pretrained, text: &str) -> Result<f32> {
     let ids = model.tokenizer.encode(text)?.ids;
     let logits = logits(model, &ids, 0, &mut Cache::new(model.lm.shape().n_blocks))?;
     let logits = logits.narrow(0, 0, ids.len() - 1)?;
-    Ok(nn::cross_entropy(&logits, ids[1..].to_vec())?.mean_all()?.to_scalar()?)
+    Ok(nn::cross_entropy(nn::Ops::Kernels, &logits, ids[1..].to_vec())?.mean_all()?.to_scalar()?)
 }
 
 #[test]

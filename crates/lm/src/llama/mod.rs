@@ -42,7 +42,7 @@ impl Llama {
         let dim = config.hidden_size;
         let model = vb.pp("model");
         let embedding = Embedding::new(config.vocab_size, dim, model.pp("embed_tokens"))?;
-        let rotary = Rotary::new(config.frequencies(), config.n_positions());
+        let rotary = Rotary::new(config.frequencies(), config.n_positions(), vb.ops());
         let rotary = rotary.magnified(config.rotary_magnitude());
         let block = |idx: usize| {
             let rotary = (!variant.unrotated.contains(&idx)).then_some(&rotary);
@@ -180,7 +180,7 @@ impl SelfAttention {
             q = rotary.forward(&q, &step.positions)?;
             k = rotary.forward(&k, &step.positions)?;
         }
-        attend(&q, k, v, self.scale, &step.mask, past)
+        attend(self.q_proj.ops(), &q, k, v, self.scale, &step.mask, past)
     }
 }
 
@@ -212,9 +212,11 @@ impl SwiGlu {
     /// What the layer makes of `xs`, added to a residual.
     fn added(&self, xs: &Tensor, residual: &Tensor) -> Result<Tensor> {
         let up = xs.apply(&self.up_proj)?;
-        let hidden = match self.activation.in_one_pass() {
-            Some(activation) => self.gate_proj.gating(xs, activation, &up)?,
-            None => (xs.apply(&self.gate_proj)?.apply(&self.activation)? * up)?,
+        let hidden = if let Some(activation) = self.activation.in_one_pass() {
+            self.gate_proj.gating(xs, activation, &up)?
+        } else {
+            let gate = xs.apply(&self.gate_proj)?;
+            (self.activation.apply(self.gate_proj.ops(), &gate)? * up)?
         };
         self.down_proj.added(&hidden, residual)
     }

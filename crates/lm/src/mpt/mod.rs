@@ -140,7 +140,8 @@ impl Block {
 
     fn forward(&self, xs: &Tensor, step: &Step, past: Past) -> Result<Tensor> {
         let xs = (xs + self.attention.forward(&xs.apply(&self.attention_norm)?, step, past)?)?;
-        &xs + gelu(&xs.apply(&self.feed_forward_norm)?.apply(&self.up)?)?.apply(&self.down)?
+        let hidden = xs.apply(&self.feed_forward_norm)?.apply(&self.up)?;
+        &xs + gelu(self.up.ops(), &hidden)?.apply(&self.down)?
     }
 }
 
@@ -186,7 +187,15 @@ impl SelfAttention {
             Some(slopes) => &step.mask.with_slopes(slopes),
             None => &step.mask,
         };
-        attend(&heads(&q)?, heads(&k)?, heads(&parts[2])?, self.scale, mask, past)?
-            .apply(&self.out_proj)
+        attend(
+            self.packed.ops(),
+            &heads(&q)?,
+            heads(&k)?,
+            heads(&parts[2])?,
+            self.scale,
+            mask,
+            past,
+        )?
+        .apply(&self.out_proj)
     }
 }

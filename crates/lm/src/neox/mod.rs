@@ -36,7 +36,7 @@ impl NeoX {
         let dim = config.hidden_size;
         let model = vb.pp("gpt_neox");
         let embedding = Embedding::new(config.vocab_size, dim, model.pp("embed_in"))?;
-        let rotary = Rotary::new(config.frequencies(), config.n_positions());
+        let rotary = Rotary::new(config.frequencies(), config.n_positions(), vb.ops());
         Ok(Self {
             head: embedding.head(config.tie_word_embeddings, vb.pp("embed_out"))?,
             embedding,
@@ -119,7 +119,7 @@ impl Block {
             (xs + self.attention.forward(&xs.apply(&self.attention_norm)?, step, past)?)?;
         let read = if self.parallel { xs } else { &attended };
         let hidden = read.apply(&self.feed_forward_norm)?.apply(&self.widen)?;
-        &attended + hidden.apply(&self.activation)?.apply(&self.narrow)?
+        &attended + self.activation.apply(self.widen.ops(), &hidden)?.apply(&self.narrow)?
     }
 }
 
@@ -154,7 +154,8 @@ impl SelfAttention {
         let packed = packed.reshape((batch, n_tokens, self.n_heads, 3 * head_dim))?;
         let part = |i| packed.narrow(D::Minus1, i * head_dim, head_dim)?.transpose(1, 2);
         let (q, k) = (self.rotate(&part(0)?, step)?, self.rotate(&part(1)?, step)?);
-        attend(&q, k, part(2)?.contiguous()?, self.scale, &step.mask, past)?.apply(&self.dense)
+        attend(self.dense.ops(), &q, k, part(2)?.contiguous()?, self.scale, &step.mask, past)?
+            .apply(&self.dense)
     }
 
     /// Turns the first entries of each head of `(batch, n_heads, n_tokens, head_dim)`.

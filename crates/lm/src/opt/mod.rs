@@ -166,7 +166,7 @@ impl Block {
     fn hidden(&self, xs: &Tensor) -> Result<Tensor> {
         match self.activation.in_one_pass() {
             Some(activation) => self.widen.activated(xs, activation),
-            None => xs.apply(&self.widen)?.apply(&self.activation),
+            None => self.activation.apply(self.widen.ops(), &xs.apply(&self.widen)?),
         }
     }
 }
@@ -199,6 +199,6 @@ impl SelfAttention {
     fn forward(&self, xs: &Tensor, step: &Step, past: Past) -> Result<Tensor> {
         let heads = |linear: &Linear| view_heads(&xs.apply(linear)?, self.n_heads);
         let (q, k, v) = (heads(&self.q_proj)?, heads(&self.k_proj)?, heads(&self.v_proj)?);
-        attend(&q, k, v, self.scale, &step.mask, past)
+        attend(self.q_proj.ops(), &q, k, v, self.scale, &step.mask, past)
     }
 }

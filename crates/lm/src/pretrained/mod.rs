@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
-use nn::Precision;
 use nn::weights::{Frozen, LoraConfig, Outline, Source, Variables, save};
+use nn::{Device, Precision};
 
 use crate::declared::NEIGHBOURS;
 use crate::{CausalLm, Error, LlamaConfig, LmConfig, Result, Tokenizer, gguf};
@@ -46,13 +46,13 @@ fn config_error(path: &Path, reason: impl std::fmt::Display) -> Error {
 
 /// Opens a Hugging Face folder (`config.json`, `tokenizer.json`, and weights as safetensors or
 /// PyTorch's `.bin`, whole or in shards) or a `.gguf` file. The model works in `f32`; its matrices are
-/// kept at `precision`.
+/// kept at `precision`, on the CPU.
 ///
 /// # Errors
 /// Every tensor of the files must belong to the model, and the other way round: the first that is
 /// missing, unexpected or of another shape is named with its file.
 pub fn open(path: &Path, precision: Precision) -> Result<Pretrained> {
-    Described::open(path)?.load(precision)
+    Described::open(path)?.load(precision, &Device::cpu())
 }
 
 /// A model whose files are known and whose weights are not read yet.
@@ -83,8 +83,8 @@ impl Described {
     }
 
     /// The model from its weights, all of them and no others, its matrices kept at `precision`.
-    pub fn load(self, precision: Precision) -> Result<Pretrained> {
-        self.load_corrected(precision, None, Outline::default())
+    pub fn load(self, precision: Precision, device: &Device) -> Result<Pretrained> {
+        self.load_corrected(precision, device, None, Outline::default())
     }
 
     /// The same with corrections of low rank beside its linear layers, in `f32` whatever those are kept in.
@@ -94,6 +94,7 @@ impl Described {
     pub fn load_corrected(
         self,
         precision: Precision,
+        device: &Device,
         lora: Option<&LoraConfig>,
         corrections: impl Source + 'static,
     ) -> Result<Pretrained> {
@@ -103,7 +104,7 @@ impl Described {
         if let Some(problem) = problem {
             return Err(Error::Lora(problem));
         }
-        let lm = config.build(config.corrected(weights.clone(), corrections, lora)?)?;
+        let lm = config.build(config.corrected(weights.clone(), corrections, lora)?.on(device))?;
         weights.all_used()?;
         Ok(Pretrained { lm, tokenizer, n_parameters: weights.n_values() })
     }

@@ -7,6 +7,7 @@ mod saved;
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor};
+use nn::Ops;
 use nn::gradcheck::check;
 use nn::weights::{Frozen, LoraConfig, Variables, seeded};
 
@@ -22,7 +23,11 @@ pub(crate) fn gap(a: &Tensor, b: &Tensor) -> Result<f64> {
 
 /// A model in `f64` whose every weight, norms and biases too, is random.
 pub(crate) fn model(config: &LmConfig) -> Result<(Box<dyn CausalLm>, Variables)> {
-    let variables = Variables::default();
+    model_on(config, &nn::Device::cpu())
+}
+
+fn model_on(config: &LmConfig, device: &nn::Device) -> Result<(Box<dyn CausalLm>, Variables)> {
+    let variables = Variables::on(device);
     let lm = config.build(variables.builder(5, DType::F64))?;
     for (name, var) in variables.all() {
         let values = seeded::normal(9, &name, var.elem_count(), 0.1, 0.5);
@@ -31,25 +36,42 @@ pub(crate) fn model(config: &LmConfig) -> Result<(Box<dyn CausalLm>, Variables)>
     Ok((lm, variables))
 }
 
-/// Gradients of all `n_tensors`, cached decoding, and padding.
+/// Gradients of all `n_tensors`, cached decoding, and padding, by both kinds of operations.
 pub(crate) fn holds(config: &LmConfig, n_tensors: usize) -> Result<()> {
-    let (lm, variables) = model(config)?;
-    assert_eq!(variables.all().len(), n_tensors);
-    gradients_match_finite_differences(&*lm, &variables)?;
-    corrections_begin_at_zero_and_have_the_gradients_of_finite_differences(config, &variables)?;
-    cached_decoding_equals_the_full_forward(&*lm)?;
-    padding_on_either_side_leaves_the_real_tokens_alone(&*lm)
+    for_both(|device| {
+        let (lm, variables) = model_on(config, device)?;
+        assert_eq!(variables.all().len(), n_tensors);
+        gradients_match_finite_differences(device.ops(), &*lm, &variables)?;
+        corrections_begin_at_zero_and_have_the_gradients_of_finite_differences(config, &variables)?;
+        cached_decoding_equals_the_full_forward(&*lm)?;
+        padding_on_either_side_leaves_the_real_tokens_alone(&*lm)
+    })
 }
 
-fn gradients_match_finite_differences(lm: &dyn CausalLm, variables: &Variables) -> Result<()> {
+/// Runs `f` on the CPU by our kernels, and by candle's operations, which must use none of them.
+pub(crate) fn for_both<E>(
+    f: impl Fn(&nn::Device) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    f(&nn::Device::cpu())?;
+    let before = nn::kernel_calls();
+    f(&nn::Device::cpu_composed())?;
+    assert_eq!(nn::kernel_calls(), before, "a composed pass used our kernels");
+    Ok(())
+}
+
+fn gradients_match_finite_differences(
+    ops: Ops,
+    lm: &dyn CausalLm,
+    variables: &Variables,
+) -> Result<()> {
     let named = variables.all();
     let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-    check(&vars, || loss(lm))
+    check(&vars, || loss(ops, lm))
 }
 
-fn loss(lm: &dyn CausalLm) -> Result<Tensor> {
+fn loss(ops: Ops, lm: &dyn CausalLm) -> Result<Tensor> {
     let logits = logits(lm)?.flatten_to(1)?;
-    nn::cross_entropy(&logits, vec![7, 3, 3, 9, 1, 0, 2, 8, 5, 6])?.mean_all()
+    nn::cross_entropy(ops, &logits, vec![7, 3, 3, 9, 1, 0, 2, 8, 5, 6])?.mean_all()
 }
 
 fn logits(lm: &dyn CausalLm) -> Result<Tensor> {
@@ -61,12 +83,13 @@ fn corrections_begin_at_zero_and_have_the_gradients_of_finite_differences(
     config: &LmConfig,
     weights: &Variables,
 ) -> Result<()> {
-    let (frozen, moving) = (weights.tensors(), Variables::default());
+    let device = weights.device();
+    let (frozen, moving) = (weights.tensors(), Variables::on(device));
     let file = Frozen::from_tensors(Path::new("frozen"), frozen.clone());
     let lora = LoraConfig { rank: 2, alpha: 3., use_rslora: true, target_modules: None };
     let beside = lora.beside(file.clone(), moving.drawn(1), |_| true);
-    let lm = config.build(beside.builder(DType::F64))?;
-    let plain = config.build(file.builder(DType::F64))?;
+    let lm = config.build(beside.builder(DType::F64).on(device))?;
+    let plain = config.build(file.builder(DType::F64).on(device))?;
     assert_eq!(gap(&logits(&*lm)?, &logits(&*plain)?)?, 0.);
     let named = moving.all();
     assert_eq!(named.len(), 2 * config.linear_layers().map_err(candle_core::Error::wrap)?.len());
@@ -75,10 +98,10 @@ fn corrections_begin_at_zero_and_have_the_gradients_of_finite_differences(
         var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
     }
     assert!(gap(&logits(&*lm)?, &logits(&*plain)?)? > 1e-3);
-    let grads = loss(&*lm)?.backward()?;
+    let grads = loss(device.ops(), &*lm)?.backward()?;
     assert!(frozen.values().all(|tensor| grads.get(tensor).is_none()));
     let vars: Vec<_> = named.iter().map(|(name, var)| (name.as_str(), var)).collect();
-    check(&vars, || loss(&*lm))
+    check(&vars, || loss(device.ops(), &*lm))
 }
 
 fn cached_decoding_equals_the_full_forward(lm: &dyn CausalLm) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 use nn::weights::Frozen;
 
-use super::gap;
+use super::{for_both, gap};
 use crate::{LmConfig, Result, Step};
 
 /// Largest accepted difference.
@@ -16,9 +16,13 @@ const TOLERANCE: f64 = 1e-4;
 pub(crate) fn agrees_with_the_recorded_case(name: &str) -> Result<()> {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity/flamingo").join(name);
+    for_both(|device| compared(name, &folder, device))
+}
+
+fn compared(name: &str, folder: &Path, device: &nn::Device) -> Result<()> {
     let mut config = LmConfig::open(&folder.join("lm_config.json"))?;
     let (weights, _) = config.take(&Frozen::open(&folder.join("lm.safetensors"))?)?;
-    let lm = config.build(weights.builder(DType::F32))?;
+    let lm = config.build(weights.builder(DType::F32).on(device))?;
     weights.all_used()?;
 
     let io =

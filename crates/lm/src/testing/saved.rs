@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use nn::weights::Frozen;
 
-use super::gap;
+use super::{for_both, gap};
 use crate::{LmConfig, Result, Step};
 
 /// Largest accepted difference of a logit; their standard deviation is between 1.2 and 1.7.
@@ -14,9 +14,13 @@ const TOLERANCE: f64 = 1e-5;
 fn check(name: &str, tied: bool) -> Result<()> {
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/transformers").join(name);
+    for_both(|device| compared(name, &folder, tied, device))
+}
+
+fn compared(name: &str, folder: &Path, tied: bool, device: &nn::Device) -> Result<()> {
     let mut config = LmConfig::open(&folder.join("config.json"))?;
     let (weights, _) = config.take(&Frozen::open(&folder.join("model.safetensors"))?)?;
-    let lm = config.build(weights.builder(DType::F32))?;
+    let lm = config.build(weights.builder(DType::F32).on(device))?;
     weights.all_used()?;
     assert_eq!(lm.shape().tied, tied, "{name}");
     let io = candle_core::safetensors::load(folder.join("io.safetensors"), &Device::Cpu)?;

@@ -1,19 +1,21 @@
 //! Softmax attention over heads, with the mask of Flamingo's cross-attention.
 
+mod blocks;
 mod streamed;
 mod windows;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail,
 };
 use kernels::Heads;
 pub use kernels::{KeyMask, RowKind};
 
 pub use self::streamed::streamed_attention;
 pub use self::windows::window_attention;
+use crate::Ops;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
@@ -21,6 +23,8 @@ use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 pub struct Mask {
     keys: Arc<KeyMask>,
     slopes: Option<Arc<[f64]>>,
+    /// For candle's operations, on the device of the first pass.
+    flags: Arc<OnceLock<Flags>>,
 }
 
 impl Mask {
@@ -32,12 +36,12 @@ impl Mask {
         if !whole {
             bail!("an attention mask's length is no multiple of its queries and keys")
         }
-        Ok(Self { keys: Arc::new(mask), slopes: None })
+        Ok(Self { keys: Arc::new(mask), slopes: None, flags: Arc::default() })
     }
 
     /// The same mask with the bias of ALiBi, one slope a head (Press et al. 2022).
     pub fn with_slopes(&self, slopes: &Arc<[f64]>) -> Self {
-        Self { keys: self.keys.clone(), slopes: Some(slopes.clone()) }
+        Self { slopes: Some(slopes.clone()), ..self.clone() }
     }
 
     /// `(batch, n_queries, n_keys)`.
@@ -54,6 +58,7 @@ impl Mask {
 /// one (Ainslie et al. 2023). The scale multiplies the queries before the product, as in OpenFlamingo.
 /// Without a mask, long sequences go through [`streamed_attention`], unless nothing asks for a gradient.
 pub fn attention(
+    ops: Ops,
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
@@ -62,10 +67,10 @@ pub fn attention(
 ) -> Result<Tensor> {
     let (_, n_heads, n_queries, _) = queries.dims4()?;
     let is_long = mask.is_none() && n_queries * keys.dim(2)? >= streamed::MANY_SCORES;
-    let is_traceless = [queries, keys, values].iter().all(|xs| is_plain(xs))
+    let is_traceless = [queries, keys, values].iter().all(|xs| is_plain(ops, xs))
         && n_heads.is_multiple_of(keys.dim(1)?.max(1));
     if is_long && !(is_traceless && kernels::attention_streams()) {
-        return streamed_attention(queries, keys, values, scale, None);
+        return streamed_attention(ops, queries, keys, values, scale, None);
     }
     if is_traceless {
         check(mask, queries, keys.dim(2)?)?;
@@ -75,13 +80,13 @@ pub fn attention(
     }
     let keys = share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
     let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
-    softmax(&scores, mask)?.matmul(&share(values, n_heads)?.contiguous()?)
+    softmax(ops, &scores, mask)?.matmul(&share(values, n_heads)?.contiguous()?)
 }
 
 /// Whether nothing asks for a gradient and our kernel can read the heads where they lie.
-fn is_plain(xs: &Tensor) -> bool {
+fn is_plain(ops: Ops, xs: &Tensor) -> bool {
     let entries_are_neighbours = xs.stride().last() == Some(&1);
-    !xs.track_op() && xs.device().is_cpu() && xs.dtype() == DType::F32 && entries_are_neighbours
+    !xs.track_op() && ops.are_kernels(xs) && xs.dtype() == DType::F32 && entries_are_neighbours
 }
 
 /// Attention of which nothing is kept for a backward pass.
@@ -179,10 +184,10 @@ pub fn merge_heads(xs: &Tensor) -> Result<Tensor> {
 }
 
 /// Softmax over the keys of scores `(batch, n_heads, n_queries, n_keys)`.
-fn softmax(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+fn softmax(ops: Ops, scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     let (_, n_heads, _, n_keys) = scores.dims4()?;
     check(mask, scores, n_keys)?;
-    if scores.device().is_cpu() {
+    if ops.are_kernels(scores) {
         let mask = mask.cloned();
         scores.contiguous()?.apply_op1(SoftmaxOp { n_heads, n_keys, mask })
     } else {
@@ -190,15 +195,46 @@ fn softmax(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     }
 }
 
-/// The same from candle's own operations, for devices without our kernels.
+/// What a mask says, as candle's operations read it: 1 and 0.
+#[derive(Clone, Debug)]
+struct Flags {
+    /// `(batch, 1, n_queries, n_keys)`.
+    allowed: Tensor,
+    /// Queries that see every key alike, and those that see nothing, `(batch, 1, n_queries, 1)`; absent
+    /// where there is none.
+    uniform: Option<Tensor>,
+    silent: Option<Tensor>,
+}
+
+impl Mask {
+    fn flags(&self, place: &Device) -> Result<Flags> {
+        if let Some(flags) = self.flags.get() {
+            return Ok(flags.clone());
+        }
+        let (batch, n_queries, n_keys) = self.dims();
+        let tensor = |flags: &[bool], n_keys| {
+            let flags: Vec<u8> = flags.iter().map(|&flag| u8::from(flag)).collect();
+            Tensor::from_vec(flags, (batch, 1, n_queries, n_keys), place)
+        };
+        let rows = |kind: RowKind| {
+            let found: Vec<bool> =
+                self.keys.rows.iter().flatten().map(|&row| row == kind).collect();
+            found.contains(&true).then(|| tensor(&found, 1)).transpose()
+        };
+        let flags = Flags {
+            allowed: tensor(&self.keys.allowed, n_keys)?,
+            uniform: rows(RowKind::Uniform)?,
+            silent: rows(RowKind::Silent)?,
+        };
+        Ok(self.flags.get_or_init(|| flags).clone())
+    }
+}
+
+/// The same from candle's own operations.
 fn composed(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     let Some(mask) = mask else { return candle_nn::ops::softmax(scores, D::Minus1) };
-    let (batch, n_queries, n_keys) = mask.dims();
-    let flags = |flags: &[bool], shape| {
-        let flags: Vec<u8> = flags.iter().map(|&flag| u8::from(flag)).collect();
-        Tensor::from_vec(flags, shape, scores.device())
-    };
-    let allowed = flags(&mask.keys.allowed, Shape::from((batch, 1, n_queries, n_keys)))?;
+    let (_, n_queries, n_keys) = mask.dims();
+    let Flags { allowed, uniform, silent } = mask.flags(scores.device())?;
     let mut scores = scores.clone();
     if let Some(slopes) = &mask.slopes {
         let keys = Tensor::arange(0i64, n_keys as i64, scores.device())?.unsqueeze(0)?;
@@ -210,25 +246,15 @@ fn composed(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
         scores = scores.broadcast_add(&bias)?;
     }
     let shape = scores.shape().clone();
-    let is = |kind: RowKind| {
-        let kinds = mask.keys.rows.iter().flatten();
-        let found: Vec<bool> = kinds.map(|&row| row == kind).collect();
-        if !found.contains(&true) {
-            return Ok(None);
-        }
-        let rows = flags(&found, Shape::from((batch, 1, n_queries, 1)))?;
-        Ok::<_, candle_core::Error>(Some(rows.broadcast_as(shape.clone())?))
-    };
-    if let Some(uniform) = is(RowKind::Uniform)? {
-        scores = uniform.where_cond(&scores.zeros_like()?, &scores)?;
+    if let Some(uniform) = uniform {
+        scores = uniform.broadcast_as(&shape)?.where_cond(&scores.zeros_like()?, &scores)?;
     }
-    let lowest = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
-    let scores = allowed
-        .broadcast_as(scores.shape())?
-        .where_cond(&scores, &lowest.to_dtype(scores.dtype())?)?;
+    let lowest = Tensor::full(f32::MIN, (), scores.device())?.to_dtype(scores.dtype())?;
+    let lowest = lowest.broadcast_as(&shape)?;
+    let scores = allowed.broadcast_as(&shape)?.where_cond(&scores, &lowest)?;
     let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-    match is(RowKind::Silent)? {
-        Some(silent) => silent.where_cond(&weights.zeros_like()?, &weights),
+    match silent {
+        Some(silent) => silent.broadcast_as(&shape)?.where_cond(&weights.zeros_like()?, &weights),
         None => Ok(weights),
     }
 }
@@ -280,7 +306,7 @@ impl CustomOp1 for SoftmaxOp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
 
     /// Two batch items, three queries, four keys: one query sees nothing, one is silent, one uniform.
     fn mask() -> Result<Mask> {
@@ -300,7 +326,7 @@ mod tests {
         let sloped = mask.with_slopes(&Arc::from([0.5, 0.25]));
         for mask in [None, Some(&mask), Some(&sloped)] {
             check(&[("q", &q), ("k", &k), ("v", &v)], || {
-                attention(&q, &k, &v, 0.4, mask)?.sqr()?.sum_all()
+                attention(Ops::Kernels, &q, &k, &v, 0.4, mask)?.sqr()?.sum_all()
             })?;
         }
         Ok(())
@@ -308,12 +334,12 @@ mod tests {
 
     #[test]
     fn the_kernel_equals_the_composed_form() -> Result<()> {
-        let scores = sample("s", (2, 2, 3, 4))?;
+        let q = sample("q", (2, 4, 3, 5))?;
+        let (k, v) = (sample("k", (2, 2, 4, 5))?, sample("v", (2, 2, 4, 5))?);
         let mask = mask()?;
-        let sloped = mask.with_slopes(&Arc::from([0.5, 0.25]));
+        let sloped = mask.with_slopes(&Arc::from([0.5, 0.25, 0.125, 0.1]));
         for mask in [None, Some(&mask), Some(&sloped)] {
-            let gap = (softmax(&scores, mask)? - composed(&scores, mask)?)?.abs()?.max_all()?;
-            assert!(gap.to_scalar::<f64>()? < 1e-14);
+            same_on_both(&[&q, &k, &v], 1e-13, |ops| attention(ops, &q, &k, &v, 0.4, mask))?;
         }
         Ok(())
     }
@@ -322,18 +348,25 @@ mod tests {
     fn neighbouring_query_heads_share_a_key_head() -> Result<()> {
         let q = sample("q", (1, 4, 2, 3))?;
         let (k, v) = (sample("k", (1, 2, 2, 3))?, sample("v", (1, 2, 2, 3))?);
-        let shared = attention(&q, &k, &v, 1., None)?;
+        let shared = attention(Ops::Kernels, &q, &k, &v, 1., None)?;
         for head in 0..4 {
             let one = |xs: &Tensor, head| xs.narrow(1, head, 1);
-            let alone =
-                attention(&one(&q, head)?, &one(&k, head / 2)?, &one(&v, head / 2)?, 1., None)?;
+            let alone = attention(
+                Ops::Kernels,
+                &one(&q, head)?,
+                &one(&k, head / 2)?,
+                &one(&v, head / 2)?,
+                1.,
+                None,
+            )?;
             let gap = (one(&shared, head)? - alone)?.abs()?.max_all()?.to_scalar::<f64>()?;
             assert!(gap < 1e-14, "{head}: {gap}");
         }
         check(&[("q", &q), ("k", &k), ("v", &v)], || {
-            attention(&q, &k, &v, 1., None)?.sqr()?.sum_all()
+            attention(Ops::Kernels, &q, &k, &v, 1., None)?.sqr()?.sum_all()
         })?;
-        let error = attention(&q, &*sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
+        let error =
+            attention(Ops::Kernels, &q, &*sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
         assert!(error.to_string().contains("4 query heads cannot share 3"), "{error}");
         Ok(())
     }
@@ -351,12 +384,13 @@ mod tests {
         let sloped = mask.with_slopes(&Arc::from([0.5, 0.25, 0.125, 0.1]));
         for mask in [None, Some(&mask), Some(&sloped)] {
             let traced = candle_core::Var::from_tensor(&q)?;
-            let traced = attention(traced.as_tensor(), &k, &v, 0.4, mask)?;
-            let gap = (attention(&q, &k, &v, 0.4, mask)? - traced)?.abs()?.max_all()?;
+            let traced = attention(Ops::Kernels, traced.as_tensor(), &k, &v, 0.4, mask)?;
+            let gap =
+                (attention(Ops::Kernels, &q, &k, &v, 0.4, mask)? - traced)?.abs()?.max_all()?;
             assert!(gap.to_scalar::<f32>()? < 1e-6);
         }
         let longer = k.narrow(2, 0, 3)?;
-        assert!(attention(&q, &longer, &longer, 0.4, Some(&mask)).is_err());
+        assert!(attention(Ops::Kernels, &q, &longer, &longer, 0.4, Some(&mask)).is_err());
         Ok(())
     }
 
@@ -370,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_mask_of_another_shape_is_an_error() -> Result<()> {
-        assert!(softmax(&*sample("s", (2, 2, 3, 5))?, Some(&mask()?)).is_err());
+        assert!(softmax(Ops::Kernels, &*sample("s", (2, 2, 3, 5))?, Some(&mask()?)).is_err());
         Ok(())
     }
 }

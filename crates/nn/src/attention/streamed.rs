@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use kernels::{Attention, AttentionShape, Moments};
 
+use super::blocks;
+use crate::Ops;
 use crate::op::{Elem, by_dtype, slice, with_slice};
 
 /// Scores of one head from which on the matrix is not worth its memory.
@@ -17,6 +19,7 @@ pub(super) const MANY_SCORES: usize = 1 << 18;
 /// Queries `(batch, n_heads, n_queries, head_dim)`, keys and values `(batch, n_kv_heads, n_keys,
 /// head_dim)`; `seen` `(batch, n_keys)` says which keys exist for all queries of an item, absent: all.
 pub fn streamed_attention(
+    ops: Ops,
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
@@ -39,35 +42,13 @@ pub fn streamed_attention(
     if seen.is_some_and(|seen| seen.len() != batch * n_keys) {
         bail!("{batch} × {n_keys} keys are not those of the mask")
     }
-    if !queries.device().is_cpu() {
-        return composed(queries, keys, values, scale, seen);
+    if !ops.are_kernels(queries) {
+        let (keys, values) = (super::share(keys, n_heads)?, super::share(values, n_heads)?);
+        return blocks::attention(queries, &keys, &values, scale, seen);
     }
     let shape = AttentionShape { batch, n_heads, n_kv_heads, n_queries, n_keys, head_dim };
     let op = StreamedOp { shape, scale, seen: seen.cloned(), moments: Mutex::default() };
     queries.contiguous()?.apply_op3(&keys.contiguous()?, &values.contiguous()?, op)
-}
-
-/// The same from candle's own operations, for devices without our kernels.
-fn composed(
-    queries: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    scale: f64,
-    seen: Option<&Arc<[bool]>>,
-) -> Result<Tensor> {
-    let n_heads = queries.dim(1)?;
-    let keys = super::share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
-    let mut scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
-    if let Some(seen) = seen {
-        let (batch, _, _, n_keys) = scores.dims4()?;
-        let flags: Vec<u8> = seen.iter().map(|&flag| u8::from(flag)).collect();
-        let seen = Tensor::from_vec(flags, (batch, 1, 1, n_keys), scores.device())?;
-        let lowest = Tensor::full(f32::MIN, scores.shape(), scores.device())?;
-        let lowest = lowest.to_dtype(scores.dtype())?;
-        scores = seen.broadcast_as(scores.shape())?.where_cond(&scores, &lowest)?;
-    }
-    candle_nn::ops::softmax(&scores, D::Minus1)?
-        .matmul(&super::share(values, n_heads)?.contiguous()?)
 }
 
 struct StreamedOp {
@@ -181,7 +162,7 @@ impl CustomOp3 for StreamedOp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
     use candle_core::{DType, Var};
 
     fn sampled(n_queries: usize, n_keys: usize) -> Result<[Var; 3]> {
@@ -198,7 +179,7 @@ mod tests {
         let seen: Arc<[bool]> = (0..2 * 530).map(|i| i % 7 != 3).collect();
         for seen in [None, Some(&seen)] {
             check(&[("q", &q), ("k", &k), ("v", &v)], || {
-                streamed_attention(&q, &k, &v, 0.4, seen)?.sqr()?.sum_all()
+                streamed_attention(Ops::Kernels, &q, &k, &v, 0.4, seen)?.sqr()?.sum_all()
             })?;
         }
         Ok(())
@@ -207,20 +188,12 @@ mod tests {
     #[test]
     fn the_kernel_equals_the_composed_form_forward_and_backward() -> Result<()> {
         let [q, k, v] = sampled(140, 530)?;
-        let seen: Arc<[bool]> = (0..2 * 530).map(|i| i >= 530 || i % 5 == 0).collect();
+        // of the first item no key of the first blocks is seen
+        let seen: Arc<[bool]> = (0..2 * 530).map(|i| i >= 530 || (i > 400 && i % 5 == 0)).collect();
         for seen in [None, Some(&seen)] {
-            let ours = streamed_attention(&q, &k, &v, 0.7, seen)?;
-            let theirs = composed(&q, &k, &v, 0.7, seen)?;
-            let gap = (&ours - &theirs)?.abs()?.max_all()?.to_scalar::<f64>()?;
-            assert!(gap < 1e-14, "{gap}");
-            let (ours, theirs) =
-                (ours.sqr()?.sum_all()?.backward()?, theirs.sqr()?.sum_all()?.backward()?);
-            for var in [&q, &k, &v] {
-                let both = |grads: &candle_core::backprop::GradStore| grads.get(var).cloned();
-                let (a, b) = (both(&ours).expect("ours"), both(&theirs).expect("theirs"));
-                let gap = (a - b)?.abs()?.max_all()?.to_scalar::<f64>()?;
-                assert!(gap < 1e-12, "{gap}");
-            }
+            same_on_both(&[&q, &k, &v], 1e-12, |ops| {
+                streamed_attention(ops, &q, &k, &v, 0.7, seen)
+            })?;
         }
         Ok(())
     }
@@ -228,9 +201,9 @@ mod tests {
     #[test]
     fn attention_without_a_mask_is_streamed_where_it_is_long() -> Result<()> {
         let [q, k, v] = sampled(513, 530)?.map(|var| var.to_dtype(DType::F32).expect("a float"));
-        let long = crate::attention(&q, &k, &v, 0.5, None)?;
-        let streamed = streamed_attention(&q, &k, &v, 0.5, None)?;
-        for other in [streamed, composed(&q, &k, &v, 0.5, None)?] {
+        let long = crate::attention(Ops::Kernels, &q, &k, &v, 0.5, None)?;
+        let streamed = streamed_attention(Ops::Kernels, &q, &k, &v, 0.5, None)?;
+        for other in [streamed, crate::attention(Ops::Composed, &q, &k, &v, 0.5, None)?] {
             let gap = (&long - other)?.abs()?.max_all()?;
             assert!(gap.to_scalar::<f32>()? < 2e-6, "{gap}");
         }
@@ -241,7 +214,7 @@ mod tests {
     fn shapes_that_do_not_go_together_are_refused() -> Result<()> {
         let [q, k, v] = sampled(2, 3)?;
         let error = |k: &Tensor, v: &Tensor, seen: Option<&Arc<[bool]>>| {
-            streamed_attention(&q, k, v, 1., seen).unwrap_err().to_string()
+            streamed_attention(Ops::Kernels, &q, k, v, 1., seen).unwrap_err().to_string()
         };
         assert!(error(&k, &v.narrow(2, 0, 2)?, None).contains("do not go together"));
         assert!(error(&k, &v, Some(&Arc::from([true; 5]))).contains("not those of the mask"));

@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail}
 use kernels::Heads;
 
 use super::{Mask, attention, check_dims, is_plain, merge_heads};
+use crate::Ops;
 use crate::op::slice;
 
 /// Attention of the tokens of windows to each other.
@@ -14,6 +15,7 @@ use crate::op::slice;
 /// `order` names the row of each of the `size` tokens of each window of an item, and may name one often.
 /// The result is `(batch · n_windows, size, dim)`; `mask` is one of so many items.
 pub fn window_attention(
+    ops: Ops,
     qkv: &Tensor,
     order: &Arc<[u32]>,
     size: usize,
@@ -36,7 +38,7 @@ pub fn window_attention(
     let scale = ((dim / n_heads) as f64).powf(-0.5);
     check_dims(mask, (n_windows, size, size))?;
     let qkv = qkv.contiguous()?;
-    if is_plain(&qkv) {
+    if is_plain(ops, &qkv) {
         let scale = scale as f32;
         let op = Windows { order, n_windows, size, n_heads, scale, mask: mask.cloned() };
         return qkv.apply_op1_no_bwd(&op);
@@ -49,7 +51,7 @@ pub fn window_attention(
         third.reshape((n_windows, size, n_heads, dim / n_heads))?.transpose(1, 2)
     };
     let [q, k, v] = [heads(0)?, heads(1)?, heads(2)?];
-    merge_heads(&attention(&q, &k, &v, scale, mask)?)
+    merge_heads(&attention(ops, &q, &k, &v, scale, mask)?)
 }
 
 /// The same where nothing is kept for a backward pass.
@@ -90,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::KeyMask;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
 
     /// Two windows of three tokens of four rows, of which one stands twice; two items.
     fn windows() -> Result<(Arc<[u32]>, Mask)> {
@@ -104,8 +106,9 @@ mod tests {
         let (order, mask) = windows()?;
         let qkv = sample("qkv", (2, 4, 12))?;
         check(&[("qkv", &qkv)], || {
-            window_attention(&qkv, &order, 3, 2, Some(&mask))?.sqr()?.sum_all()
-        })
+            window_attention(Ops::Kernels, &qkv, &order, 3, 2, Some(&mask))?.sqr()?.sum_all()
+        })?;
+        same_on_both(&[&qkv], 1e-12, |ops| window_attention(ops, &qkv, &order, 3, 2, Some(&mask)))
     }
 
     #[test]
@@ -114,9 +117,11 @@ mod tests {
         let qkv = sample("qkv", (2, 4, 12))?.as_detached_tensor().to_dtype(DType::F32)?;
         let traced = Var::from_tensor(&qkv)?;
         for mask in [None, Some(&mask)] {
-            let ours = window_attention(&qkv, &order, 3, 2, mask)?;
+            let ours = window_attention(Ops::Kernels, &qkv, &order, 3, 2, mask)?;
             assert_eq!(ours.dims(), [4, 3, 4]);
-            let gap = (ours - window_attention(&traced, &order, 3, 2, mask)?)?.abs()?.max_all()?;
+            let gap = (ours - window_attention(Ops::Kernels, &traced, &order, 3, 2, mask)?)?
+                .abs()?
+                .max_all()?;
             assert!(gap.to_scalar::<f32>()? < 1e-6, "{gap}");
         }
         Ok(())
@@ -126,10 +131,13 @@ mod tests {
     fn windows_that_do_not_fit_are_refused() -> Result<()> {
         let (order, mask) = windows()?;
         let qkv = sample("qkv", (2, 4, 12))?;
-        assert!(window_attention(&qkv, &order, 4, 2, None).is_err());
-        assert!(window_attention(&qkv, &order, 3, 3, None).is_err());
-        assert!(window_attention(&qkv.narrow(1, 0, 3)?, &order, 3, 2, None).is_err());
-        assert!(window_attention(&qkv.narrow(0, 0, 1)?, &order, 3, 2, Some(&mask)).is_err());
+        assert!(window_attention(Ops::Kernels, &qkv, &order, 4, 2, None).is_err());
+        assert!(window_attention(Ops::Kernels, &qkv, &order, 3, 3, None).is_err());
+        assert!(window_attention(Ops::Kernels, &qkv.narrow(1, 0, 3)?, &order, 3, 2, None).is_err());
+        assert!(
+            window_attention(Ops::Kernels, &qkv.narrow(0, 0, 1)?, &order, 3, 2, Some(&mask))
+                .is_err()
+        );
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 /// `x Wᵀ`.
 pub(super) struct BlocksProduct(pub(super) Arc<QTensor>);
@@ -18,6 +18,10 @@ impl CustomOp1 for BlocksProduct {
 
     fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         self.0.cpu_fwd(xs, layout)
+    }
+
+    fn cuda_fwd(&self, xs: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.0.cuda_fwd(xs, layout)
     }
 
     /// The gradient of the product with the widened matrix.

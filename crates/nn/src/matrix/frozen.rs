@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use kernels::{Activation, After};
 
@@ -137,27 +136,5 @@ impl<W: Constant> CustomOp1 for FrozenProduct<W> {
             })
         })???;
         Ok(Some(dxs))
-    }
-}
-
-/// `x Wᵀ` in the element type of both, by candle: for `f64`, in which the tests compare gradients.
-pub(super) struct PlainProduct(pub(super) Tensor);
-
-impl CustomOp1 for PlainProduct {
-    fn name(&self) -> &'static str {
-        "frozen_plain_linear"
-    }
-
-    fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, dim_in) = layout.shape().dims2()?;
-        let dim_out = self.0.dims()[0];
-        let (storage, weight) = self.0.storage_and_layout();
-        let Storage::Cpu(storage) = &*storage else { bail!("a frozen weight on another device") };
-        let out = xs.matmul(storage, (1, n, dim_out, dim_in), layout, &weight.transpose(0, 1)?)?;
-        Ok((out, Shape::from((n, dim_out))))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, dys: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(dys.contiguous()?.matmul(&self.0)?))
     }
 }

@@ -9,13 +9,17 @@ mod tests;
 
 use std::sync::Arc;
 
-use candle_core::quantized::QTensor;
+use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{DType, Result, Tensor};
 
+use crate::attached::attached;
+use crate::{Device, Ops};
+
 use self::blocks::BlocksProduct;
+use self::frozen::FrozenProduct;
 pub(crate) use self::frozen::Then;
-use self::frozen::{FrozenProduct, PlainProduct};
 pub(crate) use self::numbers::Numbers;
+use self::numbers::Placed;
 pub use self::precision::Precision;
 
 /// A matrix `(out, in)` that tokens are multiplied with, or whose rows they are.
@@ -24,12 +28,17 @@ pub use self::precision::Precision;
 /// constant, this uses an operation of its own, whose backward pass gives the input's gradient alone.
 /// Clones share the weights.
 #[derive(Clone, Debug)]
-pub struct Matrix(Kind);
+pub struct Matrix {
+    kind: Kind,
+    ops: Ops,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
     /// Trained, or frozen in the element type of the pass.
     Tensor(Tensor),
+    /// Frozen for candle's operations, in the element type of its file; whether inputs are rounded to it.
+    Stored(Tensor, bool),
     /// Frozen, in one of the kernels' formats, in memory or in a mapped file.
     Numbers(Arc<Numbers>),
     /// Frozen, in the blocks of a GGUF file.
@@ -38,27 +47,60 @@ enum Kind {
 
 impl From<Tensor> for Matrix {
     fn from(tensor: Tensor) -> Self {
-        Self(Kind::Tensor(tensor))
+        Self { kind: Kind::Tensor(tensor), ops: Ops::Kernels }
     }
 }
 
 impl From<Numbers> for Matrix {
     fn from(numbers: Numbers) -> Self {
-        Self(Kind::Numbers(Arc::new(numbers)))
+        Self { kind: Kind::Numbers(Arc::new(numbers)), ops: Ops::Kernels }
     }
 }
 
 impl From<QTensor> for Matrix {
     fn from(blocks: QTensor) -> Self {
-        Self(Kind::Blocks(Arc::new(blocks)))
+        Self { kind: Kind::Blocks(Arc::new(blocks)), ops: Ops::Kernels }
     }
 }
 
 impl Matrix {
+    /// The same on a device and for its operations.
+    pub(crate) fn on(self, device: &Device) -> Result<Self> {
+        let (place, ops) = (device.place(), device.ops());
+        let kind = match (ops, self.kind) {
+            (Ops::Kernels, kind) => kind,
+            (Ops::Composed, Kind::Tensor(tensor)) => Kind::Tensor(tensor.to_device(place)?),
+            (Ops::Composed, Kind::Stored(tensor, rounds)) => {
+                Kind::Stored(tensor.to_device(place)?, rounds)
+            }
+            (Ops::Composed, Kind::Numbers(numbers)) => match numbers.on(place)? {
+                Placed::Wide(tensor) => Kind::Tensor(tensor),
+                Placed::Halves(tensor, rounds) => Kind::Stored(tensor, rounds),
+                Placed::Blocks(blocks) => Kind::Blocks(Arc::new(blocks)),
+            },
+            (Ops::Composed, Kind::Blocks(blocks)) if place.is_cpu() => Kind::Blocks(blocks),
+            (Ops::Composed, Kind::Blocks(blocks)) => {
+                let storage = QStorage::from_data(blocks.data()?, place, blocks.dtype())?;
+                Kind::Blocks(Arc::new(QTensor::new(storage, blocks.shape())?))
+            }
+        };
+        Ok(Self { kind, ops })
+    }
+
+    /// The same for these operations, where it lies.
+    pub fn with(self, ops: Ops) -> Self {
+        Self { ops, ..self }
+    }
+
+    /// By which operations it is multiplied.
+    pub fn ops(&self) -> Ops {
+        self.ops
+    }
+
     /// `(out, in)`.
     pub fn dims(&self) -> Result<(usize, usize)> {
-        match &self.0 {
-            Kind::Tensor(tensor) => tensor.dims2(),
+        match &self.kind {
+            Kind::Tensor(tensor) | Kind::Stored(tensor, _) => tensor.dims2(),
             Kind::Numbers(numbers) => Ok(numbers.dims()),
             Kind::Blocks(blocks) => blocks.shape().dims2(),
         }
@@ -99,11 +141,11 @@ impl Matrix {
 
     /// By our kernels, where the weights are frozen numbers and the pass is in `f32` on the CPU.
     fn frozen(&self, xs: &Tensor, then: Then) -> Result<Option<Tensor>> {
-        if !xs.device().is_cpu() || xs.dtype() != DType::F32 {
+        if !self.ops.are_kernels(xs) || xs.dtype() != DType::F32 {
             return Ok(None);
         }
         let xs = xs.contiguous()?;
-        Ok(Some(match &self.0 {
+        Ok(Some(match &self.kind {
             Kind::Tensor(weight) if !weight.track_op() && weight.dtype() == DType::F32 => {
                 applied(&xs, FrozenProduct { weight: weight.contiguous()?, then })?
             }
@@ -115,24 +157,24 @@ impl Matrix {
     }
 
     fn plain(&self, xs: &Tensor) -> Result<Tensor> {
-        let is_cpu = xs.device().is_cpu();
-        match &self.0 {
-            Kind::Tensor(weight) if weight.track_op() || !is_cpu => xs.matmul(&weight.t()?),
-            Kind::Tensor(weight) => xs.apply_op1(PlainProduct(weight.contiguous()?)),
-            Kind::Blocks(blocks) if is_cpu && xs.dtype() == DType::F32 => {
-                xs.apply_op1(BlocksProduct(blocks.clone()))
+        match &self.kind {
+            Kind::Tensor(weight) => by_candle(xs, weight, false),
+            Kind::Stored(weight, rounds) => by_candle(xs, weight, *rounds),
+            Kind::Blocks(blocks) if xs.dtype() == DType::F32 => {
+                xs.contiguous()?.apply_op1(BlocksProduct(blocks.clone()))
             }
             Kind::Numbers(_) | Kind::Blocks(_) => {
                 let weight = self.to_tensor(xs.dtype())?.to_device(xs.device())?;
-                xs.matmul(&weight.t()?)
+                by_candle(xs, &weight, false)
             }
         }
     }
 
     /// The rows of these ids, `(n, in)`, as an embedding is read.
     pub fn rows(&self, ids: &Tensor) -> Result<Tensor> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tensor(tensor) => tensor.index_select(ids, 0),
+            Kind::Stored(tensor, _) => tensor.index_select(ids, 0)?.to_dtype(DType::F32),
             Kind::Numbers(numbers) => numbers.rows(ids),
             Kind::Blocks(blocks) => blocks.embedding(ids),
         }
@@ -140,8 +182,8 @@ impl Matrix {
 
     /// The whole matrix as a tensor.
     pub fn to_tensor(&self, dtype: DType) -> Result<Tensor> {
-        match &self.0 {
-            Kind::Tensor(tensor) => tensor.to_dtype(dtype),
+        match &self.kind {
+            Kind::Tensor(tensor) | Kind::Stored(tensor, _) => tensor.to_dtype(dtype),
             Kind::Numbers(numbers) => numbers.to_tensor()?.to_dtype(dtype),
             Kind::Blocks(blocks) => blocks.dequantize(&blocks.device())?.to_dtype(dtype),
         }
@@ -149,8 +191,10 @@ impl Matrix {
 
     /// How its numbers are stored, as files spell it.
     pub fn format(&self) -> String {
-        match &self.0 {
-            Kind::Tensor(tensor) => tensor.dtype().as_str().to_uppercase(),
+        match &self.kind {
+            Kind::Tensor(tensor) | Kind::Stored(tensor, _) => {
+                tensor.dtype().as_str().to_uppercase()
+            }
             Kind::Numbers(numbers) => numbers.format().to_owned(),
             Kind::Blocks(blocks) => format!("{:?}", blocks.dtype()),
         }
@@ -158,7 +202,7 @@ impl Matrix {
 
     /// Whether its numbers are read where they lie in a file.
     pub fn is_mapped(&self) -> bool {
-        matches!(&self.0, Kind::Numbers(numbers) if numbers.is_mapped())
+        matches!(&self.kind, Kind::Numbers(numbers) if numbers.is_mapped())
     }
 }
 
@@ -168,4 +212,25 @@ fn applied<W: frozen::Constant + 'static>(
     product: FrozenProduct<W>,
 ) -> Result<Tensor> {
     if product.then.is_final() { xs.apply_op1_no_bwd(&product) } else { xs.apply_op1(product) }
+}
+
+/// `xs Wᵀ` by candle's operations. A frozen weight is read in its own element type: `xs` is rounded to it
+/// where it `rounds`, else it is widened for the product.
+pub(crate) fn by_candle(xs: &Tensor, weight: &Tensor, rounds: bool) -> Result<Tensor> {
+    if weight.track_op() {
+        return xs.matmul(&weight.t()?);
+    }
+    let dtype = xs.dtype();
+    let value = |xs: &Tensor| {
+        if rounds && dtype == DType::F32 {
+            xs.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(dtype)
+        } else {
+            xs.matmul(&weight.to_dtype(dtype)?.t()?)
+        }
+    };
+    if !xs.track_op() {
+        return value(xs);
+    }
+    let weight = weight.clone();
+    attached(xs, &value(&xs.detach())?, move |_, _, dys| dys.matmul(&weight.to_dtype(dtype)?))
 }

@@ -1,10 +1,13 @@
 //! Frozen weights in the kernels' formats, in memory or where they lie in a mapped file.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Result, Tensor, bail};
+use half::slice::HalfBitsSliceExt;
 use kernels::{Mapped, Weights, as_f32, as_u16};
 
 use super::Precision;
@@ -16,6 +19,16 @@ pub(crate) struct Numbers {
     n_out: usize,
     /// Whether inputs are rounded as the weights are.
     rounds: bool,
+}
+
+/// The numbers on a device, for candle's operations.
+pub(super) enum Placed {
+    /// In `f32`.
+    Wide(Tensor),
+    /// In a half precision; whether inputs are rounded to it.
+    Halves(Tensor, bool),
+    /// In the blocks of GGUF's `Q8_0`.
+    Blocks(QTensor),
 }
 
 enum Store {
@@ -117,7 +130,28 @@ impl Numbers {
         matrix.expect("checked when it was made")
     }
 
+    /// The same for candle's operations on a device.
+    pub(super) fn on(&self, place: &Device) -> Result<Placed> {
+        let shape = (self.n_out, self.n_in);
+        Ok(match self.view().weights() {
+            Weights::F32(numbers) => Placed::Wide(Tensor::from_slice(numbers, shape, place)?),
+            Weights::Bf16(bits) => {
+                let numbers: &[half::bf16] = bits.reinterpret_cast();
+                Placed::Halves(Tensor::from_slice(numbers, shape, place)?, self.rounds)
+            }
+            Weights::F16(bits) => {
+                let numbers: &[half::f16] = bits.reinterpret_cast();
+                Placed::Halves(Tensor::from_slice(numbers, shape, place)?, self.rounds)
+            }
+            Weights::Q8_0(bytes) => {
+                let blocks = QStorage::from_data(Cow::Borrowed(bytes), place, GgmlDType::Q8_0)?;
+                Placed::Blocks(QTensor::new(blocks, shape)?)
+            }
+        })
+    }
+
     pub(super) fn rows(&self, ids: &Tensor) -> Result<Tensor> {
+        let (n, place) = (ids.elem_count(), ids.device());
         let ids = ids.to_dtype(DType::U32)?.to_vec1::<u32>()?;
         let (view, mut wide) = (self.view(), vec![0.; ids.len() * self.n_in]);
         for (&id, row) in ids.iter().zip(wide.chunks_mut(self.n_in)) {
@@ -126,7 +160,7 @@ impl Numbers {
             }
             view.widen_row(id as usize, row);
         }
-        Tensor::from_vec(wide, (ids.len(), self.n_in), &Device::Cpu)
+        Tensor::from_vec(wide, (n, self.n_in), place)
     }
 
     pub(super) fn to_tensor(&self) -> Result<Tensor> {

@@ -42,6 +42,20 @@ fn gap(a: &Tensor, b: &Tensor) -> Result<f64> {
 /// The product and its gradient with respect to `xs`, of few rows and of many, beside those of the
 /// widened matrix.
 fn check_product(matrix: &Matrix, forward: f64, backward: f64) -> Result<()> {
+    check_one(matrix, forward, backward)?;
+    let before = crate::kernel_calls();
+    let composed = matrix.clone().on(&Device::cpu_composed())?;
+    // candle gives sums of halves in halves, and rounds rows to bytes beside blocks
+    let rounds = matches!(composed.kind, Kind::Stored(_, true) | Kind::Blocks(_));
+    check_one(&composed, if rounds { forward.max(1e-2) } else { 1e-5 }, 1e-5)?;
+    assert_eq!((composed.format(), composed.dims()?), (matrix.format(), matrix.dims()?));
+    let ids = Tensor::new(&[3u32, 0, 3], &candle_core::Device::Cpu)?;
+    assert_eq!(gap(&composed.rows(&ids)?, &matrix.rows(&ids)?)?, 0.);
+    assert_eq!(crate::kernel_calls(), before, "{composed:?} used our kernels");
+    Ok(())
+}
+
+fn check_one(matrix: &Matrix, forward: f64, backward: f64) -> Result<()> {
     let wide = matrix.to_tensor(DType::F32)?;
     let (n_out, n_in) = wide.dims2()?;
     for n_rows in [1, 5, 40] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Shape, Tensor};
 use candle_nn::Init;
 
-use crate::{LowRank, Matrix};
+use crate::{Device, LowRank, Matrix, Ops};
 
 /// Whoever owns the tensors: variables under training, or constants from a file.
 pub trait Source: Send + Sync {
@@ -62,12 +62,29 @@ pub struct Builder {
     source: Arc<dyn Source>,
     path: String,
     dtype: DType,
+    device: Device,
 }
 
 impl Builder {
-    /// The root of the source's tree; tensors come in `dtype`.
+    /// The root of the source's tree; tensors come in `dtype`, on the CPU and for our kernels.
     pub fn new(source: impl Source + 'static, dtype: DType) -> Self {
-        Self { source: Arc::new(source), path: String::new(), dtype }
+        Self { source: Arc::new(source), path: String::new(), dtype, device: Device::default() }
+    }
+
+    /// The same place of layers that work on a device. Variables must be made for it too, by
+    /// [`Variables::on`](crate::weights::Variables::on).
+    pub fn on(&self, device: &Device) -> Self {
+        Self { device: device.clone(), ..self.clone() }
+    }
+
+    /// Where the layers work.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// By which operations.
+    pub fn ops(&self) -> Ops {
+        self.device.ops()
     }
 
     /// The place `name` below this one.
@@ -82,17 +99,19 @@ impl Builder {
 
     /// The tensor `name` at this place.
     pub fn get(&self, shape: impl Into<Shape>, name: &str, init: Init) -> Result<Tensor> {
-        self.source.tensor(&self.full(name), shape.into(), init, self.dtype)
+        let tensor = self.source.tensor(&self.full(name), shape.into(), init, self.dtype)?;
+        tensor.to_device(self.device.place())
     }
 
     /// The weight matrix `name` `(out, in)` at this place.
     pub fn matrix(&self, shape: (usize, usize), name: &str, init: Init) -> Result<Matrix> {
-        self.source.matrix(&self.full(name), shape, init, self.dtype)
+        self.source.matrix(&self.full(name), shape, init, self.dtype)?.on(&self.device)
     }
 
     /// What is learned beside the matrix `(out, in)` of the layer at this place.
     pub(crate) fn low_rank(&self, shape: (usize, usize)) -> Result<Option<LowRank>> {
-        self.source.low_rank(&self.path, shape, self.dtype)
+        let low_rank = self.source.low_rank(&self.path, shape, self.dtype)?;
+        low_rank.map(|it| it.on(self.device.place())).transpose()
     }
 
     fn full(&self, name: &str) -> String {

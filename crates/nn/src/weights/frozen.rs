@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Shape, Tensor};
+use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::Init;
 use formats::Container;
 
@@ -26,6 +26,16 @@ pub struct TensorInfo {
 /// The tensors of a weight file, in the order of their names, without their values.
 pub fn list_tensors(path: &Path) -> Result<Vec<TensorInfo>> {
     Ok(Frozen::open(path)?.list())
+}
+
+/// A constant of plain numbers, in main memory as those of files.
+pub fn constant(values: Vec<f32>, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
+    Tensor::from_vec(values, shape.into(), &Device::Cpu)
+}
+
+/// All tensors of a safetensors file, in main memory.
+pub fn load(path: &Path) -> candle_core::Result<HashMap<String, Tensor>> {
+    candle_core::safetensors::load(path, &Device::Cpu)
 }
 
 /// Writes tensors as a safetensors file, the same bytes for the same tensors.
@@ -252,7 +262,6 @@ impl Source for Frozen {
 mod tests {
     use super::*;
     use crate::Linear;
-    use candle_core::Device;
     use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 
     fn file(tensors: &[(&str, Tensor)]) -> tempfile::NamedTempFile {

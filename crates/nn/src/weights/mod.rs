@@ -19,7 +19,7 @@ pub use adapted::Adapted;
 pub use below::Below;
 pub use builder::{Builder, Source};
 pub use drawn::Drawn;
-pub use frozen::{Frozen, TensorInfo, list_tensors, save, save_with};
+pub use frozen::{Frozen, TensorInfo, constant, list_tensors, load, save, save_with};
 pub use lora::{
     LoraConfig, TargetModules, Targets, corrected, corrected_layer, is_correction, is_end,
     unknown_target,

@@ -4,20 +4,34 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
+use candle_core::{DType, Result, Shape, Tensor, Var, bail};
 use candle_nn::Init;
 
 use super::{Builder, Source, seeded, thawed::Started};
-use crate::Error;
+use crate::{Device, Error};
 
 /// The named variables of a model under training; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Variables(Arc<Mutex<BTreeMap<String, Var>>>);
+pub struct Variables {
+    named: Arc<Mutex<BTreeMap<String, Var>>>,
+    device: Device,
+}
 
 impl Variables {
-    /// A builder that creates each asked tensor once, from `(seed, name)` alone.
+    /// None yet, to be made on a device.
+    pub fn on(device: &Device) -> Self {
+        Self { named: Arc::default(), device: device.clone() }
+    }
+
+    /// Where they are made.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A builder that creates each asked tensor once, from `(seed, name)` alone, for layers on the same
+    /// device.
     pub fn builder(&self, seed: u64, dtype: DType) -> Builder {
-        Builder::new(self.drawn(seed), dtype)
+        Builder::new(self.drawn(seed), dtype).on(&self.device)
     }
 
     /// The source behind such a builder.
@@ -32,16 +46,17 @@ impl Variables {
 
     /// The variable of this name, made from `tensor` where there is none yet.
     pub(crate) fn adopt(&self, name: &str, tensor: &Tensor) -> Result<Tensor> {
-        let mut variables = self.0.lock().expect("no holder panics");
+        let mut variables = self.named.lock().expect("no holder panics");
         if !variables.contains_key(name) {
-            variables.insert(name.to_owned(), Var::from_tensor(tensor)?);
+            let tensor = tensor.to_device(self.device.place())?;
+            variables.insert(name.to_owned(), Var::from_tensor(&tensor)?);
         }
         Ok(variables[name].as_tensor().clone())
     }
 
     /// All variables in the order of their names.
     pub fn all(&self) -> Vec<(String, Var)> {
-        let variables = self.0.lock().expect("no holder panics");
+        let variables = self.named.lock().expect("no holder panics");
         variables.iter().map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 
@@ -74,7 +89,7 @@ impl Variables {
                     expected: var.dims().to_vec(),
                 });
             }
-            var.set(&tensor.to_dtype(var.dtype())?)?;
+            var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
         }
         let mut names: Vec<_> = tensors.keys().collect();
         names.sort();
@@ -92,7 +107,7 @@ struct Seeded {
 
 impl Source for Seeded {
     fn tensor(&self, name: &str, shape: Shape, init: Init, dtype: DType) -> Result<Tensor> {
-        let mut variables = self.variables.0.lock().expect("no holder panics");
+        let mut variables = self.variables.named.lock().expect("no holder panics");
         if let Some(var) = variables.get(name) {
             if var.shape() != &shape {
                 bail!("{name}: asked for {shape:?}, made as {:?}", var.shape())
@@ -100,8 +115,8 @@ impl Source for Seeded {
             return Ok(var.as_tensor().clone());
         }
         let values = seeded::initial(self.seed, name, shape.elem_count(), init)?;
-        let var =
-            Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)?;
+        let values = Tensor::from_vec(values, shape, self.variables.device.place())?;
+        let var = Var::from_tensor(&values.to_dtype(dtype)?)?;
         let tensor = var.as_tensor().clone();
         variables.insert(name.to_owned(), var);
         Ok(tensor)
@@ -137,7 +152,8 @@ mod tests {
             let tensors = tensors
                 .iter()
                 .map(|(name, shape)| {
-                    let zeros = Tensor::zeros(*shape, DType::F32, &Device::Cpu).unwrap();
+                    let zeros =
+                        Tensor::zeros(*shape, DType::F32, &candle_core::Device::Cpu).unwrap();
                     ((*name).to_owned(), zeros)
                 })
                 .collect();

@@ -66,7 +66,9 @@ impl Reader {
         let mut section = Section::read(dir, model)?;
         section.stages.iter_mut().for_each(|stage| stage.find_step(registry));
         let frozen = match (&manifest.frozen_encoder, &section.tokens) {
-            (Some(encoder), _) => Some(FrozenEncoder::open(encoder, section.windows)?),
+            (Some(encoder), _) => {
+                Some(FrozenEncoder::open(encoder, section.windows, &flamingo::Device::cpu())?)
+            }
             (None, Some(tokens)) if matches!(manifest.config.encoder, EncoderConfig::Stored(_)) => {
                 let encoder = tokens.encoder_id.clone();
                 return Err(Error::TokensOnly { path, encoder });

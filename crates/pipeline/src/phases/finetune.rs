@@ -202,6 +202,7 @@ fn fit(
     let inputs = FitInputs {
         lm: &lm(media).dir,
         precision: model(media).precision,
+        device: &flamingo::Device::cpu(),
         config: flamingo,
         input: media.input(),
         coordinates: coordinates.as_deref(),
@@ -228,7 +229,12 @@ fn fit(
 
 /// The package in `dir`, whose encoder may be one that the program brings along.
 fn opened(media: &Media<'_>, dir: &Path) -> Result<Model> {
-    Ok(Model::open_with(dir, Precision::Stored, media.plan.loaded.encoders())?)
+    Ok(Model::open_with(
+        dir,
+        Precision::Stored,
+        media.plan.loaded.encoders(),
+        &flamingo::Device::cpu(),
+    )?)
 }
 
 fn load(media: &Media<'_>, dir: &Path) -> Result<Trained> {

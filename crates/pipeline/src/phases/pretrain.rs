@@ -99,7 +99,10 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
             let summary = TrainingLog::new(&run_dir, folders.unfinished).follow(
                 control,
                 folders.result,
-                |tell| train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, tell),
+                |tell| {
+                    let device = &flamingo::Device::cpu();
+                    train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, device, tell)
+                },
             )?;
             Ok(files::write_json(&folders.result.join(SUMMARY), &summary)?)
         },

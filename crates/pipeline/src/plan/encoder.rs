@@ -118,7 +118,7 @@ pub(super) fn fits(
     }
     // keys, shapes and digests of published weights
     if let Some(WeightsSource::File(_)) = config.weights() {
-        FrozenEncoder::open(config, input).map_err(Error::Encoder)?;
+        FrozenEncoder::open(config, input, &flamingo::Device::cpu()).map_err(Error::Encoder)?;
     }
     Ok(Some(plan))
 }

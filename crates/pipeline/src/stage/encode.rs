@@ -68,7 +68,9 @@ impl Preparation for EncodeConfig {
         let (config, cut) = (&encoder_of(media), windows(media));
         let input = given::input(config, media)?;
         let reads_volumes = matches!(input, InputShape::Volume { .. });
-        let frozen = (!trained(config)).then(|| FrozenEncoder::open(config, input)).transpose()?;
+        let frozen = (!trained(config))
+            .then(|| FrozenEncoder::open(config, input, &flamingo::Device::cpu()))
+            .transpose()?;
         let identity = config.identity()?;
         let spec = config.spec(input)?;
         let coordinates = media.series().and_then(|it| it.about.coordinates());

@@ -101,8 +101,10 @@ fn language_model(folder: &Path) {
     };
     let texts: Vec<_> = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
     let texts: Vec<_> = texts.into_iter().map(str::to_owned).collect();
-    pretrain(&config, &texts, 1, folder, &folder.join("state"), &mut |_| ControlFlow::Continue(()))
-        .unwrap();
+    pretrain(&config, &texts, 1, folder, &folder.join("state"), &Device::cpu(), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
 }
 
 struct Run {
@@ -129,6 +131,7 @@ impl Run {
         f(&FitInputs {
             lm: self.root.path(),
             precision: Precision::F32,
+            device: &Device::cpu(),
             config: &self.config,
             input: INPUT,
             coordinates: self.coordinates.as_deref(),
@@ -206,6 +209,7 @@ fn no_validation_examples_are_refused() {
     let inputs = FitInputs {
         lm: run.root.path(),
         precision: Precision::F32,
+        device: &Device::cpu(),
         config: &config(),
         input: INPUT,
         coordinates: None,

@@ -95,7 +95,8 @@ fn run(original: bool, stop_after: Option<usize>) -> Run {
         };
         let variables = vec![("w".to_owned(), weights.clone())];
         let trainer = Trainer {
-            optimizer: Optimizer::new(variables, clip_norm, 0., |_| (1., 0.1)).unwrap(),
+            optimizer: Optimizer::new(&nn::Device::cpu(), variables, clip_norm, 0., |_| (1., 0.1))
+                .unwrap(),
             schedule: Schedule {
                 peak: 0.1,
                 n_steps: if original { 10 } else { 4 },
@@ -203,7 +204,7 @@ fn an_exploding_loss_ends_a_training_with_the_state_saved_and_names_whose_it_is(
         let weights = Var::new(&[1f32], &Device::Cpu).unwrap();
         let variables = vec![("w".to_owned(), weights.clone())];
         let trainer = Trainer {
-            optimizer: Optimizer::new(variables, 1., 0., |_| (1., 0.)).unwrap(),
+            optimizer: Optimizer::new(&nn::Device::cpu(), variables, 1., 0., |_| (1., 0.)).unwrap(),
             schedule: Schedule {
                 peak: 0.1,
                 n_steps: 20,

@@ -16,8 +16,8 @@ use crate::checks::Worst;
 pub(in crate::checks) const KIND: &str = "brain_jepa";
 
 /// Compares everything that a case records.
-pub(in crate::checks) fn run(folder: &Path) -> Result<Worst> {
-    let mut case = Case::open(folder)?;
+pub(in crate::checks) fn run(folder: &Path, device: &nn::Device) -> Result<Worst> {
+    let mut case = Case::open(folder, device)?;
     let gradients = case.get("input.gradients")?;
     let config = &case.facts["config"];
     let side = |at: usize| -> Result<usize> {
@@ -41,7 +41,7 @@ pub(in crate::checks) fn run(folder: &Path) -> Result<Worst> {
     let table = Frozen::from_tensors(&path, HashMap::from([("gradients".to_owned(), gradients)]));
     let weights = Frozen::joined(&path, &[Frozen::open(&path)?, table])?;
     let weights = encoder::brain_jepa::checked(&path, &weights, &size)?;
-    let network = BrainJepa::new(&size, weights.builder(DType::F32))?;
+    let network = BrainJepa::new(&size, weights.builder(DType::F32).on(device))?;
     case.compare("output.positions", &network.positions()?.flatten_to(1)?)?;
     let signals = case.get("input.signal")?.squeeze(1)?;
     let mut states = Vec::new();

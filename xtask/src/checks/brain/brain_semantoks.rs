@@ -15,11 +15,11 @@ use crate::checks::Worst;
 pub(in crate::checks) const KIND: &str = "brain_semantoks";
 
 /// Compares everything that a case records.
-pub(in crate::checks) fn run(folder: &Path) -> Result<Worst> {
-    let mut case = Case::open(folder)?;
+pub(in crate::checks) fn run(folder: &Path, device: &nn::Device) -> Result<Worst> {
+    let mut case = Case::open(folder, device)?;
     let size = size(&case)?;
     let weights = Case::weights(folder, KIND, &size)?;
-    let network = BrainSemantoks::new(&size, weights.builder(DType::F32))?;
+    let network = BrainSemantoks::new(&size, weights.builder(DType::F32).on(device))?;
     let signals = case.get("input.signal")?;
     let hidden = case.io.contains("input.mask").then(|| case.get("input.mask")).transpose()?;
     let mut places = Vec::new();

@@ -21,8 +21,8 @@ pub(in crate::checks) const KINDS: [&str; 2] = ["brainlm_region_time", "brainlm_
 const FIRST_ROWS: usize = 40;
 
 /// Compares everything that a case of one of [`KINDS`] records.
-pub(in crate::checks) fn run(folder: &Path, _: &str) -> Result<Worst> {
-    let mut case = Case::open(folder)?;
+pub(in crate::checks) fn run(folder: &Path, _: &str, device: &nn::Device) -> Result<Worst> {
+    let mut case = Case::open(folder, device)?;
     let network = BrainLmNetwork::published(&case.facts["config"]).map_err(anyhow::Error::msg)?;
     let weights = network.open_weights(&folder.join("weights.safetensors"))?;
     match &network {
@@ -66,7 +66,7 @@ impl Case {
     }
 
     fn region_time(&mut self, config: &RegionTimeConfig, weights: &Frozen) -> Result<()> {
-        let vb = weights.builder(DType::F32);
+        let vb = weights.builder(DType::F32).on(&self.device);
         let network = RegionTime::new(config, vb.clone())?;
         let signals = self.get("input.signal_vectors")?;
         let places = self.get("input.xyz_vectors")?;
@@ -76,7 +76,7 @@ impl Case {
         self.compare_order(&order)?;
         let hidden = order.hidden()?.reshape((batch, n_parcels, n_patches))?;
         self.compare("output.mask", &hidden)?;
-        let table = region_positions(n_patches, config.hidden_size, DType::F32)?;
+        let table = region_positions(n_patches, config.hidden_size, &signals)?;
         self.compare("output.position_table", &table)?;
         let mut states = Vec::new();
         let encoded = network
@@ -102,7 +102,7 @@ impl Case {
     }
 
     fn image(&mut self, config: &ImageConfig, weights: &Frozen) -> Result<()> {
-        let vb = weights.builder(DType::F32);
+        let vb = weights.builder(DType::F32).on(&self.device);
         let network = ImageMae::new(config, vb.clone())?;
         let signals = self.get("input.recording")?.unsqueeze(0)?;
         let (_, n_parcels, n_frames) = signals.dims3()?;

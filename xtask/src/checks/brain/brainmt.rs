@@ -15,9 +15,9 @@ use crate::checks::Worst;
 pub(in crate::checks) const KINDS: [&str; 2] = ["brainmt", "mamba_mixer"];
 
 /// Compares everything that a case of one of [`KINDS`] records.
-pub(in crate::checks) fn run(folder: &Path, kind: &str) -> Result<Worst> {
+pub(in crate::checks) fn run(folder: &Path, kind: &str, device: &nn::Device) -> Result<Worst> {
     let weights = Frozen::open(&folder.join("weights.safetensors"))?;
-    let mut network = Recorded { case: Case::open(folder)?, weights };
+    let mut network = Recorded { case: Case::open(folder, device)?, weights };
     if kind == "brainmt" {
         network.network()?;
     } else {
@@ -69,7 +69,8 @@ impl Recorded {
     }
 
     fn network(&mut self) -> Result<()> {
-        let network = BrainMt::new(&self.size()?, self.weights.builder(DType::F32))?;
+        let network =
+            BrainMt::new(&self.size()?, self.weights.builder(DType::F32).on(&self.case.device))?;
         let frames = self.frames()?;
         if self.case.io.contains("input.volume_f16") {
             // (x, y, z, t) of the first item to (t, y, x, z), as the original's data set turns it
@@ -115,7 +116,11 @@ impl Recorded {
             let found = self.case.number(key)?;
             ensure!(found == usual, "config.{key} is {found}, this mixer is built for {usual}");
         }
-        let mixer = Mixer::new(dim, self.direction(), self.weights.builder(DType::F32))?;
+        let mixer = Mixer::new(
+            dim,
+            self.direction(),
+            self.weights.builder(DType::F32).on(&self.case.device),
+        )?;
         let inputs: Vec<String> = self
             .case
             .io

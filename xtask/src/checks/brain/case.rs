@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
 use encoder::EncoderConfig;
-use nn::weights::Frozen;
+use nn::{Device, weights::Frozen};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ pub(super) struct Case {
     /// What went in and what came out.
     pub(super) io: Frozen,
     pub(super) worst: Worst,
+    pub(super) device: Device,
     compared: BTreeSet<String>,
 }
 
@@ -26,7 +27,7 @@ pub(super) struct Case {
 const THINNED: (&str, usize) = (".every_16th_token", 16);
 
 impl Case {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: &Path, device: &Device) -> Result<Self> {
         let path = folder.join("case.json");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let io = Frozen::open(&folder.join("io.safetensors"))?;
@@ -34,7 +35,8 @@ impl Case {
         for name in listed(&facts) {
             ensure!(io.contains(name), "io.safetensors lacks {name}, which case.json lists");
         }
-        Ok(Self { facts, io, worst: Worst::new(), compared: BTreeSet::new() })
+        let (worst, device) = (Worst::new(), device.clone());
+        Ok(Self { facts, io, worst, device, compared: BTreeSet::new() })
     }
 
     pub(super) fn number(&self, key: &str) -> Result<usize> {
@@ -70,7 +72,7 @@ impl Case {
     }
 
     pub(super) fn get(&self, name: &str) -> Result<Tensor> {
-        Ok(self.io.stored(name)?.to_tensor(DType::F32)?)
+        Ok(self.io.stored(name)?.to_tensor(DType::F32)?.to_device(self.device.place())?)
     }
 
     /// Compares with a recorded tensor of this name, whole or thinned out, if there is one:

@@ -15,11 +15,11 @@ use crate::checks::Worst;
 pub(in crate::checks) const KINDS: [&str; 2] = ["cortex_mae", "cortex_mae_reconstruction"];
 
 /// Compares everything that a case of one of [`KINDS`] records.
-pub(in crate::checks) fn run(folder: &Path, kind: &str) -> Result<Worst> {
-    let mut case = Case::open(folder)?;
+pub(in crate::checks) fn run(folder: &Path, kind: &str, device: &nn::Device) -> Result<Worst> {
+    let mut case = Case::open(folder, device)?;
     let size = size(&case)?;
     let weights = Case::weights(folder, KINDS[0], &size)?;
-    let network = CortexMae::new(&size, weights.builder(DType::F32))?;
+    let network = CortexMae::new(&size, weights.builder(DType::F32).on(device))?;
     let windows = case.get("input.windows")?;
     if kind == "cortex_mae" {
         let mask = case.io.contains("input.mask").then(|| case.get("input.mask")).transpose()?;
@@ -137,8 +137,11 @@ impl Case {
         let mask = self.get("input.visible_mask")?.broadcast_as(windows.shape())?.contiguous()?;
         let tokens = self.encoded(network, size, windows, Some(&mask))?;
         let sizes = size.decoder.as_ref().context("the case has a decoder")?;
-        let decoder =
-            CortexMaeDecoder::new(size, sizes, weights.builder(DType::F32).pp("decoder"))?;
+        let decoder = CortexMaeDecoder::new(
+            size,
+            sizes,
+            weights.builder(DType::F32).on(&self.device).pp("decoder"),
+        )?;
         let visible = Visible::of_mask(&mask, size)?;
         let hidden = Visible::hidden(&mask, size, sizes.stride)?;
         self.ids("output.pred_ids", &hidden)?;

@@ -14,11 +14,11 @@ use crate::checks::Worst;
 pub(in crate::checks) const KIND: &str = "swift";
 
 /// Compares everything that a case records.
-pub(in crate::checks) fn run(folder: &Path) -> Result<Worst> {
-    let mut case = Case::open(folder)?;
+pub(in crate::checks) fn run(folder: &Path, device: &nn::Device) -> Result<Worst> {
+    let mut case = Case::open(folder, device)?;
     let size = size(&case)?;
     let weights = Case::weights(folder, KIND, &size)?;
-    let network = Swift::new(&size, weights.builder(DType::F32))?;
+    let network = Swift::new(&size, weights.builder(DType::F32).on(device))?;
     // (batch, channel, x, y, z, t)
     let windows = case.get("input.volumes")?.squeeze(1)?.permute((0, 4, 1, 2, 3))?.contiguous()?;
     let mut places = Vec::new();

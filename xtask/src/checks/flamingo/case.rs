@@ -10,8 +10,8 @@ use encoder::{
     VisionFeature,
 };
 use flamingo::{Compat, Flamingo, FlamingoConfig, GatesConfig, ResamplerConfig};
-use nn::Builder;
 use nn::weights::{Frozen, Thawed, Variables};
+use nn::{Builder, Device};
 use serde::Deserialize;
 
 /// Sizes and ids of a case: the part `spec` of its `case.json`.
@@ -78,10 +78,11 @@ pub(super) struct Case {
     pub(super) expect: serde_json::Value,
     pub(super) io: HashMap<String, Tensor>,
     folder: PathBuf,
+    device: Device,
 }
 
 impl Case {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: &Path, device: &Device) -> Result<Self> {
         #[derive(Deserialize)]
         struct File {
             spec: Spec,
@@ -94,8 +95,9 @@ impl Case {
         Ok(Self {
             spec,
             expect,
-            io: tensors(&folder.join("io.safetensors"))?,
+            io: tensors(&folder.join("io.safetensors"), device)?,
             folder: folder.to_owned(),
+            device: device.clone(),
         })
     }
 
@@ -111,7 +113,7 @@ impl Case {
 
     /// Recorded gradients by name.
     pub(super) fn gradients(&self) -> Result<HashMap<String, Tensor>> {
-        tensors(&self.folder.join("grads.safetensors"))
+        tensors(&self.folder.join("grads.safetensors"), &self.device)
     }
 
     /// A file of the folder, as JSON.
@@ -158,7 +160,7 @@ impl Case {
         let trains_embedding = self.expect["trainable"]
             .as_object()
             .is_none_or(|all| all.keys().any(|name| is_embedding(name)));
-        build(&self.folder, &self.spec, features, trains_embedding)
+        build(&self.folder, &self.spec, features, trains_embedding, &self.device)
     }
 }
 
@@ -171,8 +173,9 @@ pub(in crate::checks) fn build(
     spec: &Spec,
     features: Option<(usize, usize)>,
     trains_embedding: bool,
+    device: &Device,
 ) -> Result<(Flamingo, Variables)> {
-    let variables = Variables::default();
+    let variables = Variables::on(device);
     let (encoder, input, encoder_vb) = if let Some((n_tokens, dim)) = features {
         let none = Frozen::from_tensors(folder, HashMap::new());
         let config = EncoderConfig::Stored(StoredConfig::of_width(dim));
@@ -193,11 +196,12 @@ pub(in crate::checks) fn build(
         |frozen: Frozen, which| Thawed::new(frozen.clone(), variables.started_at(frozen), which);
     let which = if trains_embedding { is_embedding } else { |_: &str| false };
     let lm_vb = thawed(lm.clone(), which).builder(DType::F32);
-    let inner = lm_config.build(lm_vb)?;
+    let inner = lm_config.build(lm_vb.on(device))?;
     lm.all_used()?;
     let adapter = Frozen::open(&folder.join("flamingo.safetensors"))?;
     let adapter_vb = thawed(adapter.clone(), |_| true).builder(DType::F32);
     let end = inner.shape().vocab_size;
+    let (encoder_vb, adapter_vb) = (encoder_vb.on(device), adapter_vb.on(device));
     let flamingo = Flamingo::new(&config, input, inner, end..end, encoder_vb, adapter_vb)?;
     adapter.all_used()?;
     Ok((flamingo, variables))
@@ -228,7 +232,10 @@ fn clip(folder: &Path) -> Result<(EncoderConfig, InputShape, Builder)> {
         trainable: encoder::Trainable::None,
     };
     let path = folder.join("vision.safetensors");
-    let frozen = Frozen::from_tensors(&path, encoder::clip::weights::visual(&tensors(&path)?)?);
+    let frozen = Frozen::from_tensors(
+        &path,
+        encoder::clip::weights::visual(&Frozen::open(&path)?.tensors()?)?,
+    );
     Ok((EncoderConfig::Clip(config), InputShape::Image { size }, frozen.builder(DType::F32)))
 }
 
@@ -269,6 +276,8 @@ fn json(folder: &Path, name: &str) -> Result<serde_json::Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-pub(in crate::checks) fn tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
-    Ok(Frozen::open(path)?.tensors()?)
+/// The tensors of a file on a device.
+pub(in crate::checks) fn tensors(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
+    let all = Frozen::open(path)?.tensors()?.into_iter();
+    all.map(|(name, tensor)| Ok((name, tensor.to_device(device.place())?))).collect()
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 use flamingo::Flamingo;
+use nn::Ops;
 use train::Optimizer;
 
 use super::case::Case;
@@ -15,10 +16,10 @@ use crate::checks::Worst;
 fn loss(case: &Case, flamingo: &Flamingo) -> Result<Tensor> {
     let media = flamingo.encode_media(&case.media("fwd")?)?;
     let logits = logits(flamingo, &text(case, "fwd")?, &media, &mut |_, _, _| {})?;
-    loss_of(case, &logits)
+    loss_of(case, flamingo.device().ops(), &logits)
 }
 
-fn loss_of(case: &Case, logits: &Tensor) -> Result<Tensor> {
+fn loss_of(case: &Case, ops: Ops, logits: &Tensor) -> Result<Tensor> {
     let (_, n_tokens, _) = logits.dims3()?;
     let (mut places, mut targets) = (Vec::new(), Vec::new());
     for (row, labels) in case.rows("fwd.labels")?.iter().enumerate() {
@@ -29,7 +30,7 @@ fn loss_of(case: &Case, logits: &Tensor) -> Result<Tensor> {
     }
     let places = Tensor::from_vec(places, targets.len(), logits.device())?;
     let logits = logits.flatten_to(1)?.index_select(&places, 0)?;
-    Ok(nn::cross_entropy(&logits, targets)?.mean_all()?)
+    Ok(nn::cross_entropy(ops, &logits, targets)?.mean_all()?)
 }
 
 /// Compares loss, gradients and the course of a short training.
@@ -44,7 +45,8 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     gradients(case, &named, &first.backward()?, worst)?;
     let (media, text) = (case.media("fwd")?, text(case, "fwd")?);
     let (again, grads) = flamingo.checkpointed(&media, &text, 1, |hidden, _, _| {
-        loss_of(case, &flamingo.head(hidden)?).map_err(candle_core::Error::wrap)
+        loss_of(case, flamingo.device().ops(), &flamingo.head(hidden)?)
+            .map_err(candle_core::Error::wrap)
     })?;
     worst.add("loss again", f64::from((again.to_scalar::<f32>()? - expected).abs()), TOLERANCE);
     gradients(case, &named, &grads, worst)?;
@@ -98,7 +100,7 @@ fn steps(
     let special = [case.spec.media_token_id, case.spec.eoc_token_id];
 
     let decay = |name: &str| (1., if name.contains("gated_cross_attn") { 0.1 } else { 0. });
-    let mut optimizer = Optimizer::new(named, 1., 0., decay)?;
+    let mut optimizer = Optimizer::new(flamingo.device(), named, 1., 0., decay)?;
     for (step, (expected, expected_norm)) in losses.iter().zip(norms).enumerate() {
         let loss = loss(case, flamingo)?;
         let mut grads = loss.backward()?;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use encoder::EncoderInput;
 use flamingo::Prompts;
+use nn::Device;
 use serde_json::Value;
 use train::{MixtureBatch, Padding, RowKind, Source};
 
@@ -33,13 +34,13 @@ pub(super) struct Recorded {
 pub(super) struct Batches([Recorded; 2]);
 
 impl Batches {
-    pub(super) fn open(folder: &Path, case: &Value, spec: &Spec) -> Result<Self> {
-        let all = tensors(&folder.join("batches.safetensors"))?;
+    pub(super) fn open(folder: &Path, case: &Value, spec: &Spec, device: &Device) -> Result<Self> {
+        let all = tensors(&folder.join("batches.safetensors"), device)?;
         let get =
             |name: &str| all.get(name).with_context(|| format!("batches.safetensors lacks {name}"));
         let pool = get("images.pool")?;
         let (_, channels, height, width) = pool.dims4()?;
-        let zeros = Tensor::zeros((1, channels, height, width), DType::F32, &Device::Cpu)?;
+        let zeros = Tensor::zeros((1, channels, height, width), DType::F32, pool.device())?;
         let pool = Tensor::cat(&[pool, &zeros], 0)?;
         let said = &case["spec"];
         let n_batches = said["num_batches"].as_u64().context("no num_batches")? as usize;
@@ -120,7 +121,7 @@ impl Recorded {
         let (n_pool, channels, height, width) = self.pool.dims4()?;
         let place = |&idx: &i64| if idx < 0 { n_pool as u32 - 1 } else { idx as u32 };
         let places: Vec<u32> = self.images[at].iter().flatten().map(place).collect();
-        let places = Tensor::from_vec(places, n_rows * n_images, &Device::Cpu)?;
+        let places = Tensor::from_vec(places, n_rows * n_images, self.pool.device())?;
         let values = self.pool.index_select(&places, 0)?;
         Ok(EncoderInput::new(values.reshape((n_rows, n_images, 1, channels, height, width))?))
     }

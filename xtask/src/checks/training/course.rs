@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Shape, Tensor};
+use nn::Device;
 use train::{MixtureConfig, Progress};
 
 use super::Training;
@@ -39,14 +40,14 @@ impl Training<'_> {
         let stopped = self.go(state.path(), &mut course, true);
         match stopped {
             Err(train::Error::Interrupted { .. }) => {
-                course.first = saved(state.path())?;
+                course.first = saved(state.path(), self.flamingo.device())?;
                 self.go(state.path(), &mut course, false)?;
             }
             // the only step is the last one
-            Ok(()) => course.first = saved(state.path())?,
+            Ok(()) => course.first = saved(state.path(), self.flamingo.device())?,
             Err(error) => return Err(error.into()),
         }
-        course.last = saved(state.path())?;
+        course.last = saved(state.path(), self.flamingo.device())?;
         Ok(course)
     }
 
@@ -82,10 +83,10 @@ impl Training<'_> {
 }
 
 /// The tensors of the newest saved state.
-fn saved(folder: &Path) -> Result<Tensors> {
+fn saved(folder: &Path, device: &Device) -> Result<Tensors> {
     let states = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let newest = states.collect::<Result<Vec<_>>>()?.into_iter().max().context("no state")?;
-    tensors(&newest.join("state.safetensors"))
+    tensors(&newest.join("state.safetensors"), device)
 }
 
 impl Course {

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Tensor, Var};
 use flamingo::{Compat, Flamingo};
+use nn::Device;
 use serde_json::Value;
 use train::{LrSchedule, MixtureConfig};
 
@@ -24,8 +25,8 @@ use super::recorded::{number, numbers};
 use super::{Outcome, Worst};
 
 /// A whole training: losses, norms, rates, gradients, weights and moments.
-pub(super) fn outcome(folder: &Path, name: &str, case: &Value) -> Outcome {
-    match compared(folder, case) {
+pub(super) fn outcome(folder: &Path, name: &str, case: &Value, device: &Device) -> Outcome {
+    match compared(folder, case, device) {
         Ok(worst) => Outcome::compared(name, worst),
         Err(error) => Outcome::broken(name, format!("{error:#}")),
     }
@@ -43,11 +44,11 @@ struct Training<'a> {
     config: MixtureConfig,
 }
 
-fn compared(folder: &Path, case: &Value) -> Result<Worst> {
+fn compared(folder: &Path, case: &Value, device: &Device) -> Result<Worst> {
     let mut worst = Worst::new();
     for activation_checkpointing in [false, true] {
         // anew, because a training leaves its last weights in the model
-        let mut training = Training::open(folder, case)?;
+        let mut training = Training::open(folder, case, device)?;
         training.config.activation_checkpointing = activation_checkpointing;
         training.compare(&mut worst)?;
     }
@@ -55,17 +56,17 @@ fn compared(folder: &Path, case: &Value) -> Result<Worst> {
 }
 
 impl<'a> Training<'a> {
-    fn open(folder: &'a Path, case: &'a Value) -> Result<Self> {
+    fn open(folder: &'a Path, case: &'a Value, device: &Device) -> Result<Self> {
         let said = &case["spec"];
         let spec: Spec = serde_json::from_value(said.clone()).context("spec of case.json")?;
         let freezes = said["freeze_lm_embeddings"].as_bool().context("no freeze_lm_embeddings")?;
-        let (flamingo, variables) = build(folder, &spec, None, !freezes)?;
+        let (flamingo, variables) = build(folder, &spec, None, !freezes, device)?;
         let named: Vec<(String, Var)> =
             variables.all().into_iter().map(|(name, var)| (full_name(&name), var)).collect();
         let start = named.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().copy()?)));
         Ok(Self {
             start: start.collect::<Result<_>>()?,
-            batches: Batches::open(folder, case, &spec)?,
+            batches: Batches::open(folder, case, &spec, device)?,
             config: config(said, &named)?,
             folder,
             case,
@@ -153,7 +154,7 @@ impl<'a> Training<'a> {
             let found = found.with_context(|| format!("the training made no step {step}"))?;
             let tolerance = self.tolerance_at("weights_rel", step)?;
             let moved = self.tolerance_at("update_rel", step)?;
-            let recorded = tensors(&path)?;
+            let recorded = tensors(&path, self.flamingo.device())?;
             let names =
                 |all: &mut dyn Iterator<Item = &String>| all.cloned().collect::<BTreeSet<_>>();
             let trained = names(&mut self.named.iter().map(|(name, _)| name));
@@ -187,7 +188,9 @@ impl<'a> Training<'a> {
     /// The gradients of the first step, and both moments at the end, from the saved states.
     fn moments(&self, course: &Course, worst: &mut Worst) -> Result<()> {
         let tolerance = self.tolerance("grads_step1_rel")?;
-        for (name, expected) in tensors(&self.folder.join("grads_step1.safetensors"))? {
+        for (name, expected) in
+            tensors(&self.folder.join("grads_step1.safetensors"), self.flamingo.device())?
+        {
             // the first mean is a tenth of the gradient
             let found = (course.first_state(&name, "first", expected.shape())? * 10.)?;
             let scale = size(&expected)?.max(f64::MIN_POSITIVE);
@@ -198,7 +201,9 @@ impl<'a> Training<'a> {
             );
         }
         let tolerance = self.tolerance("optimizer_rel")?;
-        for (name, expected) in tensors(&self.folder.join("optimizer.safetensors"))? {
+        for (name, expected) in
+            tensors(&self.folder.join("optimizer.safetensors"), self.flamingo.device())?
+        {
             let (part, variable) = match name.split_once('.') {
                 Some(("exp_avg", variable)) => ("first", variable),
                 Some(("exp_avg_sq", variable)) => ("second", variable),

@@ -98,7 +98,8 @@ fn scans(model: &Flamingo) -> MediaView {
 
 /// Log-probabilities of the id after `text`, everything read anew.
 fn next(model: &Flamingo, text: &[u32], media: &MediaView) -> Vec<f32> {
-    let view = Prompts::left_padded(vec![text.to_vec()], IMAGE).view(64).unwrap();
+    let view =
+        Prompts::left_padded(vec![text.to_vec()], IMAGE).view(64, &nn::Device::cpu()).unwrap();
     let hidden = model.hidden(&view, Some(media), None).unwrap();
     let last = hidden.narrow(1, text.len() - 1, 1).unwrap().squeeze(1).unwrap();
     let logits = model.head(&last).unwrap().to_dtype(DType::F32).unwrap();

@@ -37,7 +37,8 @@ fn beams(length_penalty: f64, early_stopping: EarlyStopping) -> Decoding {
 
 /// Scores of the id after `text`, everything read anew.
 fn reread(model: &Flamingo, text: &[u32], media: Option<&MediaView>) -> Vec<f32> {
-    let view = Prompts::left_padded(vec![text.to_vec()], IMAGE).view(64).unwrap();
+    let view =
+        Prompts::left_padded(vec![text.to_vec()], IMAGE).view(64, &nn::Device::cpu()).unwrap();
     let hidden = model.hidden(&view, media, None).unwrap();
     let last = hidden.narrow(1, text.len() - 1, 1).unwrap().flatten_all().unwrap();
     let logits = model.head(&last.unsqueeze(0).unwrap()).unwrap();
@@ -214,7 +215,9 @@ fn a_written_image_turns_the_scans_of_the_whole_batch_off_as_in_openflamingo() {
         let alone = media.select(&[row as u32]).unwrap();
         for (step, (id, scores)) in told.iter().enumerate() {
             // the pass that reads step 1's token and all later ones see another scan
-            let mut view = Prompts::left_padded(vec![text.clone()], IMAGE).view(64).unwrap();
+            let mut view = Prompts::left_padded(vec![text.clone()], IMAGE)
+                .view(64, &nn::Device::cpu())
+                .unwrap();
             if step >= 2 {
                 let n_before = rows()[row].len() + 1;
                 view.text_time[0][n_before..].fill(usize::from(row == 0));

@@ -149,8 +149,12 @@ fn what_stands_beside_a_prompt_decides_in_open_flamingo_alone() -> Result<()> {
         })
         .collect();
     let close = |compat| -> Result<bool> {
-        let model =
-            Model::open_as(&root.path().join("model"), compat, &EncoderRegistry::default())?;
+        let model = Model::open_as(
+            &root.path().join("model"),
+            compat,
+            &EncoderRegistry::default(),
+            &nn::Device::cpu(),
+        )?;
         let beside = model.log_likelihood_beside(&items, 8, crate::flamingo::NEVER)?;
         let alone = items.iter().map(|it| {
             model.log_likelihood_beside(std::slice::from_ref(it), 8, crate::flamingo::NEVER)

@@ -91,8 +91,15 @@ impl<'a> Asking<'a> {
             }
         };
         let model = match config.compat {
-            Compat::None => Model::open_with(&plan.package, Precision::Stored, encoders)?,
-            compat @ Compat::OpenFlamingo => Model::open_as(&plan.package, compat, encoders)?,
+            Compat::None => Model::open_with(
+                &plan.package,
+                Precision::Stored,
+                encoders,
+                &flamingo::Device::cpu(),
+            )?,
+            compat @ Compat::OpenFlamingo => {
+                Model::open_as(&plan.package, compat, encoders, &flamingo::Device::cpu())?
+            }
         };
         let kept = Kept::new(&cache.join(STAGE).join("answers"), "answer");
         let failures = BTreeMap::new();

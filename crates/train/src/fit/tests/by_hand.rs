@@ -58,6 +58,7 @@ fn peft_cases_of_language_models() -> Result<()> {
         export_lora(&package, Some(LoraPart::Lm), &dir.join(name).join("adapter"))?;
         let beside = lm::Described::open(&base)?.load_corrected(
             Precision::F32,
+            &nn::Device::cpu(),
             fit_config.around(&run.config)?.lora.as_ref(),
             Below::new(Frozen::open(&package.join("adapter.safetensors"))?, LANGUAGE),
         )?;

@@ -156,6 +156,7 @@ fn an_exported_adapter_merges_to_the_language_model_that_was_trained() -> Result
     let logits = |lm: &lm::Pretrained| Ok::<_, Error>(lm.lm.logits(&ids, &Step::plain(1, 5)?)?);
     let beside = lm::Described::open(&base)?.load_corrected(
         Precision::F32,
+        &nn::Device::cpu(),
         run.fit.around(&run.config)?.lora.as_ref(),
         Below::new(Frozen::open(&package.join("adapter.safetensors"))?, LANGUAGE),
     )?;

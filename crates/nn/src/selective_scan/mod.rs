@@ -1,9 +1,12 @@
 //! The selective scan of Mamba, which candle does not have.
 
+mod chunks;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, WithDType, bail};
 use kernels::Band;
 
+use crate::Ops;
 use crate::op::{Elem, by_dtype, slice, with_slice};
 
 /// States of a channel.
@@ -29,7 +32,7 @@ pub struct SelectiveScan {
 impl SelectiveScan {
     /// Scans the tokens, from the last to the first where `reverse`; the result is shaped as they are
     /// (Gu and Dao 2023, algorithm 2). States are kept in the tokens' own type.
-    pub fn run(&self, reverse: bool) -> Result<Tensor> {
+    pub fn run(&self, ops: Ops, reverse: bool) -> Result<Tensor> {
         let (batch, n_tokens, n_channels) = self.xs.dims3()?;
         let fits = self.deltas.dims() == self.xs.dims()
             && self.inputs.dims() == [batch, n_tokens, 2 * STATES]
@@ -46,18 +49,20 @@ impl SelectiveScan {
                 self.d.dims()
             )
         }
-        if !self.xs.device().is_cpu() {
-            return self.composed(reverse);
-        }
         let op = Op { n_tokens, n_channels, reverse };
         let parts = [&self.xs, &self.deltas, &self.inputs, &self.a, &self.d, &self.delta_bias];
-        if parts.iter().all(|part| !part.track_op()) {
+        let are_kernels = ops.are_kernels(&self.xs);
+        if are_kernels && parts.iter().all(|part| !part.track_op()) {
             return by_dtype!(self.xs.dtype(), T => self.untracked::<T>(op));
         }
         let rows = Tensor::cat(&[&self.xs, &self.deltas], D::Minus1)?.contiguous()?;
         let column = |xs: &Tensor| xs.unsqueeze(1);
         let constants = Tensor::cat(&[&self.a, &column(&self.d)?, &column(&self.delta_bias)?], 1)?;
-        rows.apply_op3(&self.inputs.contiguous()?, &constants.contiguous()?, op)
+        let (inputs, constants) = (self.inputs.contiguous()?, constants.contiguous()?);
+        if !are_kernels {
+            return chunks::scan([&rows, &inputs, &constants], reverse);
+        }
+        rows.apply_op3(&inputs, &constants, op)
     }
 
     /// Without the copies that an operation of candle, which takes three tensors, needs.
@@ -90,31 +95,6 @@ impl SelectiveScan {
             })
         })???;
         Tensor::from_vec(ys, xs.shape(), xs.device())
-    }
-
-    /// The same from candle's own operations, token by token, for devices without our kernels.
-    fn composed(&self, reverse: bool) -> Result<Tensor> {
-        let n_tokens = self.xs.dim(1)?;
-        let raw = self.deltas.broadcast_add(&self.delta_bias)?;
-        let steps = (raw.relu()? + (raw.abs()?.neg()?.exp()? + 1.)?.log()?)?;
-        let mut state: Option<Tensor> = None;
-        let mut ys = vec![None; n_tokens];
-        for step in 0..n_tokens {
-            let token = if reverse { n_tokens - 1 - step } else { step };
-            let row = |xs: &Tensor| xs.narrow(1, token, 1)?.squeeze(1);
-            let (x, step) = (row(&self.xs)?, row(&steps)?.unsqueeze(2)?);
-            let half = |at| row(&self.inputs)?.narrow(1, at, STATES)?.unsqueeze(1);
-            let (b, c) = (half(0)?, half(STATES)?);
-            let written = step.broadcast_mul(&x.unsqueeze(2)?)?.broadcast_mul(&b)?;
-            let next = match &state {
-                Some(state) => (step.broadcast_mul(&self.a)?.exp()? * state)? + written,
-                None => Ok(written),
-            }?;
-            let y = next.broadcast_mul(&c)?.sum(D::Minus1)?;
-            ys[token] = Some((y + x.broadcast_mul(&self.d)?)?);
-            state = Some(next);
-        }
-        Tensor::stack(&ys.into_iter().flatten().collect::<Vec<_>>(), 1)
     }
 }
 
@@ -212,7 +192,7 @@ impl CustomOp3 for Op {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradcheck::{check, sample};
+    use crate::gradcheck::{check, same_on_both, sample};
     use candle_core::Var;
 
     /// Variables, and a scan whose decays are made of one of them.
@@ -239,24 +219,24 @@ mod tests {
         let vars = sampled(70)?;
         let named: Vec<_> = vars.iter().map(|(name, var)| (*name, var)).collect();
         for reverse in [false, true] {
-            check(&named, || scan(&vars)?.run(reverse)?.sqr()?.sum_all())?;
+            check(&named, || scan(&vars)?.run(Ops::Kernels, reverse)?.sqr()?.sum_all())?;
         }
         Ok(())
     }
 
     #[test]
     fn the_kernel_equals_the_composed_form_tracked_and_not() -> Result<()> {
-        let vars = sampled(9)?;
-        let tracked = scan(&vars)?;
-        let SelectiveScan { xs, deltas, inputs, a, d, delta_bias } = tracked.clone();
-        let (xs, deltas, inputs) = (xs.detach(), deltas.detach(), inputs.detach());
-        let (a, d, delta_bias) = (a.detach(), d.detach(), delta_bias.detach());
-        let detached = SelectiveScan { xs, deltas, inputs, a, d, delta_bias };
-        for reverse in [false, true] {
-            let expected = tracked.composed(reverse)?;
-            for scan in [&tracked, &detached] {
-                let gap = (scan.run(reverse)? - &expected)?.abs()?.max_all()?;
-                assert!(gap.to_scalar::<f64>()? < 1e-13);
+        for n_tokens in [1, 9, 150] {
+            let vars = sampled(n_tokens)?;
+            let all: Vec<_> = vars.iter().map(|(_, var)| var).collect();
+            let tracked = scan(&vars)?;
+            let SelectiveScan { xs, deltas, inputs, a, d, delta_bias } = tracked.clone();
+            let (xs, deltas, inputs) = (xs.detach(), deltas.detach(), inputs.detach());
+            let (a, d, delta_bias) = (a.detach(), d.detach(), delta_bias.detach());
+            let detached = SelectiveScan { xs, deltas, inputs, a, d, delta_bias };
+            for reverse in [false, true] {
+                same_on_both(&all, 1e-11, |ops| scan(&vars)?.run(ops, reverse))?;
+                same_on_both(&[], 1e-12, |ops| detached.run(ops, reverse))?;
             }
         }
         Ok(())
@@ -266,7 +246,7 @@ mod tests {
     fn shapes_that_do_not_go_together_are_refused() -> Result<()> {
         let mut scan = scan(&sampled(3)?)?;
         scan.inputs = scan.inputs.narrow(2, 0, 30)?;
-        let error = scan.run(false).unwrap_err().to_string();
+        let error = scan.run(Ops::Kernels, false).unwrap_err().to_string();
         assert!(error.contains("inputs [2, 3, 30]"), "{error}");
         Ok(())
     }
