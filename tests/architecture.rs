@@ -259,6 +259,67 @@ fn no_source_file_is_longer_than_a_sitting() {
     assert!(long.is_empty(), "more than 800 lines: {long:#?}");
 }
 
+/// Below the program, the device is handed down: these lines alone choose one. Files of weights are read into main
+/// memory, and two functions open a model on the CPU, for whoever has no other device.
+const DEVICES: [(&str, usize); 15] = [
+    ("flamingo/src/bench/mod.rs", 1),
+    ("flamingo/src/model.rs", 1),
+    ("lm/src/pretrained/mod.rs", 1),
+    ("nn/src/matrix/numbers.rs", 1),
+    ("pipeline/src/caption.rs", 1),
+    ("pipeline/src/check_encoder.rs", 1),
+    ("pipeline/src/one.rs", 1),
+    ("pipeline/src/package/reader.rs", 1),
+    ("pipeline/src/phases/few_shot/answers.rs", 2),
+    ("pipeline/src/phases/finetune.rs", 2),
+    ("pipeline/src/phases/pretrain.rs", 1),
+    ("pipeline/src/plan/encoder.rs", 1),
+    ("pipeline/src/score.rs", 1),
+    ("pipeline/src/stage/altered.rs", 1),
+    ("pipeline/src/stage/encode.rs", 1),
+];
+
+/// The part of a file that is no test.
+fn untested(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).expect("a source file");
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+#[test]
+fn the_device_is_handed_down() {
+    let crates = tests::root().join("crates");
+    let mut files = Vec::new();
+    sources(&crates, &mut files);
+    let mut found = BTreeMap::new();
+    for path in files {
+        let name = path.strip_prefix(&crates).expect("below it").to_string_lossy().into_owned();
+        let of_tests = [
+            "tests.rs",
+            "/tests/",
+            "/testing/",
+            "by_hand.rs",
+            "tiny.rs",
+            "gradcheck.rs",
+            "/benches/",
+        ];
+        let is_exempt = name.starts_with("cli/")
+            || name == "nn/src/device.rs"
+            || name.starts_with("nn/src/weights/");
+        if is_exempt || of_tests.iter().any(|part| name.contains(part)) {
+            continue;
+        }
+        let chosen = ["Device::Cpu", "Device::cpu", "Device::default()"];
+        let text = untested(&path);
+        let n = text.lines().filter(|line| chosen.iter().any(|it| line.contains(it))).count();
+        if n > 0 {
+            found.insert(name, n);
+        }
+    }
+    let expected = DEVICES.map(|(name, n)| (name.to_owned(), n)).into();
+    assert_eq!(found, expected, "a device is chosen below the program");
+}
+
 #[test]
 fn steps_are_told_apart_in_one_file() {
     let registry = tests::root().join("crates/preprocess/src/steps/mod.rs");
