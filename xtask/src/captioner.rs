@@ -48,6 +48,7 @@ fn config() -> FlamingoConfig {
             only_attend_immediate_media: true,
         },
         lora: None,
+        media: Vec::new(),
         compat: Compat::None,
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn write(root: &Path, size: Size, precision: Precision, folder: &Path
             resampler,
             gates,
             lora: None,
+            media: Vec::new(),
             compat: Compat::None,
         };
         let (encoder, adapter) = (Outline::default(), Outline::default());

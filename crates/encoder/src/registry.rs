@@ -15,9 +15,9 @@ use crate::{
     AddedEncoder, BrainEncoder, BrainJepaConfig, BrainJepaEncoder, BrainLm, BrainLmConfig,
     BrainMtConfig, BrainMtEncoder, BrainSemantoksConfig, BrainSemantoksEncoder, ClipConfig,
     ClipVision, Connectivity, ConnectivityConfig, CortexMaeConfig, CortexMaeEncoder,
-    EncoderRegistry, EncoderSpec, Error, InputShape, Licence, LoraConfig, MediaEncoder, Result,
-    Stored, StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames, VoxelFramesConfig,
-    WeightsSource,
+    EncoderRegistry, EncoderSpec, Error, InputShape, Licence, LoraConfig, MediaEncoder, Omics,
+    OmicsConfig, Result, Stored, StoredConfig, SwiftConfig, SwiftEncoder, Trainable, VoxelFrames,
+    VoxelFramesConfig, WeightsSource,
 };
 
 /// The encoders, each by its name in a pipeline file and its settings, and what tells them apart.
@@ -62,6 +62,8 @@ encoders! {
     BrainSemantoks(BrainSemantoksConfig),
     /// SwiFT, of whole volumes.
     Swift(SwiftConfig),
+    /// Numbers of a person, such as polygenic scores: a linear map of all columns to each token.
+    Omics(OmicsConfig),
     /// Tokens computed elsewhere.
     Stored(StoredConfig),
     /// An encoder that the program brings along; its settings name no files.
@@ -102,6 +104,7 @@ built_in! {
         brain(BrainSemantoksEncoder::new(it, input, vb)?)
     };
     "swift" SwiftConfig => |it, input, vb| brain(SwiftEncoder::new(it, input, vb)?);
+    "omics" OmicsConfig => |it, input, vb| brain(Omics::new(it, input, vb)?);
     "stored" StoredConfig => |it, input, _vb| {
         brain(Stored::new(it, input).map_err(candle_core::Error::wrap)?)
     };
@@ -168,7 +171,7 @@ impl EncoderConfig {
     /// Which of its weights a training moves; frozen encoders are run once, before it.
     pub fn trainable(&self) -> &Trainable {
         match self {
-            Self::VoxelFrames(_) => &Trainable::All,
+            Self::VoxelFrames(_) | Self::Omics(_) => &Trainable::All,
             Self::Added(added) if added.learns() => &Trainable::All,
             _ => self.pretrained().map_or(&Trainable::None, Pretrained::trainable),
         }

@@ -41,6 +41,11 @@ pub enum InputSpace {
         /// Voxels in the mask; of a plan, at most.
         n: usize,
     },
+    /// Numbers of a person, such as polygenic scores.
+    Columns {
+        /// Columns of the table.
+        n: usize,
+    },
 }
 
 impl fmt::Display for InputSpace {
@@ -57,6 +62,7 @@ impl fmt::Display for InputSpace {
             Self::Image { size } => write!(f, "pictures of {size} × {size} pixels"),
             Self::Tokens { n, dim } => write!(f, "{n} tokens of {dim} numbers"),
             Self::Voxels { .. } => f.write_str("series of the voxels of a mask"),
+            Self::Columns { n } => write!(f, "{n} columns of numbers"),
         }
     }
 }
@@ -91,17 +97,23 @@ pub enum InputShape {
         /// Width of a token.
         dim: usize,
     },
+    /// Numbers of a person: standardised values, and where they are missing.
+    Columns {
+        /// Columns of the table.
+        n: usize,
+    },
 }
 
 impl InputShape {
-    /// The array's dimensions: `(n_frames, n_voxels)`, `(n_frames, x, y, z)`, `(3, size, size)` or
-    /// `(n_tokens, dim)`.
+    /// The array's dimensions: `(n_frames, n_voxels)`, `(n_frames, x, y, z)`, `(3, size, size)`,
+    /// `(n_tokens, dim)` or `(2, n_columns)`.
     pub fn dims(&self) -> Vec<usize> {
         match *self {
             Self::Window { n_frames, n_voxels } => vec![n_frames, n_voxels],
             Self::Volume { n_frames, grid: [x, y, z] } => vec![n_frames, x, y, z],
             Self::Image { size } => vec![3, size, size],
             Self::Tokens { n_tokens, dim } => vec![n_tokens, dim],
+            Self::Columns { n } => vec![2, n],
         }
     }
 }
@@ -117,6 +129,7 @@ impl fmt::Display for InputShape {
             }
             Self::Image { size } => write!(f, "a picture of {size} × {size} pixels"),
             Self::Tokens { n_tokens, dim } => write!(f, "{n_tokens} tokens of {dim} numbers"),
+            Self::Columns { n } => write!(f, "{n} columns of numbers"),
         }
     }
 }

@@ -130,6 +130,14 @@ pub enum Error {
         /// Scans given.
         media: usize,
     },
+    /// An `<image>` that stands for none of a model's media.
+    #[error("the prompt has `{found}`, expected one of `{}`", known.join("`, `"))]
+    MediumName {
+        /// As the prompt has it.
+        found: String,
+        /// As prompts may have them.
+        known: Vec<String>,
+    },
     /// A continuation whose likelihood means nothing.
     #[error(
         "the continuation `{continuation}` has {found}; expected at least one token and no `<image>`"

@@ -20,13 +20,15 @@ mod manifest;
 mod media;
 mod medium;
 mod model;
+mod named;
 mod package;
 mod prompt;
 mod resampler;
+mod several;
 #[cfg(test)]
 mod tiny;
 
-pub use config::{Compat, FlamingoConfig};
+pub use config::{Compat, FlamingoConfig, MediumConfig, OwnEncoder};
 pub use encoder_package::{
     ENCODER_COMPONENT, EncoderImport, EncoderInfo, EncoderManifest, ImportedEncoder,
     check_encoder_weights, find_encoder_weights, import_encoder, inspect_encoder, is_encoder,
@@ -49,6 +51,7 @@ pub use lora::{
 pub use manifest::{LANGUAGE, MANIFEST, Manifest, Part};
 pub use medium::{Medium, encoder_input};
 pub use model::{GateOpening, Model};
+pub use named::{NamedMedia, is_name, unnamed};
 pub use nn::{Device, DeviceName, Precision, weights::TensorInfo};
 pub use package::{
     LM_FILES, NewPackage, PackageFile, PackageInfo, PackageTexts, Parameters, Trained,
@@ -56,3 +59,4 @@ pub use package::{
 };
 pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};
+pub use several::MediaInput;

@@ -127,6 +127,9 @@ impl Manifest {
     /// Looks for its encoders among those that a program brings along.
     pub fn find_encoders(&mut self, registry: &EncoderRegistry) {
         self.config.encoder.find(registry);
+        self.config.media.iter_mut().filter_map(|it| it.own.as_mut()).for_each(|own| {
+            own.encoder.find(registry);
+        });
         self.frozen_encoder.iter_mut().for_each(|it| it.find(registry));
     }
 

@@ -10,9 +10,7 @@ use nn::{Device, Precision, weights::Below};
 use serde::Serialize;
 
 use crate::manifest::{LANGUAGE, MANIFEST};
-use crate::{
-    Compat, Flamingo, Manifest, MediaView, Medium, Request, Result, Vocabulary, Writer, package,
-};
+use crate::{Compat, Flamingo, Manifest, Medium, Request, Result, Vocabulary, Writer, package};
 
 /// How far one gated block is open; a model whose gates are all near zero does not look.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -121,7 +119,7 @@ impl Model {
     /// # Errors
     /// When its `<image>` do not count its media, or it does not fit into the language model.
     pub fn check(&self, request: &Request, n_new: usize) -> Result<()> {
-        let ids = self.vocabulary.prompt(&request.prompt, request.media.len())?;
+        let (ids, _) = self.writer().prompt(&request.prompt, request.media.len())?;
         let (found, limit) =
             (ids.len().saturating_add(n_new), self.flamingo.lm().shape().n_positions);
         if found > limit {
@@ -146,11 +144,6 @@ impl Model {
         Ok(openings
             .map(|(block, attention, feed_forward)| GateOpening { block, attention, feed_forward })
             .collect())
-    }
-
-    /// The scans of a batch of texts; absent when no text has one.
-    pub(crate) fn encode_media(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
-        self.writer().encode_media(media)
     }
 
     /// One vector for each scan or picture, by which similar ones are found: that of

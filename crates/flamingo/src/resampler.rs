@@ -77,6 +77,20 @@ impl PerceiverResampler {
     /// Tokens `(batch, n_media, n_windows, n_tokens, dim)` to latents `(batch, n_media, n_latents,
     /// dim)`; tokens that their mask calls unreal are not attended to.
     pub fn forward(&self, tokens: &Tokens) -> Result<Tensor> {
+        self.read(tokens, None)
+    }
+
+    /// The same of media one a row, `(n, 1, n_windows, n_tokens, dim)`, that stand at these places in their texts.
+    pub(crate) fn forward_at(&self, tokens: &Tokens, places: &[u32]) -> Result<Tensor> {
+        self.read(tokens, Some(places))
+    }
+
+    /// The learned latents `(n_latents, dim)`.
+    pub(crate) fn latents(&self) -> &Tensor {
+        &self.latents
+    }
+
+    fn read(&self, tokens: &Tokens, places: Option<&[u32]>) -> Result<Tensor> {
         let (batch, n_media, n_windows, n_tokens, dim) = tokens.values.dims5()?;
         let mut xs = tokens.values.clone();
         if let Some(places) = &self.frame_embs {
@@ -84,8 +98,17 @@ impl PerceiverResampler {
             xs = xs.broadcast_add(&places.reshape((n_windows, 1, dim))?)?;
         }
         let mut xs = xs.reshape((batch, n_media, n_windows * n_tokens, dim))?;
-        if let Some(places) = &self.media_time_embs {
-            xs = xs.broadcast_add(&first_rows(places, n_media, "scans", "max_num_media")?)?;
+        if let Some(embs) = &self.media_time_embs {
+            let n = places.map_or(n_media, |it| it.iter().max().map_or(0, |it| *it as usize + 1));
+            let embs = first_rows(embs, n, "scans", "max_num_media")?;
+            let embs = match places {
+                None => embs,
+                Some(places) => {
+                    let places = Tensor::from_slice(places, batch, embs.device())?;
+                    embs.index_select(&places, 0)?.unsqueeze(1)?
+                }
+            };
+            xs = xs.broadcast_add(&embs)?;
         }
         let xs = xs.reshape((batch * n_media, n_windows * n_tokens, dim))?;
 

@@ -25,8 +25,11 @@ pub struct AugmentConfig {
     pub jitter_frames: usize,
 }
 
-/// The frames `margin + shift ..` of a window that carries `margin` frames on either side.
+/// The frames `margin + shift ..` of a window that carries `margin` frames on either side; a missing one stays missing.
 pub(crate) fn crop(window: &Medium, margin: usize, shift: isize) -> Medium {
+    if window.is_empty() {
+        return window.clone();
+    }
     let start = margin.saturating_add_signed(shift);
     let n_frames = window.len_of(Axis(0)) - 2 * margin;
     window.slice_axis(Axis(0), Slice::from(start..start + n_frames)).to_owned()
@@ -50,23 +53,35 @@ impl<'a> Augmenter<'a> {
         Self { examples, by_class, config }
     }
 
-    /// Example `idx`'s first window, varied.
-    pub(crate) fn draw(&self, idx: usize, rng: &mut impl Rng) -> Medium {
-        let AugmentConfig { voxel_dropout, class_averaging, jitter_frames } = *self.config;
+    /// What example `idx` shows, its scans varied.
+    pub(crate) fn draw(&self, idx: usize, rng: &mut impl Rng) -> Vec<Medium> {
         let example = &self.examples[idx];
+        let media = example.media.iter().enumerate().map(|(place, medium)| {
+            if example.scans.contains(&place) {
+                self.varied(example, place, rng)
+            } else {
+                medium.as_ref().clone()
+            }
+        });
+        media.collect()
+    }
+
+    /// The scan at this place, varied.
+    fn varied(&self, example: &Example, place: usize, rng: &mut impl Rng) -> Medium {
+        let AugmentConfig { voxel_dropout, class_averaging, jitter_frames } = *self.config;
         let margin = example.margin;
         let reach = jitter_frames.min(margin) as i32;
         let shift = rng.random_range(-reach..=reach) as isize;
-        let mut window = crop(&example.media[0], margin, shift);
+        let mut window = crop(&example.media[place], margin, shift);
         let peers = example.class.and_then(|class| self.by_class.get(&class));
         if let Some(peers) = peers
             && rng.random_bool(class_averaging)
         {
             let peer = &self.examples[peers[rng.random_range(0..peers.len())]];
             let share: f32 = rng.random_range(0.0..0.5);
-            let other = crop(&peer.media[0], peer.margin, shift);
-            // scans of different length have nothing to be mixed
-            if other.shape() == window.shape() {
+            let other = crop(&peer.media[place], peer.margin, shift);
+            // scans of different length have nothing to be mixed, nor has a missing one
+            if other.shape() == window.shape() && !window.is_empty() {
                 window = window * (1. - share) + other * share;
             }
         }
@@ -94,6 +109,7 @@ mod tests {
         Example {
             name: "window".into(),
             media: vec![Arc::new(frames.into_dyn())],
+            scans: vec![0],
             margin: 1,
             prompt: String::new(),
             report: String::new(),
@@ -107,7 +123,7 @@ mod tests {
     fn dropout_keeps_the_mean_and_drops_whole_voxels() {
         let examples = [example(1., 0)];
         let config = AugmentConfig { voxel_dropout: 0.5, class_averaging: 0., jitter_frames: 0 };
-        let window = Augmenter::new(&examples, &config).draw(0, &mut rng(1, "a"));
+        let window = Augmenter::new(&examples, &config).draw(0, &mut rng(1, "a")).remove(0);
         let window = window.into_dimensionality::<ndarray::Ix2>().unwrap();
         assert_eq!(window.dim(), (3, 200));
         let kept = window.columns().into_iter().filter(|v| v.iter().all(|&x| x > 0.)).count();
@@ -123,7 +139,7 @@ mod tests {
         let config = AugmentConfig { voxel_dropout: 0., class_averaging: 1., jitter_frames: 3 };
         let augmenter = Augmenter::new(&examples, &config);
         let mut rng = rng(1, "b");
-        let starts: Vec<f32> = (0..200).map(|_| augmenter.draw(0, &mut rng)[[0, 0]]).collect();
+        let starts: Vec<f32> = (0..200).map(|_| augmenter.draw(0, &mut rng)[0][[0, 0]]).collect();
         assert!(starts.iter().all(|&x| x <= 52.), "a window of another class was mixed in");
         assert!(starts.iter().any(|&x| x > 10.), "no window was mixed");
         assert!(starts.contains(&0.) && starts.contains(&2.), "the start never moved");

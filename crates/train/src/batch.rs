@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
-use flamingo::{Flamingo, Medium, Prompts, TextView, Vocabulary};
+use flamingo::{Flamingo, Medium, NamedMedia, Prompts, TextView, Vocabulary};
 use nn::Ops;
 
-use crate::{Error, Result};
+use crate::{Error, Result, augment::crop};
 
 /// One scan and what is to be written of it.
 #[derive(Clone, Debug)]
@@ -15,11 +15,14 @@ pub struct Example {
     /// What it is called where something is wrong with it, such as a row of a table: no person's name.
     pub name: String,
     /// One preprocessed scan each: a window `(n_frames, n_voxels)` with `margin` further frames on
-    /// either side, or several windows or their tokens, `(n_windows, …)`.
+    /// either side, or several windows or their tokens, `(n_windows, …)`. Of several media of a report one each, in the
+    /// order of the prompt; `(0, …)` is a missing one.
     pub media: Vec<Arc<Medium>>,
+    /// Which of them are scans: these are varied, and have the margin.
+    pub scans: Vec<usize>,
     /// Frames before and after the window, for shifting it.
     pub margin: usize,
-    /// The text before the report, one `<image>` a scan; not learned.
+    /// The text before the report, one `<image>` a scan, with its name where there are several media; not learned.
     pub prompt: String,
     /// The report.
     pub report: String,
@@ -29,6 +32,17 @@ pub struct Example {
     pub stratum: Option<usize>,
     /// What the auxiliary loss must tell apart.
     pub class: Option<usize>,
+}
+
+impl Example {
+    /// Its media without margins.
+    pub(crate) fn shown(&self) -> Vec<Medium> {
+        let media = self.media.iter().enumerate().map(|(place, medium)| {
+            let margin = if self.scans.contains(&place) { self.margin } else { 0 };
+            crop(medium, margin, 0)
+        });
+        media.collect()
+    }
 }
 
 /// An example as ids: prompt, report, end of chunk.
@@ -42,8 +56,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(example: &Example, vocabulary: &Vocabulary) -> Result<Self> {
-        let mut ids = vocabulary.prompt(&example.prompt, example.media.len())?;
+    pub(crate) fn new(
+        example: &Example,
+        vocabulary: &Vocabulary,
+        named: &NamedMedia,
+    ) -> Result<Self> {
+        let (prompt, _) = named.read(&example.prompt)?;
+        let mut ids = vocabulary.prompt(&prompt, example.media.len())?;
         let n_prompt = ids.len();
         let report = vocabulary.tokenizer.encode_rest(&example.report)?;
         if report.ids.is_empty() {

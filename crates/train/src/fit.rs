@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AugmentConfig, Error, Example, Fitted, Judge, LOSS, LrSchedule, Observer, Result, SCAN_GAIN,
-    augment::{Augmenter, crop},
+    augment::Augmenter,
     batch::Row,
     draw,
     judge::{Judgement, Validation},
@@ -24,7 +24,7 @@ use crate::{
     progression::Progression,
     reduce::{Alone, Reduce},
     schedule::Schedule,
-    trainee::{ENCODER, Shown, Trainee},
+    trainee::{ENCODER, Shown, Trainee, Window},
     trainer::{Rhythm, Task, Trainer},
 };
 
@@ -259,7 +259,7 @@ fn check(inputs: &FitInputs) -> Result<()> {
         )));
     }
     let one = |e: &Example| e.media.len() == 1;
-    if !inputs.train.iter().chain(inputs.validation).all(one) {
+    if inputs.config.media.is_empty() && !inputs.train.iter().chain(inputs.validation).all(one) {
         return Err(Error::Data("each example needs exactly one scan".to_owned()));
     }
     if [steps, batch_size, accumulate, validate_every].contains(&&0) {
@@ -363,6 +363,9 @@ fn recipe(inputs: &FitInputs, began_with: Option<&str>) -> String {
     if let (Some(lora), Some(said)) = (&inputs.config.lora, said.as_array_mut()) {
         said.push(serde_json::json!(lora));
     }
+    if let (false, Some(said)) = (inputs.config.media.is_empty(), said.as_array_mut()) {
+        said.push(serde_json::json!(inputs.config.media));
+    }
     let began = began_with.map_or_else(String::new, |it| format!(" {it}"));
     files::sha256_bytes(format!("{said}{began}").as_bytes())
 }
@@ -396,6 +399,14 @@ struct Reports<'a> {
     strata: Vec<Vec<usize>>,
 }
 
+impl Reports<'_> {
+    /// A training example as it is shown in one step.
+    fn drawn(&self, idx: usize, rng: &mut impl rand::Rng) -> Window {
+        let media = self.augmenter.draw(idx, rng);
+        self.trainee.window(&self.inputs.train[idx], media).expect("its prompt was read before")
+    }
+}
+
 impl Task for Reports<'_> {
     type Batch = Shown;
 
@@ -416,7 +427,7 @@ impl Task for Reports<'_> {
         (0..config.accumulate).map(move |at| {
             let windows = &order[at * n_windows..][..n_windows];
             Shown {
-                windows: windows.iter().map(|&idx| self.augmenter.draw(idx, &mut rng)).collect(),
+                windows: windows.iter().map(|&idx| self.drawn(idx, &mut rng)).collect(),
                 classes: windows.iter().map(|&idx| train[idx].class).collect(),
                 rows: windows[..config.batch_size].to_vec(),
                 weight,
@@ -459,7 +470,7 @@ impl Task for Reports<'_> {
         let own = |&row: &usize| {
             let example = &self.inputs.train[row];
             let alone = Shown {
-                windows: vec![crop(&example.media[0], example.margin, 0)],
+                windows: vec![self.trainee.window(example, example.shown())?],
                 classes: vec![example.class],
                 rows: vec![row],
                 weight: self.rows[row].weight(),

@@ -260,7 +260,8 @@ impl Task for Mixture<'_> {
         let loss = |hidden: &Tensor, _: &Tensor, part: usize| {
             parts[part].clone().loss(self.flamingo, hidden, factor.recip())
         };
-        Ok(Some(self.flamingo.checkpointed(&shown.media, &text, parts.len(), loss)?))
+        let media = shown.media.clone().into();
+        Ok(Some(self.flamingo.checkpointed(&media, &text, parts.len(), loss)?))
     }
 
     fn n_tokens(&self, batch: &Result<Part>) -> usize {

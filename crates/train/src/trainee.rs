@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Module, Tensor, backprop::GradStore};
-use encoder::{EncoderInput, InputShape};
-use flamingo::{Flamingo, LANGUAGE, Medium, Stop, Vocabulary, Writer, encoder_input};
+use encoder::InputShape;
+use flamingo::{Flamingo, LANGUAGE, MediaInput, Medium, Stop, Vocabulary, Writer, encoder_input};
 use nn::Linear;
 use nn::weights::{Below, Variables};
 
-use crate::augment::crop;
 use crate::batch::{Predicted, Row, text_view};
 use crate::{Example, FitConfig, FitInputs, Result, warm_start};
 
@@ -18,8 +17,8 @@ pub(crate) const ENCODER: &str = "encoder/";
 
 /// What a micro-batch shows.
 pub(crate) struct Shown {
-    /// Windows, the reports' first; further ones skip the language model.
-    pub(crate) windows: Vec<Medium>,
+    /// What each row shows, the reports' first; further ones skip the language model.
+    pub(crate) windows: Vec<Window>,
     /// What the auxiliary loss must tell apart in each of them.
     pub(crate) classes: Vec<Option<usize>>,
     /// Which rows of text are shown with the first windows.
@@ -28,6 +27,12 @@ pub(crate) struct Shown {
     pub(crate) weight: f64,
     /// Windows of the step that have a class.
     pub(crate) n_classes: usize,
+}
+
+/// What one row shows: its media, and where they have names the numbers of the encoders that read them.
+pub(crate) struct Window {
+    pub(crate) media: Vec<Medium>,
+    pub(crate) encoders: Vec<usize>,
 }
 
 /// A model under training.
@@ -88,7 +93,7 @@ impl Trainee {
 
     pub(crate) fn rows(&self, examples: &[Example]) -> Result<Vec<Row>> {
         let limit = self.flamingo.lm().shape().n_positions;
-        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary));
+        let rows = examples.iter().map(|e| Row::new(e, &self.vocabulary, self.flamingo.named()));
         let rows = rows.collect::<Result<Vec<_>>>()?;
         match rows.iter().map(Row::len).max() {
             Some(found) if found > limit => Err(flamingo::Error::TooLong { found, limit }.into()),
@@ -96,11 +101,24 @@ impl Trainee {
         }
     }
 
-    /// One scan a row.
-    fn input(&self, scans: &[Medium]) -> Result<EncoderInput> {
-        let rows: Vec<&[Medium]> = scans.iter().map(std::slice::from_ref).collect();
-        let input = encoder_input(&rows, self.input, self.flamingo.device())?
-            .expect("every row has a scan");
+    /// Media of an example, perhaps varied, as a row of a batch.
+    pub(crate) fn window(&self, example: &Example, media: Vec<Medium>) -> Result<Window> {
+        let (_, encoders) = self.flamingo.named().read(&example.prompt)?;
+        Ok(Window { media, encoders })
+    }
+
+    fn input(&self, windows: &[Window]) -> Result<MediaInput> {
+        let input = if self.flamingo.named().is_empty() {
+            let rows: Vec<_> = windows.iter().map(|it| it.media.as_slice()).collect();
+            MediaInput::from(
+                encoder_input(&rows, self.input, self.flamingo.device())?
+                    .expect("every row has a scan"),
+            )
+        } else {
+            let rows = windows.iter().map(|it| (it.media.as_slice(), it.encoders.as_slice()));
+            let inputs = self.flamingo.inputs(self.input);
+            MediaInput::sorted(&rows.collect::<Vec<_>>(), &inputs, self.flamingo.device())?
+        };
         Ok(match &self.coordinates {
             Some(coordinates) => input.with_coordinates(coordinates)?,
             None => input,
@@ -109,7 +127,7 @@ impl Trainee {
 
     /// What some reports and windows add to the loss of a step: weighted text loss plus the auxiliary loss.
     pub(crate) fn loss(&self, shown: &Shown, rows: &[Row], fit: &FitConfig) -> Result<Tensor> {
-        let media = self.flamingo.encode_media(&self.input(&shown.windows)?)?;
+        let media = self.flamingo.show(&self.input(&shown.windows)?)?;
         let rows: Vec<&Row> = shown.rows.iter().map(|&row| &rows[row]).collect();
         let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;
         let hidden = self.flamingo.hidden(&text, Some(&media.first(rows.len())?), None)?;
@@ -164,7 +182,7 @@ impl Trainee {
             return Ok(None);
         }
         let known = Tensor::from_slice(&known, known.len(), latents.device())?;
-        let latents = latents.squeeze(1)?.mean(1)?.index_select(&known, 0)?;
+        let latents = latents.flatten(1, 2)?.mean(1)?.index_select(&known, 0)?;
         let auxiliary =
             nn::cross_entropy(self.flamingo.device().ops(), &head.forward(&latents)?, targets)?;
         let auxiliary = (auxiliary.sum_all()? / shown.n_classes as f64)?;
@@ -184,8 +202,9 @@ impl Trainee {
             if stop() {
                 return Ok(None);
             }
-            let windows: Vec<_> = examples.iter().map(|e| crop(&e.media[0], e.margin, 0)).collect();
-            let media = self.flamingo.encode_media(&self.input(&windows)?)?;
+            let windows = examples.iter().map(|it| self.window(it, it.shown()));
+            let windows = windows.collect::<Result<Vec<_>>>()?;
+            let media = self.flamingo.show(&self.input(&windows)?)?;
             let weight = rows.iter().map(Row::weight).sum();
             let rows: Vec<_> = rows.iter().collect();
             let text = text_view(&self.flamingo, &rows, &self.vocabulary)?;

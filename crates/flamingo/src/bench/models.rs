@@ -99,6 +99,7 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
             only_attend_immediate_media: true,
         },
         lora: None,
+        media: Vec::new(),
         compat: Compat::None,
     };
     let input = InputShape::Tokens { n_tokens: N_TOKENS, dim: VIS_DIM };

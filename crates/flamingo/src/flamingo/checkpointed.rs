@@ -5,10 +5,12 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var, bail};
-use encoder::{EncoderInput, Tokens};
+use encoder::Tokens;
 use nn::Mask;
 
 use super::{Flamingo, TextView};
+use crate::MediaInput;
+use crate::several::Layout;
 
 impl Flamingo {
     /// Loss and gradients of everything under training, as `loss` of [`Self::hidden`] and its backward pass give them, in
@@ -23,20 +25,21 @@ impl Flamingo {
     /// As those of the parts; the same as without checkpointing.
     pub fn checkpointed(
         &self,
-        media: &EncoderInput,
+        media: &MediaInput,
         text: &TextView,
         n_parts: usize,
         loss: impl Fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
     ) -> Result<(Tensor, GradStore)> {
-        let tokens = self.encoder.encode(media)?;
-        let latents = self
-            .resampler
-            .forward(&Tokens { values: tokens.values.detach(), mask: tokens.mask.clone() })?;
+        let tokens = self.tokens(media)?;
+        let constant = tokens.iter().map(|it| with(it, it.values.detach())).collect::<Vec<_>>();
+        let (latents, present) = media.layout.latents(&self.resampler, &constant)?;
         let resampler_trains = latents.track_op();
         let latents = latents.detach();
         let (n_rows, _) = text.ids.dims2()?;
         let (_, n_media, n_latents, _) = latents.dims4()?;
-        let mask = self.rule.mask(&text.text_time, n_media, n_latents)?;
+        let present = present.as_deref();
+        let mask = self.rule.mask(&text.text_time, n_media, n_latents, present)?;
+        let encoders_train = tokens.iter().any(|it| it.values.track_op());
 
         let embedded = self.lm.enter(self.rows.embed(self.lm.as_ref(), &text.ids)?, &text.step)?;
         let mut lowest = if embedded.track_op() { Some(0) } else { None };
@@ -44,7 +47,7 @@ impl Flamingo {
         for idx in 0..self.gates.len() {
             let out =
                 self.segment(idx, &inputs[idx], &latents.narrow(0, 0, n_rows)?, &mask, text)?;
-            let looks = self.gates[idx].is_some() && (resampler_trains || tokens.values.track_op());
+            let looks = self.gates[idx].is_some() && (resampler_trains || encoders_train);
             if lowest.is_none() && (out.track_op() || looks) {
                 lowest = Some(idx);
             }
@@ -83,30 +86,37 @@ impl Flamingo {
             grads.extend(seeded(&embedded, &above)?)?;
         }
         if let Some(above) = grads.remove(&seen) {
-            self.backward_of_media(&tokens, &above, &mut grads)?;
+            self.backward_of_media(&tokens, &media.layout, &above, &mut grads)?;
         }
         Ok((sum, grads))
     }
 
-    /// From the gradient of the latents to those of resampler and encoder.
+    /// From the gradient of the latents to those of resampler and encoders.
     fn backward_of_media(
         &self,
-        tokens: &Tokens,
+        tokens: &[Tokens],
+        layout: &Layout,
         above: &Tensor,
         grads: &mut GradStore,
     ) -> Result<()> {
-        let encoder_trains = tokens.values.track_op();
-        let values = Var::from_tensor(&tokens.values.detach())?;
-        let given = if encoder_trains { values.as_tensor().clone() } else { values.detach() };
-        let latents =
-            self.resampler.forward(&Tokens { values: given, mask: tokens.mask.clone() })?;
+        let values = tokens.iter().map(|it| Var::from_tensor(&it.values.detach()));
+        let values = values.collect::<Result<Vec<_>>>()?;
+        let given = tokens.iter().zip(&values).map(|(it, values)| {
+            let trains = it.values.track_op();
+            with(it, if trains { values.as_tensor().clone() } else { values.detach() })
+        });
+        let (latents, _) = layout.latents(&self.resampler, &given.collect::<Vec<_>>())?;
         if latents.track_op() {
             grads.extend(seeded(&latents, above)?)?;
         }
-        match grads.remove(&values) {
-            Some(above) if encoder_trains => grads.extend(seeded(&tokens.values, &above)?),
-            _ => Ok(()),
+        for (tokens, values) in tokens.iter().zip(&values) {
+            if let Some(above) = grads.remove(values)
+                && tokens.values.track_op()
+            {
+                grads.extend(seeded(&tokens.values, &above)?)?;
+            }
         }
+        Ok(())
     }
 
     /// A gated block, where there is one, and the block of the language model after it.
@@ -124,6 +134,11 @@ impl Flamingo {
         };
         self.lm.block(idx, &xs, &text.step, None)
     }
+}
+
+/// The same tokens with other values.
+fn with(tokens: &Tokens, values: Tensor) -> Tokens {
+    Tokens { values, mask: tokens.mask.clone() }
 }
 
 /// The gradients of what `out` was made of, where `above` is its own.

@@ -7,11 +7,12 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 use encoder::{EncoderInput, InputShape, MediaEncoder, Tokens};
 use lm::{Cache, CausalLm, ExtraRows, Step};
-use nn::{Builder, Device, Mask};
+use nn::{Builder, Device, Linear, Mask};
 
 use crate::gated::{GatedBlock, MediaKeys};
 use crate::media::MediaRule;
-use crate::{Compat, Error, FlamingoConfig, PerceiverResampler};
+use crate::several::Group;
+use crate::{Compat, Error, FlamingoConfig, MediaInput, NamedMedia, PerceiverResampler};
 
 /// Asked between two blocks whether to end; an answer of `true` ends a pass for good.
 pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
@@ -22,6 +23,9 @@ pub(crate) const NEVER: Stop<'static> = &|| false;
 /// The network. See the crate's documentation.
 pub struct Flamingo {
     encoder: MediaEncoder,
+    /// Of media that it does not read.
+    further: Vec<Further>,
+    named: NamedMedia,
     resampler: PerceiverResampler,
     /// One slot per block of the language model; empty where the block is left alone.
     gates: Vec<Option<GatedBlock>>,
@@ -32,11 +36,21 @@ pub struct Flamingo {
     device: Device,
 }
 
+/// An encoder beside the model's own.
+struct Further {
+    encoder: MediaEncoder,
+    input: InputShape,
+    /// To the width of the others; absent: they are as wide.
+    map: Option<Linear>,
+}
+
 /// The scans of a batch as the gated blocks read them: computed once per text.
 #[derive(Clone)]
 pub struct MediaView {
     keys: Vec<Option<MediaKeys>>,
     latents: Tensor,
+    /// Which media are there, row by row; absent: all are.
+    present: Option<Vec<Vec<bool>>>,
 }
 
 impl MediaView {
@@ -48,16 +62,21 @@ impl MediaView {
     /// The scans of the first `n` texts of the batch.
     pub fn first(&self, n: usize) -> Result<Self> {
         let keys = self.keys.iter().map(|keys| keys.as_ref().map(|keys| keys.first(n)).transpose());
-        Ok(Self { keys: keys.collect::<Result<_>>()?, latents: self.latents.narrow(0, 0, n)? })
+        let present = self.present.as_ref().map(|it| it[..n].to_vec());
+        let latents = self.latents.narrow(0, 0, n)?;
+        Ok(Self { keys: keys.collect::<Result<_>>()?, latents, present })
     }
 
     /// The scans of a batch made of these texts of the present one, in this order.
     pub fn select(&self, rows: &[u32]) -> Result<Self> {
+        let of = |it: &Vec<Vec<bool>>| rows.iter().map(|&row| it[row as usize].clone()).collect();
+        let present = self.present.as_ref().map(of);
         let rows = Tensor::from_slice(rows, rows.len(), self.latents.device())?;
         let keys = self.keys.iter().map(|keys| keys.as_ref().map(|k| k.select(&rows)).transpose());
         Ok(Self {
             keys: keys.collect::<Result<_>>()?,
             latents: self.latents.index_select(&rows, 0)?,
+            present,
         })
     }
 }
@@ -103,6 +122,15 @@ impl Flamingo {
     ) -> Result<Self> {
         let encoder = config.encoder.build(input, encoder_vb)?;
         let vis_dim = encoder.vis_dim();
+        let own = config.media.iter().filter_map(|it| Some((&it.name, it.own.as_ref()?)));
+        let further = own.map(|(name, own)| {
+            let vb = adapter_vb.pp("media").pp(name);
+            let encoder = own.encoder.build(own.input, vb.pp("encoder"))?;
+            let width = encoder.vis_dim();
+            let map = (width != vis_dim).then(|| Linear::new(width, vis_dim, vb.pp("map")));
+            Ok(Further { encoder, input: own.input, map: map.transpose()? })
+        });
+        let further = further.collect::<Result<_>>()?;
         let resampler =
             PerceiverResampler::new(&config.resampler, vis_dim, adapter_vb.pp("perceiver"))?;
         let lang = adapter_vb.pp("lang_encoder");
@@ -131,7 +159,8 @@ impl Flamingo {
             (false, Compat::OpenFlamingo) => MediaRule::AllBeforeOrEvery,
         };
         let (compat, device) = (config.compat, adapter_vb.device().clone());
-        Ok(Self { encoder, resampler, gates, lm, rows, rule, compat, device })
+        let named = NamedMedia::of(config);
+        Ok(Self { encoder, further, named, resampler, gates, lm, rows, rule, compat, device })
     }
 
     /// The language model inside.
@@ -142,6 +171,16 @@ impl Flamingo {
     /// The encoder inside.
     pub fn encoder(&self) -> &MediaEncoder {
         &self.encoder
+    }
+
+    /// The media that its prompts name.
+    pub fn named(&self) -> &NamedMedia {
+        &self.named
+    }
+
+    /// Sizes of what its encoders read, where `own` is that of the first.
+    pub fn inputs(&self, own: InputShape) -> Vec<InputShape> {
+        [own].into_iter().chain(self.further.iter().map(|it| it.input)).collect()
     }
 
     /// Width of the encoder's tokens and of the latents.
@@ -173,13 +212,38 @@ impl Flamingo {
 
     /// Tokens of an encoder, perhaps computed long ago, to what the gated blocks read.
     pub fn look_at(&self, tokens: &Tokens) -> Result<MediaView> {
-        let latents = self.resampler.forward(tokens)?;
+        self.view(self.resampler.forward(tokens)?, None)
+    }
+
+    /// Media of any of the encoders to what the gated blocks read.
+    pub fn show(&self, media: &MediaInput) -> Result<MediaView> {
+        let (latents, present) = media.layout.latents(&self.resampler, &self.tokens(media)?)?;
+        self.view(latents, present)
+    }
+
+    /// Tokens of each group of media, all of one width.
+    fn tokens(&self, media: &MediaInput) -> Result<Vec<Tokens>> {
+        let of_group = |group: &Group| {
+            let Some(further) = group.encoder.checked_sub(1) else {
+                return self.encoder.encode(&group.input);
+            };
+            let Further { encoder, map, .. } = &self.further[further];
+            let tokens = encoder.encode(&group.input)?;
+            Ok(match map {
+                Some(map) => Tokens { values: tokens.values.apply(map)?, ..tokens },
+                None => tokens,
+            })
+        };
+        media.groups.iter().map(of_group).collect()
+    }
+
+    fn view(&self, latents: Tensor, present: Option<Vec<Vec<bool>>>) -> Result<MediaView> {
         let keys = self
             .gates
             .iter()
             .map(|gate| gate.as_ref().map(|gate| gate.keys(&latents)).transpose())
             .collect::<Result<_>>()?;
-        Ok(MediaView { keys, latents })
+        Ok(MediaView { keys, latents, present })
     }
 
     /// Text and media to the last hidden state `(batch, n_tokens, dim)`, normed.
@@ -261,7 +325,7 @@ impl Flamingo {
 
     fn media_mask(&self, media: &MediaView, text: &TextView) -> Result<Mask> {
         let (_, n_media, n_latents, _) = media.latents.dims4()?;
-        self.rule.mask(&text.text_time, n_media, n_latents)
+        self.rule.mask(&text.text_time, n_media, n_latents, media.present.as_deref())
     }
 
     /// Normed hidden states `(…, dim)` to logits over the whole vocabulary, special tokens included.

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeSet};
 use lm::decode::{Rules, TextStream, argmax};
 
 use super::{GenerateConfig, Generated, NumberRange, Request};
-use crate::{CachedPrompts, Compat, Error, Model, Prompts, Result, Stop, Vocabulary};
+use crate::{CachedPrompts, Compat, Error, Model, Result, Stop, Vocabulary};
 
 /// What may come next in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,13 +76,7 @@ impl Model {
             });
         }
         let vocabulary = &self.vocabulary;
-        let prompts = requests
-            .iter()
-            .map(|request| vocabulary.prompt(&request.prompt, request.media.len()))
-            .collect::<Result<Vec<_>>>()?;
-        let prompts = Prompts::left_padded(prompts, vocabulary.image);
-        let media: Vec<_> = requests.iter().map(|request| request.media.as_slice()).collect();
-        let media = self.encode_media(&media)?;
+        let (prompts, media) = self.writer().read(requests)?;
         let mut cached = self.flamingo.cache_prompts_until(prompts, media.as_ref(), stop)?;
 
         let rules =

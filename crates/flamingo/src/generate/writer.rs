@@ -8,7 +8,9 @@ use lm::decode::TextStream;
 use super::config::GenerateConfig;
 use super::ids::{Choice, Chosen, Sequence};
 use super::request::{Generated, Request};
-use crate::{Flamingo, MediaView, Medium, Prompts, Result, Stop, Vocabulary, encoder_input};
+use crate::{
+    Flamingo, MediaInput, MediaView, Medium, Prompts, Result, Stop, Vocabulary, encoder_input,
+};
 
 /// A network with all that it takes to write: its tokenizer, and the shape of what it is shown.
 #[derive(Clone, Copy)]
@@ -70,13 +72,7 @@ impl Writer<'_> {
         stop: Stop<'_>,
     ) -> Result<Vec<Generated>> {
         let vocabulary = self.vocabulary;
-        let rows = requests
-            .iter()
-            .map(|request| vocabulary.prompt(&request.prompt, request.media.len()))
-            .collect::<Result<Vec<_>>>()?;
-        let prompts = Prompts::left_padded(rows, vocabulary.image);
-        let media: Vec<_> = requests.iter().map(|request| request.media.as_slice()).collect();
-        let media = self.encode_media(&media)?;
+        let (prompts, media) = self.read(requests)?;
         let decoding = config.decoding(vocabulary, self.flamingo.compat(), streams);
 
         let n_texts = requests.len() * config.n_texts();
@@ -111,13 +107,49 @@ impl Writer<'_> {
             .collect()
     }
 
-    /// The scans of a batch of texts; absent when no text has one.
-    pub(crate) fn encode_media(&self, media: &[&[Arc<Medium>]]) -> Result<Option<MediaView>> {
-        let input = self.encoder_input(media)?;
-        input.map(|input| Ok(self.flamingo.encode_media(&input)?)).transpose()
+    /// The prompts of requests, padded on the left, and what their texts see; absent when none has a scan.
+    pub(super) fn read(&self, requests: &[Request]) -> Result<(Prompts, Option<MediaView>)> {
+        let (mut rows, mut media) = (Vec::new(), Vec::new());
+        for request in requests {
+            let (ids, encoders) = self.prompt(&request.prompt, request.media.len())?;
+            rows.push(ids);
+            media.push((request.media.as_slice(), encoders));
+        }
+        let media = self.encode_media(&media)?;
+        Ok((Prompts::left_padded(rows, self.vocabulary.image), media))
     }
 
-    /// The same before the encoder.
+    /// Ids of a prompt, checked against its number of media, and who reads each of them, as
+    /// [`NamedMedia::read`](crate::NamedMedia::read) says.
+    pub(crate) fn prompt(&self, text: &str, n_media: usize) -> Result<(Vec<u32>, Vec<usize>)> {
+        let (text, encoders) = self.flamingo.named().read(text)?;
+        Ok((self.vocabulary.prompt(&text, n_media)?, encoders))
+    }
+
+    /// The media of a batch of texts, each with the numbers of their encoders; absent when no text has one.
+    pub(crate) fn encode_media(
+        &self,
+        media: &[(&[Arc<Medium>], Vec<usize>)],
+    ) -> Result<Option<MediaView>> {
+        if self.flamingo.named().is_empty() {
+            let rows: Vec<_> = media.iter().map(|it| it.0).collect();
+            let input = self.encoder_input(&rows)?;
+            return input.map(|input| Ok(self.flamingo.encode_media(&input)?)).transpose();
+        }
+        if media.iter().all(|(media, _)| media.is_empty()) {
+            return Ok(None);
+        }
+        let rows: Vec<_> = media.iter().map(|it| (it.0, it.1.as_slice())).collect();
+        let input =
+            MediaInput::sorted(&rows, &self.flamingo.inputs(self.input), self.flamingo.device())?;
+        let input = match self.coordinates {
+            Some(coordinates) => input.with_coordinates(coordinates)?,
+            None => input,
+        };
+        Ok(Some(self.flamingo.show(&input)?))
+    }
+
+    /// The scans of a batch before the model's own encoder.
     pub(crate) fn encoder_input(&self, media: &[&[Arc<Medium>]]) -> Result<Option<EncoderInput>> {
         let input = encoder_input(media, self.input, self.flamingo.device())?;
         match self.coordinates {

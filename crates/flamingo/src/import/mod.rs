@@ -151,6 +151,7 @@ pub fn import(folder: &Path, import: &Import) -> Result<Imported> {
         resampler: shapes.resampler()?,
         gates: shapes.gates(lm.shape().blocks_name, lm.shape().dim)?,
         lora: None,
+        media: Vec::new(),
         compat: Compat::None,
     };
     // every name and shape is compared before a value is read

@@ -58,6 +58,7 @@ fn config() -> FlamingoConfig {
             only_attend_immediate_media: true,
         },
         lora: None,
+        media: Vec::new(),
         compat: Compat::None,
     }
 }

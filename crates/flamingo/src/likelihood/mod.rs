@@ -123,11 +123,11 @@ impl Model {
                 Entry::Occupied(place) => prompts[*place.get()].items.push(idx),
                 Entry::Vacant(place) => {
                     place.insert(prompts.len());
-                    let ids = self.vocabulary.prompt(&item.prompt, item.media.len())?;
+                    let (ids, encoders) = self.writer().prompt(&item.prompt, item.media.len())?;
                     if ids.is_empty() {
                         return Err(Error::NoLastToken);
                     }
-                    prompts.push(Prompt { ids, media: &item.media, items: vec![idx] });
+                    prompts.push(Prompt { ids, media: &item.media, encoders, items: vec![idx] });
                 }
             }
         }
@@ -144,8 +144,8 @@ impl Model {
         stop: Stop<'_>,
     ) -> Result<()> {
         let image = self.vocabulary.image;
-        let media: Vec<_> = prompts.iter().map(|prompt| prompt.media).collect();
-        let media = self.encode_media(&media)?;
+        let media: Vec<_> = prompts.iter().map(|it| (it.media, it.encoders.clone())).collect();
+        let media = self.writer().encode_media(&media)?;
         // each item with the place of its prompt
         let owned = prompts.iter().enumerate();
         let owned = owned.flat_map(|(row, prompt)| prompt.items.iter().map(move |&idx| (row, idx)));
@@ -182,6 +182,8 @@ impl Model {
 struct Prompt<'a> {
     ids: Vec<u32>,
     media: &'a [Arc<Medium>],
+    /// Who reads each of them.
+    encoders: Vec<usize>,
     items: Vec<usize>,
 }
 

@@ -194,6 +194,7 @@ fn released(lm: serde_json::Value, every: usize, n_ids: usize) -> Parameters {
             only_attend_immediate_media: true,
         },
         lora: None,
+        media: Vec::new(),
         compat: crate::Compat::None,
     };
     let lm: lm::LmConfig = serde_json::from_value(lm).unwrap();

@@ -290,6 +290,7 @@ fn example(config: &FitConfig, media: &Media<'_>, row: usize, reach: usize) -> R
     Ok(Example {
         name: format!("row {} of the table", media.cohort().rows[row].row),
         media: vec![medium],
+        scans: vec![0],
         margin,
         prompt: format!("{IMAGE}{}", media.prompt(row)),
         weighted: media.slots().spans(&report).into_iter().map(weighted).collect(),

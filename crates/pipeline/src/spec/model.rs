@@ -62,6 +62,7 @@ impl ModelSpec {
             resampler: self.resampler.get().clone(),
             gates: self.gates.get().clone(),
             lora: None,
+            media: Vec::new(),
             compat: self.compat,
         }
     }

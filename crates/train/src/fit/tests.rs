@@ -1,6 +1,7 @@
 mod by_hand;
 mod judged;
 mod lora;
+mod several;
 mod tuned;
 
 use super::*;
@@ -32,6 +33,7 @@ fn config() -> FlamingoConfig {
             only_attend_immediate_media: true,
         },
         lora: None,
+        media: Vec::new(),
         compat: Compat::None,
     }
 }
@@ -70,6 +72,7 @@ fn examples(n: usize, name: &str) -> Vec<Example> {
         .map(|i| Example {
             name: format!("example {i}"),
             media: vec![window(i)],
+            scans: vec![0],
             margin: 1,
             prompt: "<image>Seen:".into(),
             report: format!(" {}.", words[i % 2]),

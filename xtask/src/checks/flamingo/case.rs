@@ -188,6 +188,7 @@ pub(in crate::checks) fn build(
         resampler: spec.resampler(),
         gates: spec.gates(),
         lora: None,
+        media: Vec::new(),
         compat: Compat::OpenFlamingo,
     };
     let mut lm_config = lm::LmConfig::open(&folder.join("lm_config.json"))?;

@@ -44,10 +44,11 @@ pub(super) fn run(case: &Case, worst: &mut Worst) -> Result<()> {
     worst.add("loss", f64::from((first.to_scalar::<f32>()? - expected).abs()), TOLERANCE);
     gradients(case, &named, &first.backward()?, worst)?;
     let (media, text) = (case.media("fwd")?, text(case, "fwd")?);
-    let (again, grads) = flamingo.checkpointed(&media, &text, 1, |hidden, _, _| {
-        loss_of(case, flamingo.device().ops(), &flamingo.head(hidden)?)
-            .map_err(candle_core::Error::wrap)
-    })?;
+    let (again, grads) =
+        flamingo.checkpointed(&media.clone().into(), &text, 1, |hidden, _, _| {
+            loss_of(case, flamingo.device().ops(), &flamingo.head(hidden)?)
+                .map_err(candle_core::Error::wrap)
+        })?;
     worst.add("loss again", f64::from((again.to_scalar::<f32>()? - expected).abs()), TOLERANCE);
     gradients(case, &named, &grads, worst)?;
     steps(case, &flamingo, named, worst)

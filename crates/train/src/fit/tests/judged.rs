@@ -37,7 +37,7 @@ impl Judge for Words {
         let request = |it: &Example| Request {
             prompt: it.prompt.clone(),
             // the window without its margin
-            media: vec![Arc::new(crop(&it.media[0], it.margin, 0))],
+            media: vec![Arc::new(it.shown().remove(0))],
             stream: None,
         };
         let requests: Vec<Request> = examples.iter().map(request).collect();

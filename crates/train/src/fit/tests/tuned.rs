@@ -62,7 +62,7 @@ impl Run {
             let rows = trainee.rows(inputs.train).unwrap();
             let train = inputs.train;
             let shown = Shown {
-                windows: train.iter().map(|it| crop(&it.media[0], it.margin, 0)).collect(),
+                windows: train.iter().map(|it| trainee.window(it, it.shown()).unwrap()).collect(),
                 classes: train.iter().map(|it| it.class).collect(),
                 rows: (0..train.len()).collect(),
                 weight: rows.iter().map(Row::weight).sum(),
