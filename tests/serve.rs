@@ -85,6 +85,8 @@ impl Server {
         let mut server = Self { child, host, token, base: String::new(), cookie: String::new() };
         let entry = server.get(&format!("/?token={}", server.token), &[]);
         assert_eq!(entry.status, 200);
+        // a browser goes on from a sandbox without the cookie
+        assert!(!entry.header("content-security-policy").unwrap().contains("sandbox"));
         let base = entry.header("refresh").unwrap().strip_prefix("0; url=").unwrap();
         server.base.push_str(base);
         let cookie = entry.header("set-cookie").unwrap();

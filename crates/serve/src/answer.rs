@@ -35,6 +35,10 @@ const ALWAYS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
+/// Of the entry, which goes on by itself: from a sandbox it would come as from another site, without the cookie.
+const GOES_ON: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Of what is no page: it may do nothing at all.
 const INERT: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
@@ -72,7 +76,7 @@ impl Site {
     /// another site has the link.
     fn entry(&self) -> Response<Body> {
         let text = "The pages of the run open by themselves; if not, reload this page.\n";
-        let mut answer = whole("text/plain; charset=utf-8", INERT, text.into());
+        let mut answer = whole("text/plain; charset=utf-8", GOES_ON, text.into());
         set(&mut answer, header::SET_COOKIE, &self.gate.cookie());
         set(&mut answer, header::REFRESH, &format!("0; url={}", self.gate.base()));
         answer
