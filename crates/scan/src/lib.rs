@@ -103,7 +103,7 @@ pub use matlab::MatlabDescription;
 pub use named::{array_names, read_array};
 pub use nii::{
     AffineSource, Format, MAX_BYTES, ReadOptions, Scaling, read_bold, read_bold_with, read_values,
-    read_volume, write_bold, write_volume,
+    read_volume, volume_bytes, write_bold, write_volume,
 };
 pub use open::{OpenOptions, Opened, Scan, Space, VolumeAxes, open};
 pub use pairs::{Pair, PairsTable, read_pairs, read_pairs_with};

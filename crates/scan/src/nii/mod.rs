@@ -19,7 +19,7 @@ pub use geometry::AffineSource;
 pub use header::Scaling;
 pub use raw::Format;
 pub use read::{ReadOptions, read_bold, read_bold_with, read_values, read_volume};
-pub use write::{write_bold, write_volume};
+pub use write::{volume_bytes, write_bold, write_volume};
 
 pub(crate) use geometry::{affine_rows, sides_disagree};
 pub(crate) use header::{

@@ -1,13 +1,16 @@
 //! Bad files, one thing wrong each, and the real and written ones that must be read.
 
-use ndarray::{Array4, s};
+use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
 
 use super::{
     AffineSource,
     testing::{Scratch, f32s, fixture, gzip, i16s, small_bold},
 };
-use crate::{Affine, Bold, Inspection, inspect, read_bold, read_values, read_volume, write_bold};
+use crate::{
+    Affine, Bold, Inspection, Volume, inspect, read_bold, read_values, read_volume, volume_bytes,
+    write_bold, write_volume,
+};
 
 fn sentence(path: &std::path::Path) -> String {
     let error = read_bold(path).unwrap_err().to_string();
@@ -34,6 +37,17 @@ fn masks_are_volumes() {
     assert_eq!(crate::VoxelMask::from_volume(&brain).unwrap().n_voxels(), 129);
     let error = sentence(&fixture("masks_25mm/brain.nii.gz"));
     assert_eq!(error, "has 3 dimensions [6, 10, 10], expected 4");
+}
+
+#[test]
+fn a_volume_in_memory_is_the_file_that_would_be_written() {
+    let mean = read_bold(fixture("run001/bold_1slice.nii.gz")).unwrap();
+    let mean = Volume::new(mean.data().mean_axis(Axis(3)).unwrap(), mean.affine().clone()).unwrap();
+    let scratch = Scratch::new();
+    let path = scratch.file("mean.nii.gz", &volume_bytes(&mean).unwrap());
+    assert_eq!(read_volume(&path).unwrap(), mean);
+    write_volume(scratch.path("other.nii.gz"), &mean).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), std::fs::read(scratch.path("other.nii.gz")).unwrap());
 }
 
 #[test]

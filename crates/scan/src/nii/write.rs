@@ -39,6 +39,17 @@ pub fn write_volume(path: impl AsRef<Path>, volume: &Volume) -> Result<()> {
     write(path.as_ref(), &Image { data, grid: volume.grid(), t_r: None })
 }
 
+/// One image as the bytes of a `.nii.gz` file; `None` where an axis is longer than the format can say.
+pub fn volume_bytes(volume: &Volume) -> Option<Vec<u8>> {
+    let data = volume.data().view().insert_axis(Axis(3));
+    if data.shape().iter().any(|&n| n > i16::MAX as usize) {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    write_all(&mut encoder, &Image { data, grid: volume.grid(), t_r: None }).ok()?;
+    encoder.finish().ok()
+}
+
 /// What is written: `(x, y, z, t)`; no time axis where there is no repetition time.
 struct Image<'a> {
     data: ArrayView4<'a, f32>,
