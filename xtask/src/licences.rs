@@ -46,6 +46,9 @@ pub fn texts(root: &Path) -> Result<String> {
     for (text, names) in by_text {
         write!(page, "\n{}\n{}\n\n{}\n", "=".repeat(80), names.join(", "), text.trim_end())?;
     }
+    let scripts = root.join("crates/pages/assets/LICENSES.txt");
+    let scripts = fs::read_to_string(&scripts).with_context(|| scripts.display().to_string())?;
+    write!(page, "\n{}\n{scripts}", "=".repeat(80))?;
     Ok(page)
 }
 

@@ -11,7 +11,7 @@ use report::{
 
 use crate::{
     figures::{
-        CurvePoint, Svg, confusion, gates, loss_curve, permutation_histogram, reliability,
+        CurvePoint, Curves, Svg, confusion, gates, loss_curve, permutation_histogram, reliability,
         risk_coverage,
     },
     html::Figure,
@@ -186,6 +186,7 @@ impl Findings {
             shows: shows.to_owned(),
             good,
             bad,
+            curves: None,
         };
         let dealt = format!(
             "{} when the scans are dealt to the prompts at random, {} deals, and with the right scans (p = {:.3}).",
@@ -227,15 +228,45 @@ impl Findings {
             "Loss on the training windows and on the validation windows, which select the step.";
         let (good, bad) =
             ("both fall.", "the dashed line rises while the other falls (overfitting).");
-        all.push(("training.svg", figure("Training", loss_curve(&self.curve), shows, good, bad)));
+        let training = figure("Training", loss_curve(&self.curve), shows, good, bad);
+        all.push(("training.svg", Figure { curves: self.losses(), ..training }));
         all.extend(gates(&evidence.gates).map(|svg| {
             let shows = "How far each gate is open through which the language model looks at the scan: the hyperbolic \
                          tangent of its number, 0 before training.";
             let (good, bad) =
                 ("some bars away from 0.", "all bars at 0: the model never looks at the scan.");
-            ("gates.svg", figure("Gate openings", svg, shows, good, bad))
+            let openings = figure("Gate openings", svg, shows, good, bad);
+            ("gates.svg", Figure { curves: self.openings(), ..openings })
         }));
         all
+    }
+
+    /// The losses, where there are several.
+    fn losses(&self) -> Option<Curves> {
+        let line = |name: &str, of: fn(&CurvePoint) -> Option<f64>| {
+            let values: Vec<f64> = self.curve.iter().map(|it| of(it).unwrap_or(f64::NAN)).collect();
+            (format!("{name} (nats a token)"), values)
+        };
+        (self.curve.len() > 1).then(|| Curves {
+            x: "step",
+            at: self.curve.iter().map(|it| it.step as f64).collect(),
+            lines: vec![line("training", |it| it.train), line("validation", |it| it.validation)],
+            are_points: false,
+        })
+    }
+
+    /// The gates, where there are several.
+    fn openings(&self) -> Option<Curves> {
+        let gates = &self.evidence.gates;
+        (gates.len() > 1).then(|| Curves {
+            x: "block",
+            at: gates.iter().map(|it| it.block as f64).collect(),
+            lines: vec![
+                ("attention".to_owned(), gates.iter().map(|it| it.attention).collect()),
+                ("feed-forward".to_owned(), gates.iter().map(|it| it.feed_forward).collect()),
+            ],
+            are_points: true,
+        })
     }
 }
 

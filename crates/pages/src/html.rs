@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use report::generated::DISCLAIMER;
 
-use crate::figures::{FIGURE_STYLE, Svg};
+use crate::figures::{Curves, FIGURE_STYLE, Svg};
 
 /// The one style of all pages, dark and light, on screen and on paper.
 pub(crate) static STYLE: LazyLock<String> =
@@ -32,8 +32,9 @@ pub(crate) fn digest_source(text: &str) -> String {
 }
 
 /// What a page says that was opened as a file; a server leaves it out.
-pub(crate) const FROM_FILE: &str = "<p class=\"soft\">Opened as a file, this page has static pictures; \
-    <code>neuroflamingo serve RUN</code> adds the live state of the run.</p>";
+pub(crate) const FROM_FILE: &str = "<p class=\"soft\">Opened as a file, this page is static; \
+    <code>neuroflamingo serve RUN</code> adds curves to zoom into, volumes, and \
+    the state of a run that goes on.</p>";
 
 /// What stands at the beginning and at the end of a page.
 pub(crate) struct Frame {
@@ -51,7 +52,7 @@ impl Frame {
 }
 
 /// A figure with its heading and what is to be seen in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// The heading.
     pub title: String,
@@ -63,6 +64,8 @@ pub struct Figure {
     pub good: &'static str,
     /// What it looks like where something is wrong.
     pub bad: &'static str,
+    /// The numbers of its lines, which a served page lets a reader zoom into.
+    pub curves: Option<Curves>,
 }
 
 #[cfg(test)]

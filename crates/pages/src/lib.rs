@@ -19,11 +19,11 @@ mod served;
 
 pub use cohort::{CohortPage, INDEX, Outcome, PersonRow};
 pub use figures::{
-    Carpet, CurvePoint, Matrix, Outlier, Picture, SliceView, Svg, WindowMap, by_network, carpet,
-    coverage, glass_brain, matrix, outliers, slices,
+    Carpet, CurvePoint, Curves, Matrix, Outlier, Picture, SliceView, Svg, WindowMap, by_network,
+    carpet, coverage, glass_brain, matrix, outliers, slices,
 };
 pub use findings::{Answers, Findings};
 pub use html::Figure;
-pub use person::{PersonPage, RecordingView};
+pub use person::{PersonPage, RecordingView, VolumeFile};
 pub use reports::{ReportView, SlotView};
 pub use served::{Asset, Served, StatusPage, asset, drawing_policy, served};

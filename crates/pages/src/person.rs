@@ -47,6 +47,19 @@ pub struct RecordingView {
     pub figures: Vec<Figure>,
     /// What cannot, each with the reason, as sentences.
     pub missing: Vec<String>,
+    /// Volumes of it beside the page, what lies below the others first.
+    pub volumes: Vec<VolumeFile>,
+}
+
+/// A volume that a served page shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeFile {
+    /// What it is.
+    pub name: &'static str,
+    /// The file, relative to the page.
+    pub path: String,
+    /// Whether it is drawn in colour over the first.
+    pub is_overlay: bool,
 }
 
 #[derive(Template)]
@@ -96,7 +109,12 @@ impl PersonPage {
     fn shown(&self) -> Vec<ShownRecording<'_>> {
         let mut n_bytes = 0;
         let shown = |view: &'_ RecordingView| {
-            let own: usize = view.figures.iter().map(|it| it.svg.len() + 1000).sum();
+            let n_bytes_of = |it: &Figure| {
+                // escaped for an attribute, where quotation marks take six bytes
+                let curves = it.curves.as_ref().map_or(0, |it| it.json().len() + 500);
+                it.svg.len() + curves + 1000
+            };
+            let own: usize = view.figures.iter().map(n_bytes_of).sum();
             n_bytes += own;
             n_bytes <= MOST_FIGURES
         };
@@ -119,7 +137,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        figures::{Carpet, WindowMap, carpet},
+        figures::{Carpet, Curves, WindowMap, carpet},
         reports::SlotView,
     };
 
@@ -178,7 +196,25 @@ mod tests {
                     shows: "Rows are parcels.".to_owned(),
                     good: "fine grain.",
                     bad: "bands.",
+                    curves: Some(Curves {
+                        x: "time (s)",
+                        at: vec![0.0, 2.0],
+                        lines: vec![("\"<&>\"".to_owned(), vec![1.5, f64::NAN])],
+                        are_points: false,
+                    }),
                 }],
+                volumes: vec![
+                    VolumeFile {
+                        name: "mean image",
+                        path: "figures/sub-01_mean.nii.gz".to_owned(),
+                        is_overlay: false,
+                    },
+                    VolumeFile {
+                        name: "mask",
+                        path: "figures/mask.nii.gz".to_owned(),
+                        is_overlay: true,
+                    },
+                ],
                 missing: vec!["No slices: the file is a table.".to_owned()],
             }],
             left_out: vec![("run-2".to_owned(), "file is missing".to_owned())],
@@ -199,6 +235,11 @@ mod tests {
         assert!(!others.contains("://") && !html.contains("<script"));
         assert!(!html.contains("url(") && !html.contains("style=") && !html.contains("NaN"));
         assert!(html.contains("default-src &#39;none&#39;"));
+        let curves = "data-curves=\"{&quot;x&quot;:&quot;time (s)&quot;,&quot;at&quot;:[0.0,2.0],&quot;lines&quot;:[{\
+            &quot;name&quot;:&quot;\\&quot;&lt;&amp;&gt;\\&quot;&quot;,&quot;y&quot;:[1.5,null]}],&quot;are_points&quot;:false}\"";
+        assert!(html.contains(curves), "{html}");
+        let overlay = "<li><a href=\"figures/mask.nii.gz\" download data-overlay>mask</a></li>";
+        assert!(html.contains(overlay), "{html}");
         assert_eq!(html.matches(DISCLAIMER).count(), 3);
     }
 

@@ -16,8 +16,27 @@ pub struct Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 1] =
-    [Asset { name: "pages.js", content_type: SCRIPT, bytes: include_bytes!("../assets/pages.js") }];
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// Ours, and unmodified files of npm packages (`assets/README.md`).
+const ASSETS: [Asset; 4] = [
+    Asset { name: "pages.js", content_type: SCRIPT, bytes: include_bytes!("../assets/pages.js") },
+    Asset {
+        name: "uPlot.iife.min.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../assets/uPlot.iife.min.js"),
+    },
+    Asset {
+        name: "uPlot.min.css",
+        content_type: STYLE,
+        bytes: include_bytes!("../assets/uPlot.min.css"),
+    },
+    Asset {
+        name: "niivue.umd.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../assets/niivue.umd.js"),
+    },
+];
 
 /// The asset of this name.
 pub fn asset(name: &str) -> Option<&'static Asset> {
@@ -48,29 +67,30 @@ pub fn served(page: &str, base: &str, origin: &str) -> Served {
         "<script defer src=\"{base}assets/pages.js\" data-base=\"{base}\"></script>\n</head>"
     );
     html = html.replacen("</head>", &script, 1);
-    let of_type = |content_type: &str| {
+    let of_type = |content_type: &str| -> Vec<String> {
         let assets = ASSETS.iter().filter(|it| it.content_type == content_type);
-        assets.map(|it| format!("{origin}{base}assets/{}", it.name)).collect::<Vec<_>>().join(" ")
+        assets.map(|it| format!("{origin}{base}assets/{}", it.name)).collect()
     };
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; img-src 'self' data: blob:; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        of_type(SCRIPT),
-        styles(page)
+        of_type(SCRIPT).join(" "),
+        [styles(page), of_type(STYLE)].concat().join(" ")
     );
     Served { html, policy }
 }
 
 /// The policy of a drawing that is opened by itself.
 pub fn drawing_policy(svg: &str) -> String {
-    format!("default-src 'none'; style-src {}; frame-ancestors 'none'; sandbox", styles(svg))
+    let styles = styles(svg);
+    let sources = if styles.is_empty() { "'none'".to_owned() } else { styles.join(" ") };
+    format!("default-src 'none'; style-src {sources}; frame-ancestors 'none'; sandbox")
 }
 
 /// The sources of a document's own styles.
-fn styles(document: &str) -> String {
+fn styles(document: &str) -> Vec<String> {
     let styles = document.split("<style>").skip(1).filter_map(|it| it.split("</style>").next());
-    let sources: Vec<String> = styles.map(digest_source).collect();
-    if sources.is_empty() { "'none'".to_owned() } else { sources.join(" ") }
+    styles.map(digest_source).collect()
 }
 
 /// How a run stands, for one that has no pages yet.
@@ -111,7 +131,10 @@ mod tests {
         let page = CohortPage { title: "</head>".to_owned(), ..CohortPage::default() };
         let page = page.pages().remove(0).1;
         let Served { html, policy } = served(&page, "/a/", "http://127.0.0.1:1");
-        assert!(policy.contains("script-src http://127.0.0.1:1/a/assets/pages.js; style-src"));
+        assert!(
+            policy
+                .contains("script-src http://127.0.0.1:1/a/assets/pages.js http://127.0.0.1:1/a/")
+        );
         assert!(!policy.contains("unsafe") && page.contains(FROM_FILE));
         assert!(page.replace("&#39;", "'").contains(&digest_source(&crate::html::STYLE)));
         assert!(policy.contains(&digest_source(&crate::html::STYLE)));
@@ -124,10 +147,32 @@ mod tests {
     }
 
     #[test]
+    fn scripts_from_elsewhere_are_the_files_that_the_table_names() {
+        let table = include_str!("../assets/README.md");
+        let rows = table.lines().filter(|line| line.starts_with("| `"));
+        let cells = |row: &'static str| row.split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        let rows: Vec<Vec<&str>> = rows.map(cells).collect();
+        let theirs = ASSETS.iter().filter(|it| it.name != "pages.js");
+        assert_eq!(rows.len(), theirs.clone().count());
+        let licences = include_str!("../assets/LICENSES.txt").to_lowercase();
+        for it in theirs {
+            let row = rows.iter().find(|row| row[0] == it.name).expect("a row a file");
+            assert_eq!(files::sha256_bytes(it.bytes), row[3], "{}", it.name);
+            let package = row[1].rsplit('/').next().unwrap().replace('@', " ");
+            assert!(licences.contains(&package), "{package}");
+        }
+        let n_bytes: usize = ASSETS.iter().map(|it| it.bytes.len()).sum();
+        assert!(n_bytes < 3_000_000, "{n_bytes}");
+    }
+
+    #[test]
     fn what_is_no_page_of_ours_may_run_nothing_else() {
         let Served { html, policy } = served("<p onclick=\"x\">text", "/a/", "http://h");
         assert_eq!(html, "<p onclick=\"x\">text");
-        assert!(policy.contains("default-src 'none'") && policy.contains("style-src 'none'"));
+        assert!(
+            policy.contains("default-src 'none'")
+                && policy.contains("style-src http://h/a/assets/uPlot.min.css;")
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::canvas::{Anchor, Axes, Canvas, Svg};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use super::{colour, picture::Picture};
+use super::{colour, curves::Curves, picture::Picture};
 
 /// Standard deviations from black to white lie this far on both sides of the mean.
 const LIMIT: f64 = 2.0;
@@ -64,6 +64,25 @@ impl Carpet<'_> {
         })
     }
 
+    /// The traces above the picture: what each is, and a value a frame.
+    fn traces(&self) -> Vec<(&'static str, Array1<f64>)> {
+        let fd_mm = self.fd_mm.map(|it| ("displacement (mm)", it.to_owned()));
+        let signal = [("DVARS (SD)", self.dvars()), ("global signal (SD)", self.global_signal())];
+        fd_mm.into_iter().chain(signal).collect()
+    }
+
+    /// The traces as numbers over time.
+    pub fn curves(&self) -> Curves {
+        let n_frames = self.series.nrows();
+        let line = |(name, values): (&str, Array1<f64>)| (name.to_owned(), values.to_vec());
+        Curves {
+            x: "time (s)",
+            at: (0..n_frames).map(|it| it as f64 * self.t_r_s).collect(),
+            lines: self.traces().into_iter().map(line).collect(),
+            are_points: false,
+        }
+    }
+
     /// The mean over parcels of the standardised series: the global signal of the parcels.
     pub fn global_signal(&self) -> Array1<f64> {
         let rows = self.standardised();
@@ -97,12 +116,7 @@ pub fn carpet(carpet: &Carpet<'_>) -> Svg {
     const HEIGHT: f64 = 240.0;
     let n_frames = carpet.series.nrows();
     let seconds = (n_frames as f64 * carpet.t_r_s).max(f64::MIN_POSITIVE);
-    let mut traces: Vec<(&str, &str, Array1<f64>)> = Vec::new();
-    if let Some(fd_mm) = carpet.fd_mm {
-        traces.push(("displacement (mm)", "mark", fd_mm.to_owned()));
-    }
-    traces.push(("DVARS (SD)", "line", carpet.dvars()));
-    traces.push(("global signal (SD)", "line", carpet.global_signal()));
+    let traces = carpet.traces();
     let top = 30.0 + traces.len() as f64 * (TRACE + 34.0);
     let title = format!(
         "Carpet plot of {} {} over {n_frames} frames of {} s, with {} above it",
@@ -112,7 +126,8 @@ pub fn carpet(carpet: &Carpet<'_>) -> Svg {
         traces.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
     );
     let mut canvas = Canvas::new(WIDTH + 80.0, top + HEIGHT + 50.0, &title);
-    for (idx, (name, class, values)) in traces.iter().enumerate() {
+    for (idx, (name, values)) in traces.iter().enumerate() {
+        let class = if name.starts_with("displacement") { "mark" } else { "line" };
         let above = 30.0 + idx as f64 * (TRACE + 34.0);
         trace(&mut canvas, [60.0, above, 60.0 + WIDTH, above + TRACE], (name, class), values);
     }
