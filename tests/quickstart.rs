@@ -141,6 +141,35 @@ fn damage(path: &Path) {
 }
 
 #[test]
+fn the_page_of_a_person_has_mean_images_and_the_mask_beside_it() {
+    let dir = FIRST.dir();
+    let page = fs::read_to_string(dir.join("sub-1.html")).expect("the page");
+    let mask = scan::read_volume(dir.join("figures/mask.nii.gz")).expect("the mask");
+    let fitted =
+        fs::read_to_string(dir.join("model/voxel_mask.json")).expect("the mask of the model");
+    let fitted: Value = serde_json::from_str(&fitted).expect("JSON");
+    let inside = mask.data().iter().enumerate().filter(|(_, x)| **x == 1.0);
+    let inside: Vec<u64> = inside.map(|(idx, _)| idx as u64).collect();
+    let expected: Vec<u64> =
+        fitted["indices"].as_array().unwrap().iter().map(|it| it.as_u64().unwrap()).collect();
+    assert_eq!(inside, expected);
+    for run in [1, 12] {
+        let name = format!("figures/sub-1_ses-{run:02}_run-1_mean.nii.gz");
+        assert!(page.contains(&format!("href=\"{name}\"")), "{name}");
+        let mean = scan::read_volume(dir.join(&name)).expect("a mean image");
+        let bold = scan::read_bold(root().join(scan(run))).expect("a scan");
+        assert_eq!(mean.affine(), bold.affine());
+        for ((x, y, z), mean) in mean.data().indexed_iter() {
+            let series = bold.data().slice(ndarray::s![x, y, z, ..]);
+            let sum: f64 = series.iter().map(|&it| f64::from(it)).sum();
+            let expected = sum / series.len() as f64;
+            let gap = (f64::from(*mean) - expected).abs();
+            assert!(gap <= 1e-3 * expected.abs() + 1e-6, "{mean} {expected}");
+        }
+    }
+}
+
+#[test]
 fn a_run_ends_with_a_table_and_one_line() {
     let Ran { stdout, stderr, .. } = &FIRST.ran;
     let last = stdout.trim_end().lines().last().unwrap_or_default();

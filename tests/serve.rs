@@ -172,7 +172,7 @@ fn the_printed_address_leads_to_pages_that_may_run_our_script_alone() {
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap();
-    let script = format!("script-src http://{}{}assets/pages.js;", server.host, server.base);
+    let script = format!("script-src http://{}{}assets/pages.js ", server.host, server.base);
     assert!(policy.starts_with("default-src 'none'; ") && policy.contains(&script), "{policy}");
     assert!(policy.contains("style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
     let html = page.text();
@@ -186,6 +186,17 @@ fn the_printed_address_leads_to_pages_that_may_run_our_script_alone() {
     let script = server.get("assets/pages.js", &[]);
     assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
     assert!(script.text().contains("EventSource"));
+    for (name, content_type, n_bytes) in [
+        ("niivue.umd.js", "text/javascript; charset=utf-8", 2_284_381),
+        ("uPlot.iife.min.js", "text/javascript; charset=utf-8", 51_081),
+        ("uPlot.min.css", "text/css; charset=utf-8", 1_857),
+    ] {
+        let asset = server.get(&format!("assets/{name}"), &[]);
+        assert_eq!((asset.status, asset.header("content-type")), (200, Some(content_type)));
+        assert_eq!(asset.body.len(), n_bytes, "{name}");
+        assert!(policy.contains(&format!("{}assets/{name}", server.base)), "{policy}");
+    }
+    assert_eq!(server.get("assets/nothing.js", &[]).status, 404);
     let record = server.get("run/record.json", &[]);
     assert_eq!(record.header("content-type"), Some("application/json"));
     assert!(record.header("content-security-policy").unwrap().ends_with("sandbox"));

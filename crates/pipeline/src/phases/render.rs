@@ -4,6 +4,7 @@ mod config;
 mod drawing;
 mod people;
 mod recordings;
+mod volumes;
 
 pub use config::RenderConfig;
 
@@ -30,7 +31,7 @@ impl Work for RenderConfig {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn signature(&self) -> (Artifact, Artifact) {
@@ -72,6 +73,9 @@ pub(super) fn render(
             for (name, figure) in findings.iter().flat_map(pages::Findings::figures) {
                 let path = folders.result.join("figures").join(name);
                 files::write_atomic(&path, figure.svg.standalone().as_bytes())?;
+            }
+            if let Some(mask) = volumes::mask(media)? {
+                files::write_atomic(&folders.result.join(volumes::MASK), &mask)?;
             }
             for (name, html) in drawing.cohort(rows, findings).pages() {
                 files::write_atomic(&folders.result.join(name), html.as_bytes())?;

@@ -98,6 +98,7 @@ impl Drawing<'_> {
                 .to_owned(),
             good: "one cloud.",
             bad: "points far to the right (motion) or far below the others.",
+            curves: None,
         })
     }
 

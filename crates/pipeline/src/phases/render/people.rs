@@ -9,11 +9,11 @@ use report::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::drawing::Drawing;
+use super::{drawing::Drawing, volumes::VolumeBytes};
 use crate::{Error, Result, event::Control, methods, model_id::model_id, record::Left};
 
 /// Raised when the same run would now give another page.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Bytes that drawing a page takes beside the series: pictures, and the page itself.
 const PAGE_BYTES: u64 = 32 << 20;
@@ -33,6 +33,8 @@ struct Row {
     n_recordings: usize,
     n_left_out: usize,
     thumbnail: Option<String>,
+    /// Files beside the page, one an array.
+    volumes: Vec<String>,
 }
 
 /// Everybody, by the label; a unit is the first scan of a person, so that units are called as scans are.
@@ -43,6 +45,9 @@ pub(super) struct People<'a> {
 
 const HTML: &str = "html";
 const THUMBNAIL: &str = "thumbnail";
+
+/// A page, a line of the list, a thumbnail, and volumes beside the page.
+type Drawn = (PersonPage, Row, Option<Vec<u8>>, Vec<VolumeBytes>);
 
 impl<'a> People<'a> {
     pub(super) fn of(drawing: &'a Drawing<'a>) -> Self {
@@ -83,6 +88,9 @@ impl<'a> People<'a> {
                 .map_err(|error| engine::Error::damaged(&path, error.to_string()))?;
             let page = format!("sub-{}.html", person.subject);
             files::write_atomic(&dir.join(&page), &arrays.take_bytes(HTML))?;
+            for path in &row.volumes {
+                files::write_atomic(&dir.join(path), &arrays.take_bytes(path))?;
+            }
             let thumbnail = row.thumbnail.map(|shows| (arrays.take_bytes(THUMBNAIL), shows));
             Ok(PersonRow {
                 subject: person.subject.to_owned(),
@@ -102,15 +110,16 @@ impl<'a> People<'a> {
         Ok(rows)
     }
 
-    fn page(&self, person: &Person<'_>) -> Result<(PersonPage, Row, Option<Vec<u8>>)> {
+    fn page(&self, person: &Person<'_>) -> Result<Drawn> {
         let drawing = self.drawing;
-        let (mut recordings, mut thumbnail) = (Vec::new(), None);
+        let (mut recordings, mut thumbnail, mut volumes) = (Vec::new(), None, Vec::new());
         let (mut n_frames, mut n_lost) = (0, None);
         for &idx in person.scans.iter().filter(|idx| drawing.is_there(**idx)) {
             let drawn = drawing.recording(idx)?;
             n_frames += drawn.n_frames;
             n_lost = drawn.n_lost.map(|n| n + n_lost.unwrap_or(0)).or(n_lost);
             thumbnail = thumbnail.or(drawn.thumbnail);
+            volumes.extend(drawn.mean);
             recordings.push(drawn.view);
         }
         let mut facts = vec![counted(recordings.len(), "recording"), counted(n_frames, "frame")];
@@ -124,6 +133,7 @@ impl<'a> People<'a> {
             n_recordings: recordings.len(),
             n_left_out: person.left.len(),
             thumbnail: thumbnail.as_ref().map(|(_, shows): &(Vec<u8>, String)| shows.clone()),
+            volumes: volumes.iter().map(|(path, _)| path.clone()).collect(),
         };
         let reports = person.reports.iter().map(|&idx| drawing.report(idx));
         let page = PersonPage {
@@ -136,7 +146,7 @@ impl<'a> People<'a> {
             boilerplate: drawing.boilerplate.clone(),
             provenance: self.provenance(person),
         };
-        Ok((page, row, thumbnail.map(|(png, _)| png)))
+        Ok((page, row, thumbnail.map(|(png, _)| png), volumes))
     }
 
     fn provenance(&self, person: &Person<'_>) -> Vec<(String, String)> {
@@ -216,7 +226,7 @@ impl Units for People<'_> {
     }
 
     fn make(&self, unit: usize, key: &Key) -> Result<Vec<u8>> {
-        let (page, row, thumbnail) = self.page(&self.by_first_scan[&unit])?;
+        let (page, row, thumbnail, volumes) = self.page(&self.by_first_scan[&unit])?;
         let html = page.html();
         let header = Header {
             key: key.clone(),
@@ -225,10 +235,14 @@ impl Units for People<'_> {
         };
         let thumbnail = thumbnail.unwrap_or_default();
         let (n_html, n_thumbnail) = ([html.len()], [thumbnail.len()]);
-        let arrays: [(&str, &[usize], Numbers<'_>); 2] = [
+        let n_volumes: Vec<[usize; 1]> = volumes.iter().map(|(_, bytes)| [bytes.len()]).collect();
+        let mut arrays: Vec<(&str, &[usize], Numbers<'_>)> = vec![
             (HTML, &n_html, Numbers::Bytes(html.as_bytes())),
             (THUMBNAIL, &n_thumbnail, Numbers::Bytes(&thumbnail)),
         ];
+        for ((path, bytes), n) in volumes.iter().zip(&n_volumes) {
+            arrays.push((path, n, Numbers::Bytes(bytes)));
+        }
         Ok(engine::to_bytes(&header, &arrays))
     }
 

@@ -6,7 +6,10 @@ use pages::{
 };
 use preprocess::{EDGE_OF_DATA, EDGE_OF_PARCEL, Measured, SeriesFacts, Slice, StoredSeries};
 
-use super::drawing::Drawing;
+use super::{
+    drawing::Drawing,
+    volumes::{self, VolumeBytes},
+};
 use crate::{Result, stage::SeriesSet};
 
 /// Pixels of a side of a thumbnail.
@@ -15,6 +18,8 @@ const THUMBNAIL: usize = 64;
 /// A recording, and what the list of everybody says of it.
 pub(super) struct Drawn {
     pub(super) view: RecordingView,
+    /// The mean image, for a file beside the page.
+    pub(super) mean: Option<VolumeBytes>,
     pub(super) n_frames: usize,
     pub(super) n_lost: Option<usize>,
     /// A PNG, and what it shows.
@@ -31,7 +36,7 @@ pub(super) fn draw(drawing: &Drawing<'_>, idx: usize) -> Result<Drawn> {
 }
 
 fn figure(title: &str, svg: Svg, shows: String, good: &'static str, bad: &'static str) -> Figure {
-    Figure { title: title.to_owned(), svg, shows, good, bad }
+    Figure { title: title.to_owned(), svg, shows, good, bad, curves: None }
 }
 
 fn of_parcels(
@@ -43,13 +48,13 @@ fn of_parcels(
     let (about, facts) = (&parcels.about, &series.facts);
     let after = format!("The series are those after {}.", drawing.after);
     let fd_mm = series.fd_mm.as_ref().filter(|it| it.len() == series.values.nrows());
-    let drawn = carpet(&Carpet {
+    let signals = Carpet {
         series: series.values.view(),
         order: &drawing.order,
         t_r_s: facts.t_r_s,
         fd_mm: fd_mm.map(|it| it.view()),
         what: "parcels",
-    });
+    };
     let views = views(&series.slices);
     let mut missing = Vec::new();
     let mut figures = Vec::new();
@@ -59,7 +64,7 @@ fn of_parcels(
             "No slices of the mean image: the scan is no run of volumes on the grid of an atlas.",
         ),
     }
-    figures.push(of_carpet("Series of all parcels", "parcel", drawn, &after));
+    figures.push(of_carpet("Series of all parcels", "parcel", &signals, &after));
     if fd_mm.is_none() {
         missing.push(
             "No framewise displacement: no table of confounds or motion beside the scan says it.",
@@ -129,7 +134,9 @@ fn of_parcels(
             facts: facts_of_series(parcels, facts),
             figures,
             missing: missing.into_iter().map(str::to_owned).collect(),
+            volumes: Vec::new(),
         },
+        mean: None,
         n_frames: series.values.nrows(),
         n_lost: Some(facts.lost.len()),
         thumbnail,
@@ -164,13 +171,14 @@ fn of_slices(svg: Svg) -> Figure {
     figure("Where the scan lies", svg, shows.to_owned(), good, bad)
 }
 
-fn of_carpet(title: &str, row: &str, svg: Svg, after: &str) -> Figure {
+fn of_carpet(title: &str, row: &str, signals: &Carpet<'_>, after: &str) -> Figure {
     let shows = format!(
         "Each row is a {row}, each column a frame; grey runs from two standard deviations below its mean (black) to \
          two above it (white). Above it, framewise displacement where it is known, DVARS and the global signal. {after}"
     );
     let bad = "vertical bands in many rows at once, most of all below a peak of displacement.";
-    figure(title, svg, shows, "fine grain without edges.", bad)
+    let drawn = figure(title, carpet(signals), shows, "fine grain without edges.", bad);
+    Figure { curves: Some(signals.curves()), ..drawn }
 }
 
 /// Each parcel's mean correlation with the others.
@@ -195,15 +203,15 @@ fn of_voxels(drawing: &Drawing<'_>, idx: usize) -> Result<Drawn> {
             let series = StoredSeries::read(unit)?;
             let order: Vec<usize> = (0..series.values.ncols()).collect();
             let fd_mm = series.fd_mm.as_ref().filter(|it| it.len() == series.values.nrows());
-            let drawn = carpet(&Carpet {
+            let signals = Carpet {
                 series: series.values.view(),
                 order: &order,
                 t_r_s: series.facts.t_r_s,
                 fd_mm: fd_mm.map(|it| it.view()),
                 what: "voxels",
-            });
+            };
             let after = format!("The series are those after {}.", drawing.after);
-            figures.push(of_carpet("Series of the voxels of the mask", "voxel", drawn, &after));
+            figures.push(of_carpet("Series of the voxels of the mask", "voxel", &signals, &after));
             if fd_mm.is_none() {
                 missing.push(
                     "No framewise displacement: no table of confounds was read for this scan.",
@@ -213,13 +221,16 @@ fn of_voxels(drawing: &Drawing<'_>, idx: usize) -> Result<Drawn> {
         None => missing.push("No carpet plot: no stage of this run keeps series of the scan."),
     }
     missing.push("No matrix of connectivity and no glass brain: no stage of this run divides the brain into parcels.");
+    let mean = volumes::mean(media, idx, measured.n_frames)?;
     Ok(Drawn {
         view: RecordingView {
             name: media.scans()[idx].name.clone(),
             facts: facts(&measured),
             figures,
             missing: missing.into_iter().map(str::to_owned).collect(),
+            volumes: mean.as_ref().map_or_else(Vec::new, volumes::files),
         },
+        mean,
         n_frames: measured.n_frames,
         n_lost: None,
         thumbnail: None,
