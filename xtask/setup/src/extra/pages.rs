@@ -1,6 +1,11 @@
-//! Pages of two small runs in a real browser, with what axe-core says of them.
+//! Pages of two small runs in a real browser, from their files and from the server, with what axe-core says of them.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use super::{
     Check,
@@ -37,14 +42,53 @@ fn run(environment: &Environment) -> Result<(), String> {
         call.arg("run").arg(pipeline).arg("--set").arg(format!("outputs={}", runs.display()));
         output(&mut call)?;
     }
+    let shown = [
+        ("compose-cohort", ["index.html", "sub-01.html"]),
+        ("quickstart-short", ["index.html", "sub-1.html"]),
+    ];
     let mut open = Command::new("node");
     open.arg(environment.root().join("xtask/setup/src/extra/pages.mjs"));
     open.arg("chromium").arg(&modules).arg(&screenshots);
-    open.args(["compose-cohort/index.html", "compose-cohort/sub-01.html"].map(|it| runs.join(it)));
-    open.args(
-        ["quickstart-short/index.html", "quickstart-short/sub-1.html"].map(|it| runs.join(it)),
-    );
+    for (run, pages) in &shown {
+        open.args(pages.map(|it| runs.join(run).join(it)));
+    }
+    let mut servers = Vec::new();
+    for (run, pages) in &shown {
+        let server = Server::start(&program, &runs.join(run))?;
+        open.arg("--").arg(&server.address).args(pages);
+        servers.push(server);
+    }
     output(&mut open)
+}
+
+/// A server of a run, ended with the value.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(program: &Path, run: &Path) -> Result<Self, String> {
+        let mut serve = Command::new(program);
+        serve.arg("serve").arg(run).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = serve.spawn().map_err(|it| format!("{}: {it}", program.display()))?;
+        let mut address = String::new();
+        let stdout = child.stdout.as_mut().ok_or("a pipe that was asked for")?;
+        let read = BufReader::new(stdout).read_line(&mut address);
+        let server = Self { child, address: address.trim().to_owned() };
+        match read {
+            Ok(n) if n > 0 => Ok(server),
+            _ => Err(format!("{}: serve printed no address", run.display())),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // one that has ended already is no failure
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The bundled cohort with its pages, as a pipeline file of its own.
