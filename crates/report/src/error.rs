@@ -186,6 +186,14 @@ pub enum Error {
         /// How many there are.
         found: usize,
     },
+    /// Words of a question that ask nothing, or place the technique twice.
+    #[error("{}", question_words(words, *found))]
+    QuestionWords {
+        /// The words.
+        words: String,
+        /// How often the technique is placed.
+        found: usize,
+    },
     /// A placeholder nobody fills.
     #[error(
         "prompt template {template:?} has an unknown placeholder {placeholder}, expected {{technique}} and columns of \
@@ -294,4 +302,14 @@ pub enum Error {
         /// The most.
         most: usize,
     },
+}
+
+/// What is wrong with the words of a question.
+fn question_words(words: &str, found: usize) -> String {
+    match found {
+        0 | 1 => format!("the question {words:?} says nothing, expected its words"),
+        _ => format!(
+            "the question {words:?} has {found} placeholders {{technique}}, expected at most 1"
+        ),
+    }
 }

@@ -12,6 +12,7 @@ pub mod linear;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;
+pub mod questions;
 pub mod slots;
 pub mod tables;
 

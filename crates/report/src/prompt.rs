@@ -16,7 +16,8 @@ pub const IMAGE: &str = "<image>";
 /// Ends what belongs to one scan.
 pub const END_OF_CHUNK: &str = "<|endofchunk|>";
 
-const TECHNIQUE: &str = "technique";
+/// The placeholder of the sentence about the technique.
+pub(crate) const TECHNIQUE: &str = "technique";
 
 /// Columns of a table of pairs that say where a report comes from, or what it says.
 const NOT_OF_A_PERSON: [&str; 7] =
@@ -97,52 +98,61 @@ impl PromptTemplate {
     /// assert_eq!(template.columns(), ["age", "sex"]);
     /// ```
     pub fn columns(&self) -> Vec<&str> {
-        let mut columns = Vec::new();
-        for piece in self.pieces() {
-            if let Piece::Placeholder(name) = piece
-                && name != TECHNIQUE
-                && !columns.contains(&name)
-            {
-                columns.push(name);
-            }
-        }
-        columns
+        columns(&self.0)
     }
 
     /// The prompt of one window; what `labels` do not say of the person is `not given`.
     pub fn fill(&self, technique: &Technique, labels: &Labels) -> String {
-        self.filled(&technique.sentence(), labels)
+        filled(&self.0, &technique.sentence(), labels)
     }
 
     /// The same without the sentence of the technique.
     pub fn of_person(&self, labels: &Labels) -> String {
-        self.filled("", labels)
-    }
-
-    fn filled(&self, technique: &str, labels: &Labels) -> String {
-        let filled = self.pieces().into_iter().map(|piece| match piece {
-            Piece::Text(text) => text.to_owned(),
-            Piece::Placeholder(TECHNIQUE) => technique.to_owned(),
-            Piece::Placeholder(name) => {
-                labels.get(name).map_or_else(|| NOT_GIVEN.to_owned(), String::clone)
-            }
-        });
-        filled.collect()
-    }
-
-    fn pieces(&self) -> Vec<Piece<'_>> {
-        pieces(&self.0).expect("checked when it was made")
+        filled(&self.0, "", labels)
     }
 }
 
+/// A part of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Piece<'a> {
+pub(crate) enum Piece<'a> {
+    /// A text as it is.
     Text(&'a str),
+    /// The name between braces.
     Placeholder(&'a str),
 }
 
+/// The columns that a template states of a person, each once.
+pub(crate) fn columns(template: &str) -> Vec<&str> {
+    let mut columns = Vec::new();
+    for piece in checked(template) {
+        if let Piece::Placeholder(name) = piece
+            && name != TECHNIQUE
+            && !columns.contains(&name)
+        {
+            columns.push(name);
+        }
+    }
+    columns
+}
+
+/// A template with its placeholders filled; what `labels` do not say of the person is `not given`.
+pub(crate) fn filled(template: &str, technique: &str, labels: &Labels) -> String {
+    let filled = checked(template).into_iter().map(|piece| match piece {
+        Piece::Text(text) => text.to_owned(),
+        Piece::Placeholder(TECHNIQUE) => technique.to_owned(),
+        Piece::Placeholder(name) => {
+            labels.get(name).map_or_else(|| NOT_GIVEN.to_owned(), String::clone)
+        }
+    });
+    filled.collect()
+}
+
+fn checked(template: &str) -> Vec<Piece<'_>> {
+    pieces(template).expect("checked when it was made")
+}
+
 /// The text between placeholders, and their names; or what is no placeholder.
-fn pieces(template: &str) -> std::result::Result<Vec<Piece<'_>>, String> {
+pub(crate) fn pieces(template: &str) -> std::result::Result<Vec<Piece<'_>>, String> {
     let (mut rest, mut pieces) = (template, Vec::new());
     while let Some(start) = rest.find(['{', '}']) {
         let (text, brace) = rest.split_at(start);

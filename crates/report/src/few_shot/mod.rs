@@ -9,6 +9,8 @@ mod scores;
 pub use demonstrations::{drawn, nearest};
 pub use prompt::{Ask, TEXT_DEMONSTRATIONS, caption, prompt};
 pub use scores::{
-    AnswerScores, CaptionSetScores, ClassScores, ClassifiedItem, Draws, answer_scores,
-    caption_set_scores, class_scores,
+    AnswerScores, CaptionSetScores, ClassScores, ClassifiedItem, answer_scores, caption_set_scores,
+    class_scores,
 };
+
+pub use crate::metrics::Draws;

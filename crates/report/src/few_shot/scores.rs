@@ -5,18 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Result,
     metrics::{
-        Caption, CaptionScores, Interval, bootstrap, caption_scores, mean, roc_auc, same_length,
+        Caption, CaptionScores, Clusters, Draws, Interval, caption_scores, mean, roc_auc,
+        same_length,
     },
 };
-
-/// Draws behind an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draws {
-    /// How many.
-    pub n: usize,
-    /// Their seed.
-    pub seed: u64,
-}
 
 /// Captions of a set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,35 +45,9 @@ pub struct ClassifiedItem {
     pub second: Option<(f64, bool)>,
 }
 
-/// The items of each unit: those of one picture are drawn together.
-struct Units(Vec<Vec<usize>>);
-
-impl Units {
-    /// `unit[i]` is the unit of item `i`, from 0.
-    fn of(unit: &[usize]) -> Self {
-        let mut items = vec![Vec::new(); unit.iter().max().map_or(0, |last| last + 1)];
-        unit.iter().enumerate().for_each(|(item, &unit)| items[unit].push(item));
-        items.retain(|it| !it.is_empty());
-        Self(items)
-    }
-
-    fn interval(
-        &self,
-        draws: Draws,
-        score: impl Fn(&mut dyn Iterator<Item = usize>) -> f64,
-    ) -> Interval {
-        let found = bootstrap(self.0.len(), draws.n, draws.seed, |drawn| {
-            score(&mut drawn.iter().flat_map(|&unit| self.0[unit].iter().copied()))
-        });
-        // where all draws are alike they do not tell how far off the score may be
-        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
-        if found.width() > 0.0 { found } else { Interval { low, high, ..found } }
-    }
-
-    /// The mean of what each item is worth.
-    fn mean(&self, worth: &[f64], draws: Draws) -> Interval {
-        self.interval(draws, |items| mean(&items.map(|it| worth[it]).collect::<Vec<_>>()))
-    }
+/// The mean of what each item is worth; those of one unit are drawn together.
+fn mean_over(units: &Clusters, worth: &[f64], draws: Draws) -> Interval {
+    units.interval(draws, |items| mean(&items.map(|it| worth[it]).collect::<Vec<_>>()))
 }
 
 /// Scores of captions, each with what people wrote, and 100 times CIDEr-D of each; `unit` says which captions are
@@ -107,7 +73,7 @@ pub fn caption_set_scores(
         written.iter().zip(people).map(|(text, people)| Caption::new(text, people)).collect();
     let scores = caption_scores(&captions)?;
     let cider: Vec<f64> = scores.items.iter().map(|it| 100.0 * it.cider_d).collect();
-    let cider_x100 = Units::of(unit).mean(&cider, draws);
+    let cider_x100 = mean_over(&Clusters::of(unit), &cider, draws);
     Ok((CaptionSetScores { cider_x100, texts: scores.corpus }, cider))
 }
 
@@ -115,13 +81,13 @@ pub fn caption_set_scores(
 pub fn answer_scores(accuracy: &[f64], unit: &[usize], draws: Draws) -> Result<AnswerScores> {
     same_length("units", unit.len(), accuracy.len())?;
     let percent: Vec<f64> = accuracy.iter().map(|it| 100.0 * it).collect();
-    Ok(AnswerScores { vqa_accuracy_percent: Units::of(unit).mean(&percent, draws) })
+    Ok(AnswerScores { vqa_accuracy_percent: mean_over(&Clusters::of(unit), &percent, draws) })
 }
 
 /// Scores of chosen classes; draws in which one of two classes is not there give no area.
 pub fn class_scores(items: &[ClassifiedItem], unit: &[usize], draws: Draws) -> Result<ClassScores> {
     same_length("units", unit.len(), items.len())?;
-    let units = Units::of(unit);
+    let units = Clusters::of(unit);
     let right: Vec<f64> = items.iter().map(|it| f64::from(u8::from(it.right))).collect();
     let second: Option<Vec<(f64, bool)>> = items.iter().map(|it| it.second).collect();
     let area = second.map(|second| {
@@ -132,7 +98,7 @@ pub fn class_scores(items: &[ClassifiedItem], unit: &[usize], draws: Draws) -> R
     });
     // both classes must occur
     let roc_auc = area.filter(|it| it.estimate.is_finite());
-    Ok(ClassScores { accuracy: units.mean(&right, draws), roc_auc })
+    Ok(ClassScores { accuracy: mean_over(&units, &right, draws), roc_auc })
 }
 
 #[cfg(test)]

@@ -47,6 +47,47 @@ pub fn bootstrap(
     }
 }
 
+/// Draws behind an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draws {
+    /// How many.
+    pub n: usize,
+    /// Their seed.
+    pub seed: u64,
+}
+
+/// The items of each unit, such as those of one picture or of one person: they are drawn together.
+pub(crate) struct Clusters(Vec<Vec<usize>>);
+
+impl Clusters {
+    /// `unit[i]` is the unit of item `i`, from 0.
+    pub(crate) fn of(unit: &[usize]) -> Self {
+        let mut items = vec![Vec::new(); unit.iter().max().map_or(0, |last| last + 1)];
+        unit.iter().enumerate().for_each(|(item, &unit)| items[unit].push(item));
+        items.retain(|it| !it.is_empty());
+        Self(items)
+    }
+
+    /// Units that have an item.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// `score` of the items of all units, with percentiles over draws of units. Where all draws are alike they do not
+    /// tell how far off the score may be: the ends are unknown.
+    pub(crate) fn interval(
+        &self,
+        draws: Draws,
+        score: impl Fn(&mut dyn Iterator<Item = usize>) -> f64,
+    ) -> Interval {
+        let found = bootstrap(self.0.len(), draws.n, draws.seed, |drawn| {
+            score(&mut drawn.iter().flat_map(|&unit| self.0[unit].iter().copied()))
+        });
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        if found.width() > 0.0 { found } else { Interval { low, high, ..found } }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,8 @@ mod temperature;
 mod trust;
 pub mod vqa;
 
-pub use bootstrap::bootstrap;
+pub(crate) use bootstrap::Clusters;
+pub use bootstrap::{Draws, bootstrap};
 pub(crate) use calibration::argmax;
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
