@@ -2,6 +2,7 @@
 
 mod agreement;
 mod architecture;
+mod ask;
 mod bad_encoders;
 mod bad_input;
 mod bad_models;

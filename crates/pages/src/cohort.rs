@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::{
+    asked::{AskedQuestion, ShownQuestion},
     figures::data_url,
     findings::{Findings, Shown},
     html::{Figure, Frame},
@@ -21,6 +22,8 @@ pub struct CohortPage {
     pub title: String,
     /// What was found out about the model's texts, where there are any.
     pub findings: Option<Findings>,
+    /// Questions that were asked about every scan.
+    pub asked: Vec<AskedQuestion>,
     /// How many recordings ended how, or why not.
     pub counts: Vec<(String, usize)>,
     /// [`outliers`](crate::outliers).
@@ -70,6 +73,7 @@ struct Rendered<'a> {
     frame: Frame,
     page: &'a CohortPage,
     findings: Option<Shown<'a>>,
+    asked: Vec<ShownQuestion<'a>>,
     counts: Vec<(&'a str, usize)>,
     left_out: &'a [(String, String)],
     n_left_beyond: usize,
@@ -103,6 +107,7 @@ impl CohortPage {
                 frame: Frame::new(title),
                 page: self,
                 findings: self.findings.as_ref().filter(|_| *number == 1).map(Findings::shown),
+                asked: self.asked.iter().map(AskedQuestion::shown).collect(),
                 counts: self.counts.iter().map(|(name, n)| (name.as_str(), *n)).collect(),
                 left_out: &self.left_out[..n_left],
                 n_left_beyond: self.left_out.len() - n_left,

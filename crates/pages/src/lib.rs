@@ -7,6 +7,7 @@
 //! counts, thumbnails, evidence ──────── CohortPage ─ cohort.html ─→ index.html, people-002.html, …
 //! ```
 
+mod asked;
 mod cohort;
 mod differences;
 mod escape;
@@ -17,6 +18,7 @@ mod person;
 mod reports;
 mod served;
 
+pub use asked::AskedQuestion;
 pub use cohort::{CohortPage, INDEX, Outcome, PersonRow};
 pub use figures::{
     Carpet, CurvePoint, Curves, Matrix, Outlier, Picture, SliceView, Svg, WindowMap, by_network,

@@ -1,7 +1,7 @@
 //! The page of a person: what was written about them, what was measured of each recording, and how it looks.
 
 use askama::Template;
-use report::evidence::Verdict;
+use report::{evidence::Verdict, tables::Table};
 
 use crate::{
     findings::Line,
@@ -24,6 +24,8 @@ pub struct PersonPage {
     pub run: String,
     /// Whether the run's texts depend on the scan, where that was measured.
     pub verdict: Option<Verdict>,
+    /// What was answered about them: question and window, then cells.
+    pub answers: Table,
     /// One entry a window.
     pub reports: Vec<ReportView>,
     /// Recordings that were read.

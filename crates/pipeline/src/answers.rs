@@ -77,7 +77,7 @@ impl Reading {
     }
 
     /// Works on `items` part by part, taking those that were kept.
-    fn each<I, T: Serialize + DeserializeOwned>(
+    pub(crate) fn each<I, T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         items: &[I],

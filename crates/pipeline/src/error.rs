@@ -117,6 +117,10 @@ pub enum Error {
     #[error("every picture failed, the first with: {reason}")]
     NoPicture { reason: String },
 
+    // questions
+    #[error("no scan could be shown to the package, the first fails with: {reason}")]
+    NothingToAsk { reason: String },
+
     // a record
     #[error("{}: {problem}", path.display())]
     Record { path: PathBuf, problem: String },

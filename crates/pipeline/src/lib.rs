@@ -67,13 +67,13 @@ pub use kernels::instructions;
 pub use one::generate;
 pub use one_scan::{OneScan, Place};
 pub use phases::{
-    CaptionConfig, ChoosingConfig, ComposeConfig, Demonstrations, EvaluateConfig, FeatureTable,
-    Features, FewShotConfig, RandomDemonstrations, RenderConfig,
+    AskConfig, CaptionConfig, ChoosingConfig, ComposeConfig, Demonstrations, EvaluateConfig,
+    FeatureTable, Features, FewShotConfig, Question, RandomDemonstrations, RenderConfig,
 };
 pub use plan::{
-    BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan, PicturePlan,
-    PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task, TrainingPlan,
-    Truth,
+    AskPlan, BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan,
+    PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task,
+    TrainingPlan, Truth,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};

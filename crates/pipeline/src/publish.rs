@@ -154,6 +154,9 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
     for (name, file) in results.few_shot.iter().flat_map(|it| &it.files) {
         out.put_file(name, file)?;
     }
+    for (name, file) in results.asked.iter().flat_map(|it| &it.files) {
+        out.put_file(name, file)?;
+    }
     if let Some(evaluation) = &results.evaluation {
         out.put("metrics.json", (files::to_json(evaluation) + "\n").as_bytes())?;
     }

@@ -232,7 +232,11 @@ pub(crate) fn record<'a>(
         SourcePlan::Benchmark(it) => Some(json!({
             "path": files::shown(&it.package), "model_id": it.model_id,
         })),
-        _ => None,
+        _ => plan.ask.as_ref().map(|it| {
+            json!({
+                "path": files::shown(&it.package), "model_id": it.model_id,
+            })
+        }),
     };
     let lm = plan.lm.as_ref().map(
         |lm| json!({ "path": files::shown(&lm.dir), "sha256": lm.digests, "notes": lm.notes }),
@@ -273,7 +277,11 @@ pub(crate) fn record<'a>(
             }
             _ => Units::Scans(units(media, None)),
         },
-        verdict: results.evaluation.as_ref().map(|it| it.verdict.as_str()),
+        verdict: results
+            .evaluation
+            .as_ref()
+            .map(|it| it.verdict.as_str())
+            .or_else(|| results.asked.as_ref()?.metrics.verdict()),
         files,
     }
 }

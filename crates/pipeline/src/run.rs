@@ -11,7 +11,7 @@ use crate::{
     Error, Result,
     event::{Control, Event},
     journal::{Ended, Scribe},
-    phases::{self, Evaluation, FewShotMetrics, Results},
+    phases::{self, AskMetrics, Evaluation, FewShotMetrics, Results},
     plan::{Plan, RunPlan},
     publish,
     record::{self, Started},
@@ -60,6 +60,7 @@ pub struct Outcome {
 pub(crate) struct Finished {
     pub(crate) evaluation: Option<Evaluation>,
     pub(crate) few_shot: Option<FewShotMetrics>,
+    pub(crate) asked: Option<AskMetrics>,
     /// Scans or pictures that failed, by the kind of failure.
     pub(crate) failed: BTreeMap<String, usize>,
 }
@@ -136,7 +137,8 @@ fn run_one(
     control.tell(Event::Published { run_dir: plan.dir_of(run) });
     let failed = results.failed_by_kind();
     let few_shot = results.few_shot.map(|it| it.metrics);
-    Ok(Finished { evaluation: results.evaluation, few_shot, failed })
+    let asked = results.asked.map(|it| it.metrics);
+    Ok(Finished { evaluation: results.evaluation, few_shot, asked, failed })
 }
 
 /// What the stages of one run give, each computed or taken from where it is kept. A stored file that

@@ -44,6 +44,7 @@ pub(crate) fn conclude(
         SourcePlan::Benchmark(_) => (asked::n_items(plan), "item"),
         SourcePlan::Corpus { .. } => (1, "corpus"),
     };
+    let asked = finished.iter().find_map(|it| it.asked.clone());
     let (evaluations, few_shot): (Vec<_>, Vec<_>) =
         finished.into_iter().map(|it| (it.evaluation, it.few_shot)).unzip();
     let evaluations: Vec<Evaluation> = evaluations.into_iter().flatten().collect();
@@ -58,6 +59,12 @@ pub(crate) fn conclude(
         verdict: None,
         metrics: None,
     };
+    if let Some(asked) = asked {
+        outcome.table = Some(asked.terminal());
+        outcome.verdict = asked.verdict().map(str::to_owned);
+        outcome.metrics = Some(serde_json::to_value(&asked).expect("plain values"));
+        return Ok(outcome);
+    }
     if let Some(first) = few_shot.first() {
         let (table, metrics) = if plan.is_repeated() {
             let summary = FewShotSummary::of(plan, &few_shot);

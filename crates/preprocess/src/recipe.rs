@@ -91,6 +91,11 @@ impl Recipe {
         self.fitted.iter().try_fold(prepared, |it, step| it.through(step.as_ref()))
     }
 
+    /// The most bytes that reading a recording takes; none for one that the work will fail to read.
+    pub fn footprint(&self, recording: &Recording) -> u64 {
+        self.fitted.first().map_or(0, |step| step.footprint(recording, None))
+    }
+
     /// How windows lie.
     pub fn cut(&self) -> &Cut {
         &self.cut

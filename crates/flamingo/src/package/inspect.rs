@@ -225,7 +225,15 @@ impl PackageTexts {
     /// # Errors
     /// Where it has none, or holds an `<image>`.
     pub fn rest_length(&self, text: &str) -> Result<usize> {
-        Ok(self.vocabulary.continuation(text)?.len())
+        Ok(self.continuation(text)?.len())
+    }
+
+    /// The same tokens by their ids.
+    ///
+    /// # Errors
+    /// Where it has none, or holds an `<image>`.
+    pub fn continuation(&self, text: &str) -> Result<Vec<u32>> {
+        self.vocabulary.continuation(text)
     }
 }
 

@@ -5,7 +5,8 @@ mod reader;
 mod section;
 
 pub(crate) use parts::{Look, Packed};
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, ShownScan};
+pub(crate) use section::{Posed, Section};
 
 use crate::{Result, answers::Trust, media::Media};
 

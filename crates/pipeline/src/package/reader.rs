@@ -6,11 +6,11 @@ use std::{
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
 use flamingo::{Medium, Model};
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis, Slice};
 use preprocess::{Inputs, PreparedScan, Recipe, Recording, Step, StepRegistry};
 use report::{
     counted,
-    prompt::{self, Labels},
+    prompt::{self, Labels, Technique},
     slots::SlotSet,
 };
 use scan::WindowConfig;
@@ -38,6 +38,17 @@ pub(crate) struct Reader {
     frozen: Option<FrozenEncoder>,
 }
 
+/// What a model is shown of a scan.
+pub(crate) struct ShownScan {
+    /// `(n_windows, …)`.
+    pub(crate) windows: ArrayD<f32>,
+    pub(crate) technique: Technique,
+}
+
+/// Said of a scan whose confounds are taken out and are not there.
+const NO_TABLE: &str =
+    "the model's stages take confounds out, and no table of them lies beside the scan";
+
 /// The files of a package.
 struct Files<'a>(&'a Path);
 
@@ -63,8 +74,8 @@ impl Reader {
             let problem = format!("this model reads {}, no scans", manifest.input);
             return Err(Error::NoSuchWindow { path, problem });
         }
-        let mut section = Section::read(dir, model)?;
-        section.stages.iter_mut().for_each(|stage| stage.find_step(registry));
+        let mut section = Section::read(dir, model.manifest())?;
+        section.find_steps(registry);
         let frozen = match (&manifest.frozen_encoder, &section.tokens) {
             (Some(encoder), _) => {
                 Some(FrozenEncoder::open(encoder, section.windows, &flamingo::Device::cpu())?)
@@ -178,15 +189,11 @@ impl Reader {
             path: one.path.to_owned(),
             problem: problem.to_owned(),
         };
-        let confounds = if self.section.stages.iter().any(Stage::asks_for_confounds) {
+        let confounds = if self.asks_for_confounds() {
             let beside = || cohort::confounds_beside(one.path);
             let found = one.confounds.map(Path::to_owned).or_else(beside);
-            Some(found.ok_or_else(|| {
-                refuse(
-                    "the model's stages take confounds out, and no table of them lies beside the scan: \
-                     name it with --confounds",
-                )
-            })?)
+            let problem = || refuse(&format!("{NO_TABLE}: name it with --confounds"));
+            Some(found.ok_or_else(problem)?)
         } else if one.confounds.is_some() {
             return Err(refuse(NO_CONFOUNDS));
         } else {
@@ -211,6 +218,64 @@ impl Reader {
         })
     }
 
+    fn asks_for_confounds(&self) -> bool {
+        self.section.stages.iter().any(Stage::asks_for_confounds)
+    }
+
+    /// A recording of any cohort with what the model's stages read beside it.
+    ///
+    /// # Errors
+    /// Where they take confounds out, and no table of them is known or lies beside it.
+    pub(crate) fn beside(&self, recording: &Recording) -> Result<Recording> {
+        let mut recording = recording.clone();
+        if self.asks_for_confounds() {
+            let found = recording.confounds.or_else(|| cohort::confounds_beside(&recording.path));
+            let (path, problem) = (recording.path.clone(), NO_TABLE.to_owned());
+            recording.confounds = Some(found.ok_or(Error::NoSuchWindow { path, problem })?);
+        }
+        Ok(recording)
+    }
+
+    /// The most bytes that showing a recording takes.
+    pub(crate) fn footprint(&self, recording: &Recording) -> u64 {
+        let window = self.frozen.as_ref().map_or(0, FrozenEncoder::window_bytes);
+        self.recipe.footprint(recording) + window
+    }
+
+    /// Everything that the model may be shown of a recording, which [`Self::beside`] gave: of events each window,
+    /// else its windows together.
+    pub(crate) fn show(&self, recording: &Recording) -> Result<ShownScan> {
+        let named = |error: Error| naming(&recording.path, error);
+        let prepared = self.recipe.prepare(recording, None).map_err(|it| named(it.into()))?;
+        self.check_time(&recording.path, prepared.t_r_s)?;
+        let technique = technique(&prepared.quality, Some(self.recipe.cut()));
+        let (input, coordinates) = (self.section.windows, self.recipe.coordinates());
+        let tokens = prepared.tokens(self.frozen.as_ref(), input, coordinates.as_deref());
+        let tokens = tokens.map_err(|it| named(it.into()))?;
+        let windows = if let Some(encode) = &self.encode {
+            encode.medium(tokens, input)
+        } else {
+            let shape = [&[tokens.n_windows], &input.dims()[..]].concat();
+            ArrayD::from_shape_vec(shape, tokens.values).map_err(|_| {
+                let problem = format!("has windows of other sizes, expected {input}");
+                Error::NoSuchWindow { path: recording.path.clone(), problem }
+            })?
+        };
+        Ok(ShownScan { windows, technique })
+    }
+
+    /// What the model sees of the windows of a scan: one by its place, or all of them.
+    pub(crate) fn medium(&self, windows: &ArrayD<f32>, one: Option<usize>) -> Medium {
+        match one {
+            None => windows.clone(),
+            // tokens are those of several windows of a scan, here of one
+            Some(at) if self.encode.is_some() => {
+                windows.slice_axis(Axis(0), Slice::from(at..=at)).to_owned()
+            }
+            Some(at) => windows.index_axis(Axis(0), at).to_owned(),
+        }
+    }
+
     /// The scan as the cohort's were shown; where an onset is given, one window from there on instead of
     /// those of the stages, or that of an event.
     fn shown(&self, scan: &Recording, onset_s: Option<f64>) -> Result<(PreparedScan, Medium)> {
@@ -230,20 +295,11 @@ impl Reader {
 
     /// Refuses a scan of another rate than those of the cohort.
     fn check_time(&self, path: &Path, t_r_s: f64) -> Result<()> {
-        let [shortest, longest] = self.section.t_r_s;
-        if t_r_s > shortest * (1.0 - SAME) && t_r_s < longest * (1.0 + SAME) {
-            return Ok(());
-        }
-        // headers hold 32 bits
-        let [found, shortest, longest] = [t_r_s, shortest, longest].map(|it| it as f32);
-        let range = if shortest < longest { format!(" to {longest} s") } else { String::new() };
-        let problem = format!("TR is {found} s, the model was fitted to {shortest} s{range}");
-        Err(Error::NoSuchWindow { path: path.to_owned(), problem })
+        let problem = self.section.other_rate(t_r_s);
+        let refuse = |problem| Err(Error::NoSuchWindow { path: path.to_owned(), problem });
+        problem.map_or(Ok(()), refuse)
     }
 }
-
-/// Repetition times this near to each other are the same.
-const SAME: f64 = 1e-3;
 
 /// `error` with the scan's name, once.
 fn naming(path: &Path, error: Error) -> Error {

@@ -3,9 +3,14 @@
 use std::{collections::BTreeMap, path::Path};
 
 use encoder::InputShape;
-use flamingo::Model;
-use preprocess::{Packing, Recipe, SeriesFacts};
-use report::{metrics::SlotTrust, prompt::PromptTemplate, slots::SlotSet};
+use flamingo::{IMAGE, Manifest};
+use preprocess::{Packing, Recipe, SeriesFacts, Step, StepRegistry};
+use report::{
+    metrics::SlotTrust,
+    prompt::{Labels, PromptTemplate, Technique},
+    questions::QuestionWords,
+    slots::SlotSet,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,6 +22,9 @@ use crate::{
     stage::{AboutTokens, Stage, TokenSet, given},
 };
 
+/// Repetition times this near to each other are the same.
+const SAME: f64 = 1e-3;
+
 const FORMAT: u32 = 3;
 /// Only models that are shown tokens; stages under their old names.
 const OF_TOKENS: u32 = 2;
@@ -26,7 +34,7 @@ const OF_WINDOWS: u32 = 1;
 /// The section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Section {
+pub(crate) struct Section {
     format: u32,
     /// The tokens that the model is shown; none where it is shown windows of events as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,10 +101,10 @@ impl OfWindows {
 }
 
 impl Section {
-    /// That of an open package in `dir`, of this format or of one before it.
-    pub(super) fn read(dir: &Path, model: &Model) -> Result<Self> {
+    /// That of the package in `dir`, of this format or of one before it.
+    pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<Self> {
         let refuse = |problem: String| Error::Package { path: dir.to_owned(), problem };
-        let (section, input) = (&model.manifest().preprocessing, model.manifest().input);
+        let (section, input) = (&manifest.preprocessing, manifest.input);
         let format = section.get("format").and_then(Value::as_u64);
         let is = |known: u32| format == Some(u64::from(known));
         let said = section.clone();
@@ -114,6 +122,46 @@ impl Section {
             }
             _ => serde_json::from_value(said).map_err(|error| refuse(error.to_string())),
         }
+    }
+}
+
+/// A question as a model reads it.
+pub(crate) struct Posed {
+    pub(crate) with_scan: String,
+    pub(crate) without_scan: String,
+    /// Stands before every answer, and belongs to it.
+    pub(crate) blank: String,
+}
+
+impl Posed {
+    /// The words for one window.
+    pub(crate) fn of(words: &QuestionWords, technique: &Technique, labels: &Labels) -> Self {
+        let (text, blank) = words.fill(technique, labels);
+        Self { with_scan: format!("{IMAGE}{text}"), without_scan: text, blank }
+    }
+}
+
+impl Section {
+    /// The steps between a scan and what the model is shown.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &dyn Step> {
+        self.stages.iter().filter_map(Stage::step)
+    }
+
+    /// Looks for steps among those that the program brings along.
+    pub(crate) fn find_steps(&mut self, steps: &StepRegistry) {
+        self.stages.iter_mut().for_each(|stage| stage.find_step(steps));
+    }
+
+    /// Why a scan of this repetition time cannot be shown; none where the cohort's scans had it.
+    pub(crate) fn other_rate(&self, t_r_s: f64) -> Option<String> {
+        let [shortest, longest] = self.t_r_s;
+        if t_r_s > shortest * (1.0 - SAME) && t_r_s < longest * (1.0 + SAME) {
+            return None;
+        }
+        // headers hold 32 bits
+        let [found, shortest, longest] = [t_r_s, shortest, longest].map(|it| it as f32);
+        let range = if shortest < longest { format!(" to {longest} s") } else { String::new() };
+        Some(format!("TR is {found} s, the model was fitted to {shortest} s{range}"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The results of a run, in order: each is made from those before it.
 mod adjusted;
+mod ask;
 mod caption;
 mod compose;
 mod evaluate;
@@ -12,6 +13,8 @@ mod pretrain;
 mod render;
 mod results;
 
+pub use ask::{AskConfig, Question};
+pub(crate) use ask::{AskMetrics, Asked as AskedCohort, GivenAnswer, QuestionFound};
 pub use caption::CaptionConfig;
 pub(crate) use caption::Captions;
 pub use compose::ComposeConfig;
@@ -42,7 +45,9 @@ fn from<A, T>(before: Option<A>, make: impl FnOnce(A) -> Result<Option<T>>) -> R
 /// Every result that the stages ask for. The plan has checked that each finds what it is made from.
 pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
     let runner = &mut runner;
-    let media = preprocess::preprocess(runner)?;
+    let mut media = preprocess::preprocess(runner)?;
+    let asked = ask::ask(runner, &mut media)?;
+    let media = media;
     let trained = finetune::finetune(runner, &media)?;
     let reports = from(trained.as_ref(), |trained| generate::generate(runner, &media, trained))?;
     let written = trained.as_ref().zip(reports.as_deref());
@@ -50,7 +55,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
         from(written, |(trained, reports)| evaluate::evaluate(runner, &media, trained, reports))?;
     let measured = written.zip(evaluation.as_ref());
     let measured = measured.map(|((trained, reports), evaluation)| (trained, reports, evaluation));
-    let pages = render::render(runner, &media, measured)?;
+    let pages = render::render(runner, &media, measured, asked.as_ref())?;
     let captions = caption::caption(runner)?;
     let few_shot = few_shot::few_shot(runner)?;
     let composed = compose::compose(runner, &media)?;
@@ -63,6 +68,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
         pages,
         captions,
         few_shot,
+        asked,
         composed,
         language_model,
         stages: std::mem::take(&mut runner.records),

@@ -1,4 +1,5 @@
 //! `render`: the page of a run, a page a person, and figures, from what was measured.
+mod answers;
 mod cohort;
 mod config;
 mod drawing;
@@ -13,7 +14,7 @@ use std::path::Path;
 use preprocess::Kind;
 use serde_json::{Value, json};
 
-use super::Pages;
+use super::{AskedCohort, Pages};
 use crate::{
     Result,
     media::Media,
@@ -40,7 +41,7 @@ impl Work for RenderConfig {
 
     fn gives(&self, have: Artifact) -> Option<Artifact> {
         match have {
-            Artifact::Evidence => Some(Artifact::Pages),
+            Artifact::Evidence | Artifact::Answers => Some(Artifact::Pages),
             Artifact::Media(Kind::ParcelSeries | Kind::ScanWindows | Kind::Tokens)
                 if self.people =>
             {
@@ -56,6 +57,7 @@ pub(super) fn render(
     runner: &mut Runner<'_, '_, '_>,
     media: &Media<'_>,
     measured: Option<Measured<'_>>,
+    asked: Option<&AskedCohort>,
 ) -> Result<Option<Pages>> {
     let found = runner.find(|stage| match stage {
         Stage::Render(config) => Some(config),
@@ -67,7 +69,7 @@ pub(super) fn render(
         &mut (),
         |()| json!([named(media), media.left_out(), record::left(media)]),
         |(), folders, control| {
-            let drawing = Drawing::of(config, media, measured)?;
+            let drawing = Drawing::of(config, media, measured, asked)?;
             let rows = People::of(&drawing).write(folders.result, control)?;
             let findings = drawing.findings();
             for (name, figure) in findings.iter().flat_map(pages::Findings::figures) {

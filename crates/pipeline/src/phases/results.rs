@@ -2,7 +2,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    Captions, ComposedFiles, Evaluation, FewShot, Pages, Trained, TrainedLm, WrittenReport,
+    AskedCohort, Captions, ComposedFiles, Evaluation, FewShot, Pages, Trained, TrainedLm,
+    WrittenReport,
 };
 use crate::{media::Media, record::StageRecord};
 
@@ -17,6 +18,8 @@ pub(crate) struct Results<'a> {
     pub(crate) captions: Option<Captions>,
     /// Of a data set of questions.
     pub(crate) few_shot: Option<FewShot>,
+    /// Of questions about every scan.
+    pub(crate) asked: Option<AskedCohort>,
     /// Reports that were composed, and what belongs to them.
     pub(crate) composed: Option<ComposedFiles>,
     /// Of a run over text alone.

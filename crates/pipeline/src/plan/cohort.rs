@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    phases::AskConfig,
     spec::{Loaded, PairsSpec, Spec},
     stage::{Artifact, Stage},
 };
@@ -27,7 +28,9 @@ pub(super) fn plan(
     let slots = slots_of(spec);
     labels::state_no_truth(&spec.prompt, slots)?;
     let of_slots = slots.slots().iter().filter_map(|it| it.truth.column());
-    let further: Vec<&str> = of_slots.chain(spec.prompt.columns()).collect();
+    let of_questions = loaded.spec.ask().into_iter().flat_map(AskConfig::columns);
+    let further = of_slots.chain(spec.prompt.columns()).chain(of_questions);
+    let further: Vec<&str> = further.collect();
     let table = pairs::read(&path, &further)?;
     if loaded.spec.repeat.as_ref().is_none_or(|repeat| !repeat.divides()) {
         table.check_splits(spec.split_unit)?;
@@ -97,6 +100,7 @@ fn list(
             truth: joint(slots, &truths, &pair.report),
             truths,
             labels: labels::of(&spec.prompt, pair, &table.path)?,
+            asked: labels::asked(loaded.spec.ask(), pair, &table.path)?,
             sex: of_person(pair, "sex").map(|it| it.to_lowercase()),
             age: of_person(pair, "age"),
             split: pair.split,

@@ -2,7 +2,7 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use ::cohort::Kept;
-use preprocess::{Inputs as _, Recipe, Recording, Timing};
+use preprocess::{Inputs as _, Recipe, Recording, Step, Timing};
 use scan::{OpenOptions, VolumeAxes};
 
 use crate::spec::{Loaded, stack};
@@ -13,6 +13,8 @@ pub(super) struct Frames<'a> {
     loaded: &'a Loaded,
     scans: &'a [Recording],
     n_parcels: Option<usize>,
+    /// Those that series go through.
+    steps: Vec<&'a dyn Step>,
     /// What was found in the scans that were looked at.
     found: RefCell<BTreeMap<usize, Option<usize>>>,
 }
@@ -24,7 +26,17 @@ impl<'a> Frames<'a> {
         scans: &'a [Recording],
         n_parcels: Option<usize>,
     ) -> Self {
-        Self { loaded, scans, n_parcels, found: RefCell::default() }
+        Self::of_steps(loaded, scans, n_parcels, loaded.spec.steps().collect())
+    }
+
+    /// The same where scans go through the steps of a package.
+    pub(super) fn of_steps(
+        loaded: &'a Loaded,
+        scans: &'a [Recording],
+        n_parcels: Option<usize>,
+        steps: Vec<&'a dyn Step>,
+    ) -> Self {
+        Self { loaded, scans, n_parcels, steps, found: RefCell::default() }
     }
 
     /// Frames in the file; none where they are not known.
@@ -55,13 +67,14 @@ impl<'a> Frames<'a> {
         let in_file = Timing { n_frames: self.in_file(idx), t_r_s: self.t_r_s(idx) };
         // what is made of frames that nobody knows is not known either
         in_file.both()?;
-        Recipe::timing(self.loaded.spec.steps(), in_file).both()
+        Recipe::timing(self.steps.iter().copied(), in_file).both()
     }
 
     /// How the scan is opened.
     fn options(&self, scan: &Recording) -> OpenOptions {
         let spec = &self.loaded.spec;
-        let options = spec.steps().find_map(|it| it.opens(scan, self.n_parcels, stack(spec)));
+        let mut steps = self.steps.iter();
+        let options = steps.find_map(|it| it.opens(scan, self.n_parcels, stack(spec)));
         options.unwrap_or_else(|| OpenOptions {
             t_r: scan.t_r_s,
             volume_axes: VolumeAxes::default(),

@@ -1,4 +1,6 @@
 //! Everything resolved and checked before a scan is opened.
+mod ask;
+mod asked;
 mod benchmark;
 mod beside;
 mod classes;
@@ -36,6 +38,8 @@ mod unfit;
 mod view;
 mod warm_start;
 
+pub use asked::AskPlan;
+pub(crate) use asked::AskedWindow;
 pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
 pub use lm::LmPlan;
@@ -99,7 +103,7 @@ impl Plan {
             encoder::fits(&loaded, &scans, &made).map_err(|error| keep(Err(error))).ok()
         });
         let encoder = encoder.flatten();
-        let (mut disk, mut trained, mut training) = (None, None, None);
+        let (mut disk, mut trained, mut training, mut ask) = (None, None, None, None);
         if let (Some(source), Some(runs)) = (&source, &runs) {
             let frames = Frames::new(&loaded, &scans, n_parcels);
             let reads_volumes = encoder.as_ref().is_some_and(EncoderPlan::reads_volumes);
@@ -135,6 +139,7 @@ impl Plan {
         }
         keep(source.as_ref().map_or(Ok(()), |source| something_is_learned(spec, source)));
         if let (Some(source), Some(runs)) = (&source, &runs) {
+            ask = ask::plan(&loaded, source, &scans, runs).map_err(|error| keep(Err(error))).ok();
             keep(phases::has_training_people(spec, source, runs));
             keep(selected(spec, source));
         }
@@ -163,6 +168,7 @@ impl Plan {
             disk,
             trained,
             training,
+            ask: ask.flatten(),
             pseudonyms,
         })
     }

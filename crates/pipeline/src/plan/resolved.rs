@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use flamingo::Trained;
 
 use super::{
-    BenchmarkPlan, CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan, RunPlan,
-    SourcePlan, TrainingPlan,
+    AskPlan, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, LmPlan, PicturesPlan, RecordingsPlan,
+    RunPlan, SourcePlan, TrainingPlan,
 };
 use crate::spec::{Loaded, Spec};
 
@@ -36,6 +36,8 @@ pub struct Plan {
     pub trained: Option<Trained>,
     /// What is learned, where something is fitted to reports.
     pub training: Option<TrainingPlan>,
+    /// The package that is asked about every scan, where one is.
+    pub ask: Option<AskPlan>,
     /// The labels of subjects, where they are not those of the files.
     pub(crate) pseudonyms: Option<::cohort::Pseudonyms>,
 }

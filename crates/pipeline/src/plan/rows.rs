@@ -20,12 +20,21 @@ pub(super) fn name_what_is_seen(
     let learns = spec.stages().iter().any(|stage| matches!(stage, Stage::Finetune(_)));
     let windows = spec.steps().find_map(|step| step.cut()?.sliding().cloned());
     let (Some(windows), true) = (windows, learns) else { return Ok(()) };
+    of_whole_scans(cohort, Some(&windows), frames)
+}
+
+/// The same where the model is known to see scans as a whole, or these windows of them.
+pub(super) fn of_whole_scans(
+    cohort: &CohortPlan,
+    windows: Option<&WindowsConfig>,
+    frames: &Frames<'_>,
+) -> Result<()> {
     let mut first: Vec<Option<&RowPlan>> = vec![None; cohort.scans.len()];
     let mut problems = Vec::new();
     for row in &cohort.rows {
         let idx = row.scan_idx;
         let earlier = *first[idx].get_or_insert(row);
-        let length = Length::of(idx, &windows, frames, cohort.scans[idx].start_s);
+        let length = Length::of(idx, windows, frames, cohort.scans[idx].start_s);
         let problem = differs(earlier, row).or_else(|| length.problem(row));
         if let Some(problem) = problem {
             let (path, row) = (cohort.table.clone(), row.row);
@@ -61,12 +70,13 @@ struct Length {
 }
 
 impl Length {
-    fn of(idx: usize, windows: &WindowsConfig, frames: &Frames<'_>, start_s: f64) -> Self {
+    fn of(idx: usize, windows: Option<&WindowsConfig>, frames: &Frames<'_>, start_s: f64) -> Self {
         let near_s = frames.t_r_s(idx).unwrap_or(0.0);
         let kept = frames.kept(idx);
         let whole_s = kept.map(|kept| kept.of).or_else(|| frames.in_file(idx));
         let whole_s = whole_s.map(|n| n as f64 * near_s);
         let seen_s = frames.of_series(idx).and_then(|(n, t_r_s)| {
+            let windows = windows?;
             let starts = windows.first_frames(n).ok()?;
             let (first, last) = (*starts.iter().min()?, starts.iter().max()? + windows.n_frames);
             let Some(kept) = kept else { return Some([first as f64 * t_r_s, last as f64 * t_r_s]) };
@@ -127,6 +137,7 @@ mod tests {
             truths,
             truth,
             labels: report::prompt::Labels::new(),
+            asked: report::prompt::Labels::new(),
             sex,
             age,
             split,

@@ -5,7 +5,7 @@ use report::counted;
 use scan::Split;
 use serde_json::{Value, json};
 
-use super::{BenchmarkPlan, CohortPlan, Plan, RunPlan, SourcePlan, trains::InWords};
+use super::{AskPlan, BenchmarkPlan, CohortPlan, Plan, RunPlan, SourcePlan, trains::InWords};
 use crate::stage::Stage;
 
 impl Plan {
@@ -54,7 +54,7 @@ impl Plan {
                 "test": run.count(Split::Test),
             })
         });
-        json!({
+        let mut plan = json!({
             "name": self.spec().name,
             "source": source,
             "encoder": self.encoder,
@@ -70,7 +70,15 @@ impl Plan {
             "disk": self.disk,
             "trained": self.trained,
             "run_dir": files::shown(&self.run_dir),
-        })
+        });
+        if let Some(ask) = &self.ask {
+            plan["package"] = json!({
+                "path": files::shown(&ask.package),
+                "model_id": ask.model_id,
+                "n_windows": ask.windows.len(),
+            });
+        }
+        plan
     }
 
     fn stage_names(&self) -> Vec<&'static str> {
@@ -104,6 +112,24 @@ impl CohortPlan {
     }
 }
 
+impl fmt::Display for CohortPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sides: Vec<String> = self.grid.iter().map(usize::to_string).collect();
+        let grid =
+            if sides.is_empty() { "no grid".into() } else { format!("grid {}", sides.join("×")) };
+        writeln!(f, "cohort    {}", files::shown(&self.table))?;
+        writeln!(
+            f,
+            "          {}, {}, {}; {grid}, TR {} s",
+            counted(self.rows.len(), "window"),
+            counted(self.scans.len(), "scan"),
+            counted(self.n_subjects(), "subject"),
+            scan::seconds(self.t_r_s),
+        )?;
+        writeln!(f, "memory    at most {:.0} MiB of scans at once", self.memory_mib().ceil())
+    }
+}
+
 impl fmt::Display for BenchmarkPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (idx, (path, _)) in self.files.iter().enumerate() {
@@ -117,32 +143,20 @@ impl fmt::Display for BenchmarkPlan {
     }
 }
 
+impl fmt::Display for AskPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "package   {}, {} (frozen)", files::shown(&self.package), self.model_id)?;
+        let windows = counted(self.windows.len(), "window");
+        let questions = counted(self.n_questions, "question");
+        writeln!(f, "          asked about {windows}: {questions}")
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "pipeline  {}", self.spec().name)?;
         match &self.source {
-            SourcePlan::Cohort(cohort) => {
-                let sides: Vec<String> = cohort.grid.iter().map(usize::to_string).collect();
-                let grid = if sides.is_empty() {
-                    "no grid".into()
-                } else {
-                    format!("grid {}", sides.join("×"))
-                };
-                writeln!(f, "cohort    {}", files::shown(&cohort.table))?;
-                writeln!(
-                    f,
-                    "          {}, {}, {}; {grid}, TR {} s",
-                    counted(cohort.rows.len(), "window"),
-                    counted(cohort.scans.len(), "scan"),
-                    counted(cohort.n_subjects(), "subject"),
-                    scan::seconds(cohort.t_r_s),
-                )?;
-                writeln!(
-                    f,
-                    "memory    at most {:.0} MiB of scans at once",
-                    cohort.memory_mib().ceil()
-                )?;
-            }
+            SourcePlan::Cohort(cohort) => cohort.fmt(f)?,
             SourcePlan::Pictures(pictures) => {
                 let n = counted(pictures.pictures.len(), "picture");
                 writeln!(f, "pictures  {}, {n}", files::shown(&pictures.table))?;
@@ -163,6 +177,9 @@ impl fmt::Display for Plan {
             SourcePlan::Corpus { path, texts, .. } => {
                 writeln!(f, "corpus    {}, {}", files::shown(path), counted(texts.len(), "text"))?;
             }
+        }
+        if let Some(ask) = &self.ask {
+            ask.fmt(f)?;
         }
         if let Some(lm) = &self.lm {
             writeln!(f, "model     {} (frozen)", files::shown(&lm.dir))?;

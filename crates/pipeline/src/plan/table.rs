@@ -102,6 +102,8 @@ pub struct RowPlan {
     pub truth: Option<String>,
     /// What the prompt states of the person.
     pub labels: Labels,
+    /// The cells of the columns that the questions of `ask` name; those that are empty are not there.
+    pub asked: Labels,
     /// The person's sex as the table has it, in lower case.
     pub sex: Option<String>,
     /// The person's age as the table has it.

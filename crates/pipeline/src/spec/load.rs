@@ -8,7 +8,7 @@ use std::{
 use config::{Source, YamlError};
 use encoder::{EncoderConfig, EncoderRegistry, LoraConfig, WeightsSource};
 use files::FileIndex;
-use preprocess::{Inputs, steps::OLD_WORDS};
+use preprocess::{Inputs, StepRegistry, steps::OLD_WORDS};
 use scan::{OpenOptions, Shape};
 
 use super::{CohortSpec, Spec};
@@ -28,6 +28,7 @@ pub struct Loaded {
     source: Source,
     known: Arc<FileIndex>,
     encoders: EncoderRegistry,
+    steps: StepRegistry,
 }
 
 impl Inputs for Loaded {
@@ -65,7 +66,8 @@ impl Loaded {
             return Err(place(&source, Error::LongName { found, most }));
         }
         let known = Arc::new(FileIndex::open(&index_of(&source, &spec)));
-        Ok(Self { spec, source, known, encoders: additions.encoders.clone() })
+        let Additions { steps, encoders } = additions.clone();
+        Ok(Self { spec, source, known, encoders, steps })
     }
 
     /// The same, but every file that decides a result is read, though nothing of it seems to have
@@ -110,6 +112,11 @@ impl Loaded {
     /// The encoders that the program brings along.
     pub(crate) fn encoders(&self) -> &EncoderRegistry {
         &self.encoders
+    }
+
+    /// The steps that the program brings along.
+    pub(crate) fn steps(&self) -> &StepRegistry {
+        &self.steps
     }
 
     /// The encoder, with its files as seen from here, and the corrections that a training learns beside it.

@@ -25,7 +25,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use train::FitConfig;
 
-use crate::{phases::FewShotConfig, stage::Stage};
+use crate::{
+    phases::{AskConfig, FewShotConfig},
+    stage::Stage,
+};
 
 /// A pipeline: a cohort, a model, and what is done with them. Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +78,14 @@ impl Spec {
     pub(crate) fn generate(&self) -> Option<&GenerateConfig> {
         self.stages().iter().find_map(|stage| match stage {
             Stage::Generate(config) => Some(config),
+            _ => None,
+        })
+    }
+
+    /// What is asked about every scan, where a package is asked so.
+    pub(crate) fn ask(&self) -> Option<&AskConfig> {
+        self.stages().iter().find_map(|stage| match stage {
+            Stage::Ask(config) => Some(config),
             _ => None,
         })
     }

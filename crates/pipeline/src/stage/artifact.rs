@@ -24,6 +24,8 @@ pub enum Artifact {
     Benchmark,
     /// What answers to those are worth.
     Scores,
+    /// Answers to questions about every scan.
+    Answers,
     /// Text alone.
     Texts,
     /// A language model folder.
@@ -44,6 +46,7 @@ impl fmt::Display for Artifact {
             Self::Captions => "captions",
             Self::Benchmark => "a data set of questions",
             Self::Scores => "scores of answers",
+            Self::Answers => "answers",
             Self::Texts => "texts",
             Self::LanguageModel => "a language model",
             Self::Composed => "composed reports",

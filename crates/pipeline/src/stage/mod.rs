@@ -77,6 +77,7 @@ impl Stage {
             Self::Render(config) => config,
             Self::Caption(config) => config,
             Self::EvaluateFewShot(config) => config,
+            Self::Ask(config) => config,
             Self::Pretrain(config) => config,
             Self::Compose(config) => config,
             _ => unreachable!("all others are steps"),

@@ -9,7 +9,9 @@ use super::{
     EmbedConfig, EncodeConfig, ExportConfig, HarmoniseConfig, ProbeConfig, QualityConfig,
     SelectConfig,
 };
-use crate::phases::{CaptionConfig, ComposeConfig, EvaluateConfig, FewShotConfig, RenderConfig};
+use crate::phases::{
+    AskConfig, CaptionConfig, ComposeConfig, EvaluateConfig, FewShotConfig, RenderConfig,
+};
 
 /// The stages, with the steps that prepare recordings, and all that tells those apart.
 macro_rules! stages {
@@ -47,6 +49,8 @@ macro_rules! stages {
             Caption(CaptionConfig),
             /// Ask the package about pictures after so many solved examples, as OpenFlamingo's evaluation.
             EvaluateFewShot(FewShotConfig),
+            /// Ask the package questions with allowed answers about every scan.
+            Ask(AskConfig),
             /// Train a small language model from text.
             Pretrain(PretrainConfig),
             /// Compose reference reports from what was measured and from columns of the table.

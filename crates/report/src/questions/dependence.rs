@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answered;
-use crate::metrics::{Clusters, Draws, Interval, argmax, mean};
+use crate::{
+    Result,
+    metrics::{Clusters, Draws, Interval, argmax, mean, share_interval},
+};
 
 /// What becomes of the answers to one question where the model sees something else. Intervals are 95 %, over people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,34 +26,41 @@ pub struct Dependence {
 
 impl Dependence {
     /// Of the windows that were asked about; none of no window.
-    pub fn of(windows: &[Answered], draws: Draws) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Where a probability is not finite.
+    pub fn of(windows: &[Answered], draws: Draws) -> Result<Option<Self>> {
         if windows.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let person: Vec<usize> = windows.iter().map(|it| it.person).collect();
-        let clusters = Clusters::of(&person);
-        let over = |values: &[f64]| {
-            clusters.interval(draws, |drawn| mean(&drawn.map(|it| values[it]).collect::<Vec<_>>()))
-        };
-        let of = |other: &dyn Fn(&Answered) -> Option<Vec<f64>>| {
-            let both = windows.iter().map(|it| {
-                let other = other(it)?;
-                let changed = f64::from(u8::from(argmax(&other) != it.given()));
-                Some((changed, moved(&it.own, &other)))
+        let of = |other: &dyn Fn(&Answered) -> Option<Vec<f64>>| -> Result<_> {
+            let (mut person, mut changed, mut probability) = (Vec::new(), Vec::new(), Vec::new());
+            for it in windows {
+                let Some(other) = other(it) else { continue };
+                person.push(it.person);
+                changed.push(f64::from(u8::from(argmax(&other) != it.given())));
+                probability.push(moved(&it.own, &other));
+            }
+            if person.is_empty() {
+                return Ok(None);
+            }
+            let moved = Clusters::of(&person).interval(draws, |drawn| {
+                mean(&drawn.map(|it| probability[it]).collect::<Vec<_>>())
             });
-            let (changed, moved): (Vec<f64>, Vec<f64>) =
-                both.collect::<Option<Vec<_>>>()?.into_iter().unzip();
-            Some((over(&changed), over(&moved)))
+            Ok(Some((share_interval(&changed, &person)?, moved)))
         };
-        let (changed_without_scan, moved_without_scan) = of(&|it| Some(it.no_scan.clone()))?;
+        let Some((changed_without_scan, moved_without_scan)) = of(&|it| Some(it.no_scan.clone()))?
+        else {
+            return Ok(None);
+        };
         let (changed_with_other_scans, moved_with_other_scans) =
-            of(&|it| it.other_scans.clone()).unzip();
-        Some(Self {
+            of(&|it| it.other_scans.clone())?.unzip();
+        Ok(Some(Self {
             changed_without_scan,
             moved_without_scan,
             changed_with_other_scans,
             moved_with_other_scans,
-        })
+        }))
     }
 }
 
@@ -68,14 +78,14 @@ mod tests {
     fn answers_that_stay_the_same_do_not_depend_on_the_scan() {
         // without a scan 0.6 and 0.4, with others 0.5 and 0.5
         let windows = [window(0, 0.9, None), window(1, 0.4, None)];
-        let found = Dependence::of(&windows, DRAWS).unwrap();
+        let found = Dependence::of(&windows, DRAWS).unwrap().unwrap();
         assert_eq!(found.changed_without_scan.estimate, 0.5);
         assert!((found.moved_without_scan.estimate - 0.25).abs() < 1e-12);
         // of equals the first: 0.9 of the second is given, and the first with another scan
         assert_eq!(found.changed_with_other_scans.unwrap().estimate, 0.5);
         assert!((found.moved_with_other_scans.unwrap().estimate - 0.25).abs() < 1e-12);
         let blind = [window(0, 0.4, None), window(1, 0.4, None)];
-        let found = Dependence::of(&blind, DRAWS).unwrap();
+        let found = Dependence::of(&blind, DRAWS).unwrap().unwrap();
         assert_eq!(found.changed_without_scan.estimate, 0.0);
         assert!(found.moved_without_scan.estimate.abs() < 1e-12);
     }
@@ -84,8 +94,8 @@ mod tests {
     fn without_other_people_nothing_is_said_of_their_scans() {
         let mut alone = window(0, 0.9, None);
         alone.other_scans = None;
-        let found = Dependence::of(&[alone], DRAWS).unwrap();
+        let found = Dependence::of(&[alone], DRAWS).unwrap().unwrap();
         assert_eq!((found.changed_with_other_scans, found.moved_with_other_scans), (None, None));
-        assert!(Dependence::of(&[], DRAWS).is_none());
+        assert!(Dependence::of(&[], DRAWS).unwrap().is_none());
     }
 }

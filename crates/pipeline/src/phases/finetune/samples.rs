@@ -272,6 +272,7 @@ mod tests {
             truths: Vec::new(),
             truth: Some(truth.to_owned()),
             labels: report::prompt::Labels::new(),
+            asked: report::prompt::Labels::new(),
             sex: None,
             age: None,
             split: Split::Validation,

@@ -5,7 +5,7 @@ use pages::{Answers, CohortPage, CurvePoint, Figure, Findings, Outlier, PersonRo
 use report::{evidence::age_bin, metrics::Copying, tables::SummaryTable};
 use serde_json::Value;
 
-use super::drawing::Drawing;
+use super::{answers, drawing::Drawing};
 use crate::{
     media::Media,
     methods,
@@ -21,6 +21,7 @@ impl Drawing<'_> {
         CohortPage {
             title: media.plan.spec().name.clone(),
             findings,
+            asked: self.asked.map_or_else(Vec::new, |it| answers::questions(&it.metrics)),
             counts: self.counts(),
             outliers: self.outliers(),
             people,

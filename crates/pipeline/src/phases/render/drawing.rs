@@ -11,7 +11,7 @@ use crate::{
     Result,
     media::Media,
     methods,
-    phases::{Evaluation, Trained, WrittenReport},
+    phases::{AskedCohort, Evaluation, Trained, WrittenReport},
     publish,
     record::{self, Left},
     stage::Stage,
@@ -25,6 +25,8 @@ pub(super) struct Drawing<'a> {
     pub(super) config: &'a RenderConfig,
     pub(super) media: &'a Media<'a>,
     pub(super) measured: Option<Measured<'a>>,
+    /// Answers to questions about every scan.
+    pub(super) asked: Option<&'a AskedCohort>,
     /// The reports with where they come from.
     pub(super) generated: Vec<GeneratedReport>,
     /// The recordings that are not there.
@@ -45,6 +47,7 @@ impl<'a> Drawing<'a> {
         config: &'a RenderConfig,
         media: &'a Media<'a>,
         measured: Option<Measured<'a>>,
+        asked: Option<&'a AskedCohort>,
     ) -> Result<Self> {
         let generated = match measured {
             Some((trained, reports, _)) => publish::generated(media, trained, reports)?,
@@ -80,6 +83,7 @@ impl<'a> Drawing<'a> {
             config,
             media,
             measured,
+            asked,
             generated,
             left,
             order,

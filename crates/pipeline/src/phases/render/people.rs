@@ -9,7 +9,7 @@ use report::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{drawing::Drawing, volumes::VolumeBytes};
+use super::{answers, drawing::Drawing, volumes::VolumeBytes};
 use crate::{Error, Result, event::Control, methods, model_id::model_id, record::Left};
 
 /// Raised when the same run would now give another page.
@@ -140,6 +140,7 @@ impl<'a> People<'a> {
             subject: person.subject.to_owned(),
             run: drawing.media.plan.spec().name.clone(),
             verdict: drawing.evaluation().map(|it| it.evidence.verdict.clone()),
+            answers: answers::of_scans(drawing.asked, &person.scans),
             reports: reports.collect::<Result<_>>()?,
             recordings,
             left_out: person.left.iter().map(|it| (it.scan.clone(), it.reason.clone())).collect(),
@@ -207,6 +208,7 @@ impl Units for People<'_> {
             "subject": person.subject,
             "recordings": recordings.collect::<Vec<_>>(),
             "reports": reports.collect::<Vec<_>>(),
+            "answers": answers::of_scans(drawing.asked, &person.scans).rows,
             "left_out": person.left,
             "provenance": self.provenance(person),
         })))
