@@ -108,7 +108,7 @@ const PIPELINE: &[&str] = &[
     "answers error stage/embeddings stage/series_set stage/token_set",
     "stage/embed/config stage/encode/config stage/export/config stage/harmonise/config stage/probe/config \
      stage/quality/config stage/select/asked",
-    "phases/ask/config phases/caption/config phases/compose/config phases/evaluate/config phases/few_shot/config \
+    "phases/ask/config phases/attribute/config phases/caption/config phases/compose/config phases/evaluate/config phases/few_shot/config \
      phases/render/config",
     "stage/stages",
     "spec",
@@ -118,7 +118,7 @@ const PIPELINE: &[&str] = &[
     "stage units watch",
     "package record/stages",
     "runner",
-    "phases/adjusted phases/ask phases/caption phases/compose phases/evaluate phases/few_shot phases/finetune \
+    "phases/adjusted phases/ask phases/attribute phases/caption phases/compose phases/evaluate phases/few_shot phases/finetune \
      phases/generate phases/pages phases/pretrain phases/results",
     "unit_record",
     "asked captions methods record",

@@ -3,6 +3,7 @@
 mod agreement;
 mod architecture;
 mod ask;
+mod attribute;
 mod bad_encoders;
 mod bad_input;
 mod bad_models;

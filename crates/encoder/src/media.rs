@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::{BrainEncoder, ClipVision, EncoderInput, Tokens};
+use crate::{BrainEncoder, ClipVision, EncoderInput, TokenLayout, TokenPolicy, Tokens};
 
 /// The stock path and the pluggable path, side by side.
 pub enum MediaEncoder {
@@ -26,6 +26,15 @@ impl MediaEncoder {
         match self {
             Self::Clip(clip) => clip.encode(input),
             Self::Brain(encoder) => encoder.encode(input),
+        }
+    }
+
+    /// How the tokens of one window lie, and which of them are handed on; of a tower of CLIP nothing is known but their
+    /// number.
+    pub fn layout(&self) -> Option<(&TokenLayout, TokenPolicy)> {
+        match self {
+            Self::Clip(_) => None,
+            Self::Brain(encoder) => Some((&encoder.spec().layout, encoder.spec().tokens)),
         }
     }
 

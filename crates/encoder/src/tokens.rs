@@ -206,6 +206,37 @@ impl TokenLayout {
         }
     }
 
+    /// Weights of what a policy takes, given back to the places that saw data, for each the weights of its moments: what
+    /// is a mean gives each of its parts as much. What lies on class and register tokens belongs to no place.
+    pub fn spread(&self, policy: TokenPolicy, weights: &[f32]) -> Vec<Vec<f32>> {
+        let (n_places, n_times) = (self.data_places.len(), self.data_times.len());
+        let at = |place: usize, time: usize| match self.order {
+            TokenOrder::PlaceMajor => place * n_times + time,
+            TokenOrder::TimeMajor => time * n_places + place,
+        };
+        let of_all = |place: usize, time: usize| {
+            let (place, time) = (self.data_places.start + place, self.data_times.start + time);
+            let at = match self.order {
+                TokenOrder::PlaceMajor => place * self.n_times + time,
+                TokenOrder::TimeMajor => time * self.n_places + place,
+            };
+            weights[self.n_prefix() + at]
+        };
+        let weight = |place: usize, time: usize| match policy {
+            TokenPolicy::All => of_all(place, time),
+            TokenPolicy::DataOnly => weights[at(place, time)],
+            TokenPolicy::Cls => 0.,
+            TokenPolicy::Mean => weights[0] / (n_places * n_times) as f32,
+            TokenPolicy::ParcelMean | TokenPolicy::SpaceMean => weights[time] / n_places as f32,
+            TokenPolicy::TimeMean => weights[place] / n_times as f32,
+            TokenPolicy::TimeWindow(size) => {
+                weights[place * (n_times / size) + time / size] / size as f32
+            }
+        };
+        let of_place = |place| (0..n_times).map(|time| weight(place, time)).collect();
+        (0..n_places).map(of_place).collect()
+    }
+
     fn data(&self, tokens: &Tensor) -> CandleResult<Tensor> {
         let (n, _, dim) = tokens.dims3()?;
         let (n_places, n_times) = (self.n_places, self.n_times);
@@ -269,6 +300,45 @@ mod tests {
         }
         let volume = TokenLayout::grid(Places::Space, 2, 2, TokenOrder::PlaceMajor);
         assert_eq!(picked(&volume, TokenPolicy::SpaceMean), [50., 51.]);
+    }
+
+    #[test]
+    fn weights_of_tokens_go_back_to_where_they_were_taken() {
+        for order in [TokenOrder::PlaceMajor, TokenOrder::TimeMajor] {
+            let layout = padded(order).with_registers(2);
+            let policies = [
+                TokenPolicy::All,
+                TokenPolicy::DataOnly,
+                TokenPolicy::Mean,
+                TokenPolicy::ParcelMean,
+                TokenPolicy::TimeMean,
+                TokenPolicy::TimeWindow(2),
+            ];
+            for policy in policies {
+                // the sum of what is taken, each token by its weight, is that of the parts by theirs
+                let weights: Vec<f32> =
+                    (0..layout.n_tokens(policy)).map(|at| 1. + at as f32).collect();
+                let spread = layout.spread(policy, &weights);
+                let n_all = layout.n_all();
+                let one = |at: usize| -> f64 {
+                    let token = Tensor::arange(0u32, n_all as u32, &Device::Cpu).unwrap();
+                    let token = token.eq(at as u32).unwrap().to_dtype(candle_core::DType::F64);
+                    let taken =
+                        layout.pick(policy, &token.unwrap().reshape((1, n_all, 1)).unwrap());
+                    let taken: Vec<f64> = taken.unwrap().flatten_all().unwrap().to_vec1().unwrap();
+                    taken.iter().zip(&weights).map(|(share, it)| share * f64::from(*it)).sum()
+                };
+                for (place, time) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    let at = 3 + match order {
+                        TokenOrder::PlaceMajor => place * 4 + 1 + time,
+                        TokenOrder::TimeMajor => (1 + time) * 3 + place,
+                    };
+                    let found = f64::from(spread[place][time]);
+                    assert!((found - one(at)).abs() < 1e-6, "{policy} {order:?} {place} {time}");
+                }
+            }
+            assert!(layout.spread(TokenPolicy::Cls, &[3.]).iter().flatten().all(|it| *it == 0.));
+        }
     }
 
     #[test]

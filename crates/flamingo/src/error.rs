@@ -180,6 +180,9 @@ pub enum Error {
         /// Tokens in the first row.
         n_tokens: usize,
     },
+    /// What a text leans on is asked, and it has no scan.
+    #[error("what a text leans on is asked of a text without a scan, expected at least one")]
+    NoMedium,
     /// A prompt of no tokens, or one that is not padded on the left.
     #[error("a prompt has no last token to continue from: give it a word at least")]
     NoLastToken,

@@ -13,7 +13,10 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::Init;
 use nn::Builder;
-use nn::{FeedForward, LayerNorm, Linear, Mask, attention, merge_heads, split_heads, view_heads};
+use nn::{
+    FeedForward, LayerNorm, Linear, Mask, attention, attention_weights, merge_heads, split_heads,
+    view_heads,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -124,9 +127,23 @@ impl GatedBlock {
 
     /// What the heads see, `(batch, n_tokens, n_heads · head_dim)`.
     fn attend(&self, xs: &Tensor, keys: &MediaKeys, mask: &Mask) -> Result<Tensor> {
-        let q = view_heads(&xs.apply(&self.norm)?.apply(&self.to_q)?, self.n_heads)?;
-        let scale = (self.head_dim as f64).powf(-0.5);
-        merge_heads(&attention(self.to_out.ops(), &q, &keys.k, &keys.v, scale, Some(mask))?)
+        let q = self.queries(xs)?;
+        merge_heads(&attention(self.to_out.ops(), &q, &keys.k, &keys.v, self.scale(), Some(mask))?)
+    }
+
+    /// How much each token of text takes of each latent, `(batch, n_tokens, n_media · n_latents)`: the mean over
+    /// heads.
+    pub(crate) fn weights(&self, xs: &Tensor, keys: &MediaKeys, mask: &Mask) -> Result<Tensor> {
+        attention_weights(self.to_out.ops(), &self.queries(xs)?, &keys.k, self.scale(), Some(mask))?
+            .mean(1)
+    }
+
+    fn queries(&self, xs: &Tensor) -> Result<Tensor> {
+        view_heads(&xs.apply(&self.norm)?.apply(&self.to_q)?, self.n_heads)
+    }
+
+    fn scale(&self) -> f64 {
+        (self.head_dim as f64).powf(-0.5)
     }
 
     /// How far the attention's and the feed-forward's gates are open: `tanh` of each.

@@ -3,6 +3,7 @@
 //! [`Flamingo`] is the network. [`Model`] is the network with its tokenizer, read from a package:
 //! text and preprocessed windows in, text and likelihoods out, no tensors in sight.
 
+mod attribution;
 pub mod bench;
 mod config;
 mod encoder_package;
@@ -28,6 +29,7 @@ mod several;
 #[cfg(test)]
 mod tiny;
 
+pub use attribution::{Attribution, BlockAttention, TokenScore};
 pub use config::{Compat, FlamingoConfig, MediumConfig, OwnEncoder};
 pub use encoder_package::{
     ENCODER_COMPONENT, EncoderImport, EncoderInfo, EncoderManifest, ImportedEncoder,

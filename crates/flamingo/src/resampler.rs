@@ -14,7 +14,10 @@ use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::Init;
 use encoder::Tokens;
 use nn::Builder;
-use nn::{FeedForward, KeyMask, LayerNorm, Linear, Mask, attention, merge_heads, view_heads};
+use nn::{
+    FeedForward, KeyMask, LayerNorm, Linear, Mask, attention, attention_weights, merge_heads,
+    view_heads,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +94,40 @@ impl PerceiverResampler {
     }
 
     fn read(&self, tokens: &Tokens, places: Option<&[u32]>) -> Result<Tensor> {
+        let (batch, n_media, _, _, dim) = tokens.values.dims5()?;
+        let n_latents = self.latents.dim(0)?;
+        let (xs, mask) = self.placed(tokens, places)?;
+        let mut latents = self.latents.unsqueeze(0)?.repeat((batch * n_media, 1, 1))?;
+        for (attention, feed_forward) in &self.layers {
+            latents = attention.added(&xs, &latents, mask.as_ref())?;
+            latents = feed_forward.added(&latents)?;
+        }
+        latents.apply(&self.norm)?.reshape((batch, n_media, n_latents, dim))
+    }
+
+    /// How much of each token lies in each latent, `(batch, n_media, n_latents, n_windows · n_tokens)`, rows summing
+    /// to 1: attention rolled out over the layers (Abnar and Zuidema 2020). A layer's latents are half what they were
+    /// and half what they look at, be it tokens or other latents; what is left of the learned latents is not counted.
+    pub(crate) fn rolled_out(&self, tokens: &Tokens, places: Option<&[u32]>) -> Result<Tensor> {
+        let (batch, n_media, n_windows, n_tokens, _) = tokens.values.dims5()?;
+        let (n, n_latents) = (n_windows * n_tokens, self.latents.dim(0)?);
+        let (xs, mask) = self.placed(tokens, places)?;
+        let mut latents = self.latents.unsqueeze(0)?.repeat((batch * n_media, 1, 1))?;
+        let mut shares = Tensor::zeros((batch * n_media, n_latents, n), xs.dtype(), xs.device())?;
+        for (attention, feed_forward) in &self.layers {
+            let weights = attention.weights(&xs, &latents, mask.as_ref())?;
+            let through = weights.narrow(2, n, n_latents)?.contiguous()?.matmul(&shares)?;
+            shares = ((shares + weights.narrow(2, 0, n)?)? + through)?.affine(0.5, 0.)?;
+            latents = attention.added(&xs, &latents, mask.as_ref())?;
+            latents = feed_forward.added(&latents)?;
+        }
+        let sums = shares.sum_keepdim(2)?;
+        shares.broadcast_div(&sums)?.reshape((batch, n_media, n_latents, n))
+    }
+
+    /// Tokens with the places of their windows and media, `(batch · n_media, n_windows · n_tokens, dim)`, and which
+    /// of them are real.
+    fn placed(&self, tokens: &Tokens, places: Option<&[u32]>) -> Result<(Tensor, Option<Mask>)> {
         let (batch, n_media, n_windows, n_tokens, dim) = tokens.values.dims5()?;
         let mut xs = tokens.values.clone();
         if let Some(places) = &self.frame_embs {
@@ -111,15 +148,9 @@ impl PerceiverResampler {
             xs = xs.broadcast_add(&embs)?;
         }
         let xs = xs.reshape((batch * n_media, n_windows * n_tokens, dim))?;
-
         let n_latents = self.latents.dim(0)?;
         let mask = tokens.mask.as_ref().map(|mask| key_mask(mask, n_latents)).transpose()?;
-        let mut latents = self.latents.unsqueeze(0)?.repeat((batch * n_media, 1, 1))?;
-        for (attention, feed_forward) in &self.layers {
-            latents = attention.added(&xs, &latents, mask.as_ref())?;
-            latents = feed_forward.added(&latents)?;
-        }
-        latents.apply(&self.norm)?.reshape((batch, n_media, n_latents, dim))
+        Ok((xs, mask))
     }
 }
 
@@ -175,14 +206,29 @@ impl PerceiverAttention {
     /// Latents `(batch, n_latents, dim)` and what they see of tokens `(batch, n_tokens, dim)` and of
     /// themselves.
     fn added(&self, tokens: &Tensor, latents: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+        let [q, k, v] = self.heads(tokens, latents)?;
+        let seen = merge_heads(&attention(self.to_out.ops(), &q, &k, &v, self.scale(), mask)?)?;
+        self.to_out.added(&seen, latents)
+    }
+
+    /// How much each latent takes of tokens and latents, `(batch, n_latents, n_tokens + n_latents)`: the mean over
+    /// heads.
+    fn weights(&self, tokens: &Tensor, latents: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+        let [q, k, _] = self.heads(tokens, latents)?;
+        attention_weights(self.to_out.ops(), &q, &k, self.scale(), mask)?.mean(1)
+    }
+
+    /// Queries of the latents, keys and values of the tokens and the latents.
+    fn heads(&self, tokens: &Tensor, latents: &Tensor) -> Result<[Tensor; 3]> {
         let normed = self.norm_latents.forward(latents)?;
         let context = self.norm_media.before(tokens, &normed)?;
         let q = view_heads(&normed.apply(&self.to_q)?, self.n_heads)?;
         let kv = view_heads(&context.apply(&self.to_kv)?, 2 * self.n_heads)?;
-        let (k, v) = (kv.narrow(1, 0, self.n_heads)?, kv.narrow(1, self.n_heads, self.n_heads)?);
-        let scale = (self.head_dim as f64).powf(-0.5);
-        let seen = merge_heads(&attention(self.to_out.ops(), &q, &k, &v, scale, mask)?)?;
-        self.to_out.added(&seen, latents)
+        Ok([q, kv.narrow(1, 0, self.n_heads)?, kv.narrow(1, self.n_heads, self.n_heads)?])
+    }
+
+    fn scale(&self) -> f64 {
+        (self.head_dim as f64).powf(-0.5)
     }
 }
 
@@ -190,6 +236,7 @@ impl PerceiverAttention {
 mod tests {
     use super::*;
     use candle_core::Device;
+    use nn::Ops;
     use nn::gradcheck::{check, sample};
     use nn::weights::Variables;
 
@@ -251,6 +298,40 @@ mod tests {
         let padded = Tokens { values, mask: Some(mask([1, 1, 1, 0])?) };
         let alone = resampler.forward(&Tokens { values: three, mask: None })?;
         assert!(gap(&alone, &resampler.forward(&padded)?)? < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn each_latent_is_made_of_the_real_tokens_alone() -> Result<()> {
+        let (resampler, _) = resampler(&CONFIG)?;
+        let values = sample("tokens", (1, 1, 2, 3, 6))?.as_tensor().clone();
+        let mask = Tensor::from_slice(&[1u8, 1, 1, 1, 0, 1], (1, 1, 2, 3), &Device::Cpu)?;
+        let shares =
+            resampler.rolled_out(&Tokens { values: values.clone(), mask: Some(mask) }, None)?;
+        assert_eq!(shares.dims(), [1, 1, 3, 6]);
+        for latent in shares.squeeze(0)?.squeeze(0)?.to_vec2::<f64>()? {
+            assert!((latent.iter().sum::<f64>() - 1.).abs() < 1e-12, "{latent:?}");
+            assert_eq!(latent[4], 0.);
+            assert!(latent.iter().enumerate().all(|(at, it)| at == 4 || *it > 0.));
+        }
+        // by hand: one layer, whose latents take of the tokens what its attention gives them
+        let one = ResamplerConfig { depth: 1, ..CONFIG };
+        let (resampler, _) = self::resampler(&one)?;
+        let tokens = Tokens { values, mask: None };
+        let (xs, _) = resampler.placed(&tokens, None)?;
+        let latents = resampler.latents.unsqueeze(0)?;
+        let [q, k, _] = resampler.layers[0].0.heads(&xs, &latents)?;
+        // what values that are one at one token and nothing elsewhere become is its weight
+        let weight = |token: usize| -> Result<Tensor> {
+            let one =
+                Tensor::arange(0u32, 9, &Device::Cpu)?.eq(token as u32)?.to_dtype(DType::F64)?;
+            let values = one.reshape((1, 1, 9, 1))?.repeat((1, 2, 1, 4))?;
+            attention(Ops::Kernels, &q, &k, &values, 0.5, None)?.mean((0, 1, 3))
+        };
+        let weights = Tensor::stack(&(0..6).map(weight).collect::<Result<Vec<_>>>()?, 1)?;
+        let expected = weights.broadcast_div(&weights.sum_keepdim(1)?)?;
+        let found = resampler.rolled_out(&tokens, None)?.squeeze(0)?.squeeze(0)?;
+        assert!(gap(&found, &expected)? < 1e-12);
         Ok(())
     }
 

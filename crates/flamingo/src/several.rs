@@ -84,6 +84,21 @@ impl MediaInput {
 }
 
 impl Layout {
+    /// For each group which of the media of a single row are in it, in its order.
+    pub(crate) fn media_of(&self, groups: &[Tokens]) -> CandleResult<Vec<Vec<usize>>> {
+        let mut all = Vec::with_capacity(groups.len());
+        let mut before = 0;
+        for tokens in groups {
+            let (rows, n_media, ..) = tokens.values.dims5()?;
+            all.push(match self {
+                Self::Whole => (0..n_media).collect(),
+                Self::Scattered { places, .. } => places[before..before + rows].to_vec(),
+            });
+            before += rows;
+        }
+        Ok(all)
+    }
+
     /// Latents `(batch, n_media, n_latents, dim)` of the tokens of all groups, and which of the media are there; absent:
     /// all are. The latents of a missing medium are zeros.
     pub(crate) fn latents(

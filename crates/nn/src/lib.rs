@@ -31,8 +31,8 @@ pub mod weights;
 pub use activation::{activated, gelu, gelu_tanh, silu};
 pub use adamw::{AdamW, adamw, adamw_on};
 pub use attention::{
-    KeyMask, Mask, RowKind, attention, merge_heads, split_heads, streamed_attention, view_heads,
-    window_attention,
+    KeyMask, Mask, RowKind, attention, attention_weights, merge_heads, split_heads,
+    streamed_attention, view_heads, window_attention,
 };
 pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;

@@ -14,6 +14,7 @@ mod escape;
 mod figures;
 mod findings;
 mod html;
+mod leaning;
 mod person;
 mod reports;
 mod served;
@@ -26,6 +27,7 @@ pub use figures::{
 };
 pub use findings::{Answers, Findings};
 pub use html::Figure;
+pub use leaning::{Leaning, LeaningPlace, LeaningToken};
 pub use person::{PersonPage, RecordingView, VolumeFile};
 pub use reports::{ReportView, SlotView};
 pub use served::{Asset, Served, StatusPage, asset, drawing_policy, served};

@@ -140,6 +140,7 @@ mod tests {
     use super::*;
     use crate::{
         figures::{Carpet, Curves, WindowMap, carpet},
+        leaning::{Leaning, LeaningPlace, LeaningToken},
         reports::SlotView,
     };
 
@@ -173,6 +174,19 @@ mod tests {
                 ("With the scan of somebody else".to_owned(), text.to_owned()),
                 ("Without a scan".to_owned(), "Findings: <none>.".to_owned()),
             ],
+            leaning: Some(Leaning {
+                gain_nats: 1.5,
+                agreement: Some(0.25),
+                tokens: vec![LeaningToken {
+                    text: " <faces>".to_owned(),
+                    difference: 0.75,
+                    looks_at: "Vis_1 (0.25)".to_owned(),
+                }],
+                places: vec![LeaningPlace {
+                    name: "Vis_1".to_owned(),
+                    said: ["0.25", "n/a", "1.50"].map(str::to_owned),
+                }],
+            }),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     differences::{self, Piece},
     escape::escape,
     figures::{Image, WindowMap},
+    leaning::Leaning,
 };
 
 /// The longest part of a text that is shown; the whole text has a file of its own.
@@ -24,6 +25,8 @@ pub struct ReportView {
     pub map: Option<WindowMap>,
     /// What the model writes after the same prompt where it sees something else: in which case, and the text.
     pub beside: Vec<(String, String)>,
+    /// What of the scan it leans on, where that was asked.
+    pub leaning: Option<Leaning>,
 }
 
 /// What is known of a slot beside what a report states.
@@ -48,6 +51,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) map: Option<Image>,
     pub(crate) texts: Vec<ShownText<'a>>,
     pub(crate) slots: Vec<ShownSlot<'a>>,
+    pub(crate) leaning: Option<&'a Leaning>,
     pub(crate) source: String,
 }
 
@@ -97,6 +101,7 @@ impl ReportView {
             map: self.map.as_ref().and_then(WindowMap::image),
             texts,
             slots: self.report.slots.iter().zip(&self.slots).map(ShownSlot::of).collect(),
+            leaning: self.leaning.as_ref(),
             source: format!("{}{digest}.", window.scan),
         }
     }
@@ -120,6 +125,7 @@ impl Shown<'_> {
         texts.map(|it| escape(it.text).len() + 13).sum::<usize>()
             + image
             + self.given.as_ref().map_or(0, |it| escape(it).len())
+            + self.leaning.map_or(0, Leaning::n_bytes)
             + 200 * self.slots.len()
             + 600
     }

@@ -67,8 +67,9 @@ pub use kernels::instructions;
 pub use one::generate;
 pub use one_scan::{OneScan, Place};
 pub use phases::{
-    AskConfig, CaptionConfig, ChoosingConfig, ComposeConfig, Demonstrations, EvaluateConfig,
-    FeatureTable, Features, FewShotConfig, Question, RandomDemonstrations, RenderConfig,
+    AskConfig, AttributeConfig, CaptionConfig, ChoosingConfig, ComposeConfig, Demonstrations,
+    EvaluateConfig, FeatureTable, Features, FewShotConfig, Question, RandomDemonstrations,
+    RenderConfig,
 };
 pub use plan::{
     AskPlan, BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan,

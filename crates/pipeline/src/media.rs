@@ -15,7 +15,7 @@ use preprocess::{
     StoredSeries,
     steps::{LeftRightTemplate, VolumesConfig},
 };
-use report::{prompt::PromptTemplate, slots::SlotSet};
+use report::{generated::bids_name, prompt::PromptTemplate, slots::SlotSet};
 use scan::{ImageQualityMetrics, Split, WindowConfig};
 
 use crate::{
@@ -213,6 +213,21 @@ impl<'a> Media<'a> {
 
     pub(crate) fn slots(&self) -> &'a SlotSet {
         slots(self.plan.spec())
+    }
+
+    /// Where a file about a row's window lies in a run folder; `name` is what follows its entities.
+    pub(crate) fn path_of_window(&self, row: usize, name: &str) -> Result<String> {
+        let row = &self.cohort().rows[row];
+        let scan = &self.cohort().scans[row.scan_idx];
+        let (run, window) = (format!("{:02}", scan.run), format!("{:02}", row.window));
+        let entities = [
+            ("sub", scan.subject.as_str()),
+            ("ses", scan.session.as_str()),
+            ("run", run.as_str()),
+            ("win", window.as_str()),
+        ];
+        let folder = format!("sub-{}/ses-{}", scan.subject, scan.session);
+        Ok(format!("{folder}/{}", bids_name(&entities, name)?))
     }
 
     /// Rows of a split whose windows are there.

@@ -6,7 +6,7 @@ use std::{
 
 use files::FileIndex;
 use flamingo::{MANIFEST, Manifest};
-use report::generated::{Disclaimer, GeneratedReport, report_file_name};
+use report::generated::{Disclaimer, GeneratedReport};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -151,6 +151,9 @@ pub(crate) fn publish(results: &Results<'_>, started: &Started) -> Result<()> {
             out.put(path, text.as_bytes())?;
         }
     }
+    for (name, file) in results.attributed.iter().flat_map(|it| &it.files) {
+        out.put_file(name, file)?;
+    }
     for (name, file) in results.few_shot.iter().flat_map(|it| &it.files) {
         out.put_file(name, file)?;
     }
@@ -201,19 +204,9 @@ fn report_files(
 ) -> Result<Vec<(String, String)>> {
     let mut all = Vec::new();
     for (report, written) in generated(media, trained, reports)?.into_iter().zip(reports) {
-        let row = &media.cohort().rows[written.row];
-        let scan = &media.cohort().scans[row.scan_idx];
-        let (run, window) = (format!("{:02}", scan.run), format!("{:02}", row.window));
-        let entities = [
-            ("sub", scan.subject.as_str()),
-            ("ses", scan.session.as_str()),
-            ("run", run.as_str()),
-            ("win", window.as_str()),
-        ];
-        let folder = format!("sub-{}/ses-{}", scan.subject, scan.session);
         for (extension, text) in [("json", report.to_json()), ("txt", report.to_text())] {
-            let name = report_file_name(&entities, extension)?;
-            all.push((format!("{folder}/{name}"), text));
+            let name = format!("desc-generated_report.{extension}");
+            all.push((media.path_of_window(written.row, &name)?, text));
         }
     }
     Ok(all)

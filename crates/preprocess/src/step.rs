@@ -9,7 +9,7 @@ use encoder::InputShape;
 use engine::Unit;
 use flamingo::PackageFile;
 use ndarray::Array2;
-use scan::{EncoderPolicy, OpenOptions, Parcel, Shape, Shrinkage, Split};
+use scan::{Atlas, EncoderPolicy, OpenOptions, Parcel, Shape, Shrinkage, Split};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -67,6 +67,14 @@ pub trait Step: Cloned + fmt::Debug + Send + Sync {
     /// Whether a recording needs its confounds table.
     fn asks_for_confounds(&self) -> bool {
         false
+    }
+
+    /// The image of the parcels that it divides scans into, where there is one.
+    ///
+    /// # Errors
+    /// Where a file of it cannot be read.
+    fn labels_image(&self, _place: &dyn Fn(&Path) -> PathBuf) -> Result<Option<Atlas>> {
+        Ok(None)
     }
 
     /// Where it cuts windows out of scans.

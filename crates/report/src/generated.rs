@@ -234,14 +234,17 @@ impl GeneratedReport {
     }
 }
 
-/// A BIDS-like file name of a generated report.
+/// A BIDS-like file name: entities, then what the file is.
 ///
 /// ```
-/// use report::generated::report_file_name;
-/// let name = report_file_name(&[("sub", "1"), ("ses", "11"), ("run", "03")], "json").unwrap();
-/// assert_eq!(name, "sub-1_ses-11_run-03_desc-generated_report.json");
+/// use report::generated::bids_name;
+/// let name = bids_name(&[("sub", "1"), ("run", "03")], "desc-generated_report.json").unwrap();
+/// assert_eq!(name, "sub-1_run-03_desc-generated_report.json");
 /// ```
-pub fn report_file_name(entities: &[(&str, &str)], extension: &str) -> Result<String> {
+///
+/// # Errors
+/// Where the first entity is no subject, or an entity or its label is not as BIDS has them.
+pub fn bids_name(entities: &[(&str, &str)], what: &str) -> Result<String> {
     let first = entities.first().map_or("nothing", |(entity, _)| entity);
     if first != "sub" {
         return Err(Error::NoSubject { found: first.to_owned() });
@@ -257,7 +260,7 @@ pub fn report_file_name(entities: &[(&str, &str)], extension: &str) -> Result<St
         }
         write!(name, "{entity}-{label}_").expect("a String takes every line");
     }
-    Ok(format!("{name}desc-generated_report.{extension}"))
+    Ok(name + what)
 }
 
 /// A made-up report, for tests.
@@ -362,8 +365,8 @@ mod tests {
 
     #[test]
     fn file_names_take_letters_and_digits_only() {
-        let name = |entities: &[(&str, &str)]| report_file_name(entities, "txt");
-        assert_eq!(name(&[("sub", "A1")]).unwrap(), "sub-A1_desc-generated_report.txt");
+        let name = |entities: &[(&str, &str)]| bids_name(entities, "report.txt");
+        assert_eq!(name(&[("sub", "A1")]).unwrap(), "sub-A1_report.txt");
         for entities in [
             &[("sub", "1_2")] as &[(&str, &str)],
             &[("sub", "")],

@@ -1,6 +1,7 @@
 //! Encoder, resampler, gates and language model, joined.
 
 mod checkpointed;
+mod looks;
 
 use std::ops::Range;
 
@@ -11,8 +12,9 @@ use nn::{Builder, Device, Linear, Mask};
 
 use crate::gated::{GatedBlock, MediaKeys};
 use crate::media::MediaRule;
-use crate::several::Group;
+use crate::several::{Group, Layout};
 use crate::{Compat, Error, FlamingoConfig, MediaInput, NamedMedia, PerceiverResampler};
+pub(crate) use looks::Looks;
 
 /// Asked between two blocks whether to end; an answer of `true` ends a pass for good.
 pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
@@ -217,12 +219,17 @@ impl Flamingo {
 
     /// Media of any of the encoders to what the gated blocks read.
     pub fn show(&self, media: &MediaInput) -> Result<MediaView> {
-        let (latents, present) = media.layout.latents(&self.resampler, &self.tokens(media)?)?;
+        self.show_tokens(&media.layout, &self.tokens(media)?)
+    }
+
+    /// Tokens of each group of media to what the gated blocks read.
+    pub(crate) fn show_tokens(&self, layout: &Layout, groups: &[Tokens]) -> Result<MediaView> {
+        let (latents, present) = layout.latents(&self.resampler, groups)?;
         self.view(latents, present)
     }
 
     /// Tokens of each group of media, all of one width.
-    fn tokens(&self, media: &MediaInput) -> Result<Vec<Tokens>> {
+    pub(crate) fn tokens(&self, media: &MediaInput) -> Result<Vec<Tokens>> {
         let of_group = |group: &Group| {
             let Some(further) = group.encoder.checked_sub(1) else {
                 return self.encoder.encode(&group.input);

@@ -131,10 +131,18 @@ impl Writer<'_> {
         &self,
         media: &[(&[Arc<Medium>], Vec<usize>)],
     ) -> Result<Option<MediaView>> {
+        let input = self.media_input(media)?;
+        input.map(|input| Ok(self.flamingo.show(&input)?)).transpose()
+    }
+
+    /// The same before the encoders.
+    pub(crate) fn media_input(
+        &self,
+        media: &[(&[Arc<Medium>], Vec<usize>)],
+    ) -> Result<Option<MediaInput>> {
         if self.flamingo.named().is_empty() {
             let rows: Vec<_> = media.iter().map(|it| it.0).collect();
-            let input = self.encoder_input(&rows)?;
-            return input.map(|input| Ok(self.flamingo.encode_media(&input)?)).transpose();
+            return Ok(self.encoder_input(&rows)?.map(MediaInput::from));
         }
         if media.iter().all(|(media, _)| media.is_empty()) {
             return Ok(None);
@@ -142,11 +150,10 @@ impl Writer<'_> {
         let rows: Vec<_> = media.iter().map(|it| (it.0, it.1.as_slice())).collect();
         let input =
             MediaInput::sorted(&rows, &self.flamingo.inputs(self.input), self.flamingo.device())?;
-        let input = match self.coordinates {
+        Ok(Some(match self.coordinates {
             Some(coordinates) => input.with_coordinates(coordinates)?,
             None => input,
-        };
-        Ok(Some(self.flamingo.show(&input)?))
+        }))
     }
 
     /// The scans of a batch before the model's own encoder.

@@ -78,9 +78,22 @@ pub fn attention(
         // the kernel leaves the heads of a token side by side
         return queries.apply_op3_no_bwd(keys, values, &op)?.transpose(1, 2);
     }
-    let keys = share(keys, n_heads)?.transpose(2, 3)?.contiguous()?;
+    attention_weights(ops, queries, keys, scale, mask)?
+        .matmul(&share(values, n_heads)?.contiguous()?)
+}
+
+/// `softmax(q kᵀ · scale)`, `(batch, n_heads, n_queries, n_keys)`: how much of each key every query takes in
+/// [`attention`]. The rows sum to 1, those that the mask silences to 0.
+pub fn attention_weights(
+    ops: Ops,
+    queries: &Tensor,
+    keys: &Tensor,
+    scale: f64,
+    mask: Option<&Mask>,
+) -> Result<Tensor> {
+    let keys = share(keys, queries.dim(1)?)?.transpose(2, 3)?.contiguous()?;
     let scores = (queries * scale)?.contiguous()?.matmul(&keys)?;
-    softmax(ops, &scores, mask)?.matmul(&share(values, n_heads)?.contiguous()?)
+    softmax(ops, &scores, mask)
 }
 
 /// Whether nothing asks for a gradient and our kernel can read the heads where they lie.

@@ -1,6 +1,7 @@
 //! The results of a run, in order: each is made from those before it.
 mod adjusted;
 mod ask;
+mod attribute;
 mod caption;
 mod compose;
 mod evaluate;
@@ -15,6 +16,8 @@ mod results;
 
 pub use ask::{AskConfig, Question};
 pub(crate) use ask::{AskMetrics, Asked as AskedCohort, GivenAnswer, QuestionFound};
+pub use attribute::AttributeConfig;
+pub(crate) use attribute::{Attributed, Found, Place, Token};
 pub use caption::CaptionConfig;
 pub(crate) use caption::Captions;
 pub use compose::ComposeConfig;
@@ -32,6 +35,7 @@ pub(crate) use finetune::{Trained, asked_slots, metrics};
 pub(crate) use generate::WrittenReport;
 pub(crate) use pages::Pages;
 pub(crate) use pretrain::TrainedLm;
+use render::Measured;
 pub use render::RenderConfig;
 pub(crate) use results::Results;
 
@@ -53,8 +57,15 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
     let written = trained.as_ref().zip(reports.as_deref());
     let evaluation =
         from(written, |(trained, reports)| evaluate::evaluate(runner, &media, trained, reports))?;
+    let attributed =
+        from(written, |(trained, reports)| attribute::attribute(runner, &media, trained, reports))?;
     let measured = written.zip(evaluation.as_ref());
-    let measured = measured.map(|((trained, reports), evaluation)| (trained, reports, evaluation));
+    let measured = measured.map(|((trained, reports), evaluation)| Measured {
+        trained,
+        reports,
+        evaluation,
+        attributed: attributed.as_ref(),
+    });
     let pages = render::render(runner, &media, measured, asked.as_ref())?;
     let captions = caption::caption(runner)?;
     let few_shot = few_shot::few_shot(runner)?;
@@ -65,6 +76,7 @@ pub(crate) fn run<'a>(mut runner: Runner<'a, '_, '_>) -> Result<Results<'a>> {
         trained,
         reports,
         evaluation,
+        attributed,
         pages,
         captions,
         few_shot,

@@ -23,7 +23,8 @@ use crate::{
     runner::Runner,
     stage::{Artifact, Stage, work::Work},
 };
-use drawing::{Drawing, Measured};
+use drawing::Drawing;
+pub(super) use drawing::Measured;
 use people::People;
 
 impl Work for RenderConfig {

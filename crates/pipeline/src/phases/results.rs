@@ -2,8 +2,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    AskedCohort, Captions, ComposedFiles, Evaluation, FewShot, Pages, Trained, TrainedLm,
-    WrittenReport,
+    AskedCohort, Attributed, Captions, ComposedFiles, Evaluation, FewShot, Pages, Trained,
+    TrainedLm, WrittenReport,
 };
 use crate::{media::Media, record::StageRecord};
 
@@ -13,6 +13,7 @@ pub(crate) struct Results<'a> {
     pub(crate) trained: Option<Trained>,
     pub(crate) reports: Option<Vec<WrittenReport>>,
     pub(crate) evaluation: Option<Evaluation>,
+    pub(crate) attributed: Option<Attributed>,
     pub(crate) pages: Option<Pages>,
     /// Of a run over pictures.
     pub(crate) captions: Option<Captions>,

@@ -74,6 +74,7 @@ impl Stage {
             Self::Finetune(config) => config,
             Self::Generate(config) => config,
             Self::Evaluate(config) => config,
+            Self::Attribute(config) => config,
             Self::Render(config) => config,
             Self::Caption(config) => config,
             Self::EvaluateFewShot(config) => config,

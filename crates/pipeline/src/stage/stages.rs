@@ -10,7 +10,8 @@ use super::{
     SelectConfig,
 };
 use crate::phases::{
-    AskConfig, CaptionConfig, ComposeConfig, EvaluateConfig, FewShotConfig, RenderConfig,
+    AskConfig, AttributeConfig, CaptionConfig, ComposeConfig, EvaluateConfig, FewShotConfig,
+    RenderConfig,
 };
 
 /// The stages, with the steps that prepare recordings, and all that tells those apart.
@@ -43,6 +44,8 @@ macro_rules! stages {
             Generate(GenerateConfig),
             /// Measure the reports, and whether they depend on the scans.
             Evaluate(EvaluateConfig),
+            /// Show what of a scan each report leans on.
+            Attribute(AttributeConfig),
             /// Draw figures and pages.
             Render(RenderConfig),
             /// Caption every image with the package.

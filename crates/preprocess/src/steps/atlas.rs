@@ -110,6 +110,17 @@ impl AtlasFiles {
         Ok(ReadAtlas::Image(Box::new(atlas)))
     }
 
+    /// Its image of labels, where it is one.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub(super) fn image(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Option<Atlas>> {
+        match self.read(place)? {
+            ReadAtlas::Image(atlas) => Ok(Some(*atlas)),
+            ReadAtlas::Grayordinates(_) | ReadAtlas::Listed(_) => Ok(None),
+        }
+    }
+
     /// The parcels of its tables, for series that are parcelled already.
     fn listed(&self, names: Option<&Path>, coordinates: Option<&Path>) -> Result<ReadAtlas> {
         if self.map.is_some() {

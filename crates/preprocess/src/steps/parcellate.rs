@@ -6,8 +6,8 @@ use encoder::{InputShape, InputSpace};
 use flamingo::PackageFile;
 use ndarray::Array1;
 use scan::{
-    ConfoundTable, ExtractConfig, ImageQualityMetrics, OpenOptions, Parcel, ParcelSeries, Scan,
-    SeriesAxes, VoxelSeries,
+    Atlas, ConfoundTable, ExtractConfig, ImageQualityMetrics, OpenOptions, Parcel, ParcelSeries,
+    Scan, SeriesAxes, VoxelSeries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,10 @@ impl Step for ParcellateConfig {
     fn needs(&self, _reads_volumes: bool) -> Vec<Need> {
         // what the quality of a scan is measured on
         vec![Need { in_file: true, ..Need::of(None, 3) }]
+    }
+
+    fn labels_image(&self, place: &dyn Fn(&Path) -> PathBuf) -> Result<Option<Atlas>> {
+        self.atlas.image(place)
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {

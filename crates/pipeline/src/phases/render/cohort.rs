@@ -5,7 +5,10 @@ use pages::{Answers, CohortPage, CurvePoint, Figure, Findings, Outlier, PersonRo
 use report::{evidence::age_bin, metrics::Copying, tables::SummaryTable};
 use serde_json::Value;
 
-use super::{answers, drawing::Drawing};
+use super::{
+    answers,
+    drawing::{Drawing, Measured},
+};
 use crate::{
     media::Media,
     methods,
@@ -33,7 +36,7 @@ impl Drawing<'_> {
 
     /// What was found out, where something was evaluated.
     pub(super) fn findings(&self) -> Option<Findings> {
-        let (_, reports, evaluation) = self.measured?;
+        let Measured { reports, evaluation, .. } = self.measured?;
         let cohort = self.media.cohort();
         let scan = |row: usize| &cohort.scans[cohort.rows[row].scan_idx];
         let groups = [
@@ -105,7 +108,7 @@ impl Drawing<'_> {
 
     /// Mean probability of what the texts about a scan state in the scored slots.
     fn probability(&self, idx: usize) -> Option<f64> {
-        let (_, reports, _) = self.measured?;
+        let reports = self.measured?.reports;
         let SourcePlan::Cohort(cohort) = &self.media.plan.source else { return None };
         let of_scan = reports.iter().filter(|it| cohort.rows[it.row].scan_idx == idx);
         let scored = self.media.slots().scored_idxs();

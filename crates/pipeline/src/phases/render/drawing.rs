@@ -2,7 +2,9 @@
 use std::collections::BTreeMap;
 
 use ndarray::Axis;
-use pages::{Answers, ReportView, SlotView, WindowMap, by_network};
+use pages::{
+    Answers, Leaning, LeaningPlace, LeaningToken, ReportView, SlotView, WindowMap, by_network,
+};
 use report::generated::GeneratedReport;
 use serde_json::{Value, json};
 
@@ -11,14 +13,21 @@ use crate::{
     Result,
     media::Media,
     methods,
-    phases::{AskedCohort, Evaluation, Trained, WrittenReport},
+    phases::{AskedCohort, Attributed, Evaluation, Found, Place, Token, Trained, WrittenReport},
     publish,
     record::{self, Left},
     stage::Stage,
 };
 
 /// A trained model, what it wrote, and what was found out about that.
-pub(super) type Measured<'a> = (&'a Trained, &'a [WrittenReport], &'a Evaluation);
+#[derive(Clone, Copy)]
+pub(in crate::phases) struct Measured<'a> {
+    pub(in crate::phases) trained: &'a Trained,
+    pub(in crate::phases) reports: &'a [WrittenReport],
+    pub(in crate::phases) evaluation: &'a Evaluation,
+    /// What the reports lean on, where a stage asks for it.
+    pub(in crate::phases) attributed: Option<&'a Attributed>,
+}
 
 /// A run with what all of its pages share.
 pub(super) struct Drawing<'a> {
@@ -42,6 +51,9 @@ pub(super) struct Drawing<'a> {
     pub(super) shared: Value,
 }
 
+/// Places on a page that a report leans on.
+const N_PLACES: usize = 5;
+
 impl<'a> Drawing<'a> {
     pub(super) fn of(
         config: &'a RenderConfig,
@@ -50,7 +62,7 @@ impl<'a> Drawing<'a> {
         asked: Option<&'a AskedCohort>,
     ) -> Result<Self> {
         let generated = match measured {
-            Some((trained, reports, _)) => publish::generated(media, trained, reports)?,
+            Some(Measured { trained, reports, .. }) => publish::generated(media, trained, reports)?,
             None => Vec::new(),
         };
         let about = media.parcels.as_ref().map(|it| &it.about);
@@ -65,7 +77,7 @@ impl<'a> Drawing<'a> {
             methods::paragraph(media.plan, media.run.seed),
             references.collect::<Vec<_>>().join(" ")
         );
-        let evidence = measured.map(|(_, _, evaluation)| &evaluation.evidence);
+        let evidence = measured.map(|it| &it.evaluation.evidence);
         let shared = json!({
             "run": spec.name,
             "config": config,
@@ -95,7 +107,7 @@ impl<'a> Drawing<'a> {
     }
 
     pub(super) fn evaluation(&self) -> Option<&'a Evaluation> {
-        self.measured.map(|(_, _, evaluation)| evaluation)
+        self.measured.map(|it| it.evaluation)
     }
 
     /// Whether anything of a scan can be shown.
@@ -120,7 +132,7 @@ impl<'a> Drawing<'a> {
 
     /// A report as its person's page shows it.
     pub(super) fn report(&self, idx: usize) -> Result<ReportView> {
-        let (_, reports, _) = self.measured.expect("reports come from a model");
+        let reports = self.known().reports;
         let row = reports[idx].row;
         let map = self.config.window_maps.then(|| self.map(row)).transpose()?;
         Ok(ReportView {
@@ -129,12 +141,13 @@ impl<'a> Drawing<'a> {
             truth: Some(self.media.cohort().rows[row].report.clone()),
             map,
             beside: self.beside(idx),
+            leaning: self.found(idx).map(leaning),
         })
     }
 
     /// Everything that decides how a report looks.
     pub(super) fn decides_report(&self, idx: usize) -> Value {
-        let (_, reports, _) = self.measured.expect("reports come from a model");
+        let reports = self.known().reports;
         let row = reports[idx].row;
         let planned = &self.media.cohort().rows[row];
         let series = self.media.series().and_then(|it| it.units[planned.scan_idx].as_ref());
@@ -144,6 +157,7 @@ impl<'a> Drawing<'a> {
             planned.report,
             planned.truths,
             self.beside(idx),
+            self.found(idx),
             self.config.window_maps.then(window),
         ])
     }
@@ -154,7 +168,7 @@ impl<'a> Drawing<'a> {
 
     /// What is known of each slot of a report.
     fn slots(&self, idx: usize) -> Vec<SlotView> {
-        let (_, reports, evaluation) = self.measured.expect("reports come from a model");
+        let Measured { reports, evaluation, .. } = self.known();
         let slots = self.media.slots();
         let planned = &self.media.cohort().rows[reports[idx].row];
         let view = |(at, found): (usize, &report::generated::GeneratedSlot)| {
@@ -172,6 +186,16 @@ impl<'a> Drawing<'a> {
             }
         };
         self.generated[idx].slots.iter().enumerate().map(view).collect()
+    }
+
+    fn known(&self) -> Measured<'a> {
+        self.measured.expect("reports come from a model")
+    }
+
+    /// What a report leans on, where it was looked into.
+    fn found(&self, idx: usize) -> Option<&'a Found> {
+        let Measured { reports, attributed, .. } = self.known();
+        attributed?.found.iter().find(|it| it.row == reports[idx].row)
     }
 
     /// What is written where the model sees something else.
@@ -201,7 +225,7 @@ impl<'a> Drawing<'a> {
 
     /// The same of each group that `of` puts a report's row into.
     pub(super) fn answers_by(&self, of: impl Fn(usize) -> Option<String>) -> Vec<Answers> {
-        let reports = self.measured.map_or(&[][..], |(_, reports, _)| reports);
+        let reports = self.measured.map_or(&[][..], |it| it.reports);
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (idx, report) in reports.iter().enumerate() {
             if let Some(group) = of(report.row) {
@@ -209,6 +233,28 @@ impl<'a> Drawing<'a> {
             }
         }
         groups.iter().map(|(name, reports)| self.answers(name, reports)).collect()
+    }
+}
+
+/// What a report leans on, as its page shows it.
+fn leaning(found: &Found) -> Leaning {
+    let token = |it: &Token| LeaningToken {
+        text: it.text.clone(),
+        difference: it.own - it.none,
+        looks_at: it.looked_at(),
+    };
+    let place = |it: &Place| {
+        let said = [(it.attention, 4), (it.gradient, 3), (it.occlusion, 3)];
+        let number = |(value, n): (Option<f64>, usize)| {
+            value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.n$}"))
+        };
+        LeaningPlace { name: it.name.clone(), said: said.map(number) }
+    };
+    Leaning {
+        gain_nats: found.gain(),
+        agreement: found.agreement,
+        tokens: found.tokens.iter().map(token).collect(),
+        places: found.leaned_on(N_PLACES).into_iter().map(place).collect(),
     }
 }
 

@@ -162,7 +162,7 @@ impl<'a> People<'a> {
             let digest = atlas.and_then(|it| it[part]["sha256"].as_str());
             all.extend(digest.map(|it| (format!("sha256 of the atlas’s {part}"), it.to_owned())));
         }
-        let trained = self.drawing.measured.as_ref().map(|(trained, ..)| trained);
+        let trained = self.drawing.measured.map(|it| it.trained);
         all.extend(trained.map(|it| ("model".to_owned(), model_id(it.model.manifest()))));
         let mut row = |name: &str, value: String| all.push((name.to_owned(), value));
         row("program", format!("neuroflamingo {}", methods::VERSION));
