@@ -54,6 +54,20 @@ pub(crate) struct Place {
     pub(crate) occlusion: Option<f64>,
 }
 
+impl Place {
+    /// Neighbours that were taken away together.
+    fn joined(places: &[Self]) -> Self {
+        let (first, last) = (&places[0], &places[places.len() - 1]);
+        let name = match places.len() {
+            1 => first.name.clone(),
+            _ => format!("{} to {}", first.name, last.name),
+        };
+        let sum = |of: fn(&Self) -> Option<f64>| places.iter().map(of).sum();
+        let (attention, gradient) = (sum(|it| it.attention), sum(|it| it.gradient));
+        Self { name, attention, gradient, ..first.clone() }
+    }
+}
+
 /// A moment of a scan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Moment {
@@ -67,13 +81,15 @@ impl Found {
         self.tokens.iter().map(|it| it.own - it.none).sum()
     }
 
-    /// The places without which it is least likely, or else those that it looks at most.
-    pub(crate) fn leaned_on(&self, n: usize) -> Vec<&Place> {
+    /// The parts without which it is least likely, or else the places that it looks at most, the first `n`.
+    pub(crate) fn leaned_on(&self, n: usize) -> Vec<Place> {
+        let together = |a: &Place, b: &Place| a.part.is_some() && a.part == b.part;
         let size = |it: &Place| it.occlusion.or(it.attention);
-        let mut places: Vec<&Place> = self.places.iter().filter(|it| size(it).is_some()).collect();
-        places.sort_by(|a, b| size(b).partial_cmp(&size(a)).unwrap_or(Ordering::Equal));
-        places.truncate(n);
-        places
+        let parts = self.places.chunk_by(together).map(Place::joined);
+        let mut parts: Vec<Place> = parts.filter(|it| size(it).is_some()).collect();
+        parts.sort_by(|a, b| size(b).partial_cmp(&size(a)).unwrap_or(Ordering::Equal));
+        parts.truncate(n);
+        parts
     }
 
     pub(super) fn tables(&self) -> [(&'static str, String); 3] {
@@ -147,6 +163,28 @@ mod tests {
         assert!((agreement(&third).unwrap() + 1. / 3.).abs() < 1e-12);
         assert_eq!(agreement(&[some([1., 2., 3.]), None, None]), None);
         assert_eq!(agreement(&[some([1., 1., 1.]), some([1., 2., 3.]), None]), None);
+    }
+
+    #[test]
+    fn parts_that_were_taken_away_together_are_one() {
+        let place = |name: &str, part, occlusion| Place {
+            name: name.to_owned(),
+            part: Some(part),
+            attention: Some(0.25),
+            gradient: None,
+            occlusion: Some(occlusion),
+        };
+        let places = [("a", 1, 0.5), ("b", 1, 0.5), ("c", 2, 2.), ("d", 3, -1.)];
+        let found = Found {
+            row: 0,
+            tokens: Vec::new(),
+            places: places.map(|(name, part, it)| place(name, part, it)).to_vec(),
+            moments: Vec::new(),
+            agreement: None,
+        };
+        let leaned: Vec<(String, Option<f64>)> =
+            found.leaned_on(2).into_iter().map(|it| (it.name, it.attention)).collect();
+        assert_eq!(leaned, [("c".to_owned(), Some(0.25)), ("a to b".to_owned(), Some(0.5))]);
     }
 
     #[test]

@@ -254,7 +254,7 @@ fn leaning(found: &Found) -> Leaning {
         gain_nats: found.gain(),
         agreement: found.agreement,
         tokens: found.tokens.iter().map(token).collect(),
-        places: found.leaned_on(N_PLACES).into_iter().map(place).collect(),
+        places: found.leaned_on(N_PLACES).iter().map(place).collect(),
     }
 }
 
