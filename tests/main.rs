@@ -19,6 +19,7 @@ mod cohort_scan;
 mod cohorts;
 mod compose;
 mod covering;
+mod devices;
 mod docs;
 mod encoder_check;
 mod encoder_packages;

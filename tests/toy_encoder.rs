@@ -120,8 +120,8 @@ fn report_of(scan: &Path, package: &Path, added: &Additions) -> Result<Value, pi
         labels: None,
     };
     let config = serde_json::from_value(json!({ "max_new_tokens": 48, "batch_size": 1 })).unwrap();
-    let report =
-        pipeline::generate(package, pipeline::Precision::default(), &scan, &config, added)?;
+    let opening = pipeline::Opening::of(pipeline::Precision::default(), pipeline::DeviceName::Cpu)?;
+    let report = pipeline::generate(package, &opening, &scan, &config, added)?;
     Ok(serde_json::to_value(report).unwrap())
 }
 

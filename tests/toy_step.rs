@@ -113,8 +113,8 @@ fn report_of(scan: &Path, package: &Path, steps: &Additions) -> Result<Value, pi
     };
     let config = json!({ "max_new_tokens": 48, "batch_size": 1 });
     let config = serde_json::from_value(config).unwrap();
-    let report =
-        pipeline::generate(package, pipeline::Precision::default(), &scan, &config, steps)?;
+    let opening = pipeline::Opening::of(pipeline::Precision::default(), pipeline::DeviceName::Cpu)?;
+    let report = pipeline::generate(package, &opening, &scan, &config, steps)?;
     Ok(serde_json::to_value(report).unwrap())
 }
 

@@ -12,7 +12,7 @@ mod writing;
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args as Group, Parser, Subcommand};
-use pipeline::Precision;
+use pipeline::{DeviceName, Precision};
 
 pub(crate) use bids_app::{BidsAppArgs, LevelName, is_bids_call};
 pub(crate) use cohort::{CohortCommand, CohortScanArgs};
@@ -209,6 +209,10 @@ pub(crate) struct PipelineArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+    /// Where models work: cpu, cpu-composed (the CPU, by the operations that run on a GPU), cuda or cuda:NUMBER.
+    /// Default: as the pipeline says, else cpu.
+    #[arg(long, value_name = "DEVICE", conflicts_with = "from")]
+    pub(crate) device: Option<DeviceName>,
     /// Scans processed at once. Default: the number of cores. Results do not depend on it.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -258,6 +262,9 @@ pub(crate) struct AskedArgs {
     /// Precision of the weights in memory: stored (as in their files), f32, bf16, f16 or `q8_0`.
     #[arg(long, value_name = "PRECISION", default_value = "stored")]
     pub(crate) precision: Precision,
+    /// Where the model works: cpu, cpu-composed (the CPU, by the operations that run on a GPU), cuda or cuda:NUMBER.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: DeviceName,
 }
 
 #[derive(Debug, Group)]
@@ -303,6 +310,9 @@ pub(crate) struct BenchArgs {
     /// Precision of the matrices; may be repeated.
     #[arg(long, value_name = "PRECISION", default_values = ["f32", "bf16", "q8_0"])]
     pub(crate) precision: Vec<Precision>,
+    /// Where the models work: cpu, cpu-composed, cuda or cuda:NUMBER.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: DeviceName,
     /// Approximate time of each measurement.
     #[arg(long, value_name = "SECONDS", default_value = "5")]
     pub(crate) seconds: f64,

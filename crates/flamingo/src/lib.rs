@@ -52,9 +52,9 @@ pub use lora::{
 };
 pub use manifest::{LANGUAGE, MANIFEST, Manifest, Part};
 pub use medium::{Medium, encoder_input};
-pub use model::{GateOpening, Model};
+pub use model::{GateOpening, Model, Opening};
 pub use named::{NamedMedia, is_name, unnamed};
-pub use nn::{Device, DeviceName, Precision, weights::TensorInfo};
+pub use nn::{Device, DeviceName, Ops, Precision, weights::TensorInfo};
 pub use package::{
     LM_FILES, NewPackage, PackageFile, PackageInfo, PackageTexts, Parameters, Trained,
     TrainedWeights, WeightFile, inspect, verify, write,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::DType;
 use encoder::{ClipPreprocess, EncoderRegistry, InputShape};
 use ndarray::ArrayD;
-use nn::{Device, Precision, weights::Below};
+use nn::{Device, DeviceName, Precision, weights::Below};
 use serde::Serialize;
 
 use crate::manifest::{LANGUAGE, MANIFEST};
@@ -23,6 +23,25 @@ pub struct GateOpening {
     pub feed_forward: f64,
 }
 
+/// How the weights of a model are kept, and where it works.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// In which numbers the matrices of all its parts are kept.
+    pub precision: Precision,
+    /// Where it works.
+    pub device: Device,
+}
+
+impl Opening {
+    /// On the device of a name.
+    ///
+    /// # Errors
+    /// Where it is a GPU that cannot be used.
+    pub fn of(precision: Precision, device: DeviceName) -> Result<Self> {
+        Ok(Self { precision, device: device.open()? })
+    }
+}
+
 /// A model with its tokenizer.
 pub struct Model {
     pub(crate) flamingo: Flamingo,
@@ -35,20 +54,15 @@ impl Model {
     /// Opens a package on the CPU, its weights kept as their files store them; every part must be the
     /// one it was made with.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_with(folder, Precision::Stored, &EncoderRegistry::default(), &Device::cpu())
+        let opening = Opening { precision: Precision::Stored, device: Device::cpu() };
+        Self::open_with(folder, &opening, &EncoderRegistry::default())
     }
 
-    /// Opens a package on a device, the matrices of all its parts kept at `precision`; its encoder may be
-    /// among those that a program brings along.
-    pub fn open_with(
-        folder: &Path,
-        precision: Precision,
-        encoders: &EncoderRegistry,
-        device: &Device,
-    ) -> Result<Self> {
+    /// Opens a package as asked; its encoder may be among those that a program brings along.
+    pub fn open_with(folder: &Path, opening: &Opening, encoders: &EncoderRegistry) -> Result<Self> {
         let mut manifest = Manifest::read(folder)?;
         manifest.find_encoders(encoders);
-        Self::of(manifest, folder, precision, device)
+        Self::of(manifest, folder, opening)
     }
 
     /// The same, faults repeated as `compat` says, whatever the package says.
@@ -56,20 +70,16 @@ impl Model {
         folder: &Path,
         compat: Compat,
         encoders: &EncoderRegistry,
-        device: &Device,
+        opening: &Opening,
     ) -> Result<Self> {
         let mut manifest = Manifest::read(folder)?;
         manifest.find_encoders(encoders);
         manifest.config.compat = compat;
-        Self::of(manifest, folder, Precision::Stored, device)
+        Self::of(manifest, folder, opening)
     }
 
-    fn of(
-        manifest: Manifest,
-        folder: &Path,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<Self> {
+    fn of(manifest: Manifest, folder: &Path, opening: &Opening) -> Result<Self> {
+        let (precision, device) = (opening.precision, &opening.device);
         package::check_parts(folder, &manifest.parts)?;
         let parts = package::Parts::open(folder, &manifest)?;
         parts.check(folder, &parts.outlines(&manifest)?)?;
@@ -88,6 +98,11 @@ impl Model {
             adapter.kept(precision).builder(DType::F32).on(device),
         )?;
         Ok(Self { flamingo, vocabulary, manifest, folder: folder.to_owned() })
+    }
+
+    /// Where it works.
+    pub fn device(&self) -> &Device {
+        self.flamingo.device()
     }
 
     /// What the package says of itself.

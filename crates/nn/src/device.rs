@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::{Result, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// By which operations layers work.
@@ -133,6 +134,21 @@ impl FromStr for DeviceName {
         };
         found.ok_or_else(|| {
             format!("found device `{text}`, expected cpu, cpu-composed, cuda or cuda:NUMBER")
+        })
+    }
+}
+
+impl JsonSchema for DeviceName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DeviceName".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "Where models work: `cpu`, `cpu-composed` (the CPU, by the operations that run on a GPU), \
+                            `cuda` or `cuda:1`.",
+            "type": "string",
+            "pattern": "^(cpu|cpu-composed|cuda|cuda:[0-9]+)$",
         })
     }
 }

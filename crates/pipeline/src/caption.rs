@@ -5,7 +5,7 @@ use std::{
 };
 
 use encoder::EncoderRegistry;
-use flamingo::{GenerateConfig, Generated, Model, Precision};
+use flamingo::{GenerateConfig, Generated, Model, Opening};
 use report::generated::Disclaimer;
 use serde::Serialize;
 
@@ -44,14 +44,13 @@ impl Caption {
 /// among all texts. Everything is checked before the first token is written.
 pub fn caption(
     model: &Path,
-    precision: Precision,
+    opening: &Opening,
     prompts: &[Prompt],
     config: &GenerateConfig,
     told: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<Caption>> {
     config.check_free()?;
-    let model =
-        Model::open_with(model, precision, &EncoderRegistry::default(), &flamingo::Device::cpu())?;
+    let model = Model::open_with(model, opening, &EncoderRegistry::default())?;
     let model_id = model_id(model.manifest());
     let requests = prompts.iter().zip(0..);
     let requests = requests

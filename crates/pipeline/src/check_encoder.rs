@@ -6,6 +6,7 @@ use std::{
 
 use encoder::{EncoderConfig, Filled, Fit, InputShape, InputSpace, Preparation, Reconstruction};
 use engine::{Event, Observer};
+use flamingo::DeviceName;
 use ndarray::Array2;
 use preprocess::{Kind, StoredSeries, steps::formula_name};
 use scan::{
@@ -34,6 +35,8 @@ pub struct EncoderCheck {
     pub mask_ratio: Option<f64>,
     /// Decides which.
     pub seed: u64,
+    /// Where the encoder works; absent: where the pipeline says, or on the CPU.
+    pub device: Option<DeviceName>,
 }
 
 /// Parcel series that no pipeline prepares.
@@ -108,6 +111,7 @@ pub fn check_encoder(
     }
     let mut loaded = Loaded::read(pipeline, &sets)?;
     loaded.spec.repeat = None;
+    let how = EncoderCheck { device: how.device.or(Some(loaded.spec.device)), ..how };
     let stages = &mut loaded.spec.stages.get_mut().0;
     let cut = |(at, stage): (usize, &Stage)| Some((at, stage.cut()?.sliding()?.clone()));
     let cut = stages.iter().enumerate().find_map(cut);
@@ -264,8 +268,8 @@ struct Opened {
 
 impl Opened {
     fn new(config: &EncoderConfig, input: InputShape, how: EncoderCheck) -> Result<Self> {
-        let network =
-            Reconstruction::open(config, input, how.mask_ratio, &flamingo::Device::cpu())?;
+        let device = how.device.unwrap_or_default().open().map_err(flamingo::Error::from)?;
+        let network = Reconstruction::open(config, input, how.mask_ratio, &device)?;
         Ok(Self { network, encoder: config.spec(input)?.id, seed: how.seed })
     }
 

@@ -27,6 +27,7 @@ mod methods;
 mod model_id;
 mod one;
 mod one_scan;
+mod operations;
 mod package;
 mod per_fold;
 mod phases;
@@ -102,10 +103,10 @@ pub use config::{Component, Override, YamlError};
 pub use encoder::{ClipActivation, EncoderRegistry, TargetModules, VisionFeature};
 pub use engine::{Event as EngineEvent, Execution, Observer, Silent};
 pub use flamingo::{
-    EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder, LoraPart,
-    MergedLora, PackageInfo, Part, Precision, RankBy, TensorInfo, bench, export_lora,
-    import as import_model, import_encoder, inspect as inspect_model, inspect_encoder, is_encoder,
-    merge_lora, verify as verify_model,
+    DeviceName, EncoderImport, EncoderInfo, GenerateConfig, Import, Imported, ImportedEncoder,
+    LoraPart, MergedLora, Opening, PackageInfo, Part, Precision, RankBy, TensorInfo, bench,
+    export_lora, import as import_model, import_encoder, inspect as inspect_model, inspect_encoder,
+    is_encoder, merge_lora, verify as verify_model,
 };
 pub use preprocess::StepRegistry;
 pub use preprocess::steps::{

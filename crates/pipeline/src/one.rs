@@ -1,7 +1,7 @@
 //! One scan to one report, with nothing but a package.
 use std::{path::Path, sync::atomic::AtomicBool};
 
-use flamingo::{GenerateConfig, Model, Precision};
+use flamingo::{GenerateConfig, Model, Opening};
 use preprocess::StepRegistry;
 use report::{
     generated::{Disclaimer, GeneratedReport},
@@ -47,11 +47,11 @@ pub(crate) fn look(
     Ok(Seen { digest, look, subject, read_by: reader.read_by() })
 }
 
-/// Writes the report of `scan` with the package in `model`, its weights kept at `precision`. Its stages and
+/// Writes the report of `scan` with the package in `model`, opened as asked. Its stages and
 /// its encoder may be among the `additions` of the program.
 pub fn generate(
     model: &Path,
-    precision: Precision,
+    opening: &Opening,
     scan: &OneScan<'_>,
     config: &GenerateConfig,
     additions: &Additions,
@@ -64,7 +64,7 @@ pub fn generate(
         let field = "num_return_sequences";
         return Err(flamingo::Error::Setting { field, found, expected }.into());
     }
-    let model = Model::open_with(dir, precision, &additions.encoders, &flamingo::Device::cpu())?;
+    let model = Model::open_with(dir, opening, &additions.encoders)?;
     let seen = look(dir, &model, scan, &additions.steps)?;
     let model_id = model_id(model.manifest());
     tracing::info!(model_id, "model");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     Error, Result,
     event::{Control, Event},
+    operations::add_ops,
     plan::{Plan, RunPlan},
     record::{StageRecord, peak_memory_mb},
     stage::{Stage, work::read_failures},
@@ -77,6 +78,9 @@ impl<'a, 'c, 'o> Runner<'a, 'c, 'o> {
         // tables and pages of a stage hold labels; results of single recordings do not
         if let Some(hashed_ids) = self.plan.hashed_ids() {
             decides = json!({ "hashed_ids": hashed_ids, "inputs": decides });
+        }
+        if stage.step().is_none() {
+            add_ops(self.plan.loaded.device()?, &mut decides);
         }
         let key = key(stage, &decides, self.upstream.as_ref());
         tracing::info!(stage = name, key = key.as_str(), "resolved");

@@ -1,7 +1,7 @@
 //! How likely a packaged model finds each of some texts after a prompt.
 use std::path::Path;
 
-use flamingo::{IMAGE, Model, Precision, RankBy, Request};
+use flamingo::{IMAGE, Model, Opening, RankBy, Request};
 use report::generated::Disclaimer;
 use serde::Serialize;
 
@@ -56,12 +56,12 @@ pub struct Continuation {
     pub n_tokens: usize,
 }
 
-/// Scores every continuation after every prompt with weights kept at `precision`; a prompt is read
+/// Scores every continuation after every prompt with a model opened as asked; a prompt is read
 /// once for all of them. Stages and encoder of its package may be among
 /// the `additions` of the program.
 pub fn score(
     model: &Path,
-    precision: Precision,
+    opening: &Opening,
     asked: &Asked<'_>,
     continuations: &[String],
     rank_by: RankBy,
@@ -69,7 +69,7 @@ pub fn score(
     additions: &Additions,
 ) -> Result<Vec<Scores>> {
     let dir = model;
-    let model = Model::open_with(dir, precision, &additions.encoders, &flamingo::Device::cpu())?;
+    let model = Model::open_with(dir, opening, &additions.encoders)?;
     let (mut requests, mut facts) = (Vec::new(), Vec::new());
     match asked {
         Asked::Prompts(prompts) => {

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand};
-use pipeline::Normalisation;
+use pipeline::{DeviceName, Normalisation};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EncoderCommand {
@@ -85,6 +85,10 @@ pub(crate) struct EncoderCheckArgs {
     /// Share of the patches that is hidden [default: as in the training]
     #[arg(long, value_name = "SHARE")]
     pub(crate) mask_ratio: Option<f64>,
+    /// Where the encoder works: cpu, cpu-composed (the CPU, by the operations that run on a GPU), cuda or
+    /// cuda:NUMBER [default: as the pipeline says, else cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceName>,
     /// Seed of the choice of hidden patches.
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,

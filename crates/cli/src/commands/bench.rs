@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use pipeline::{
-    Precision,
+    Opening, Precision,
     bench::{self, Figure},
 };
 use serde::Serialize;
@@ -26,12 +26,14 @@ struct Row {
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<Done> {
+    super::cuda::go_on_with(args.device)?;
     let peer = args.peer.as_deref().map(read).transpose()?;
     let mut rows = Vec::new();
     for job in &args.job {
         for &precision in &args.precision {
             print::note(&format!("{job} in {precision}"));
-            bench::run(job, precision, args.seconds, &mut |figure| {
+            let opening = Opening::of(precision, args.device)?;
+            bench::run(job, &opening, args.seconds, &mut |figure| {
                 rows.push(beside(figure, peer.as_ref()));
             })
             .map_err(pipeline::Error::from)?;

@@ -1,6 +1,6 @@
 //! `encoder check` and `encoder stats`.
 use anyhow::{Result, bail};
-use pipeline::{CheckedEncoder, EncoderCheck, FoundStats, SeriesFiles};
+use pipeline::{CheckedEncoder, DeviceName, EncoderCheck, FoundStats, Loaded, SeriesFiles};
 use serde_json::{Value, json};
 
 use super::{Done, pipeline::stop_on_signals};
@@ -11,7 +11,13 @@ use crate::{
 };
 
 pub(super) fn check(args: &EncoderCheckArgs, verbose: bool) -> Result<Done> {
-    let how = EncoderCheck { mask_ratio: args.mask_ratio, seed: args.seed };
+    let device = match (args.device, &args.pipeline) {
+        (Some(device), _) => device,
+        (None, Some(path)) => Loaded::read(path, &args.set)?.spec.device,
+        (None, None) => DeviceName::default(),
+    };
+    super::cuda::go_on_with(device)?;
+    let how = EncoderCheck { mask_ratio: args.mask_ratio, seed: args.seed, device: Some(device) };
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(verbose);
     let checked = if let Some(pipeline) = &args.pipeline {

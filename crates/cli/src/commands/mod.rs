@@ -3,6 +3,7 @@ mod bench;
 mod bids_app;
 mod cohort;
 mod completions;
+mod cuda;
 mod encoder;
 mod import;
 mod inspect;

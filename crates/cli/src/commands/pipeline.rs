@@ -6,7 +6,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use pipeline::{
-    Excluded, Execution, Loaded, Outcome, Plan, Repeated, Shard, ShardOutcome, WorkList, counted,
+    DeviceName, Excluded, Execution, Loaded, Outcome, Plan, Repeated, Shard, ShardOutcome,
+    WorkList, counted,
 };
 use serde_json::json;
 
@@ -24,6 +25,11 @@ pub(super) fn name_excluded(excluded: &[Excluded], verbose: bool) {
 
 /// The pipeline, and the run that it is to repeat.
 pub(super) fn read(args: &PipelineArgs) -> Result<(Loaded, Option<Repeated>)> {
+    read_on(args, None)
+}
+
+/// The same with models on another device than the file says.
+fn read_on(args: &PipelineArgs, device: Option<DeviceName>) -> Result<(Loaded, Option<Repeated>)> {
     let (loaded, repeated) = match (&args.from, &args.pipeline) {
         (Some(record), _) => {
             let repeated = Repeated::read(record, &args.set)?;
@@ -33,7 +39,11 @@ pub(super) fn read(args: &PipelineArgs) -> Result<(Loaded, Option<Repeated>)> {
             }
             (repeated.loaded.clone(), Some(repeated))
         }
-        (None, Some(pipeline)) => (Loaded::read(pipeline, &args.set)?, None),
+        (None, Some(pipeline)) => {
+            let mut sets = args.set.clone();
+            sets.extend(device.map(|device| format!("device={device}")));
+            (Loaded::read(pipeline, &sets)?, None)
+        }
         (None, None) => unreachable!("one of them is required"),
     };
     Ok((if args.verify { loaded.verifying() } else { loaded }, repeated))
@@ -91,12 +101,13 @@ pub(super) fn check(args: &PipelineArgs, verbose: bool) -> Result<Done> {
 }
 
 pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
-    let RunArgs { pipeline: args, jobs, stop_on_first_failure, shard } = args;
+    let RunArgs { pipeline: args, device, jobs, stop_on_first_failure, shard } = args;
     let execution = Execution { jobs: *jobs, stop_on_first_failure: *stop_on_first_failure };
     if let Some((list, task)) = shard.work_list.as_deref().zip(shard.task) {
-        return run_task(args, execution, list, task, verbose);
+        return run_task(args, *device, execution, (list, task), verbose);
     }
-    let (loaded, repeated) = read(args)?;
+    let (loaded, repeated) = read_on(args, *device)?;
+    super::cuda::go_on_with(loaded.spec.device)?;
     let plan = match plan(args, &loaded, repeated.as_ref(), verbose) {
         Ok(plan) => plan,
         Err(error) => {
@@ -123,12 +134,13 @@ pub(super) fn run(args: &RunArgs, verbose: bool) -> Result<Done> {
 /// One task of a work list.
 fn run_task(
     args: &PipelineArgs,
+    device: Option<DeviceName>,
     execution: Execution,
-    list: &Path,
-    task: usize,
+    (list, task): (&Path, usize),
     verbose: bool,
 ) -> Result<Done> {
-    let (loaded, repeated) = read(args)?;
+    let (loaded, repeated) = read_on(args, device)?;
+    super::cuda::go_on_with(loaded.spec.device)?;
     let name = Shard::file_name(&loaded.spec.name, task);
     let plan = plan(args, &loaded.for_task(&name), repeated.as_ref(), verbose)?;
     let shard = Shard::of_list(&plan, &WorkList::read(list)?, task)?;

@@ -5,7 +5,9 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use pipeline::{Additions, Asked, Caption, DISCLAIMER, Labels, OneScan, Place, RankBy, Scores};
+use pipeline::{
+    Additions, Asked, Caption, DISCLAIMER, Labels, OneScan, Opening, Place, RankBy, Scores,
+};
 use serde::Serialize;
 
 use super::Done;
@@ -22,7 +24,7 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
         let (scan, config) = (one(scan, &args.asked, &given), args.writing.config());
         pipeline::generate(
             &args.asked.model,
-            args.asked.precision,
+            &opening(&args.asked)?,
             &scan,
             &config,
             &Additions::default(),
@@ -31,6 +33,12 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<Done> {
     let text = if args.json { report.to_json() } else { report.to_text() };
     print::out(text.trim_end())?;
     Ok(Done::All)
+}
+
+/// How the model is opened; another program goes on where that is on a GPU.
+fn opening(args: &AskedArgs) -> Result<Opening> {
+    super::cuda::go_on_with(args.device)?;
+    Ok(Opening::of(args.precision, args.device)?)
 }
 
 fn given(args: &AskedArgs) -> Result<Labels> {
@@ -57,6 +65,7 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
     let (prompts, config) = (args.asked.prompts.read()?, args.writing.config());
     let is_one = prompts.len() * config.n_texts() == 1;
     let streams = is_one && !args.json && (args.stream || stdout().is_terminal());
+    let opening = opening(&args.asked)?;
     let mut progress = Progress::new(false);
     let n_texts = prompts.len() * config.n_texts();
     let mut written = Ok(());
@@ -69,8 +78,7 @@ fn caption(args: &GenerateArgs) -> Result<Done> {
             progress.advance("generate", place, n_texts, "");
         }
     };
-    let captions =
-        pipeline::caption(&args.asked.model, args.asked.precision, &prompts, &config, &mut told);
+    let captions = pipeline::caption(&args.asked.model, &opening, &prompts, &config, &mut told);
     progress.done();
     let captions = captions?;
     if args.json {
@@ -107,7 +115,7 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Done> {
     let batch_size = args.batch_size.get();
     let found = pipeline::score(
         &args.asked.model,
-        args.asked.precision,
+        &opening(&args.asked)?,
         &asked,
         &continuations,
         rank_by,

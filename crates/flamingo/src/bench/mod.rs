@@ -10,16 +10,16 @@ mod clock;
 mod models;
 mod operations;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use encoder::Tokens;
-use nn::Precision;
 use nn::weights::seeded;
+use nn::{Device, Precision};
 use serde::{Deserialize, Serialize};
 
 use self::clock::{Memory, Samples, Start, Stretch};
 pub use self::models::{JOBS, USUAL};
 use self::models::{N_TOKENS, Sized, VIS_DIM};
-use crate::{Decoding, Flamingo, Prompts, Result};
+use crate::{Decoding, Flamingo, Opening, Prompts, Result};
 
 /// Tokens of the prompt.
 const N_PROMPT: usize = 128;
@@ -68,16 +68,12 @@ enum Cost {
     Operations(f64),
 }
 
-/// Times a job at a precision; every figure is told as soon as it stands. A figure takes about
+/// Times a job at a precision and on a device; every figure is told as soon as it stands. A figure takes about
 /// `seconds`, and three repetitions at least.
-pub fn run(
-    job: &str,
-    precision: Precision,
-    seconds: f64,
-    told: &mut dyn FnMut(Figure),
-) -> Result<()> {
+pub fn run(job: &str, opening: &Opening, seconds: f64, told: &mut dyn FnMut(Figure)) -> Result<()> {
+    let (precision, device) = (opening.precision, &opening.device);
     let memory = Memory::new();
-    let peak = operations::peak(precision)?;
+    let peak = operations::peak(opening)?;
     let mut tell = |what: &str, samples: &Samples, cost: Cost| {
         let median_s = samples.median();
         let (tokens, operations) = match cost {
@@ -101,9 +97,9 @@ pub fn run(
     };
     match job {
         "vit" => {
-            let clip = models::vit(precision)?;
+            let clip = models::vit(opening)?;
             for n in [1, 8] {
-                let pictures = numbers("picture", &[n, 3, 224, 224])?;
+                let pictures = numbers("picture", &[n, 3, 224, 224], device)?;
                 let run = || {
                     let _: () = drop(nn::on_worker(|| clip.features(&pictures))?);
                     Ok(())
@@ -114,9 +110,9 @@ pub fn run(
             }
         }
         "perceiver" => {
-            let resampler = models::resampler(precision)?;
+            let resampler = models::resampler(opening)?;
             for n in [N_TOKENS, N_REGION_TOKENS] {
-                let tokens = media(1, n)?;
+                let tokens = media(1, n, device)?;
                 let run = || {
                     let _: () = drop(nn::on_worker(|| resampler.forward(&tokens))?);
                     Ok(())
@@ -127,8 +123,8 @@ pub fn run(
             }
         }
         _ => {
-            let Sized { model, image, bytes, weights } = models::sized(job, precision)?;
-            let media = model.look_at(&media(2, N_TOKENS)?)?;
+            let Sized { model, image, bytes, weights } = models::sized(job, opening)?;
+            let media = model.look_at(&media(2, N_TOKENS, device)?)?;
             let mut prompt: Vec<u32> =
                 (0..N_PROMPT as u32).map(|at| 10 + at * 7919 % (image - 20)).collect();
             (prompt[0], prompt[N_PROMPT / 2]) = (image, image);
@@ -169,13 +165,14 @@ fn write(
     Ok(())
 }
 
-fn numbers(name: &str, shape: &[usize]) -> Result<Tensor> {
+fn numbers(name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
     let n = shape.iter().product();
     let numbers = seeded::normal(0, name, n, 0., 1.).into_iter().map(|it| it as f32);
-    Ok(Tensor::from_vec(numbers.collect::<Vec<_>>(), shape, &Device::Cpu)?)
+    Ok(Tensor::from_vec(numbers.collect::<Vec<_>>(), shape, device.place())?)
 }
 
 /// So many tokens for each of so many pictures of one text.
-fn media(n: usize, n_tokens: usize) -> Result<Tokens> {
-    Ok(Tokens { values: numbers("tokens", &[1, n, 1, n_tokens, VIS_DIM])?, mask: None })
+fn media(n: usize, n_tokens: usize, device: &Device) -> Result<Tokens> {
+    let values = numbers("tokens", &[1, n, 1, n_tokens, VIS_DIM], device)?;
+    Ok(Tokens { values, mask: None })
 }

@@ -2,12 +2,12 @@
 
 use encoder::{ClipConfig, ClipVision, EncoderConfig, InputShape, StoredConfig};
 use lm::{CausalLm, Llama, LlamaConfig, Opt, OptConfig};
-use nn::Precision;
 use nn::weights::Random;
+use nn::{Builder, Precision};
 
 use crate::{
-    Compat, Error, Flamingo, FlamingoConfig, GatesConfig, PerceiverResampler, ResamplerConfig,
-    Result,
+    Compat, Error, Flamingo, FlamingoConfig, GatesConfig, Opening, PerceiverResampler,
+    ResamplerConfig, Result,
 };
 
 /// Everything that can be measured, a name each.
@@ -36,8 +36,8 @@ pub(super) struct Sized {
 }
 
 /// ViT-L/14.
-pub(super) fn vit(precision: Precision) -> Result<ClipVision> {
-    Ok(ClipVision::new(&clip_config(), Random::new(precision)?.builder())?)
+pub(super) fn vit(opening: &Opening) -> Result<ClipVision> {
+    Ok(ClipVision::new(&clip_config(), random(opening)?.1)?)
 }
 
 pub(super) fn clip_config() -> ClipConfig {
@@ -56,10 +56,17 @@ pub(super) fn clip_config() -> ClipConfig {
     }
 }
 
+/// Random weights, and who hands them out on the device.
+pub(super) fn random(opening: &Opening) -> Result<(Random, Builder)> {
+    let random = Random::new(opening.precision)?;
+    let vb = random.builder().on(&opening.device);
+    Ok((random, vb))
+}
+
 /// OpenFlamingo's resampler.
-pub(super) fn resampler(precision: Precision) -> Result<PerceiverResampler> {
-    let random = Random::new(precision)?;
-    Ok(PerceiverResampler::new(&resampler_config(), VIS_DIM, random.builder().pp("perceiver"))?)
+pub(super) fn resampler(opening: &Opening) -> Result<PerceiverResampler> {
+    let vb = random(opening)?.1.pp("perceiver");
+    Ok(PerceiverResampler::new(&resampler_config(), VIS_DIM, vb)?)
 }
 
 pub(super) fn resampler_config() -> ResamplerConfig {
@@ -75,11 +82,11 @@ pub(super) fn resampler_config() -> ResamplerConfig {
 }
 
 /// The Flamingo of a job's name: a language model, and a gate before every so many of its blocks.
-pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
+pub(super) fn sized(job: &str, opening: &Opening) -> Result<Sized> {
     let parts = job.rsplit_once("_x").map(|(name, every)| (name, every.parse()));
     let Some((name, Ok(every))) = parts else { return Err(unknown(job)) };
-    let random = Random::new(precision)?;
-    let vb = random.builder().pp("lm");
+    let (random, all) = random(opening)?;
+    let vb = all.pp("lm");
     let lm: Box<dyn CausalLm> = match name {
         "opt125m" => Box::new(Opt::new(&opt(768, 12, 12), vb)?),
         "opt1b3" => Box::new(Opt::new(&opt(2048, 24, 32), vb)?),
@@ -104,8 +111,7 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
     };
     let input = InputShape::Tokens { n_tokens: N_TOKENS, dim: VIS_DIM };
     let special = n_base..n_base + N_SPECIAL;
-    let vb = random.builder();
-    let model = Flamingo::new(&config, input, lm, special, vb.pp("encoder"), vb)?;
+    let model = Flamingo::new(&config, input, lm, special, all.pp("encoder"), all)?;
     // a token reads one row of the embedding, unless it is the head as well, and no weight of what
     // was made of the pictures before
     let read = |name: &str| {
@@ -115,7 +121,7 @@ pub(super) fn sized(job: &str, precision: Precision) -> Result<Sized> {
     };
     let matrices = random.matrices();
     let bytes = matrices.iter().filter(|(name, _)| read(name)).map(|(_, bytes)| bytes).sum();
-    let weights = bytes as f64 / bytes_a_weight(precision);
+    let weights = bytes as f64 / bytes_a_weight(opening.precision);
     Ok(Sized { model, image: n_base as u32 + 1, bytes, weights })
 }
 
@@ -172,7 +178,8 @@ mod tests {
     #[test]
     fn a_job_that_nobody_knows_is_refused_with_those_that_are_known() {
         for job in ["gpt5_x1", "opt125m", "opt125m_xx"] {
-            let error = sized(job, Precision::F32).err().expect("is refused").to_string();
+            let opening = Opening { precision: Precision::F32, device: nn::Device::cpu() };
+            let error = sized(job, &opening).err().expect("is refused").to_string();
             assert!(error.contains(job) && error.contains("llama1b_x4"), "{error}");
         }
     }

@@ -5,12 +5,11 @@
 use std::time::Instant;
 
 use candle_core::Module;
-use nn::weights::Random;
-use nn::{Linear, Precision};
+use nn::Linear;
 
-use super::models::{VIS_DIM, clip_config, resampler_config};
+use super::models::{VIS_DIM, clip_config, random, resampler_config};
 use super::numbers;
-use crate::Result;
+use crate::{Opening, Result};
 
 /// Side of the product whose rate is the machine's.
 const SIDE: usize = 2048;
@@ -18,9 +17,9 @@ const SIDE: usize = 2048;
 const REPEATS: usize = 4;
 
 /// Operations a second of a large product with weights at this precision.
-pub(super) fn peak(precision: Precision) -> Result<f64> {
-    let layer = Linear::new(SIDE, SIDE, Random::new(precision)?.builder())?;
-    let xs = numbers("peak", &[SIDE, SIDE])?;
+pub(super) fn peak(opening: &Opening) -> Result<f64> {
+    let layer = Linear::new(SIDE, SIDE, random(opening)?.1)?;
+    let xs = numbers("peak", &[SIDE, SIDE], &opening.device)?;
     let mut fastest = f64::INFINITY;
     for _ in 0..REPEATS {
         let start = Instant::now();

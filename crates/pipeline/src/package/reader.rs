@@ -78,7 +78,7 @@ impl Reader {
         section.find_steps(registry);
         let frozen = match (&manifest.frozen_encoder, &section.tokens) {
             (Some(encoder), _) => {
-                Some(FrozenEncoder::open(encoder, section.windows, &flamingo::Device::cpu())?)
+                Some(FrozenEncoder::open(encoder, section.windows, model.device())?)
             }
             (None, Some(tokens)) if matches!(manifest.config.encoder, EncoderConfig::Stored(_)) => {
                 let encoder = tokens.encoder_id.clone();

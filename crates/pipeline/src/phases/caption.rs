@@ -5,8 +5,9 @@ pub use config::CaptionConfig;
 
 use std::{collections::BTreeMap, path::Path};
 
+use encoder::EncoderRegistry;
 use engine::{Event, Failure, Kept, Reason, none_in_reach};
-use flamingo::{GenerateConfig, Generated, Model, Request, Stop};
+use flamingo::{GenerateConfig, Generated, Model, Opening, Request, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -62,12 +63,13 @@ impl CaptionConfig {
     fn all(
         &self,
         plan: &PicturesPlan,
+        opening: &Opening,
         seed: u64,
         unfinished: &Path,
         control: &mut Control<'_>,
     ) -> Result<Batch> {
         let stage = self.name();
-        let model = Model::open(&plan.package)?;
+        let model = Model::open_with(&plan.package, opening, &EncoderRegistry::default())?;
         let all: Vec<usize> = (0..plan.pictures.len()).collect();
         let mut whole = Batch::default();
         let kept = Kept::new(unfinished, "batch");
@@ -174,6 +176,7 @@ pub(super) fn caption(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Captions
     });
     let Some((stage, config)) = found else { return Ok(None) };
     let (plan, seed) = (runner.plan.pictures(), runner.run.seed);
+    let opening = runner.plan.loaded.opening()?;
     let captions = runner.stage(
         stage,
         &mut (),
@@ -192,7 +195,7 @@ pub(super) fn caption(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Captions
             ])
         },
         |(), folders, control| {
-            let whole = config.all(plan, seed, folders.unfinished, control)?;
+            let whole = config.all(plan, &opening, seed, folders.unfinished, control)?;
             files::write_json(&folders.result.join(FAILURES), &whole.failures)?;
             Ok(files::write_json(&folders.result.join(CAPTIONS), &whole.captions)?)
         },

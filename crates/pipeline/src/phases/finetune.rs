@@ -8,7 +8,7 @@ use std::{
 };
 
 use encoder::InputSpace;
-use flamingo::{FlamingoConfig, IMAGE, Manifest, Model, Precision};
+use flamingo::{FlamingoConfig, IMAGE, Manifest, Model};
 use preprocess::Kind;
 use report::{
     metrics::{SlotTrust, Temperature},
@@ -202,7 +202,7 @@ fn fit(
     let inputs = FitInputs {
         lm: &lm(media).dir,
         precision: model(media).precision,
-        device: &flamingo::Device::cpu(),
+        device: media.plan.loaded.device()?,
         config: flamingo,
         input: media.input(),
         coordinates: coordinates.as_deref(),
@@ -229,12 +229,8 @@ fn fit(
 
 /// The package in `dir`, whose encoder may be one that the program brings along.
 fn opened(media: &Media<'_>, dir: &Path) -> Result<Model> {
-    Ok(Model::open_with(
-        dir,
-        Precision::Stored,
-        media.plan.loaded.encoders(),
-        &flamingo::Device::cpu(),
-    )?)
+    let loaded = &media.plan.loaded;
+    Ok(Model::open_with(dir, &loaded.opening()?, loaded.encoders())?)
 }
 
 fn load(media: &Media<'_>, dir: &Path) -> Result<Trained> {

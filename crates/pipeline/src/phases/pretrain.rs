@@ -90,6 +90,7 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
     let seed = runner.run.seed;
     let run_dir = runner.plan.dir_of(runner.run);
     let none_left_out: [usize; 0] = [];
+    let device = runner.plan.loaded.device()?;
     let trained = runner.stage(
         stage,
         &mut (),
@@ -100,7 +101,6 @@ pub(super) fn pretrain(runner: &mut Runner<'_, '_, '_>) -> Result<Option<Trained
                 control,
                 folders.result,
                 |tell| {
-                    let device = &flamingo::Device::cpu();
                     train::pretrain(config, texts, seed, &lm_dir, folders.unfinished, device, tell)
                 },
             )?;

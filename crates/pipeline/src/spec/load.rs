@@ -2,12 +2,13 @@
 use std::{
     cell::RefCell,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use config::{Source, YamlError};
 use encoder::{EncoderConfig, EncoderRegistry, LoraConfig, WeightsSource};
 use files::FileIndex;
+use flamingo::{Device, Opening, Precision};
 use preprocess::{Inputs, StepRegistry, steps::OLD_WORDS};
 use scan::{OpenOptions, Shape};
 
@@ -29,6 +30,7 @@ pub struct Loaded {
     known: Arc<FileIndex>,
     encoders: EncoderRegistry,
     steps: StepRegistry,
+    device: Arc<OnceLock<Device>>,
 }
 
 impl Inputs for Loaded {
@@ -67,7 +69,7 @@ impl Loaded {
         }
         let known = Arc::new(FileIndex::open(&index_of(&source, &spec)));
         let Additions { steps, encoders } = additions.clone();
-        Ok(Self { spec, source, known, encoders, steps })
+        Ok(Self { spec, source, known, encoders, steps, device: Arc::default() })
     }
 
     /// The same, but every file that decides a result is read, though nothing of it seems to have
@@ -107,6 +109,26 @@ impl Loaded {
     /// `error` where the key it is about was written.
     pub(crate) fn place(&self, error: Error) -> Error {
         place(&self.source, error)
+    }
+
+    /// Where models work, opened when it is first asked for.
+    ///
+    /// # Errors
+    /// Where it is a GPU that cannot be used.
+    pub(crate) fn device(&self) -> Result<&Device> {
+        if let Some(device) = self.device.get() {
+            return Ok(device);
+        }
+        let device = self.spec.device.open().map_err(flamingo::Error::from)?;
+        Ok(self.device.get_or_init(|| device))
+    }
+
+    /// How packages are opened there: with weights as their files store them.
+    ///
+    /// # Errors
+    /// As [`Self::device`].
+    pub(crate) fn opening(&self) -> Result<Opening> {
+        Ok(Opening { precision: Precision::Stored, device: self.device()?.clone() })
     }
 
     /// The encoders that the program brings along.

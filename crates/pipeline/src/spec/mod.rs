@@ -19,7 +19,7 @@ pub use repeat::{FoldsSpec, RepeatSpec, StratifiedFoldsSpec};
 use std::path::PathBuf;
 
 use config::Component;
-use flamingo::GenerateConfig;
+use flamingo::{DeviceName, GenerateConfig};
 use preprocess::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,9 @@ pub struct Spec {
     pub repeat: Option<RepeatSpec>,
     /// Folder of run directories and of the cache.
     pub outputs: PathBuf,
+    /// Where models work; `--device` of `run` comes before it. Default: the CPU.
+    #[serde(default, skip_serializing_if = "DeviceName::is_default")]
+    pub device: DeviceName,
 }
 
 /// The stages of a pipeline with all their settings.

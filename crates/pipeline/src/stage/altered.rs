@@ -75,8 +75,9 @@ impl<'a> Altered<'a> {
         if matches!(input, InputShape::Volume { .. }) {
             return Ok(Self::Nowhere("the model reads volumes"));
         }
-        let frozen = (!encode::trained(&config))
-            .then(|| FrozenEncoder::open(&config, input, &flamingo::Device::cpu()));
+        let device = media.plan.loaded.device()?;
+        let frozen =
+            (!encode::trained(&config)).then(|| FrozenEncoder::open(&config, input, device));
         let frozen = frozen.transpose()?;
         let coordinates = media.series().and_then(|it| it.about.coordinates());
         let cut = encode::windows(media);

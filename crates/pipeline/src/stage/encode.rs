@@ -21,6 +21,7 @@ use crate::{
     Result,
     event::Control,
     media::Media,
+    operations::add_ops,
     units::{self, Job},
 };
 
@@ -68,9 +69,9 @@ impl Preparation for EncodeConfig {
         let (config, cut) = (&encoder_of(media), windows(media));
         let input = given::input(config, media)?;
         let reads_volumes = matches!(input, InputShape::Volume { .. });
-        let frozen = (!trained(config))
-            .then(|| FrozenEncoder::open(config, input, &flamingo::Device::cpu()))
-            .transpose()?;
+        let device = media.plan.loaded.device()?;
+        let frozen =
+            (!trained(config)).then(|| FrozenEncoder::open(config, input, device)).transpose()?;
         let identity = config.identity()?;
         let spec = config.spec(input)?;
         let coordinates = media.series().and_then(|it| it.about.coordinates());
@@ -87,7 +88,7 @@ impl Preparation for EncodeConfig {
             Ok(self.to_bytes(key, &spec.id, input, &facts(&prepared, &tokens, seen), &tokens))
         };
         let key = |idx: usize| {
-            Ok(Key::of(&json!({
+            let mut decides = json!({
                 "stage": self,
                 "version": self.version(),
                 "before": before(media, idx)?,
@@ -95,7 +96,9 @@ impl Preparation for EncodeConfig {
                 // windows are the same for every encoder that is trained on them
                 "encoder": frozen.is_some().then_some(&identity),
                 "windows": frozen.is_none().then_some(input),
-            })))
+            });
+            add_ops(device, &mut decides);
+            Ok(Key::of(&decides))
         };
         let cost = |idx: usize| {
             let n_frames = super::cut::n_frames(media, idx).unwrap_or(cut.n_frames());

@@ -153,7 +153,7 @@ fn what_stands_beside_a_prompt_decides_in_open_flamingo_alone() -> Result<()> {
             &root.path().join("model"),
             compat,
             &EncoderRegistry::default(),
-            &nn::Device::cpu(),
+            &crate::Opening { precision: Precision::Stored, device: nn::Device::cpu() },
         )?;
         let beside = model.log_likelihood_beside(&items, 8, crate::flamingo::NEVER)?;
         let alone = items.iter().map(|it| {

@@ -5,11 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use encoder::EncoderRegistry;
 use engine::{Event, Failure, Kept, Key, Reason};
-use flamingo::{
-    Compat, GenerateConfig, Generated, LogLikelihood, Medium, Model, Precision, Request, Scored,
-};
+use flamingo::{Compat, GenerateConfig, Generated, LogLikelihood, Medium, Model, Request, Scored};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,8 +16,9 @@ use super::{
     questions::{Question, last, n_orders, question, reordered},
 };
 use crate::{
-    Error, Result,
+    Error, Loaded, Result,
     event::Control,
+    operations::add_ops,
     plan::{BenchmarkPlan, Task},
     reasons,
 };
@@ -76,9 +74,10 @@ impl<'a> Asking<'a> {
         plan: &'a BenchmarkPlan,
         config: &FewShotConfig,
         seed: u64,
-        encoders: &EncoderRegistry,
+        loaded: &Loaded,
         cache: &Path,
     ) -> Result<Self> {
+        let (opening, encoders) = (&loaded.opening()?, loaded.encoders());
         let how = match &plan.task {
             Task::Classes(classes) => How::Choosing(config.choosing(), classes.clone()),
             task => {
@@ -91,14 +90,9 @@ impl<'a> Asking<'a> {
             }
         };
         let model = match config.compat {
-            Compat::None => Model::open_with(
-                &plan.package,
-                Precision::Stored,
-                encoders,
-                &flamingo::Device::cpu(),
-            )?,
+            Compat::None => Model::open_with(&plan.package, opening, encoders)?,
             compat @ Compat::OpenFlamingo => {
-                Model::open_as(&plan.package, compat, encoders, &flamingo::Device::cpu())?
+                Model::open_as(&plan.package, compat, encoders, opening)?
             }
         };
         let kept = Kept::new(&cache.join(STAGE).join("answers"), "answer");
@@ -260,7 +254,10 @@ impl<'a> Asking<'a> {
 
     fn model_and(&self, pictures: &[usize]) -> Value {
         let sha256 = |&picture: &usize| &self.plan.pictures[picture].sha256;
-        json!([self.plan.model_id, pictures.iter().map(sha256).collect::<Vec<_>>()])
+        let mut decides =
+            json!([self.plan.model_id, pictures.iter().map(sha256).collect::<Vec<_>>()]);
+        add_ops(self.model.device(), &mut decides);
+        decides
     }
 
     fn read(&self, picture: usize) -> Result<Arc<Medium>, Failure> {

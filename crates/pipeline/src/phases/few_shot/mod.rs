@@ -162,7 +162,7 @@ fn evaluate(
 ) -> Result<()> {
     let benchmark = plan.benchmark();
     let asked = Asked::of(benchmark, config, seed);
-    let mut asking = Asking::new(benchmark, config, seed, plan.loaded.encoders(), &plan.cache_dir)?;
+    let mut asking = Asking::new(benchmark, config, seed, &plan.loaded, &plan.cache_dir)?;
     let shown = demonstrations(plan, config, seed, &asked, &mut asking, control)?;
     let items: Vec<(usize, Vec<usize>)> =
         shown.iter().map(|(&item, shown)| (item, shown.clone())).collect();
