@@ -70,7 +70,7 @@ fn a_gpu_is_used_by_the_program_beside_this_one_with_the_same_words_and_exit_cod
         let ran = alone(folder.path(), Some(script)).args(words).output().unwrap();
         fs::remove_file(folder.path().join("neuroflamingo")).unwrap();
         let said = String::from_utf8(ran.stdout).unwrap();
-        let expected: String = words.iter().map(|word| format!("<{word}>\n")).collect();
+        let expected = format!("<{}>\n", words.join(">\n<"));
         assert_eq!((said, ran.status.code()), (expected, Some(7)), "{words:?}");
     }
 }
