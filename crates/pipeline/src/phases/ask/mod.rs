@@ -7,7 +7,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use flamingo::{Model, Precision};
+use flamingo::Model;
 use preprocess::Kind;
 use serde_json::{Value, json};
 
@@ -130,8 +130,7 @@ fn compute(
     control: &mut Control<'_>,
 ) -> Result<()> {
     let loaded = &media.plan.loaded;
-    let (stored, cpu) = (Precision::Stored, flamingo::Device::cpu());
-    let model = Model::open_with(&plan.package, stored, loaded.encoders(), &cpu)?;
+    let model = Model::open_with(&plan.package, &loaded.opening()?, loaded.encoders())?;
     let reader = Reader::open(&plan.package, &model, loaded.steps())?;
     let shown = Shown::of(plan, media, &reader, folders.result, control)?;
     let reading = Reading::kept_in("ask", folders.unfinished);

@@ -120,7 +120,7 @@ pub(super) fn decides(plan: &AskPlan, media: &Media<'_>, idx: usize) -> Result<V
     let beside = || ::cohort::confounds_beside(&scan.path);
     let confounds = scan.confounds.clone().or_else(beside);
     let digest = |path: Option<&Path>| path.map(|path| media.digest_of(path)).transpose();
-    Ok(json!({
+    let mut decides = json!({
         "version": VERSION,
         "model": plan.model_id,
         "package": plan.preprocessing,
@@ -129,7 +129,10 @@ pub(super) fn decides(plan: &AskPlan, media: &Media<'_>, idx: usize) -> Result<V
         "confounds": digest(confounds.as_deref())?,
         "coverage": digest(scan.coverage.as_deref())?,
         "events_s": scan.events_s,
-    }))
+    });
+    // a package may hold an encoder, whose tokens it is shown
+    crate::operations::add_ops(media.plan.loaded.device()?, &mut decides);
+    Ok(decides)
 }
 
 fn to_bytes(key: &Key, shown: &ShownScan) -> Vec<u8> {
