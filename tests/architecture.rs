@@ -112,8 +112,9 @@ const PIPELINE: &[&str] = &[
      phases/render/config",
     "stage/stages",
     "spec",
-    "plan/asked plan/benchmark plan/disk plan/frames plan/lm plan/memory plan/pictures plan/resolved plan/scans \
+    "plan/asked plan/benchmark plan/disk plan/frames plan/lm plan/memory plan/omics plan/pictures plan/resolved plan/scans \
      plan/source plan/table plan/trained plan/training",
+    "named",
     "journal media",
     "stage units watch",
     "package record/stages",

@@ -33,6 +33,7 @@ mod inputs;
 mod language_models;
 mod limits;
 mod measured;
+mod media;
 mod one_scan;
 mod parity;
 mod pictures;

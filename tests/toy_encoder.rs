@@ -118,6 +118,7 @@ fn report_of(scan: &Path, package: &Path, added: &Additions) -> Result<Value, pi
         confounds: None,
         t_r: None,
         labels: None,
+        omics: None,
     };
     let config = serde_json::from_value(json!({ "max_new_tokens": 48, "batch_size": 1 })).unwrap();
     let opening = pipeline::Opening::of(pipeline::Precision::default(), pipeline::DeviceName::Cpu)?;

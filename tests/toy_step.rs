@@ -110,6 +110,7 @@ fn report_of(scan: &Path, package: &Path, steps: &Additions) -> Result<Value, pi
         confounds: None,
         t_r: None,
         labels: None,
+        omics: None,
     };
     let config = json!({ "max_new_tokens": 48, "batch_size": 1 });
     let config = serde_json::from_value(config).unwrap();

@@ -349,6 +349,11 @@ pub(crate) struct BesideArgs {
     /// is not given stands in the prompt as `not given`.
     #[arg(long, value_name = "COLUMN=VALUE", requires = "scan", value_parser = label)]
     pub(crate) given: Vec<(String, String)>,
+    /// Table of numbers of the person, CSV, TSV or Parquet, for a model that reads some beside the scan: with one row, or
+    /// with the row of a subject whom the model knows by this scan. They may be --given one by one instead; without any
+    /// that medium is missing.
+    #[arg(long, value_name = "FILE", requires = "scan")]
+    pub(crate) omics: Option<PathBuf>,
 }
 
 /// A column and what it says.

@@ -114,6 +114,12 @@ fn brain(encoder: impl BrainEncoder + 'static) -> MediaEncoder {
     MediaEncoder::Brain(Box::new(encoder))
 }
 
+impl From<OmicsConfig> for EncoderConfig {
+    fn from(config: OmicsConfig) -> Self {
+        Self::Omics(config)
+    }
+}
+
 impl EncoderConfig {
     /// What the encoder needs and gives for windows of this size.
     ///

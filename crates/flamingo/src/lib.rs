@@ -53,12 +53,12 @@ pub use lora::{
 pub use manifest::{LANGUAGE, MANIFEST, Manifest, Part};
 pub use medium::{Medium, encoder_input};
 pub use model::{GateOpening, Model, Opening};
-pub use named::{NamedMedia, is_name, unnamed};
+pub use named::{IMAGE, NamedMedia, is_name, unnamed};
 pub use nn::{Device, DeviceName, Ops, Precision, weights::TensorInfo};
 pub use package::{
     LM_FILES, NewPackage, PackageFile, PackageInfo, PackageTexts, Parameters, Trained,
     TrainedWeights, WeightFile, inspect, verify, write,
 };
-pub use prompt::{END_OF_CHUNK, IMAGE, Prompts, Vocabulary};
+pub use prompt::{END_OF_CHUNK, Prompts, Vocabulary};
 pub use resampler::{PerceiverResampler, ResamplerConfig};
 pub use several::MediaInput;

@@ -2,8 +2,10 @@
 //!
 //! The name is taken out before the text becomes tokens; the token stays `<image>`.
 
-use crate::prompt::IMAGE;
 use crate::{Error, FlamingoConfig, Result};
+
+/// Stands for one scan in the text.
+pub const IMAGE: &str = "<image>";
 
 /// What an `<image>` begins with, whether it has a name or not.
 const START: &str = "<image";

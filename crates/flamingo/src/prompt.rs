@@ -6,12 +6,10 @@ use candle_core::Tensor;
 use lm::{Step, Tokenizer};
 use nn::Device;
 
-use crate::{Error, Result, TextView, media};
+use crate::{Error, IMAGE, Result, TextView, media};
 
 /// Ends a report; the model stops when it writes it.
 pub const END_OF_CHUNK: &str = "<|endofchunk|>";
-/// Stands for one scan in the text.
-pub const IMAGE: &str = "<image>";
 const PAD: &str = "<PAD>";
 
 /// A language model's tokenizer with Flamingo's special tokens, added as OpenFlamingo adds them:

@@ -8,6 +8,7 @@ use std::{
 use engine::{Event, Kept};
 use flamingo::{
     GenerateConfig, Generated, Guide, IMAGE, LogLikelihood, Medium, Model, Request, Scored, Stop,
+    unnamed,
 };
 use report::{
     generated::GeneratedSlot,
@@ -29,8 +30,8 @@ pub(crate) const SCORING_BATCH: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub(crate) prompt: String,
-    /// No scan at all, if none.
-    pub(crate) medium: Option<Arc<Medium>>,
+    /// In the order of the prompt; no scan at all, if none.
+    pub(crate) media: Vec<Arc<Medium>>,
 }
 
 /// What it wrote.
@@ -43,17 +44,21 @@ pub(crate) struct Answer {
 }
 
 impl Query {
-    fn prompt(&self) -> String {
-        if self.medium.is_some() { format!("{IMAGE}{}", self.prompt) } else { self.prompt.clone() }
-    }
-
-    fn media(&self) -> Vec<Arc<Medium>> {
-        self.medium.iter().cloned().collect()
+    /// With an `<image>` for each of the media: where the prompt does not say where, they come first.
+    pub(crate) fn prompt(&self) -> String {
+        let (text, names) = unnamed(&self.prompt);
+        if self.media.is_empty() {
+            text.replace(IMAGE, "")
+        } else if names.is_empty() {
+            format!("{IMAGE}{}", self.prompt)
+        } else {
+            self.prompt.clone()
+        }
     }
 
     /// The likelihood of `text` after this prompt and scan.
     pub(crate) fn scored(&self, text: &str) -> Scored {
-        let (prompt, media) = (self.prompt(), self.media());
+        let (prompt, media) = (self.prompt(), self.media.clone());
         Scored { prompt, continuation: text.to_owned(), media }
     }
 }
@@ -131,7 +136,7 @@ pub(crate) fn texts(
             .zip(before as u64..)
             .map(|(query, place)| Request {
                 prompt: query.prompt(),
-                media: query.media(),
+                media: query.media.clone(),
                 stream: Some(place),
             })
             .collect();
@@ -207,7 +212,7 @@ pub(crate) fn slot_likelihoods(
 fn fits(model: &Model, query: &Query, alternatives: &Alternatives) -> bool {
     let longest = alternatives.choices.iter().map(|it| it.surface.len()).max().unwrap_or(0);
     let prompt = query.prompt() + &alternatives.prefix;
-    let request = Request { prompt, media: query.media(), stream: None };
+    let request = Request { prompt, media: query.media.clone(), stream: None };
     model.check(&request, longest + 1).is_ok()
 }
 

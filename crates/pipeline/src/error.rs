@@ -41,6 +41,10 @@ pub enum Error {
         "cohort.pairs.prompt holds the token `{token}`, which is put where it belongs: leave it out"
     )]
     PromptToken { token: &'static str },
+    #[error("cohort.pairs.prompt has `<image:{name}>`, which is no medium: expected {expected}")]
+    PromptMedium { name: String, expected: String },
+    #[error("cohort.pairs.media.{name}: {problem}")]
+    Medium { name: String, problem: String },
     #[error(
         "cohort.pairs.prompt states {value} of slot {slot}, which reports are to state from the scan: leave it out"
     )]
@@ -366,7 +370,10 @@ impl Error {
             Self::StageQuery { stage, .. } => Some(format!("stages.{stage}.where")),
             Self::Repeat { field, .. } => Some(format!("repeat.{field}")),
             Self::Encoder(_) | Self::EncoderTime { .. } => Some("model.encoder".to_owned()),
-            Self::PromptToken { .. }
+            Self::Medium { name, .. } if name.is_empty() => Some("cohort.pairs.media".to_owned()),
+            Self::Medium { name, .. } => Some(format!("cohort.pairs.media.{name}")),
+            Self::PromptMedium { .. }
+            | Self::PromptToken { .. }
             | Self::PromptLeak { .. }
             | Self::PromptTruth { .. }
             | Self::LongPrompt { .. } => Some("cohort.pairs.prompt".to_owned()),

@@ -25,6 +25,7 @@ mod journal;
 mod media;
 mod methods;
 mod model_id;
+mod named;
 mod one;
 mod one_scan;
 mod operations;
@@ -74,8 +75,8 @@ pub use phases::{
 };
 pub use plan::{
     AskPlan, BenchmarkPicture, BenchmarkPlan, CohortPlan, Disk, EncoderPlan, Item, LmPlan,
-    PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan, SourcePlan, Task,
-    TrainingPlan, Truth,
+    OmicsPlan, PicturePlan, PicturesPlan, Plan, RecordingsPlan, RowPlan, RunPlan, ScanPlan,
+    SourcePlan, Task, TrainingPlan, Truth,
 };
 pub use prompts::{Prompt, read_lines};
 pub use record::{Repeated, write_left_out};
@@ -84,8 +85,9 @@ pub use score::{Asked, Continuation, Scores, score};
 pub use shard::{Shard, ShardOutcome, WorkList, run_shard};
 pub use spec::{
     AnsweredQuestions, AskedQuestions, BenchmarkSpec, CaptionsLayout, CohortSpec, CorpusSpec,
-    FoldersLayout, FoldsSpec, LmSpec, Loaded, MemesLayout, ModelSpec, PairsSpec, PicturesSpec,
-    QuestionsLayout, RepeatSpec, Spec, Strategy, StratifiedFoldsSpec, schema,
+    FoldersLayout, FoldsSpec, LmSpec, Loaded, MediumSpec, MemesLayout, ModelSpec, OmicsSpec,
+    PairsSpec, PicturesSpec, QuestionsLayout, RepeatSpec, Spec, Strategy, StratifiedFoldsSpec,
+    schema,
 };
 pub use stage::{
     Artifact, CombatSettings, EmbedConfig, EncodeConfig, ExportConfig, ExportFormat,

@@ -20,6 +20,7 @@ use scan::{ImageQualityMetrics, Split, WindowConfig};
 
 use crate::{
     Error, Result,
+    named::Named,
     plan::{CohortPlan, Plan, RunPlan, SourcePlan, slots},
     shown::technique,
     spec::CohortSpec,
@@ -60,6 +61,8 @@ pub(crate) struct Media<'a> {
     /// Other files of stages that are published: the path in the run directory, and where each is kept.
     pub(crate) files: BTreeMap<String, PathBuf>,
     pub(crate) quality: Vec<Option<ImageQualityMetrics>>,
+    /// What stands beside the scan of a report, where it has several media.
+    pub(crate) named: Named,
 }
 
 impl<'a> Media<'a> {
@@ -85,6 +88,12 @@ impl<'a> Media<'a> {
             embeddings: None,
             files: BTreeMap::new(),
             quality: Vec::new(),
+            named: match (&plan.source, &plan.spec().cohort) {
+                (SourcePlan::Cohort(cohort), CohortSpec::Pairs(pairs)) => {
+                    Named::of(cohort, &pairs.prompt, &run.splits)
+                }
+                _ => Named::default(),
+            },
         }
     }
 
@@ -327,6 +336,11 @@ impl<'a> Media<'a> {
             Some(at) => tokens.slice_axis(Axis(0), Slice::from(at..=at)).to_owned(),
             None => tokens,
         }))
+    }
+
+    /// All that the model sees of a row: its scan, and where a report has several media these, in the order of the prompt.
+    pub(crate) fn shown_of(&self, row: usize) -> Result<Vec<Arc<Medium>>> {
+        Ok(self.named.with(row, self.medium(row)?))
     }
 
     /// Which of the windows that are kept of its scan a row is shown; none where it is shown all.

@@ -72,7 +72,7 @@ pub fn generate(
     let stop = AtomicBool::new(false);
     let mut silent = engine::Silent;
     let mut control = Control::new(&mut silent, &stop);
-    let query = Query { prompt: seen.look.prompt.clone(), medium: Some(seen.look.medium) };
+    let query = Query { prompt: seen.look.prompt.clone(), media: seen.look.media };
     let (slots, trust) = seen.read_by;
     if slots.slots().is_empty() {
         config.check_free()?;

@@ -30,6 +30,9 @@ pub struct OneScan<'a> {
     pub t_r: Option<f64>,
     /// What is known of the person, for models whose prompts state it; absent: nothing.
     pub labels: Option<&'a Labels>,
+    /// A table of numbers of people, for models that read some beside the scan: of one person, or of those of the cohort;
+    /// absent: those among the labels, and none where there are none.
+    pub omics: Option<&'a Path>,
 }
 
 /// One scan with its timing, by the rule that cohorts follow.

@@ -1,12 +1,13 @@
 //! How likely a packaged model finds each of some texts after a prompt.
 use std::path::Path;
 
-use flamingo::{IMAGE, Model, Opening, RankBy, Request};
+use flamingo::{Model, Opening, RankBy, Request};
 use report::generated::Disclaimer;
 use serde::Serialize;
 
 use crate::{
     Additions, OneScan, Result,
+    answers::Query,
     model_id::model_id,
     one::{self, Seen},
     prompts::Prompt,
@@ -80,8 +81,8 @@ pub fn score(
         }
         Asked::Scan(scan) => {
             let Seen { digest, look, .. } = one::look(dir, &model, scan, &additions.steps)?;
-            let prompt = format!("{IMAGE}{}", look.prompt);
-            requests.push(Request { prompt, media: vec![look.medium], stream: None });
+            let query = Query { prompt: look.prompt, media: look.media };
+            requests.push(Request { prompt: query.prompt(), media: query.media, stream: None });
             facts.push((None, vec![digest]));
         }
     }

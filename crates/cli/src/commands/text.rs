@@ -57,7 +57,8 @@ fn one<'a>(path: &'a Path, args: &'a AskedArgs, given: &'a Labels) -> OneScan<'a
         (None, onset) => onset.map(Place::Onset),
     };
     let (confounds, t_r) = (args.beside.confounds.as_deref(), args.beside.t_r);
-    OneScan { path, place, confounds, t_r, labels: Some(given) }
+    let omics = args.beside.omics.as_deref();
+    OneScan { path, place, confounds, t_r, labels: Some(given), omics }
 }
 
 /// The text after prompts; one alone comes piece by piece where someone watches.

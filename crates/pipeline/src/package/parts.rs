@@ -66,7 +66,8 @@ impl KnownScan {
 
 /// What a model sees of a scan.
 pub(crate) struct Look {
-    pub(crate) medium: Arc<Medium>,
+    /// In the order of the prompt.
+    pub(crate) media: Vec<Arc<Medium>>,
     /// The words before its report.
     pub(crate) prompt: String,
     /// What they state of the person.

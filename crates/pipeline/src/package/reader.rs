@@ -1,5 +1,6 @@
 //! A package ready to be given scans.
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,8 +23,9 @@ use super::{
 use crate::{
     Error, OneScan, Place, Result,
     answers::Trust,
+    named::{self, Scaling},
     one_scan::Timed,
-    plan::left_out,
+    plan::{People, left_out, number},
     shown::technique,
     stage::{EncodeConfig, Stage},
 };
@@ -134,6 +136,7 @@ impl Reader {
             ));
         }
         let given = self.given(one.labels).map_err(|problem| refuse(&problem))?;
+        let cells = self.cells(one, known)?;
         let timed = &one.timed()?;
         let Timed { scan: one, start_s, kept } = timed;
         let of_voxels =
@@ -160,14 +163,22 @@ impl Reader {
         let prompt = self.section.prompt.fill(&technique, &given);
         let whole = || seen.stretch_s(*start_s).expect("a scan that was read has frames");
         let stretch_s = stretch_s.unwrap_or_else(whole);
-        Ok(Look { medium: Arc::new(medium), prompt, given, seen: seen.clone(), stretch_s })
+        let (scan, omics) = (Arc::new(medium), &self.section.omics);
+        let media =
+            named::of_one(&self.section.prompt, omics, scan, |it| cells.get(&it.name).cloned());
+        Ok(Look { media, prompt, given, seen: seen.clone(), stretch_s })
     }
 
     /// What the prompt states of the person, as a cell of a table would have it.
     fn given(&self, labels: Option<&Labels>) -> std::result::Result<Labels, String> {
         let columns = self.section.prompt.columns();
         let mut given = Labels::new();
+        let is_number =
+            |column: &String| self.section.omics.iter().any(|it| it.columns.contains(column));
         for (column, text) in labels.into_iter().flatten() {
+            if is_number(column) && !columns.contains(&column.as_str()) {
+                continue;
+            }
             if !columns.contains(&column.as_str()) {
                 let expected = match &columns[..] {
                     [] => "nothing to be given".to_owned(),
@@ -180,6 +191,46 @@ impl Reader {
             }
         }
         Ok(given)
+    }
+
+    /// The cells of each medium of numbers: of a table, or given one by one; of a medium without any none.
+    fn cells(
+        &self,
+        one: &OneScan<'_>,
+        known: Option<&KnownScan>,
+    ) -> Result<BTreeMap<String, Vec<Option<f64>>>> {
+        let refuse =
+            |problem: String| Err(Error::NoSuchWindow { path: one.path.to_owned(), problem });
+        let mut cells = BTreeMap::new();
+        for scaling in &self.section.omics {
+            let Scaling { name, columns, .. } = scaling;
+            let said = |column: &String| one.labels.and_then(|labels| labels.get(column));
+            if columns.iter().any(|column| said(column).is_some()) {
+                let mut row = Vec::with_capacity(columns.len());
+                for column in columns {
+                    match said(column).map_or(Ok(None), |text| number(text)) {
+                        Ok(cell) => row.push(cell),
+                        Err(problem) => return refuse(format!("--given {column} is {problem}")),
+                    }
+                }
+                cells.insert(name.clone(), row);
+            } else if let Some(path) = one.omics {
+                let people = People::read(path, name, columns)?;
+                let own = known.and_then(|known| people.of(&known.subject));
+                let Some(row) = own.or_else(|| people.only()) else {
+                    let problem = format!(
+                        "{} has several people and none of this scan's, expected one row",
+                        path.display()
+                    );
+                    return refuse(problem);
+                };
+                cells.insert(name.clone(), row);
+            }
+        }
+        if self.section.omics.is_empty() && one.omics.is_some() {
+            return refuse("this model reads no numbers, expected no --omics".to_owned());
+        }
+        Ok(cells)
     }
 
     /// The scan as stages see one of the cohort.

@@ -19,6 +19,7 @@ use crate::{
     Error, Result,
     answers::Trust,
     media::Media,
+    named::Scaling,
     stage::{AboutTokens, Stage, TokenSet, given},
 };
 
@@ -53,6 +54,9 @@ pub(crate) struct Section {
     /// Of each slot that has its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) slot_trust: BTreeMap<String, SlotTrust>,
+    /// How numbers beside the scan become what the model is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) omics: Vec<Scaling>,
     /// Scans of the cohort table, so that their windows can be asked for by number.
     pub(super) scans: Vec<KnownScan>,
 }
@@ -95,6 +99,7 @@ impl OfWindows {
             slots: self.slots,
             temperature: self.temperature,
             slot_trust: self.slot_trust,
+            omics: Vec::new(),
             scans: self.scans,
         })
     }
@@ -192,6 +197,7 @@ pub(super) fn packed(media: &Media<'_>, trust: Trust) -> Result<Packed> {
         slots: media.slots().clone(),
         temperature: trust.temperature,
         slot_trust: trust.slots,
+        omics: media.named.scalings.clone(),
         scans: KnownScan::all(media.cohort()),
     };
     let section = serde_json::to_value(section).expect("plain values");

@@ -10,7 +10,7 @@ use crate::{OneScan, Place};
 fn a_whole_scan_is_one_window_and_an_onset_begins_another() {
     let one = |place| {
         let (path, confounds, t_r) = (Path::new("s.nii"), None, None);
-        OneScan { path, place, confounds, t_r, labels: None }
+        OneScan { path, place, confounds, t_r, labels: None, omics: None }
     };
     let windows = vec![KnownWindow { onset_s: 0.0, duration_s: 30.0 }];
     let (sha256, subject, session) = (String::new(), String::new(), String::new());

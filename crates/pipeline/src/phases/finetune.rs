@@ -27,7 +27,7 @@ use crate::{
     package::Packed,
     plan::LmPlan,
     runner::{Folders, Runner},
-    spec::ModelSpec,
+    spec::{CohortSpec, ModelSpec},
     stage::{
         Artifact, Stage,
         settings::{
@@ -167,7 +167,7 @@ fn inputs(config: &FitConfig, media: &Media<'_>) -> Value {
     model_said.encoder.relocate(&|path| path.file_name().map_or_else(PathBuf::new, PathBuf::from));
     let from = config.from.as_ref().map(|from| Manifest::read(&media.place(from)));
     let from = from.and_then(Result::ok).map(|manifest| manifest.trained_sha256());
-    json!({
+    let mut said = json!({
         "from": from,
         "samples": samples::writing(config, media),
         "name": media.plan.spec().name,
@@ -179,7 +179,13 @@ fn inputs(config: &FitConfig, media: &Media<'_>) -> Value {
         "model": model_said,
         "lm": lm(media).digests,
         "precision": model(media).precision,
-    })
+    });
+    let omics = &media.cohort().omics;
+    if !omics.is_empty() {
+        let tables = omics.iter().map(|it| (&it.columns, &it.sha256));
+        said["omics"] = json!(tables.collect::<Vec<_>>());
+    }
+    said
 }
 
 fn fit(
@@ -247,7 +253,10 @@ fn model<'a>(media: &Media<'a>) -> &'a ModelSpec {
 
 /// The trained part; where a frozen encoder ran before, its encoder hands tokens on.
 fn flamingo(media: &Media<'_>) -> FlamingoConfig {
-    let config = model(media).flamingo();
+    let mut config = model(media).flamingo();
+    if let CohortSpec::Pairs(pairs) = &media.plan.spec().cohort {
+        config.media = media.cohort().media_of_model(pairs);
+    }
     let own = media.plan.loaded.encoder().filter(|it| it.trainable().moves());
     let handed_on = || media.tokens.as_ref().map(|it| it.about.encoder.clone());
     match own.or_else(handed_on) {
@@ -283,12 +292,15 @@ fn example(config: &FitConfig, media: &Media<'_>, row: usize, reach: usize) -> R
         let (window, margin) = media.window(row, reach)?;
         (Arc::new(media.shown(window)?.into_dyn()), margin)
     };
+    let prompt = media.prompt(row);
+    let is_one = media.named.names().next().is_none();
+    let prompt = if is_one { format!("{IMAGE}{prompt}") } else { prompt };
     Ok(Example {
         name: format!("row {} of the table", media.cohort().rows[row].row),
-        media: vec![medium],
-        scans: vec![0],
+        media: media.named.with(row, medium),
+        scans: vec![media.named.scan()],
         margin,
-        prompt: format!("{IMAGE}{}", media.prompt(row)),
+        prompt,
         weighted: media.slots().spans(&report).into_iter().map(weighted).collect(),
         class: media.class(row),
         stratum: balanced.and_then(|idx| media.class_of(row, idx)),
@@ -344,8 +356,7 @@ fn trust(
             Vec::new()
         } else {
             let query = |&row: &usize| {
-                let medium = Some(media.medium(row)?);
-                let query = Query { prompt: media.prompt(row), medium };
+                let query = Query { prompt: media.prompt(row), media: media.shown_of(row)? };
                 Ok((query, media.cohort().rows[row].report.clone()))
             };
             let queries = rows.iter().map(query).collect::<Result<Vec<_>>>()?;

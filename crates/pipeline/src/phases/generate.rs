@@ -87,7 +87,7 @@ fn write(
     let rows = media.rows_of(Split::Test)?;
     let queries: Vec<Query> = rows
         .iter()
-        .map(|&row| Ok(Query { prompt: media.prompt(row), medium: Some(media.medium(row)?) }))
+        .map(|&row| Ok(Query { prompt: media.prompt(row), media: media.shown_of(row)? }))
         .collect::<Result<_>>()?;
     let (slots, trust) = (media.slots(), trained.fit.fitting.trust());
     let answers =

@@ -38,6 +38,12 @@ pub(super) fn plan(
     if matches!(manifest.input, InputShape::Image { .. }) {
         return refuse(format!("the package reads {}, expected one for scans", manifest.input));
     }
+    if manifest.config.media.len() > 1 {
+        let n = manifest.config.media.len();
+        return refuse(format!(
+            "the package reads {n} media of a person, expected one for scans alone"
+        ));
+    }
     let section = Section::read(&package, &manifest)?;
     asked_once(runs)?;
     let steps: Vec<&dyn Step> = section.steps().collect();

@@ -9,7 +9,7 @@ use report::slots::{Slot, SlotReading, SlotSet};
 use scan::{Pair, PairsTable, Split, WindowConfig};
 
 use super::{
-    CohortPlan, RowPlan, RunPlan, ScanPlan, labels, pairs, scans, slots,
+    CohortPlan, RowPlan, RunPlan, ScanPlan, labels, omics, pairs, scans, slots,
     table::{joint, slots_of},
 };
 use crate::{
@@ -27,10 +27,11 @@ pub(super) fn plan(
     let path = loaded.resolve(&spec.table);
     let slots = slots_of(spec);
     labels::state_no_truth(&spec.prompt, slots)?;
+    omics::are_named(&loaded.spec, spec)?;
     let of_slots = slots.slots().iter().filter_map(|it| it.truth.column());
     let of_questions = loaded.spec.ask().into_iter().flat_map(AskConfig::columns);
     let further = of_slots.chain(spec.prompt.columns()).chain(of_questions);
-    let further: Vec<&str> = further.collect();
+    let further: Vec<&str> = further.chain(omics::columns(spec)).collect();
     let table = pairs::read(&path, &further)?;
     if loaded.spec.repeat.as_ref().is_none_or(|repeat| !repeat.divides()) {
         table.check_splits(spec.split_unit)?;
@@ -38,6 +39,7 @@ pub(super) fn plan(
     if let Some(found) = spec.t_r.filter(|it| !(it.is_finite() && *it > 0.0)) {
         return Err(scan::Error::BadRepetitionTime { found }.into());
     }
+    let omics = omics::plan(loaded, spec, &table)?;
     let (mut scans, rows) = list(loaded, &table, spec)?;
     if loaded.spec.stages().iter().any(Stage::asks_for_confounds) {
         scans.iter_mut().for_each(|it| it.confounds = ::cohort::confounds_beside(&it.path));
@@ -65,7 +67,7 @@ pub(super) fn plan(
     Error::collect(problems)?;
     let facts = facts.expect("without any readable header there is a problem");
     let sha256 = scan::sha256_file(&path)?;
-    Ok(CohortPlan { table: path, sha256, scans, rows, t_r_s: facts.t_r_s, grid: facts.grid })
+    Ok(CohortPlan { table: path, sha256, scans, rows, t_r_s: facts.t_r_s, grid: facts.grid, omics })
 }
 
 fn list(

@@ -19,6 +19,7 @@ mod memory;
 mod metric;
 mod names;
 mod notes;
+mod omics;
 mod pairs;
 mod peak;
 mod pictures;
@@ -43,6 +44,8 @@ pub(crate) use asked::AskedWindow;
 pub use benchmark::{BenchmarkPicture, BenchmarkPlan, Item, Task, Truth};
 pub use disk::Disk;
 pub use lm::LmPlan;
+pub use omics::OmicsPlan;
+pub(crate) use omics::{People, number};
 pub use pictures::{PicturePlan, PicturesPlan};
 pub use resolved::Plan;
 pub use run::RunPlan;
@@ -225,6 +228,7 @@ fn runs(spec: &Spec, source: &SourcePlan) -> Result<Vec<RunPlan>> {
         }
     };
     let runs = folds::plan(spec, cohort)?;
+    omics::vary(cohort, &runs)?;
     for run in &runs {
         cohort::check_splits(spec, cohort, run)?;
         classes::suffice(spec, cohort, run)?;

@@ -6,7 +6,7 @@ use scan::Split;
 use serde_json::{Value, json};
 
 use super::{AskPlan, BenchmarkPlan, CohortPlan, Plan, RunPlan, SourcePlan, trains::InWords};
-use crate::stage::Stage;
+use crate::{spec::CohortSpec, stage::Stage};
 
 impl Plan {
     /// A plan for programs.
@@ -152,11 +152,25 @@ impl fmt::Display for AskPlan {
     }
 }
 
+impl Plan {
+    /// A line for each of several media.
+    fn media_in_words(&self, cohort: &CohortPlan, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CohortSpec::Pairs(pairs) = &self.spec().cohort else { return Ok(()) };
+        for (idx, line) in super::omics::in_words(cohort, pairs).iter().enumerate() {
+            writeln!(f, "{} {line}", if idx == 0 { "media    " } else { "         " })?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "pipeline  {}", self.spec().name)?;
         match &self.source {
-            SourcePlan::Cohort(cohort) => cohort.fmt(f)?,
+            SourcePlan::Cohort(cohort) => {
+                cohort.fmt(f)?;
+                self.media_in_words(cohort, f)?;
+            }
             SourcePlan::Pictures(pictures) => {
                 let n = counted(pictures.pictures.len(), "picture");
                 writeln!(f, "pictures  {}, {n}", files::shown(&pictures.table))?;

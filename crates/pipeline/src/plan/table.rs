@@ -9,6 +9,7 @@ use report::{
 };
 use scan::Split;
 
+use super::OmicsPlan;
 use crate::spec::{CohortSpec, PairsSpec, Spec};
 
 /// The table, its scans, and what each row says.
@@ -26,6 +27,8 @@ pub struct CohortPlan {
     pub t_r_s: f64,
     /// Voxels along x, y, z of all scans; empty where they are no images.
     pub grid: Vec<usize>,
+    /// Numbers that are shown beside the scans.
+    pub omics: Vec<OmicsPlan>,
 }
 
 /// One scan.

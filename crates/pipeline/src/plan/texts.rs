@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 
 use flamingo::{
     Compat, Constrain, END_OF_CHUNK, GenerateConfig, IMAGE, LanguageModel, Precision, Trained,
+    unnamed,
 };
 use preprocess::{Recipe, Recording};
 use report::{
@@ -214,8 +215,12 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
             let median_tsnr = Some(digits[..5].parse().expect("digits"));
             let technique = Technique { t_r_s, n_volumes, n_voxels, median_tsnr };
             for labels in &people {
-                let prompt = format!("{IMAGE}{}", pairs.prompt.fill(&technique, labels));
-                longest = longest.max(lm.prompt_length(&prompt, 1)?);
+                let prompt = pairs.prompt.fill(&technique, labels);
+                let (prompt, n_media) = match pairs.media.len() {
+                    0 => (format!("{IMAGE}{prompt}"), 1),
+                    n => (unnamed(&prompt).0, n),
+                };
+                longest = longest.max(lm.prompt_length(&prompt, n_media)?);
             }
         }
     }

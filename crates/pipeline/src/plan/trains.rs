@@ -5,7 +5,7 @@ use encoder::InputShape;
 use flamingo::{FlamingoConfig, LanguageModel, Trained};
 
 use super::{resolved::window, texts::Given};
-use crate::{Error, Result, stage::given};
+use crate::{Error, Result, spec::CohortSpec, stage::given};
 
 /// What stands around the language model in a training.
 pub(super) struct Around {
@@ -18,7 +18,10 @@ pub(super) struct Around {
 pub(super) fn around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Around>> {
     let spec = &given.loaded.spec;
     let (Some(fit), Some(model)) = (spec.finetune(), &spec.model) else { return Ok(None) };
-    let config = model.flamingo();
+    let mut config = model.flamingo();
+    if let CohortSpec::Pairs(pairs) = &spec.cohort {
+        config.media = given.cohort.media_of_model(pairs);
+    }
     let (config, input) = match given.encoder {
         Some(plan) if plan.trainable.moves() => {
             let own = given.loaded.encoder().unwrap_or(config.encoder);

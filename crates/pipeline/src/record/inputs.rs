@@ -50,6 +50,13 @@ impl Serialize for Inputs<'_> {
         match &media.plan.source {
             SourcePlan::Cohort(cohort) => {
                 map.serialize_entry("table", &file(&cohort.table, &cohort.sha256))?;
+                let of_media = cohort.omics.iter().filter_map(|it| {
+                    Some(json!({ "medium": it.name, "sha256": it.sha256.as_ref()? }))
+                });
+                let of_media: Vec<_> = of_media.collect();
+                if !of_media.is_empty() {
+                    map.serialize_entry("tables_of_media", &of_media)?;
+                }
                 let scan = |(idx, it): (usize, &crate::plan::ScanPlan)| {
                     let mut row = json!({ "scan": it.name, "sha256": it.sha256 });
                     if let Some(sha256) = media.confounds_digest(idx).ok().flatten() {

@@ -1,5 +1,5 @@
 //! What is read: windows of scans with their reports, recordings, or text alone.
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use ::cohort::{ArrowConfig, BidsConfig, FilesConfig, Hdf5Config, ManifestConfig, SplitConfig};
 use config::Component;
@@ -54,7 +54,10 @@ impl CohortSpec {
     /// Every path it names.
     pub(super) fn paths(&mut self) -> Vec<&mut PathBuf> {
         match self {
-            Self::Pairs(pairs) => vec![&mut pairs.table],
+            Self::Pairs(pairs) => {
+                let tables = pairs.media.values_mut().filter_map(MediumSpec::table_mut);
+                [&mut pairs.table].into_iter().chain(tables).collect()
+            }
             Self::Pictures(pictures) => vec![&mut pictures.table],
             Self::Benchmark(benchmark) => benchmark.paths(),
             Self::Corpus(corpus) => vec![&mut corpus.texts],
@@ -130,12 +133,62 @@ pub struct PairsSpec {
     /// The prompt before each report; contains `{technique}` once, and may state columns that say something of the
     /// person, such as `{age}`.
     pub prompt: PromptTemplate,
+    /// The media of a report by name, where there are several: the prompt says where each is looked at, as
+    /// `<image:NAME>`. Default: one, the scan, which is looked at before the prompt.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub media: BTreeMap<String, MediumSpec>,
     /// Repetition time of all scans in seconds; overrides the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t_r: Option<f64>,
     /// Terms of use of the data, a sentence or an address: they stand in the card of a model that was trained on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<String>,
+}
+
+/// What a medium of a report is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediumSpec {
+    /// The scan of the column `scan`, by the stages and `model.encoder`.
+    Scan,
+    /// Numbers of the person, such as polygenic scores or expression.
+    Omics(OmicsSpec),
+}
+
+impl MediumSpec {
+    fn table_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Scan => None,
+            Self::Omics(omics) => omics.table.as_mut(),
+        }
+    }
+}
+
+/// Columns of numbers, standardised by the training people; a cell that is missing becomes their mean, and is marked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OmicsSpec {
+    /// The columns. Default: all of `table` but the person's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// CSV, TSV or Parquet with a row a person, who stands in its column `subject` or `participant_id`. Default: the columns
+    /// are those of the table of pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
+    /// Tokens that stand for all columns together.
+    #[serde(default = "n_tokens")]
+    pub n_tokens: usize,
+    /// Width of a token; a linear map brings it to the width of the scan's, where that is another.
+    #[serde(default = "dim")]
+    pub dim: usize,
+}
+
+const fn n_tokens() -> usize {
+    4
+}
+
+const fn dim() -> usize {
+    32
 }
 
 /// A table of pictures.

@@ -10,7 +10,7 @@ pub use benchmark::{
     QuestionsLayout,
 };
 pub(crate) use cohort::stack;
-pub use cohort::{CohortSpec, CorpusSpec, PairsSpec, PicturesSpec};
+pub use cohort::{CohortSpec, CorpusSpec, MediumSpec, OmicsSpec, PairsSpec, PicturesSpec};
 pub(crate) use load::CACHE;
 pub use load::Loaded;
 pub use model::{LmSpec, ModelSpec};

@@ -50,14 +50,16 @@ impl Looking<'_> {
     pub(super) fn find(&self, report: &WrittenReport, control: &Control<'_>) -> Result<Found> {
         let stop = control.stop();
         let medium = self.media.medium(report.row)?;
-        let of = |medium: Option<Arc<Medium>>| {
-            Query { prompt: report.prompt.clone(), medium }.scored(&report.answer.text)
+        let of = |scan: Option<Arc<Medium>>| {
+            let media = scan.map(|scan| self.media.named.with(report.row, scan));
+            let query = Query { prompt: report.prompt.clone(), media: media.unwrap_or_default() };
+            query.scored(&report.answer.text)
         };
         let own = self.model().attribution(&of(Some(Arc::clone(&medium))), &stop)?;
         let none = self.model().token_scores(&of(None), &stop)?;
 
         let attention = self.attention(&own);
-        let gradient = own.gradient[0].as_ref().map(|it| self.of_values(it));
+        let gradient = own.gradient[self.media.named.scan()].as_ref().map(|it| self.of_values(it));
         let n_places = gradient.as_ref().or(attention.first()).map_or(0, Array2::nrows);
         let parts = places::parts(n_places, self.config.parts);
         let occluded = self.occluded(&medium, &parts, &of, control)?;
@@ -113,7 +115,7 @@ impl Looking<'_> {
     /// For each token of the text how much of its attention lies at every place and moment; nothing where the encoder's
     /// tokens stand for no places.
     fn attention(&self, found: &Attribution) -> Vec<Array2<f32>> {
-        let weights = found.of_medium(0);
+        let weights = found.of_medium(self.media.named.scan());
         let input = self.model().manifest().input;
         let n_tokens = match (self.layout(), input) {
             (Some((layout, policy)), _) => layout.n_tokens(policy),

@@ -24,6 +24,9 @@ pub(crate) struct Evaluation {
     /// Accuracy in the scored slot, one row a way to answer.
     pub(crate) table: Vec<SummaryRow>,
     pub(crate) evidence: Evidence,
+    /// Whether the text depends on each of several media, the others staying the own ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) each_medium: Vec<MediumEvidence>,
     /// The first scored slot; empty of free text.
     pub(crate) scored_slot: String,
     /// All of them, where there are several.
@@ -57,6 +60,22 @@ pub(crate) struct Evaluation {
     /// token. A row is empty where the window is in no block.
     pub(crate) nll: Vec<Vec<f64>>,
     pub(crate) fit: Fit,
+}
+
+/// Whether the text depends on one medium of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MediumEvidence {
+    /// Its name.
+    pub(crate) name: String,
+    /// The one line, or why there is none.
+    pub(crate) verdict: String,
+    /// Test windows without it, which are left out.
+    pub(crate) n_missing: usize,
+    /// Accuracy in the scored slot, one row a way to answer: with the own medium, with another's, without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) table: Vec<SummaryRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) evidence: Option<Evidence>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

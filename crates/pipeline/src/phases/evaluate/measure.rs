@@ -12,7 +12,8 @@ use scan::Split;
 use super::{
     baselines,
     config::EvaluateConfig,
-    evaluation::{Evaluation, WindowScore, Written},
+    each_medium::EachMedium,
+    evaluation::{Evaluation, MediumEvidence, WindowScore, Written},
     notes,
     others::{Others, Tested},
     said::{self, Texts, Values},
@@ -50,7 +51,10 @@ pub(super) fn evaluate(
     let texts = cross_texts(written, &test, &blocks, control)?;
     let tested = Tested { config, written, test: &test, texts: &texts };
     let Others { substitutes, occluded, told } = Others::measure(&tested, control)?;
-    let said = Values::of(media, &texts, &test, &blocks, &baselines.majority);
+    let question = |row: usize| media.prompt(row);
+    let said = Values::of(media, (&texts, &question), &test, &blocks, &baselines.majority);
+    let each = EachMedium { config, written, majority: &baselines };
+    let each_medium = each.measure(&test, control)?;
     let of_slots = said::answers_of_slots(media, &texts, &test, &blocks);
     let trained_on = media.rows_of(Split::Train)?;
     let trained_on = trained_on.iter().map(|&row| media.cohort().rows[row].report.as_str());
@@ -84,6 +88,7 @@ pub(super) fn evaluate(
         (input, evidence)
     })?;
     let evidence = evidence?;
+    let lines: Vec<String> = each_medium.iter().map(|it| it.verdict.clone()).collect();
     let fit = &trained.fit;
     let answers: Vec<&str> = reports.iter().map(|it| it.answer.text.as_str()).collect();
     let pairs: Vec<(&str, &str)> = reports
@@ -94,7 +99,7 @@ pub(super) fn evaluate(
     Ok(Evaluation {
         name: media.plan.spec().name.clone(),
         seed: media.run.seed,
-        verdict: evidence.verdict.to_string(),
+        verdict: verdict(&evidence, &each_medium),
         table: SummaryTable::new(&evidence).rows,
         scored_slot: media.slots().scored().map_or_else(String::new, |it| it.name.clone()),
         scored_slots: scored_slots(media),
@@ -105,14 +110,21 @@ pub(super) fn evaluate(
         n_distinct_reports: n_distinct(&answers),
         copying: copying(&answers, &trained_on),
         answers: of_slots,
-        notes: notes::of(media)?,
+        notes: notes::of(media)?.into_iter().chain(lines).collect(),
         stopped: n_stopped as f64 / answers.len() as f64,
         windows: windows(media, reports, &input, &test, &texts),
         blocks: input.blocks,
         nll: input.nll,
         evidence,
+        each_medium,
         fit: fit.clone(),
     })
+}
+
+/// The one line: of several media it is about all of them together.
+fn verdict(evidence: &Evidence, each_medium: &[MediumEvidence]) -> String {
+    let line = evidence.verdict.to_string();
+    if each_medium.is_empty() { line } else { line.replacen("SCAN", "MEDIA", 1) }
 }
 
 /// `nll[i][k]`: nats a token of report `i` given scan `k` of its block.
@@ -130,8 +142,8 @@ fn cross_nll(
     for block in blocks {
         for &report in block {
             for &scan in block {
-                let medium = Some(Arc::clone(&shown[&test[scan]]));
-                let query = Query { prompt: media.prompt(test[report]), medium };
+                let shown = shown[&test[scan]].clone();
+                let query = Query { prompt: media.prompt(test[report]), media: shown };
                 items.push(query.scored(&media.cohort().rows[test[report]].report));
                 reports.push(report);
             }
@@ -147,8 +159,8 @@ fn cross_nll(
 }
 
 /// What the model sees of each row, read once.
-fn media_of(media: &Media<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Arc<Medium>>> {
-    rows.iter().map(|&row| Ok((row, media.medium(row)?))).collect()
+fn media_of(media: &Media<'_>, rows: &[usize]) -> Result<BTreeMap<usize, Vec<Arc<Medium>>>> {
+    rows.iter().map(|&row| Ok((row, media.shown_of(row)?))).collect()
 }
 
 /// What is written after every prompt with every scan of its block, and with none.
@@ -178,8 +190,8 @@ fn cross_texts(
         wanted.iter().filter(|(_, text)| text.is_none()).map(|(key, _)| key.clone()).collect();
     let shown = media_of(media, test)?;
     let queries = missing.iter().map(|(prompt, scan)| {
-        let medium = scan.map(|row| Arc::clone(&shown[&row]));
-        Query { prompt: prompt.clone(), medium }
+        let media = scan.map(|row| shown[&row].clone()).unwrap_or_default();
+        Query { prompt: prompt.clone(), media }
     });
     let queries: Vec<Query> = queries.collect();
     let (model, slots, config) = (&trained.model, media.slots(), generation(media));
@@ -270,7 +282,7 @@ fn scan<'a>(media: &Media<'a>, row: usize) -> &'a ScanPlan {
     &media.cohort().scans[media.cohort().rows[row].scan_idx]
 }
 
-fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
+pub(super) fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
     let (scan, planned) = (scan(media, row), &media.cohort().rows[row]);
     Ok(Unit {
         subject: scan.subject.clone(),
@@ -281,18 +293,20 @@ fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
         sex: planned.sex.clone(),
         age_bin: planned.age.as_deref().and_then(age_bin),
         scan_digest: scan.sha256.clone(),
-        window_digest: digest(media.medium(row)?.as_ref()),
+        window_digest: digest(&media.shown_of(row)?),
     })
 }
 
 /// Names what the model reads of a window, whatever file it came from.
-fn digest(medium: &Medium) -> String {
-    let shape = medium.shape().iter().flat_map(|n| (*n as u64).to_le_bytes());
-    let bytes: Vec<u8> = shape.chain(medium.iter().flat_map(|it| it.to_le_bytes())).collect();
-    files::sha256_bytes(&bytes)
+pub(super) fn digest(media: &[Arc<Medium>]) -> String {
+    let bytes = media.iter().flat_map(|medium| {
+        let shape = medium.shape().iter().flat_map(|n| (*n as u64).to_le_bytes());
+        shape.chain(medium.iter().flat_map(|it| it.to_le_bytes())).collect::<Vec<u8>>()
+    });
+    files::sha256_bytes(&bytes.collect::<Vec<u8>>())
 }
 
-fn truth(media: &Media<'_>, row: usize) -> String {
+pub(super) fn truth(media: &Media<'_>, row: usize) -> String {
     let truth = media.cohort().rows[row].truth.clone();
     truth.expect("rows without any are left out")
 }

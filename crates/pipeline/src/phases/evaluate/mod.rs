@@ -1,6 +1,7 @@
 //! `evaluate`: scores of the reports, and whether they depend on the scans.
 mod baselines;
 mod config;
+mod each_medium;
 mod evaluation;
 mod measure;
 mod notes;

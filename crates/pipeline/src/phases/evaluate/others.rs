@@ -90,7 +90,8 @@ impl Tested<'_> {
     ) -> Result<Vec<f64>> {
         let Written { media, trained, reading, .. } = *self.written;
         let items = self.test.iter().zip(shown).map(|(&row, medium)| {
-            let query = Query { prompt: media.prompt(row), medium: medium.clone() };
+            let shown = medium.as_ref().map(|scan| media.named.with(row, Arc::clone(scan)));
+            let query = Query { prompt: media.prompt(row), media: shown.unwrap_or_default() };
             query.scored(&media.cohort().rows[row].report)
         });
         let items: Vec<_> = items.collect();
@@ -99,25 +100,28 @@ impl Tested<'_> {
         Ok(found.into_iter().map(|it| -it.sum / it.n_tokens as f64).collect())
     }
 
-    /// What is written after `prompts` with `media`, one a test window; one that is asked for twice is
+    /// What is written after `prompts` with the scans `shown`, one a row; one that is asked for twice is
     /// written once.
     fn texts(
         &self,
         name: &str,
-        prompts: &[String],
+        (rows, prompts): (&[usize], &[String]),
         shown: &[Arc<Medium>],
         control: &mut Control<'_>,
     ) -> Result<Vec<String>> {
         let Written { media, trained, reading, .. } = *self.written;
-        let mut place: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+        let has_several = media.named.names().next().is_some();
+        let mut place: BTreeMap<(&str, usize, Option<usize>), usize> = BTreeMap::new();
         let mut queries: Vec<Query> = Vec::new();
         let places: Vec<usize> = prompts
             .iter()
             .zip(shown)
-            .map(|(prompt, medium)| {
-                *place.entry((prompt, Arc::as_ptr(medium).addr())).or_insert_with(|| {
-                    let (prompt, medium) = (prompt.clone(), Some(Arc::clone(medium)));
-                    queries.push(Query { prompt, medium });
+            .zip(rows)
+            .map(|((prompt, medium), &row)| {
+                let beside = has_several.then_some(row);
+                *place.entry((prompt, Arc::as_ptr(medium).addr(), beside)).or_insert_with(|| {
+                    let shown = media.named.with(row, Arc::clone(medium));
+                    queries.push(Query { prompt: prompt.clone(), media: shown });
                     queries.len() - 1
                 })
             })
@@ -136,7 +140,7 @@ impl Tested<'_> {
     ) -> Result<Shown> {
         let media = self.written.media;
         let prompts: Vec<String> = self.test.iter().map(|&row| media.prompt(row)).collect();
-        let texts = self.texts(name, &prompts, &shown, control)?;
+        let texts = self.texts(name, (self.test, &prompts), &shown, control)?;
         let shown: Vec<_> = shown.into_iter().map(Some).collect();
         Ok(Shown { nll: self.nll(name, &shown, control)?, texts })
     }
@@ -376,13 +380,11 @@ impl Tested<'_> {
             }
             let value = others[rng.random_range(0..others.len())];
             let Some(sentence) = slot.sentence(value, 0) else { continue };
-            let prompt = format!("{sentence} {}", media.prompt(row));
+            let prompt = told_first(&sentence, &media.prompt(row));
             let medium = media.medium(row)?;
-            let request = Request {
-                prompt: format!("{}{prompt}", flamingo::IMAGE),
-                media: vec![Arc::clone(&medium)],
-                stream: None,
-            };
+            let all = media.named.with(row, Arc::clone(&medium));
+            let query = Query { prompt: prompt.clone(), media: all };
+            let request = Request { prompt: query.prompt(), media: query.media, stream: None };
             if trained.model.check(&request, limit).is_err() {
                 continue;
             }
@@ -391,13 +393,21 @@ impl Tested<'_> {
             shown.push(medium);
             at.push(place);
         }
-        let texts = self.texts("told", &prompts, &shown, control)?;
+        let rows: Vec<usize> = at.iter().map(|&place| self.test[place]).collect();
+        let texts = self.texts("told", (&rows, &prompts), &shown, control)?;
         let mut stated = vec![None; self.test.len()];
         for (place, said) in at.into_iter().zip(self.stated(idx, &texts)) {
             stated[place] = said;
         }
         Ok(Some(ToldOtherwise { slot: slot.name.clone(), told, stated, plain }))
     }
+}
+
+/// A prompt that begins with a sentence, behind the media that it looks at.
+fn told_first(sentence: &str, prompt: &str) -> String {
+    let last = prompt.rfind("<image:").and_then(|at| Some(at + prompt[at..].find('>')? + 1));
+    let (media, text) = prompt.split_at(last.unwrap_or(0));
+    format!("{media}{sentence} {text}")
 }
 
 /// Parcels among the training scans.

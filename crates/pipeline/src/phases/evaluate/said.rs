@@ -42,17 +42,17 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Reads all texts; `majority` are the most frequent training values of the scored slots, of free text the
+    /// Reads all texts, which are known by the `question` of their row; `majority` are the most frequent training values of the scored slots, of free text the
     /// most frequent report.
     pub(super) fn of(
         media: &Media<'_>,
-        texts: &Texts,
+        (texts, question): (&Texts, &dyn Fn(usize) -> String),
         test: &[usize],
         blocks: &[Vec<usize>],
         majority: &[Option<String>],
     ) -> Self {
         let slots = media.slots();
-        let text = |row: usize, scan: Option<usize>| written(texts, (media.prompt(row), scan));
+        let text = |row: usize, scan: Option<usize>| written(texts, (question(row), scan));
         // one text is written for many windows
         let mut known: BTreeMap<&str, Vec<Option<String>>> = BTreeMap::new();
         for text in texts.values().flatten() {

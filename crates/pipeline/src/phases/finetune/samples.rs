@@ -6,12 +6,13 @@ use std::{
     path::PathBuf,
 };
 
-use flamingo::{GenerateConfig, Generated, IMAGE, Request, Stop, Writer};
+use flamingo::{GenerateConfig, Generated, Request, Stop, Writer};
 use report::{metrics::rouge_l, slots::SlotSet};
 use train::{FitConfig, Judge, JudgeError, LOSS, SCAN_GAIN};
 
 use crate::{
     Error, Result,
+    answers::Query,
     media::Media,
     plan::{RowPlan, TrainingPlan},
     training_log,
@@ -103,13 +104,9 @@ impl<'a> Samples<'a> {
     /// The request for the report of one of the rows, with the scan of another, or without.
     fn request(&self, at: usize, scan: Option<usize>) -> Result<Request> {
         let prompt = self.media.prompt(self.rows[at]);
-        let scan = scan.map(|scan| self.media.medium(self.rows[scan])).transpose()?;
-        let image = if scan.is_some() { IMAGE } else { "" };
-        Ok(Request {
-            prompt: format!("{image}{prompt}"),
-            media: scan.into_iter().collect(),
-            stream: Some(at as u64),
-        })
+        let media = scan.map(|scan| self.media.shown_of(self.rows[scan])).transpose()?;
+        let query = Query { prompt, media: media.unwrap_or_default() };
+        Ok(Request { prompt: query.prompt(), media: query.media, stream: Some(at as u64) })
     }
 
     fn written(&self, texts: &[String]) -> BTreeMap<String, f64> {
