@@ -332,6 +332,31 @@ mod tests {
         let expected = weights.broadcast_div(&weights.sum_keepdim(1)?)?;
         let found = resampler.rolled_out(&tokens, None)?.squeeze(0)?.squeeze(0)?;
         assert!(gap(&found, &expected)? < 1e-12);
+
+        // two layers, number by number: half of what was there, half of what is looked at, through latents too
+        let (resampler, _) = self::resampler(&CONFIG)?;
+        let [first, second] = [0, 1].map(|at| &resampler.layers[at]);
+        let (xs, _) = resampler.placed(&tokens, None)?;
+        let latents = resampler.latents.unsqueeze(0)?;
+        let weights = |layer: &(PerceiverAttention, FeedForward), latents: &Tensor| {
+            layer.0.weights(&xs, latents, None)?.squeeze(0)?.to_vec2::<f64>()
+        };
+        let one = weights(first, &latents)?;
+        let between = first.1.added(&first.0.added(&xs, &latents, None)?)?;
+        let two = weights(second, &between)?;
+        let found =
+            resampler.rolled_out(&tokens, None)?.squeeze(0)?.squeeze(0)?.to_vec2::<f64>()?;
+        for latent in 0..3 {
+            let share = |token: usize| {
+                let looked = |other: usize| 0.5 * one[other][token];
+                let through: f64 = (0..3).map(|other| two[latent][6 + other] * looked(other)).sum();
+                0.5 * looked(latent) + 0.5 * (two[latent][token] + through)
+            };
+            let sum: f64 = (0..6).map(share).sum();
+            for token in 0..6 {
+                assert!((found[latent][token] - share(token) / sum).abs() < 1e-12);
+            }
+        }
         Ok(())
     }
 

@@ -4,17 +4,15 @@ use std::{cmp::Ordering, fmt::Write};
 use report::metrics::rank_correlation;
 use serde::{Deserialize, Serialize};
 
-/// What of its scan a report leans on.
+/// What of its scan a report leans on. Every place has a line of its table, and takes no memory here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Found {
     /// Of the cohort's table.
     pub(crate) row: usize,
     /// The text, token by token.
     pub(crate) tokens: Vec<Token>,
-    /// Places of the scan, in their order.
-    pub(crate) places: Vec<Place>,
-    /// Moments of what the model is shown, in their order.
-    pub(crate) moments: Vec<Moment>,
+    /// The parts without which it is least likely, or else the places that it looks at most.
+    pub(crate) leaned_on: Vec<Place>,
     /// Mean correlation of the orders into which attention, gradient and occlusion bring the parts; none where fewer than
     /// two of them say anything of places.
     pub(crate) agreement: Option<f64>,
@@ -69,10 +67,10 @@ impl Place {
 }
 
 /// A moment of a scan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Moment {
-    pub(crate) attention: Option<f64>,
-    pub(crate) gradient: Option<f64>,
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Moment {
+    pub(super) attention: Option<f64>,
+    pub(super) gradient: Option<f64>,
 }
 
 impl Found {
@@ -81,22 +79,7 @@ impl Found {
         self.tokens.iter().map(|it| it.own - it.none).sum()
     }
 
-    /// The parts without which it is least likely, or else the places that it looks at most, the first `n`.
-    pub(crate) fn leaned_on(&self, n: usize) -> Vec<Place> {
-        let together = |a: &Place, b: &Place| a.part.is_some() && a.part == b.part;
-        let size = |it: &Place| it.occlusion.or(it.attention);
-        let parts = self.places.chunk_by(together).map(Place::joined);
-        let mut parts: Vec<Place> = parts.filter(|it| size(it).is_some()).collect();
-        parts.sort_by(|a, b| size(b).partial_cmp(&size(a)).unwrap_or(Ordering::Equal));
-        parts.truncate(n);
-        parts
-    }
-
-    pub(super) fn tables(&self) -> [(&'static str, String); 3] {
-        [("tokens", self.of_tokens()), ("places", self.of_places()), ("moments", self.of_moments())]
-    }
-
-    fn of_tokens(&self) -> String {
+    pub(super) fn of_tokens(&self) -> String {
         let mut table =
             "token\ttext\tlog_prob\tlog_prob_no_scan\tdifference\tlooks_at\n".to_owned();
         for (at, it) in self.tokens.iter().enumerate() {
@@ -113,8 +96,29 @@ impl Found {
         }
         table
     }
+}
 
-    fn of_places(&self) -> String {
+/// What is said of every place and moment of the scan.
+pub(super) struct Grids {
+    /// Places, in their order.
+    pub(super) places: Vec<Place>,
+    /// Moments of what the model is shown, in their order.
+    pub(super) moments: Vec<Moment>,
+}
+
+impl Grids {
+    /// The parts without which the report is least likely, or else the places that it looks at most, the first `n`.
+    pub(super) fn leaned_on(&self, n: usize) -> Vec<Place> {
+        let together = |a: &Place, b: &Place| a.part.is_some() && a.part == b.part;
+        let size = |it: &Place| it.occlusion.or(it.attention);
+        let parts = self.places.chunk_by(together).map(Place::joined);
+        let mut parts: Vec<Place> = parts.filter(|it| size(it).is_some()).collect();
+        parts.sort_by(|a, b| size(b).partial_cmp(&size(a)).unwrap_or(Ordering::Equal));
+        parts.truncate(n);
+        parts
+    }
+
+    pub(super) fn of_places(&self) -> String {
         let mut table = "place\tpart\tattention\tgradient\tocclusion\n".to_owned();
         for it in &self.places {
             let part = it.part.map_or_else(|| "n/a".to_owned(), |part| part.to_string());
@@ -125,7 +129,7 @@ impl Found {
         table
     }
 
-    fn of_moments(&self) -> String {
+    pub(super) fn of_moments(&self) -> String {
         let mut table = "moment\tattention\tgradient\n".to_owned();
         for (at, it) in self.moments.iter().enumerate() {
             let [attention, gradient] = [it.attention, it.gradient].map(number);
@@ -175,15 +179,10 @@ mod tests {
             occlusion: Some(occlusion),
         };
         let places = [("a", 1, 0.5), ("b", 1, 0.5), ("c", 2, 2.), ("d", 3, -1.)];
-        let found = Found {
-            row: 0,
-            tokens: Vec::new(),
-            places: places.map(|(name, part, it)| place(name, part, it)).to_vec(),
-            moments: Vec::new(),
-            agreement: None,
-        };
+        let places = places.map(|(name, part, it)| place(name, part, it)).to_vec();
+        let grids = Grids { places, moments: Vec::new() };
         let leaned: Vec<(String, Option<f64>)> =
-            found.leaned_on(2).into_iter().map(|it| (it.name, it.attention)).collect();
+            grids.leaned_on(2).into_iter().map(|it| (it.name, it.attention)).collect();
         assert_eq!(leaned, [("c".to_owned(), Some(0.25)), ("a to b".to_owned(), Some(0.5))]);
     }
 
@@ -205,12 +204,15 @@ mod tests {
         let found = Found {
             row: 3,
             tokens: vec![token("a"), token("\n\t")],
-            places: vec![place("Vis_1", Some(0.25)), place("Vis_2", None)],
-            moments: vec![Moment { attention: Some(1.), gradient: None }],
+            leaned_on: Vec::new(),
             agreement: None,
         };
+        let grids = Grids {
+            places: vec![place("Vis_1", Some(0.25)), place("Vis_2", None)],
+            moments: vec![Moment { attention: Some(1.), gradient: None }],
+        };
         assert!((found.gain() - 3.).abs() < 1e-12);
-        let [tokens, places, moments] = found.tables().map(|(_, table)| table);
+        let (tokens, places, moments) = (found.of_tokens(), grids.of_places(), grids.of_moments());
         let last = tokens.lines().last().unwrap();
         assert_eq!(last, "2\t\"\\n\\t\"\t-0.5000\t-2.0000\t1.5000\tVis_1 (0.250)");
         assert_eq!(places.lines().last().unwrap(), "Vis_2\t1\tn/a\t-5.00000e-1\tn/a");

@@ -2,12 +2,12 @@
 use std::{ops::Range, sync::Arc};
 
 use encoder::InputShape;
-use flamingo::{Attribution, Medium, Model, Scored, TokenScore};
+use flamingo::{Attribution, LogLikelihood, Medium, Model, Scored, TokenScore};
 use ndarray::{Array2, ArrayView1, Axis};
 
 use super::{
     config::AttributeConfig,
-    found::{Found, Moment, Place, Token, agreement},
+    found::{Found, Grids, Moment, Place, Token, agreement},
     places::{self, Layout},
 };
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// The places that a token looks at most.
 const N_LOOKS: usize = 3;
+
+/// The parts of a scan that a page names.
+const N_PARTS: usize = 5;
 
 /// What takes part in one reading of a report, in bytes, about.
 const BATCH_BYTES: usize = 64 << 20;
@@ -47,7 +50,16 @@ impl Looking<'_> {
         self.model().token_layout()
     }
 
-    pub(super) fn find(&self, report: &WrittenReport, control: &Control<'_>) -> Result<Found> {
+    /// What a report leans on.
+    ///
+    /// # Errors
+    /// Beside others [`flamingo::Error::TooLong`] and [`flamingo::Error::Continuation`] of odd texts, which as a prompt are
+    /// other tokens than those that were written.
+    pub(super) fn find(
+        &self,
+        report: &WrittenReport,
+        control: &Control<'_>,
+    ) -> Result<(Found, Grids)> {
         let stop = control.stop();
         let medium = self.media.medium(report.row)?;
         let of = |scan: Option<Arc<Medium>>| {
@@ -62,7 +74,8 @@ impl Looking<'_> {
         let gradient = own.gradient[self.media.named.scan()].as_ref().map(|it| self.of_values(it));
         let n_places = gradient.as_ref().or(attention.first()).map_or(0, Array2::nrows);
         let parts = places::parts(n_places, self.config.parts);
-        let occluded = self.occluded(&medium, &parts, &of, control)?;
+        let whole = LogLikelihood::of_tokens(&own.tokens).sum;
+        let occluded = self.occluded(&medium, &parts, whole, &of, control)?;
 
         let sum = |grids: &[Array2<f32>]| {
             let mut grids = grids.iter().filter(|it| it.nrows() == n_places);
@@ -83,6 +96,8 @@ impl Looking<'_> {
         let agreement = agreement(&[of_parts(&by_attention), of_parts(&by_gradient), whole]);
 
         let names = self.names(n_places);
+        // an encoder may put parcels together before anything looks at them
+        let looked_names = attention.first().map_or_else(Vec::new, |it| self.names(it.nrows()));
         let part_of = |place: usize| parts.iter().position(|part| part.contains(&place));
         let place = |(place, name): (usize, &String)| {
             let (part, at) =
@@ -101,15 +116,19 @@ impl Looking<'_> {
             text: own.text.clone(),
             own: own.log_prob,
             none: none.log_prob,
-            looks_at: attention.get(at).map_or_else(Vec::new, |grid| most(grid, &names)),
+            looks_at: attention.get(at).map_or_else(Vec::new, |grid| most(grid, &looked_names)),
         };
-        Ok(Found {
-            row: report.row,
-            tokens: tokens.map(token).collect(),
+        let grids = Grids {
             places: names.iter().enumerate().map(place).collect(),
             moments: moments(along(&looked, 0), along(&gradient, 0)),
+        };
+        let found = Found {
+            row: report.row,
+            tokens: tokens.map(token).collect(),
+            leaned_on: grids.leaned_on(N_PARTS),
             agreement,
-        })
+        };
+        Ok((found, grids))
     }
 
     /// For each token of the text how much of its attention lies at every place and moment; nothing where the encoder's
@@ -135,31 +154,31 @@ impl Looking<'_> {
         places::of_values(values, self.model().manifest().input, self.layout())
     }
 
-    /// What the text's log-likelihood loses without each part, in nats; none where nothing stands for it alone.
+    /// What the text's log-likelihood, `whole` with everything there, loses without each part, in nats; none where
+    /// nothing stands for it alone.
     fn occluded(
         &self,
         medium: &Medium,
         parts: &[Range<usize>],
+        whole: f64,
         of: &dyn Fn(Option<Arc<Medium>>) -> Scored,
         control: &Control<'_>,
     ) -> Result<Vec<Option<f64>>> {
         let (stop, input) = (control.stop(), self.model().manifest().input);
+        let owners = places::owners(input, self.layout());
         let bytes = size_of_val(medium.as_slice_memory_order().unwrap_or_default());
         let size = self.config.batch_size.min(BATCH_BYTES / bytes.max(1)).max(1);
-        let whole = of(Some(Arc::new(medium.clone())));
-        let whole = self.model().log_likelihood_until(&[whole], 1, &stop)?[0].sum;
         let mut all = Vec::with_capacity(parts.len());
         for some in parts.chunks(size) {
-            let without =
-                some.iter().map(|part| places::without(medium, input, self.layout(), part));
-            let without: Vec<Option<Medium>> = without.collect();
-            let items = without.iter().flatten().map(|it| of(Some(Arc::new(it.clone()))));
+            let without = |part| places::without(medium, input, &owners, part);
+            let without: Vec<Option<Medium>> = some.iter().map(without).collect();
+            let are_there: Vec<bool> = without.iter().map(Option::is_some).collect();
+            let items = without.into_iter().flatten().map(|it| of(Some(Arc::new(it))));
             let items: Vec<Scored> = items.collect();
             let mut found = self.model().log_likelihood_until(&items, size, &stop)?.into_iter();
-            let loss = |it: &Option<Medium>| {
-                it.as_ref().map(|_| whole - found.next().expect("one a part").sum)
-            };
-            all.extend(without.iter().map(loss));
+            let loss =
+                |is_there: bool| is_there.then(|| whole - found.next().expect("one a part").sum);
+            all.extend(are_there.into_iter().map(loss));
         }
         Ok(all)
     }

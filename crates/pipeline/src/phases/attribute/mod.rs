@@ -18,7 +18,7 @@ pub(crate) use self::found::{Found, Place, Token};
 use self::{config::STAGE, looking::Looking, overlay::Grid};
 use super::{Trained, WrittenReport};
 use crate::{
-    Result,
+    Error, Result,
     event::Control,
     media::Media,
     runner::{Folders, Runner},
@@ -96,7 +96,11 @@ fn load(dir: &Path) -> Result<Attributed> {
 /// What the columns of the tables are, for whoever reads them years later.
 const COLUMNS: [(&str, &str); 9] = [
     ("text", "the characters of a token, as a JSON string"),
-    ("log_prob", "log-probability of the token given the scan and all before it, in nats"),
+    (
+        "log_prob",
+        "log-probability of the token given the scan and all before it, in nats; among all tokens, also where `constrain` \
+         allowed some of them alone",
+    ),
     ("log_prob_no_scan", "the same without a scan"),
     ("looks_at", "the places with most of the token's attention, each with its share"),
     (
@@ -116,67 +120,101 @@ const COLUMNS: [(&str, &str); 9] = [
     ),
 ];
 
+/// What became of a report: what it leans on, or why that is not known.
+type Outcome = std::result::Result<Found, String>;
+
 impl Looking<'_> {
     fn look(&self, folders: Folders<'_>, control: &mut Control<'_>) -> Result<()> {
         let kept = Kept::new(folders.unfinished, STAGE);
+        let grid = Grid::of(self.media)?;
         let written = self.reports.iter().filter(|it| !it.answer.text.is_empty());
         let reports: Vec<&WrittenReport> = written.take(self.config.reports).collect();
-        let mut all = Vec::new();
+        let (mut all, mut left_out) = (Vec::new(), Vec::new());
         for (done, report) in reports.iter().enumerate() {
             control.tell(Event::Advanced { stage: STAGE, done, total: reports.len() });
             control.checkpoint()?;
-            let found = if let Some(found) = kept.get(report.row) {
-                found
+            // its tables and images lie beside it until all are there
+            let files = folders.unfinished.join(report.row.to_string());
+            let outcome: Outcome = if let Some(outcome) = kept.get(report.row) {
+                outcome
             } else {
-                let found = self.find(report, control)?;
-                kept.put(report.row, &found)?;
-                found
+                let outcome = self.one(report, grid.as_ref(), &files, control)?;
+                kept.put(report.row, &outcome)?;
+                outcome
             };
-            all.push(found);
+            for path in if files.is_dir() { files::below(&files)? } else { Vec::new() } {
+                let bytes = files::read_bytes(&files.join(&path))?;
+                files::write_atomic(&folders.result.join(FILES).join(path), &bytes)?;
+            }
+            match outcome {
+                Ok(found) => all.push(found),
+                Err(reason) => left_out.push(json!({
+                    "report": self.path(report.row, "desc-generated_report.json")?,
+                    "reason": reason,
+                })),
+            }
         }
         control.tell(Event::Advanced { stage: STAGE, done: reports.len(), total: reports.len() });
-        self.write(&all, &folders.result.join(FILES))?;
+        let about = json!({
+            "reports": self.summary(&all)?,
+            "left_out": left_out,
+            "columns": COLUMNS.into_iter().collect::<BTreeMap<_, _>>(),
+        });
+        files::write_json(&folders.result.join(FILES).join("attribution.json"), &about)?;
         Ok(files::write_json(&folders.result.join(FOUND), &all)?)
     }
 
-    /// Writes tables and images.
-    fn write(&self, all: &[Found], dir: &Path) -> Result<()> {
-        let grid = Grid::of(self.media)?;
-        for found in all {
-            let path = |name: &str| {
-                let path = self.media.path_of_window(found.row, name)?;
-                Ok::<_, crate::Error>(dir.join(path))
-            };
-            for (name, table) in found.tables() {
-                let path = path(&format!("desc-attribution_{name}.tsv"))?;
-                files::write_atomic(&path, table.as_bytes())?;
-            }
-            let Some(grid) = grid.as_ref().filter(|it| it.n_places() == found.places.len()) else {
-                continue;
-            };
-            let values = |of: fn(&Place) -> Option<f64>| found.places.iter().map(of).collect();
-            let methods: [(&str, Option<Vec<f64>>); 3] = [
-                ("attention", values(|it| it.attention)),
-                ("gradient", values(|it| it.gradient)),
-                ("occlusion", values(|it| it.occlusion)),
-            ];
-            for (name, values) in methods {
-                if let Some(values) = values {
-                    let path = path(&format!("desc-{name}_statmap.nii.gz"))?;
-                    scan::write_volume(&path, &grid.image(&values)?)?;
-                }
+    fn path(&self, row: usize, name: &str) -> Result<String> {
+        self.media.path_of_window(row, name)
+    }
+
+    /// What one report leans on; its tables and images are written into `dir`.
+    fn one(
+        &self,
+        report: &WrittenReport,
+        grid: Option<&Grid<'_>>,
+        dir: &Path,
+        control: &Control<'_>,
+    ) -> Result<Outcome> {
+        let (found, grids) = match self.find(report, control) {
+            // odd bytes may be other tokens, and more of them, when they are read
+            Err(Error::Model(
+                error @ (flamingo::Error::TooLong { .. } | flamingo::Error::Continuation { .. }),
+            )) => return Ok(Err(error.to_string())),
+            found => found?,
+        };
+        let tables = [
+            ("tokens", found.of_tokens()),
+            ("places", grids.of_places()),
+            ("moments", grids.of_moments()),
+        ];
+        for (name, table) in tables {
+            let path = self.path(found.row, &format!("desc-attribution_{name}.tsv"))?;
+            files::write_atomic(&dir.join(path), table.as_bytes())?;
+        }
+        let Some(grid) = grid.filter(|it| it.n_places() == grids.places.len()) else {
+            return Ok(Ok(found));
+        };
+        let values = |of: fn(&Place) -> Option<f64>| grids.places.iter().map(of).collect();
+        let methods: [(&str, Option<Vec<f64>>); 3] = [
+            ("attention", values(|it| it.attention)),
+            ("gradient", values(|it| it.gradient)),
+            ("occlusion", values(|it| it.occlusion)),
+        ];
+        for (name, values) in methods {
+            if let Some(values) = values {
+                let path = self.path(found.row, &format!("desc-{name}_statmap.nii.gz"))?;
+                scan::write_volume(dir.join(path), &grid.image(&values)?)?;
             }
         }
-        let about = json!({ "reports": self.summary(all)?, "columns": COLUMNS.into_iter().collect::<BTreeMap<_, _>>() });
-        Ok(files::write_json(&dir.join("attribution.json"), &about)?)
+        Ok(Ok(found))
     }
 
     /// How the methods agree, report by report.
     fn summary(&self, all: &[Found]) -> Result<Vec<Value>> {
         let of = |found: &Found| {
-            let tokens = self.media.path_of_window(found.row, "desc-attribution_tokens.tsv")?;
             Ok(json!({
-                "tokens": tokens,
+                "tokens": self.path(found.row, "desc-attribution_tokens.tsv")?,
                 "scan_gain_nats": found.gain(),
                 "agreement": found.agreement,
             }))

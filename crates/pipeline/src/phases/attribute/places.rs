@@ -69,11 +69,11 @@ pub(super) fn parts(n_places: usize, most: usize) -> Vec<Range<usize>> {
 }
 
 /// A medium without some of its places: each value of theirs is the mean over the window's moments, in a picture over
-/// the picture, among tokens over the window's tokens; of columns it is the mean over people. None where no token is of these places alone.
+/// the picture, among tokens, of which `owners` says what each stands for, over the window's tokens; of columns it is the mean over people. None where no token is of these places alone.
 pub(super) fn without(
     medium: &ArrayD<f32>,
     input: InputShape,
-    layout: Option<Layout<'_>>,
+    owners: &[Option<usize>],
     places: &Range<usize>,
 ) -> Option<ArrayD<f32>> {
     let mut changed = medium.clone();
@@ -100,7 +100,8 @@ pub(super) fn without(
             places.clone().for_each(|column| rows.column_mut(column).fill(0.));
         }
         InputShape::Tokens { n_tokens, dim } => {
-            let own = tokens_of(n_tokens, layout, places);
+            let is_of = |token: &usize| owners[*token].is_some_and(|it| places.contains(&it));
+            let own: Vec<usize> = (0..n_tokens).filter(is_of).collect();
             if own.is_empty() {
                 return None;
             }
@@ -127,23 +128,23 @@ fn flatten(medium: &mut ArrayD<f32>, n_frames: usize, n: usize, places: &Range<u
     }
 }
 
-/// The tokens of a window that stand for these places alone.
-fn tokens_of(n_tokens: usize, layout: Option<Layout<'_>>, places: &Range<usize>) -> Vec<usize> {
+/// For each token of a window the place that it stands for alone; none where it stands for several, or for none. Nothing
+/// where a medium has no tokens.
+pub(super) fn owners(input: InputShape, layout: Option<Layout<'_>>) -> Vec<Option<usize>> {
+    let InputShape::Tokens { n_tokens, .. } = input else { return Vec::new() };
     let Some((layout, policy)) = layout.filter(|(it, _)| it.places != Places::Unnamed) else {
-        return places.clone().collect();
+        return (0..n_tokens).map(Some).collect();
     };
-    let is_of = |token: &usize| {
-        let mut one = vec![0.; n_tokens];
-        one[*token] = 1.;
+    let mut one = vec![0.; n_tokens];
+    let mut owner = |token: usize| {
+        one[token] = 1.;
         let spread = layout.spread(policy, &one);
-        let mut read = spread.iter().enumerate().filter(|(_, row)| row.iter().any(|it| *it > 0.));
-        let mut any = false;
-        read.all(|(place, _)| {
-            any = true;
-            places.contains(&place)
-        }) && any
+        one[token] = 0.;
+        let reads = |(_, row): &(usize, &Vec<f32>)| row.iter().any(|it| *it > 0.);
+        let mut read = spread.iter().enumerate().filter(reads).map(|(place, _)| place);
+        read.next().filter(|_| read.next().is_none())
     };
-    (0..n_tokens).filter(is_of).collect()
+    (0..n_tokens).map(&mut owner).collect()
 }
 
 #[cfg(test)]
@@ -183,7 +184,8 @@ mod tests {
         assert_eq!(parts(2, 9), [0..1, 1..2]);
         let window = InputShape::Window { n_frames: 2, n_voxels: 3 };
         let without = |medium: &ArrayD<f32>, input, layout, places| {
-            super::without(medium, input, layout, &places).map(|it| it.into_raw_vec_and_offset().0)
+            let owners = owners(input, layout);
+            super::without(medium, input, &owners, &places).map(|it| it.into_raw_vec_and_offset().0)
         };
         let found = without(&counting(&[2, 2, 3]), window, None, 1..2).unwrap();
         assert_eq!(found, [0., 2.5, 2., 3., 2.5, 5., 6., 8.5, 8., 9., 8.5, 11.]);

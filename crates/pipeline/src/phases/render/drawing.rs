@@ -51,9 +51,6 @@ pub(super) struct Drawing<'a> {
     pub(super) shared: Value,
 }
 
-/// Places on a page that a report leans on.
-const N_PLACES: usize = 5;
-
 impl<'a> Drawing<'a> {
     pub(super) fn of(
         config: &'a RenderConfig,
@@ -254,7 +251,7 @@ fn leaning(found: &Found) -> Leaning {
         gain_nats: found.gain(),
         agreement: found.agreement,
         tokens: found.tokens.iter().map(token).collect(),
-        places: found.leaned_on(N_PLACES).iter().map(place).collect(),
+        places: found.leaned_on.iter().map(place).collect(),
     }
 }
 
