@@ -88,3 +88,59 @@ fn a_report_says_what_of_its_scan_it_leans_on() {
         run(&["check", &path, "--set", "stages.attribute.parts=0"]).exits_with(2).one_error();
     tests::says(&none, &["stages.attribute.parts is 0", "at least 1"]);
 }
+
+#[test]
+fn parcels_are_named_and_drawn_where_the_atlas_has_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(root().join("pipelines/swap-encoders.yaml")).unwrap();
+    let text = text.replace("../", &format!("{}/", root().display()));
+    let text = text.replace(&format!("outputs: {}/runs", root().display()), "outputs: runs");
+    let text = text.replace(
+        "\noutputs:",
+        "  - evaluate: {}\n  - attribute: { reports: 1, parts: 8 }\n\noutputs:",
+    );
+    let path = dir.path().join("parcels.yaml");
+    fs::write(&path, text).unwrap();
+    let encoder = format!(
+        "model.encoder={{file: {}/configs/encoder/connectivity_v1.yaml}}",
+        root().display()
+    );
+    let path = path.display().to_string();
+    let fast = ["stages.finetune.steps=2", "stages.generate.max_new_tokens=12"];
+    run(&["run", &path, "--set", &encoder, "--set", fast[0], "--set", fast[1]]).exits_with(0);
+    let folder = dir.path().join("runs/swap-encoders");
+    let about: Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("attribution.json")).unwrap())
+            .unwrap();
+    let tokens = folder.join(about["reports"][0]["tokens"].as_str().unwrap());
+    let beside = |name: &str| -> std::path::PathBuf {
+        tokens.display().to_string().replace("desc-attribution_tokens.tsv", name).into()
+    };
+    let places = lines(&beside("desc-attribution_places.tsv"));
+    assert_eq!(places.len(), 1 + 424);
+    let number = |cell: &String| cell.parse::<f64>().unwrap();
+    // every token of the encoder is a parcel, and a token of the text names those that it looks at
+    let attention: f64 = places[1..].iter().map(|row| number(&row[2])).sum();
+    assert!((attention - 1.).abs() < 1e-3, "{attention}");
+    let names: Vec<&String> = places[1..].iter().map(|row| &row[0]).collect();
+    for row in &lines(&tokens)[1..] {
+        let first = row[5].split(" (").next().unwrap().to_owned();
+        assert!(names.contains(&&first), "{row:?}");
+    }
+    let image = |name: &str| scan::read_volume(beside(name)).unwrap();
+    let (attention, occlusion) =
+        (image("desc-attention_statmap.nii.gz"), image("desc-occlusion_statmap.nii.gz"));
+    let atlas = root().join("fixtures/synthetic/atlas/synthetic424.nii.gz");
+    let atlas = scan::read_volume(atlas).unwrap();
+    for ((label, attention), occlusion) in
+        atlas.data().iter().zip(attention.data()).zip(occlusion.data())
+    {
+        let expected = match *label as usize {
+            0 => [0., 0.],
+            label => [2, 4].map(|column| number(&places[label][column])),
+        };
+        for (found, expected) in [attention, occlusion].into_iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() <= 1e-4 * expected.abs(), "{label}");
+        }
+    }
+}
