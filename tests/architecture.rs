@@ -61,6 +61,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("candle-nn", &["encoder", "flamingo", "lm", "nn", "train"]),
     ("candle-transformers", &[]),
     ("tokenizers", &["lm"]),
+    ("minijinja", &["lm"]),
+    ("minijinja-contrib", &["lm"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("anyhow", &["cli"]),
@@ -104,7 +106,8 @@ const PREPROCESS: &[&str] = &[
 ];
 
 const PIPELINE: &[&str] = &[
-    "additions aside event operations model_id one_scan prompts reasons shown slot_guide training_log plan/run stage/artifact",
+    "additions aside event framed model_id operations one_scan prompts reasons shown slot_guide training_log plan/run \
+     stage/artifact",
     "answers error stage/embeddings stage/series_set stage/token_set",
     "stage/embed/config stage/encode/config stage/export/config stage/harmonise/config stage/probe/config \
      stage/quality/config stage/select/asked",

@@ -12,6 +12,7 @@ mod bad_recordings;
 mod bad_scans;
 mod bids_app;
 mod captions;
+mod chat;
 mod cli;
 mod clusters;
 mod cohort_outputs;

@@ -39,6 +39,17 @@ impl LanguageModel {
         Ok(Self { described, vocabulary, shape, n_parameters, n_block_parameters })
     }
 
+    /// The first special token that a text holds, such as one that ends the turn of a user.
+    ///
+    /// # Errors
+    /// Where the tokenizer cannot read the text.
+    pub fn special_in(&self, text: &str) -> Result<Option<String>> {
+        let Vocabulary { tokenizer, banned, .. } = &self.vocabulary;
+        let ids = tokenizer.encode_rest(text)?.ids;
+        let special = ids.into_iter().find(|id| banned.contains(id));
+        Ok(special.and_then(|id| tokenizer.token(id)))
+    }
+
     /// Width of a token.
     pub fn dim(&self) -> usize {
         self.shape.dim

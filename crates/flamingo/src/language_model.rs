@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lm::Described;
+use lm::{ChatFrame, ChatTemplate, Described};
 use nn::weights::Outline;
 
 use crate::{Fault, Result, Vocabulary, import};
@@ -16,6 +16,18 @@ pub struct LanguageModelFiles {
     pub notes: Vec<String>,
     /// Longest text in tokens.
     pub n_positions: usize,
+}
+
+/// What the chat template of a language model writes around what a user says.
+///
+/// # Errors
+/// Where it has no chat template, or one that cannot be used: with the file and the line.
+pub fn chat_frame(path: &Path) -> Result<ChatFrame> {
+    let reason = "has no chat template, neither in chat_template.jinja nor in tokenizer_config.json; in a GGUF file it \
+                  is tokenizer.chat_template";
+    let missing = || lm::Error::Config { path: path.to_owned(), reason: reason.to_owned() };
+    let template = ChatTemplate::of(path)?.ok_or_else(missing)?;
+    Ok(template.frame(&Described::open(path)?.tokenizer)?)
 }
 
 /// Looks at a Hugging Face folder, or a GGUF file, as a model around it would.

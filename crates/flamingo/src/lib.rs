@@ -45,8 +45,9 @@ pub use generate::{
 };
 pub use import::{Count, FrozenParts, Import, Imported, Loaded, import};
 pub use language::LanguageModel;
-pub use language_model::{LanguageModelFiles, check_language_model};
+pub use language_model::{LanguageModelFiles, chat_frame, check_language_model};
 pub use likelihood::{CachedPrompts, Classified, LogLikelihood, RankBy, Scored, classified};
+pub use lm::ChatFrame;
 pub use lora::{
     Corrections, LoraAdapter, LoraPart, MergedLora, TiedNames, export_lora, merge_lora,
 };

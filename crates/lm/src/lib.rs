@@ -9,6 +9,7 @@ mod activation;
 mod adapted;
 mod attend;
 mod cache;
+mod chat;
 mod config;
 mod declared;
 pub mod decode;
@@ -37,6 +38,7 @@ use candle_core::{Result as CandleResult, Tensor};
 
 pub use activation::Activation;
 pub use cache::Cache;
+pub use chat::{ChatFrame, ChatTemplate, Message};
 pub use config::LmConfig;
 pub use error::{Error, Result};
 pub use extra_rows::ExtraRows;

@@ -46,6 +46,10 @@ pub enum Error {
     #[error("cohort.pairs.media.{name}: {problem}")]
     Medium { name: String, problem: String },
     #[error(
+        "cohort.pairs.prompt holds the special token `{token}`, which model.chat puts where it belongs: leave it out"
+    )]
+    PromptSpecial { token: String },
+    #[error(
         "cohort.pairs.prompt states {value} of slot {slot}, which reports are to state from the scan: leave it out"
     )]
     PromptLeak { slot: String, value: String },

@@ -21,6 +21,7 @@ mod captions;
 mod check_encoder;
 mod error;
 mod event;
+mod framed;
 mod journal;
 mod media;
 mod methods;

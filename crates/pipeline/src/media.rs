@@ -8,7 +8,7 @@ use std::{
 use ::cohort::Labels;
 use encoder::InputShape;
 use engine::{Key, Reason, Unit};
-use flamingo::Medium;
+use flamingo::{ChatFrame, Medium};
 use ndarray::{Array1, Array2, Axis, Slice, s};
 use preprocess::{
     Cut, Fitted, Frames, Inputs, Measured, PreparedScan, Recording, Seen, SeriesFacts,
@@ -20,6 +20,7 @@ use scan::{ImageQualityMetrics, Split, WindowConfig};
 
 use crate::{
     Error, Result,
+    framed::framed,
     named::Named,
     plan::{CohortPlan, Plan, RunPlan, SourcePlan, slots},
     shown::technique,
@@ -420,12 +421,18 @@ impl<'a> Media<'a> {
         }
     }
 
+    /// What a chat template writes around prompts, where that is asked for.
+    pub(crate) fn chat(&self) -> Option<&'a ChatFrame> {
+        self.plan.lm.as_ref()?.chat.as_ref()
+    }
+
     /// The words before a row's report.
     pub(crate) fn prompt(&self, row: usize) -> String {
         let quality = self.quality[self.cohort().rows[row].scan_idx].as_ref();
         let quality = quality.expect("measured when scans are read");
         let technique = technique(quality, self.cut.as_ref());
-        self.prompt_template().fill(&technique, &self.cohort().rows[row].labels)
+        let prompt = self.prompt_template().fill(&technique, &self.cohort().rows[row].labels);
+        framed(self.chat(), prompt)
     }
 
     /// The class of the first scored slot's true value: of a number its bin, of a set none.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use self::metadata::Metadata;
 use self::parts::Parts;
-use crate::{Described, LmConfig, Result};
+use crate::{ChatTemplate, Described, LmConfig, Result};
 
 /// Reads a `.gguf` up to its weights.
 pub(crate) fn describe(path: &Path) -> Result<Described> {
@@ -32,6 +32,19 @@ pub(crate) fn describe(path: &Path) -> Result<Described> {
     let weights = parts.weights()?.renamed(names::hugging_face)?.reordered(order);
     crate::pretrained::check_vocabulary(path, &config, &tokenizer)?;
     Ok(Described { config, tokenizer, weights, notes: Vec::new() })
+}
+
+/// The chat template in the metadata of the file; none where it has none.
+pub(crate) fn chat_template(path: &Path) -> Result<Option<ChatTemplate>> {
+    let parts = Parts::open(path)?;
+    let metadata = Metadata::of(parts.first());
+    let Some(source) = metadata.text("tokenizer.chat_template")? else { return Ok(None) };
+    let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
+    let token = |name: &str| -> Result<String> {
+        let id = metadata.count(&format!("tokenizer.ggml.{name}_token_id"))?;
+        Ok(id.and_then(|id| tokens.get(id)).map_or_else(String::new, |it| (*it).to_owned()))
+    };
+    Ok(Some(ChatTemplate::new(path, source.to_owned(), token("bos")?, token("eos")?)))
 }
 
 /// The files of the model that a `.gguf` holds, or is a part of.

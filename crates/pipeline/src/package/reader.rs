@@ -6,7 +6,7 @@ use std::{
 };
 
 use encoder::{EncoderConfig, FrozenEncoder, InputShape};
-use flamingo::{Medium, Model};
+use flamingo::{ChatFrame, Medium, Model};
 use ndarray::{ArrayD, Axis, Slice};
 use preprocess::{Inputs, PreparedScan, Recipe, Recording, Step, StepRegistry};
 use report::{
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Error, OneScan, Place, Result,
     answers::Trust,
+    framed::framed,
     named::{self, Scaling},
     one_scan::Timed,
     plan::{People, left_out, number},
@@ -160,7 +161,8 @@ impl Reader {
             self.shown(&scan, onset_s).map_err(|error| naming(one.path, error))?;
         let PreparedScan { seen, quality, .. } = &prepared;
         let technique = technique(quality, Some(self.recipe.cut()));
-        let prompt = self.section.prompt.fill(&technique, &given);
+        let prompt =
+            framed(self.section.chat.as_ref(), self.section.prompt.fill(&technique, &given));
         let whole = || seen.stretch_s(*start_s).expect("a scan that was read has frames");
         let stretch_s = stretch_s.unwrap_or_else(whole);
         let (scan, omics) = (Arc::new(medium), &self.section.omics);
@@ -271,6 +273,11 @@ impl Reader {
 
     fn asks_for_confounds(&self) -> bool {
         self.section.stages.iter().any(Stage::asks_for_confounds)
+    }
+
+    /// What a chat template writes around what it is told, where its training had one.
+    pub(crate) fn chat(&self) -> Option<&ChatFrame> {
+        self.section.chat.as_ref()
     }
 
     /// A recording of any cohort with what the model's stages read beside it.

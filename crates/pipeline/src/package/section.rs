@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use encoder::InputShape;
-use flamingo::{IMAGE, Manifest};
+use flamingo::{ChatFrame, IMAGE, Manifest};
 use preprocess::{Packing, Recipe, SeriesFacts, Step, StepRegistry};
 use report::{
     metrics::SlotTrust,
@@ -18,6 +18,7 @@ use super::parts::{KnownScan, Packed};
 use crate::{
     Error, Result,
     answers::Trust,
+    framed::{framed, with_scan},
     media::Media,
     named::Scaling,
     stage::{AboutTokens, Stage, TokenSet, given},
@@ -47,6 +48,9 @@ pub(crate) struct Section {
     /// The shortest and the longest repetition time of the cohort's scans where they are encoded.
     pub(super) t_r_s: [f64; 2],
     pub(super) prompt: PromptTemplate,
+    /// What the chat template of the language model wrote around prompts, where its training had them so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chat: Option<ChatFrame>,
     pub(super) slots: SlotSet,
     /// Divides log-likelihoods of a slot's values, where the slot has no temperature of its own; fitted on
     /// windows that were not trained on.
@@ -96,6 +100,7 @@ impl OfWindows {
             stages: serde_json::from_value(stages.into())?,
             t_r_s: [self.t_r_s; 2],
             prompt: self.prompt,
+            chat: None,
             slots: self.slots,
             temperature: self.temperature,
             slot_trust: self.slot_trust,
@@ -139,10 +144,18 @@ pub(crate) struct Posed {
 }
 
 impl Posed {
-    /// The words for one window.
-    pub(crate) fn of(words: &QuestionWords, technique: &Technique, labels: &Labels) -> Self {
+    /// The words for one window, in the frame of a chat template where there is one: the answer then begins a turn,
+    /// and nothing stands before it.
+    pub(crate) fn of(
+        chat: Option<&ChatFrame>,
+        words: &QuestionWords,
+        technique: &Technique,
+        labels: &Labels,
+    ) -> Self {
         let (text, blank) = words.fill(technique, labels);
-        Self { with_scan: format!("{IMAGE}{text}"), without_scan: text, blank }
+        let text = framed(chat, text);
+        let blank = if chat.is_some() { String::new() } else { blank };
+        Self { without_scan: text.replace(IMAGE, ""), with_scan: with_scan(text), blank }
     }
 }
 
@@ -194,6 +207,7 @@ pub(super) fn packed(media: &Media<'_>, trust: Trust) -> Result<Packed> {
         stages,
         t_r_s: times(media)?,
         prompt: media.prompt_template().clone(),
+        chat: media.chat().cloned(),
         slots: media.slots().clone(),
         temperature: trust.temperature,
         slot_trust: trust.slots,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use encoder::InputSpace;
-use flamingo::{FlamingoConfig, IMAGE, Manifest, Model};
+use flamingo::{FlamingoConfig, Manifest, Model};
 use preprocess::Kind;
 use report::{
     metrics::{SlotTrust, Temperature},
@@ -23,6 +23,7 @@ use crate::{
     Result,
     answers::{self, Query, Reading, Trust},
     event::Control,
+    framed::with_scan,
     media::Media,
     package::Packed,
     plan::LmPlan,
@@ -185,6 +186,9 @@ fn inputs(config: &FitConfig, media: &Media<'_>) -> Value {
         let tables = omics.iter().map(|it| (&it.columns, &it.sha256));
         said["omics"] = json!(tables.collect::<Vec<_>>());
     }
+    if let Some(chat) = media.chat() {
+        said["chat"] = json!(chat);
+    }
     said
 }
 
@@ -292,9 +296,7 @@ fn example(config: &FitConfig, media: &Media<'_>, row: usize, reach: usize) -> R
         let (window, margin) = media.window(row, reach)?;
         (Arc::new(media.shown(window)?.into_dyn()), margin)
     };
-    let prompt = media.prompt(row);
-    let is_one = media.named.names().next().is_none();
-    let prompt = if is_one { format!("{IMAGE}{prompt}") } else { prompt };
+    let prompt = with_scan(media.prompt(row));
     Ok(Example {
         name: format!("row {} of the table", media.cohort().rows[row].row),
         media: media.named.with(row, medium),

@@ -63,7 +63,7 @@ pub(super) fn plan(
         truths_are_answers(question, source, &windows)?;
         states_no_answer(question, &windows)?;
     }
-    texts(config, &PackageTexts::open(&package)?, &windows)?;
+    texts(config, &section, &PackageTexts::open(&package)?, &windows)?;
     let trained_on = trained_on(&manifest);
     let preprocessing = files::sha256_bytes(manifest.preprocessing.to_string().as_bytes());
     let model_id = model_id(&manifest);
@@ -265,7 +265,12 @@ fn holds(cell: &str, answer: &str) -> bool {
 }
 
 /// Refuses words and answers that the model cannot read, or that are the same to it.
-fn texts(config: &AskConfig, texts: &PackageTexts, windows: &[AskedWindow]) -> Result<()> {
+fn texts(
+    config: &AskConfig,
+    section: &Section,
+    texts: &PackageTexts,
+    windows: &[AskedWindow],
+) -> Result<()> {
     for question in &config.questions {
         let id = &question.id;
         let words = String::from(question.words.clone());
@@ -287,7 +292,8 @@ fn texts(config: &AskConfig, texts: &PackageTexts, windows: &[AskedWindow]) -> R
         let mut longest = 0;
         let mut ids = Vec::new();
         for answer in &question.answers {
-            let posed = Posed::of(&question.words, &technique, &Labels::new());
+            let posed =
+                Posed::of(section.chat.as_ref(), &question.words, &technique, &Labels::new());
             let tokens = texts.continuation(&format!("{}{answer}", posed.blank))?;
             longest = longest.max(tokens.len());
             ids.push(tokens);
@@ -310,7 +316,7 @@ fn texts(config: &AskConfig, texts: &PackageTexts, windows: &[AskedWindow]) -> R
             }
         }
         for labels in &stated {
-            let posed = Posed::of(&question.words, &technique, labels);
+            let posed = Posed::of(section.chat.as_ref(), &question.words, &technique, labels);
             match texts.check(&posed.with_scan, 1, longest) {
                 Err(flamingo::Error::TooLong { found, limit }) => {
                     return refuse(format!(

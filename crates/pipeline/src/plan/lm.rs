@@ -1,6 +1,8 @@
 //! The language model: complete, consistent, and known by the digests of its files.
 use std::{collections::BTreeMap, path::PathBuf};
 
+use flamingo::ChatFrame;
+
 use crate::{
     Error, Result,
     spec::{LmSpec, Loaded},
@@ -13,6 +15,8 @@ pub struct LmPlan {
     pub dir: PathBuf,
     /// SHA-256 of each file that decides what the model does.
     pub digests: BTreeMap<String, String>,
+    /// What its chat template writes around a prompt, where that is asked for.
+    pub chat: Option<ChatFrame>,
     /// What in the files contradicts itself, and what was made of it.
     pub notes: Vec<String>,
 }
@@ -39,5 +43,6 @@ pub(super) fn plan(loaded: &Loaded) -> Result<Option<LmPlan>> {
         Ok((name, loaded.sha256(&path)?))
     });
     let digests = digests.collect::<Result<_>>()?;
-    Ok(Some(LmPlan { dir, digests, notes: found.notes }))
+    let chat = model.chat.then(|| flamingo::chat_frame(&dir)).transpose()?;
+    Ok(Some(LmPlan { dir, digests, chat, notes: found.notes }))
 }

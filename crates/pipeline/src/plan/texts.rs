@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    framed::{framed, with_scan},
     spec::{CohortSpec, Loaded, PairsSpec},
     stage::Stage,
 };
@@ -52,6 +53,9 @@ pub(super) fn check(given: &Given<'_>) -> Result<Option<(Option<Trained>, Traini
     holds_no_token(given.cohort, pairs)?;
     notes::prompt_states_nothing(pairs, slots_of(pairs), given.cohort)?;
     let lm = LanguageModel::describe(&given.lm.dir)?;
+    if given.lm.chat.is_some() {
+        takes_no_turn(given.cohort, pairs, &lm)?;
+    }
     let around = fits_around(given, &lm)?;
     let prompt = longest_prompt(given, &lm, pairs)?;
     let reports = reports_fit(given, &lm, prompt)?;
@@ -163,6 +167,26 @@ fn holds_no_token(cohort: &CohortPlan, pairs: &PairsSpec) -> Result<()> {
     Ok(())
 }
 
+/// Refuses words of a chat that hold a special token: it could end the turn of the user and begin another.
+fn takes_no_turn(cohort: &CohortPlan, pairs: &PairsSpec, lm: &LanguageModel) -> Result<()> {
+    let template: String = pairs.prompt.clone().into();
+    if let Some(token) = lm.special_in(&template)? {
+        return Err(Error::PromptSpecial { token });
+    }
+    for row in &cohort.rows {
+        for (column, cell) in &row.labels {
+            if let Some(token) = lm.special_in(cell)? {
+                let problem = format!(
+                    "{column} holds the special token `{token}`, which may end the user's turn"
+                );
+                let (path, row) = (cohort.table.clone(), row.row);
+                return Err(Error::RowProblem { path, row, problem });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Refuses gates and a resampler that do not fit between the encoder and the language model.
 fn fits_around(given: &Given<'_>, lm: &LanguageModel) -> Result<Option<Around>> {
     let model = given.loaded.spec.model.as_ref().expect("the language model stands in it");
@@ -215,12 +239,10 @@ fn longest_prompt(given: &Given<'_>, lm: &LanguageModel, pairs: &PairsSpec) -> R
             let median_tsnr = Some(digits[..5].parse().expect("digits"));
             let technique = Technique { t_r_s, n_volumes, n_voxels, median_tsnr };
             for labels in &people {
-                let prompt = pairs.prompt.fill(&technique, labels);
-                let (prompt, n_media) = match pairs.media.len() {
-                    0 => (format!("{IMAGE}{prompt}"), 1),
-                    n => (unnamed(&prompt).0, n),
-                };
-                longest = longest.max(lm.prompt_length(&prompt, n_media)?);
+                let prompt = framed(given.lm.chat.as_ref(), pairs.prompt.fill(&technique, labels));
+                let prompt = with_scan(prompt);
+                let (prompt, images) = unnamed(&prompt);
+                longest = longest.max(lm.prompt_length(&prompt, images.len())?);
             }
         }
     }

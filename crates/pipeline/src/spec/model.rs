@@ -21,6 +21,10 @@ pub struct ModelSpec {
     pub gates: Component<GatesConfig>,
     /// The frozen language model.
     pub lm: LmSpec,
+    /// Puts each prompt into the turn of a user, as the language model's chat template writes it, and lets the report
+    /// be the assistant's. Default: false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub chat: bool,
     /// Precision of the language model's weights during training. Default: f32. The written model
     /// keeps its files as they are.
     #[serde(default, skip_serializing_if = "Precision::is_default")]
@@ -28,6 +32,11 @@ pub struct ModelSpec {
     /// Which implementation's bugs to reproduce. Default: none.
     #[serde(default, skip_serializing_if = "Compat::is_none")]
     pub compat: Compat,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Which language model.
@@ -100,6 +109,7 @@ impl ModelSpec {
             resampler: self.resampler.inline(dir)?,
             gates: self.gates.inline(dir)?,
             lm: self.lm,
+            chat: self.chat,
             precision: self.precision,
             compat: self.compat,
         })

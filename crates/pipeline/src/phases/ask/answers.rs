@@ -145,7 +145,12 @@ impl<'a> Asking<'a> {
     fn posed(&self, question: &Question, at: usize) -> Result<Posed> {
         let window = self.window(at);
         let technique = self.shown.technique(window)?;
-        Ok(Posed::of(&question.words, &technique, &window.stated(question)))
+        Ok(Posed::of(
+            self.shown.reader.chat(),
+            &question.words,
+            &technique,
+            &window.stated(question),
+        ))
     }
 
     /// Asks one question about every window.

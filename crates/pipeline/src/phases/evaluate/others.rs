@@ -2,7 +2,7 @@
 //! slot, and prompts that contradict the scan.
 use std::{collections::BTreeMap, sync::Arc};
 
-use flamingo::{Medium, Request};
+use flamingo::{IMAGE, Medium, Request};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use report::{
@@ -405,7 +405,8 @@ impl Tested<'_> {
 
 /// A prompt that begins with a sentence, behind the media that it looks at.
 fn told_first(sentence: &str, prompt: &str) -> String {
-    let last = prompt.rfind("<image:").and_then(|at| Some(at + prompt[at..].find('>')? + 1));
+    let last = ["<image:", IMAGE].iter().filter_map(|it| prompt.rfind(it)).max();
+    let last = last.and_then(|at| Some(at + prompt[at..].find('>')? + 1));
     let (media, text) = prompt.split_at(last.unwrap_or(0));
     format!("{media}{sentence} {text}")
 }
@@ -475,6 +476,17 @@ impl TrainingParcels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_stands_behind_the_media_and_before_the_words() {
+        assert_eq!(told_first("Left.", "Report:"), "Left. Report:");
+        assert_eq!(
+            told_first("Left.", "<image:a><image:b>Report:"),
+            "<image:a><image:b>Left. Report:"
+        );
+        let in_a_turn = told_first("Left.", "[user]<image>Report:[assistant]");
+        assert_eq!(in_a_turn, "[user]<image>Left. Report:[assistant]");
+    }
 
     #[test]
     fn others_are_as_many_as_variable_and_of_the_same_side() {
