@@ -31,12 +31,13 @@ pub(crate) enum Gradient {
 }
 
 impl Gradient {
-    /// Its numbers, row by row.
-    fn to_plain(&self) -> Result<Vec<f32>> {
+    /// Appends its numbers, row by row.
+    fn append_to(&self, flat: &mut Vec<f32>) -> Result<()> {
         match self {
-            Self::Plain(numbers) => Ok(numbers.clone()),
-            Self::Placed(tensor) => tensor.flatten_all()?.to_vec1(),
+            Self::Plain(numbers) => flat.extend_from_slice(numbers),
+            Self::Placed(tensor) => flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?),
         }
+        Ok(())
     }
 
     /// The sum, and all squares.
@@ -163,7 +164,7 @@ impl Optimizer {
         let mut flat = Vec::with_capacity(self.n_values() + self.slots.len() + 2);
         for (slot, gradient) in self.slots.iter().zip(&gathered.gradients) {
             match gradient {
-                Some(gradient) => flat.extend(gradient.to_plain()?),
+                Some(gradient) => gradient.append_to(&mut flat)?,
                 None => flat.resize(flat.len() + slot.n_values(), 0.),
             }
         }
