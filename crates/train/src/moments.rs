@@ -62,9 +62,12 @@ impl Moments {
         self.show_values(var)
     }
 
-    /// Moves the average towards the values, of which it keeps this share.
+    /// Moves the average towards the values; it keeps this share of itself.
     pub(crate) fn average(&mut self, keep: f64) -> Result<()> {
         match self {
+            Self::Plain { values, average, .. } if keep == 0. => average.copy_from_slice(values),
+            // the values are replaced, never changed where they lie
+            Self::Placed { values, average, .. } if keep == 0. => *average = values.clone(),
             Self::Plain { values, average, .. } => {
                 for (average, &value) in average.iter_mut().zip(&*values) {
                     *average = (keep * f64::from(*average) + (1. - keep) * f64::from(value)) as f32;
@@ -142,4 +145,32 @@ fn plain(tensor: &Tensor) -> Result<Vec<f32>> {
 
 fn set(var: &Var, numbers: &[f32]) -> Result<()> {
     var.set(&Tensor::from_slice(numbers, var.shape(), var.device())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nn::Device;
+
+    #[test]
+    fn an_average_that_keeps_nothing_is_the_values_themselves() -> Result<()> {
+        for device in Device::both() {
+            let var = Var::from_tensor(&Tensor::new(&[1f32, -2.], device.place())?)?;
+            let mut moments = Moments::new(device.ops(), &var)?;
+            let config = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0. };
+            for step in 1..=2 {
+                let grad = Gradient::Plain(vec![0.5, 1.]);
+                moments.update(&var, &config, step, 1., &grad)?;
+                moments.average(0.)?;
+                if let Moments::Placed { values, average, .. } = &moments {
+                    assert_eq!(values.id(), average.id(), "a copy was made");
+                }
+                let moved = plain(&var)?;
+                assert!(moved[0] < 1. && moved[1] < -2., "{moved:?}");
+                moments.show_average(&var)?;
+                assert_eq!(plain(&var)?, moved);
+            }
+        }
+        Ok(())
+    }
 }
