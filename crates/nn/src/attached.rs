@@ -4,6 +4,8 @@
 //! detached tensors, and the backward pass makes anew what it needs: so attention does not keep its
 //! matrix, and a frozen weight gets no gradient.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
@@ -12,10 +14,10 @@ use candle_core::{
 /// Makes `value`, which was made of `xs`, one whose gradient for `xs` is `backward(x, value, dvalue)`.
 pub(crate) fn attached(
     xs: &Tensor,
-    value: &Tensor,
+    value: Tensor,
     backward: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Tensor> {
-    xs.contiguous()?.apply_op1(One { value: whole(value)?, backward })
+    xs.contiguous()?.apply_op1(One { value: Value::new(&value)?, backward })
 }
 
 /// Gradients of three inputs, each where it is asked for.
@@ -24,40 +26,55 @@ pub(crate) type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 /// The same of three inputs; `backward` is also told which of them ask for a gradient.
 pub(crate) fn attached_3(
     [a, b, c]: [&Tensor; 3],
-    value: &Tensor,
+    value: Tensor,
     backward: impl Fn([&Tensor; 3], [bool; 3], &Tensor, &Tensor) -> Result<Three>
     + Send
     + Sync
     + 'static,
 ) -> Result<Tensor> {
-    a.apply_op3(b, c, OfThree { value: whole(value)?, backward })
+    a.apply_op3(b, c, OfThree { value: Value::new(&value)?, backward })
 }
 
-/// The value in a storage of its own, from its first entry on.
-fn whole(value: &Tensor) -> Result<Tensor> {
-    let value = value.detach();
-    let begins = value.is_contiguous() && value.layout().start_offset() == 0;
-    if begins { Ok(value) } else { value.force_contiguous() }
-}
+/// The value until the forward pass takes it: the graph keeps the operation, and would keep the value twice.
+struct Value(Mutex<Option<Tensor>>);
 
-fn on_cpu(value: &Tensor) -> Result<(CpuStorage, Shape)> {
-    let (storage, layout) = value.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok((storage.try_clone(layout)?, value.shape().clone())),
-        _ => bail!("a value on another device than what it was made of"),
+impl Value {
+    /// In a storage of its own, from its first entry on.
+    fn new(value: &Tensor) -> Result<Self> {
+        let value = value.detach();
+        let begins = value.is_contiguous() && value.layout().start_offset() == 0;
+        let value = if begins { value } else { value.force_contiguous()? };
+        Ok(Self(Mutex::new(Some(value))))
     }
-}
 
-fn on_cuda(value: &Tensor) -> Result<(CudaStorage, Shape)> {
-    let (storage, layout) = value.storage_and_layout();
-    match &*storage {
-        Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, value.shape().clone())),
-        _ => bail!("a value on another device than what it was made of"),
+    fn take(&self) -> Result<Tensor> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(value) => Ok(value),
+            None => bail!("a value was taken twice"),
+        }
+    }
+
+    fn on_cpu(&self) -> Result<(CpuStorage, Shape)> {
+        let value = self.take()?;
+        let (storage, layout) = value.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(storage) => Ok((storage.try_clone(layout)?, value.shape().clone())),
+            _ => bail!("a value on another device than what it was made of"),
+        }
+    }
+
+    fn on_cuda(&self) -> Result<(CudaStorage, Shape)> {
+        let value = self.take()?;
+        let (storage, layout) = value.storage_and_layout();
+        match &*storage {
+            Storage::Cuda(storage) => Ok((storage.try_clone(layout)?, value.shape().clone())),
+            _ => bail!("a value on another device than what it was made of"),
+        }
     }
 }
 
 struct One<F> {
-    value: Tensor,
+    value: Value,
     backward: F,
 }
 
@@ -70,11 +87,11 @@ where
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        on_cpu(&self.value)
+        self.value.on_cpu()
     }
 
     fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        on_cuda(&self.value)
+        self.value.on_cuda()
     }
 
     fn bwd(&self, xs: &Tensor, value: &Tensor, dvalue: &Tensor) -> Result<Option<Tensor>> {
@@ -83,7 +100,7 @@ where
 }
 
 struct OfThree<F> {
-    value: Tensor,
+    value: Value,
     backward: F,
 }
 
@@ -104,7 +121,7 @@ where
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        on_cpu(&self.value)
+        self.value.on_cpu()
     }
 
     fn cuda_fwd(
@@ -116,12 +133,45 @@ where
         _: &CudaStorage,
         _: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        on_cuda(&self.value)
+        self.value.on_cuda()
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, value: &Tensor, d: &Tensor) -> Result<Three> {
         let asked = [a, b, c].map(Tensor::track_op);
         let [a, b, c] = [a, b, c].map(Tensor::detach);
         (self.backward)([&a, &b, &c], asked, &value.detach(), &d.contiguous()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn the_operation_lets_go_of_its_value() -> Result<()> {
+        let xs = Tensor::new(&[1f32, 2.], &Device::Cpu)?;
+        let op = One {
+            value: Value::new(&(&xs * 3.)?)?,
+            backward: |_: &_, _: &_, d: &Tensor| Ok(d.clone()),
+        };
+        let (storage, layout) = xs.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { bail!("on the CPU") };
+        let (made, shape) = op.cpu_fwd(storage, layout)?;
+        assert_eq!((made.as_slice::<f32>()?, shape.dims()), (&[3., 6.][..], &[2][..]));
+        assert!(op.value.0.lock().unwrap().is_none());
+        assert!(op.cpu_fwd(storage, layout).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn part_of_a_storage_is_a_value_too() -> Result<()> {
+        let xs = Var::new(&[1f32, 2.], &Device::Cpu)?;
+        let longer = Tensor::new(&[0f32, 5., 6.], &Device::Cpu)?;
+        let ys = attached(&xs, longer.narrow(0, 1, 2)?, |_, ys, d| ys * d)?;
+        assert_eq!(ys.to_vec1::<f32>()?, [5., 6.]);
+        let grads = ys.sum_all()?.backward()?;
+        assert_eq!(grads.get(&xs).expect("a gradient").to_vec1::<f32>()?, [5., 6.]);
+        Ok(())
     }
 }

@@ -47,7 +47,7 @@ fn composed(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     if !logits.track_op() {
         return Ok(losses);
     }
-    attached(logits, &losses, move |logits, _, grad| {
+    attached(logits, losses, move |logits, _, grad| {
         let classes = Tensor::arange(0, n_classes as u32, logits.device())?.unsqueeze(0)?;
         let parts = chunks().map(|(first, n)| {
             let rows = logits.narrow(0, first, n)?.contiguous()?;

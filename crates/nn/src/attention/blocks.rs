@@ -30,7 +30,7 @@ pub(super) fn attention(
     if inputs.iter().all(|xs| !xs.track_op()) {
         return Ok(out);
     }
-    attached_3(inputs, &out, move |inputs, _, out, dout| {
+    attached_3(inputs, out, move |inputs, _, out, dout| {
         blocks.backward(inputs, out, &log_sums, dout)
     })
 }

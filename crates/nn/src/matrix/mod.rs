@@ -232,5 +232,5 @@ pub(crate) fn by_candle(xs: &Tensor, weight: &Tensor, rounds: bool) -> Result<Te
         return value(xs);
     }
     let weight = weight.clone();
-    attached(xs, &value(&xs.detach())?, move |_, _, dys| dys.matmul(&weight.to_dtype(dtype)?))
+    attached(xs, value(&xs.detach())?, move |_, _, dys| dys.matmul(&weight.to_dtype(dtype)?))
 }
