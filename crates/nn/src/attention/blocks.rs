@@ -25,14 +25,19 @@ pub(super) fn attention(
     let keys = keys.contiguous()?;
     let values = values.contiguous()?;
     let blocks = Blocks::new(&queries, &keys, seen)?;
-    let (out, log_sums) = blocks.forward([&queries, &keys, &values].map(Tensor::detach))?;
+    let (out, sums) = blocks.forward([&queries, &keys, &values].map(Tensor::detach))?;
     let inputs = [&queries, &keys, &values];
     if inputs.iter().all(|xs| !xs.track_op()) {
         return Ok(out);
     }
-    attached_3(inputs, out, move |inputs, _, out, dout| {
-        blocks.backward(inputs, out, &log_sums, dout)
-    })
+    attached_3(inputs, out, move |inputs, _, out, dout| blocks.backward(inputs, out, &sums, dout))
+}
+
+/// What the weights of each query are divided by, `(batch, n_heads, n_queries, 1)`: the sum of `exp(score − most)`.
+/// The logarithm of both together would lose the sum beside the lowest number, the score of unseen keys.
+struct Sums {
+    most: Tensor,
+    sum: Tensor,
 }
 
 struct Blocks {
@@ -86,9 +91,9 @@ impl Blocks {
         }
     }
 
-    /// The result, and the logarithm of the sum of each query's weights, `(batch, n_heads, n_queries, 1)`.
-    fn forward(&self, [queries, keys, values]: [Tensor; 3]) -> Result<(Tensor, Tensor)> {
-        let (mut outs, mut log_sums) = (Vec::new(), Vec::new());
+    /// The result, and the sums of the weights of its queries.
+    fn forward(&self, [queries, keys, values]: [Tensor; 3]) -> Result<(Tensor, Sums)> {
+        let (mut outs, mut all_most, mut all_sum) = (Vec::new(), Vec::new(), Vec::new());
         for (first, n) in self.of_queries() {
             let queries = queries.narrow(2, first, n)?.contiguous()?;
             let mut past: Option<[Tensor; 3]> = None;
@@ -111,16 +116,18 @@ impl Blocks {
             }
             let Some([most, sum, out]) = past else { candle_core::bail!("attention to no keys") };
             outs.push(out.broadcast_div(&sum)?);
-            log_sums.push((most + sum.log()?)?);
+            all_most.push(most);
+            all_sum.push(sum);
         }
-        Ok((Tensor::cat(&outs, 2)?, Tensor::cat(&log_sums, 2)?))
+        let sums = Sums { most: Tensor::cat(&all_most, 2)?, sum: Tensor::cat(&all_sum, 2)? };
+        Ok((Tensor::cat(&outs, 2)?, sums))
     }
 
     fn backward(
         &self,
         [queries, keys, values]: [&Tensor; 3],
         out: &Tensor,
-        log_sums: &Tensor,
+        sums: &Sums,
         dout: &Tensor,
     ) -> Result<Three> {
         let means = (out * dout)?.sum_keepdim(D::Minus1)?;
@@ -132,7 +139,8 @@ impl Blocks {
                 let part = |xs: &Tensor| xs.narrow(2, first, n)?.contiguous();
                 let (query, dout) = (part(queries)?, part(dout)?);
                 let scores = self.scores(&query, keys, block)?;
-                let weights = scores.broadcast_sub(&part(log_sums)?)?.exp()?;
+                let weights = scores.broadcast_sub(&part(&sums.most)?)?.exp()?;
+                let weights = weights.broadcast_div(&part(&sums.sum)?)?;
                 add(&mut dvalue, weights.t()?.matmul(&dout)?)?;
                 let dweights = dout.matmul(&values.narrow(2, block.0, block.1)?.t()?)?;
                 let mut dscores = (weights * dweights.broadcast_sub(&part(&means)?)?)?;
