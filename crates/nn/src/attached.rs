@@ -23,14 +23,11 @@ pub(crate) fn attached(
 /// Gradients of three inputs, each where it is asked for.
 pub(crate) type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
-/// The same of three inputs; `backward` is also told which of them ask for a gradient.
+/// The same of three inputs.
 pub(crate) fn attached_3(
     [a, b, c]: [&Tensor; 3],
     value: Tensor,
-    backward: impl Fn([&Tensor; 3], [bool; 3], &Tensor, &Tensor) -> Result<Three>
-    + Send
-    + Sync
-    + 'static,
+    backward: impl Fn([&Tensor; 3], &Tensor, &Tensor) -> Result<Three> + Send + Sync + 'static,
 ) -> Result<Tensor> {
     a.apply_op3(b, c, OfThree { value: Value::new(&value)?, backward })
 }
@@ -106,7 +103,7 @@ struct OfThree<F> {
 
 impl<F> CustomOp3 for OfThree<F>
 where
-    F: Fn([&Tensor; 3], [bool; 3], &Tensor, &Tensor) -> Result<Three> + Send + Sync,
+    F: Fn([&Tensor; 3], &Tensor, &Tensor) -> Result<Three> + Send + Sync,
 {
     fn name(&self) -> &'static str {
         "attached"
@@ -137,9 +134,8 @@ where
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, c: &Tensor, value: &Tensor, d: &Tensor) -> Result<Three> {
-        let asked = [a, b, c].map(Tensor::track_op);
         let [a, b, c] = [a, b, c].map(Tensor::detach);
-        (self.backward)([&a, &b, &c], asked, &value.detach(), &d.contiguous()?)
+        (self.backward)([&a, &b, &c], &value.detach(), &d.contiguous()?)
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn attention(
     if inputs.iter().all(|xs| !xs.track_op()) {
         return Ok(out);
     }
-    attached_3(inputs, out, move |inputs, _, out, dout| blocks.backward(inputs, out, &sums, dout))
+    attached_3(inputs, out, move |inputs, out, dout| blocks.backward(inputs, out, &sums, dout))
 }
 
 /// What the weights of each query are divided by, `(batch, n_heads, n_queries, 1)`: the sum of `exp(score − most)`.

@@ -34,7 +34,7 @@ pub(super) fn scan(inputs: [&Tensor; 3], reverse: bool) -> Result<Tensor> {
     if inputs.iter().all(|xs| !xs.track_op()) {
         return Ok(value);
     }
-    attached_3(inputs, value, move |inputs, _, _, dys| {
+    attached_3(inputs, value, move |inputs, _, dys| {
         backward(inputs, &chunks, &starts, dys, reverse)
     })
 }
