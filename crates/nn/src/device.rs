@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DeviceLocation, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,20 @@ impl Device {
     /// The operations of its layers.
     pub fn ops(&self) -> Ops {
         self.ops
+    }
+
+    /// What makes its results: devices of the same name round alike.
+    pub fn rounding(&self) -> &'static str {
+        rounding(self.ops, self.place.location())
+    }
+}
+
+fn rounding(ops: Ops, location: DeviceLocation) -> &'static str {
+    match (ops, location) {
+        (Ops::Kernels, _) => "kernels",
+        (Ops::Composed, DeviceLocation::Cpu) => "composed",
+        (Ops::Composed, DeviceLocation::Cuda { .. }) => "composed on cuda",
+        (Ops::Composed, DeviceLocation::Metal { .. }) => "composed on metal",
     }
 }
 
@@ -203,6 +217,14 @@ mod tests {
             let expected = "expected cpu, cpu-composed, cuda or cuda:NUMBER";
             assert_eq!(error, format!("found device `{text}`, {expected}"));
         }
+    }
+
+    #[test]
+    fn a_gpu_does_not_round_as_the_cpu_does_whatever_its_number() {
+        let on_cuda = |gpu_id| rounding(Ops::Composed, DeviceLocation::Cuda { gpu_id });
+        assert_eq!(on_cuda(0), on_cuda(1));
+        let [kernels, composed] = Device::both().map(|device| device.rounding());
+        assert!(on_cuda(0) != kernels && on_cuda(0) != composed && kernels != composed);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 use flamingo::{Device, Ops};
 use serde_json::{Value, json};
 
-/// Adds to what decides a result that candle's operations made it: our kernels round otherwise, so neither may
-/// take the other's.
+/// Adds to what decides a result that candle's operations made it, and on what: our kernels round otherwise, and so
+/// does a GPU, and none may take what another made.
 pub(crate) fn add_ops(device: &Device, decides: &mut Value) {
     if device.ops() == Ops::Composed {
-        *decides = json!({ "ops": "composed", "inputs": decides.take() });
+        *decides = json!({ "ops": device.rounding(), "inputs": decides.take() });
     }
 }
 
@@ -22,6 +22,7 @@ mod tests {
             decides
         };
         assert_eq!(decided(&Device::cpu()), json!(["aa"]));
-        assert_ne!(decided(&Device::cpu_composed()), json!(["aa"]));
+        let composed = json!({ "ops": "composed", "inputs": ["aa"] });
+        assert_eq!(decided(&Device::cpu_composed()), composed);
     }
 }
