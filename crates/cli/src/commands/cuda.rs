@@ -61,11 +61,14 @@ fn is_in_reach(
     cache: &[u8],
 ) -> bool {
     let entry = format!("/{name}\0");
-    listed.any(|folder| folder.as_ref().join(name).is_file())
+    let holds = |folder: &Path| !folder.as_os_str().is_empty() && folder.join(name).is_file();
+    listed.any(|folder| holds(folder.as_ref()))
         || cache.windows(entry.len()).any(|bytes| bytes == entry.as_bytes())
-        || ["/lib64", "/usr/lib64", "/lib", "/usr/lib"]
-            .iter()
-            .any(|folder| Path::new(folder).join(name).is_file())
+        || ["/lib64", "/usr/lib64", "/lib", "/usr/lib"].iter().any(|folder| {
+            // Debian's folders of an architecture
+            let of_arch = format!("{folder}/{}-linux-gnu", std::env::consts::ARCH);
+            holds(Path::new(folder)) || holds(Path::new(&of_arch))
+        })
 }
 
 #[cfg(test)]
@@ -81,5 +84,19 @@ mod tests {
         assert!(find(b"libno.so.1\0/opt/lib/libno.so.1\0"));
         std::fs::write(folder.path().join("libno.so.1"), b"").unwrap();
         assert!(find(b""));
+    }
+
+    #[test]
+    fn an_empty_list_of_folders_is_not_the_working_folder() {
+        let in_empty = std::env::split_paths("");
+        assert!(Path::new("Cargo.toml").is_file());
+        assert!(!is_in_reach("Cargo.toml", in_empty, b""));
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn the_c_library_is_found_without_a_list_or_a_cache() {
+        let none: [&Path; 0] = [];
+        assert!(is_in_reach("libc.so.6", none.into_iter(), b""));
     }
 }
