@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use serde_json::Value;
-use tests::{program, root, run};
+use tests::{Stored, Synthetic, program, root, run};
 
 const MODEL: &str = "fixtures/tiny-captioner";
 const PHOTO: &str = "fixtures/clip_images/photo_420.jpg";
@@ -73,6 +73,33 @@ fn a_gpu_is_used_by_the_program_beside_this_one_with_the_same_words_and_exit_cod
         let expected = format!("<{}>\n", words.join(">\n<"));
         assert_eq!((said, ran.status.code()), (expected, Some(7)), "{words:?}");
     }
+}
+
+#[test]
+fn a_bids_app_whose_pipeline_names_a_gpu_is_run_by_the_program_beside_this_one() {
+    let it = Synthetic::new(1, Stored::Mixed, "encode-cohort");
+    it.write_pipeline(
+        "name: series
+seed: 1
+device: cuda
+cohort:
+  bids: { dir: elsewhere, entities: { task: [rest] } }
+stages:
+  - parcellate:
+      atlas: { id: A424, labels: atlas/synthetic424.nii.gz, coordinates: atlas/synthetic424_coordinates.tsv }
+outputs: runs
+",
+    );
+    let folder = tempfile::tempdir_in(program().parent().expect("a folder")).unwrap();
+    fs::write(folder.path().join("libcuda.so.1"), b"").unwrap();
+    let [bids, out] = ["bids", "out"].map(|name| it.dir().join(name).display().to_string());
+    let config = it.pipeline().display().to_string();
+    let script = "#!/bin/sh\necho \"$3 of the other\"\nexit 7\n";
+    let mut ran = alone(folder.path(), Some(script));
+    let ran = ran.args([&bids, &out, "group", "--config", &config]).output().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!((&*said, ran.status.code()), ("group of the other\n", Some(7)));
+    assert!(!Path::new(&out).exists());
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) fn run(args: &BidsAppArgs) -> Result<Done> {
         LevelName::Group => BidsLevel::Group,
     };
     let mut loaded = app.load(&args.config, &args.set, level)?;
+    super::cuda::go_on_with(loaded.spec.device)?;
     if args.verify {
         loaded = loaded.verifying();
     }
