@@ -92,7 +92,7 @@ pub enum DeviceName {
     Cpu,
     /// The CPU, by the operations that run on a GPU.
     CpuComposed,
-    /// A GPU of NVIDIA by its number.
+    /// An NVIDIA GPU by its number.
     Cuda(usize),
 }
 

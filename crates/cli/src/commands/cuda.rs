@@ -1,7 +1,7 @@
-//! A GPU of NVIDIA is used by another program, so that this one starts where there is none.
+//! An NVIDIA GPU is used by another program, so that this one starts where there is none.
 //!
-//! `neuroflamingo-cuda` is the same program linked with CUDA. It lies beside this one, which takes its words
-//! to it.
+//! `neuroflamingo-cuda` is the same program linked with CUDA. It lies beside this one, which passes its
+//! arguments on.
 #[cfg(any(test, not(feature = "cuda")))]
 use std::path::Path;
 
