@@ -1,7 +1,24 @@
 //! `AdamW` by our kernel on plain numbers, and by candle's operations where a variable lies.
 
 use candle_core::{Result, Tensor};
-pub use kernels::{AdamW, adamw};
+pub use kernels::AdamW;
+use kernels::Real;
+
+use crate::device::count_kernel;
+
+/// Updates `values` and the two moments in place from the gradient `grads · grad_scale`; `step` counts from 1.
+pub fn adamw<T: Real>(
+    config: &AdamW,
+    step: u32,
+    grad_scale: f64,
+    values: &mut [T],
+    grads: &[T],
+    first: &mut [T],
+    second: &mut [T],
+) {
+    count_kernel();
+    kernels::adamw(config, step, grad_scale, values, grads, first, second);
+}
 
 /// One update of a variable `(…)` by `grads · grad_scale`: the new values and both moments, shaped as
 /// it; `step` counts from 1.
@@ -38,9 +55,12 @@ mod tests {
         let mut state = [values, zeros.clone(), zeros];
         for step in 1..=3 {
             let grads = sample(&format!("g{step}"), (3, 4))?.as_detached_tensor();
+            let before = crate::kernel_calls();
             adamw(&config, step, 0.7, &mut w, &plain(&grads)?, &mut m, &mut v);
+            assert_eq!(crate::kernel_calls(), before + 1);
             let [values, first, second] = &state;
             state = adamw_on(&config, step, 0.7, [values, &grads, first, second])?;
+            assert_eq!(crate::kernel_calls(), before + 1);
         }
         for (ours, theirs) in [w, m, v].iter().zip(&state) {
             for (a, b) in ours.iter().zip(plain(theirs)?) {

@@ -185,8 +185,8 @@ thread_local! {
     static KERNELS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many operations of this thread were asked of our kernels so far: tests that nothing composed
-/// uses one.
+/// How many operations of this thread were asked of our kernels so far, those that it had done by
+/// [`on_worker`] with them: tests that nothing composed uses one.
 pub fn kernel_calls() -> usize {
     KERNELS.get()
 }
@@ -194,6 +194,18 @@ pub fn kernel_calls() -> usize {
 /// Counts one.
 pub(crate) fn count_kernel() {
     KERNELS.set(KERNELS.get() + 1);
+}
+
+/// Runs something as [`kernels::on_worker`] does, perhaps in another thread, and counts its kernels here.
+pub fn on_worker<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    let (result, n) = kernels::on_worker(|| {
+        // this worker may be in the middle of what somebody else counts
+        let others = KERNELS.replace(0);
+        let result = f();
+        (result, KERNELS.replace(others))
+    });
+    KERNELS.set(KERNELS.get() + n);
+    result
 }
 
 #[cfg(test)]
@@ -217,6 +229,18 @@ mod tests {
             let expected = "expected cpu, cpu-composed, cuda or cuda:NUMBER";
             assert_eq!(error, format!("found device `{text}`, {expected}"));
         }
+    }
+
+    #[test]
+    fn kernels_of_other_threads_count_for_who_asked_for_them() {
+        let before = kernel_calls();
+        on_worker(|| {
+            count_kernel();
+            on_worker(count_kernel);
+        });
+        assert_eq!(kernel_calls() - before, 2);
+        std::thread::spawn(|| on_worker(count_kernel)).join().unwrap();
+        assert_eq!(kernel_calls() - before, 2);
     }
 
     #[test]

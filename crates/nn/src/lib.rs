@@ -36,10 +36,10 @@ pub use attention::{
 };
 pub use causal_conv::CausalConv;
 pub use conv3d::Conv3d;
-pub use device::{Device, DeviceName, Ops, kernel_calls};
+pub use device::{Device, DeviceName, Ops, kernel_calls, on_worker};
 pub use error::{Error, Result};
 pub use feed_forward::FeedForward;
-pub use kernels::{Activation, keep_freed_memory, on_worker, read_all};
+pub use kernels::{Activation, keep_freed_memory, read_all};
 pub use linear::Linear;
 pub use loss::cross_entropy;
 pub use low_rank::LowRank;

@@ -16,6 +16,7 @@ pub use kernels::{KeyMask, RowKind};
 pub use self::streamed::streamed_attention;
 pub use self::windows::window_attention;
 use crate::Ops;
+use crate::device::count_kernel;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
 /// Which keys each query may see, cheap to clone; see [`KeyMask`].
@@ -141,6 +142,7 @@ impl CustomOp3 for Traceless {
 fn heads<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Heads<'a>> {
     let (batch, n_heads, n_tokens, head_dim) = layout.shape().dims4()?;
     let &[batches, heads, tokens, _] = layout.stride() else { bail!("heads in four dimensions") };
+    count_kernel();
     let values = &storage.as_slice::<f32>()?[layout.start_offset()..];
     let heads = Heads::new(values, [batch, n_heads, n_tokens, head_dim], [batches, heads, tokens]);
     heads.map_or_else(|| bail!("attention without tokens: {:?}", layout.shape()), Ok)
@@ -381,6 +383,18 @@ mod tests {
         let error =
             attention(Ops::Kernels, &q, &*sample("k3", (1, 3, 2, 3))?, &v, 1., None).unwrap_err();
         assert!(error.to_string().contains("4 query heads cannot share 3"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn attention_of_which_nothing_is_kept_counts_as_our_kernel() -> Result<()> {
+        let [q, k, v] = ["q", "k", "v"]
+            .map(|name| sample(name, (1, 2, 3, 4)).unwrap().to_dtype(DType::F32).unwrap().detach());
+        let before = crate::kernel_calls();
+        attention(Ops::Composed, &q, &k, &v, 0.4, None)?;
+        assert_eq!(crate::kernel_calls(), before);
+        attention(Ops::Kernels, &q, &k, &v, 0.4, None)?;
+        assert!(crate::kernel_calls() > before);
         Ok(())
     }
 
