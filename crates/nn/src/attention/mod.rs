@@ -16,6 +16,7 @@ pub use kernels::{KeyMask, RowKind};
 pub use self::streamed::streamed_attention;
 pub use self::windows::window_attention;
 use crate::Ops;
+use crate::attached::attached;
 use crate::device::count_kernel;
 use crate::op::{Elem, by_dtype, filled, slice, with_slice};
 
@@ -245,11 +246,33 @@ impl Mask {
     }
 }
 
-/// The same from candle's own operations.
+/// The same from candle's own operations; of what they make on the way, only the weights are kept for the backward
+/// pass.
 fn composed(scores: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
-    let Some(mask) = mask else { return candle_nn::ops::softmax(scores, D::Minus1) };
+    let flags = mask.map(|mask| mask.flags(scores.device())).transpose()?;
+    let weights = match mask.zip(flags.as_ref()) {
+        Some((mask, flags)) => composed_weights(&scores.detach(), mask, flags)?,
+        None => candle_nn::ops::softmax(&scores.detach(), D::Minus1)?,
+    };
+    if !scores.track_op() {
+        return Ok(weights);
+    }
+    attached(scores, weights, move |_, weights, dweights| {
+        let parts = (weights * dweights)?;
+        let dscores = (&parts - weights.broadcast_mul(&parts.sum_keepdim(D::Minus1)?)?)?;
+        let Some(Flags { allowed, uniform, .. }) = &flags else { return Ok(dscores) };
+        let (shape, zeros) = (dscores.shape(), dscores.zeros_like()?);
+        let dscores = allowed.broadcast_as(shape)?.where_cond(&dscores, &zeros)?;
+        match uniform {
+            Some(uniform) => uniform.broadcast_as(shape)?.where_cond(&zeros, &dscores),
+            None => Ok(dscores),
+        }
+    })
+}
+
+fn composed_weights(scores: &Tensor, mask: &Mask, flags: &Flags) -> Result<Tensor> {
     let (_, n_queries, n_keys) = mask.dims();
-    let Flags { allowed, uniform, silent } = mask.flags(scores.device())?;
+    let Flags { allowed, uniform, silent } = flags;
     let mut scores = scores.clone();
     if let Some(slopes) = &mask.slopes {
         let keys = Tensor::arange(0i64, n_keys as i64, scores.device())?.unsqueeze(0)?;
@@ -340,9 +363,11 @@ mod tests {
         let mask = mask()?;
         let sloped = mask.with_slopes(&Arc::from([0.5, 0.25]));
         for mask in [None, Some(&mask), Some(&sloped)] {
-            check(&[("q", &q), ("k", &k), ("v", &v)], || {
-                attention(Ops::Kernels, &q, &k, &v, 0.4, mask)?.sqr()?.sum_all()
-            })?;
+            for ops in Ops::ALL {
+                check(&[("q", &q), ("k", &k), ("v", &v)], || {
+                    attention(ops, &q, &k, &v, 0.4, mask)?.sqr()?.sum_all()
+                })?;
+            }
         }
         Ok(())
     }
