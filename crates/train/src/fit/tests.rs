@@ -1,4 +1,5 @@
 mod by_hand;
+mod devices;
 mod judged;
 mod lora;
 mod several;
@@ -85,7 +86,14 @@ fn examples(n: usize, name: &str) -> Vec<Example> {
 
 /// A language model that can tell both sentences apart: one that cannot would not obey any gate.
 fn language_model(folder: &Path) {
-    let config = PretrainConfig {
+    pretrain(&small(), &texts(), 1, folder, &folder.join("state"), &Device::cpu(), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+}
+
+fn small() -> PretrainConfig {
+    PretrainConfig {
         vocab_size: 270,
         dim: 16,
         n_layers: 2,
@@ -101,13 +109,12 @@ fn language_model(folder: &Path) {
         clip_norm: 1.,
         held_out: 2,
         validate_every: 200,
-    };
-    let texts: Vec<_> = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
-    let texts: Vec<_> = texts.into_iter().map(str::to_owned).collect();
-    pretrain(&config, &texts, 1, folder, &folder.join("state"), &Device::cpu(), &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    }
+}
+
+fn texts() -> Vec<String> {
+    let texts = ["Odd. Seen: faces.", "Even. Seen: houses."].repeat(8);
+    texts.into_iter().map(str::to_owned).collect()
 }
 
 struct Run {

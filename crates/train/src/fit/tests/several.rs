@@ -6,7 +6,7 @@ use flamingo::{MediumConfig, Model, OwnEncoder, Scored};
 use super::tuned::card;
 use super::*;
 
-fn several() -> FlamingoConfig {
+pub(super) fn several() -> FlamingoConfig {
     let own = OwnEncoder {
         encoder: EncoderConfig::Omics(OmicsConfig { n_tokens: 2, dim: 6 }),
         input: InputShape::Columns { n: 3 },
@@ -21,7 +21,7 @@ fn several() -> FlamingoConfig {
 }
 
 /// The sign of the numbers tells the words apart; every eighth person has no scan, every ninth no numbers.
-fn people(n: usize, name: &str) -> Vec<Example> {
+pub(super) fn people(n: usize, name: &str) -> Vec<Example> {
     let one = |(at, example): (usize, Example)| {
         let sign = if at.is_multiple_of(2) { 1. } else { -1. };
         let numbers = [sign, 0.5 * sign, 0.1, 0., 0., 0.];
