@@ -74,7 +74,7 @@ impl Asked {
     fn refused(&self, cohort: &str, questions: &str) -> String {
         let pipeline = self.pipeline(cohort, questions);
         let ran = run(&["check", &pipeline]).exits_with(2);
-        ran.one_error().to_owned()
+        ran.one_error().clone()
     }
 }
 
@@ -170,7 +170,7 @@ fn answers_have_the_probabilities_of_score_and_controls_beside_them() {
     // scores by hand, of windows that were not trained on and whose truth is known
     let known: Vec<&[Row]> = rows
         .chunks(4)
-        .filter(|it| it[0]["trained_on"] == "false" && it[0]["is_true"] != "")
+        .filter(|it| it[0]["trained_on"] == "false" && !it[0]["is_true"].is_empty())
         .collect();
     let is_right =
         |four: &&&[Row]| four.iter().any(|it| it["is_given"] == "true" && it["is_true"] == "true");
@@ -338,7 +338,7 @@ fn questions_that_cannot_be_asked_are_refused_in_one_sentence() {
     let plain = OF_WINDOWS.replace("pairs.csv", "plain.csv");
     let mean = asked.pipeline(&plain, &one("a", "Seen:", "[faces, faces and cats]"));
     let _ = run(&["check", &mean, "--set", "stages.ask.rank_by=mean"]).exits_with(0);
-    let with = |ran: Ran| ran.exits_with(2).one_error().to_owned();
+    let with = |ran: Ran| ran.exits_with(2).one_error().clone();
     // a cohort without events, a package that is not there, another package, repetitions
     let bids = root().join("fixtures/synthetic/bids").display().to_string();
     let whole = asked.refused(&format!("bids: {{ dir: {bids} }}"), &one("a", "S:", "[x, y]"));
@@ -353,9 +353,8 @@ fn questions_that_cannot_be_asked_are_refused_in_one_sentence() {
     let found = with(run(&["check", &fine, "--set", "repeat={seeds: [1, 2]}"]));
     assert!(found.contains("asks about every scan once, and 2 runs are to be made"), "{found}");
     let text = fs::read_to_string(&fine).unwrap();
-    let without: String =
-        text.lines().filter(|it| !it.starts_with("package")).map(|it| format!("{it}\n")).collect();
-    fs::write(&fine, without).unwrap();
+    let without: Vec<_> = text.lines().filter(|it| !it.starts_with("package")).collect();
+    fs::write(&fine, without.join("\n")).unwrap();
     let found = with(run(&["check", &fine]));
     assert!(found.contains("stage ask needs the section package"), "{found}");
     // a window beyond the end of its scan
