@@ -51,10 +51,11 @@ pub fn browsable(dir: &Path) -> Result<Vec<String>> {
         }
         _ => {}
     }
-    let mut gone = record.files.keys().filter(|name| !dir.join(name).is_file());
-    if let Some(first) = gone.next() {
-        let n_gone = 1 + gone.count();
-        notes.push(format!("{} of record.json are gone, such as {first}", counted(n_gone, "file")));
+    // counted and not named: names of files hold labels of subjects
+    let n_gone = record.files.keys().filter(|name| !dir.join(name).is_file()).count();
+    if n_gone > 0 {
+        let verb = if n_gone == 1 { "is" } else { "are" };
+        notes.push(format!("{} of record.json {verb} gone", counted(n_gone, "file")));
     }
     let has_pages = |dir: &Path| dir.join(pages::INDEX).is_file();
     let of_repetition =
@@ -93,14 +94,14 @@ mod tests {
     #[test]
     fn what_is_missing_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let record = r#"{ "files": { "index.html": "0", "b.tsv": "1", "c.tsv": "2" } }"#;
+        let record = r#"{ "files": { "index.html": "0", "b.tsv": "1", "sub-7.html": "2" } }"#;
         fs::write(dir.path().join(RECORD), record).unwrap();
         fs::write(dir.path().join("b.tsv"), "").unwrap();
         let no_pages = "there are no pages: a stage `render` draws them at the end of a run";
-        let gone = "2 files of record.json are gone, such as c.tsv";
-        assert_eq!(browsable(dir.path()).unwrap(), [gone, no_pages]);
+        assert_eq!(browsable(dir.path()).unwrap(), ["2 files of record.json are gone", no_pages]);
         fs::write(dir.path().join("index.html"), "").unwrap();
-        fs::write(dir.path().join("c.tsv"), "").unwrap();
+        assert_eq!(browsable(dir.path()).unwrap(), ["1 file of record.json is gone"]);
+        fs::write(dir.path().join("sub-7.html"), "").unwrap();
         assert_eq!(browsable(dir.path()).unwrap(), [""; 0]);
     }
 
