@@ -82,6 +82,8 @@ impl Gate {
         {
             return Err(Refused(StatusCode::FORBIDDEN, "Pages of other origins get no answer."));
         }
+        // whoever has no token learns nothing else of a request
+        let path = self.path(request)?;
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered."));
         }
@@ -93,12 +95,17 @@ impl Gate {
         if uri.path().len() + uri.query().map_or(0, str::len) > MOST_ADDRESS {
             return Err(Refused(StatusCode::URI_TOO_LONG, "The address is too long."));
         }
+        path.map_or(Ok(Asked::Entry), asked)
+    }
+
+    /// The part of the address behind [`Gate::base`], of a request that has the cookie; `None` for the entry, of
+    /// one that has the token.
+    fn path<'a, B>(&self, request: &'a Request<B>) -> Result<Option<&'a str>, Refused> {
+        let (uri, headers) = (request.uri(), request.headers());
         if uri.path() == "/" {
             let token = uri.query().and_then(|it| it.strip_prefix("token="));
-            return match token {
-                Some(token) if is_same(token, &self.token) => Ok(Asked::Entry),
-                _ => Err(NO_TOKEN),
-            };
+            let is_ours = token.is_some_and(|it| is_same(it, &self.token));
+            return if is_ours { Ok(None) } else { Err(NO_TOKEN) };
         }
         let path = uri.path().strip_prefix(&self.base()).ok_or(NO_TOKEN)?;
         let is_from_here = |site: &str| matches!(site, "same-origin" | "none");
@@ -107,7 +114,7 @@ impl Gate {
         {
             return Err(NO_TOKEN);
         }
-        asked(path)
+        Ok(Some(path))
     }
 
     fn is_ours(&self, host: &str) -> bool {
@@ -259,7 +266,8 @@ mod tests {
     fn methods_bodies_and_long_addresses_are_refused() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH"] {
             let request = Request::builder().method(method).uri("/f01/");
-            let request = request.header("host", "127.0.0.1:8417").body(()).unwrap();
+            let request = request.header("host", "127.0.0.1:8417");
+            let request = request.header("cookie", "neuroflamingo=5e5").body(()).unwrap();
             let refused = gate().admit(&request).unwrap_err();
             assert_eq!(refused.0, StatusCode::METHOD_NOT_ALLOWED, "{method}");
         }
@@ -269,6 +277,15 @@ mod tests {
         assert_eq!(ask("/f01/", &[("transfer-encoding", "chunked")]), too_large);
         let long = format!("/f01/run/{}", "a".repeat(MOST_ADDRESS));
         assert_eq!(ask(&long, &[]), Err(StatusCode::URI_TOO_LONG));
+    }
+
+    #[test]
+    fn without_a_token_no_other_rule_is_told() {
+        for path in ["/f01/", "/?token=0", "/", &format!("/f01/run/{}", "a".repeat(MOST_ADDRESS))] {
+            assert_eq!(ask(path, &[("cookie", ""), ("content-length", "9")]), FORBIDDEN, "{path}");
+            let request = Request::post(path).header("host", "127.0.0.1:8417").body(()).unwrap();
+            assert_eq!(gate().admit(&request).unwrap_err().0, StatusCode::FORBIDDEN, "{path}");
+        }
     }
 
     #[test]
