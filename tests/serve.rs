@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -359,6 +359,47 @@ fn a_run_that_goes_on_tells_how_it_stands() {
 fn ctrl_c_ends_it_well() {
     let run = Run::new();
     for signal in ["INT", "TERM"] {
+#[test]
+fn connections_without_a_token_keep_nobody_out() {
+    let run = Run::new();
+    let server = Server::new(&run.path());
+    let (host, cookie) = (&server.host, &server.cookie);
+    // one that has passed the gate, and more strangers than there are places
+    let ours = server.open();
+    let page = format!(
+        "GET {} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n",
+        server.at("run/record.json")
+    );
+    let ask_again = || {
+        (&ours).write_all(page.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        (&ours).read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        let mut rest = Vec::new();
+        let mut bytes = BufReader::new(&ours).bytes();
+        while !rest.ends_with(br#"{"format":1,"files":{"index.html":""}}"#) {
+            rest.push(bytes.next().expect("the whole file").unwrap());
+        }
+    };
+    ask_again();
+    let strangers: Vec<TcpStream> = (0..200).map(|_| server.open()).collect();
+    let began = Instant::now();
+    assert_eq!(server.get("run/index.html", &[]).status, 200);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    ask_again();
+    // the strangers are closed soon, those that are left of them too
+    for mut stranger in strangers {
+        assert!(!stranger.read(&mut [0]).is_ok_and(|n| n > 0));
+    }
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    ask_again();
+    // and who is refused is closed at once
+    let began = Instant::now();
+    let refused = server.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+    assert_eq!((refused.status, refused.header("connection")), (403, Some("close")));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
         let mut server = Server::new(&run.path());
         // an open connection keeps it from nothing
         let _open = server.open();

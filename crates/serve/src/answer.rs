@@ -209,8 +209,10 @@ fn refusal(Refused(status, sentence): Refused) -> Response<Body> {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         set(&mut answer, header::ALLOW, "GET, HEAD");
     }
-    // what is left of a body is not read
-    if status == StatusCode::PAYLOAD_TOO_LARGE || status == StatusCode::METHOD_NOT_ALLOWED {
+    // what is left of a body is not read, and whoever may ask nothing keeps no connection
+    let closes =
+        [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::METHOD_NOT_ALLOWED, StatusCode::FORBIDDEN];
+    if closes.contains(&status) {
         set(&mut answer, header::CONNECTION, "close");
     }
     answer

@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod gate;
 mod live;
+mod places;
 mod range;
 mod server;
 

@@ -8,14 +8,10 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::TcpListener as Listener,
-    runtime::Builder,
-    sync::{Notify, Semaphore},
-    task, time,
-};
+use tokio::{net::TcpListener as Listener, runtime::Builder, sync::Notify, task, time};
 
 use crate::{
     answer::Site,
@@ -23,10 +19,8 @@ use crate::{
     folder::Folder,
     gate::Gate,
     live::{Live, State},
+    places::Places,
 };
-
-/// Connections at once; a browser opens six.
-const MOST_CONNECTIONS: usize = 64;
 
 /// Bytes of a request that are kept: address and headers.
 const MOST_HEAD: usize = 16 << 10;
@@ -110,19 +104,28 @@ impl Server {
 }
 
 async fn accept(listener: Listener, site: Arc<Site>) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut places = Places::new();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // too many open files, or a connection that is gone
             time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let site = Arc::clone(&site);
-        task::spawn(async move {
+        let place = places.take().await;
+        let number = place.number();
+        // a runtime of one thread: the task runs when this one waits, when its place is known
+        let task = task::spawn(async move {
+            let place = &place;
             let service = service_fn(move |request| {
                 let answer = Arc::clone(&site).answer(request);
-                async move { Ok::<_, Infallible>(answer.await) }
+                async move {
+                    let answer = answer.await;
+                    if answer.status() != StatusCode::FORBIDDEN {
+                        place.keep();
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
             });
             // an error is a browser that went away, or one that sent nonsense and was told so
             let _ = http1::Builder::new()
@@ -132,7 +135,7 @@ async fn accept(listener: Listener, site: Arc<Site>) {
                 .max_headers(MOST_HEADERS)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
-            drop(place);
         });
+        places.watch(number, task.abort_handle());
     }
 }
