@@ -1,9 +1,12 @@
 //! The files of a run folder that may be shown.
 use std::{
+    ffi::OsStr,
     fs::{File, read_dir},
     io,
     path::{Component, Path, PathBuf},
 };
+
+use rustix::fs::{self, Mode, OFlags};
 
 /// Folders that hold what no page needs: weights, checkpoints, stored results.
 const CLOSED: [&str; 4] = ["cache", "lm", "model", "training"];
@@ -56,14 +59,13 @@ impl Folder {
         }
         // a link may lead to another file of the folder, and nowhere else
         let real = self.root.join(path).canonicalize().ok()?;
-        let content_type = content_type(real.strip_prefix(&self.root).ok()?)?;
+        let inside = real.strip_prefix(&self.root).ok()?;
+        let content_type = content_type(inside)?;
+        let file = open_below(&self.root, inside).ok()?;
+        let about = file.metadata().ok()?;
         // what is no file may never end
-        if !real.metadata().ok()?.is_file() {
-            return None;
-        }
-        let file = File::open(&real).ok()?;
-        let n_bytes = file.metadata().ok()?.len();
-        Some(Found { file, n_bytes, content_type })
+        let n_bytes = about.len();
+        about.is_file().then_some(Found { file, n_bytes, content_type })
     }
 
     /// Whether there is such a page.
@@ -80,6 +82,19 @@ impl Folder {
         names.sort();
         names
     }
+}
+
+/// Opens what lies at a path without links below `root`. A part of it that became a link since it was looked up is
+/// not followed, and what is no file is not waited for.
+fn open_below(root: &Path, path: &Path) -> io::Result<File> {
+    let names: Vec<&OsStr> = path.iter().collect();
+    let (name, folders) = names.split_last().ok_or(io::ErrorKind::NotFound)?;
+    let plain = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut folder = fs::open(root, plain | OFlags::DIRECTORY, Mode::empty())?;
+    for name in folders {
+        folder = fs::openat(&folder, *name, plain | OFlags::DIRECTORY, Mode::empty())?;
+    }
+    Ok(fs::openat(&folder, *name, plain | OFlags::NONBLOCK, Mode::empty())?.into())
 }
 
 /// What a file is, where it may be shown; `path` is relative to the run folder.
@@ -103,7 +118,7 @@ fn content_type(path: &Path) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{fs, io::Read as _, os::unix::fs::symlink, process::Command};
 
     use super::*;
 
@@ -169,5 +184,29 @@ mod tests {
         assert_eq!(folder.name(), "run");
         assert!(Folder::new(&root.join("index.html")).is_err());
         assert!(Folder::new(&root.join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_path_that_became_a_link_or_a_pipe_after_it_was_looked_up_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("run");
+        fs::create_dir_all(root.join("figures")).unwrap();
+        fs::create_dir(dir.path().join("other")).unwrap();
+        fs::write(root.join("figures/a.svg"), "inside").unwrap();
+        fs::write(dir.path().join("other/a.svg"), "secret").unwrap();
+        symlink(dir.path().join("other"), root.join("linked")).unwrap();
+        symlink(dir.path().join("other/a.svg"), root.join("a.svg")).unwrap();
+        let open = |path: &str| open_below(&root, Path::new(path));
+        let mut text = String::new();
+        open("figures/a.svg").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "inside");
+        for path in ["a.svg", "linked/a.svg", "figures/b.svg", ""] {
+            assert!(open(path).is_err(), "{path}");
+        }
+        // nobody writes into the pipe: opened as a file, it would be waited for
+        let made = Command::new("mkfifo").arg(root.join("pipe.txt")).status().unwrap();
+        assert!(made.success());
+        assert!(!open("pipe.txt").unwrap().metadata().unwrap().is_file());
+        assert!(!Folder::new(&root).unwrap().has("pipe.txt"));
     }
 }
