@@ -179,8 +179,10 @@ fn the_printed_address_leads_to_pages_that_may_run_our_script_alone() {
     assert!(html.contains("<h1>rest &lt;1&gt;</h1>"));
     // the page's own policy lets no script in, and what it says of files is not true here
     assert!(!html.contains("http-equiv") && !html.contains("Opened as a file"));
-    let source =
-        format!("<script defer src=\"{}assets/pages.js\" data-base=\"{0}\"></script>", server.base);
+    let source = format!(
+        "<script defer src=\"{}assets/pages.js\" data-base=\"{0}\" data-written=",
+        server.base
+    );
     assert_eq!(html.matches("<script").count(), 1);
     assert!(html.contains(&source), "{html}");
     let script = server.get("assets/pages.js", &[]);
@@ -303,9 +305,9 @@ fn oversized_and_broken_requests_are_refused() {
     let run = Run::new();
     let server = Server::new(&run.path());
     let (page, cookie) = (server.at("run/index.html"), format!("Cookie: {}", server.cookie));
+    assert_eq!(server.ask("POST", &page, &["Content-Length: 99999999"]).status, 403);
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let refused = server.ask(method, &page, &[&cookie]);
-    assert_eq!(server.ask("POST", &page, &["Content-Length: 99999999"]).status, 403);
         assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{method}");
     }
     let with_body = server.ask("GET", &page, &[&cookie, "Content-Length: 99999999"]);
@@ -345,7 +347,9 @@ fn a_run_that_goes_on_tells_how_it_stands() {
         serde_json::from_str::<serde_json::Value>(&data[6..]).unwrap()
     };
     let words = |event: serde_json::Value| event["words"].as_str().unwrap().to_owned();
-    assert!(words(next()).contains("rest: stopped"));
+    let first = next();
+    assert_eq!(first["since"], "1970-01-01T00:00:00Z");
+    assert!(words(first).contains("rest: stopped"));
     let done = r#"{"at":2.0,"stage":"encode","unit":0,"is":"done"}"#;
     fs::write(&journal, format!("{running}{done}\n")).unwrap();
     let seen = words(next());
@@ -355,10 +359,6 @@ fn a_run_that_goes_on_tells_how_it_stands() {
     assert!(words(next()).contains("rest: ended with an error"));
 }
 
-#[test]
-fn ctrl_c_ends_it_well() {
-    let run = Run::new();
-    for signal in ["INT", "TERM"] {
 #[test]
 fn connections_without_a_token_keep_nobody_out() {
     let run = Run::new();
@@ -400,6 +400,10 @@ fn connections_without_a_token_keep_nobody_out() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
+#[test]
+fn ctrl_c_ends_it_well() {
+    let run = Run::new();
+    for signal in ["INT", "TERM"] {
         let mut server = Server::new(&run.path());
         // an open connection keeps it from nothing
         let _open = server.open();

@@ -1,7 +1,7 @@
 // What pages gain from `neuroflamingo serve`. Without this script they are complete.
 "use strict";
 (() => {
-  const base = document.currentScript.dataset.base;
+  const { base, written } = document.currentScript.dataset;
 
   // ---- how the run stands ----
   const state = document.getElementById("state");
@@ -22,7 +22,10 @@
         // its pages may be there now
         if (was === "true" && !seen.is_running) location.reload();
       } else if (seen.is_running) {
-        banner.textContent = `${seen.words.split("\n", 1)[0]}. This page is of an earlier run. `;
+        // repetitions that are done have pages of the run that goes on
+        const isOlder = 1000 * written < Date.parse(seen.since);
+        const said = [seen.words.split("\n", 1)[0], ...(isOlder ? ["This page may be of an earlier run"] : [])];
+        banner.textContent = `${said.join(". ")}. `;
         banner.append(element("a", { href: `${base}status`, textContent: "How the run stands" }));
         if (!banner.isConnected) document.querySelector("main").prepend(banner);
       } else {

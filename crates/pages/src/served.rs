@@ -1,4 +1,6 @@
 //! Pages as `neuroflamingo serve` hands them out: with scripts, and with the policy as a header.
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use askama::Template;
 
 use crate::html::{FROM_FILE, Frame, digest_source};
@@ -53,8 +55,9 @@ pub struct Served {
 }
 
 /// Adds our scripts to a page. Assets lie below `base`, which begins and ends with `/`, of `origin`; so do the
-/// events, at `events`. A page that has no head stays as it is, and may run nothing.
-pub fn served(page: &str, base: &str, origin: &str) -> Served {
+/// events, at `events`. The script is told when the page was `written`, so that it knows pages of earlier runs. A
+/// page that has no head stays as it is, and may run nothing.
+pub fn served(page: &str, base: &str, origin: &str, written: Option<SystemTime>) -> Served {
     const META: &str = "<meta http-equiv=\"Content-Security-Policy\"";
     let mut html = page.replacen(FROM_FILE, "", 1);
     // a policy of the page would hold beside that of the header, and lets no script in
@@ -63,8 +66,11 @@ pub fn served(page: &str, base: &str, origin: &str) -> Served {
     {
         html.replace_range(start..=start + n_bytes, "");
     }
+    let written = written.and_then(|it| it.duration_since(UNIX_EPOCH).ok());
+    let written =
+        written.map_or_else(String::new, |it| format!(" data-written=\"{}\"", it.as_secs()));
     let script = format!(
-        "<script defer src=\"{base}assets/pages.js\" data-base=\"{base}\"></script>\n</head>"
+        "<script defer src=\"{base}assets/pages.js\" data-base=\"{base}\"{written}></script>\n</head>"
     );
     html = html.replacen("</head>", &script, 1);
     let of_type = |content_type: &str| -> Vec<String> {
@@ -123,6 +129,8 @@ impl StatusPage {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{CohortPage, figures::FIGURE_STYLE};
 
@@ -130,7 +138,7 @@ mod tests {
     fn a_served_page_differs_by_its_script_and_its_policy() {
         let page = CohortPage { title: "</head>".to_owned(), ..CohortPage::default() };
         let page = page.pages().remove(0).1;
-        let Served { html, policy } = served(&page, "/a/", "http://127.0.0.1:1");
+        let Served { html, policy } = served(&page, "/a/", "http://127.0.0.1:1", None);
         assert!(
             policy
                 .contains("script-src http://127.0.0.1:1/a/assets/pages.js http://127.0.0.1:1/a/")
@@ -144,6 +152,16 @@ mod tests {
         let plain = page.replace(FROM_FILE, "").replace(meta, "");
         assert_eq!(html.replace(script, ""), plain);
         assert_eq!(html.matches(script).count(), 1);
+    }
+
+    #[test]
+    fn the_script_is_told_when_a_page_was_written() {
+        let written = UNIX_EPOCH + Duration::from_millis(1_001_678_459_900);
+        let Served { html, .. } = served("<head></head>", "/a/", "http://h", Some(written));
+        assert!(
+            html.contains(" data-base=\"/a/\" data-written=\"1001678459\"></script>"),
+            "{html}"
+        );
     }
 
     #[test]
@@ -167,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_no_page_of_ours_may_run_nothing_else() {
-        let Served { html, policy } = served("<p onclick=\"x\">text", "/a/", "http://h");
+        let Served { html, policy } = served("<p onclick=\"x\">text", "/a/", "http://h", None);
         assert_eq!(html, "<p onclick=\"x\">text");
         assert!(
             policy.contains("default-src 'none'")

@@ -2,6 +2,7 @@
 use std::{
     io::{Read as _, Seek as _, SeekFrom},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -109,7 +110,7 @@ impl Site {
             is_running: state.is_running,
             links,
         };
-        self.page(&page.html(), host)
+        self.page(&page.html(), host, None)
     }
 
     async fn events(&self, method: &Method) -> Response<Body> {
@@ -120,9 +121,10 @@ impl Site {
         response("text/event-stream", INERT, body)
     }
 
-    /// A page with its scripts.
-    fn page(&self, html: &str, host: &str) -> Response<Body> {
-        let served = pages::served(html, &self.gate.base(), &format!("http://{host}"));
+    /// A page with its scripts; a file was written at some time.
+    fn page(&self, html: &str, host: &str, written: Option<SystemTime>) -> Response<Body> {
+        let origin = format!("http://{host}");
+        let served = pages::served(html, &self.gate.base(), &origin, written);
         whole("text/html; charset=utf-8", &served.policy, served.html)
     }
 
@@ -142,7 +144,7 @@ impl Site {
             let n_most = MOST_PAGE + 1;
             found.file.by_ref().take(n_most).read_to_string(&mut text).map_err(|_| NOT_FOUND)?;
             if is_page {
-                return Ok(self.page(&text, &host));
+                return Ok(self.page(&text, &host, found.written));
             }
             let policy = pages::drawing_policy(&text);
             Ok(whole(found.content_type, &policy, text))
@@ -156,7 +158,7 @@ const FAILED: Refused = Refused(StatusCode::INTERNAL_SERVER_ERROR, "The file cou
 
 /// A file, or the part of it that is asked for, in pieces.
 fn part(found: Found, range: Option<&str>) -> Result<Response<Body>, Refused> {
-    let Found { mut file, n_bytes, content_type } = found;
+    let Found { mut file, n_bytes, content_type, .. } = found;
     let (status, range) = match Wanted::of(range, n_bytes) {
         Wanted::Whole => (StatusCode::OK, 0..n_bytes),
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),

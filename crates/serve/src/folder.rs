@@ -4,6 +4,7 @@ use std::{
     fs::{File, read_dir},
     io,
     path::{Component, Path, PathBuf},
+    time::SystemTime,
 };
 
 use rustix::fs::{self, Mode, OFlags};
@@ -33,6 +34,8 @@ pub(crate) struct Folder {
 pub(crate) struct Found {
     pub(crate) file: File,
     pub(crate) n_bytes: u64,
+    /// Not known to every file system.
+    pub(crate) written: Option<SystemTime>,
     pub(crate) content_type: &'static str,
 }
 
@@ -64,8 +67,8 @@ impl Folder {
         let file = open_below(&self.root, inside).ok()?;
         let about = file.metadata().ok()?;
         // what is no file may never end
-        let n_bytes = about.len();
-        about.is_file().then_some(Found { file, n_bytes, content_type })
+        let (n_bytes, written) = (about.len(), about.modified().ok());
+        about.is_file().then_some(Found { file, n_bytes, written, content_type })
     }
 
     /// Whether there is such a page.

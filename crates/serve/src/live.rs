@@ -21,6 +21,8 @@ const SIGN: Duration = Duration::from_secs(15);
 pub struct State {
     /// Whether somebody works on it.
     pub is_running: bool,
+    /// When the run began, in UTC as `2001-09-28T12:00:59Z`; empty where nothing says it.
+    pub since: String,
     /// In words for people; may have several lines.
     pub words: String,
 }
@@ -97,7 +99,8 @@ impl Live {
 
 /// One event; JSON has no line breaks, which would end it.
 fn event(state: &State) -> Bytes {
-    let data = json!({ "is_running": state.is_running, "words": state.words });
+    let State { is_running, since, words } = state;
+    let data = json!({ "is_running": is_running, "since": since, "words": words });
     format!("data: {data}\n\n").into()
 }
 
@@ -107,7 +110,11 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_of_json() {
-        let state = State { is_running: true, words: "two\nlines".to_owned() };
-        assert_eq!(event(&state), "data: {\"is_running\":true,\"words\":\"two\\nlines\"}\n\n");
+        let since = "2001-09-28T12:00:59Z".to_owned();
+        let state = State { is_running: true, since, words: "two\nlines".to_owned() };
+        assert_eq!(
+            event(&state),
+            "data: {\"is_running\":true,\"since\":\"2001-09-28T12:00:59Z\",\"words\":\"two\\nlines\"}\n\n"
+        );
     }
 }

@@ -31,9 +31,11 @@ pub(super) fn run(args: &ServeArgs) -> Result<Done> {
 /// How the run in `dir` stands, in the words of `status`.
 fn look(dir: &Path) -> State {
     match pipeline::status(dir) {
-        Ok(found) => {
-            State { is_running: found.state == RunState::Running, words: in_words(&found) }
-        }
-        Err(error) => State { is_running: false, words: error.to_string() },
+        Ok(found) => State {
+            is_running: found.state == RunState::Running,
+            words: in_words(&found),
+            since: found.since,
+        },
+        Err(error) => State { words: error.to_string(), ..State::default() },
     }
 }

@@ -82,6 +82,32 @@ async function openAll(page, note, screenshot) {
   return offers.length;
 }
 
+// A run that goes on is told on every page; that the page may be older, only on one that was written before it began.
+async function lookAtRunning(open) {
+  for (const [since, isOlder] of [["1970-01-01T00:00:00Z", false], ["9999-01-01T00:00:00Z", true]]) {
+    const page = await browser.newPage();
+    await page.evaluateOnNewDocument((since) => {
+      window.EventSource = class {
+        constructor() {
+          const data = JSON.stringify({ is_running: true, since, words: "rest: running\nmore" });
+          setTimeout(() => this.onmessage({ data }));
+        }
+        close() {}
+      };
+    }, since);
+    try {
+      await open(page);
+      const said = await page.waitForSelector("main > p.live", { timeout: 10000 });
+      const text = await said.evaluate((it) => it.textContent);
+      const older = isOlder ? " This page may be of an earlier run." : "";
+      if (text !== `rest: running.${older} How the run stands`) problems.push(`a run since ${since}: ${text}`);
+    } catch (error) {
+      problems.push(`a run since ${since}: ${error}`);
+    }
+    await page.close();
+  }
+}
+
 const [files, ...served] = pages.join("\0").split("\0--\0").map((it) => it.split("\0"));
 for (const path of files) {
   const title = `${basename(dirname(path))}-${basename(path, ".html")}`;
@@ -92,6 +118,7 @@ for (const [address, ...names] of served) {
     await page.goto(address);
     await page.waitForFunction(() => location.pathname.includes("/run/"), { timeout: 10000 });
   };
+  await lookAtRunning(run);
   for (const name of names) {
     await look(`served-${new URL(address).port}-${basename(name, ".html")}`, new URL(address).origin, async (page) => {
       await run(page);
