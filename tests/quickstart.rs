@@ -3,9 +3,10 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{LazyLock, atomic::AtomicBool},
 };
 
+use pipeline::{Event, Execution, Loaded, Observer, Plan, Silent};
 use serde_json::Value;
 use tests::{Cohort, Ran, files_below, root, run, run_until};
 
@@ -167,6 +168,47 @@ fn the_page_of_a_person_has_mean_images_and_the_mask_beside_it() {
             assert!(gap <= 1e-3 * expected.abs() + 1e-6, "{mean} {expected}");
         }
     }
+}
+
+#[test]
+fn scans_that_are_away_when_pages_are_drawn_cost_the_volumes_alone() {
+    /// Takes the scans away when the stage before is done.
+    struct Take(PathBuf, PathBuf);
+    impl Observer<Event> for Take {
+        fn event(&mut self, event: &Event) {
+            if matches!(event, Event::StageFinished { stage: "evaluate", .. }) {
+                fs::rename(&self.0, &self.1).expect("the scans are taken away");
+            }
+        }
+    }
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let (data, away) = (temporary.path().join("data"), temporary.path().join("away"));
+    copy_folder(&root().join("fixtures/haxby2001"), &data);
+    let text = fs::read_to_string(root().join("pipelines/quickstart-short.yaml"));
+    let text = text.expect("the pipeline").replace("../fixtures/haxby2001", "data");
+    let text = text.replace("../fixtures", &root().join("fixtures").display().to_string());
+    let text = text.replace("../configs", &root().join("configs").display().to_string());
+    let pipeline = temporary.path().join("pipeline.yaml");
+    fs::write(&pipeline, text.replace("outputs: ../runs", "outputs: runs")).expect("a pipeline");
+    let few = ["finetune.steps=2", "finetune.validate_every=2", "generate.max_new_tokens=24"];
+    let few = few.map(|it| format!("stages.{it}"));
+    let loaded = Loaded::read(&pipeline, &few).expect("a pipeline that loads");
+    let plan = Plan::new(loaded).expect("a plan");
+    let mut take = Take(data.clone(), away.clone());
+    let stop = AtomicBool::new(false);
+    let draw = |observer: &mut dyn Observer<Event>| {
+        pipeline::run(&plan, Execution::default(), observer, &stop).expect("a run that ends well");
+        let page = temporary.path().join("runs/quickstart-short/sub-1.html");
+        fs::read_to_string(page).expect("the page")
+    };
+    let missing = "No volume of the mean image: the scan could not be read once more for it.";
+    let page = draw(&mut take);
+    assert_eq!(page.matches(missing).count(), 12);
+    assert!(!page.contains("_mean.nii.gz") && page.contains("Median tSNR"));
+    // with the scans, the volumes come back
+    fs::rename(away, data).expect("the scans are back");
+    let page = draw(&mut Silent);
+    assert!(!page.contains(missing) && page.contains("_mean.nii.gz"));
 }
 
 #[test]

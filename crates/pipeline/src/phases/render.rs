@@ -65,12 +65,13 @@ pub(super) fn render(
         _ => None,
     });
     let Some((stage, config)) = found else { return Ok(None) };
+    let away = volumes::away(media);
     let pages = runner.stage(
         stage,
         &mut (),
-        |()| json!([named(media), media.left_out(), record::left(media)]),
+        |()| json!([named(media), media.left_out(), record::left(media), away]),
         |(), folders, control| {
-            let drawing = Drawing::of(config, media, measured, asked)?;
+            let drawing = Drawing::of(config, media, measured, asked, away.clone())?;
             let rows = People::of(&drawing).write(folders.result, control)?;
             let findings = drawing.findings();
             for (name, figure) in findings.iter().flat_map(pages::Findings::figures) {

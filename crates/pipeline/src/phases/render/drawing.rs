@@ -40,6 +40,8 @@ pub(super) struct Drawing<'a> {
     pub(super) generated: Vec<GeneratedReport>,
     /// The recordings that are not there.
     pub(super) left: Vec<Left>,
+    /// The recordings whose scans cannot be opened now.
+    pub(super) away: Vec<usize>,
     /// The order of parcels in figures.
     pub(super) order: Vec<usize>,
     /// Networks in that order, each with its number of parcels.
@@ -57,6 +59,7 @@ impl<'a> Drawing<'a> {
         media: &'a Media<'a>,
         measured: Option<Measured<'a>>,
         asked: Option<&'a AskedCohort>,
+        away: Vec<usize>,
     ) -> Result<Self> {
         let generated = match measured {
             Some(Measured { trained, reports, .. }) => publish::generated(media, trained, reports)?,
@@ -95,6 +98,7 @@ impl<'a> Drawing<'a> {
             asked,
             generated,
             left,
+            away,
             order,
             networks,
             after,
@@ -124,7 +128,8 @@ impl<'a> Drawing<'a> {
     pub(super) fn decides(&self, idx: usize) -> Value {
         let media = self.media;
         let unit = media.series().and_then(|it| it.units[idx].as_ref());
-        json!([media.scans()[idx].name, unit.map(|it| &it.key), media.quality.get(idx),])
+        let (name, is_away) = (&media.scans()[idx].name, self.away.contains(&idx));
+        json!([name, unit.map(|it| &it.key), media.quality.get(idx), is_away])
     }
 
     /// A report as its person's page shows it.

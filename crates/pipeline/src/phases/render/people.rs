@@ -9,7 +9,11 @@ use report::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{answers, drawing::Drawing, volumes::VolumeBytes};
+use super::{
+    answers,
+    drawing::Drawing,
+    volumes::{self, VolumeBytes},
+};
 use crate::{Error, Result, event::Control, methods, model_id::model_id, record::Left};
 
 /// Raised when the same run would now give another page.
@@ -223,8 +227,13 @@ impl Units for People<'_> {
             let (frames, columns) = (facts.n_frames as u64, parcels.about.parcels.len() as u64);
             Some(8 * columns * (4 * frames + 2 * columns))
         };
-        let most = self.by_first_scan[&unit].scans.iter().filter_map(n_bytes).max();
-        PAGE_BYTES + most.unwrap_or(0)
+        let mean = |idx: &usize| volumes::mean_bytes(self.drawing.media, *idx);
+        let scans = &self.by_first_scan[&unit].scans;
+        let series = scans.iter().filter_map(n_bytes).max();
+        let reading = scans.iter().filter_map(mean).map(|it| it.reading).max();
+        let kept: u64 = scans.iter().filter_map(mean).map(|it| it.kept).sum();
+        // the series of a recording are gone when its scan is read
+        PAGE_BYTES + series.max(reading).unwrap_or(0) + kept
     }
 
     fn make(&self, unit: usize, key: &Key) -> Result<Vec<u8>> {

@@ -221,7 +221,11 @@ fn of_voxels(drawing: &Drawing<'_>, idx: usize) -> Result<Drawn> {
         None => missing.push("No carpet plot: no stage of this run keeps series of the scan."),
     }
     missing.push("No matrix of connectivity and no glass brain: no stage of this run divides the brain into parcels.");
-    let mean = volumes::mean(media, idx, measured.n_frames)?;
+    let mean = volumes::mean(media, idx).unwrap_or_else(|_| {
+        // the rest of the page needs no scan
+        missing.push(volumes::UNREADABLE);
+        None
+    });
     Ok(Drawn {
         view: RecordingView {
             name: media.scans()[idx].name.clone(),
