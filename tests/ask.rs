@@ -191,6 +191,7 @@ fn answers_have_the_probabilities_of_score_and_controls_beside_them() {
     // the pages show it
     let page = fs::read_to_string(asked.path("runs/asked/index.html")).unwrap();
     assert!(page.contains("<h2 id=\"answers\">") && page.contains("SCAN-DEPENDENT: "), "{page}");
+    assert!(page.contains("Windows and people with a known answer"), "{page}");
     let person = fs::read_to_string(asked.path("runs/asked/sub-1.html")).unwrap();
     assert!(person.matches("<td>houses</td>").count() == 96, "{person}");
     // and nothing is done twice

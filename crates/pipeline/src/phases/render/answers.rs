@@ -17,13 +17,17 @@ fn question(found: &QuestionFound, metrics: &AskMetrics) -> AskedQuestion {
         add("Trained on, and not judged by", metrics.n_trained_on.to_string());
     }
     if let Some(scores) = &found.scores {
-        add("Truth known of windows, people", format!("{}, {}", scores.n_windows, scores.n_people));
+        add(
+            "Windows and people with a known answer",
+            format!("{}, {}", scores.n_windows, scores.n_people),
+        );
         add("Accuracy", scores.accuracy.to_string());
         add("Accuracy without a scan", scores.accuracy_without_scan.to_string());
         add("Most frequent true answer", scores.majority.to_string());
         add("Balanced accuracy", scores.balanced_accuracy.to_string());
-        let area =
-            scores.roc_auc.map_or_else(|| "one true answer alone".to_owned(), |it| it.to_string());
+        let area = scores
+            .roc_auc
+            .map_or_else(|| "only one true answer occurs".to_owned(), |it| it.to_string());
         add("Area under the ROC curve", area);
         add("Brier score", scores.brier.to_string());
     }
