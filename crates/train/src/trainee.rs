@@ -29,6 +29,18 @@ pub(crate) struct Shown {
     pub(crate) n_classes: usize,
 }
 
+impl Shown {
+    /// By how much the mean over all media of each row is too small, where some of them are missing; nothing where all
+    /// are there.
+    fn missing(&self) -> Option<Vec<f32>> {
+        let n_media = self.windows.iter().map(|it| it.media.len()).max()?;
+        let n_there = |it: &Window| it.media.iter().filter(|medium| !medium.is_empty()).count();
+        let is_whole = self.windows.iter().all(|it| n_there(it) == n_media);
+        let factor = |it: &Window| n_media as f32 / n_there(it).max(1) as f32;
+        (!is_whole).then(|| self.windows.iter().map(factor).collect())
+    }
+}
+
 /// What one row shows: its media, and where they have names the numbers of the encoders that read them.
 pub(crate) struct Window {
     pub(crate) media: Vec<Medium>,
@@ -182,7 +194,16 @@ impl Trainee {
             return Ok(None);
         }
         let known = Tensor::from_slice(&known, known.len(), latents.device())?;
-        let latents = latents.flatten(1, 2)?.mean(1)?.index_select(&known, 0)?;
+        let mean = latents.flatten(1, 2)?.mean(1)?;
+        let mean = match shown.missing() {
+            // the latents of a missing medium are zeros, of which a mean takes nothing
+            Some(factors) => {
+                let factors = Tensor::from_vec(factors, (shown.windows.len(), 1), mean.device())?;
+                mean.broadcast_mul(&factors.to_dtype(mean.dtype())?)?
+            }
+            None => mean,
+        };
+        let latents = mean.index_select(&known, 0)?;
         let auxiliary =
             nn::cross_entropy(self.flamingo.device().ops(), &head.forward(&latents)?, targets)?;
         let auxiliary = (auxiliary.sum_all()? / shown.n_classes as f64)?;
@@ -247,5 +268,23 @@ impl Trainee {
             }
         }
         Ok(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_medium_takes_no_part_in_a_mean() {
+        let there = || Medium::zeros(vec![2, 3]);
+        let shown = |windows: Vec<Vec<Medium>>| {
+            let window = |media: Vec<Medium>| Window { encoders: vec![0; media.len()], media };
+            let windows = windows.into_iter().map(window).collect();
+            Shown { windows, classes: Vec::new(), rows: Vec::new(), weight: 1., n_classes: 1 }
+        };
+        assert_eq!(shown(vec![vec![there(), there()], vec![there(), there()]]).missing(), None);
+        let one = shown(vec![vec![there(), there()], vec![there(), Medium::zeros(vec![0])]]);
+        assert_eq!(one.missing(), Some(vec![1., 2.]));
     }
 }
