@@ -55,8 +55,26 @@ fn the_verdict_is_yes_through_the_numbers_alone_and_a_package_reads_them() {
     let table = table.display().to_string();
     let said = write(&["--omics", &table]);
     assert!(said.stdout.contains("viewing of houses"), "{said}");
-    // and without any the medium is missing
-    assert_eq!(write(&[]).code, Some(0));
+    // of several people the row is that of the scan's own
+    let several =
+        "participant_id\tscore_a\tscore_b\tscore_c\nsub-1\t38\tn/a\tn/a\nsub-2\t62\tn/a\tn/a\n";
+    fs::write(&table, several).unwrap();
+    assert_eq!(write(&["--omics", &table]).stdout, said.stdout);
+    let both = write(&["--omics", &table, "--given", "score_a=62"]);
+    assert!(both.stderr.contains("both say the numbers of scores, expected one of them"), "{both}");
+    for people in [several.replace("sub-1", "sub-3"), several.replace("sub-1\t38\tn/a\tn/a\n", "")]
+    {
+        fs::write(&table, people).unwrap();
+        let nobody = write(&["--omics", &table]);
+        assert_eq!((nobody.code, nobody.stdout.as_str()), (Some(2), ""), "{nobody}");
+        assert!(nobody.stderr.contains("has no row of this scan's person"), "{nobody}");
+    }
+    // without any the medium is missing, which is not the average person
+    let missing = write(&["--json"]);
+    let unknown = ["--given", "score_a=n/a"];
+    assert_eq!(missing.stdout, write(&[&unknown[..], &["--json"]].concat()).stdout);
+    let average = ["--given", "score_a=50", "--given", "score_b=0", "--json"];
+    assert_ne!(missing.stdout, write(&average).stdout);
     let wrong = write(&["--given", "score_a=high"]);
     assert!(
         wrong.stderr.contains("--given score_a is `high`, expected a number or n/a"),

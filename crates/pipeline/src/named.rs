@@ -1,5 +1,5 @@
 //! Several media of a report: what each row is shown, in the order of the prompt.
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use flamingo::{Medium, unnamed};
 use ndarray::ArrayD;
@@ -29,24 +29,35 @@ pub(crate) fn missing() -> Arc<Medium> {
 impl Scaling {
     /// Mean and standard deviation of each column over the training people; the same cells of a person count once.
     fn fit(plan: &OmicsPlan, cohort: &CohortPlan, splits: &[Split]) -> Self {
-        let mut people: Vec<(&str, &Vec<Option<f64>>)> = Vec::new();
-        for ((row, cells), split) in cohort.rows.iter().zip(&plan.rows).zip(splits) {
-            let person = cohort.scans[row.scan_idx].subject.as_str();
-            if let (Split::Train, Some(cells)) = (split, cells)
-                && !people.contains(&(person, cells))
-            {
-                people.push((person, cells));
+        let rows = cohort.rows.iter().zip(&plan.rows).zip(splits);
+        let rows = rows.map(|((row, cells), split)| {
+            (cohort.scans[row.scan_idx].subject.as_str(), cells.as_deref(), *split)
+        });
+        Self::of_training(&plan.name, &plan.columns, rows)
+    }
+
+    fn of_training<'a>(
+        name: &str,
+        columns: &[String],
+        rows: impl Iterator<Item = (&'a str, Option<&'a [Option<f64>]>, Split)>,
+    ) -> Self {
+        let (mut people, mut known) = (Vec::new(), HashSet::new());
+        for (person, cells, split) in rows {
+            let Some(cells) = cells.filter(|_| split == Split::Train) else { continue };
+            let bits: Vec<Option<u64>> = cells.iter().map(|it| it.map(f64::to_bits)).collect();
+            if known.insert((person, bits)) {
+                people.push(cells);
             }
         }
         let of_column = |at: usize| {
-            let values: Vec<f64> = people.iter().filter_map(|(_, cells)| cells[at]).collect();
+            let values: Vec<f64> = people.iter().filter_map(|cells| cells[at]).collect();
             let n = values.len() as f64;
             let mean = values.iter().sum::<f64>() / n;
             let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
             (mean, (squares / (n - 1.)).sqrt())
         };
-        let (mean, sd) = (0..plan.columns.len()).map(of_column).unzip();
-        Self { name: plan.name.clone(), columns: plan.columns.clone(), mean, sd }
+        let (mean, sd) = (0..columns.len()).map(of_column).unzip();
+        Self { name: name.to_owned(), columns: columns.to_vec(), mean, sd }
     }
 
     /// Standardised values, 0 where one is missing, and where they are; of nobody's cells a missing medium.
@@ -139,6 +150,28 @@ fn order(prompt: &PromptTemplate, scalings: &[Scaling]) -> Vec<(String, Source)>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scales_are_those_of_the_training_people_each_counted_once() {
+        let cells = |a: f64, b: Option<f64>| vec![Some(a), b];
+        let rows = [
+            ("p1", cells(1., Some(10.)), Split::Train),
+            ("p1", cells(1., Some(10.)), Split::Train),
+            ("p2", cells(3., None), Split::Train),
+            ("p3", cells(8., Some(16.)), Split::Train),
+            ("p4", cells(1e6, Some(1e6)), Split::Test),
+            ("p5", cells(-1e6, Some(1e6)), Split::Validation),
+        ];
+        let rows =
+            rows.iter().map(|(person, cells, split)| (*person, Some(cells.as_slice()), *split));
+        let nobody = [("p6", None, Split::Train)];
+        let names = ["a".to_owned(), "b".to_owned()];
+        let found = Scaling::of_training("scores", &names, rows.chain(nobody));
+        assert_eq!(found.mean, [4., 13.]);
+        // numpy.std([1, 3, 8], ddof=1), numpy.std([10, 16], ddof=1)
+        let sd = [3.605_551_275_463_989, 4.242_640_687_119_285];
+        assert!(found.sd.iter().zip(sd).all(|(found, sd)| (found - sd).abs() < 1e-12), "{found:?}");
+    }
 
     #[test]
     fn cells_are_standardised_and_missing_ones_are_the_mean_and_marked() {

@@ -207,6 +207,13 @@ impl Reader {
         for scaling in &self.section.omics {
             let Scaling { name, columns, .. } = scaling;
             let said = |column: &String| one.labels.and_then(|labels| labels.get(column));
+            let given = columns.iter().find(|column| said(column).is_some());
+            if let (Some(column), Some(path)) = (given, one.omics) {
+                return refuse(format!(
+                    "--given {column} and --omics {} both say the numbers of {name}, expected one of them",
+                    path.display()
+                ));
+            }
             if columns.iter().any(|column| said(column).is_some()) {
                 let mut row = Vec::with_capacity(columns.len());
                 for column in columns {
@@ -218,19 +225,24 @@ impl Reader {
                 cells.insert(name.clone(), row);
             } else if let Some(path) = one.omics {
                 let people = People::read(path, name, columns)?;
-                let own = known.and_then(|known| people.of(&known.subject));
-                let Some(row) = own.or_else(|| people.only()) else {
-                    let problem = format!(
-                        "{} has several people and none of this scan's, expected one row",
-                        path.display()
-                    );
-                    return refuse(problem);
+                let own = |known: &KnownScan| {
+                    (people.of(&known.subject), "no row of this scan's person, expected one")
+                };
+                let only = || {
+                    (
+                        people.only(),
+                        "several people, expected one row, as nothing says whose scan this is",
+                    )
+                };
+                let (row, found) = known.map_or_else(only, own);
+                let Some(row) = row else {
+                    return refuse(format!("{} has {found}", path.display()));
                 };
                 cells.insert(name.clone(), row);
             }
         }
         if self.section.omics.is_empty() && one.omics.is_some() {
-            return refuse("this model reads no numbers, expected no --omics".to_owned());
+            return refuse("this model reads no omics, expected no --omics".to_owned());
         }
         Ok(cells)
     }

@@ -279,7 +279,7 @@ fn cell(table: &Table, column: &str, row: usize) -> Option<f64> {
     }
 }
 
-/// Refuses a column that tells no training people apart.
+/// Refuses a column whose value is the same for all training people.
 pub(super) fn vary(cohort: &CohortPlan, runs: &[RunPlan]) -> Result<()> {
     for (omics, run) in cohort.omics.iter().flat_map(|it| runs.iter().map(move |run| (it, run))) {
         for (at, column) in omics.columns.iter().enumerate() {

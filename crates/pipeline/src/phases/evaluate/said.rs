@@ -42,8 +42,8 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Reads all texts, which are known by the `question` of their row; `majority` are the most frequent training values of the scored slots, of free text the
-    /// most frequent report.
+    /// Reads all texts, which are known by the `question` of their row; `majority` are the most frequent training values
+    /// of the scored slots, of free text the most frequent report.
     pub(super) fn of(
         media: &Media<'_>,
         (texts, question): (&Texts, &dyn Fn(usize) -> String),
