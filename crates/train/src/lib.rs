@@ -11,6 +11,7 @@ mod draw;
 mod error;
 mod fit;
 mod fitted;
+mod gathered;
 mod judge;
 mod labels;
 mod mixture;

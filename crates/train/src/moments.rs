@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor, Var};
 use nn::{AdamW, Ops, adamw, adamw_on};
 
-use crate::optimizer::Gradient;
+use crate::gathered::Gradient;
 
 /// Where they are kept.
 pub(crate) enum Moments {

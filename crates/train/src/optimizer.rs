@@ -6,6 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use nn::{AdamW, Device};
 
+use crate::gathered::{Gathered, Gradient, Gradients, norm};
 use crate::moments::Moments;
 
 /// A variable with its place in the optimizer.
@@ -17,71 +18,6 @@ struct Slot {
     moments: Moments,
     /// The only rows that move, in order; absent: all.
     rows: Option<Vec<u32>>,
-}
-
-/// A gradient, or none, of each variable.
-pub(crate) type Gradients = Vec<Option<Gradient>>;
-
-/// The gradient of a variable.
-pub(crate) enum Gradient {
-    /// For our kernels, and to be added to those of other processes.
-    Plain(Vec<f32>),
-    /// Where the variable lies, shaped as it.
-    Placed(Tensor),
-}
-
-impl Gradient {
-    /// Appends its numbers, row by row.
-    fn append_to(&self, flat: &mut Vec<f32>) -> Result<()> {
-        match self {
-            Self::Plain(numbers) => flat.extend_from_slice(numbers),
-            Self::Placed(tensor) => flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?),
-        }
-        Ok(())
-    }
-
-    /// The sum, and all squares.
-    fn add_squares(&self, sum: f64) -> Result<f64> {
-        match self {
-            Self::Plain(numbers) => {
-                Ok(numbers.iter().fold(sum, |sum, &g| sum + f64::from(g) * f64::from(g)))
-            }
-            Self::Placed(tensor) => {
-                Ok(sum + f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?))
-            }
-        }
-    }
-
-    fn is_finite(&self) -> Result<bool> {
-        match self {
-            Self::Plain(numbers) => Ok(numbers.iter().all(|g| g.is_finite())),
-            // what is not finite is no number once it is multiplied with 0
-            Self::Placed(tensor) => Ok((tensor * 0.)?.sum_all()?.to_scalar::<f32>()? == 0.),
-        }
-    }
-}
-
-/// What the micro-batches of a step add up to.
-pub(crate) struct Gathered {
-    pub(crate) gradients: Gradients,
-    pub(crate) loss: f64,
-    /// Ids that were read.
-    pub(crate) n_tokens: usize,
-}
-
-impl Gathered {
-    /// What of it is not a number, or infinite.
-    pub(crate) fn not_finite(&self) -> Result<Option<&'static str>> {
-        if !self.loss.is_finite() {
-            return Ok(Some("loss"));
-        }
-        for gradient in self.gradients.iter().flatten() {
-            if !gradient.is_finite()? {
-                return Ok(Some("gradient"));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// What a checkpoint calls the parts of the state of a variable.
@@ -209,11 +145,7 @@ impl Optimizer {
     /// One update; a variable without a gradient stays. Returns the norm of all gradients before
     /// clipping.
     pub(crate) fn take(&mut self, grads: &Gradients, lr: f64) -> Result<f64> {
-        let mut squares = 0.;
-        for gradient in grads.iter().flatten() {
-            squares = gradient.add_squares(squares)?;
-        }
-        let norm = squares.sqrt();
+        let norm = norm(grads)?;
         let grad_scale = if norm > self.clip_norm { self.clip_norm / norm } else { 1. };
         self.step += 1;
         let keep = self.averaging.min(self.step as f64 / (self.step + 9) as f64);
@@ -406,6 +338,21 @@ mod tests {
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
             assert!((a_norm - b_norm).abs() < 1e-5 * a_norm);
             assert_eq!(a[..2] == [1., -2.] && b[..2] == [1., -2.], only.is_some());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_gradient_whose_square_no_f32_holds_is_clipped_and_learned_from() -> Result<()> {
+        for device in Device::both() {
+            let var = Var::from_tensor(&Tensor::new(&[[1f32, -2.]], device.place())?)?;
+            let mut optimizer = optimizer(&device, &var);
+            let loss = (var.as_tensor() * 3e25)?.sum_all()?;
+            let norm = optimizer.update(&loss.backward()?, 0.05)?;
+            assert!((norm / (3e25 * 2f64.sqrt()) - 1.).abs() < 1e-6, "{norm}");
+            // the first step of AdamW is the rate, whatever the gradient
+            let values = numbers(&var)?;
+            assert!((values[0] - 0.95).abs() < 1e-5 && (values[1] + 2.05).abs() < 1e-5);
         }
         Ok(())
     }

@@ -11,12 +11,8 @@ use std::{
 use candle_core::{Tensor, backprop::GradStore};
 
 use crate::{
-    Error, Observer, Progress, Result, checkpoint,
-    judge::Validation,
-    optimizer::{Gathered, Optimizer},
-    progression::Progression,
-    reduce::Reduce,
-    schedule::Schedule,
+    Error, Observer, Progress, Result, checkpoint, gathered::Gathered, judge::Validation,
+    optimizer::Optimizer, progression::Progression, reduce::Reduce, schedule::Schedule,
 };
 
 /// What is trained, and how it is judged.
