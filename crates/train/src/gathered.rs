@@ -1,6 +1,6 @@
 //! What the micro-batches of a step add up to.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
 
 /// A gradient, or none, of each variable.
 pub(crate) type Gradients = Vec<Option<Gradient>>;
@@ -72,5 +72,42 @@ impl Gathered {
         let is_finite =
             placed.is_empty() || Tensor::stack(&placed, 0)?.sum_all()?.to_scalar::<f32>()? == 0.;
         Ok((!is_finite).then_some("gradient"))
+    }
+
+    /// This and what a further micro-batch of the same variables gives, where the variables lie.
+    pub(crate) fn plus(self, other: Self) -> Result<Self> {
+        let sum = |(own, other)| match (own, other) {
+            (Some(Gradient::Placed(own)), Some(Gradient::Placed(other))) => {
+                Ok(Some(Gradient::Placed((own + other)?)))
+            }
+            (Some(Gradient::Plain(mut own)), Some(Gradient::Plain(other))) => {
+                own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+                Ok(Some(Gradient::Plain(own)))
+            }
+            (Some(_), Some(_)) => bail!("gradients of one variable lie in two places"),
+            (own, None) => Ok(own),
+            (None, other) => Ok(other),
+        };
+        let gradients = self.gradients.into_iter().zip(other.gradients).map(sum);
+        Ok(Self {
+            gradients: gradients.collect::<Result<_>>()?,
+            loss: self.loss + other.loss,
+            n_tokens: self.n_tokens + other.n_tokens,
+        })
+    }
+
+    /// Clips the gradients as `torch.nn.utils.clip_grad_norm_` does; returns their norm before.
+    pub(crate) fn clip(&mut self, most: f64) -> Result<f64> {
+        let norm = norm(&self.gradients)?;
+        let factor = (most / (norm + 1e-6)).min(1.);
+        for gradient in self.gradients.iter_mut().flatten() {
+            match gradient {
+                Gradient::Plain(numbers) => {
+                    numbers.iter_mut().for_each(|g| *g = (f64::from(*g) * factor) as f32);
+                }
+                Gradient::Placed(tensor) => *tensor = (&*tensor * factor)?,
+            }
+        }
+        Ok(norm)
     }
 }

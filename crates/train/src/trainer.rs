@@ -212,6 +212,8 @@ impl Trainer<'_> {
         let (rank, n_ranks) = (self.reduce.rank(), self.reduce.n_ranks());
         let mut batches = task.batches(step).peekable();
         let mut sum: Option<Vec<f32>> = None;
+        // of a process alone, gradients are added where they lie
+        let (adds_here, mut here) = (n_ranks == 1 && self.optimizer.is_placed(), None::<Gathered>);
         while batches.peek().is_some() {
             // in the last round some processes may have nothing to add
             let (mut own, mut clip) = (None, None);
@@ -221,14 +223,25 @@ impl Trainer<'_> {
                     own = self.one(task, batch)?;
                 }
             }
-            let is_only = n_ranks == 1 && sum.is_none() && batches.peek().is_none();
+            let is_only =
+                n_ranks == 1 && sum.is_none() && here.is_none() && batches.peek().is_none();
             if is_only && clip.is_none() {
                 return Ok(own);
             }
             let loss = own.as_ref().map(|own| own.loss);
             if own.is_none() && task.drops_gathered() {
-                sum = None;
+                (sum, here) = (None, None);
                 _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm: None });
+                continue;
+            }
+            if adds_here {
+                here = match (here, own) {
+                    (Some(sum), Some(own)) => Some(sum.plus(own)?),
+                    (sum, own) => sum.or(own),
+                };
+                let clipped = clip.zip(here.as_mut()).map(|(most, sum)| sum.clip(most));
+                let grad_norm = clipped.transpose()?.or(clip.map(|_| 0.));
+                _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm });
                 continue;
             }
             let own = match own {
@@ -240,7 +253,7 @@ impl Trainer<'_> {
             let grad_norm = clip.map(|most| self.optimizer.clip_flat(sum, most));
             _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm });
         }
-        Ok(sum.and_then(|sum| self.optimizer.unflat(sum)))
+        Ok(here.or_else(|| sum.and_then(|sum| self.optimizer.unflat(sum))))
     }
 
     /// The gradients and the loss of a micro-batch.

@@ -2,7 +2,7 @@ use candle_core::{Device, Var};
 use flamingo::Compat;
 
 use super::*;
-use crate::{LOSS, LrSchedule, reduce::Alone};
+use crate::{LOSS, LrSchedule, gathered::Gradient, reduce::Alone};
 
 /// Gradients of both sources in each micro-batch of two epochs, the second of which may have nothing to learn.
 const GRADIENTS: [([f32; 2], Option<[f32; 2]>); 10] = [
@@ -72,7 +72,7 @@ struct Run {
 }
 
 /// Trains from `[1, −2]`; stopped after a step where that is asked for, and gone on with.
-fn run(original: bool, stop_after: Option<usize>) -> Run {
+fn run(device: &nn::Device, original: bool, stop_after: Option<usize>) -> Run {
     let state = tempfile::tempdir().unwrap();
     let (mut norms, mut rates) = (Vec::new(), Vec::new());
     let mut go = |stop_after: Option<usize>| {
@@ -95,8 +95,7 @@ fn run(original: bool, stop_after: Option<usize>) -> Run {
         };
         let variables = vec![("w".to_owned(), weights.clone())];
         let trainer = Trainer {
-            optimizer: Optimizer::new(&nn::Device::cpu(), variables, clip_norm, 0., |_| (1., 0.1))
-                .unwrap(),
+            optimizer: Optimizer::new(device, variables, clip_norm, 0., |_| (1., 0.1)).unwrap(),
             schedule: Schedule {
                 peak: 0.1,
                 n_steps: if original { 10 } else { 4 },
@@ -136,8 +135,9 @@ fn near(found: &[f64], expected: &[f64]) -> bool {
 fn openflamingos_order_of_operations_gives_its_weights() {
     // a script in Python without this program: clipping after each micro-batch, nothing left of a group after one that
     // is not a number, the last step of the second epoch lost, rates 0, then 9/9 and 8/9 of the peak
-    for stop_after in [None, Some(1), Some(2), Some(3)] {
-        let Run { weights, norms, rates, unlearned } = run(true, stop_after);
+    let stops = [None, Some(1), Some(2), Some(3)];
+    for (device, stop_after) in nn::Device::both().iter().flat_map(|it| stops.map(|at| (it, at))) {
+        let Run { weights, norms, rates, unlearned } = run(device, true, stop_after);
         let weights: Vec<f64> = weights.into_iter().map(f64::from).collect();
         assert!(near(&weights, &[0.839_303_439, -2.127_667_539]), "{weights:?}");
         let expected = [
@@ -158,10 +158,54 @@ fn openflamingos_order_of_operations_gives_its_weights() {
 
 #[test]
 fn by_default_nothing_to_learn_costs_that_batch_alone() {
-    let Run { norms, rates, unlearned, .. } = run(false, None);
-    assert!(norms.is_empty() && unlearned.is_empty());
-    // every group of both epochs made a step, the first of which moved the weights
-    assert!(near(&rates, &[0.1, 0.075, 0.05, 0.025]), "{rates:?}");
+    let [ours, theirs] = nn::Device::both().map(|device| {
+        let Run { weights, norms, rates, unlearned } = run(&device, false, None);
+        assert!(norms.is_empty() && unlearned.is_empty());
+        // every group of both epochs made a step, the first of which moved the weights
+        assert!(near(&rates, &[0.1, 0.075, 0.05, 0.025]), "{rates:?}");
+        weights.into_iter().map(f64::from).collect::<Vec<_>>()
+    });
+    assert!(near(&ours, &theirs), "{ours:?} {theirs:?}");
+}
+
+#[test]
+fn gradients_on_a_device_are_added_where_they_lie() {
+    let state = tempfile::tempdir().unwrap();
+    let weights = Var::new(&[1f32, -2.], &Device::Cpu).unwrap();
+    let variables = vec![("w".to_owned(), weights.clone())];
+    let device = nn::Device::cpu_composed();
+    let mut trainer = Trainer {
+        optimizer: Optimizer::new(&device, variables, 1., 0., |_| (1., 0.)).unwrap(),
+        schedule: Schedule {
+            peak: 0.1,
+            n_steps: 1,
+            warmup_steps: 1,
+            final_share: 0.,
+            shape: LrSchedule::Constant,
+            compat: Compat::None,
+        },
+        rhythm: Rhythm {
+            n_steps: 1,
+            validate_every: 1,
+            checkpoint_every: 1,
+            best_by: LOSS,
+            patience: None,
+            max_time: None,
+        },
+        state: state.path(),
+        reduce: &Alone,
+        observer: &mut |_| ControlFlow::Continue(()),
+    };
+    let gathered = trainer.gather(&Linear { weights, original: false }, 0).unwrap().unwrap();
+    let [Some(Gradient::Placed(sum))] = &gathered.gradients[..] else {
+        panic!("numbers of a host")
+    };
+    // a half of the first source's gradients and the whole of the second's, over three micro-batches
+    let expected =
+        [(0.5 * (3. + 1. - 2.) + 0.5 + 1.) / 3., (0.5 * (-1. + 1. + 0.25) + 2. + 1.) / 3.];
+    let sum: Vec<f64> = sum.to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
+    assert!(near(&sum, &expected), "{sum:?}");
+    assert_eq!(gathered.n_tokens, 5);
 }
 
 /// A loss that is told, of three examples; its gradient is 0.
