@@ -1,6 +1,7 @@
 //! The command line of neuroflamingo: arguments, progress, exit codes.
 mod args;
 mod commands;
+mod gpu;
 mod print;
 mod progress;
 mod words;

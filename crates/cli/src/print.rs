@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use tracing::level_filters::LevelFilter;
 
+use crate::gpu;
+
 /// Data.
 pub(crate) fn out(text: &str) -> Result<()> {
     write_out(&format!("{}\n", harmless(text)))
@@ -67,7 +69,8 @@ pub(crate) fn error(error: &anyhow::Error) {
         said.push_str(&text);
     }
     let ours = error.chain().find_map(|cause| cause.downcast_ref::<pipeline::Error>());
-    if let Some(hint) = ours.and_then(pipeline::Error::hint) {
+    let ours = ours.and_then(pipeline::Error::hint);
+    if let Some(hint) = ours.or_else(|| gpu::hint(&said).map(str::to_owned)) {
         note(&format!("hint: {hint}"));
     }
 }
