@@ -85,7 +85,7 @@ fn a_template_that_is_missing_or_bad_is_one_sentence() {
         let dir = tempfile::tempdir().unwrap();
         let lm = instructed(dir.path(), template);
         let ran = run(&["check", SHORT, "--set", &lm, "--set", "model.chat=true"]).exits_with(2);
-        let found = ran.one_error().to_owned();
+        let found = ran.one_error().clone();
         assert!(found.contains(expected), "{expected}\n{found}");
     };
     refused(
