@@ -346,15 +346,17 @@ mod tests {
         let two = weights(second, &between)?;
         let found =
             resampler.rolled_out(&tokens, None)?.squeeze(0)?.squeeze(0)?.to_vec2::<f64>()?;
-        for latent in 0..3 {
+        assert_eq!(found.len(), 3);
+        for (latent, found) in found.iter().enumerate() {
             let share = |token: usize| {
                 let looked = |other: usize| 0.5 * one[other][token];
                 let through: f64 = (0..3).map(|other| two[latent][6 + other] * looked(other)).sum();
                 0.5 * looked(latent) + 0.5 * (two[latent][token] + through)
             };
             let sum: f64 = (0..6).map(share).sum();
-            for token in 0..6 {
-                assert!((found[latent][token] - share(token) / sum).abs() < 1e-12);
+            assert_eq!(found.len(), 6);
+            for (token, found) in found.iter().enumerate() {
+                assert!((found - share(token) / sum).abs() < 1e-12);
             }
         }
         Ok(())
