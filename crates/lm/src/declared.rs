@@ -19,8 +19,11 @@ const SPECIAL: &str = "special_tokens_map.json";
 /// The ids of added tokens, in the form before `tokenizer_config.json` listed them.
 const ADDED: &str = "added_tokens.json";
 
+/// Holds a chat template alone.
+pub(crate) const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
 /// The files that are read beside a `tokenizer.json`, where they are there.
-pub(crate) const NEIGHBOURS: [&str; 3] = [CONFIG, SPECIAL, ADDED];
+pub(crate) const NEIGHBOURS: [&str; 4] = [CONFIG, SPECIAL, ADDED, CHAT_TEMPLATE];
 
 /// The keys of tokens with a name, in the order in which transformers adds those that are missing.
 const NAMED: [&str; 9] = [
@@ -50,7 +53,8 @@ pub(crate) struct Declared {
 impl Declared {
     /// Reads the files beside a `tokenizer.json`.
     pub(crate) fn beside(path: &Path) -> Result<Self> {
-        let [config, special, added] = NEIGHBOURS.map(|name| path.with_file_name(name));
+        let [config, special, added] =
+            [CONFIG, SPECIAL, ADDED].map(|name| path.with_file_name(name));
         let mut declared = Self::default();
         let mut seen = HashSet::new();
         for (path, is_config) in [(&config, true), (&special, false)] {

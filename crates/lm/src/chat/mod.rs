@@ -12,15 +12,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::declared::CHAT_TEMPLATE;
 use crate::error::read_text;
 use crate::{Error, Result, Tokenizer, gguf};
 
-/// Holds the template alone.
-const FILE: &str = "chat_template.jinja";
 /// Holds it under `chat_template`, as a text or a list of named ones.
 const CONFIG: &str = "tokenizer_config.json";
-/// The file that is read beside a `tokenizer.json` for its template alone.
-pub(crate) const NEIGHBOUR: &str = FILE;
 
 /// A language model's chat template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +112,7 @@ impl ChatTemplate {
 
 /// The template of a folder: a file of its own wins, as in transformers.
 fn in_folder(folder: &Path) -> Result<Option<ChatTemplate>> {
-    let (file, config) = (folder.join(FILE), folder.join(CONFIG));
+    let (file, config) = (folder.join(CHAT_TEMPLATE), folder.join(CONFIG));
     let wrong = |reason: String| Error::Config { path: config.clone(), reason };
     let fields = if config.is_file() {
         let text = read_text(&config)?;

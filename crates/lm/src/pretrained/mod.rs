@@ -122,8 +122,7 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let neighbours = NEIGHBOURS.map(|name| path.join(name)).into_iter();
     let mut files = vec![path.join(CONFIG), path.join(TOKENIZER)];
-    let template = path.join(crate::chat::NEIGHBOUR);
-    files.extend(neighbours.chain([template]).filter(|path| path.is_file()));
+    files.extend(neighbours.filter(|path| path.is_file()));
     files.extend(weights::files(path)?);
     Ok(files)
 }
