@@ -281,7 +281,7 @@ fn recordings_of_another_cohort_are_asked_about_as_wholes() {
         ),
         (
             one("Sex {sex}:", "[M, F]", ", truth: sex"),
-            "question q states the column sex, by which it is true",
+            "question q states the column sex, which holds its answers",
         ),
         (one("Sex {sex}:", "[M, F]", ""), "of which a cell holds the answer"),
         (one("Side {stronger_side}:", "[left, right]", ""), "of which a cell holds the answer"),

@@ -224,7 +224,7 @@ fn truths_are_answers(
     }
     if n_known == 0 {
         return refuse(format!(
-            "column {column}, by which question {id} is true, says nothing of anybody"
+            "column {column}, which holds the answers to question {id}, is empty"
         ));
     }
     Ok(())
@@ -237,7 +237,7 @@ fn states_no_answer(question: &Question, windows: &[AskedWindow]) -> Result<()> 
         question.truth.as_deref().filter(|it| question.words.columns().contains(it))
     {
         return refuse(format!(
-            "question {id} states the column {column}, by which it is true: the model would be told what it is asked"
+            "question {id} states the column {column}, which holds its answers: the model would be told what it is asked"
         ));
     }
     for (column, cell) in windows.iter().flat_map(|it| it.stated(question)) {

@@ -81,7 +81,7 @@ mod tests {
         let found = Dependence::of(&windows, DRAWS).unwrap().unwrap();
         assert_eq!(found.changed_without_scan.estimate, 0.5);
         assert!((found.moved_without_scan.estimate - 0.25).abs() < 1e-12);
-        // of equals the first: 0.9 of the second is given, and the first with another scan
+        // the first of any ties: 0.9 of the second is given, and the first with another scan
         assert_eq!(found.changed_with_other_scans.unwrap().estimate, 0.5);
         assert!((found.moved_with_other_scans.unwrap().estimate - 0.25).abs() < 1e-12);
         let blind = [window(0, 0.4, None), window(1, 0.4, None)];

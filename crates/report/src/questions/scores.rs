@@ -25,7 +25,7 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// The likeliest answer; of equals the first.
+    /// The likeliest answer; the first of any ties.
     pub fn given(&self) -> usize {
         argmax(&self.own)
     }
