@@ -291,6 +291,16 @@ fn recordings_of_another_cohort_are_asked_about_as_wholes() {
     }
 }
 
+    // the same package of which another training is said is asked again
+    let manifest = asked.model.join("model.yaml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let digests = "scans_sha256:";
+    assert!(text.contains(digests), "{text}");
+    fs::write(&manifest, text.replace(digests, "scans_sha256_before:")).unwrap();
+    let pipeline = asked.pipeline(&cohort, questions);
+    let ran = run(&["run", &pipeline]).exits_with(0);
+    assert!(!ran.stdout.contains("that the model was trained on"), "{ran}");
+    assert!(asked.rows().iter().all(|it| it["trained_on"] == "false"));
 #[test]
 fn questions_that_cannot_be_asked_are_refused_in_one_sentence() {
     let asked = Asked::windows();

@@ -138,6 +138,15 @@ impl Manifest {
         self.trained_on.get("terms")?.as_str()
     }
 
+    /// Names the package by everything that it says of itself, wherever its files lie.
+    pub fn digest(&self) -> String {
+        let mut named = self.clone();
+        named.parts.iter_mut().for_each(|part| part.path = None);
+        named.relocate(&|_| PathBuf::new());
+        let said = serde_json::to_string(&named).expect("a manifest is plain values");
+        files::sha256_bytes(said.as_bytes())
+    }
+
     /// Changes where files lie that its encoders name.
     fn relocate(&mut self, place: &dyn Fn(&Path) -> PathBuf) {
         self.config.encoder.relocate(place);

@@ -165,6 +165,11 @@ impl Section {
         self.stages.iter().filter_map(Stage::step)
     }
 
+    /// The name and the version of every stage.
+    pub(crate) fn versions(&self) -> Vec<(&str, u32)> {
+        self.stages.iter().map(|stage| (stage.name(), stage.version())).collect()
+    }
+
     /// Looks for steps among those that the program brings along.
     pub(crate) fn find_steps(&mut self, steps: &StepRegistry) {
         self.stages.iter_mut().for_each(|stage| stage.find_step(steps));

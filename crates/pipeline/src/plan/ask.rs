@@ -1,7 +1,7 @@
 //! Whether a package can be asked the questions of `ask` about a cohort, before a scan is opened.
 use std::collections::BTreeSet;
 
-use encoder::InputShape;
+use encoder::{EncoderConfig, InputShape};
 use flamingo::{END_OF_CHUNK, IMAGE, Manifest, PackageTexts, RankBy};
 use preprocess::{Recipe, Recording, Step, Timing};
 use report::{
@@ -9,6 +9,7 @@ use report::{
     prompt::{Labels, Technique},
 };
 use scan::WindowConfig;
+use serde_json::json;
 
 use super::{AskPlan, AskedWindow, CohortPlan, RowPlan, RunPlan, SourcePlan, frames::Frames, rows};
 use crate::{
@@ -34,7 +35,8 @@ pub(super) fn plan(
     let package = loaded.spec.package.as_ref();
     let package = package.ok_or(Error::MissingSection { stage: STAGE, section })?;
     let package = loaded.resolve(package);
-    let manifest = flamingo::inspect(&package)?.manifest;
+    let mut manifest = flamingo::inspect(&package)?.manifest;
+    manifest.find_encoders(loaded.encoders());
     if matches!(manifest.input, InputShape::Image { .. }) {
         return refuse(format!("the package reads {}, expected one for scans", manifest.input));
     }
@@ -44,7 +46,8 @@ pub(super) fn plan(
             "the package reads {n} media of a person, expected one for scans alone"
         ));
     }
-    let section = Section::read(&package, &manifest)?;
+    let mut section = Section::read(&package, &manifest)?;
+    section.find_steps(loaded.steps());
     asked_once(runs)?;
     let steps: Vec<&dyn Step> = section.steps().collect();
     let events = steps.iter().find_map(|step| step.cut()?.events().cloned());
@@ -65,10 +68,26 @@ pub(super) fn plan(
     }
     texts(config, &section, &PackageTexts::open(&package)?, &windows)?;
     let trained_on = trained_on(&manifest);
-    let preprocessing = files::sha256_bytes(manifest.preprocessing.to_string().as_bytes());
-    let model_id = model_id(&manifest);
+    let preprocessing = preprocessing(&section, &manifest)?;
+    let (model_id, manifest) = (model_id(&manifest), manifest.digest());
     let n_questions = config.questions.len();
-    Ok(Some(AskPlan { package, model_id, preprocessing, n_questions, windows, trained_on }))
+    Ok(Some(AskPlan {
+        package,
+        model_id,
+        manifest,
+        preprocessing,
+        n_questions,
+        windows,
+        trained_on,
+    }))
+}
+
+/// How a package shows a scan, hashed: its settings, the versions of its stages, and its frozen encoder.
+fn preprocessing(section: &Section, manifest: &Manifest) -> Result<String> {
+    let frozen = manifest.frozen_encoder.as_ref().map(EncoderConfig::identity);
+    let frozen = frozen.transpose().map_err(Error::Encoder)?;
+    let decides = json!([manifest.preprocessing, section.versions(), frozen]);
+    Ok(files::sha256_bytes(decides.to_string().as_bytes()))
 }
 
 fn refuse<T>(problem: String) -> Result<T> {

@@ -12,7 +12,9 @@ pub struct AskPlan {
     pub package: PathBuf,
     /// The model, by what is in it.
     pub model_id: String,
-    /// How the package shows a scan and reads its model, hashed.
+    /// Everything that the package says of itself, hashed; its name is that of the weights alone.
+    pub(crate) manifest: String,
+    /// How the package shows a scan, hashed.
     pub(crate) preprocessing: String,
     /// Questions.
     pub(crate) n_questions: usize,

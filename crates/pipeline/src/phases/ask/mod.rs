@@ -119,6 +119,9 @@ fn decides(plan: &AskPlan, media: &Media<'_>) -> Value {
         "groups": plan.windows.iter().map(|it| [&it.site, &it.sex, &it.age]).collect::<Vec<_>>(),
         "seed": media.run.seed,
         "name": media.plan.spec().name,
+        // settings of the model, and what it was trained on, by which is judged
+        "manifest": plan.manifest,
+        "package": plan.preprocessing,
     })
 }
 
