@@ -211,13 +211,10 @@ fn a_stopped_run_goes_on_after_the_answers_that_it_has() {
     let ran = run_until(&["run", &pipeline], "ask: category: ", "TERM");
     assert_eq!(ran.code, Some(75), "{ran}");
     let states: Vec<PathBuf> = tests::files_below(&asked.path("runs/cache/ask"));
-    let kept = |name: &str| {
-        let of = |path: &&PathBuf| {
-            path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(name))
-        };
-        states.iter().filter(of).cloned().collect::<Vec<_>>()
+    let is_kept = |path: &&PathBuf| {
+        path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("question-"))
     };
-    let parts = kept("category-");
+    let parts: Vec<PathBuf> = states.iter().filter(is_kept).cloned().collect();
     assert!(!parts.is_empty(), "{states:?}");
     let times = |parts: &[PathBuf]| -> Vec<_> {
         parts.iter().map(|it| fs::metadata(it).unwrap().modified().unwrap()).collect()

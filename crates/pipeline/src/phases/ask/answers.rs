@@ -8,6 +8,7 @@ use report::{
     metrics::Draws,
     questions::{Answered, Dependence, scores},
 };
+use serde_json::json;
 
 use super::{
     config::{AskConfig, Question},
@@ -211,7 +212,10 @@ impl<'a> Asking<'a> {
     ) -> Result<Vec<Vec<LogLikelihood>>> {
         let batch_size = self.config.batch_size.max(1);
         let size = (4 * batch_size).div_ceil(question.answers.len());
-        self.reading.each(&question.id, jobs, size, control, |_, part, stop| {
+        let windows = self.there.iter().map(|&at| &self.plan.windows[at]);
+        let windows: Vec<_> = windows.map(|it| (it.scan_idx, it.window)).collect();
+        let name = kept_name(question, &windows, posed, jobs);
+        self.reading.each(&name, jobs, size, control, |_, part, stop| {
             let mut items = Vec::with_capacity(part.len() * question.answers.len());
             // a scan is one and the same in memory, so that it is read once
             let mut last = None;
@@ -362,6 +366,20 @@ fn jobs(n: usize, blocks: &[Vec<usize>], posed: &[Posed]) -> Vec<Job> {
     jobs
 }
 
+/// Names what is kept of a question by everything that is asked: which windows can be shown may change between a
+/// stopped run and the next, and with them what stands at a place among the jobs.
+fn kept_name(
+    question: &Question,
+    windows: &[(usize, Option<usize>)],
+    posed: &[Posed],
+    jobs: &[Job],
+) -> String {
+    let texts: Vec<_> =
+        posed.iter().map(|it| [&it.with_scan, &it.without_scan, &it.blank]).collect();
+    let asked = json!([question.id, question.answers, windows, texts, jobs]);
+    format!("question-{}", &files::sha256_bytes(asked.to_string().as_bytes())[..16])
+}
+
 /// The mean of some distributions; none of none.
 fn mean_of(all: &[Vec<f64>]) -> Option<Vec<f64>> {
     let n = all.len() as f64;
@@ -394,6 +412,37 @@ mod tests {
             (3, None),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn kept_answers_are_named_by_everything_that_is_asked() {
+        let question = |id: &str, answers: [&str; 2]| Question {
+            id: id.to_owned(),
+            words: "Sex:".to_owned().try_into().unwrap(),
+            answers: answers.map(str::to_owned).to_vec(),
+            truth: None,
+        };
+        let posed = |text: &str| Posed {
+            with_scan: format!("<image>{text}"),
+            without_scan: text.to_owned(),
+            blank: " ".to_owned(),
+        };
+        let (own, windows) = ([(0, Some(0)), (0, None)], [(0, None)]);
+        let asked = question("sex", ["M", "F"]);
+        let base = kept_name(&asked, &windows, &[posed("Sex:")], &own);
+        let others = [
+            // the first scan cannot be shown, and the second stands at its place
+            kept_name(&asked, &[(1, None)], &[posed("Sex:")], &own),
+            kept_name(&asked, &[(0, Some(1))], &[posed("Sex:")], &own),
+            kept_name(&asked, &windows, &[posed("Aged 3, sex:")], &own),
+            kept_name(&asked, &windows, &[posed("Sex:")], &own[..1]),
+            kept_name(&question("sex", ["F", "M"]), &windows, &[posed("Sex:")], &own),
+            // one file where names are compared without case
+            kept_name(&question("SEX", ["M", "F"]), &windows, &[posed("Sex:")], &own),
+        ];
+        let names = others.iter().chain([&base]).map(|it| it.to_lowercase());
+        assert_eq!(names.collect::<BTreeSet<_>>().len(), 7, "{base} {others:?}");
+        assert_eq!(base, kept_name(&asked, &windows, &[posed("Sex:")], &own));
     }
 
     #[test]
