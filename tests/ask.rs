@@ -155,7 +155,12 @@ fn answers_have_the_probabilities_of_score_and_controls_beside_them() {
     for (found, expected) in without.iter().zip(&expected) {
         assert!((found - expected).abs() < 1e-5, "{without:?} {expected:?}");
     }
-    // one person: others are other scans; every distribution sums to one
+    // one person: others are other scans, and nothing says otherwise; every distribution sums to one
+    let others = match asked.json("metrics.json")["other_scans"].as_str() {
+        Some("scans") => "other scans",
+        Some("windows") => "other windows",
+        found => panic!("{found:?}"),
+    };
     assert!(rows.iter().any(|it| !it["other_scans"].is_empty()));
     for four in rows.chunks(4) {
         // a window whose scan was exchanged with nobody's has no others
@@ -194,6 +199,8 @@ fn answers_have_the_probabilities_of_score_and_controls_beside_them() {
     assert!(page.contains("Windows and people with a known answer"), "{page}");
     let person = fs::read_to_string(asked.path("runs/asked/sub-1.html")).unwrap();
     assert!(person.matches("<td>houses</td>").count() == 96, "{person}");
+    assert!(person.contains(others) && !person.contains("other people’s scans"));
+    assert!(page.contains(&format!("Answers that change with {others}")), "{page}");
     // and nothing is done twice
     let again = run(&["run", &pipeline]).exits_with(0);
     let record = asked.json("record.json");
@@ -286,8 +293,6 @@ fn recordings_of_another_cohort_are_asked_about_as_wholes() {
         let found = refused(&question);
         assert!(found.contains(expected), "{expected}\n{found}");
     }
-}
-
     // the same package of which another training is said is asked again
     let manifest = asked.model.join("model.yaml");
     let text = fs::read_to_string(&manifest).unwrap();
@@ -298,6 +303,8 @@ fn recordings_of_another_cohort_are_asked_about_as_wholes() {
     let ran = run(&["run", &pipeline]).exits_with(0);
     assert!(!ran.stdout.contains("that the model was trained on"), "{ran}");
     assert!(asked.rows().iter().all(|it| it["trained_on"] == "false"));
+}
+
 #[test]
 fn questions_that_cannot_be_asked_are_refused_in_one_sentence() {
     let asked = Asked::windows();

@@ -16,7 +16,7 @@ pub struct Dependence {
     /// Probability that moves to other answers without a scan, on average: 0 where it is the same, 1 at most (total
     /// variation).
     pub moved_without_scan: Interval,
-    /// The same shares and probabilities with scans of other people; none where there are none.
+    /// The same shares and probabilities with other scans; none where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_with_other_scans: Option<Interval>,
     /// See `moved_without_scan`.
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn without_other_people_nothing_is_said_of_their_scans() {
+    fn without_other_scans_nothing_is_said_of_them() {
         let mut alone = window(0, 0.9, None);
         alone.other_scans = None;
         let found = Dependence::of(&[alone], DRAWS).unwrap().unwrap();

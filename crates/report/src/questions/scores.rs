@@ -18,7 +18,7 @@ pub struct Answered {
     pub own: Vec<f64>,
     /// The same without a scan.
     pub no_scan: Vec<f64>,
-    /// The same with scans of other people, the mean over these; none where there are none.
+    /// The same with other scans, the mean over these; none where there are none.
     pub other_scans: Option<Vec<f64>>,
     /// The true answer, where it is known.
     pub truth: Option<usize>,

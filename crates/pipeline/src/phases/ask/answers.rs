@@ -1,5 +1,5 @@
-//! What a package answers: the likelihood of each allowed answer with the own scan, with scans of other people, and
-//! without any.
+//! What a package answers: the likelihood of each allowed answer with the own scan, with other ones, and without
+//! any.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flamingo::{LogLikelihood, Model, Scored, classified};
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{
     config::{AskConfig, Question},
     metrics::{AskMetrics, QuestionFound},
+    others::Others,
     shown::Shown,
 };
 use crate::{
@@ -55,7 +56,7 @@ pub(super) struct Answers {
     /// Whether the model was trained on the scan.
     pub(super) trained_on: Vec<bool>,
     /// Windows whose scans were exchanged.
-    blocks: Vec<Vec<usize>>,
+    blocks: Blocks,
     /// Of each window the answers with each scan of its block, in the order of the block.
     cells: Vec<Vec<Cell>>,
 }
@@ -71,6 +72,9 @@ struct Cell {
 
 /// A text with a scan, or without.
 type Job = (usize, Option<usize>);
+
+/// Windows whose scans are exchanged with each other.
+pub(super) type Blocks = Vec<Vec<usize>>;
 
 impl<'a> Asking<'a> {
     pub(super) fn new(
@@ -125,20 +129,6 @@ impl<'a> Asking<'a> {
         })
     }
 
-    /// Whose scans stand for those of other people in a block: of other people; where there are none, other scans,
-    /// or other windows of the same one.
-    fn others<'b>(&self, window: usize, block: &'b [usize]) -> Vec<&'b usize> {
-        let scan = |at: usize| self.plan.windows[self.there[at]].scan_idx;
-        let differ = |is_other: &dyn Fn(usize) -> bool| -> Vec<&'b usize> {
-            block.iter().filter(|at| is_other(**at)).collect()
-        };
-        let people = differ(&|at| self.person[at] != self.person[window]);
-        let scans = || differ(&|at| scan(at) != scan(window));
-        let windows = || differ(&|at| at != window);
-        let found = [people, scans(), windows()];
-        found.into_iter().find(|it| !it.is_empty()).unwrap_or_default()
-    }
-
     fn window(&self, at: usize) -> &AskedWindow {
         &self.plan.windows[self.there[at]]
     }
@@ -154,16 +144,34 @@ impl<'a> Asking<'a> {
         ))
     }
 
+    fn truth(&self, question: &Question) -> Vec<Option<usize>> {
+        (0..self.there.len()).map(|at| self.window(at).truth(question)).collect()
+    }
+
+    /// Windows whose scans are exchanged, question by question, and which of them are others.
+    pub(super) fn exchanged(&self, control: &Control<'_>) -> Result<(Vec<Blocks>, Others)> {
+        let mut all = Vec::with_capacity(self.config.questions.len());
+        for question in &self.config.questions {
+            let label =
+                |it: &Option<usize>| it.map_or(String::new(), |it| question.answers[it].clone());
+            let labels: Vec<String> = self.truth(question).iter().map(label).collect();
+            let (units, max_pairs, seed) =
+                (self.units.clone(), self.config.max_pairs, self.media.run.seed);
+            all.push(aside(control, move || blocks(&units, &labels, max_pairs, seed))?);
+        }
+        let others = Others::among(&self.units, all.iter().flatten());
+        Ok((all, others))
+    }
+
     /// Asks one question about every window.
-    pub(super) fn ask(&self, question: &Question, control: &mut Control<'_>) -> Result<Answers> {
+    pub(super) fn ask(
+        &self,
+        question: &Question,
+        (blocks, others): (Blocks, Others),
+        control: &mut Control<'_>,
+    ) -> Result<Answers> {
         let n = self.there.len();
-        let truth: Vec<Option<usize>> = (0..n).map(|at| self.window(at).truth(question)).collect();
-        let label =
-            |it: &Option<usize>| it.map_or(String::new(), |it| question.answers[it].clone());
-        let labels: Vec<String> = truth.iter().map(label).collect();
-        let (units, max_pairs, seed) =
-            (self.units.clone(), self.config.max_pairs, self.media.run.seed);
-        let blocks = aside(control, move || blocks(&units, &labels, max_pairs, seed))?;
+        let truth = self.truth(question);
         let posed = (0..n).map(|at| self.posed(question, at)).collect::<Result<Vec<_>>>()?;
         let jobs = jobs(n, &blocks, &posed);
         let found = self.likelihoods(question, &posed, &jobs, control)?;
@@ -182,10 +190,11 @@ impl<'a> Asking<'a> {
                     let nll = truth[window].map_or(0.0, |truth| of[truth].nll());
                     cells[window].push(Cell { given: classified.best, nll });
                 }
-                let others = self.others(window, block).into_iter();
-                let others: Vec<_> =
-                    others.map(|&scan| probabilities(&found[&(window, Some(scan))])).collect();
-                other_scans[window] = mean_of(&others);
+                let is_other = |at: &&usize| others.differ(&self.units[window], &self.units[**at]);
+                let beside = block.iter().filter(is_other);
+                let beside: Vec<_> =
+                    beside.map(|&scan| probabilities(&found[&(window, Some(scan))])).collect();
+                other_scans[window] = mean_of(&beside);
             }
         }
         let own: Vec<Vec<LogLikelihood>> =
@@ -331,13 +340,14 @@ impl<'a> Asking<'a> {
     }
 
     /// All questions together.
-    pub(super) fn metrics(&self, questions: Vec<QuestionFound>) -> AskMetrics {
+    pub(super) fn metrics(&self, others: Others, questions: Vec<QuestionFound>) -> AskMetrics {
         let n_people = self.person.iter().max().map_or(0, |last| last + 1);
         AskMetrics::new(
             &self.media.plan.spec().name,
             &self.plan.model_id,
             self.media.run.seed,
             [self.there.len(), n_people, self.trained_on.iter().filter(|it| **it).count()],
+            others,
             questions,
         )
     }

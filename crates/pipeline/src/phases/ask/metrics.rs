@@ -8,7 +8,7 @@ use report::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::config::Question;
+use super::{config::Question, others::Others};
 
 /// `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub(crate) struct AskMetrics {
     pub(crate) n_people: usize,
     /// Windows of scans that the model was trained on: answered, and not judged by.
     pub(crate) n_trained_on: usize,
+    /// Which scans stand beside the own ones, in the whole cohort.
+    pub(crate) other_scans: Others,
     pub(crate) questions: Vec<QuestionFound>,
 }
 
@@ -90,6 +92,7 @@ impl AskMetrics {
         model_id: &str,
         seed: u64,
         [n_windows, n_people, n_trained_on]: [usize; 3],
+        other_scans: Others,
         questions: Vec<QuestionFound>,
     ) -> Self {
         let verdict = match questions.as_slice() {
@@ -102,7 +105,17 @@ impl AskMetrics {
             }
         };
         let (name, model_id) = (name.to_owned(), model_id.to_owned());
-        Self { name, model_id, seed, verdict, n_windows, n_people, n_trained_on, questions }
+        Self {
+            name,
+            model_id,
+            seed,
+            verdict,
+            n_windows,
+            n_people,
+            n_trained_on,
+            other_scans,
+            questions,
+        }
     }
 
     pub(crate) fn verdict(&self) -> Option<&str> {

@@ -2,6 +2,7 @@
 mod answers;
 mod config;
 mod metrics;
+mod others;
 mod shown;
 mod table;
 
@@ -140,15 +141,16 @@ fn compute(
     let asking = Asking::new(config, plan, media, &model, &shown, &reading)?;
     let mut found = Vec::with_capacity(config.questions.len());
     let mut given = Vec::new();
-    for question in &config.questions {
-        let answered = asking.ask(question, control)?;
+    let (blocks, others) = asking.exchanged(control)?;
+    for (question, blocks) in config.questions.iter().zip(blocks) {
+        let answered = asking.ask(question, (blocks, others), control)?;
         let metrics = asking.judge(question, &answered, control)?;
         let text = metrics.in_words();
         control.tell(Event::Note { stage: "ask", text });
         found.push(metrics);
         given.extend(table::given(media, plan, question, &answered));
     }
-    let metrics = asking.metrics(found);
+    let metrics = asking.metrics(others, found);
     files::write_json(&folders.result.join(METRICS), &metrics)?;
     files::write_json(&folders.result.join(GIVEN), &given)?;
     Ok(files::write_atomic(&folders.result.join(ANSWERS), &table::text(&given)?)?)

@@ -32,7 +32,7 @@ pub(crate) struct Allowed {
     /// With the own scan.
     pub(crate) probability: f64,
     pub(crate) no_scan: f64,
-    /// The mean over scans of other people, where there are some.
+    /// The mean over other scans, where some were exchanged.
     pub(crate) other_scans: Option<f64>,
     log_likelihood: LogLikelihood,
 }

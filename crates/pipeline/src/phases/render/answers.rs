@@ -36,8 +36,9 @@ fn question(found: &QuestionFound, metrics: &AskMetrics) -> AskedQuestion {
         add("Probability that moves without a scan", it.moved_without_scan.to_string());
         let others = it.changed_with_other_scans.zip(it.moved_with_other_scans);
         if let Some((changed, moved)) = others {
-            add("Answers that change with other people’s scans", changed.to_string());
-            add("Probability that moves with other people’s scans", moved.to_string());
+            let whose = metrics.other_scans.in_words();
+            add(&format!("Answers that change with {whose}"), changed.to_string());
+            add(&format!("Probability that moves with {whose}"), moved.to_string());
         }
     }
     AskedQuestion {
@@ -52,14 +53,15 @@ fn question(found: &QuestionFound, metrics: &AskMetrics) -> AskedQuestion {
 
 /// What was answered about some scans, a row for each allowed answer.
 pub(super) fn of_scans(asked: Option<&AskedCohort>, scans: &[usize]) -> Table {
-    const COLUMNS: [&str; 7] =
-        ["answer", "probability", "without a scan", "other scans", "given", "true", "trained on"];
+    let others = asked.map_or("other scans", |it| it.metrics.other_scans.in_words());
+    let columns =
+        ["answer", "probability", "without a scan", others, "given", "true", "trained on"];
     let given = asked.map_or(&[][..], |it| &it.given);
     let given = given.iter().filter(|it| scans.contains(&it.scan_idx));
     let rows = given.flat_map(|it| (0..it.allowed.len()).map(move |at| row(it, at)));
     Table {
         head: "question".to_owned(),
-        columns: COLUMNS.map(str::to_owned).to_vec(),
+        columns: columns.map(str::to_owned).to_vec(),
         rows: rows.collect(),
         notes: Vec::new(),
     }
