@@ -37,7 +37,7 @@ fn a_typo_is_underlined_and_corrected() {
 #[test]
 fn a_typo_in_a_stage_name_is_underlined_and_corrected() {
     assert_snapshot!(changed("- whiten:", "- whitten:"), @"
-    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, event_windows, window, whiten, parcellate, order_parcels, denoise, resample_time, normalise, prepare, volumes, sliding_windows, windows, step, quality, select, export, encode, embed, harmonise, probe, finetune, generate, evaluate, render, caption, evaluate_few_shot, pretrain, compose
+    error: [cohort]/windows.yaml:13:5: unknown choice `whitten`, expected one of mask, clean, event_windows, window, whiten, parcellate, order_parcels, denoise, resample_time, normalise, prepare, volumes, sliding_windows, windows, step, quality, select, export, encode, embed, harmonise, probe, finetune, generate, evaluate, attribute, render, caption, evaluate_few_shot, ask, pretrain, compose
        |
     13 |   - whitten: { shrinkage: { fixed: 0.3 } }
        |     ^^^^^^^
