@@ -138,6 +138,8 @@ pub struct EvidenceConfig {
 impl EvidenceConfig {
     /// Fewer pairings cannot reach p = 0.001.
     pub const MIN_PERMUTATIONS: usize = 999;
+    /// All pairs of 8 windows; fewer decide nothing.
+    pub const MIN_PAIRS: usize = 28;
 
     /// 999 pairings, 1,000 deals.
     pub const fn standard(seed: u64) -> Self {

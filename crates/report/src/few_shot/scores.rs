@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Result,
     metrics::{
-        Caption, CaptionScores, Clusters, Draws, Interval, caption_scores, mean, roc_auc,
-        same_length,
+        Caption, CaptionScores, Clusters, Draws, Interval, caption_scores, roc_auc, same_length,
     },
 };
 
@@ -45,11 +44,6 @@ pub struct ClassifiedItem {
     pub second: Option<(f64, bool)>,
 }
 
-/// The mean of what each item is worth; those of one unit are drawn together.
-fn mean_over(units: &Clusters, worth: &[f64], draws: Draws) -> Interval {
-    units.interval(draws, |items| mean(&items.map(|it| worth[it]).collect::<Vec<_>>()))
-}
-
 /// Scores of captions, each with what people wrote, and 100 times CIDEr-D of each; `unit` says which captions are
 /// of one picture, from 0.
 ///
@@ -73,7 +67,7 @@ pub fn caption_set_scores(
         written.iter().zip(people).map(|(text, people)| Caption::new(text, people)).collect();
     let scores = caption_scores(&captions)?;
     let cider: Vec<f64> = scores.items.iter().map(|it| 100.0 * it.cider_d).collect();
-    let cider_x100 = mean_over(&Clusters::of(unit), &cider, draws);
+    let cider_x100 = Clusters::of(unit).mean(draws, &cider);
     Ok((CaptionSetScores { cider_x100, texts: scores.corpus }, cider))
 }
 
@@ -81,7 +75,7 @@ pub fn caption_set_scores(
 pub fn answer_scores(accuracy: &[f64], unit: &[usize], draws: Draws) -> Result<AnswerScores> {
     same_length("units", unit.len(), accuracy.len())?;
     let percent: Vec<f64> = accuracy.iter().map(|it| 100.0 * it).collect();
-    Ok(AnswerScores { vqa_accuracy_percent: mean_over(&Clusters::of(unit), &percent, draws) })
+    Ok(AnswerScores { vqa_accuracy_percent: Clusters::of(unit).mean(draws, &percent) })
 }
 
 /// Scores of chosen classes; draws in which one of two classes is not there give no area.
@@ -98,7 +92,7 @@ pub fn class_scores(items: &[ClassifiedItem], unit: &[usize], draws: Draws) -> R
     });
     // both classes must occur
     let roc_auc = area.filter(|it| it.estimate.is_finite());
-    Ok(ClassScores { accuracy: mean_over(&units, &right, draws), roc_auc })
+    Ok(ClassScores { accuracy: units.mean(draws, &right), roc_auc })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::Interval;
+use super::{Interval, mean};
 
 /// `score` of all units, with the 2.5th and 97.5th percentile over `n_draws` draws of as many units with
 /// replacement. `score` is given the places of the units; a draw of which it is not finite is passed over, and
@@ -71,6 +71,11 @@ impl Clusters {
     /// Units that have an item.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The mean of what each item is worth, drawn as [`Self::interval`] draws.
+    pub(crate) fn mean(&self, draws: Draws, worth: &[f64]) -> Interval {
+        self.interval(draws, |items| mean(&items.map(|it| worth[it]).collect::<Vec<_>>()))
     }
 
     /// `score` of the items of all units, with percentiles over draws of units. Where all draws are alike they do not

@@ -35,11 +35,14 @@ pub fn brier(probabilities: &[Vec<f64>], truth: &[usize]) -> Result<f64> {
     let total: f64 = probabilities
         .iter()
         .zip(truth)
-        .flat_map(|(row, &class)| {
-            row.iter().enumerate().map(move |(k, p)| (p - f64::from(u8::from(k == class))).powi(2))
-        })
+        .flat_map(|(row, &class)| squared_distances(row, class))
         .sum();
     Ok(total / truth.len() as f64)
+}
+
+/// How far the probability of each class is from what is true, squared.
+pub(crate) fn squared_distances(row: &[f64], class: usize) -> impl Iterator<Item = f64> {
+    row.iter().enumerate().map(move |(k, p)| (p - f64::from(u8::from(k == class))).powi(2))
 }
 
 /// Reliability of the most probable class over 15 bins of equal mass; over fewer, down to one, when
@@ -81,11 +84,20 @@ pub(super) fn check(rows: &[Vec<f64>], truth: &[usize]) -> Result<()> {
     same_length("true classes", truth.len(), rows.len())?;
     at_least("samples", rows.len(), 1)?;
     let n_classes = rows[0].len();
-    for (sample, (row, &found)) in rows.iter().zip(truth).enumerate() {
+    check_rows(rows.iter().map(Vec::as_slice), n_classes)?;
+    match truth.iter().enumerate().find(|(_, found)| **found >= n_classes) {
+        Some((sample, &found)) => Err(Error::ClassOutOfRange { sample, found, n_classes }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses rows of another number of classes, or of numbers that are none.
+pub(crate) fn check_rows<'a>(
+    rows: impl IntoIterator<Item = &'a [f64]>,
+    n_classes: usize,
+) -> Result<()> {
+    for (sample, row) in rows.into_iter().enumerate() {
         same_length("classes of a sample", row.len(), n_classes)?;
-        if found >= n_classes {
-            return Err(Error::ClassOutOfRange { sample, found, n_classes });
-        }
         if let Some(&found) = row.iter().find(|value| !value.is_finite()) {
             return Err(Error::NotFinite { what: "a score of sample", idx: sample, found });
         }

@@ -23,12 +23,13 @@ pub mod vqa;
 
 pub(crate) use bootstrap::Clusters;
 pub use bootstrap::{Draws, bootstrap};
-pub(crate) use calibration::argmax;
 pub use calibration::{Reliability, ReliabilityBin, brier, reliability};
+pub(crate) use calibration::{argmax, check_rows, squared_distances};
 pub use caption::{Caption, CaptionScores, CorpusScores, caption_scores};
 pub use copying::{Copying, copying};
 pub use interval::Interval;
 pub(crate) use jackknife::{Jackknife, RowMeans, effective, mean_interval};
+pub(crate) use rank_correlation::correlation;
 pub use rank_correlation::rank_correlation;
 pub use risk::{RiskCoverage, RiskPoint, risk_coverage};
 pub use roc_auc::roc_auc;

@@ -1,4 +1,6 @@
-//! Agreement of orders.
+//! Agreement of numbers and of orders.
+
+use super::mean;
 
 /// Spearman's rank correlation: Pearson's correlation of the ranks, equal values sharing their mean rank. None of fewer
 /// than three pairs, or where either side has one value only.
@@ -12,22 +14,28 @@ pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     if a.len() != b.len() || a.len() < 3 {
         return None;
     }
-    let (a, b) = (centred_ranks(a), centred_ranks(b));
-    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let spread = product(&a, &a) * product(&b, &b);
-    (spread > 0.).then(|| (product(&a, &b) / spread.sqrt()).clamp(-1., 1.))
+    correlation(&ranks(a), &ranks(b)).map(|it| it.clamp(-1., 1.))
 }
 
-/// Ranks from 1, equal values sharing their mean rank, less the mean of all.
-fn centred_ranks(values: &[f64]) -> Vec<f64> {
+/// Pearson's correlation; none where either side has one value only.
+pub(crate) fn correlation(x: &[f64], y: &[f64]) -> Option<f64> {
+    let (level_x, level_y) = (mean(x), mean(y));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+        x.iter().zip(y).map(|(x, y)| of(x - level_x, y - level_y)).sum()
+    };
+    let (xx, yy, xy) = (sum(&|x, _| x * x), sum(&|_, y| y * y), sum(&|x, y| x * y));
+    (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
+}
+
+/// Ranks from 1, equal values sharing their mean rank.
+fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mean = 0.5 * (values.len() as f64 + 1.);
     let mut ranks = vec![0.; values.len()];
     let mut first = 0;
     for equal in order.chunk_by(|&a, &b| values[a] == values[b]) {
         let rank = first as f64 + 0.5 * (equal.len() as f64 + 1.);
-        equal.iter().for_each(|&at| ranks[at] = rank - mean);
+        equal.iter().for_each(|&at| ranks[at] = rank);
         first += equal.len();
     }
     ranks

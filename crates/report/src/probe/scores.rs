@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{ProbePrediction, ProbeSettings};
-use crate::metrics::{Interval, bootstrap, mean, roc_auc};
+use crate::metrics::{Interval, bootstrap, correlation, mean, roc_auc};
 
 /// How often classes were right. Each person counts alike, by the mean over the divisions that tried them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -101,9 +101,9 @@ impl Tried<'_> {
             mae: self.interval(&people, |drawn| mean_of(drawn, 2)),
             mae_of_mean: self.interval(&people, |drawn| mean_of(drawn, 3)),
             correlation_over_splits: self.over_splits(|of_split| {
-                let pairs: Vec<_> =
-                    of_split.iter().map(|it| (it.found, numbers[it.sample])).collect();
-                correlation(&pairs)
+                let pairs = of_split.iter().map(|it| (it.found, numbers[it.sample]));
+                let (found, numbers): (Vec<f64>, Vec<f64>) = pairs.unzip();
+                correlation(&found, &numbers)
             }),
         }
     }
@@ -152,15 +152,4 @@ impl Tried<'_> {
 
 fn mean_of<const N: usize>(people: &[&Person<N>], at: usize) -> f64 {
     people.iter().map(|it| it.means[at]).sum::<f64>() / people.len() as f64
-}
-
-/// Pearson's; none of a list that does not vary.
-fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
-    let (x, y): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
-    let (level_x, level_y) = (mean(&x), mean(&y));
-    let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
-        pairs.iter().map(|(x, y)| of(x - level_x, y - level_y)).sum()
-    };
-    let (xx, yy, xy) = (sum(&|x, _| x * x), sum(&|_, y| y * y), sum(&|x, y| x * y));
-    (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
 }

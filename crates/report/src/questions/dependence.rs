@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Answered;
 use crate::{
     Result,
-    metrics::{Clusters, Draws, Interval, argmax, mean, share_interval},
+    metrics::{Clusters, Draws, Interval, argmax, check_rows, share_interval},
 };
 
 /// What becomes of the answers to one question where the model sees something else. Intervals are 95 %, over people.
@@ -28,11 +28,10 @@ impl Dependence {
     /// Of the windows that were asked about; none of no window.
     ///
     /// # Errors
-    /// Where a probability is not finite.
+    /// Where a probability is not finite, or a window has another number of them than the first.
     pub fn of(windows: &[Answered], draws: Draws) -> Result<Option<Self>> {
-        if windows.is_empty() {
-            return Ok(None);
-        }
+        let Some(first) = windows.first() else { return Ok(None) };
+        check_rows(windows.iter().flat_map(Answered::rows), first.own.len())?;
         let of = |other: &dyn Fn(&Answered) -> Option<Vec<f64>>| -> Result<_> {
             let (mut person, mut changed, mut probability) = (Vec::new(), Vec::new(), Vec::new());
             for it in windows {
@@ -44,9 +43,7 @@ impl Dependence {
             if person.is_empty() {
                 return Ok(None);
             }
-            let moved = Clusters::of(&person).interval(draws, |drawn| {
-                mean(&drawn.map(|it| probability[it]).collect::<Vec<_>>())
-            });
+            let moved = Clusters::of(&person).mean(draws, &probability);
             Ok(Some((share_interval(&changed, &person)?, moved)))
         };
         let Some((changed_without_scan, moved_without_scan)) = of(&|it| Some(it.no_scan.clone()))?
@@ -72,7 +69,10 @@ fn moved(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::questions::scores::tests::{DRAWS, window};
+    use crate::questions::scores::{
+        scores,
+        tests::{DRAWS, window},
+    };
 
     #[test]
     fn answers_that_stay_the_same_do_not_depend_on_the_scan() {
@@ -88,6 +88,21 @@ mod tests {
         let found = Dependence::of(&blind, DRAWS).unwrap().unwrap();
         assert_eq!(found.changed_without_scan.estimate, 0.0);
         assert!(found.moved_without_scan.estimate.abs() < 1e-12);
+    }
+
+    #[test]
+    fn probabilities_that_are_none_are_refused() {
+        let mut short = window(0, 0.9, None);
+        short.other_scans = Some(vec![1.0]);
+        let mut none = window(0, 0.9, None);
+        none.no_scan[1] = f64::NAN;
+        for wrong in [short, none] {
+            assert!(Dependence::of(&[window(1, 0.4, None), wrong.clone()], DRAWS).is_err());
+            let known = Answered { truth: Some(0), ..wrong };
+            assert!(scores(&[known], 2, DRAWS).is_err());
+        }
+        let beyond = Answered { truth: Some(2), ..window(0, 0.9, None) };
+        assert!(scores(&[beyond], 2, DRAWS).is_err());
     }
 
     #[test]

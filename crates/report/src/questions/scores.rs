@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result,
+    linear::majority_class,
     metrics::{
-        Clusters, Draws, Interval, argmax, at_least, mean, roc_auc, same_length, share_interval,
+        Clusters, Draws, Interval, argmax, at_least, check_rows, mean, roc_auc, share_interval,
+        squared_distances,
     },
 };
 
@@ -28,6 +30,17 @@ impl Answered {
     /// The likeliest answer; the first of any ties.
     pub fn given(&self) -> usize {
         argmax(&self.own)
+    }
+
+    /// The same without a scan.
+    pub fn given_without_scan(&self) -> usize {
+        argmax(&self.no_scan)
+    }
+
+    /// The probabilities with each of the scans, and without one.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[f64]> {
+        let beside = self.other_scans.as_deref();
+        [self.own.as_slice(), &self.no_scan].into_iter().chain(beside)
     }
 }
 
@@ -57,7 +70,7 @@ pub struct AnswerScores {
 /// Scores of the windows of which the truth is known, of `n_answers` allowed ones; none where it is known of none.
 ///
 /// # Errors
-/// Where a window has another number of probabilities.
+/// Where a window has another number of probabilities, one is not finite, or the true answer is none of them.
 pub fn scores(
     windows: &[Answered],
     n_answers: usize,
@@ -69,10 +82,7 @@ pub fn scores(
         return Ok(None);
     }
     at_least("allowed answers", n_answers, 2)?;
-    for (it, _) in &known {
-        same_length("probabilities of answers", it.own.len(), n_answers)?;
-        same_length("probabilities of answers", it.no_scan.len(), n_answers)?;
-    }
+    check_rows(known.iter().flat_map(|(it, _)| it.rows()), n_answers)?;
     let person: Vec<usize> = known.iter().map(|(it, _)| it.person).collect();
     let truth: Vec<usize> = known.iter().map(|(_, truth)| *truth).collect();
     let shares = |right: &dyn Fn(&Answered, usize) -> bool| {
@@ -80,8 +90,7 @@ pub fn scores(
         right.collect::<Vec<f64>>()
     };
     let own = shares(&|it, truth| it.given() == truth);
-    let count = |answer: usize| truth.iter().filter(|it| **it == answer).count();
-    let most = (0..n_answers).rev().max_by_key(|&answer| count(answer)).unwrap_or(0);
+    let most = majority_class(&truth, n_answers)?;
     let clusters = Clusters::of(&person);
     let balanced = |drawn: &mut dyn Iterator<Item = usize>| {
         let mut of = vec![(0.0, 0.0); n_answers];
@@ -100,24 +109,20 @@ pub fn scores(
         let areas: Vec<f64> = (0..n_answers).filter_map(against_others).collect();
         mean(&areas)
     };
-    let distance = |(it, truth): &(&Answered, usize)| {
-        let of = |(at, p): (usize, &f64)| (p - f64::from(u8::from(at == *truth))).powi(2);
-        it.own.iter().enumerate().map(of).sum::<f64>()
-    };
-    let distances: Vec<f64> = known.iter().map(distance).collect();
+    let distances: Vec<f64> =
+        known.iter().map(|(it, truth)| squared_distances(&it.own, *truth).sum()).collect();
     Ok(Some(AnswerScores {
         n_windows: known.len(),
         n_people: clusters.len(),
         accuracy: share_interval(&own, &person)?,
         accuracy_without_scan: share_interval(
-            &shares(&|it, truth| argmax(&it.no_scan) == truth),
+            &shares(&|it, truth| it.given_without_scan() == truth),
             &person,
         )?,
         majority: share_interval(&shares(&|_, truth| truth == most), &person)?,
         balanced_accuracy: clusters.interval(draws, balanced),
         roc_auc: Some(clusters.interval(draws, area)).filter(|it| it.estimate.is_finite()),
-        brier: clusters
-            .interval(draws, |drawn| mean(&drawn.map(|it| distances[it]).collect::<Vec<_>>())),
+        brier: clusters.mean(draws, &distances),
     }))
 }
 
@@ -170,6 +175,7 @@ pub(super) mod tests {
         let of = |own: [f64; 3], truth| Answered {
             own: own.to_vec(),
             no_scan: vec![1.0 / 3.0; 3],
+            other_scans: None,
             truth: Some(truth),
             ..window(truth, 0.0, None)
         };
@@ -191,6 +197,6 @@ pub(super) mod tests {
         let one = scores(&[window(0, 0.5, Some(0)), window(1, 0.2, Some(0))], 2, DRAWS);
         assert_eq!(one.unwrap().unwrap().roc_auc, None);
         let error = scores(&[window(0, 0.5, Some(0))], 3, DRAWS).unwrap_err().to_string();
-        assert_eq!(error, "probabilities of answers: found 2, expected 3");
+        assert_eq!(error, "classes of a sample: found 2, expected 3");
     }
 }
