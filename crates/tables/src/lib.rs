@@ -18,4 +18,4 @@ pub use error::{Error, Result};
 pub use parquet::read_parquet;
 pub use read::{read, read_with};
 pub use table::{Cell, Column, Table, first_twice};
-pub use text::{Missing, Separator};
+pub use text::{Missing, Separator, is_missing};

@@ -19,6 +19,11 @@ use crate::{
 /// What stands for no value in tables of pandas, R and BIDS; the first two in all of them.
 const MISSING: [&str; 10] = ["", "n/a", "N/A", "NA", "NaN", "nan", "NULL", "null", "None", "#N/A"];
 
+/// Whether a cell stands for no value in tables of pandas, R or BIDS.
+pub fn is_missing(cell: &str) -> bool {
+    MISSING.contains(&cell)
+}
+
 /// Which words of a text table stand for no value. An empty cell and `n/a` always do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
@@ -40,7 +45,7 @@ impl Missing {
         let levels = self.levels.get(name);
         let is_word = |cell: &str| {
             let cell = cell.trim();
-            MISSING.contains(&cell) && !levels.is_some_and(|levels| levels.contains(cell))
+            is_missing(cell) && !levels.is_some_and(|levels| levels.contains(cell))
         };
         let values =
             || cells.iter().flatten().filter(|cell| !is_word(cell)).map(|cell| cell.trim());

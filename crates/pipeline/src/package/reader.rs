@@ -214,7 +214,7 @@ impl Reader {
                     path.display()
                 ));
             }
-            if columns.iter().any(|column| said(column).is_some()) {
+            if given.is_some() {
                 let mut row = Vec::with_capacity(columns.len());
                 for column in columns {
                     match said(column).map_or(Ok(None), |text| number(text)) {

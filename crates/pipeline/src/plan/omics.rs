@@ -194,7 +194,7 @@ fn of_pairs(
 /// A cell as a number; none where it says that there is none.
 pub(crate) fn number(cell: &str) -> std::result::Result<Option<f64>, String> {
     let cell = cell.trim();
-    if matches!(cell, "" | "n/a" | "NA" | "NaN" | "nan") {
+    if tables::is_missing(cell) {
         return Ok(None);
     }
     let number = cell.parse::<f64>().ok().filter(|it| it.is_finite());
@@ -326,4 +326,22 @@ pub(super) fn in_words(cohort: &CohortPlan, pairs: &PairsSpec) -> Vec<String> {
         )
     };
     pairs.media.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_is_missing_in_a_table_of_people_is_missing_in_one_of_pairs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("people.tsv");
+        for word in ["n/a", "N/A", "NULL", "None", "NaN", "", "1.5"] {
+            let table = format!("participant_id\ta\nsub-1\t{word}\nsub-2\t2.5\n");
+            std::fs::write(&path, table).unwrap();
+            let people = People::read(&path, "scores", &["a".to_owned()]).unwrap();
+            assert_eq!(people.of("1"), Some(vec![number(word).unwrap()]), "{word}");
+        }
+        assert!(number("high").is_err() && number("inf").is_err());
+    }
 }
