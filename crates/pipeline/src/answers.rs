@@ -11,6 +11,7 @@ use flamingo::{
     unnamed,
 };
 use report::{
+    evidence::GateOpening,
     generated::GeneratedSlot,
     metrics::{SlotTrust, softmax},
     slots::{Alternatives, SlotSet},
@@ -214,6 +215,16 @@ fn fits(model: &Model, query: &Query, alternatives: &Alternatives) -> bool {
     let prompt = query.prompt() + &alternatives.prefix;
     let request = Request { prompt, media: query.media.clone(), stream: None };
     model.check(&request, longest + 1).is_ok()
+}
+
+/// How far the gated blocks of a model are open, as evidence lists them.
+pub(crate) fn gates(model: &Model) -> Result<Vec<GateOpening>> {
+    let gates = model.gates()?.into_iter().map(|gate| GateOpening {
+        block: gate.block,
+        attention: gate.attention,
+        feed_forward: gate.feed_forward,
+    });
+    Ok(gates.collect())
 }
 
 /// How likelihoods of slots become probabilities.

@@ -133,8 +133,9 @@ fn windows(
             for row in &cohort.rows {
                 let window = window(row);
                 // a scan that is seen as a whole is asked about once
-                let same = windows.iter().find(|it| it.scan_idx == row.scan_idx);
-                match same.filter(|_| events.is_none()) {
+                let same = |it: &&AskedWindow| it.scan_idx == row.scan_idx;
+                let earlier = if events.is_none() { windows.iter().find(same) } else { None };
+                match earlier {
                     None => windows.push(window),
                     Some(earlier) if *earlier == window => {}
                     Some(_) => {
@@ -310,9 +311,8 @@ fn texts(
         let stated: BTreeSet<Labels> = windows.iter().map(|it| it.stated(question)).collect();
         let mut longest = 0;
         let mut ids = Vec::new();
+        let posed = Posed::of(section.chat.as_ref(), &question.words, &technique, &Labels::new());
         for answer in &question.answers {
-            let posed =
-                Posed::of(section.chat.as_ref(), &question.words, &technique, &Labels::new());
             let tokens = texts.continuation(&format!("{}{answer}", posed.blank))?;
             longest = longest.max(tokens.len());
             ids.push(tokens);

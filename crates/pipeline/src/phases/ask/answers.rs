@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use flamingo::{LogLikelihood, Model, Scored, classified};
 use report::{
     evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, age_bin, blocks},
+    linear::majority_class,
     metrics::Draws,
     questions::{Answered, Dependence, scores},
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Result,
-    answers::Reading,
+    answers::{Reading, gates},
     aside::aside,
     event::Control,
     media::Media,
@@ -108,12 +109,7 @@ impl<'a> Asking<'a> {
                 window_digest: shown.digest(window),
             });
         }
-        let gates = model.gates()?.into_iter().map(|gate| GateOpening {
-            block: gate.block,
-            attention: gate.attention,
-            feed_forward: gate.feed_forward,
-        });
-        let gates = gates.collect();
+        let gates = gates(model)?;
         Ok(Self {
             config,
             plan,
@@ -318,25 +314,24 @@ impl<'a> Asking<'a> {
         for &at in &known {
             let it = &answers.answered[at];
             input.stated.push(Some(name(it.given())));
-            let without = Answered { own: it.no_scan.clone(), ..it.clone() };
-            input.no_scan.push(Some(name(without.given())));
+            input.no_scan.push(Some(name(it.given_without_scan())));
         }
         // nothing was trained: the answer that is true most often here, which no model knows beforehand
-        let count = |answer: &String| input.truth.iter().filter(|it| *it == answer).count();
-        input.majority =
-            question.answers.iter().rev().max_by_key(|it| count(it)).cloned().unwrap_or_default();
+        let truths: Vec<usize> = known.iter().filter_map(|&at| truth(at)).collect();
+        input.majority = name(majority_class(&truths, question.answers.len())?);
         let drawing = EvidenceConfig {
             n_permutations: self.config.permutations,
-            n_shuffles: SHUFFLES,
-            seed: self.media.run.seed,
+            ..EvidenceConfig::standard(self.media.run.seed)
         };
         let values: BTreeSet<&String> = input.truth.iter().collect();
         if values.len() < 2 {
             let value = &input.truth[0];
             return Ok(Err(format!("{value} is true of every scan that was not trained on")));
         }
-        let evidence = aside(control, move || Evidence::measure(&input, &drawing))?;
-        Ok(evidence.map_err(|error| error.to_string()))
+        match aside(control, move || Evidence::measure(&input, &drawing))? {
+            Err(error @ report::Error::NothingToChoose { .. }) => Ok(Err(error.to_string())),
+            evidence => Ok(Ok(evidence?)),
+        }
     }
 
     /// All questions together.
@@ -352,9 +347,6 @@ impl<'a> Asking<'a> {
         )
     }
 }
-
-/// Deals of scans behind the accuracy with shuffled ones.
-const SHUFFLES: usize = 1000;
 
 /// Every text with every scan of its block, its own even where it is in none, and each text once without a scan; by
 /// scan, so that each is read once.

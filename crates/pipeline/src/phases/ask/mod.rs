@@ -31,10 +31,11 @@ use crate::{
     },
 };
 use answers::Asking;
+use report::evidence::EvidenceConfig;
 use shown::Shown;
 
-/// All pairs of 8 windows; fewer decide nothing.
-const MIN_PAIRS: usize = 28;
+/// Of fewer draws the ends of a 95 % interval are single ones.
+const MIN_DRAWS: usize = 100;
 
 const METRICS: &str = "metrics.json";
 const ANSWERS: &str = "answers.csv";
@@ -85,9 +86,10 @@ impl Work for AskConfig {
             ("bootstrap", self.bootstrap, MOST_DRAWS),
             ("permutations", self.permutations, MOST_DRAWS),
         ])?;
-        settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
-        let least = report::evidence::EvidenceConfig::MIN_PERMUTATIONS;
-        Ok(settings.at_least(least, &[("permutations", self.permutations)])?)
+        settings.at_least(EvidenceConfig::MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
+        settings.at_least(MIN_DRAWS, &[("bootstrap", self.bootstrap)])?;
+        let permutations = [("permutations", self.permutations)];
+        Ok(settings.at_least(EvidenceConfig::MIN_PERMUTATIONS, &permutations)?)
     }
 }
 

@@ -1,4 +1,5 @@
 //! The settings of `evaluate`.
+use report::evidence::EvidenceConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,13 @@ pub struct EvaluateConfig {
     /// Reports scored at once.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
+}
+
+impl EvaluateConfig {
+    /// What is drawn for the evidence.
+    pub(super) fn drawing(&self, seed: u64) -> EvidenceConfig {
+        EvidenceConfig { n_permutations: self.permutations, n_shuffles: self.shuffles, seed }
+    }
 }
 
 const fn permutations() -> usize {

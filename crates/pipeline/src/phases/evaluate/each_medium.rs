@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use flamingo::Medium;
 use report::{
-    evidence::{Evidence, EvidenceConfig, EvidenceInput, Unit, blocks},
+    evidence::{Evidence, EvidenceInput, Unit},
     tables::SummaryTable,
 };
 
@@ -11,7 +11,7 @@ use super::{
     baselines::Baselines,
     config::EvaluateConfig,
     evaluation::{MediumEvidence, Written},
-    measure::{self, digest, generation},
+    measure::{self, CrossScored, digest, generation},
     said::{Texts, Values},
 };
 use crate::{
@@ -102,16 +102,16 @@ impl EachMedium<'_> {
         let unit = |(&row, shown): (&usize, &Vec<Arc<Medium>>)| {
             // what is exchanged tells windows apart, not the scan
             let own = digest(std::slice::from_ref(&shown[it.at]));
-            let unit = measure::unit(media, row)?;
-            Ok(Unit { scan_digest: own.clone(), window_digest: own, ..unit })
+            let unit = measure::unit_of(media, row, own.clone());
+            Unit { scan_digest: own, ..unit }
         };
-        let units = it.rows.iter().zip(it.shown).map(unit).collect::<Result<Vec<_>>>()?;
+        let units = it.rows.iter().zip(it.shown).map(unit).collect();
         let (max_pairs, seed) = (self.config.max_pairs, media.run.seed);
-        let (units, truth, blocks) = aside(control, move || {
-            let blocks = blocks(&units, &truth, max_pairs, seed);
-            (units, truth, blocks)
-        })?;
-        let nll = self.nll(it, &blocks, control)?;
+        let (units, truth, blocks) = measure::in_blocks(units, truth, max_pairs, seed, control)?;
+        let (name, with) =
+            (format!("nll-medium-{}", it.name), |report, window| it.media(report, Some(window)));
+        let scored = CrossScored { name: &name, rows: it.rows, blocks: &blocks, with: &with };
+        let nll = scored.nll(self.config, self.written, control)?;
         let texts = self.texts(it, &blocks, control)?;
         let majority = &self.majority.majority;
         let said = Values::of(media, (&texts, &question), it.rows, &blocks, majority);
@@ -129,41 +129,8 @@ impl EachMedium<'_> {
             majority: self.majority.joint_majority(media),
             ..EvidenceInput::default()
         };
-        let drawing = EvidenceConfig {
-            n_permutations: self.config.permutations,
-            n_shuffles: self.config.shuffles,
-            seed,
-        };
+        let drawing = self.config.drawing(seed);
         Ok(aside(control, move || Evidence::measure(&input, &drawing))??)
-    }
-
-    /// `nll[i][k]`: nats a token of report `i` given the medium of window `k` of its block beside its own others.
-    fn nll(
-        &self,
-        it: &Exchanged<'_>,
-        blocks: &[Vec<usize>],
-        control: &mut Control<'_>,
-    ) -> Result<Vec<Vec<f64>>> {
-        let Written { media, trained, reading, .. } = *self.written;
-        let (mut items, mut reports) = (Vec::new(), Vec::new());
-        for block in blocks {
-            for &report in block {
-                for &other in block {
-                    let row = it.rows[report];
-                    let shown = it.media(report, Some(other));
-                    let query = Query { prompt: media.prompt(row), media: shown };
-                    items.push(query.scored(&media.cohort().rows[row].report));
-                    reports.push(report);
-                }
-            }
-        }
-        let (name, size) = (format!("nll-medium-{}", it.name), self.config.batch_size);
-        let found = answers::likelihoods(&trained.model, (&name, &items), size, reading, control)?;
-        let mut nll = vec![Vec::new(); it.rows.len()];
-        for (report, it) in reports.into_iter().zip(found) {
-            nll[report].push(-it.sum / it.n_tokens as f64);
-        }
-        Ok(nll)
     }
 
     /// What is written with every medium of the block, and without it.

@@ -1,9 +1,9 @@
 //! Every report with its own scan and with others, and the numbers that follow.
 use std::{collections::BTreeMap, sync::Arc};
 
-use flamingo::{GenerateConfig, Medium, Model};
+use flamingo::{GenerateConfig, Medium};
 use report::{
-    evidence::{Evidence, EvidenceConfig, EvidenceInput, GateOpening, Unit, age_bin, blocks},
+    evidence::{Evidence, EvidenceInput, Unit, age_bin, blocks},
     metrics::{copying, n_distinct},
     tables::SummaryTable,
 };
@@ -43,11 +43,11 @@ pub(super) fn evaluate(
     let units = test.iter().map(|&row| unit(media, row)).collect::<Result<Vec<_>>>()?;
     let truth: Vec<String> = test.iter().map(|&row| truth(media, row)).collect();
     let (max_pairs, seed) = (config.max_pairs, media.run.seed);
-    let (units, truth, blocks) = aside(control, move || {
-        let blocks = blocks(&units, &truth, max_pairs, seed);
-        (units, truth, blocks)
-    })?;
-    let nll = cross_nll(config, written, &test, &blocks, control)?;
+    let (units, truth, blocks) = in_blocks(units, truth, max_pairs, seed, control)?;
+    let shown = media_of(media, &test)?;
+    let with = |_: usize, scan: usize| shown[&test[scan]].clone();
+    let scored = CrossScored { name: "nll", rows: &test, blocks: &blocks, with: &with };
+    let nll = scored.nll(config, written, control)?;
     let texts = cross_texts(written, &test, &blocks, control)?;
     let tested = Tested { config, written, test: &test, texts: &texts };
     let Others { substitutes, occluded, told } = Others::measure(&tested, control)?;
@@ -76,13 +76,9 @@ pub(super) fn evaluate(
         majority: baselines.joint_majority(media),
         baselines: baselines.linear,
         missing: baselines.missing,
-        gates: gates(model)?,
+        gates: answers::gates(model)?,
     };
-    let drawing = EvidenceConfig {
-        n_permutations: config.permutations,
-        n_shuffles: config.shuffles,
-        seed: media.run.seed,
-    };
+    let drawing = config.drawing(seed);
     let (input, evidence) = aside(control, move || {
         let evidence = Evidence::measure(&input, &drawing);
         (input, evidence)
@@ -127,35 +123,59 @@ fn verdict(evidence: &Evidence, each_medium: &[MediumEvidence]) -> String {
     if each_medium.is_empty() { line } else { line.replacen("SCAN", "MEDIA", 1) }
 }
 
-/// `nll[i][k]`: nats a token of report `i` given scan `k` of its block.
-fn cross_nll(
-    config: &EvaluateConfig,
-    written: &Written<'_>,
-    test: &[usize],
-    blocks: &[Vec<usize>],
-    control: &mut Control<'_>,
-) -> Result<Vec<Vec<f64>>> {
-    let Written { media, trained, reading, .. } = *written;
-    let shown = media_of(media, test)?;
-    let mut items = Vec::new();
-    let mut reports = Vec::new();
-    for block in blocks {
-        for &report in block {
-            for &scan in block {
-                let shown = shown[&test[scan]].clone();
-                let query = Query { prompt: media.prompt(test[report]), media: shown };
-                items.push(query.scored(&media.cohort().rows[test[report]].report));
-                reports.push(report);
+/// Units with their values, and the blocks of windows that are compared with each other.
+pub(super) fn in_blocks(
+    units: Vec<Unit>,
+    truth: Vec<String>,
+    max_pairs: usize,
+    seed: u64,
+    control: &Control<'_>,
+) -> Result<(Vec<Unit>, Vec<String>, Vec<Vec<usize>>)> {
+    aside(control, move || {
+        let blocks = blocks(&units, &truth, max_pairs, seed);
+        (units, truth, blocks)
+    })
+}
+
+/// The true reports of rows, each scored with what every window of its block shows.
+pub(super) struct CrossScored<'a> {
+    /// What keeps these likelihoods apart from others of the stage.
+    pub(super) name: &'a str,
+    pub(super) rows: &'a [usize],
+    pub(super) blocks: &'a [Vec<usize>],
+    /// The media of a report, by its place among the rows, with that of a window.
+    pub(super) with: &'a dyn Fn(usize, usize) -> Vec<Arc<Medium>>,
+}
+
+impl CrossScored<'_> {
+    /// `nll[i][k]`: nats a token of report `i` given what window `k` of its block shows.
+    pub(super) fn nll(
+        &self,
+        config: &EvaluateConfig,
+        written: &Written<'_>,
+        control: &mut Control<'_>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let Written { media, trained, reading, .. } = *written;
+        let (mut items, mut reports) = (Vec::new(), Vec::new());
+        for block in self.blocks {
+            for &report in block {
+                for &window in block {
+                    let row = self.rows[report];
+                    let (prompt, shown) = (media.prompt(row), (self.with)(report, window));
+                    let query = Query { prompt, media: shown };
+                    items.push(query.scored(&media.cohort().rows[row].report));
+                    reports.push(report);
+                }
             }
         }
+        let (model, asked) = (&trained.model, (self.name, items.as_slice()));
+        let found = answers::likelihoods(model, asked, config.batch_size, reading, control)?;
+        let mut nll = vec![Vec::new(); self.rows.len()];
+        for (report, it) in reports.into_iter().zip(found) {
+            nll[report].push(it.nll());
+        }
+        Ok(nll)
     }
-    let found =
-        answers::likelihoods(&trained.model, ("nll", &items), config.batch_size, reading, control)?;
-    let mut nll = vec![Vec::new(); test.len()];
-    for (report, it) in reports.into_iter().zip(found) {
-        nll[report].push(-it.sum / it.n_tokens as f64);
-    }
-    Ok(nll)
 }
 
 /// What the model sees of each row, read once.
@@ -205,15 +225,6 @@ fn cross_texts(
 /// As the reports themselves were generated.
 pub(super) fn generation<'a>(media: &Media<'a>) -> &'a GenerateConfig {
     media.plan.spec().generate().expect("reports come from this stage")
-}
-
-fn gates(model: &Model) -> Result<Vec<GateOpening>> {
-    let gates = model.gates()?.into_iter().map(|gate| GateOpening {
-        block: gate.block,
-        attention: gate.attention,
-        feed_forward: gate.feed_forward,
-    });
-    Ok(gates.collect())
 }
 
 fn windows(
@@ -282,9 +293,14 @@ fn scan<'a>(media: &Media<'a>, row: usize) -> &'a ScanPlan {
     &media.cohort().scans[media.cohort().rows[row].scan_idx]
 }
 
-pub(super) fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
+fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
+    Ok(unit_of(media, row, digest(&media.shown_of(row)?)))
+}
+
+/// A row as a unit of evidence, whose window has this digest.
+pub(super) fn unit_of(media: &Media<'_>, row: usize, window_digest: String) -> Unit {
     let (scan, planned) = (scan(media, row), &media.cohort().rows[row]);
-    Ok(Unit {
+    Unit {
         subject: scan.subject.clone(),
         scan: format!("ses-{}_run-{}", scan.session, scan.run),
         // the same in a copy of the scan, whatever the order of its rows
@@ -293,8 +309,8 @@ pub(super) fn unit(media: &Media<'_>, row: usize) -> Result<Unit> {
         sex: planned.sex.clone(),
         age_bin: planned.age.as_deref().and_then(age_bin),
         scan_digest: scan.sha256.clone(),
-        window_digest: digest(&media.shown_of(row)?),
-    })
+        window_digest,
+    }
 }
 
 /// Names what the model reads of a window, whatever file it came from.

@@ -14,9 +14,6 @@ use crate::{
 /// Beyond these a ridge is all there is, or none.
 const STRENGTH: Rule = ("0.000001 to 1000000", |x| (1e-6..=1e6).contains(&x));
 
-/// All pairs of 8 windows; fewer decide nothing.
-const MIN_PAIRS: usize = 28;
-
 impl Work for EvaluateConfig {
     fn name(&self) -> &'static str {
         "evaluate"
@@ -41,7 +38,7 @@ impl Work for EvaluateConfig {
             ("shuffles", self.shuffles, MOST_DRAWS),
             ("batch_size", self.batch_size, MOST_IN_BATCH),
         ])?;
-        settings.at_least(MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
+        settings.at_least(EvidenceConfig::MIN_PAIRS, &[("max_pairs", self.max_pairs)])?;
         Ok(settings.numbers(STRENGTH, &[("logistic_c", self.logistic_c)])?)
     }
 }
