@@ -91,7 +91,8 @@ impl Gathered {
         let gradients = self.gradients.into_iter().zip(other.gradients).map(sum);
         Ok(Self {
             gradients: gradients.collect::<Result<_>>()?,
-            loss: self.loss + other.loss,
+            // as processes add theirs up
+            loss: f64::from(self.loss as f32 + other.loss as f32),
             n_tokens: self.n_tokens + other.n_tokens,
         })
     }

@@ -1,6 +1,6 @@
 //! The values of a variable, both moments of its gradient, and the running average of its values.
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var, bail};
 use nn::{AdamW, Ops, adamw, adamw_on};
 
 use crate::gathered::Gradient;
@@ -45,8 +45,8 @@ impl Moments {
             (Self::Plain { values, first, second, .. }, Gradient::Plain(grad)) => {
                 adamw(config, step, grad_scale, values, grad, first, second);
             }
-            (Self::Plain { values, first, second, .. }, Gradient::Placed(grad)) => {
-                adamw(config, step, grad_scale, values, &plain(grad)?, first, second);
+            (Self::Plain { .. }, Gradient::Placed(_)) => {
+                bail!("a gradient lies on a device, and its variable does not")
             }
             (Self::Placed { values, first, second, .. }, grad) => {
                 let grad = match grad {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
-use nn::{AdamW, Device, Ops};
+use nn::{AdamW, Device};
 
 use crate::gathered::{Gathered, Gradient, Gradients, norm};
 use crate::moments::Moments;
@@ -26,7 +26,6 @@ const PARTS: [&str; 4] = ["value", "first", "second", "average"];
 /// The optimizer's state: all that a checkpoint must hold.
 pub struct Optimizer {
     slots: Vec<Slot>,
-    ops: Ops,
     clip_norm: f64,
     averaging: f64,
     step: usize,
@@ -51,12 +50,7 @@ impl Optimizer {
                 Ok(Slot { name, lr_scale, weight_decay, moments, var, rows: None })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { slots, ops: device.ops(), clip_norm, averaging, step: 0 })
-    }
-
-    /// Whether gradients stay where the variables lie.
-    pub(crate) fn is_placed(&self) -> bool {
-        self.ops == Ops::Composed
+        Ok(Self { slots, clip_norm, averaging, step: 0 })
     }
 
     /// Steps taken.

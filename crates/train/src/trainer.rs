@@ -213,7 +213,7 @@ impl Trainer<'_> {
         let mut batches = task.batches(step).peekable();
         let mut sum: Option<Vec<f32>> = None;
         // of a process alone, gradients are added where they lie
-        let (adds_here, mut here) = (n_ranks == 1 && self.optimizer.is_placed(), None::<Gathered>);
+        let mut here = None::<Gathered>;
         while batches.peek().is_some() {
             // in the last round some processes may have nothing to add
             let (mut own, mut clip) = (None, None);
@@ -223,8 +223,7 @@ impl Trainer<'_> {
                     own = self.one(task, batch)?;
                 }
             }
-            let is_only =
-                n_ranks == 1 && sum.is_none() && here.is_none() && batches.peek().is_none();
+            let is_only = n_ranks == 1 && here.is_none() && batches.peek().is_none();
             if is_only && clip.is_none() {
                 return Ok(own);
             }
@@ -234,7 +233,7 @@ impl Trainer<'_> {
                 _ = self.tell(&Progress::Batch { step: step + 1, loss, grad_norm: None });
                 continue;
             }
-            if adds_here {
+            if n_ranks == 1 {
                 here = match (here, own) {
                     (Some(sum), Some(own)) => Some(sum.plus(own)?),
                     (sum, own) => sum.or(own),

@@ -71,6 +71,19 @@ struct Run {
     unlearned: Vec<usize>,
 }
 
+/// Every step is judged and saved.
+fn rhythm(n_steps: usize) -> Rhythm<'static> {
+    let (validate_every, checkpoint_every) = (1, 1);
+    Rhythm {
+        n_steps,
+        validate_every,
+        checkpoint_every,
+        best_by: LOSS,
+        patience: None,
+        max_time: None,
+    }
+}
+
 /// Trains from `[1, −2]`; stopped after a step where that is asked for, and gone on with.
 fn run(device: &nn::Device, original: bool, stop_after: Option<usize>) -> Run {
     let state = tempfile::tempdir().unwrap();
@@ -104,14 +117,7 @@ fn run(device: &nn::Device, original: bool, stop_after: Option<usize>) -> Run {
                 shape: LrSchedule::Linear,
                 compat: if original { Compat::OpenFlamingo } else { Compat::None },
             },
-            rhythm: Rhythm {
-                n_steps: 4,
-                validate_every: 1,
-                checkpoint_every: 1,
-                best_by: LOSS,
-                patience: None,
-                max_time: None,
-            },
+            rhythm: rhythm(4),
             state: state.path(),
             reduce: &Alone,
             observer: &mut watch,
@@ -184,14 +190,7 @@ fn gradients_on_a_device_are_added_where_they_lie() {
             shape: LrSchedule::Constant,
             compat: Compat::None,
         },
-        rhythm: Rhythm {
-            n_steps: 1,
-            validate_every: 1,
-            checkpoint_every: 1,
-            best_by: LOSS,
-            patience: None,
-            max_time: None,
-        },
+        rhythm: rhythm(1),
         state: state.path(),
         reduce: &Alone,
         observer: &mut |_| ControlFlow::Continue(()),
