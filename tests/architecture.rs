@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["cohort", "config", "encoder", "engine", "files", "flamingo", "scan", "tables"],
     ),
     ("pages", &["files", "report"]),
-    ("serve", &["files", "pages"]),
+    ("serve", &["pages"]),
     (
         "pipeline",
         &[

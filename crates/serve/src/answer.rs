@@ -62,7 +62,7 @@ impl Site {
         let host = header(header::HOST).unwrap_or_default();
         let answer = match asked {
             Asked::Entry => Ok(self.entry()),
-            Asked::First => Ok(self.first()),
+            Asked::First => Ok(self.first().await),
             Asked::Status => Ok(self.status(host).await),
             Asked::Events => Ok(self.events(request.method()).await),
             Asked::Asset(name) => asset(&name),
@@ -84,8 +84,12 @@ impl Site {
     }
 
     /// The way to the cohort's page, or to the state of a run that has none yet.
-    fn first(&self) -> Response<Body> {
-        let page = if self.folder.has(pages::INDEX) {
+    async fn first(self: Arc<Self>) -> Response<Body> {
+        let has_pages = {
+            let site = Arc::clone(&self);
+            from_disk(move || site.folder.has(pages::INDEX)).await.unwrap_or(false)
+        };
+        let page = if has_pages {
             format!("{}run/{}", self.gate.base(), pages::INDEX)
         } else {
             format!("{}status", self.gate.base())
@@ -96,14 +100,19 @@ impl Site {
         answer
     }
 
-    async fn status(&self, host: &str) -> Response<Body> {
+    async fn status(self: Arc<Self>, host: &str) -> Response<Body> {
         let state = self.live.now().await;
+        let look = {
+            let site = Arc::clone(&self);
+            move || (site.folder.has(pages::INDEX), site.folder.repetitions())
+        };
+        let (has_pages, repetitions) = from_disk(look).await.unwrap_or_default();
         let mut links = Vec::new();
-        if self.folder.has(pages::INDEX) {
+        if has_pages {
             links.push(("The pages of the run".to_owned(), format!("run/{}", pages::INDEX)));
         }
         let of = |name: String| (name.clone(), format!("run/{name}/{}", pages::INDEX));
-        links.extend(self.folder.repetitions().into_iter().map(of));
+        links.extend(repetitions.into_iter().map(of));
         let page = pages::StatusPage {
             run: self.folder.name(),
             words: state.words,
@@ -149,9 +158,14 @@ impl Site {
             let policy = pages::drawing_policy(&text);
             Ok(whole(found.content_type, &policy, text))
         };
-        // files may lie on a slow disk: other answers do not wait
-        task::spawn_blocking(read).await.unwrap_or(Err(FAILED))
+        from_disk(read).await.unwrap_or(Err(FAILED))
     }
+}
+
+/// What is read of the folder, which may lie on a slow disk: other answers do not wait. Nothing where the reading
+/// broke off.
+async fn from_disk<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    task::spawn_blocking(read).await.ok()
 }
 
 const FAILED: Refused = Refused(StatusCode::INTERNAL_SERVER_ERROR, "The file could not be read.");

@@ -13,13 +13,14 @@ use rustix::fs::{self, Mode, OFlags};
 const CLOSED: [&str; 4] = ["cache", "lm", "model", "training"];
 
 /// What may be shown, by the end of its name. Anything else is not there.
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 10] = [
     ("html", "text/html; charset=utf-8"),
     ("svg", "image/svg+xml"),
     ("png", "image/png"),
     ("json", "application/json"),
     ("txt", "text/plain; charset=utf-8"),
     ("tsv", "text/tab-separated-values; charset=utf-8"),
+    ("csv", "text/csv; charset=utf-8"),
     ("yaml", "application/yaml"),
     ("nii", "application/octet-stream"),
     ("gz", "application/gzip"),
@@ -134,6 +135,7 @@ mod tests {
             "figures/mean.nii.gz",
             "seed-1/index.html",
             "record.json",
+            "answers.csv",
             "weights.safetensors",
             "table.csv.gz",
             "model/model.yaml",
@@ -152,9 +154,14 @@ mod tests {
         symlink(root.join("index.html"), root.join("inside.html")).unwrap();
         symlink(root.join(".git/config.txt"), root.join("annexed.txt")).unwrap();
         let folder = Folder::new(&root).unwrap();
-        for path in
-            ["index.html", "figures/mean.nii.gz", "record.json", "inside.html", "seed-1/index.html"]
-        {
+        for path in [
+            "index.html",
+            "figures/mean.nii.gz",
+            "record.json",
+            "answers.csv",
+            "inside.html",
+            "seed-1/index.html",
+        ] {
             assert!(folder.has(path), "{path}");
         }
         for path in [

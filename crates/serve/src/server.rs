@@ -88,7 +88,8 @@ impl Server {
     /// Where the system gives no events of sockets.
     pub fn run(self) -> Result<()> {
         let Self { listener, site, stopper } = self;
-        let no = |problem: std::io::Error| Error::Listen { port: 0, problem: problem.to_string() };
+        let port = listener.local_addr().map_or(0, |it| it.port());
+        let no = |problem: std::io::Error| Error::Listen { port, problem: problem.to_string() };
         let runtime = Builder::new_current_thread().enable_all().build().map_err(no)?;
         let ended = runtime.block_on(async {
             let listener = Listener::from_std(listener).map_err(no)?;
