@@ -44,7 +44,7 @@ fn a_volume_in_memory_is_the_file_that_would_be_written() {
     let mean = read_bold(fixture("run001/bold_1slice.nii.gz")).unwrap();
     let mean = Volume::new(mean.data().mean_axis(Axis(3)).unwrap(), mean.affine().clone()).unwrap();
     let scratch = Scratch::new();
-    let path = scratch.file("mean.nii.gz", &volume_bytes(&mean).unwrap());
+    let path = scratch.file("mean.nii.gz", &volume_bytes("mean.nii.gz", &mean).unwrap());
     assert_eq!(read_volume(&path).unwrap(), mean);
     write_volume(scratch.path("other.nii.gz"), &mean).unwrap();
     assert_eq!(std::fs::read(path).unwrap(), std::fs::read(scratch.path("other.nii.gz")).unwrap());

@@ -39,15 +39,14 @@ pub fn write_volume(path: impl AsRef<Path>, volume: &Volume) -> Result<()> {
     write(path.as_ref(), &Image { data, grid: volume.grid(), t_r: None })
 }
 
-/// One image as the bytes of a `.nii.gz` file; `None` where an axis is longer than the format can say.
-pub fn volume_bytes(volume: &Volume) -> Option<Vec<u8>> {
+/// One image as the bytes of a `.nii.gz` file, which errors call `name`.
+pub fn volume_bytes(name: &str, volume: &Volume) -> Result<Vec<u8>> {
     let data = volume.data().view().insert_axis(Axis(3));
-    if data.shape().iter().any(|&n| n > i16::MAX as usize) {
-        return None;
-    }
+    let image = Image { data, grid: volume.grid(), t_r: None };
+    image.check(Path::new(name))?;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    write_all(&mut encoder, &Image { data, grid: volume.grid(), t_r: None }).ok()?;
-    encoder.finish().ok()
+    let bytes = write_all(&mut encoder, &image).and_then(|()| encoder.finish());
+    bytes.map_err(|source| Error::Write { path: name.into(), source })
 }
 
 /// What is written: `(x, y, z, t)`; no time axis where there is no repetition time.
@@ -57,6 +56,17 @@ struct Image<'a> {
     t_r: Option<f64>,
 }
 
+impl Image<'_> {
+    /// Refuses axes that are longer than the format can say.
+    fn check(&self, path: &Path) -> Result<()> {
+        if self.data.shape().iter().any(|&n| n > i16::MAX as usize) {
+            let found = self.data.shape().to_vec();
+            return Err(Error::TooWide { path: path.to_path_buf(), found });
+        }
+        Ok(())
+    }
+}
+
 fn write(path: &Path, image: &Image) -> Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let compressed = name.ends_with(".nii.gz");
@@ -64,10 +74,7 @@ fn write(path: &Path, image: &Image) -> Result<()> {
     if !compressed && !plain {
         return Err(Error::FileName { path: path.to_path_buf() });
     }
-    if image.data.shape().iter().any(|&n| n > i16::MAX as usize) {
-        let found = image.data.shape().to_vec();
-        return Err(Error::TooWide { path: path.to_path_buf(), found });
-    }
+    image.check(path)?;
     let attempt = || {
         let aside = Aside::new(path)?;
         let mut file = BufWriter::new(File::create(aside.path())?);

@@ -7,8 +7,7 @@ use scan::{ReadOptions, Volume};
 
 use crate::{Result, media::Media};
 
-/// A scan that would take more than this as 32-bit numbers is not read once more for its mean: a page is drawn in
-/// less than half a second.
+/// A scan that would take more than this as 32-bit numbers is not read once more for its mean.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Where the mask of a run lies, relative to its pages.
@@ -68,7 +67,9 @@ pub(super) fn mean(media: &Media<'_>, idx: usize) -> Result<Option<VolumeBytes>>
     // ten bits after the point are more than a screen shows, and take half the room
     let mean = mean.mapv(|x| f32::from_bits(x.to_bits() & !0x1fff));
     let mean = Volume::new(mean, bold.affine().clone())?;
-    Ok(scan::volume_bytes(&mean).map(|bytes| (format!("figures/{}_mean.nii.gz", scan.name), bytes)))
+    let path = format!("figures/{}_mean.nii.gz", scan.name);
+    let bytes = scan::volume_bytes(&path, &mean)?;
+    Ok(Some((path, bytes)))
 }
 
 /// The mask of a run whose voxels are read, 1 inside.
@@ -79,7 +80,7 @@ pub(super) fn mask(media: &Media<'_>) -> Result<Option<Vec<u8>>> {
     let mut inside = Array3::<f32>::zeros(mask.grid_shape());
     let values = inside.as_slice_mut().expect("a new array is row-major, as the mask is");
     mask.indices().iter().for_each(|&idx| values[idx] = 1.0);
-    Ok(scan::volume_bytes(&Volume::new(inside, mask.affine().clone())?))
+    Ok(Some(scan::volume_bytes(MASK, &Volume::new(inside, mask.affine().clone())?)?))
 }
 
 /// What a page says of the mean image and of the mask over it.
