@@ -107,7 +107,10 @@ impl CohortPage {
                 frame: Frame::new(title),
                 page: self,
                 findings: self.findings.as_ref().filter(|_| *number == 1).map(Findings::shown),
-                asked: self.asked.iter().map(AskedQuestion::shown).collect(),
+                asked: match number {
+                    1 => self.asked.iter().map(AskedQuestion::shown).collect(),
+                    _ => Vec::new(),
+                },
                 counts: self.counts.iter().map(|(name, n)| (name.as_str(), *n)).collect(),
                 left_out: &self.left_out[..n_left],
                 n_left_beyond: self.left_out.len() - n_left,

@@ -2,10 +2,10 @@
 
 use crate::escape::escape;
 
-/// Differences in nats below which a token is as likely with a scan as without.
-const LITTLE: f64 = 0.1;
+/// Differences in nats below which a token is as likely with a scan as without; a convention.
+pub(crate) const LITTLE: f64 = 0.1;
 
-/// Below it the methods put the places into orders of their own.
+/// Below it the methods put the places into orders of their own; a convention.
 const AGREES: f64 = 0.5;
 
 /// What of its scan a report leans on.

@@ -65,16 +65,20 @@ impl Carpet<'_> {
     }
 
     /// The traces above the picture: what each is, and a value a frame.
-    fn traces(&self) -> Vec<(&'static str, Array1<f64>)> {
-        let fd_mm = self.fd_mm.map(|it| ("displacement (mm)", it.to_owned()));
-        let signal = [("DVARS (SD)", self.dvars()), ("global signal (SD)", self.global_signal())];
+    fn traces(&self) -> Vec<(&'static str, &'static str, Array1<f64>)> {
+        let fd_mm = self.fd_mm.map(|it| ("displacement (mm)", "mark", it.to_owned()));
+        let signal = [
+            ("DVARS (SD)", "line", self.dvars()),
+            ("global signal (SD)", "line", self.global_signal()),
+        ];
         fd_mm.into_iter().chain(signal).collect()
     }
 
     /// The traces as numbers over time.
     pub fn curves(&self) -> Curves {
         let n_frames = self.series.nrows();
-        let line = |(name, values): (&str, Array1<f64>)| (name.to_owned(), values.to_vec());
+        let line =
+            |(name, _, values): (&str, &str, Array1<f64>)| (name.to_owned(), values.to_vec());
         Curves {
             x: "time (s)",
             at: (0..n_frames).map(|it| it as f64 * self.t_r_s).collect(),
@@ -126,8 +130,7 @@ pub fn carpet(carpet: &Carpet<'_>) -> Svg {
         traces.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
     );
     let mut canvas = Canvas::new(WIDTH + 80.0, top + HEIGHT + 50.0, &title);
-    for (idx, (name, values)) in traces.iter().enumerate() {
-        let class = if name.starts_with("displacement") { "mark" } else { "line" };
+    for (idx, (name, class, values)) in traces.iter().enumerate() {
         let above = 30.0 + idx as f64 * (TRACE + 34.0);
         trace(&mut canvas, [60.0, above, 60.0 + WIDTH, above + TRACE], (name, class), values);
     }
