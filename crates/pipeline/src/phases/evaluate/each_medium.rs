@@ -11,7 +11,7 @@ use super::{
     baselines::Baselines,
     config::EvaluateConfig,
     evaluation::{MediumEvidence, Written},
-    measure::{self, CrossScored, digest, generation},
+    measure::{self, CrossScored, InBlocks, digest, generation},
     said::{Texts, Values},
 };
 use crate::{
@@ -107,7 +107,8 @@ impl EachMedium<'_> {
         };
         let units = it.rows.iter().zip(it.shown).map(unit).collect();
         let (max_pairs, seed) = (self.config.max_pairs, media.run.seed);
-        let (units, truth, blocks) = measure::in_blocks(units, truth, max_pairs, seed, control)?;
+        let InBlocks { units, truth, blocks } =
+            measure::in_blocks(units, truth, max_pairs, seed, control)?;
         let (name, with) =
             (format!("nll-medium-{}", it.name), |report, window| it.media(report, Some(window)));
         let scored = CrossScored { name: &name, rows: it.rows, blocks: &blocks, with: &with };

@@ -43,7 +43,7 @@ pub(super) fn evaluate(
     let units = test.iter().map(|&row| unit(media, row)).collect::<Result<Vec<_>>>()?;
     let truth: Vec<String> = test.iter().map(|&row| truth(media, row)).collect();
     let (max_pairs, seed) = (config.max_pairs, media.run.seed);
-    let (units, truth, blocks) = in_blocks(units, truth, max_pairs, seed, control)?;
+    let InBlocks { units, truth, blocks } = in_blocks(units, truth, max_pairs, seed, control)?;
     let shown = media_of(media, &test)?;
     let with = |_: usize, scan: usize| shown[&test[scan]].clone();
     let scored = CrossScored { name: "nll", rows: &test, blocks: &blocks, with: &with };
@@ -124,16 +124,23 @@ fn verdict(evidence: &Evidence, each_medium: &[MediumEvidence]) -> String {
 }
 
 /// Units with their values, and the blocks of windows that are compared with each other.
+pub(super) struct InBlocks {
+    pub(super) units: Vec<Unit>,
+    pub(super) truth: Vec<String>,
+    pub(super) blocks: Vec<Vec<usize>>,
+}
+
+/// Puts units into blocks; beside the run's own thread, as there may be many pairs.
 pub(super) fn in_blocks(
     units: Vec<Unit>,
     truth: Vec<String>,
     max_pairs: usize,
     seed: u64,
     control: &Control<'_>,
-) -> Result<(Vec<Unit>, Vec<String>, Vec<Vec<usize>>)> {
+) -> Result<InBlocks> {
     aside(control, move || {
         let blocks = blocks(&units, &truth, max_pairs, seed);
-        (units, truth, blocks)
+        InBlocks { units, truth, blocks }
     })
 }
 
